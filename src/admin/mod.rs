@@ -1,0 +1,87 @@
+//! The admin port: metrics and health, for operators and their machines. Never on the data port.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::json;
+use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
+
+use crate::{bedrock::Clients, telemetry::Telemetry};
+
+/// A good answer about credentials holds this long: probes must not wear out the credential service.
+const READY_FOR: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the admin port needs to know.
+pub struct Admin {
+    pub telemetry: Telemetry,
+    pub clients: Arc<Clients>,
+    pub token: Option<String>,
+    pub shutdown: CancellationToken,
+    pub last_ready: Mutex<Option<Instant>>,
+}
+
+pub fn router(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/admin/{*path}", axum::routing::any(admin_api))
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "There are /metrics, /healthz and /readyz.") })
+        .with_state(admin)
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.telemetry.render()).into_response()
+}
+
+/// The process lives.
+async fn healthz() -> Response {
+    Json(json!({"status": "ok"})).into_response()
+}
+
+/// It can serve: it is not shutting down, and has credentials. Makes no paid call.
+async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
+    if admin.shutdown.is_cancelled() {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
+    }
+    let fresh =
+        admin.last_ready.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < READY_FOR);
+    if !fresh {
+        let checked = tokio::time::timeout(READY_TIMEOUT, admin.clients.check_credentials()).await;
+        if let Err(reason) = checked.unwrap_or_else(|_| Err("the credential service did not answer".to_owned())) {
+            tracing::warn!(reason, "not ready: no AWS credentials");
+            return problem(StatusCode::SERVICE_UNAVAILABLE, "no AWS credentials");
+        }
+        *admin.last_ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+    Json(json!({"status": "ready"})).into_response()
+}
+
+/// Nothing of the admin API is built yet; who may ask is checked all the same.
+async fn admin_api(State(admin): State<Arc<Admin>>, request: Request) -> Response {
+    let presented =
+        request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let allowed = match (&admin.token, presented) {
+        (Some(token), Some(presented)) => bool::from(token.as_bytes().ct_eq(presented)),
+        _ => false,
+    };
+    if allowed {
+        problem(StatusCode::NOT_FOUND, "This version of lintel has no admin API.")
+    } else {
+        problem(StatusCode::FORBIDDEN, "The admin API needs the admin token.")
+    }
+}
+
+fn problem(status: StatusCode, message: &'static str) -> Response {
+    (status, Json(json!({"error": {"message": message, "type": "api_error", "param": null, "code": null}})))
+        .into_response()
+}

@@ -1,0 +1,106 @@
+//! Assembly: a configuration becomes a running gateway.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    admin::{self, Admin},
+    bedrock::{Bedrock, Clients},
+    config::Config,
+    dispatch::Dispatch,
+    edge::{self, Edge, Keys, Limits},
+    server,
+    telemetry::Telemetry,
+};
+
+/// A gateway whose ports are open.
+pub struct App {
+    config: Config,
+    data: TcpListener,
+    admin: TcpListener,
+    telemetry: Telemetry,
+}
+
+impl App {
+    /// Opens both ports. Port 0 takes a free one.
+    ///
+    /// # Errors
+    /// If an address cannot be bound; the text names it.
+    pub async fn bind(config: Config, telemetry: Telemetry) -> io::Result<Self> {
+        let data = bind("server.listen", config.server.listen).await?;
+        let admin = bind("admin.listen", config.admin.listen).await?;
+        Ok(Self { config, data, admin, telemetry })
+    }
+
+    /// Where the data port is.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn data_addr(&self) -> io::Result<SocketAddr> {
+        self.data.local_addr()
+    }
+
+    /// Where the admin port is.
+    ///
+    /// # Errors
+    /// If the system does not tell.
+    pub fn admin_addr(&self) -> io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
+    /// Serves until `shutdown`, then drains. Metrics and health answer until the last stream has ended.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let Self { config, data, admin, telemetry } = self;
+        let models = Arc::new(config.models);
+        let regions = models.named().map(|model| model.target.region.clone()).chain([config.aws.region.clone()]);
+        let clients = Arc::new(Clients::new(config.aws.settings, config.aws.region.clone(), regions));
+        let dispatch = Dispatch::new(models, &Bedrock::new(clients.clone()));
+        let cut = CancellationToken::new();
+        let edge = Arc::new(Edge {
+            keys: Keys::new(config.keys),
+            dispatch,
+            limits: Limits {
+                max_body: config.server.max_body,
+                body_timeout: config.server.header_timeout,
+                max_in_flight: config.server.max_in_flight,
+            },
+            cors_origins: config.server.cors_origins,
+            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
+            cut: cut.clone(),
+        });
+        let tasks = TaskTracker::new();
+        telemetry.keep_up(&tasks, shutdown.clone());
+        let settings = server::Settings {
+            header_timeout: config.server.header_timeout,
+            keep_alive: config.server.keep_alive,
+            max_connections: config.server.max_connections,
+            drain_timeout: config.server.drain_timeout,
+        };
+        let admin_router = admin::router(Arc::new(Admin {
+            telemetry,
+            clients,
+            token: config.admin.token,
+            shutdown: shutdown.clone(),
+            last_ready: Mutex::new(None),
+        }));
+        let drained = CancellationToken::new();
+        tasks.spawn(server::serve(admin, admin_router, settings, drained.clone(), CancellationToken::new()));
+        tasks.close();
+        server::serve(data, edge::router(edge), settings, shutdown, cut).await;
+        drained.cancel();
+        tasks.wait().await;
+    }
+}
+
+async fn bind(name: &str, address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("{name}: cannot listen on {address}: {error}")))
+}

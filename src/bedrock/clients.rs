@@ -1,0 +1,211 @@
+//! The first transport: the SDK's client signs and carries our bytes; its typed input and output stay empty.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, sts::AssumeRoleProvider};
+use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
+use aws_sdk_bedrockruntime::{
+    Client,
+    config::{Intercept, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
+    error::SdkError,
+};
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        interceptors::context::BeforeDeserializationInterceptorContextMut, orchestrator::HttpResponse,
+        runtime_components::RuntimeComponents,
+    },
+};
+use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use tokio::sync::OnceCell;
+
+use super::transport::{Operation, SendError, Transport};
+use crate::call::Target;
+
+/// How AWS is reached; what is not set comes from the SDK's default chain and the `AWS_*` variables.
+#[derive(Clone, Debug, Default)]
+pub struct AwsSettings {
+    pub endpoint_url: Option<String>,
+    pub profile: Option<String>,
+    pub assume_role: Option<AssumeRole>,
+    /// Instead of the default chain: access key id and secret (the embedded simulator's).
+    pub static_credentials: Option<(String, String)>,
+}
+
+/// A role that the gateway takes before it calls Bedrock.
+#[derive(Clone, Debug)]
+pub struct AssumeRole {
+    pub arn: String,
+    pub external_id: Option<String>,
+    pub session_name: String,
+}
+
+/// One client per region, made at its first use: a start that waits for nothing.
+pub struct Clients {
+    settings: AwsSettings,
+    base: OnceCell<SdkConfig>,
+    default_region: String,
+    by_region: HashMap<String, OnceCell<Client>>,
+}
+
+impl Clients {
+    /// `regions`: every region of a configured target.
+    pub fn new(settings: AwsSettings, default_region: String, regions: impl IntoIterator<Item = String>) -> Self {
+        let by_region = regions.into_iter().map(|region| (region, OnceCell::new())).collect();
+        Self { settings, base: OnceCell::new(), default_region, by_region }
+    }
+
+    /// Can credentials be had? For readiness; makes no call to Bedrock.
+    ///
+    /// # Errors
+    /// The reason, for the log.
+    pub async fn check_credentials(&self) -> Result<(), String> {
+        let Some(provider) = self.base().await.credentials_provider() else {
+            return Err("no credentials provider".to_owned());
+        };
+        provider.provide_credentials().await.map(drop).map_err(|error| describe(&error))
+    }
+
+    async fn base(&self) -> &SdkConfig {
+        self.base.get_or_init(|| load(&self.settings, &self.default_region)).await
+    }
+
+    async fn client(&self, region: &str) -> Result<&Client, SendError> {
+        let Some(cell) = self.by_region.get(region) else {
+            return Err(SendError::Other(format!("no client for region {region}")));
+        };
+        let base = self.base().await;
+        let make = async || {
+            let config =
+                aws_sdk_bedrockruntime::config::Builder::from(base).region(Region::new(region.to_owned())).build();
+            Client::from_conf(config)
+        };
+        Ok(cell.get_or_init(make).await)
+    }
+}
+
+async fn load(settings: &AwsSettings, region: &str) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        // Retries and the watch over stalled streams are the gateway's own, measured and bounded.
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).build());
+    if let Some(url) = &settings.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    if let Some(profile) = &settings.profile {
+        loader = loader.profile_name(profile);
+    }
+    if let Some((id, secret)) = &settings.static_credentials {
+        loader = loader.credentials_provider(aws_credential_types::Credentials::new(id, secret, None, None, "static"));
+    }
+    let base = loader.load().await;
+    let Some(role) = &settings.assume_role else { return base };
+    let mut provider = AssumeRoleProvider::builder(&role.arn).session_name(&role.session_name).configure(&base);
+    if let Some(external_id) = &role.external_id {
+        provider = provider.external_id(external_id);
+    }
+    let provider = provider.build().await;
+    base.into_builder()
+        .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(provider))
+        .build()
+}
+
+impl Transport for Clients {
+    fn send<'a>(
+        &'a self,
+        operation: Operation,
+        target: &'a Target,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<http::Response<SdkBody>, SendError>> {
+        Box::pin(async move {
+            let client = self.client(&target.region).await?;
+            let take = Take::default();
+            // Runs before signing. Without the right content-length only the old length would leave the socket.
+            let ours = move |request: &mut aws_smithy_runtime_api::client::orchestrator::HttpRequest| {
+                request.headers_mut().insert("content-length", body.len().to_string());
+                *request.body_mut() = SdkBody::from(body.clone());
+            };
+            let failure = match operation {
+                Operation::Converse => {
+                    let call = client.converse().model_id(&target.id).customize();
+                    call.mutate_request(ours).interceptor(take.clone()).send().await.err().map(send_error)
+                }
+                Operation::ConverseStream => {
+                    let call = client.converse_stream().model_id(&target.id).customize();
+                    call.mutate_request(ours).interceptor(take.clone()).send().await.err().map(send_error)
+                }
+            };
+            match take.into_reply() {
+                Some(reply) => reply.try_into_http1x().map_err(|error| SendError::Other(error.to_string())),
+                None => Err(failure.unwrap_or_else(|| SendError::Other("the SDK gave no reply".to_owned()))),
+            }
+        })
+    }
+}
+
+/// Takes the reply out of the SDK's hands before it would be deserialized, and leaves an empty body behind.
+#[derive(Clone, Debug, Default)]
+struct Take(Arc<Mutex<Option<HttpResponse>>>);
+
+impl Take {
+    fn into_reply(self) -> Option<HttpResponse> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Intercept for Take {
+    fn name(&self) -> &'static str {
+        "TakeReply"
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let reply = context.response_mut();
+        let body = std::mem::replace(reply.body_mut(), SdkBody::empty());
+        let mut taken = HttpResponse::new(reply.status(), body);
+        *taken.headers_mut() = reply.headers().clone();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+        Ok(())
+    }
+}
+
+fn send_error<E: std::error::Error + 'static>(error: SdkError<E, HttpResponse>) -> SendError {
+    let text = describe(&error);
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(cause) = source {
+        if cause.is::<CredentialsError>() {
+            return SendError::Credentials(text);
+        }
+        source = cause.source();
+    }
+    match error {
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
+            SendError::Connection(text)
+        }
+        _ => SendError::Other(text),
+    }
+}
+
+/// The whole chain of causes: the SDK's own text is only "dispatch failure".
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,34 @@
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+
+use crate::call::Target;
+
+/// The operations of the service model `bedrock-runtime` that lintel uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Converse,
+    ConverseStream,
+}
+
+/// The seam between what we say to Bedrock and how it travels. Raw both ways: bytes out; status, headers and a byte
+/// stream back, whatever the status.
+pub trait Transport: Send + Sync + 'static {
+    fn send<'a>(
+        &'a self,
+        operation: Operation,
+        target: &'a Target,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<http::Response<SdkBody>, SendError>>;
+}
+
+/// There was no reply at all. Texts are for the log.
+#[derive(Debug)]
+pub enum SendError {
+    /// No credentials could be had.
+    Credentials(String),
+    /// The service could not be reached, or hung up.
+    Connection(String),
+    /// Everything else, for example a region without a client.
+    Other(String),
+}

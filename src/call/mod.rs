@@ -1,0 +1,83 @@
+//! The vocabulary of the inside: what a call is, who makes it, on which model, and what comes back.
+
+mod caller;
+mod model;
+mod notes;
+mod reply;
+mod usage;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+pub use caller::Caller;
+pub use model::{DroppedParameters, Model, ModelDefaults, Models, Target, Timeouts};
+pub use notes::Notes;
+pub use reply::{ChatReply, Chunk, ChunkStream, Ending, Ends, How, WholeReply};
+pub use usage::Usage;
+
+use crate::openai::chat::ChatRequest;
+
+/// Something that a caller may ask of a model.
+pub trait Operation: Send + Sync + 'static {
+    type Reply: Ends + Send + 'static;
+
+    /// OpenTelemetry's `gen_ai.operation.name`.
+    const NAME: &'static str;
+
+    /// How long the caller waits for the reply to begin: its first token for a stream, all of it otherwise.
+    fn patience(&self, timeouts: &Timeouts) -> Duration;
+}
+
+impl Operation for ChatRequest {
+    type Reply = ChatReply;
+    const NAME: &'static str = "chat";
+
+    fn patience(&self, timeouts: &Timeouts) -> Duration {
+        if self.is_stream() { timeouts.first_token } else { timeouts.whole }
+    }
+}
+
+/// A parsed request of a known caller for a resolved model. Cheap to clone.
+#[derive(Debug)]
+pub struct Call<T> {
+    /// The id that the client sees in `x-request-id`.
+    pub request_id: Arc<str>,
+    pub caller: Arc<Caller>,
+    pub model: Arc<Model>,
+    pub body: Arc<T>,
+    pub notes: Notes,
+    pub upstream: UpstreamTime,
+}
+
+impl<T> Clone for Call<T> {
+    fn clone(&self) -> Self {
+        Self {
+            request_id: self.request_id.clone(),
+            caller: self.caller.clone(),
+            model: self.model.clone(),
+            body: self.body.clone(),
+            notes: self.notes.clone(),
+            upstream: self.upstream.clone(),
+        }
+    }
+}
+
+/// Time that the call has waited for Bedrock so far; what is left of a request's duration is our own overhead.
+#[derive(Clone, Debug, Default)]
+pub struct UpstreamTime(Arc<AtomicU64>);
+
+impl UpstreamTime {
+    pub fn add_since(&self, start: Instant) {
+        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.0.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    pub fn total(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    }
+}

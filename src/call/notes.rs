@@ -1,0 +1,46 @@
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Everything about a request that was dropped, clamped or emulated. Comes out in `x-lintel-warnings`.
+#[derive(Clone, Debug, Default)]
+pub struct Notes(Arc<Mutex<Vec<Note>>>);
+
+#[derive(Clone, Debug)]
+struct Note {
+    text: Cow<'static, str>,
+    dropped: Option<Cow<'static, str>>,
+}
+
+impl Notes {
+    /// Something was done in another way than asked.
+    pub fn add(&self, text: impl Into<Cow<'static, str>>) {
+        self.push(Note { text: text.into(), dropped: None });
+    }
+
+    /// The field `param` cannot be honoured and was left out.
+    pub fn dropped(&self, param: impl Into<Cow<'static, str>>, why: &'static str) {
+        let param = param.into();
+        self.push(Note { text: format!("{param}: ignored, {why}").into(), dropped: Some(param) });
+    }
+
+    /// The first field that was left out, if any: what `dropped_parameters = "refuse"` refuses.
+    pub fn first_dropped(&self) -> Option<(String, String)> {
+        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.iter().find_map(|note| Some((note.dropped.as_deref()?.to_owned(), note.text.clone().into_owned())))
+    }
+
+    /// All texts, for one header value; `None` when there is nothing to say.
+    pub fn joined(&self) -> Option<String> {
+        let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if notes.is_empty() {
+            return None;
+        }
+        Some(notes.iter().map(|note| note.text.as_ref()).collect::<Vec<_>>().join("; "))
+    }
+
+    fn push(&self, note: Note) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+    }
+}

@@ -1,0 +1,232 @@
+//! What comes back from a call, and the one way to learn how it ended.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::Stream;
+
+use super::Usage;
+use crate::{
+    error::{Error, Kind},
+    openai::completion::{AssistantMessage, FinishReason},
+};
+
+/// How a reply ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// All of it was handed over.
+    Complete,
+    /// It broke after it had begun.
+    Failed(Kind, &'static str),
+    /// The client left before the end.
+    ClientGone,
+}
+
+impl How {
+    /// The bounded `how` label of `lintel_stream_end_total`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientGone => "client_gone",
+            Self::Failed(_, label) => label,
+        }
+    }
+}
+
+/// What is known once a reply has ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    pub how: How,
+    /// `None` when the end came before the service told its count.
+    pub usage: Option<Usage>,
+    pub finish_reason: Option<FinishReason>,
+}
+
+/// A reply whose end can be watched.
+pub trait Ends: Sized {
+    /// Calls `f` exactly once: at once for a whole reply; for a stream when it ends, fails or is dropped. `f` may run
+    /// inside a `Drop`: it must be quick and must not panic.
+    fn on_end(self, f: impl FnOnce(&Ending) + Send + 'static) -> Self;
+}
+
+/// The reply to a chat completion.
+#[derive(Debug)]
+pub enum ChatReply {
+    Whole(WholeReply),
+    Stream(ChunkStream),
+}
+
+impl Ends for ChatReply {
+    fn on_end(self, f: impl FnOnce(&Ending) + Send + 'static) -> Self {
+        match self {
+            Self::Whole(reply) => {
+                f(&Ending { how: How::Complete, usage: Some(reply.usage), finish_reason: Some(reply.finish_reason) });
+                Self::Whole(reply)
+            }
+            Self::Stream(mut stream) => {
+                stream.endings.push(Box::new(f));
+                Self::Stream(stream)
+            }
+        }
+    }
+}
+
+/// One answer, complete.
+#[derive(Debug)]
+pub struct WholeReply {
+    pub message: AssistantMessage,
+    pub finish_reason: FinishReason,
+    pub usage: Usage,
+}
+
+/// One step of a streamed answer. The role needs none: it is always the assistant's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Chunk {
+    Content(String),
+    ReasoningContent(String),
+    /// `index` counts tool calls, not content blocks.
+    ToolCall {
+        index: u32,
+        id: Arc<str>,
+        name: Arc<str>,
+    },
+    ToolArguments {
+        index: u32,
+        fragment: String,
+    },
+    Finish(FinishReason),
+    /// After `Finish`, once.
+    Usage(Usage),
+}
+
+type Callback = Box<dyn FnOnce(&Ending) + Send>;
+
+/// A streamed answer. An error is its last item.
+pub struct ChunkStream {
+    inner: Pin<Box<dyn Stream<Item = Result<Chunk, Error>> + Send>>,
+    endings: Vec<Callback>,
+    usage: Option<Usage>,
+    finish_reason: Option<FinishReason>,
+}
+
+impl ChunkStream {
+    pub fn new(inner: impl Stream<Item = Result<Chunk, Error>> + Send + 'static) -> Self {
+        Self { inner: Box::pin(inner), endings: Vec::new(), usage: None, finish_reason: None }
+    }
+
+    /// The gateway itself ends the stream early; drop it next.
+    pub fn cut(&mut self, kind: Kind) {
+        self.end(How::Failed(kind, "cut"));
+    }
+
+    fn end(&mut self, how: How) {
+        let ending = Ending { how, usage: self.usage, finish_reason: self.finish_reason };
+        // Innermost first: a step sees the end after every step that it wraps.
+        for callback in std::mem::take(&mut self.endings) {
+            callback(&ending);
+        }
+    }
+}
+
+impl Stream for ChunkStream {
+    type Item = Result<Chunk, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let item = std::task::ready!(self.inner.as_mut().poll_next(cx));
+        match &item {
+            Some(Ok(Chunk::Usage(usage))) => self.usage = Some(*usage),
+            Some(Ok(Chunk::Finish(reason))) => self.finish_reason = Some(*reason),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                let how = How::Failed(error.kind(), error.code().unwrap_or("upstream_error"));
+                self.end(how);
+            }
+            None => self.end(How::Complete),
+        }
+        Poll::Ready(item)
+    }
+}
+
+impl Drop for ChunkStream {
+    fn drop(&mut self) {
+        self.end(How::ClientGone);
+    }
+}
+
+impl fmt::Debug for ChunkStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunkStream").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+
+    type Seen = Arc<Mutex<Vec<Ending>>>;
+
+    fn watched(items: Vec<Result<Chunk, Error>>) -> (ChunkStream, Seen) {
+        let seen = Seen::default();
+        let sink = seen.clone();
+        let reply = ChatReply::Stream(ChunkStream::new(stream::iter(items)))
+            .on_end(move |ending| sink.lock().unwrap().push(ending.clone()));
+        let ChatReply::Stream(stream) = reply else { unreachable!("a stream stays a stream") };
+        (stream, seen)
+    }
+
+    fn usage() -> Usage {
+        Usage { input: 3, output: 2, ..Usage::default() }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_fires_once() {
+        let chunks =
+            vec![Ok(Chunk::Content("a".into())), Ok(Chunk::Finish(FinishReason::Stop)), Ok(Chunk::Usage(usage()))];
+        let (stream, seen) = watched(chunks);
+        assert_eq!(stream.count().await, 3);
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), 1);
+        assert_eq!(seen[0].how, How::Complete);
+        assert_eq!(seen[0].usage, Some(usage()));
+        assert_eq!(seen[0].finish_reason, Some(FinishReason::Stop));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_fails_fires_once() {
+        let broken = Error::new(Kind::Upstream, "cut").with_code("upstream_truncated");
+        let (stream, seen) = watched(vec![Ok(Chunk::Content("a".into())), Err(broken)]);
+        assert_eq!(stream.count().await, 2);
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), 1);
+        assert_eq!(seen[0].how, How::Failed(Kind::Upstream, "upstream_truncated"));
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_dropped_fires_once() {
+        let (mut stream, seen) = watched(vec![Ok(Chunk::Content("a".into())), Ok(Chunk::Content("b".into()))]);
+        assert!(stream.next().await.is_some());
+        drop(stream);
+        let seen = seen.lock().unwrap();
+        assert_eq!(seen.len(), 1);
+        assert_eq!(seen[0].how, How::ClientGone);
+        assert_eq!(seen[0].usage, None);
+    }
+
+    #[test]
+    fn a_whole_reply_fires_at_once() {
+        let seen = Seen::default();
+        let sink = seen.clone();
+        let whole =
+            WholeReply { message: AssistantMessage::default(), finish_reason: FinishReason::Stop, usage: usage() };
+        let _reply = ChatReply::Whole(whole).on_end(move |ending| sink.lock().unwrap().push(ending.clone()));
+        assert_eq!(seen.lock().unwrap()[0].usage, Some(usage()));
+    }
+}

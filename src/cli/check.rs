@@ -1,0 +1,30 @@
+use super::{ConfigFile, Outcome};
+use crate::config::{self, Surroundings};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args) -> Outcome {
+    match config::load(&args.file.config, &Surroundings::of_process(None), None) {
+        Ok((_, resolved)) => {
+            if args.json {
+                let rows = resolved.iter().map(
+                    |row| serde_json::json!({"path": row.path, "value": row.value, "origin": row.origin.to_string()}),
+                );
+                println!("{}", serde_json::Value::from_iter(rows));
+            } else {
+                for row in &resolved {
+                    println!("{} = {}  # {}", row.path, row.value, row.origin);
+                }
+            }
+            Outcome::Done
+        }
+        Err(problems) => Outcome::Misconfigured(args.file.config.display().to_string(), problems),
+    }
+}

@@ -1,0 +1,92 @@
+use std::{path::PathBuf, sync::Arc};
+
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+use super::{Outcome, shutdown_on_signal};
+use crate::{
+    app::App,
+    call::Caller,
+    config::{self, Config, Demo, Surroundings},
+    edge::Key,
+    simulator::{self, SecretKey, Simulator},
+    telemetry::{self, Telemetry},
+};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A configuration of your own; its [aws], [keys] and [store] are ignored
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address of the data port, instead of server.listen
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+}
+
+pub async fn run(args: Args) -> Outcome {
+    let own = SecretKey { access_key_id: "simulator".into(), secret_access_key: Ulid::generate().to_string() };
+    let (listener, endpoint_url) = match TcpListener::bind("127.0.0.1:0").await.and_then(|l| Ok((l.local_addr()?, l))) {
+        Ok((address, listener)) => (listener, format!("http://{address}")),
+        Err(error) => return Outcome::Failed(format!("the simulator cannot listen: {error}")),
+    };
+    let secret = format!("sk-demo-{}", Ulid::generate());
+    let caller = Arc::new(Caller { key_id: "demo".into(), models: None });
+    let demo = Demo {
+        endpoint_url,
+        credentials: (own.access_key_id.clone(), own.secret_access_key.clone()),
+        key: Key { digest: Sha256::digest(secret.as_bytes()).into(), expires: None, caller },
+    };
+    let surroundings = Surroundings::of_process(args.listen);
+    let (name, read) = match &args.config {
+        Some(path) => (path.display().to_string(), config::load(path, &surroundings, Some(demo))),
+        None => ("config.toml (built in)".to_owned(), config::parse(config::EXAMPLE, &surroundings, Some(demo))),
+    };
+    let config = match read {
+        Ok((config, _)) => config,
+        Err(problems) => return Outcome::Misconfigured(name, problems),
+    };
+    telemetry::log();
+    let stop_simulator = CancellationToken::new();
+    let simulator = simulator::serve(listener, Simulator::new(own).router(), stop_simulator.clone());
+    let gateway = async {
+        let outcome = gateway(config, &secret).await;
+        stop_simulator.cancel();
+        outcome
+    };
+    tokio::join!(gateway, simulator).0
+}
+
+async fn gateway(config: Config, secret: &str) -> Outcome {
+    let model = config
+        .models
+        .list()
+        .find(|listed| listed.alias)
+        .or_else(|| config.models.list().next())
+        .map(|listed| listed.name.to_owned());
+    let started = async {
+        let telemetry = Telemetry::install().map_err(|error| error.to_string())?;
+        let app = App::bind(config, telemetry).await.map_err(|error| error.to_string())?;
+        let shutdown = shutdown_on_signal().map_err(|error| error.to_string())?;
+        let addresses =
+            app.data_addr().and_then(|data| Ok((data, app.admin_addr()?))).map_err(|error| error.to_string())?;
+        Ok::<_, String>((app, shutdown, addresses))
+    };
+    let (app, shutdown, (data, admin)) = match started.await {
+        Ok(started) => started,
+        Err(message) => return Outcome::Failed(format!("{message} (--listen takes another address)")),
+    };
+    let model = model.unwrap_or_default();
+    eprintln!("lintel answers at http://{data}/v1 from a simulated Bedrock; metrics are at http://{admin}/metrics");
+    eprintln!();
+    eprintln!("  key: {secret}");
+    eprintln!();
+    eprintln!(
+        "  curl http://{data}/v1/chat/completions -H 'authorization: Bearer {secret}' -H 'content-type: application/json' \
+         -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello!\"}}]}}'"
+    );
+    eprintln!();
+    app.run(shutdown).await;
+    Outcome::Done
+}

@@ -1,0 +1,114 @@
+//! The command line. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+
+mod check;
+mod demo;
+mod healthcheck;
+mod serve;
+mod simulate;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Problem;
+
+/// An OpenAI-compatible gateway in front of Amazon Bedrock.
+#[derive(Debug, Parser)]
+#[command(name = "lintel", version, propagate_version = true)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The gateway over an embedded Bedrock simulator: no AWS account, no set-up
+    Demo(demo::Args),
+    /// The gateway against AWS
+    Serve(serve::Args),
+    /// The Bedrock simulator alone, for any AWS SDK
+    #[command(after_help = crate::simulator::fault::HELP)]
+    Simulate(simulate::Args),
+    /// Validates a configuration and prints it with the origin of each value
+    Check(check::Args),
+    /// Asks a running gateway whether it lives (for container health checks)
+    Healthcheck(healthcheck::Args),
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "LINTEL_CONFIG", default_value = "config.toml")]
+    config: PathBuf,
+}
+
+/// How a command ends.
+enum Outcome {
+    Done,
+    Failed(String),
+    /// Every problem of a configuration.
+    Misconfigured(String, Vec<Problem>),
+}
+
+/// The process.
+pub fn run() -> ExitCode {
+    let outcome = match Args::parse().command {
+        Command::Demo(args) => run_async(demo::run(args)),
+        Command::Serve(args) => run_async(serve::run(args)),
+        Command::Simulate(args) => run_async(simulate::run(args)),
+        Command::Check(args) => check::run(&args),
+        Command::Healthcheck(args) => healthcheck::run(&args),
+    };
+    match outcome {
+        Outcome::Done => ExitCode::SUCCESS,
+        Outcome::Failed(message) => {
+            eprintln!("lintel: {message}");
+            ExitCode::FAILURE
+        }
+        Outcome::Misconfigured(file, problems) => {
+            for problem in &problems {
+                eprintln!("{file}: {problem}");
+            }
+            eprintln!(
+                "lintel: {} in the configuration",
+                if problems.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", problems.len()) }
+            );
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run_async(command: impl Future<Output = Outcome>) -> Outcome {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => Outcome::Failed(format!("cannot start: {error}")),
+    }
+}
+
+/// Set by the first SIGTERM or SIGINT; the second one ends the process at once.
+fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    // Not tracked: it must outlive everything that is waited for.
+    #[expect(clippy::disallowed_methods, reason = "ends with the process")]
+    tokio::spawn(async move {
+        for attempt in 0..2 {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if attempt == 0 {
+                tracing::info!("shutting down: running requests may end");
+                token.cancel();
+            }
+        }
+        tracing::warn!("second signal: ending at once");
+        std::process::exit(1);
+    });
+    Ok(shutdown)
+}

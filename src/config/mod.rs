@@ -1,0 +1,182 @@
+//! The configuration, ready to use. `tree` is what was written, `reader` reads it by type and keeps every problem,
+//! `sections`, `models` and `keys` know what may stand where.
+
+mod keys;
+mod models;
+mod reader;
+mod sections;
+mod tree;
+
+use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+
+use axum::http::HeaderValue;
+
+pub use reader::Resolved;
+pub use tree::Origin;
+
+use crate::{bedrock::AwsSettings, call::Models, edge::Key};
+use reader::{Report, Section};
+use tree::{Table, Value};
+
+/// The documented example, which is also what `lintel demo` runs with.
+pub const EXAMPLE: &str = include_str!("../../config.toml");
+
+/// Everything that `app` needs, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: Server,
+    pub admin: Admin,
+    pub aws: Aws,
+    pub models: Models,
+    pub keys: Vec<Key>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// Bytes.
+    pub max_body: usize,
+    pub header_timeout: Duration,
+    pub drain_timeout: Duration,
+    pub max_in_flight: usize,
+    pub max_connections: usize,
+    pub keep_alive: Duration,
+    pub cors_origins: Vec<HeaderValue>,
+}
+
+#[derive(Clone)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    /// Without it the admin API answers 403.
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { listen, token } = self;
+        f.debug_struct("Admin").field("listen", listen).field("token", &token.as_ref().map(|_| "(set)")).finish()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Aws {
+    pub region: String,
+    pub settings: AwsSettings,
+}
+
+/// Something in the configuration that must be mended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Such as `server.listen`; empty where the text could not be parsed at all.
+    pub path: String,
+    pub origin: Option<Origin>,
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(origin) = &self.origin {
+            write!(f, "{origin}: ")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// What a configuration is read from, besides its file.
+pub struct Surroundings {
+    /// All environment variables.
+    pub environment: Vec<(String, String)>,
+    /// `server.listen` from a flag.
+    pub listen: Option<String>,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_process(listen: Option<String>) -> Self {
+        // A variable that is not Unicode cannot be meant for us.
+        let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        Self { environment: environment.collect(), listen }
+    }
+
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
+    }
+}
+
+/// What `demo` brings instead of `[aws]` and `[keys]`.
+pub struct Demo {
+    /// URL of the embedded simulator.
+    pub endpoint_url: String,
+    pub credentials: (String, String),
+    pub key: Key,
+}
+
+/// Reads the file at `path`.
+///
+/// # Errors
+/// Every problem there is.
+pub fn load(
+    path: &Path,
+    surroundings: &Surroundings,
+    demo: Option<Demo>,
+) -> Result<(Config, Vec<Resolved>), Vec<Problem>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(&text, surroundings, demo),
+        Err(error) => Err(vec![Problem {
+            path: String::new(),
+            origin: None,
+            message: format!("cannot read {}: {error}", path.display()),
+        }]),
+    }
+}
+
+/// Reads `text` as a configuration file.
+///
+/// # Errors
+/// Every problem there is.
+pub fn parse(
+    text: &str,
+    surroundings: &Surroundings,
+    demo: Option<Demo>,
+) -> Result<(Config, Vec<Resolved>), Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut tree = tree::parse(text, &mut problems);
+    tree::overlay_environment(&mut tree, surroundings.environment.iter().cloned());
+    if let Some(listen) = &surroundings.listen {
+        let path = ["server".to_owned(), "listen".to_owned()];
+        tree::set(&mut tree, &path, Value::String(listen.clone()), Origin::Flag("--listen"));
+    }
+    let report = Report::default();
+    let config = read(tree, surroundings, demo, &report);
+    let (found, resolved) = report.into_parts();
+    problems.extend(found);
+    match config {
+        Some(config) if problems.is_empty() => Ok((config, resolved)),
+        _ => Err(problems),
+    }
+}
+
+fn read(mut tree: Table, surroundings: &Surroundings, demo: Option<Demo>, report: &Report) -> Option<Config> {
+    if demo.is_some() {
+        for ignored in ["aws", "keys", "store"] {
+            tree.remove(ignored);
+        }
+    }
+    let mut root = Section::root(tree, report);
+    let server = sections::server(root.section("server"));
+    let admin = sections::admin(root.section("admin"), surroundings);
+    let aws = sections::aws(root.section("aws"), surroundings, demo.as_ref());
+    let defaults = models::defaults(root.section("defaults"));
+    let region = aws.as_ref().map_or("us-east-1", |aws| aws.region.as_str());
+    let models = models::models(root.named_sections("models"), &defaults, region, report);
+    let keys = match demo {
+        Some(demo) => vec![demo.key],
+        None => keys::keys(root.named_sections("keys"), surroundings, report),
+    };
+    root.not_supported(&["store", "teams", "budget", "alerts", "knowledge_bases"]);
+    root.finish();
+    Some(Config { server: server?, admin: admin?, aws: aws?, models, keys })
+}

@@ -1,0 +1,142 @@
+//! `[defaults]` and `[models.*]`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use super::reader::{Report, Section};
+use crate::call::{DroppedParameters, Model, ModelDefaults, Models, Target, Timeouts};
+
+/// `[defaults]`: what a model gets that does not say.
+pub struct Defaults {
+    max_tokens: u32,
+    timeouts: Timeouts,
+    raw_model_ids: bool,
+    dropped_parameters: DroppedParameters,
+}
+
+/// The largest integer of the service model.
+const MAX_TOKENS: u64 = i32::MAX as u64;
+
+pub fn defaults(mut section: Section<'_>) -> Defaults {
+    let max_tokens = max_tokens(&mut section);
+    let defaults = Defaults {
+        max_tokens: section.or_default("max_tokens", max_tokens, 4096),
+        timeouts: Timeouts {
+            whole: section.duration_or("timeout", Duration::from_secs(300)),
+            first_token: section.duration_or("first_token_timeout", Duration::from_secs(60)),
+            idle: section.duration_or("idle_timeout", Duration::from_secs(60)),
+        },
+        raw_model_ids: section.boolean("raw_model_ids", true),
+        dropped_parameters: dropped_parameters(&mut section, DroppedParameters::Warn),
+    };
+    section.not_supported(&["unpriced_models", "on_disconnect", "retry"]);
+    section.finish();
+    defaults
+}
+
+fn dropped_parameters(section: &mut Section<'_>, default: DroppedParameters) -> DroppedParameters {
+    let choices = [("warn", DroppedParameters::Warn), ("refuse", DroppedParameters::Refuse)];
+    section.choice("dropped_parameters", &choices, default)
+}
+
+fn max_tokens(section: &mut Section<'_>) -> Option<u32> {
+    section.count("max_tokens", MAX_TOKENS).and_then(|tokens| u32::try_from(tokens).ok())
+}
+
+/// Reads all models, then ties aliases to what they stand for.
+pub fn models(sections: Vec<(String, Section<'_>)>, defaults: &Defaults, region: &str, report: &Report) -> Models {
+    let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
+    let mut named = BTreeMap::new();
+    let mut pointers: BTreeMap<String, Pointer> = BTreeMap::new();
+    for (name, mut section) in sections {
+        let Some(target) = section.string("target") else {
+            section.problem(
+                "'target' is missing: a Bedrock model id, an inference profile id, an ARN, or another model's name",
+            );
+            continue;
+        };
+        if names.contains(&target) {
+            let use_cases = section.strings("use_cases").unwrap_or_default();
+            section.finish();
+            pointers.insert(name, Pointer { target, use_cases });
+        } else if let Some(model) = model(name.clone(), target, section, defaults, region) {
+            named.insert(name, Arc::new(model));
+        }
+    }
+    let aliases = pointers.iter().filter_map(|(name, pointer)| {
+        let resolved = follow(name, &pointers, &named);
+        if resolved.is_none() {
+            report.problem(format!("models.{name}.target"), None, format!("'{}' leads to no model", pointer.target));
+        }
+        Some((name.clone(), (resolved?, pointer.use_cases.clone())))
+    });
+    let aliases = aliases.collect();
+    if named.is_empty() {
+        report.problem("models", None, "no model is configured; see config.toml of the distribution");
+    }
+    let raw = defaults.raw_model_ids.then(|| {
+        Arc::new(Model {
+            name: "raw".to_owned(),
+            raw: true,
+            target: Target::new("raw", region),
+            timeouts: defaults.timeouts,
+            defaults: ModelDefaults { max_tokens: defaults.max_tokens, temperature: None, top_p: None },
+            dropped_parameters: defaults.dropped_parameters,
+            description: None,
+            use_cases: Vec::new(),
+        })
+    });
+    Models::new(named, aliases, raw)
+}
+
+struct Pointer {
+    target: String,
+    use_cases: Vec<String>,
+}
+
+/// The model at the end of a chain of aliases; none if the chain is a circle or its end has a problem of its own.
+fn follow(
+    name: &str,
+    pointers: &BTreeMap<String, Pointer>,
+    named: &BTreeMap<String, Arc<Model>>,
+) -> Option<Arc<Model>> {
+    let mut at = name;
+    for _ in 0..=pointers.len() {
+        match pointers.get(at) {
+            Some(pointer) => at = &pointer.target,
+            None => return named.get(at).cloned(),
+        }
+    }
+    None
+}
+
+fn model(name: String, target: String, mut section: Section<'_>, defaults: &Defaults, region: &str) -> Option<Model> {
+    let regions = section.strings("regions");
+    if regions.as_ref().is_some_and(|regions| regions.len() != 1) {
+        section.problem_at("regions", None, "this version of lintel calls a model in one region: name one");
+    }
+    let region = regions.as_ref().and_then(|regions| regions.first()).map_or(region, String::as_str);
+    let target = Target::new(target, region);
+    section.choice("api", &[("auto", ()), ("converse", ())], ());
+    let timeouts = Timeouts {
+        whole: section.duration("timeout").unwrap_or(defaults.timeouts.whole),
+        first_token: section.duration("first_token_timeout").unwrap_or(defaults.timeouts.first_token),
+        idle: section.duration("idle_timeout").unwrap_or(defaults.timeouts.idle),
+    };
+    let model = Model {
+        raw: false,
+        target,
+        timeouts,
+        defaults: ModelDefaults {
+            max_tokens: max_tokens(&mut section).unwrap_or(defaults.max_tokens),
+            temperature: section.number("temperature", 0.0, 2.0),
+            top_p: section.number("top_p", 0.0, 1.0),
+        },
+        dropped_parameters: dropped_parameters(&mut section, defaults.dropped_parameters),
+        description: section.string("description"),
+        use_cases: section.strings("use_cases").unwrap_or_default(),
+        name,
+    };
+    section.not_supported(&["fallbacks", "price", "limits", "retry", "budget"]);
+    section.finish();
+    Some(model)
+}

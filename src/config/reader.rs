@@ -1,0 +1,305 @@
+//! Typed reading of the tree. Every problem is kept, none ends the reading; every value that is used is remembered
+//! with its origin, for `lintel check`.
+
+use std::{cell::RefCell, fmt::Display, str::FromStr, time::Duration};
+
+use bytesize::ByteSize;
+
+use super::{
+    Problem,
+    tree::{Node, Origin, Table, Value},
+};
+
+/// Gathers while the configuration is read.
+#[derive(Debug, Default)]
+pub struct Report {
+    problems: RefCell<Vec<Problem>>,
+    resolved: RefCell<Vec<Resolved>>,
+}
+
+/// One value in force.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    pub path: String,
+    pub value: String,
+    pub origin: Origin,
+}
+
+impl Report {
+    pub fn problem(&self, path: impl Into<String>, origin: Option<Origin>, message: impl Into<String>) {
+        self.problems.borrow_mut().push(Problem { path: path.into(), origin, message: message.into() });
+    }
+
+    fn resolved(&self, path: String, value: impl Display, origin: Origin) {
+        self.resolved.borrow_mut().push(Resolved { path, value: value.to_string(), origin });
+    }
+
+    pub fn into_parts(self) -> (Vec<Problem>, Vec<Resolved>) {
+        (self.problems.into_inner(), self.resolved.into_inner())
+    }
+}
+
+/// One table on its way to being read. Call [`Section::finish`] at the end: what was not asked for is unknown.
+#[derive(Debug)]
+pub struct Section<'r> {
+    path: String,
+    origin: Origin,
+    table: Table,
+    asked: Vec<&'static str>,
+    report: &'r Report,
+}
+
+impl<'r> Section<'r> {
+    pub fn root(table: Table, report: &'r Report) -> Self {
+        Self { path: String::new(), origin: Origin::Line(1), table, asked: Vec::new(), report }
+    }
+
+    /// A problem with the section as a whole.
+    pub fn problem(&self, message: impl Into<String>) {
+        self.report.problem(&self.path, Some(self.origin.clone()), message);
+    }
+
+    /// A problem with one of its keys.
+    pub fn problem_at(&self, key: &str, origin: Option<Origin>, message: impl Into<String>) {
+        self.report.problem(self.path_of(key), origin, message);
+    }
+
+    /// The sub-table `key`; empty where it is missing.
+    pub fn section(&mut self, key: &'static str) -> Section<'r> {
+        let path = self.path_of(key);
+        let (origin, table) = match self.take(key) {
+            Some(Node { value: Value::Table(table), origin }) => (origin, table),
+            Some(node) => {
+                self.wrong(key, &node, "a table");
+                (node.origin, Table::new())
+            }
+            None => (Origin::Default, Table::new()),
+        };
+        Section { path, origin, table, asked: Vec::new(), report: self.report }
+    }
+
+    /// The sub-tables of `key`, by the names that the user gave them.
+    pub fn named_sections(&mut self, key: &'static str) -> Vec<(String, Section<'r>)> {
+        let parent = self.section(key);
+        let mut sections = Vec::new();
+        for (name, node) in parent.table {
+            let path = format!("{}.{name}", parent.path);
+            match node.value {
+                Value::Table(table) => {
+                    let section = Section { path, origin: node.origin, table, asked: Vec::new(), report: self.report };
+                    sections.push((name, section));
+                }
+                other => {
+                    self.report.problem(
+                        path,
+                        Some(node.origin),
+                        format!("expected a table, found {}", other.type_name()),
+                    );
+                }
+            }
+        }
+        sections
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// A key of the contract that this version does not serve: to take it in silence would be a lie.
+    pub fn not_supported(&mut self, keys: &[&'static str]) {
+        for key in keys {
+            if let Some(node) = self.take(key) {
+                self.problem_at(key, Some(node.origin), "not supported by this version of lintel; remove it");
+            }
+        }
+    }
+
+    pub fn string(&mut self, key: &'static str) -> Option<String> {
+        self.read(key, "a string", |value| match value {
+            Value::String(text) => Ok(text.clone()),
+            _ => Err(None),
+        })
+    }
+
+    pub fn strings(&mut self, key: &'static str) -> Option<Vec<String>> {
+        let path = self.path_of(key);
+        let (items, origin) = self.read_raw(key, "a list of strings", |value| match value {
+            Value::Array(items) => items
+                .iter()
+                .map(|item| match &item.value {
+                    Value::String(text) => Ok(text.clone()),
+                    _ => Err(None),
+                })
+                .collect::<Result<Vec<_>, _>>(),
+            _ => Err(None),
+        })?;
+        self.report.resolved(path, format!("{items:?}"), origin);
+        Some(items)
+    }
+
+    pub fn boolean(&mut self, key: &'static str, default: bool) -> bool {
+        let read = self.read(key, "true or false", |value| match value {
+            Value::Boolean(boolean) => Ok(*boolean),
+            _ => Err(None),
+        });
+        self.or_default(key, read, default)
+    }
+
+    /// A whole number between 1 and `max`.
+    pub fn count(&mut self, key: &'static str, max: u64) -> Option<u64> {
+        self.read(key, "a whole number", move |value| match value {
+            Value::Integer(integer) => match u64::try_from(*integer) {
+                Ok(number) if (1..=max).contains(&number) => Ok(number),
+                _ => Err(Some(format!("must be between 1 and {max}"))),
+            },
+            _ => Err(None),
+        })
+    }
+
+    pub fn number(&mut self, key: &'static str, min: f64, max: f64) -> Option<f64> {
+        self.read(key, "a number", move |value| {
+            let number = match value {
+                Value::Float(float) => *float,
+                #[expect(clippy::cast_precision_loss, reason = "checked against a small range below")]
+                Value::Integer(integer) => *integer as f64,
+                _ => return Err(None),
+            };
+            if (min..=max).contains(&number) {
+                Ok(number)
+            } else {
+                Err(Some(format!("must be between {min} and {max}")))
+            }
+        })
+    }
+
+    /// A duration such as `"30s"`, longer than nothing.
+    pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
+        let path = self.path_of(key);
+        let (duration, origin) = self.read_raw(key, "a duration such as \"30s\"", |value| match value {
+            Value::String(text) => match humantime::parse_duration(text) {
+                Ok(duration) if !duration.is_zero() => Ok(duration),
+                Ok(_) => Err(Some("must be longer than zero".to_owned())),
+                Err(error) => Err(Some(format!("'{text}' is not a duration such as \"30s\": {error}"))),
+            },
+            _ => Err(None),
+        })?;
+        self.report.resolved(path, humantime::format_duration(duration), origin);
+        Some(duration)
+    }
+
+    pub fn duration_or(&mut self, key: &'static str, default: Duration) -> Duration {
+        self.duration(key).unwrap_or_else(|| {
+            self.report.resolved(self.path_of(key), humantime::format_duration(default), Origin::Default);
+            default
+        })
+    }
+
+    /// A size such as `"32MiB"`, in bytes.
+    pub fn size_or(&mut self, key: &'static str, default: ByteSize) -> ByteSize {
+        let read = self.read(key, "a size such as \"32MiB\"", |value| match value {
+            Value::String(text) => match text.parse::<ByteSize>() {
+                Ok(size) if size.as_u64() > 0 => Ok(size),
+                Ok(_) => Err(Some("must be more than zero".to_owned())),
+                Err(error) => Err(Some(format!("'{text}' is not a size such as \"32MiB\": {error}"))),
+            },
+            _ => Err(None),
+        });
+        self.or_default(key, read, default)
+    }
+
+    /// A string that a type of ours can be made of.
+    pub fn parsed<T: FromStr<Err: Display> + Display>(
+        &mut self,
+        key: &'static str,
+        expected: &'static str,
+    ) -> Option<T> {
+        self.read(key, expected, |value| match value {
+            Value::String(text) => {
+                text.parse::<T>().map_err(|error| Some(format!("'{text}' is not {expected}: {error}")))
+            }
+            _ => Err(None),
+        })
+    }
+
+    /// One word out of a list.
+    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&'static str, T)], default: T) -> T {
+        let words = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ");
+        let word = self.read(key, "a string", |value| match value {
+            Value::String(text) if choices.iter().any(|(word, _)| word == text) => Ok(text.clone()),
+            Value::String(text) => Err(Some(format!("'{text}' is not {words}"))),
+            _ => Err(None),
+        });
+        let chosen = word.and_then(|word| choices.iter().find(|(other, _)| *other == word).map(|(_, choice)| *choice));
+        chosen.unwrap_or(default)
+    }
+
+    /// Records `default` as the value in force where nothing was read.
+    pub fn or_default<T: Display>(&self, key: &'static str, read: Option<T>, default: T) -> T {
+        read.unwrap_or_else(|| {
+            self.report.resolved(self.path_of(key), &default, Origin::Default);
+            default
+        })
+    }
+
+    /// Everything that was not asked for is unknown.
+    pub fn finish(self) {
+        for (key, node) in &self.table {
+            let near =
+                self.asked.iter().max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
+            let message = match near.filter(|near| strsim::jaro_winkler(near, key) > 0.75) {
+                Some(near) => format!("unknown key; did you mean '{near}'?"),
+                None => format!("unknown key; known here are: {}", self.asked.join(", ")),
+            };
+            self.problem_at(key, Some(node.origin.clone()), message);
+        }
+    }
+
+    fn read<T: Display>(
+        &mut self,
+        key: &'static str,
+        expected: &'static str,
+        convert: impl FnOnce(&Value) -> Result<T, Option<String>>,
+    ) -> Option<T> {
+        let path = self.path_of(key);
+        let (value, origin) = self.read_raw(key, expected, convert)?;
+        self.report.resolved(path, &value, origin);
+        Some(value)
+    }
+
+    /// `convert` fails with a reason, or with nothing where the type is wrong.
+    fn read_raw<T>(
+        &mut self,
+        key: &'static str,
+        expected: &'static str,
+        convert: impl FnOnce(&Value) -> Result<T, Option<String>>,
+    ) -> Option<(T, Origin)> {
+        let node = self.take(key)?;
+        match convert(&node.value) {
+            Ok(value) => Some((value, node.origin)),
+            Err(Some(reason)) => {
+                self.problem_at(key, Some(node.origin), reason);
+                None
+            }
+            Err(None) => {
+                self.wrong(key, &node, expected);
+                None
+            }
+        }
+    }
+
+    fn take(&mut self, key: &'static str) -> Option<Node> {
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
+        self.table.remove(key)
+    }
+
+    fn wrong(&self, key: &str, node: &Node, expected: &str) {
+        let message = format!("expected {expected}, found {}", node.value.type_name());
+        self.problem_at(key, Some(node.origin.clone()), message);
+    }
+
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+}

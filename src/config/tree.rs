@@ -1,0 +1,167 @@
+//! The configuration as it was written: TOML, overlaid by the environment and by flags, each value with its origin.
+
+use std::{collections::BTreeMap, fmt};
+
+use toml::de::{DeTable, DeValue};
+
+use super::Problem;
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A line of the file, from 1.
+    Line(usize),
+    Environment(String),
+    Flag(&'static str),
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    String(String),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    Array(Vec<Node>),
+    Table(Table),
+}
+
+impl Value {
+    /// For messages.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::String(_) => "a string",
+            Self::Integer(_) => "an integer",
+            Self::Float(_) => "a float",
+            Self::Boolean(_) => "a boolean",
+            Self::Array(_) => "an array",
+            Self::Table(_) => "a table",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    pub value: Value,
+    pub origin: Origin,
+}
+
+pub type Table = BTreeMap<String, Node>;
+
+/// Parses a file; what cannot be parsed is a problem, and the rest is still there to be checked.
+pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Table {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let line = error.span().map(|span| line_of(text, span.start));
+        problems.push(Problem {
+            path: String::new(),
+            origin: line.map(Origin::Line),
+            message: error.message().to_owned(),
+        });
+    }
+    convert_table(table.get_ref(), text, problems)
+}
+
+fn convert_table(table: &DeTable<'_>, text: &str, problems: &mut Vec<Problem>) -> Table {
+    let mut converted = Table::new();
+    for (key, value) in table {
+        let line = line_of(text, key.span().start);
+        let node = convert(value.get_ref(), line, text, problems);
+        converted.insert(key.get_ref().to_string(), node);
+    }
+    converted
+}
+
+fn convert(value: &DeValue<'_>, line: usize, text: &str, problems: &mut Vec<Problem>) -> Node {
+    let mut number = |parsed: Option<Value>, shown: &str| {
+        parsed.unwrap_or_else(|| {
+            let message = format!("{shown} is not a number that can be held");
+            problems.push(Problem { path: String::new(), origin: Some(Origin::Line(line)), message });
+            Value::Integer(0)
+        })
+    };
+    let value = match value {
+        DeValue::String(string) => Value::String(string.to_string()),
+        DeValue::Integer(integer) => {
+            number(i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(Value::Integer), integer.as_str())
+        }
+        DeValue::Float(float) => number(float.as_str().parse().ok().map(Value::Float), float.as_str()),
+        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
+        DeValue::Datetime(datetime) => Value::String(datetime.to_string()),
+        DeValue::Array(array) => Value::Array(
+            array
+                .iter()
+                .map(|item| convert(item.get_ref(), line_of(text, item.span().start), text, problems))
+                .collect(),
+        ),
+        DeValue::Table(table) => Value::Table(convert_table(table, text, problems)),
+    };
+    Node { value, origin: Origin::Line(line) }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// Lays `LINTEL__SECTION__KEY=value` over the file; a double underscore nests.
+pub fn overlay_environment(tree: &mut Table, variables: impl Iterator<Item = (String, String)>) {
+    for (name, text) in variables {
+        let Some(path) = name.strip_prefix("LINTEL__") else { continue };
+        let path: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
+        let origin = Origin::Environment(name.clone());
+        set(tree, &path, from_text(&text, &origin), origin);
+    }
+}
+
+/// Sets one value; tables on the way are made. A shell cannot write `-` in a name, so `_` also finds it.
+pub fn set(tree: &mut Table, path: &[String], value: Value, origin: Origin) {
+    let Some((key, rest)) = path.split_first() else { return };
+    let existing =
+        tree.keys().find(|other| other.replace('-', "_").eq_ignore_ascii_case(&key.replace('-', "_"))).cloned();
+    let key = existing.unwrap_or_else(|| key.clone());
+    if rest.is_empty() {
+        tree.insert(key, Node { value, origin });
+        return;
+    }
+    let node = tree.entry(key).or_insert_with(|| Node { value: Value::Table(Table::new()), origin: origin.clone() });
+    if !matches!(node.value, Value::Table(_)) {
+        node.value = Value::Table(Table::new());
+    }
+    if let Value::Table(table) = &mut node.value {
+        set(table, rest, value, origin);
+    }
+}
+
+/// A TOML value where the text is one (`true`, `5`, `["a"]`), else a string.
+fn from_text(text: &str, origin: &Origin) -> Value {
+    match DeValue::parse(text) {
+        Ok(value) => {
+            let mut problems = Vec::new();
+            let node = convert(value.get_ref(), 1, text, &mut problems);
+            if problems.is_empty() { with_origin(node, origin).value } else { Value::String(text.to_owned()) }
+        }
+        Err(_) => Value::String(text.to_owned()),
+    }
+}
+
+fn with_origin(node: Node, origin: &Origin) -> Node {
+    let value = match node.value {
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| with_origin(item, origin)).collect()),
+        Value::Table(table) => {
+            Value::Table(table.into_iter().map(|(key, item)| (key, with_origin(item, origin))).collect())
+        }
+        other => other,
+    };
+    Node { value, origin: origin.clone() }
+}

@@ -1,0 +1,90 @@
+//! Payloads of the events of ConverseStream; the frame's `:event-type` header says which one it is.
+//!
+//! Text borrows from the frame where it holds no escape.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::reply::TokenUsage;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContentBlockStart<'a> {
+    #[serde(default)]
+    pub content_block_index: u32,
+    #[serde(borrow, default)]
+    pub start: Start<'a>,
+}
+
+/// `{}` for a text block.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Start<'a> {
+    #[serde(borrow)]
+    pub tool_use: Option<ToolUseStart<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolUseStart<'a> {
+    #[serde(borrow)]
+    pub tool_use_id: Cow<'a, str>,
+    #[serde(borrow)]
+    pub name: Cow<'a, str>,
+    #[serde(borrow, default, rename = "type")]
+    pub kind: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContentBlockDelta<'a> {
+    #[serde(default)]
+    pub content_block_index: u32,
+    #[serde(borrow)]
+    pub delta: Delta<'a>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Delta<'a> {
+    #[serde(borrow)]
+    pub text: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub tool_use: Option<ToolUseDelta<'a>>,
+    #[serde(borrow)]
+    pub reasoning_content: Option<ReasoningDelta<'a>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ToolUseDelta<'a> {
+    #[serde(borrow)]
+    pub input: Cow<'a, str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ReasoningDelta<'a> {
+    #[serde(borrow)]
+    pub text: Option<Cow<'a, str>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContentBlockStop {
+    #[serde(default)]
+    pub content_block_index: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageStop<'a> {
+    #[serde(borrow)]
+    pub stop_reason: Cow<'a, str>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Metadata {
+    pub usage: Option<TokenUsage>,
+}

@@ -1,0 +1,46 @@
+//! A call to the stack of its model.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tower::ServiceExt;
+
+use crate::{
+    bedrock::Bedrock,
+    call::{Call, ChatReply, Models},
+    error::{Error, Kind},
+    openai::chat::ChatRequest,
+    pipeline::{self, Stack},
+};
+
+/// Every model's stack. Built at the start, never changed; a reload makes a new one.
+#[derive(Clone)]
+pub struct Dispatch {
+    models: Arc<Models>,
+    chat: Arc<HashMap<String, Stack<ChatRequest>>>,
+    /// Shared by all raw ids: what is not configured has no settings of its own.
+    raw: Option<Stack<ChatRequest>>,
+}
+
+impl Dispatch {
+    pub fn new(models: Arc<Models>, bedrock: &Bedrock) -> Self {
+        let stack = |name: &str| pipeline::chat(name, bedrock.clone());
+        let chat = models.named().map(|model| (model.name.clone(), stack(model.label()))).collect();
+        let raw = models.raw().map(|model| stack(model.label()));
+        Self { models, chat: Arc::new(chat), raw }
+    }
+
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// # Errors
+    /// Those of the stack.
+    pub async fn chat(&self, call: Call<ChatRequest>) -> Result<ChatReply, Error> {
+        let stack = if call.model.raw { self.raw.as_ref() } else { self.chat.get(&call.model.name) };
+        let Some(stack) = stack else {
+            return Err(Error::new(Kind::Internal, "The gateway has no stack for this model.")
+                .with_detail(call.model.name.clone()));
+        };
+        stack.clone().oneshot(call).await
+    }
+}

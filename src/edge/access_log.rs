@@ -1,0 +1,190 @@
+//! One line a request, written when its last byte is gone: who, what, how it ended, what it cost. Never a secret,
+//! never any text of a prompt or an answer.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{MatchedPath, Request},
+    http::{HeaderName, HeaderValue},
+    middleware::Next,
+    response::Response,
+};
+use ulid::Ulid;
+
+use super::{body_guard::until_end, rescue::Rescued, routes};
+use crate::{
+    call::{Ending, How, Notes, Usage},
+    error::Error,
+    metrics,
+};
+
+/// The address at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// What is known of the request so far; parts are added as they are learned.
+#[derive(Clone)]
+pub struct Entry(Arc<Inner>);
+
+struct Inner {
+    id: Ulid,
+    request_id: Arc<str>,
+    began: Instant,
+    facts: Mutex<Facts>,
+}
+
+#[derive(Default)]
+struct Facts {
+    key_id: Option<String>,
+    model: Option<String>,
+    target: Option<String>,
+    stream: bool,
+    usage: Option<Usage>,
+    how: Option<How>,
+    finish_reason: Option<&'static str>,
+    error: Option<Logged>,
+    notes: Option<Notes>,
+}
+
+/// The parts of an error that the log wants.
+struct Logged {
+    reason: &'static str,
+    code: Option<&'static str>,
+    message: String,
+    detail: Option<String>,
+}
+
+impl Entry {
+    fn new() -> Self {
+        let id = Ulid::generate();
+        let request_id = format!("req_{id}").into();
+        Self(Arc::new(Inner { id, request_id, began: Instant::now(), facts: Mutex::default() }))
+    }
+
+    /// The id of the request; its text also names the reply, so that one leads to the other.
+    pub fn id(&self) -> Ulid {
+        self.0.id
+    }
+
+    /// What `x-request-id` says.
+    pub fn request_id(&self) -> &Arc<str> {
+        &self.0.request_id
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.0.began.elapsed()
+    }
+
+    pub fn caller(&self, key_id: &str) {
+        self.with(|facts| facts.key_id = Some(key_id.to_owned()));
+    }
+
+    pub fn call(&self, model: &str, target: &str, stream: bool, notes: &Notes) {
+        self.with(|facts| {
+            facts.model = Some(model.to_owned());
+            facts.target = Some(target.to_owned());
+            facts.stream = stream;
+            facts.notes = Some(notes.clone());
+        });
+    }
+
+    pub fn ending(&self, ending: &Ending) {
+        self.with(|facts| {
+            facts.usage = ending.usage;
+            facts.how = Some(ending.how);
+            facts.finish_reason = ending.finish_reason.map(|reason| reason.as_str());
+        });
+    }
+
+    /// The error that the client was told; the first one counts.
+    pub fn error(&self, error: &Error) {
+        self.with(|facts| {
+            facts.error.get_or_insert_with(|| Logged {
+                reason: error.kind().reason(),
+                code: error.code(),
+                message: error.message().chars().take(500).collect(),
+                detail: error.detail().map(|detail| detail.chars().take(1000).collect()),
+            });
+        });
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.0.facts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// The layer.
+pub async fn access_log(mut request: Request, next: Next) -> Response {
+    let entry = Entry::new();
+    let route = routes::label(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
+    let method = routes::method_label(request.method());
+    let peer = request.extensions().get::<Peer>().copied();
+    request.extensions_mut().insert(entry.clone());
+    // From here on the line is written whatever happens, also if the client leaves before there is a reply.
+    let mut line = Line { entry: entry.clone(), route, method, peer, status: None };
+    let mut response = next.run(request).await;
+    line.status = Some(response.status().as_u16());
+    if let Some(Rescued(error)) = response.extensions().get::<Rescued>() {
+        entry.error(error);
+    }
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(entry.request_id()) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    let millis = u64::try_from(entry.elapsed().as_millis()).unwrap_or(u64::MAX);
+    headers.insert(HeaderName::from_static("openai-processing-ms"), HeaderValue::from(millis));
+    until_end(response, line)
+}
+
+struct Line {
+    entry: Entry,
+    route: &'static str,
+    method: &'static str,
+    peer: Option<Peer>,
+    status: Option<u16>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let Inner { request_id, began, facts, .. } = &*self.entry.0;
+        let facts = std::mem::take(&mut *facts.lock().unwrap_or_else(PoisonError::into_inner));
+        let Facts { key_id, model, target, stream, usage, how, finish_reason, error, notes } = facts;
+        let gone = self.status.is_none() || how == Some(How::ClientGone);
+        // 499: the client left before there was a status to send.
+        let status = self.status.unwrap_or(499);
+        let reason = match &error {
+            Some(error) => error.reason,
+            None if gone => "client_cancel",
+            None => "ok",
+        };
+        metrics::http_request(self.route, self.method, status, reason);
+        tracing::info!(
+            target: "lintel::access",
+            request_id = &**request_id,
+            client = self.peer.map(|peer| tracing::field::display(peer.0.ip())),
+            method = self.method,
+            route = self.route,
+            status,
+            reason,
+            duration_ms = began.elapsed().as_secs_f64() * 1000.0,
+            key_id,
+            model,
+            target_model = target,
+            stream,
+            ended = how.map(How::label),
+            finish_reason,
+            input_tokens = usage.map(|usage| usage.prompt()),
+            output_tokens = usage.map(|usage| usage.output),
+            cached_tokens = usage.map(|usage| usage.cache_read).filter(|n| *n > 0),
+            usage_estimated = usage.map(|usage| usage.estimated).filter(|estimated| *estimated),
+            error_code = error.as_ref().and_then(|error| error.code),
+            error = error.as_ref().map(|error| error.message.as_str()),
+            error_detail = error.as_ref().and_then(|error| error.detail.as_deref()),
+            warnings = notes.and_then(|notes| notes.joined()),
+        );
+    }
+}

@@ -1,0 +1,197 @@
+//! The door: HTTP becomes a [`Call`]. After it there is no second look at the request.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, header},
+};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Edge, Limits, access_log::Entry};
+use crate::{
+    call::{Call, Caller, Notes, UpstreamTime},
+    error::{Error, Kind},
+    openai::chat::ChatRequest,
+    translate,
+};
+
+/// A client that sends more slowly than this, after `body_timeout`, holds a place for nothing.
+const MIN_BYTES_PER_SECOND: u64 = 8 * 1024;
+
+/// How many unknown members are named before the rest is only counted.
+const MAX_UNKNOWN_NAMED: usize = 8;
+
+/// Reads, parses and checks a chat request, resolves its model, and makes sure that the caller may use it.
+///
+/// # Errors
+/// A clear 4xx for each way in which that can fail. Nothing was sent anywhere then.
+pub async fn chat(
+    edge: &Edge,
+    entry: &Entry,
+    caller: Arc<Caller>,
+    request: Request,
+) -> Result<Call<ChatRequest>, Error> {
+    let (parts, body) = request.into_parts();
+    check_headers(&parts.headers, edge.limits.max_body)?;
+    let bytes = read(body, edge.limits).await?;
+    let notes = Notes::default();
+    let body = chat_request(&bytes, &notes)?;
+    let model = edge.dispatch.models().resolve(&body.model)?;
+    if !caller.may_use(&model.name, model.raw) {
+        return Err(Error::new(
+            Kind::PermissionDenied,
+            "This key may not use this model. GET /v1/models lists what it may.",
+        )
+        .with_code("model_not_allowed")
+        .with_param("model"));
+    }
+    Ok(Call {
+        request_id: entry.request_id().clone(),
+        caller,
+        model,
+        body: Arc::new(body),
+        notes,
+        upstream: UpstreamTime::default(),
+    })
+}
+
+/// Parses and checks the body of a chat request.
+///
+/// # Errors
+/// A 400 that names the field, or the place in the text.
+pub fn chat_request(bytes: &[u8], notes: &Notes) -> Result<ChatRequest, Error> {
+    // Some editors and languages put a byte order mark before UTF-8.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let mut unknown = Vec::new();
+    let mut more = 0;
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let parsed = serde_ignored::deserialize(&mut json, |path| {
+        if unknown.len() < MAX_UNKNOWN_NAMED {
+            unknown.push(path.to_string().chars().take(80).collect::<String>());
+        } else {
+            more += 1;
+        }
+    });
+    let request: ChatRequest = parsed.and_then(|request| json.end().map(|()| request)).map_err(|_| explain(bytes))?;
+    for path in unknown {
+        notes.dropped(path, "unknown to this gateway");
+    }
+    if more > 0 {
+        notes.add(format!("{more} more unknown members were ignored"));
+    }
+    translate::validate(&request)?;
+    Ok(request)
+}
+
+/// Why a body did not parse. Only now the path is worth its cost.
+fn explain(bytes: &[u8]) -> Error {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let (path, error) = match serde_path_to_error::deserialize::<_, ChatRequest>(&mut json) {
+        Ok(_) => (String::new(), json.end().err()),
+        Err(error) => (error.path().to_string(), Some(error.into_inner())),
+    };
+    let text = error.as_ref().map_or_else(String::new, |error| error.to_string().chars().take(300).collect());
+    let is_data = error.as_ref().is_some_and(serde_json::Error::is_data);
+    if !is_data {
+        let at = error.map_or(0, |error| offset(bytes, error.line(), error.column()));
+        return Error::new(Kind::InvalidRequest, format!("The body is not valid JSON: {text} (byte {at})."))
+            .with_code("invalid_json");
+    }
+    let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    let duplicate = text.strip_prefix("duplicate field `").and_then(|rest| rest.split('`').next());
+    let member = missing.or(duplicate);
+    let param = match (path.as_str(), member) {
+        ("." | "", Some(member)) => member.to_owned(),
+        (path, Some(member)) if !path.ends_with(member) => format!("{path}.{member}"),
+        ("." | "", None) => "body".to_owned(),
+        (path, _) => path.to_owned(),
+    };
+    let code = if missing.is_some() { "missing_required_parameter" } else { "invalid_type" };
+    Error::invalid(param.clone(), format!("'{param}' is not acceptable: {text}.")).with_code(code)
+}
+
+/// serde_json tells line and column, both from 1.
+fn offset(bytes: &[u8], line: usize, column: usize) -> usize {
+    let before: usize =
+        bytes.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
+    (before + column.saturating_sub(1)).min(bytes.len())
+}
+
+fn check_headers(headers: &HeaderMap, max_body: usize) -> Result<(), Error> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    // Without a type, a body that is valid JSON is taken for what it is.
+    if let Some(content_type) = text(header::CONTENT_TYPE) {
+        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        if essence != "application/json" && !(essence.starts_with("application/") && essence.ends_with("+json")) {
+            return Err(Error::new(
+                Kind::UnsupportedMediaType,
+                "The body must be JSON: send 'content-type: application/json'.",
+            )
+            .with_code("unsupported_media_type")
+            .closing());
+        }
+    }
+    if text(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+        return Err(Error::new(
+            Kind::UnsupportedMediaType,
+            "A compressed body is not accepted: send it without content-encoding.",
+        )
+        .with_code("unsupported_content_encoding")
+        .closing());
+    }
+    let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > max_body as u64) {
+        return Err(too_large(max_body));
+    }
+    Ok(())
+}
+
+async fn read(mut body: Body, limits: Limits) -> Result<Bytes, Error> {
+    let began = Instant::now();
+    let mut first: Option<Bytes> = None;
+    let mut joined = BytesMut::new();
+    let mut received = 0usize;
+    loop {
+        let earned = Duration::from_secs(received as u64 / MIN_BYTES_PER_SECOND);
+        let frame = match timeout_at(began + limits.body_timeout + earned, body.frame()).await {
+            Ok(None) => break,
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => {
+                return Err(Error::new(Kind::InvalidRequest, "The body ended before it was complete.")
+                    .with_code("incomplete_body")
+                    .with_detail(error.to_string())
+                    .closing());
+            }
+            Err(_) => {
+                return Err(Error::new(Kind::RequestTimeout, "The body came too slowly.")
+                    .with_code("request_timeout")
+                    .closing());
+            }
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        received += data.len();
+        if received > limits.max_body {
+            return Err(too_large(limits.max_body));
+        }
+        match &first {
+            None => first = Some(data),
+            Some(head) => {
+                if joined.is_empty() {
+                    joined.extend_from_slice(head);
+                }
+                joined.extend_from_slice(&data);
+            }
+        }
+    }
+    Ok(if joined.is_empty() { first.unwrap_or_default() } else { joined.freeze() })
+}
+
+fn too_large(max_body: usize) -> Error {
+    Error::new(Kind::TooLarge, format!("The body is larger than the {max_body} bytes that this gateway accepts."))
+        .with_code("request_too_large")
+        .closing()
+}

@@ -1,0 +1,37 @@
+//! `POST /v1/chat/completions`
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::Request, extract::State, response::Response};
+
+use crate::{
+    call::{Call, Caller, ChatReply, Ends},
+    edge::{Edge, access_log::Entry, decode, encode, routes, sse},
+    error::Error,
+    metrics,
+};
+
+pub async fn create(
+    State(edge): State<Arc<Edge>>,
+    Extension(entry): Extension<Entry>,
+    Extension(caller): Extension<Arc<Caller>>,
+    request: Request,
+) -> Result<Response, Error> {
+    let call: Call<_> = decode::chat(&edge, &entry, caller, request).await?;
+    let (chat, model, notes, upstream) =
+        (call.body.clone(), call.model.clone(), call.notes.clone(), call.upstream.clone());
+    entry.call(&model.name, &model.target.id, chat.is_stream(), &notes);
+    let watcher = entry.clone();
+    let reply = edge.dispatch.chat(call).await?.on_end(move |ending| watcher.ending(ending));
+    let (phase, mut response) = match reply {
+        ChatReply::Whole(reply) => ("request", encode::whole(&entry, &chat.model, &reply)?),
+        ChatReply::Stream(stream) => ("first_chunk", sse::response(&entry, &chat, stream, edge.cut.clone())),
+    };
+    encode::add_headers(&mut response, &model, &notes);
+    metrics::overhead(
+        routes::label(Some("/chat/completions")),
+        phase,
+        entry.elapsed().saturating_sub(upstream.total()),
+    );
+    Ok(response)
+}

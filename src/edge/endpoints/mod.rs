@@ -1,0 +1,4 @@
+//! One file an endpoint: decode, dispatch, encode.
+
+pub mod chat;
+pub mod models;

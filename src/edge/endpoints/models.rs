@@ -1,0 +1,87 @@
+//! `GET /v1/models` and `GET /v1/models/{model}`: what the key may use.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Path, State},
+    response::Response,
+};
+
+use crate::{
+    call::{Caller, Model},
+    edge::{Edge, encode},
+    error::{Error, Kind},
+    openai::models::{ModelList, ModelObject},
+};
+
+pub async fn list(State(edge): State<Arc<Edge>>, Extension(caller): Extension<Arc<Caller>>) -> Result<Response, Error> {
+    encode::json(&ModelList { object: "list", data: visible(&edge, &caller).collect() })
+}
+
+pub async fn retrieve(
+    State(edge): State<Arc<Edge>>,
+    Extension(caller): Extension<Arc<Caller>>,
+    Path(name): Path<String>,
+) -> Result<Response, Error> {
+    let found = visible(&edge, &caller).find(|model| model.id == name);
+    match found {
+        Some(model) => encode::json(&model),
+        None => {
+            let model = edge.dispatch.models().resolve(&name)?;
+            if !caller.may_use(&model.name, model.raw) {
+                return Err(Error::new(Kind::PermissionDenied, "This key may not use this model.")
+                    .with_code("model_not_allowed"));
+            }
+            encode::json(&object(&edge, &name, &model, false, &model.use_cases))
+        }
+    }
+}
+
+fn visible<'a>(edge: &'a Edge, caller: &'a Caller) -> impl Iterator<Item = ModelObject<'a>> {
+    edge.dispatch
+        .models()
+        .list()
+        .filter(|listed| caller.may_use(&listed.model.name, false))
+        .map(|listed| object(edge, listed.name, listed.model, listed.alias, listed.use_cases))
+}
+
+fn object<'a>(edge: &Edge, id: &'a str, model: &'a Model, alias: bool, use_cases: &'a [String]) -> ModelObject<'a> {
+    ModelObject {
+        id,
+        object: "model",
+        created: edge.created,
+        owned_by: vendor(&model.target.id),
+        target: &model.target.id,
+        alias_of: alias.then_some(model.name.as_str()),
+        description: model.description.as_deref(),
+        use_cases,
+        default_max_tokens: model.defaults.max_tokens,
+    }
+}
+
+/// `us.anthropic.claude-…` and `anthropic.claude-…` belong to `anthropic`.
+fn vendor(target: &str) -> &str {
+    let id = target.rsplit('/').next().unwrap_or(target);
+    let mut parts = id.split('.');
+    match (parts.next(), parts.next(), parts.next()) {
+        // A geo prefix is short and stands before vendor and name.
+        (Some(geo), Some(vendor), Some(_)) if geo.len() <= 6 => vendor,
+        (Some(vendor), Some(_), _) => vendor,
+        _ => "bedrock",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::vendor;
+
+    #[test]
+    fn the_vendor_stands_before_the_name() {
+        assert_eq!(vendor("anthropic.claude-3-haiku-20240307-v1:0"), "anthropic");
+        assert_eq!(vendor("us.anthropic.claude-sonnet-4-5-20250929-v1:0"), "anthropic");
+        assert_eq!(vendor("openai.gpt-oss-120b-1:0"), "openai");
+        assert_eq!(vendor("arn:aws:bedrock:us-east-1:1:inference-profile/global.amazon.nova-2-lite-v1:0"), "amazon");
+        assert_eq!(vendor("arn:aws:bedrock:us-east-1:1:imported-model/abc"), "bedrock");
+    }
+}

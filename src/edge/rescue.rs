@@ -1,0 +1,80 @@
+//! Every error as OpenAI's envelope: the one place that knows statuses and types.
+
+use std::{any::Any, sync::Arc};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    error::{Error, Kind},
+    openai::error::{ErrorBody, ErrorEnvelope},
+};
+
+/// Rides on the response, for the access log.
+#[derive(Clone)]
+pub struct Rescued(pub Arc<Error>);
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, _) = status_and_type(self.kind());
+        let mut response = Response::new(Body::from(envelope(&self)));
+        *response.status_mut() = status;
+        add_headers(&self, response.headers_mut());
+        response.extensions_mut().insert(Rescued(Arc::new(self)));
+        response
+    }
+}
+
+/// The body of an error reply, and the data of an in-band error event.
+pub fn envelope(error: &Error) -> Vec<u8> {
+    let (_, kind) = status_and_type(error.kind());
+    let error = ErrorBody { message: error.message(), r#type: kind, param: error.param(), code: error.code() };
+    // Strings cannot fail to be written.
+    serde_json::to_vec(&ErrorEnvelope { error }).unwrap_or_default()
+}
+
+/// A panic in a handler: this request fails, the process lives. The panic hook has logged where.
+pub fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    Error::new(Kind::Internal, "The gateway failed while it handled this request.").with_detail("panic").into_response()
+}
+
+fn status_and_type(kind: Kind) -> (StatusCode, &'static str) {
+    match kind {
+        Kind::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request_error"),
+        Kind::Unauthenticated => (StatusCode::UNAUTHORIZED, "invalid_request_error"),
+        Kind::PermissionDenied => (StatusCode::FORBIDDEN, "permission_error"),
+        Kind::NotFound => (StatusCode::NOT_FOUND, "invalid_request_error"),
+        Kind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error"),
+        Kind::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
+        Kind::Conflict => (StatusCode::CONFLICT, "api_error"),
+        Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
+        Kind::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error"),
+        Kind::UpstreamThrottle | Kind::UpstreamQuota => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error"),
+        Kind::Upstream => (StatusCode::BAD_GATEWAY, "api_error"),
+        Kind::UpstreamUnavailable | Kind::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "api_error"),
+        Kind::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+        Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "api_error"),
+    }
+}
+
+fn add_headers(error: &Error, headers: &mut HeaderMap) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(after) = error.retry_after() {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(millis));
+    }
+    if let Some(retry) = error.should_retry() {
+        let text = if retry { "true" } else { "false" };
+        headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static(text));
+    }
+    if error.kind() == Kind::Unauthenticated {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if error.closes_connection() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}

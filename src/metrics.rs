@@ -1,0 +1,174 @@
+//! Every metric of the gateway: its name, unit, labels, help, and the function that records it.
+//!
+//! Labels are bounded: a model is a configured name or `unknown`, a reason is one of a fixed list. Names follow
+//! OpenTelemetry's `gen_ai` conventions where those have one, Prometheus naming otherwise.
+
+use std::time::Duration;
+
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+
+use crate::call::Usage;
+
+pub const HTTP_REQUESTS: &str = "lintel_http_requests_total";
+pub const OVERHEAD: &str = "lintel_overhead_seconds";
+pub const SHED: &str = "lintel_shed_total";
+pub const AUTH_FAILURES: &str = "lintel_auth_failures_total";
+pub const INFLIGHT_REQUESTS: &str = "lintel_inflight_requests";
+pub const INFLIGHT_STREAMS: &str = "lintel_inflight_streams";
+pub const STREAM_END: &str = "lintel_stream_end_total";
+pub const UPSTREAM_REQUESTS: &str = "lintel_upstream_requests_total";
+pub const CONNECTIONS: &str = "lintel_connections";
+pub const BUILD_INFO: &str = "lintel_build_info";
+pub const TOKEN_USAGE: &str = "gen_ai_client_token_usage";
+pub const REQUEST_DURATION: &str = "gen_ai_server_request_duration_seconds";
+pub const TIME_TO_FIRST_TOKEN: &str = "gen_ai_server_time_to_first_token_seconds";
+
+/// OpenTelemetry's advice for each histogram; seconds, but for tokens.
+pub const BUCKETS: [(&str, &[f64]); 4] = [
+    (
+        TOKEN_USAGE,
+        &[
+            1.0,
+            4.0,
+            16.0,
+            64.0,
+            256.0,
+            1024.0,
+            4096.0,
+            16384.0,
+            65536.0,
+            262_144.0,
+            1_048_576.0,
+            4_194_304.0,
+            16_777_216.0,
+            67_108_864.0,
+        ],
+    ),
+    (
+        REQUEST_DURATION,
+        &[
+            0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68,
+            655.36,
+        ],
+    ),
+    (
+        TIME_TO_FIRST_TOKEN,
+        &[
+            0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0,
+            30.0, 45.0, 60.0,
+        ],
+    ),
+    (OVERHEAD, &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25]),
+];
+
+const PROVIDER: &str = "aws.bedrock";
+
+/// Registers the help texts, and what is known at the start. Call it once the recorder is installed.
+pub fn describe() {
+    describe_counter!(HTTP_REQUESTS, "Requests answered on the data port, by route, method, status and reason");
+    describe_histogram!(OVERHEAD, Unit::Seconds, "Time to the reply's headers that was not spent waiting for Bedrock");
+    describe_counter!(SHED, "Requests refused because the gateway had no room, by cause");
+    describe_counter!(AUTH_FAILURES, "Requests without a valid key, by why");
+    describe_gauge!(INFLIGHT_REQUESTS, "Calls from their admission to their last byte, by model");
+    describe_gauge!(INFLIGHT_STREAMS, "Streams that are open, by model");
+    describe_counter!(STREAM_END, "Streams that have ended, by model and how");
+    describe_counter!(UPSTREAM_REQUESTS, "Calls to Bedrock, by region, model and code");
+    describe_gauge!(CONNECTIONS, "Client connections that are open");
+    describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
+    describe_histogram!(TOKEN_USAGE, "Tokens of one call, by type");
+    describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Duration of a call, to its last byte");
+    describe_histogram!(TIME_TO_FIRST_TOKEN, Unit::Seconds, "Time to the first token of a stream");
+    gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+/// One answered request.
+pub fn http_request(route: &'static str, method: &'static str, status: u16, reason: &'static str) {
+    counter!(HTTP_REQUESTS, "route" => route, "method" => method, "status" => status.to_string(), "reason" => reason)
+        .increment(1);
+}
+
+/// Our own share of the time to the reply's headers.
+pub fn overhead(route: &'static str, phase: &'static str, own: Duration) {
+    histogram!(OVERHEAD, "route" => route, "phase" => phase).record(own);
+}
+
+/// A request refused for lack of room.
+pub fn shed(cause: &'static str) {
+    counter!(SHED, "cause" => cause).increment(1);
+}
+
+/// A request without a valid key.
+pub fn auth_failure(why: &'static str) {
+    counter!(AUTH_FAILURES, "why" => why).increment(1);
+}
+
+/// One call to Bedrock; `code` is `ok` or an error code of ours.
+pub fn upstream_request(region: &str, model: &str, code: &'static str) {
+    counter!(UPSTREAM_REQUESTS, "region" => region.to_owned(), "model" => model.to_owned(), "code" => code)
+        .increment(1);
+}
+
+/// Open client connections.
+pub fn connections() -> Gauge {
+    gauge!(CONNECTIONS)
+}
+
+/// Handles for one model: a look-up by labels costs twenty times as much.
+#[derive(Clone, Debug)]
+pub struct ModelMetrics {
+    model: String,
+    operation: &'static str,
+    pub inflight_requests: Gauge,
+    pub inflight_streams: Gauge,
+    pub time_to_first_token: Histogram,
+    duration_ok: Histogram,
+    streams_complete: Counter,
+    tokens: [Histogram; 4],
+}
+
+impl ModelMetrics {
+    pub fn new(operation: &'static str, model: &str) -> Self {
+        let tokens = |kind: &'static str| histogram!(TOKEN_USAGE, "operation" => operation, "provider" => PROVIDER, "request_model" => model.to_owned(), "token_type" => kind);
+        let model = model.to_owned();
+        Self {
+            operation,
+            inflight_requests: gauge!(INFLIGHT_REQUESTS, "model" => model.clone()),
+            inflight_streams: gauge!(INFLIGHT_STREAMS, "model" => model.clone()),
+            time_to_first_token: histogram!(TIME_TO_FIRST_TOKEN, "request_model" => model.clone()),
+            duration_ok: histogram!(REQUEST_DURATION, "operation" => operation, "request_model" => model.clone(), "error_type" => ""),
+            streams_complete: counter!(STREAM_END, "model" => model.clone(), "how" => "complete"),
+            tokens: [tokens("input"), tokens("output"), tokens("cache_read"), tokens("cache_write")],
+            model,
+        }
+    }
+
+    /// A call has ended; `error_type` is empty when it went well.
+    pub fn ended(&self, duration: Duration, error_type: &'static str, usage: Option<Usage>) {
+        if error_type.is_empty() {
+            self.duration_ok.record(duration);
+        } else {
+            let model = self.model.clone();
+            histogram!(REQUEST_DURATION, "operation" => self.operation, "request_model" => model, "error_type" => error_type)
+                .record(duration);
+        }
+        let Some(usage) = usage else { return };
+        let counts = [usage.input, usage.output, usage.cache_read, usage.cache_write];
+        for (histogram, count) in self.tokens.iter().zip(counts) {
+            if count > 0 {
+                #[expect(clippy::cast_precision_loss, reason = "token counts stay far below 2^53")]
+                histogram.record(count as f64);
+            }
+        }
+    }
+
+    /// A stream has ended; `how` is one of a fixed list.
+    pub fn stream_ended(&self, how: &'static str) {
+        if how == "complete" {
+            self.streams_complete.increment(1);
+        } else {
+            counter!(STREAM_END, "model" => self.model.clone(), "how" => how).increment(1);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! OpenAI's wire types, as its API reference defines them. No behaviour.
+//!
+//! JSON that belongs to the client (schemas, arguments) stays raw text, so that key order survives: the
+//! prompt cache of the models behind Bedrock sees bytes, not values.
+
+pub mod chat;
+pub mod completion;
+pub mod error;
+pub mod models;

@@ -1,0 +1,26 @@
+//! The inner stacks: what happens to a call between `dispatch` and Bedrock, outermost first.
+
+use tower::{ServiceBuilder, util::BoxCloneSyncService};
+
+use crate::{
+    bedrock::Bedrock,
+    call::{Call, ChatReply, Operation},
+    error::Error,
+    middleware::{Deadline, Measure, step},
+    openai::chat::ChatRequest,
+};
+
+/// A stack for the operation `T`. Boxed at its door: one type for every model's stack.
+pub type Stack<T> = BoxCloneSyncService<Call<T>, <T as Operation>::Reply, Error>;
+
+/// The stack of one model for chat. `label` is its name in metrics.
+pub fn chat(label: &str, bedrock: Bedrock) -> BoxCloneSyncService<Call<ChatRequest>, ChatReply, Error> {
+    BoxCloneSyncService::new(
+        ServiceBuilder::new()
+            // Sees every refusal and every end of the steps below.
+            .layer(step(Measure::new(ChatRequest::NAME, label)))
+            // Bounds all that follows, up to the first token.
+            .layer(step(Deadline))
+            .service(bedrock),
+    )
+}

@@ -1,0 +1,194 @@
+//! Time limits of one connection. hyper's own header timer runs on idle connections too, so `header_timeout` and
+//! `keep_alive` could not differ.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep},
+};
+
+/// Waiting for a request; its timer is not armed yet.
+const IDLE: u8 = 0;
+/// Waiting for a request, for `keep_alive` at most.
+const WAITING: u8 = 1;
+/// A part of a head is there; the rest must come within `header_timeout`.
+const HEAD: u8 = 2;
+/// A request is being answered, and has time limits of its own.
+const BUSY: u8 = 3;
+
+/// Where a connection is between two requests.
+#[derive(Clone)]
+pub struct Phase(Arc<AtomicU8>);
+
+impl Phase {
+    /// A request's head is complete; until the guard is dropped the connection's timers stand still.
+    pub fn busy(&self) -> Busy {
+        self.0.store(BUSY, Ordering::Relaxed);
+        Busy(self.clone())
+    }
+}
+
+/// See [`Phase::busy`].
+pub struct Busy(Phase);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.0.store(IDLE, Ordering::Relaxed);
+    }
+}
+
+/// A socket that fails with `TimedOut` when its peer is too slow.
+pub struct Paced<S> {
+    stream: S,
+    phase: Phase,
+    header_timeout: Duration,
+    keep_alive: Duration,
+    read_timer: Pin<Box<Sleep>>,
+    /// Armed while the peer does not take what we write.
+    write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Paced<S> {
+    pub fn new(stream: S, header_timeout: Duration, keep_alive: Duration) -> (Self, Phase) {
+        // A new connection must begin at once.
+        let phase = Phase(Arc::new(AtomicU8::new(WAITING)));
+        let read_timer = Box::pin(sleep(header_timeout));
+        (Self { stream, phase: phase.clone(), header_timeout, keep_alive, read_timer, write_timer: None }, phase)
+    }
+
+    fn poll_read_timer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.phase.0.load(Ordering::Relaxed) {
+            BUSY => return Poll::Pending,
+            IDLE => {
+                self.phase.0.store(WAITING, Ordering::Relaxed);
+                self.read_timer.as_mut().reset(Instant::now() + self.keep_alive);
+            }
+            _ => {}
+        }
+        ready!(self.read_timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn poll_write_timer<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.write_timer = None;
+            return written;
+        }
+        let keep_alive = self.keep_alive;
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep(keep_alive)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if polled.is_pending() {
+            return self.poll_read_timer(cx);
+        }
+        if buf.filled().len() > before && matches!(self.phase.0.load(Ordering::Relaxed), IDLE | WAITING) {
+            self.phase.0.store(HEAD, Ordering::Relaxed);
+            let deadline = Instant::now() + self.header_timeout;
+            self.read_timer.as_mut().reset(deadline);
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.poll_write_timer(written, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.poll_write_timer(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    const HEADER: Duration = Duration::from_secs(10);
+    const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+    /// Seconds until a read fails, in virtual time.
+    async fn until_timeout(paced: &mut Paced<tokio::io::DuplexStream>) -> u64 {
+        let began = Instant::now();
+        let error = paced.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        began.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_connection_ends_at_the_header_timeout() {
+        let (ours, _theirs) = duplex(64);
+        let (mut paced, _) = Paced::new(ours, HEADER, KEEP_ALIVE);
+        assert_eq!(until_timeout(&mut paced).await, 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_drips_ends_at_the_header_timeout() {
+        let (ours, mut theirs) = duplex(64);
+        let (mut paced, _) = Paced::new(ours, HEADER, KEEP_ALIVE);
+        theirs.write_u8(b'G').await.unwrap();
+        paced.read_u8().await.unwrap();
+        theirs.write_u8(b'E').await.unwrap();
+        paced.read_u8().await.unwrap();
+        assert_eq!(until_timeout(&mut paced).await, 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_running_request_has_no_limit_and_an_idle_connection_has_keep_alive() {
+        let (ours, mut theirs) = duplex(64);
+        let (mut paced, phase) = Paced::new(ours, HEADER, KEEP_ALIVE);
+        theirs.write_u8(b'G').await.unwrap();
+        paced.read_u8().await.unwrap();
+        let busy = phase.busy();
+        let waited = tokio::time::timeout(Duration::from_secs(3600), paced.read_u8()).await;
+        assert!(waited.is_err(), "a request may take as long as it takes");
+        drop(busy);
+        assert_eq!(until_timeout(&mut paced).await, 75);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_read_is_given_up() {
+        let (ours, _theirs) = duplex(4);
+        let (mut paced, _) = Paced::new(ours, HEADER, KEEP_ALIVE);
+        let error = paced.write_all(b"more than four").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -1,0 +1,140 @@
+//! Faults on demand. A request asks for one in the text of its last message: `[simulate throttle]`,
+//! `[simulate stall]`, `[simulate slow 2s]`; several may stand together.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::ServiceError;
+
+/// What `lintel simulate --help` tells.
+pub const HELP: &str = "\
+Faults on demand: put one or more of these into the last user message.
+  [simulate throttle|quota|unavailable|internal|access-denied|not-found|end-of-life|not-ready|
+            model-timeout|model-error|too-long|validation|conflict]   an error instead of a reply
+  [simulate slow 2s]          wait before the reply begins        [simulate hang]     never reply
+  [simulate pace 10ms]        wait between events                 [simulate words 50] a longer answer
+  [simulate stall]            a stream that stops in the middle   [simulate reset]    a TCP reset in the middle
+  [simulate cut]              the connection ends in the middle   [simulate no-stop]  messageStop is missing
+  [simulate no-metadata]      usage is missing                    [simulate truncate] ends inside a frame
+  [simulate bad-crc]          a damaged frame                     [simulate bad-length] an absurd frame length
+  [simulate exception NAME]   an exception event in the middle, such as throttlingException
+  [simulate first-exception NAME]  an exception as the first event";
+
+/// Where and how a stream goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Break {
+    Stall,
+    Reset,
+    Cut,
+    NoStop,
+    NoMetadata,
+    Truncate,
+    BadCrc,
+    BadLength,
+    Exception(String),
+    FirstException(String),
+}
+
+/// What a request asks the simulator to do besides answering.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    error: Option<String>,
+    slow: Option<Duration>,
+    hang: bool,
+    pub pace: Option<Duration>,
+    pub words: Option<usize>,
+    pub breaks: Option<Break>,
+}
+
+impl Plan {
+    /// Reads the directives of a request that is known to be valid.
+    pub fn of(request: &Value) -> Self {
+        let mut plan = Self::default();
+        let last = request["messages"].as_array().and_then(|messages| messages.last());
+        for text in last.and_then(|m| m["content"].as_array()).into_iter().flatten().filter_map(|b| b["text"].as_str())
+        {
+            for directive in text.split("[simulate ").skip(1).filter_map(|rest| rest.split(']').next()) {
+                plan.add(directive);
+            }
+        }
+        plan
+    }
+
+    fn add(&mut self, directive: &str) {
+        let (name, argument) = directive.split_once(' ').unwrap_or((directive, ""));
+        let duration = || humantime::parse_duration(argument).ok();
+        match name {
+            "slow" => self.slow = duration(),
+            "pace" => self.pace = duration(),
+            "words" => self.words = argument.parse().ok(),
+            "hang" => self.hang = true,
+            "stall" => self.breaks = Some(Break::Stall),
+            "reset" => self.breaks = Some(Break::Reset),
+            "cut" => self.breaks = Some(Break::Cut),
+            "no-stop" => self.breaks = Some(Break::NoStop),
+            "no-metadata" => self.breaks = Some(Break::NoMetadata),
+            "truncate" => self.breaks = Some(Break::Truncate),
+            "bad-crc" => self.breaks = Some(Break::BadCrc),
+            "bad-length" => self.breaks = Some(Break::BadLength),
+            "exception" => self.breaks = Some(Break::Exception(argument.to_owned())),
+            "first-exception" => self.breaks = Some(Break::FirstException(argument.to_owned())),
+            _ => self.error = Some(name.to_owned()),
+        }
+    }
+
+    /// Waits as long as the request asks for.
+    pub async fn before_reply(&self) {
+        if self.hang {
+            std::future::pending::<()>().await;
+        }
+        if let Some(slow) = self.slow {
+            tokio::time::sleep(slow).await;
+        }
+    }
+
+    /// The error to answer with. An unknown directive is one too: a test that asks for nothing must fail.
+    pub fn refusal(&self) -> Option<ServiceError> {
+        let (name, status, message) = match self.error.as_deref()? {
+            "throttle" => ("ThrottlingException", 429, "Too many requests, please wait before trying again."),
+            "quota" => {
+                ("ServiceQuotaExceededException", 400, "Too many tokens per day, please wait before trying again.")
+            }
+            "unavailable" => ("ServiceUnavailableException", 503, "Bedrock is unable to process your request."),
+            "internal" => (
+                "InternalServerException",
+                500,
+                "The system encountered an unexpected error during processing. Try your request again.",
+            ),
+            "access-denied" => (
+                "AccessDeniedException",
+                403,
+                "User: arn:aws:iam::123456789012:user/x is not authorized to perform: bedrock:InvokeModel",
+            ),
+            "not-found" => (
+                "ResourceNotFoundException",
+                404,
+                "The specified resource arn:aws:bedrock:us-east-1:123456789012:x was not found.",
+            ),
+            "end-of-life" => (
+                "ResourceNotFoundException",
+                404,
+                "This model version has reached the end of its life. Please refer to the AWS documentation for more details.",
+            ),
+            "not-ready" => {
+                ("ModelNotReadyException", 429, "Model is not ready for inference. Wait and try your request again.")
+            }
+            "model-timeout" => ("ModelTimeoutException", 408, "The request took too long to process."),
+            "model-error" => {
+                ("ModelErrorException", 424, "The request failed due to an error while processing the model.")
+            }
+            "too-long" => ("ValidationException", 400, "Input is too long for requested model."),
+            "validation" => {
+                ("ValidationException", 400, "The value at arn:aws:bedrock:us-east-1:123456789012:x is not allowed.")
+            }
+            "conflict" => ("ConflictException", 400, "A conflict."),
+            other => return Some(ServiceError::validation(format!("the simulator knows no fault '{other}'"))),
+        };
+        Some(ServiceError { name, status, message: message.to_owned() })
+    }
+}

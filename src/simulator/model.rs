@@ -1,0 +1,136 @@
+//! The service model, as data: shapes, required members, enums, ranges.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use regex_lite::Regex;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A shape of the service model. Structures have members; lists, maps and scalars a type.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Shape {
+    pub r#type: String,
+    pub members: HashMap<String, String>,
+    pub required: Vec<String>,
+    /// Exactly one member may be set.
+    pub union: bool,
+    pub of: String,
+    pub key: String,
+    pub value: String,
+    pub r#enum: Vec<String>,
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    pub pattern: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct File {
+    shapes: HashMap<String, Shape>,
+}
+
+static SHAPES: LazyLock<HashMap<String, Shape>> = LazyLock::new(|| {
+    // The file is part of the program: a test reads it.
+    serde_json::from_str::<File>(include_str!("service-model.json")).map(|file| file.shapes).unwrap_or_default()
+});
+
+/// Checks `value` against the shape `name`; `path` is where it stands, as the service writes it.
+///
+/// # Errors
+/// The first thing that does not fit.
+pub fn check(name: &str, value: &Value, path: &str) -> Result<(), String> {
+    let Some(shape) = SHAPES.get(name) else {
+        return Err(format!("{path}: the simulator does not know the shape {name}"));
+    };
+    match (shape.r#type.as_str(), value) {
+        ("document", _) => Ok(()),
+        ("list", Value::Array(items)) => {
+            within(shape, items.len() as f64, path, "length")?;
+            items
+                .iter()
+                .enumerate()
+                .try_for_each(|(index, item)| check(&shape.of, item, &format!("{path}.{}.member", index + 1)))
+        }
+        ("map", Value::Object(map)) => {
+            within(shape, map.len() as f64, path, "length")?;
+            map.iter().try_for_each(|(key, item)| {
+                check(&shape.key, &Value::from(key.as_str()), &format!("{path} key"))?;
+                check(&shape.value, item, &format!("{path}.{key}"))
+            })
+        }
+        ("boolean", Value::Bool(_)) => Ok(()),
+        ("string" | "blob", Value::String(text)) => string(shape, text, path),
+        ("integer" | "long", Value::Number(number)) if number.is_i64() || number.is_u64() => {
+            within(shape, number.as_f64().unwrap_or_default(), path, "value")
+        }
+        ("float" | "double", Value::Number(number)) => {
+            within(shape, number.as_f64().unwrap_or_default(), path, "value")
+        }
+        ("", Value::Object(members)) => structure(shape, members, path),
+        (expected, _) => {
+            let expected = if expected.is_empty() { "structure" } else { expected };
+            Err(format!("Value at '{path}' failed to satisfy constraint: Member must be a {expected}"))
+        }
+    }
+}
+
+fn structure(shape: &Shape, members: &serde_json::Map<String, Value>, path: &str) -> Result<(), String> {
+    let at = |member: &str| if path.is_empty() { member.to_owned() } else { format!("{path}.{member}") };
+    for required in &shape.required {
+        if members.get(required).is_none_or(Value::is_null) {
+            return Err(format!(
+                "Value null at '{}' failed to satisfy constraint: Member must not be null",
+                at(required)
+            ));
+        }
+    }
+    let set = members.iter().filter(|(_, value)| !value.is_null());
+    if shape.union && set.clone().count() != 1 {
+        return Err(format!("Value at '{path}' must have exactly one member set"));
+    }
+    for (member, value) in set {
+        // The service passes over members that it does not know; here they are a mistake.
+        let Some(name) = shape.members.get(member) else {
+            return Err(format!("The service model has no member '{}'", at(member)));
+        };
+        check(name, value, &at(member))?;
+    }
+    Ok(())
+}
+
+fn string(shape: &Shape, text: &str, path: &str) -> Result<(), String> {
+    if shape.r#type == "string" {
+        within(shape, text.chars().count() as f64, path, "length")?;
+    }
+    if !shape.r#enum.is_empty() && !shape.r#enum.iter().any(|allowed| allowed == text) {
+        let allowed = shape.r#enum.join(", ");
+        return Err(format!(
+            "Value '{text}' at '{path}' failed to satisfy constraint: Member must satisfy enum value set: [{allowed}]"
+        ));
+    }
+    if let Some(pattern) = &shape.pattern {
+        let fits = Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|regex| regex.is_match(text));
+        if !fits {
+            return Err(format!(
+                "Value '{text}' at '{path}' failed to satisfy constraint: Member must satisfy regular expression pattern: {pattern}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn within(shape: &Shape, number: f64, path: &str, what: &str) -> Result<(), String> {
+    if shape.min.is_some_and(|min| number < min) {
+        return Err(format!(
+            "Value at '{path}' failed to satisfy constraint: Member must have {what} greater than or equal to {}",
+            shape.min.unwrap_or_default()
+        ));
+    }
+    if shape.max.is_some_and(|max| number > max) {
+        return Err(format!(
+            "Value at '{path}' failed to satisfy constraint: Member must have {what} less than or equal to {}",
+            shape.max.unwrap_or_default()
+        ));
+    }
+    Ok(())
+}

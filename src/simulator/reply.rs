@@ -1,0 +1,203 @@
+//! Replies on the wire.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, StatusCode},
+    response::Response,
+};
+use bytes::Bytes;
+use http_body::Frame;
+use serde_json::{Value, json};
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::{
+    Scripted,
+    answer::{Answer, pieces},
+    fault::{Break, Plan},
+    frames::{encode_event, encode_exception},
+};
+
+pub const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
+
+/// Set on the way out by a reply whose connection must be reset rather than closed.
+#[derive(Clone, Default)]
+pub struct ResetOnDrop(pub Arc<AtomicBool>);
+
+pub fn whole(answer: &Answer, plan: &Plan) -> Response {
+    let body = json!({
+        "metrics": {"latencyMs": 1},
+        "output": {"message": {"content": [{"text": answer.text}], "role": "assistant"}},
+        "stopReason": answer.stop_reason,
+        "usage": usage(answer),
+    })
+    .to_string();
+    let mut response = match plan.breaks {
+        // Half of the body, then the end of the connection.
+        Some(Break::Reset | Break::Cut | Break::Truncate) => {
+            let half = Bytes::copy_from_slice(&body.as_bytes()[..body.len() / 2]);
+            broken(vec![half], Some(&Break::Cut), None, plan.breaks == Some(Break::Reset))
+        }
+        _ => with_request_id(200, Body::from(body)),
+    };
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    response
+}
+
+pub fn stream(answer: Answer, plan: Plan) -> Response {
+    let mut frames = Vec::new();
+    let mut padding = 0;
+    let mut event = |event_type: &str, mut payload: Value| {
+        // The service pads every event with a member of varying length.
+        padding = (padding + 7) % 52;
+        payload["p"] = Value::from(&"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[..=padding]);
+        encode_event(event_type, &payload.to_string())
+    };
+    frames.push(event("messageStart", json!({"role": "assistant"})));
+    for piece in pieces(&answer.text) {
+        frames.push(event("contentBlockDelta", json!({"contentBlockIndex": 0, "delta": {"text": piece}})));
+    }
+    frames.push(event("contentBlockStop", json!({"contentBlockIndex": 0})));
+    frames.push(event("messageStop", json!({"stopReason": answer.stop_reason})));
+    frames.push(event("metadata", json!({"metrics": {"latencyMs": 1}, "usage": usage(&answer)})));
+    let middle = (frames.len() / 2).max(2);
+    match &plan.breaks {
+        Some(Break::Exception(name)) => {
+            frames.truncate(middle);
+            frames.push(encode_exception(name, r#"{"message":"asked for by the request"}"#));
+        }
+        Some(Break::FirstException(name)) => {
+            frames = vec![encode_exception(name, r#"{"message":"asked for by the request"}"#)];
+        }
+        Some(Break::NoStop) => frames.retain(|frame| !contains(frame, b"messageStop")),
+        Some(Break::NoMetadata) => frames.retain(|frame| !contains(frame, b"metadata")),
+        Some(Break::BadCrc) => frames[middle] = damaged(&frames[middle]),
+        Some(Break::BadLength) => frames[middle] = Bytes::from_static(&[0xFF; 16]),
+        Some(Break::Truncate) => {
+            frames[middle] = frames[middle].slice(..frames[middle].len() / 2);
+            frames.truncate(middle + 1);
+        }
+        Some(Break::Stall | Break::Reset | Break::Cut) => frames.truncate(middle),
+        None => {}
+    }
+    let reset = plan.breaks == Some(Break::Reset);
+    let mut response = broken(frames, plan.breaks.as_ref(), plan.pace, reset);
+    response.headers_mut().insert("content-type", HeaderValue::from_static(EVENT_STREAM));
+    response
+}
+
+pub fn scripted(scripted: Scripted) -> Response {
+    let mut response = broken(scripted.body, None, None, false);
+    *response.status_mut() = StatusCode::from_u16(scripted.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in &scripted.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// Every reply of the service has an id, in the form of a UUID.
+pub fn with_request_id(status: u16, body: Body) -> Response {
+    static COUNT: AtomicU64 = AtomicU64::new(1);
+    let id = format!("00000000-0000-4000-8000-{:012x}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert("x-amzn-requestid", id);
+    }
+    response
+}
+
+fn usage(answer: &Answer) -> Value {
+    let Answer { input_tokens, output_tokens, .. } = answer;
+    json!({
+        "inputTokens": input_tokens, "outputTokens": output_tokens, "totalTokens": input_tokens + output_tokens,
+        "serverToolUsage": {},
+    })
+}
+
+fn contains(frame: &[u8], text: &[u8]) -> bool {
+    frame.windows(text.len()).any(|window| window == text)
+}
+
+/// One bit of the payload differs.
+fn damaged(frame: &Bytes) -> Bytes {
+    let mut bytes = frame.to_vec();
+    let at = bytes.len() - 8;
+    bytes[at] ^= 1;
+    bytes.into()
+}
+
+fn broken(parts: Vec<Bytes>, breaks: Option<&Break>, pace: Option<Duration>, reset: bool) -> Response {
+    let end = match breaks {
+        Some(Break::Stall) => End::Never,
+        Some(Break::Reset | Break::Cut) => End::Abrupt,
+        _ => End::Proper,
+    };
+    let flag = ResetOnDrop::default();
+    let body = Parts { parts: parts.into_iter(), pace, timer: None, end, reset: reset.then(|| flag.clone()) };
+    let mut response = with_request_id(200, Body::new(body));
+    response.extensions_mut().insert(flag);
+    response
+}
+
+#[derive(Clone, Copy)]
+enum End {
+    Proper,
+    /// The connection ends, the body does not.
+    Abrupt,
+    Never,
+}
+
+/// A body that comes part by part, and ends as it was told.
+struct Parts {
+    parts: std::vec::IntoIter<Bytes>,
+    pace: Option<Duration>,
+    timer: Option<Pin<Box<Sleep>>>,
+    end: End,
+    reset: Option<ResetOnDrop>,
+}
+
+impl http_body::Body for Parts {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        if let Some(timer) = &mut self.timer {
+            ready!(timer.as_mut().poll(cx));
+        }
+        // What was given is on its way when the next part, or the end, is asked for.
+        let pause = self.pace.or_else(|| matches!(self.end, End::Abrupt).then_some(Duration::from_millis(1)));
+        self.timer = pause.map(|pause| Box::pin(tokio::time::sleep_until(Instant::now() + pause)));
+        if let Some(part) = self.parts.next() {
+            return Poll::Ready(Some(Ok(Frame::data(part))));
+        }
+        match self.end {
+            End::Proper => Poll::Ready(None),
+            End::Never => {
+                // Nobody wakes this up but the end of the connection.
+                self.timer = Some(Box::pin(sleep(Duration::from_secs(24 * 3600))));
+                Poll::Pending
+            }
+            End::Abrupt => {
+                if let Some(ResetOnDrop(flag)) = &self.reset {
+                    flag.store(true, Ordering::Relaxed);
+                }
+                Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
+            }
+        }
+    }
+}
