@@ -77,6 +77,14 @@ impl App {
         });
         let tasks = TaskTracker::new();
         telemetry.keep_up(&tasks, shutdown.clone());
+        let warming = clients.clone();
+        let not_needed = shutdown.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = warming.warm() => {}
+                () = not_needed.cancelled() => {}
+            }
+        });
         let settings = server::Settings {
             header_timeout: config.server.header_timeout,
             keep_alive: config.server.keep_alive,

@@ -72,6 +72,17 @@ impl Clients {
         provider.provide_credentials().await.map(drop).map_err(|error| describe(&error))
     }
 
+    /// Makes every client, so that the first request does not wait for certificates and credentials.
+    pub async fn warm(&self) {
+        for region in self.by_region.keys() {
+            if let Err(error) = self.client(region).await {
+                tracing::warn!(?error, region, "no client could be made");
+            }
+        }
+        // A failure here is told by readiness, and by the first request.
+        let _ = self.check_credentials().await;
+    }
+
     async fn base(&self) -> &SdkConfig {
         self.base.get_or_init(|| load(&self.settings, &self.default_region)).await
     }

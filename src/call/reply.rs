@@ -142,12 +142,22 @@ impl Stream for ChunkStream {
             Some(Ok(Chunk::Finish(reason))) => self.finish_reason = Some(*reason),
             Some(Ok(_)) => {}
             Some(Err(error)) => {
-                let how = How::Failed(error.kind(), error.code().unwrap_or("upstream_error"));
+                let how = How::Failed(error.kind(), break_label(error));
                 self.end(how);
             }
             None => self.end(How::Complete),
         }
         Poll::Ready(item)
+    }
+}
+
+/// How a stream broke, as one of a fixed list.
+fn break_label(error: &Error) -> &'static str {
+    match error.code() {
+        Some("upstream_truncated") => "truncated",
+        Some("upstream_checksum") => "crc",
+        Some("upstream_idle") => "idle",
+        _ => "upstream_error",
     }
 }
 
@@ -206,7 +216,7 @@ mod tests {
         assert_eq!(stream.count().await, 2);
         let seen = seen.lock().unwrap();
         assert_eq!(seen.len(), 1);
-        assert_eq!(seen[0].how, How::Failed(Kind::Upstream, "upstream_truncated"));
+        assert_eq!(seen[0].how, How::Failed(Kind::Upstream, "truncated"));
     }
 
     #[tokio::test]

@@ -253,7 +253,14 @@ impl<'de> Deserialize<'de> for ToolChoice {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Named {
+            #[serde(rename = "type")]
+            _type: Option<FunctionKind>,
             function: Name,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum FunctionKind {
+            Function,
         }
         #[derive(Deserialize)]
         struct Name {

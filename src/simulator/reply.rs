@@ -81,7 +81,7 @@ pub fn stream(answer: Answer, plan: Plan) -> Response {
         Some(Break::NoStop) => frames.retain(|frame| !contains(frame, b"messageStop")),
         Some(Break::NoMetadata) => frames.retain(|frame| !contains(frame, b"metadata")),
         Some(Break::BadCrc) => frames[middle] = damaged(&frames[middle]),
-        Some(Break::BadLength) => frames[middle] = Bytes::from_static(&[0xFF; 16]),
+        Some(Break::BadLength) => frames[middle] = absurd_prelude(),
         Some(Break::Truncate) => {
             frames[middle] = frames[middle].slice(..frames[middle].len() / 2);
             frames.truncate(middle + 1);
@@ -128,6 +128,14 @@ fn usage(answer: &Answer) -> Value {
 
 fn contains(frame: &[u8], text: &[u8]) -> bool {
     frame.windows(text.len()).any(|window| window == text)
+}
+
+/// Announces a frame of 4 GiB; the checksum of the prelude is right.
+fn absurd_prelude() -> Bytes {
+    let mut bytes = vec![0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0];
+    bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
+    bytes.extend([0; 4]);
+    bytes.into()
 }
 
 /// One bit of the payload differs.

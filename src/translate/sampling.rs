@@ -68,9 +68,13 @@ pub fn request_metadata<'a>(request: &'a ChatRequest, notes: &Notes) -> Option<O
             notes.dropped(key.to_owned(), "Bedrock takes 16 pairs of request metadata");
             break;
         }
-        let key = fitting(key);
-        if pairs.iter().all(|(other, _)| *other != key) {
-            pairs.push((key, fitting(value)));
+        let (fit_key, fit_value) = (fitting(key), fitting(value));
+        if fit_key != key || fit_value != value {
+            notes
+                .add(format!("{fit_key}: cut, or with '_' for characters that Bedrock's request metadata cannot hold"));
+        }
+        if pairs.iter().all(|(other, _)| *other != fit_key) {
+            pairs.push((fit_key, fit_value));
         }
     }
     (!pairs.is_empty()).then_some(OrderedMap(pairs))

@@ -1,0 +1,67 @@
+# make demo    the gateway over a simulated Bedrock: no AWS account, no set-up
+# make test    everything that must hold; installs what it needs below the build folder
+# make bench   the gateway beside a minimal proxy, in one table
+# make fuzz    FUZZ_SECONDS for each target (needs cargo-fuzz and clang)
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+SDK := $(abspath $(TARGET))/sdk
+CARGO_TEST := --workspace --exclude lintel-fuzz
+FUZZ_SECONDS ?= 120
+
+.PHONY: demo test fmt lint rust sdk rules tools bench fuzz build
+
+demo:
+	cargo build --locked
+	$(TARGET)/debug/lintel demo
+
+test: tools fmt lint rust rules sdk
+	@echo "make test: all green"
+
+# What the machine itself must have; missing Debian packages are installed by root, named to everybody else.
+tools:
+	scripts/tools.sh
+
+fmt:
+	cargo fmt --all --check
+
+lint:
+	cargo clippy --locked $(CARGO_TEST) --all-targets -- -D warnings
+
+rust:
+	cargo test --locked $(CARGO_TEST)
+
+build:
+	cargo build --locked
+
+# Official clients against the built binary.
+sdk: build $(SDK)/python.stamp $(SDK)/node.stamp
+	cp tests/sdk/node.test.mjs $(SDK)/
+	LINTEL=$(abspath $(TARGET))/debug/lintel NODE=$(SDK)/node_modules/.bin/node \
+	SDK_NODE=$(SDK)/node.test.mjs $(SDK)/venv/bin/python -m pytest -q -p no:cacheprovider tests/sdk
+
+$(SDK)/python.stamp: tests/sdk/requirements.txt
+	mkdir -p $(SDK)
+	python3 -m venv $(SDK)/venv
+	$(SDK)/venv/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/requirements.txt
+	touch $@
+
+$(SDK)/node.stamp: tests/sdk/package.json tests/sdk/package-lock.json
+	mkdir -p $(SDK)
+	cp tests/sdk/package.json tests/sdk/package-lock.json $(SDK)/
+	npm ci --prefix $(SDK) --no-audit --no-fund --loglevel=error
+	touch $@
+
+# Alert rules hold for recorded series.
+rules:
+	promtool check rules dashboards/alerts.yml
+	promtool test rules dashboards/alerts.test.yml
+
+bench:
+	cargo build --locked --release --workspace --exclude lintel-fuzz
+	$(TARGET)/release/lintel-bench compare --lintel $(TARGET)/release/lintel
+
+fuzz:
+	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	for target in decode frames translate; do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 || exit 1; \
+	done

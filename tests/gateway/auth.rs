@@ -1,0 +1,66 @@
+//! Keys: who may come in, and what they may use.
+
+use axum::body::Body;
+use http::{Method, Request, StatusCode};
+
+use crate::support::{Gateway, KEY, Reply, user};
+
+async fn with_headers(gateway: &Gateway, headers: &[(&str, &str)], model: &str) -> Reply {
+    let mut request =
+        Request::builder().method(Method::POST).uri(format!("http://{}/v1/chat/completions", gateway.data));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let mut body = user("Hi");
+    body["model"] = model.into();
+    gateway.send(request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_key_is_taken_from_three_headers() {
+    let gateway = Gateway::start().await;
+    let bearer = format!("Bearer {KEY}");
+    for header in [("authorization", bearer.as_str()), ("x-api-key", KEY), ("api-key", KEY)] {
+        assert_eq!(with_headers(&gateway, &[header], "claude").await.status, StatusCode::OK, "{header:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_401_tells_nothing_about_why() {
+    let gateway = Gateway::start().await;
+    let mut bodies = Vec::new();
+    for headers in [
+        vec![],
+        vec![("authorization", "Bearer sk-wrong")],
+        vec![("authorization", "Basic c2stdGVzdA==")],
+        vec![("authorization", "Bearer sk-test-old")],
+        vec![("x-api-key", KEY), ("api-key", "sk-other")],
+    ] {
+        let reply = with_headers(&gateway, &headers, "claude").await;
+        assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(reply.error()["code"], "invalid_api_key");
+        bodies.push(reply.body);
+    }
+    assert!(bodies.iter().all(|body| *body == bodies[0]));
+    assert!(gateway.simulator.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_key_may_use_what_its_globs_say() {
+    let gateway = Gateway::start().await;
+    let some = [("api-key", "sk-test-some")];
+    for (model, expected) in [
+        ("nova", StatusCode::OK),
+        ("us.amazon.nova-pro-v1:0", StatusCode::OK),
+        ("claude", StatusCode::FORBIDDEN),
+        ("us.meta.llama3-3-70b-instruct-v1:0", StatusCode::FORBIDDEN),
+    ] {
+        assert_eq!(with_headers(&gateway, &some, model).await.status, expected, "{model}");
+    }
+    // Without globs: every configured name, no raw id.
+    let all = [("api-key", KEY)];
+    assert_eq!(with_headers(&gateway, &all, "us.amazon.nova-pro-v1:0").await.status, StatusCode::FORBIDDEN);
+    let request = Request::get(format!("http://{}/v1/models", gateway.data)).header("api-key", "sk-test-some");
+    let list = gateway.send(request.body(Body::empty()).unwrap()).await.json();
+    assert_eq!(list["data"].as_array().unwrap().len(), 1);
+}

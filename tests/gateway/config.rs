@@ -1,0 +1,149 @@
+//! Configuration: precedence, and every problem at once.
+
+use std::time::Duration;
+
+use lintel::config::{self, Surroundings};
+
+fn surroundings(pairs: &[(&str, &str)]) -> Surroundings {
+    let environment = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    Surroundings { environment, listen: None }
+}
+
+const KEY: (&str, &str) = ("LINTEL_KEY_CI", "sk-0123456789abcdef");
+
+#[test]
+fn the_example_is_a_good_configuration() {
+    let (config, _) = config::parse(config::EXAMPLE, &surroundings(&[KEY]), None).unwrap();
+    for (name, target) in [
+        ("claude-3-5-sonnet", "anthropic.claude-3-5-sonnet-20241022-v2:0"),
+        ("claude-3-haiku", "anthropic.claude-3-haiku-20240307-v1:0"),
+        ("llama-3-1", "meta.llama3-1-70b-instruct-v1:0"),
+        ("amazon-titan", "amazon.titan-text-express-v1"),
+        ("complex_reasoning", "us.anthropic.claude-opus-5-5"),
+        ("fast_responses", "us.anthropic.claude-haiku-5-5"),
+        ("code_generation", "us.anthropic.claude-sonnet-5-5"),
+        ("cost_optimization", "amazon.nova-micro-v1:0"),
+        ("open_source", "openai.gpt-oss-120b-1:0"),
+        ("aws_native", "us.amazon.nova-2-lite-v1:0"),
+    ] {
+        assert_eq!(config.models.resolve(name).unwrap().target.id, target);
+    }
+    assert_eq!(config.models.resolve("claude-3-haiku").unwrap().timeouts.whole, Duration::from_secs(15));
+}
+
+#[test]
+fn what_the_example_comments_out_is_the_default() {
+    let commented: String = config::EXAMPLE
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line))
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert_ne!(commented, config::EXAMPLE);
+    // These need something of the machine, or are examples rather than defaults.
+    let commented: String = commented
+        .lines()
+        .filter(|line| {
+            !["endpoint_url", "profile", "assume_role", "cors_origins", "models = ", "expires"]
+                .iter()
+                .any(|key| line.starts_with(key))
+        })
+        .fold(String::new(), |text, line| text + line + "\n");
+    let values = |text: &str| {
+        let (_, resolved) = config::parse(text, &surroundings(&[KEY]), None).unwrap();
+        resolved
+            .into_iter()
+            .map(|row| (row.path, row.value))
+            .filter(|(path, _)| path != "defaults.dropped_parameters")
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(values(&commented), values(config::EXAMPLE));
+}
+
+/// `key = value`, as against prose.
+fn is_setting(line: &str) -> bool {
+    line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+}
+
+#[test]
+fn the_environment_is_stronger_than_the_file_and_a_flag_is_strongest() {
+    let mut around = surroundings(&[
+        KEY,
+        ("LINTEL__SERVER__LISTEN", "127.0.0.1:1111"),
+        ("LINTEL__SERVER__MAX_IN_FLIGHT", "7"),
+        ("LINTEL__MODELS__CLAUDE_3_HAIKU__TIMEOUT", "9s"),
+    ]);
+    let (config, resolved) = config::parse(config::EXAMPLE, &around, None).unwrap();
+    assert_eq!(config.server.listen.port(), 1111);
+    assert_eq!(config.server.max_in_flight, 7);
+    assert_eq!(config.models.resolve("claude-3-haiku").unwrap().timeouts.whole, Duration::from_secs(9));
+    let origin = |path: &str| resolved.iter().find(|row| row.path == path).unwrap().origin.to_string();
+    assert_eq!(origin("server.max_in_flight"), "environment LINTEL__SERVER__MAX_IN_FLIGHT");
+    assert_eq!(origin("server.keep_alive"), "default");
+    assert!(origin("aws.region").starts_with("line "));
+    around.listen = Some("127.0.0.1:2222".into());
+    let (config, _) = config::parse(config::EXAMPLE, &around, None).unwrap();
+    assert_eq!(config.server.listen.port(), 2222);
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_path_and_line() {
+    let text = r#"
+[server]
+lisen = "127.0.0.1:1"
+max_body = "32 parsecs"
+max_in_flight = 0
+[admin]
+listen = "0.0.0.0:9090"
+[aws]
+region = 7
+[defaults]
+timeout = 30
+[models.a]
+target = "amazon.nova-micro-v1:0"
+temperature = 3
+price = { input = 1.0 }
+[models.b]
+[models.c]
+target = "d"
+[models.d]
+target = "c"
+[keys.one]
+secret_env = "NOT_SET"
+[keys.two]
+[budgets]
+[teams.x]
+"#;
+    let problems = config::parse(text, &surroundings(&[]), None).unwrap_err();
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    for expected in [
+        "line 3: server.lisen: unknown key; did you mean 'listen'?",
+        "line 4: server.max_body: '32 parsecs' is not a size",
+        "line 5: server.max_in_flight: must be between 1 and",
+        "admin.listen: beyond loopback",
+        "line 9: aws.region: expected a string, found an integer",
+        "line 11: defaults.timeout: expected a duration such as \"30s\", found an integer",
+        "line 14: models.a.temperature: must be between 0 and 2",
+        "line 15: models.a.price: not supported by this version",
+        "line 16: models.b: 'target' is missing",
+        "models.c.target: 'd' leads to no model",
+        "keys.one.secret_env: the environment variable NOT_SET is not set",
+        "line 23: keys.two: needs exactly one of secret_env",
+        "line 24: budgets: unknown key; did you mean 'budget'?",
+        "line 25: teams: not supported by this version",
+    ] {
+        assert!(told.iter().any(|problem| problem.contains(expected)), "{expected:?} is not in {told:#?}");
+    }
+}
+
+#[test]
+fn text_that_is_not_toml_is_a_problem_with_its_line() {
+    let problems = config::parse("[server\nlisten = ", &surroundings(&[]), None).unwrap_err();
+    assert!(problems[0].to_string().starts_with("line 1: "), "{problems:?}");
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let (config, resolved) =
+        config::parse(config::EXAMPLE, &surroundings(&[KEY, ("LINTEL_ADMIN_TOKEN", "hush-hush")]), None).unwrap();
+    let printed = format!("{config:?} {resolved:?}");
+    assert!(!printed.contains(KEY.1) && !printed.contains("hush-hush"));
+}

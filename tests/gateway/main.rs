@@ -1,0 +1,14 @@
+//! The real gateway, in process, on free ports, over the simulator; one module per subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::allow_attributes, reason = "a test may fail")]
+
+mod admin;
+mod auth;
+mod chat;
+mod config;
+mod errors;
+#[path = "../golden/mod.rs"]
+mod golden;
+mod server;
+mod streams;
+mod support;
+mod translate;

@@ -1,0 +1,141 @@
+//! Connections: sizes, room, and the graceful end.
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use http::StatusCode;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::support::{Gateway, KEY, PATIENCE, streamed, user};
+
+fn head(gateway: &Gateway, body_length: usize) -> String {
+    format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\ncontent-type: application/json\r\ncontent-length: {body_length}\r\n\r\n",
+        gateway.data
+    )
+}
+
+/// Reads until `needle` has come, or the connection has ended.
+async fn read_until(stream: &mut TcpStream, needle: &str) -> String {
+    let mut seen = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let read = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("nothing came").unwrap_or(0);
+        seen.extend_from_slice(&buffer[..read]);
+        let text = String::from_utf8_lossy(&seen).into_owned();
+        if read == 0 || text.contains(needle) {
+            return text;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_unread() {
+    let gateway = Gateway::start_with(r#"max_body = "1000B""#).await;
+    // Truthful about its length, and never sent.
+    let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+    stream.write_all(head(&gateway, 1001).as_bytes()).await.unwrap();
+    let reply = read_until(&mut stream, "request_too_large").await;
+    assert!(reply.starts_with("HTTP/1.1 413"), "{reply}");
+    assert!(reply.contains("connection: close"), "{reply}");
+    assert_eq!(read_until(&mut stream, "never").await.matches("HTTP/1.1").count(), 0, "the connection ends");
+    // In chunks, without a length.
+    let parts = (0..20).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 100])));
+    let reply = gateway.post(Body::from_stream(stream::iter(parts))).await;
+    assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(gateway.simulator.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_given_up() {
+    let gateway = Gateway::start_with(r#"header_timeout = "200ms""#).await;
+    let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+    stream.write_all(format!("{}{{\"model\"", head(&gateway, 100)).as_bytes()).await.unwrap();
+    let reply = read_until(&mut stream, "request_timeout").await;
+    assert!(reply.starts_with("HTTP/1.1 408"), "{reply}");
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_is_given_up() {
+    let gateway = Gateway::start_with(r#"header_timeout = "200ms""#).await;
+    let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+    stream.write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+    assert_eq!(read_until(&mut stream, "never").await, "", "closed without an answer");
+}
+
+#[tokio::test]
+async fn a_connection_carries_many_requests() {
+    let gateway = Gateway::start().await;
+    let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+    let body = user("Hi").to_string();
+    for _ in 0..3 {
+        stream.write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes()).await.unwrap();
+        let reply = read_until(&mut stream, "rejected_prediction_tokens\":0}}}").await;
+        assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn too_large_a_head_is_refused() {
+    let gateway = Gateway::start().await;
+    for junk in [format!("x: {}\r\n", "a".repeat(1 << 20)), "x: y\r\n".repeat(101)] {
+        let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+        let request = format!("GET /v1/models HTTP/1.1\r\nhost: x\r\n{junk}\r\n");
+        // The gateway may hang up while we still write.
+        let _ = stream.write_all(request.as_bytes()).await;
+        let reply = read_until(&mut stream, "\r\n\r\n").await;
+        assert!(reply.starts_with("HTTP/1.1 431") || reply.is_empty(), "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn beyond_max_in_flight_requests_are_shed() {
+    let gateway = Gateway::start_with("max_in_flight = 1").await;
+    let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+    let body = streamed("one two three [simulate stall]").to_string();
+    stream.write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes()).await.unwrap();
+    read_until(&mut stream, "You").await;
+    // The permit lives as long as the stream, not only until its headers.
+    let reply = gateway.chat(&user("Hi")).await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(reply.error()["code"], "overloaded");
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    drop(stream);
+    // The place is free again once the gateway has seen the client leave.
+    let freed = async {
+        while gateway.chat(&user("Hi")).await.status != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, freed).await.expect("the permit leaked");
+}
+
+#[tokio::test]
+async fn a_shutdown_lets_streams_end() {
+    let mut gateway = Gateway::start().await;
+    let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+    let body = streamed("[simulate words 40] [simulate pace 10ms]").to_string();
+    stream.write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes()).await.unwrap();
+    read_until(&mut stream, "word").await;
+    gateway.shutdown.cancel();
+    assert!(read_until(&mut stream, "[DONE]").await.contains("[DONE]"));
+    timeout(PATIENCE, &mut gateway.running).await.expect("the gateway ends").unwrap();
+    assert!(TcpStream::connect(gateway.data).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn streams_that_outlive_the_drain_end_with_an_error_event() {
+    let mut gateway = Gateway::start_with(r#"drain_timeout = "200ms""#).await;
+    let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+    let body = streamed("one two three [simulate stall]").to_string();
+    stream.write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes()).await.unwrap();
+    read_until(&mut stream, "You").await;
+    gateway.shutdown.cancel();
+    let rest = read_until(&mut stream, "shutting_down").await;
+    assert!(rest.contains("shutting_down") && !rest.contains("[DONE]"), "{rest}");
+    timeout(PATIENCE, &mut gateway.running).await.expect("the gateway ends").unwrap();
+}

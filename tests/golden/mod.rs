@@ -1,0 +1,115 @@
+//! Wire bytes: what Bedrock receives for a request, and what the client receives for what Bedrock once sent.
+//!
+//! After a change that is meant: `INSTA_UPDATE=always cargo test --test gateway golden`, and read the difference.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use lintel::simulator::{Scripted, encode_event};
+use serde_json::Value;
+
+use crate::support::{Gateway, streamed, user};
+
+fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.to_str().unwrap().ends_with(ending));
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().replace(['.', '-'], "_")
+}
+
+fn settings() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings
+}
+
+/// Each request, and the bytes and warnings that follow from it.
+#[tokio::test]
+async fn requests() {
+    for path in files("requests", ".json") {
+        let gateway = Gateway::start().await;
+        let reply = gateway.post(fs::read(&path).unwrap()).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}: {}", path.display(), reply.text());
+        let sent = gateway.sent();
+        let warnings = reply.header("x-lintel-warnings").unwrap_or("none");
+        let text = format!("{}\n{}\nwarnings: {warnings}\n", sent.path, std::str::from_utf8(&sent.body).unwrap());
+        settings().bind(|| insta::assert_snapshot!(format!("request_{}", name(&path)), text));
+    }
+}
+
+/// The client's view of a recording, without what differs each time.
+async fn replay(scripted: Scripted, request: &Value) -> String {
+    let gateway = Gateway::start().await;
+    gateway.simulator.script(scripted);
+    let reply = gateway.chat(request).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let text = reply.text();
+    let id = text.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
+    let created = text.split("\"created\":").nth(1).unwrap().split(',').next().unwrap();
+    text.replace(id, "chatcmpl-ID").replace(&format!("\"created\":{created}"), "\"created\":0")
+}
+
+fn with_usage() -> Value {
+    let mut request = streamed("Hi");
+    request["stream_options"] = serde_json::json!({"include_usage": true});
+    request
+}
+
+/// Raw frames of the real service, in any cut: the client always gets the same bytes.
+#[tokio::test]
+async fn recorded_streams() {
+    for path in files("recorded", ".bin") {
+        let recorded = Bytes::from(fs::read(&path).unwrap());
+        let whole = replay(Scripted::stream(vec![recorded.clone()]), &with_usage()).await;
+        let cut = recorded.chunks(97).map(Bytes::copy_from_slice).collect();
+        assert_eq!(replay(Scripted::stream(cut), &with_usage()).await, whole, "{}", path.display());
+        settings().bind(|| insta::assert_snapshot!(format!("recorded_{}", name(&path)), whole));
+    }
+}
+
+/// Events that were recorded without their framing.
+#[tokio::test]
+async fn recorded_events() {
+    for path in files("recorded", ".chunks.txt") {
+        let text = fs::read_to_string(&path).unwrap();
+        let frames = text.lines().map(|line| {
+            let event: Value = serde_json::from_str(line).unwrap();
+            let (kind, payload) = event.as_object().unwrap().iter().next().unwrap();
+            encode_event(kind, &payload.to_string())
+        });
+        let client = replay(Scripted::stream(frames.collect()), &with_usage()).await;
+        settings().bind(|| insta::assert_snapshot!(format!("recorded_{}", name(&path)), client));
+    }
+}
+
+#[tokio::test]
+async fn recorded_replies() {
+    for path in files("recorded", ".json") {
+        let client = replay(Scripted::json(200, fs::read(&path).unwrap()), &user("Hi")).await;
+        settings().bind(|| insta::assert_snapshot!(format!("recorded_{}", name(&path)), client));
+    }
+}
+
+#[test]
+fn no_snapshot_is_stale() {
+    let inputs = files("requests", ".json").into_iter().map(|path| format!("request_{}.snap", name(&path)));
+    let recordings = [".bin", ".chunks.txt", ".json"].into_iter().flat_map(|ending| files("recorded", ending));
+    let mut expected: Vec<String> =
+        inputs.chain(recordings.map(|path| format!("recorded_{}.snap", name(&path)))).collect();
+    expected.sort();
+    let snapshots = files("snapshots", ".snap");
+    let found: Vec<&str> = snapshots.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(found, expected);
+}

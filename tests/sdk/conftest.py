@@ -1,0 +1,114 @@
+"""The built binary, as its users run it: `lintel simulate` and `lintel serve`, on free ports."""
+
+import json
+import os
+import queue
+import re
+import subprocess
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+KEY = "sk-canary-5d41402abc4b2a76b9719d911017c592"
+PATIENCE = 30
+
+CONFIG = """
+[server]
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+[models.claude]
+target = "us.anthropic.claude-sonnet-5-5"
+[models.hidden]
+target = "amazon.nova-lite-v1:0"
+[models.hasty]
+target = "amazon.nova-micro-v1:0"
+timeout = "300ms"
+[models.task]
+target = "claude"
+[keys.canary]
+secret_env = "CANARY_KEY"
+models = ["claude", "hasty", "nobody"]
+"""
+
+
+@dataclass
+class Process:
+    """A running program and the lines that it has written."""
+
+    process: subprocess.Popen
+    lines: queue.Queue = field(default_factory=queue.Queue)
+    seen: list = field(default_factory=list)
+
+    @classmethod
+    def start(cls, arguments, environment):
+        process = subprocess.Popen(
+            [os.environ["LINTEL"], *arguments],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started = cls(process)
+        threading.Thread(target=started._read, daemon=True).start()
+        return started
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.put(line)
+
+    def wait_for(self, pattern):
+        """The match of the first line, from now on, that matches."""
+        while True:
+            line = self.lines.get(timeout=PATIENCE)
+            self.seen.append(line)
+            if match := re.search(pattern, line):
+                return match
+
+    def stop(self):
+        self.process.terminate()
+        return self.process.wait(timeout=PATIENCE)
+
+
+@dataclass
+class Gateway:
+    process: Process
+    base_url: str
+    admin_url: str
+    simulator_url: str
+    key: str = KEY
+
+    def log_of(self, request_id):
+        """The line of one request in the access log."""
+        match = self.process.wait_for(rf'^.*"request_id":"{request_id}".*$')
+        return json.loads(match.group(0))
+
+
+@pytest.fixture(scope="session")
+def simulator():
+    process = Process.start(["simulate", "--listen", "127.0.0.1:0"], {})
+    yield process.wait_for(r"Bedrock is at (http://\S+)").group(1)
+    process.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway(simulator, tmp_path_factory):
+    config = tmp_path_factory.mktemp("lintel") / "config.toml"
+    config.write_text(CONFIG)
+    environment = {
+        "CANARY_KEY": KEY,
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": simulator,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "simulator",
+        "AWS_SECRET_ACCESS_KEY": "simulator",
+        "RUST_LOG": "trace",
+    }
+    process = Process.start(["serve", "--config", str(config)], environment)
+    match = process.wait_for(r'"message":"serving".*"data":"([^"]+)","admin":"([^"]+)"')
+    yield Gateway(process, f"http://{match.group(1)}/v1", f"http://{match.group(2)}", simulator)
+    assert process.stop() == 0, "a drained gateway ends well"
+    while not process.lines.empty():
+        process.seen.append(process.lines.get())
+    leaked = [line for line in process.seen if KEY in line]
+    assert not leaked, "the key stands in the log, at the most talkative level"
