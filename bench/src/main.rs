@@ -1,1 +1,52 @@
-fn main() {}
+//! Measures lintel beside a minimal proxy, in one run on one machine: `lintel-bench compare`.
+//!
+//! Times on a shared machine mean little; ratios of CPU per request between two programs that did the same work in the
+//! same minute mean something.
+
+mod compare;
+mod load;
+mod mock;
+mod process;
+mod proxy;
+mod table;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The whole comparison, in one table
+    Compare {
+        /// The gateway's binary
+        #[arg(long)]
+        lintel: PathBuf,
+        /// Seconds for each measurement
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
+    /// A Bedrock that answers as fast as it can
+    Mock { listen: SocketAddr },
+    /// A pass-through proxy: hyper's server and hyper-util's pooled client
+    Proxy { listen: SocketAddr, upstream: SocketAddr },
+}
+
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> Result<(), BoxError> {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match args.command {
+            Command::Compare { lintel, seconds } => compare::run(&lintel, seconds).await,
+            Command::Mock { listen } => mock::run(listen).await,
+            Command::Proxy { listen, upstream } => proxy::run(listen, upstream).await,
+        }
+    })
+}

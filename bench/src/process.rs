@@ -1,0 +1,63 @@
+//! A program under measurement: its start, its CPU time, its memory, as the kernel counts them.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use crate::BoxError;
+
+pub struct Process {
+    child: Child,
+    /// From the start to the first connection that was accepted.
+    pub start_up: Duration,
+}
+
+/// An address on loopback that was free a moment ago.
+pub fn free_address() -> Result<SocketAddr, BoxError> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+impl Process {
+    /// Starts `program` and waits until `address` accepts.
+    pub fn start(program: &Path, args: &[&str], envs: &[(&str, &str)], address: SocketAddr) -> Result<Self, BoxError> {
+        let began = Instant::now();
+        let mut command = Command::new(program);
+        command.args(args).envs(envs.iter().copied()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        let mut child = command.spawn()?;
+        while TcpStream::connect(address).is_err() {
+            if child.try_wait()?.is_some() || began.elapsed() > Duration::from_secs(20) {
+                return Err(format!("{} did not start", program.display()).into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(Self { child, start_up: began.elapsed() })
+    }
+
+    /// CPU time of all threads so far.
+    pub fn cpu(&self) -> Result<Duration, BoxError> {
+        let mut nanos = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let text = fs::read_to_string(task?.path().join("schedstat"))?;
+            nanos += text.split(' ').next().unwrap_or_default().parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
+    /// Resident memory now, in MiB.
+    pub fn rss(&self) -> Result<f64, BoxError> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
