@@ -130,7 +130,8 @@ pub async fn closed(job: &Job, connections: usize, duration: Duration) -> Result
     gather(tasks, began).await
 }
 
-/// `per_second` requests in all, spread over `connections`. A latency counts from when the request was due.
+/// `per_second` requests in all, spread over `connections`. A request that had to wait for the one before it counts from
+/// when it was due; any other from when it left, for our own timer is only good to a millisecond.
 pub async fn open(job: &Job, connections: usize, per_second: f64, duration: Duration) -> Result<Outcome, BoxError> {
     let began = Instant::now();
     let job = Arc::new(job.clone());
@@ -144,9 +145,12 @@ pub async fn open(job: &Job, connections: usize, per_second: f64, duration: Dura
             let first = tokio::time::Instant::from_std(began) + period.mul_f64(index as f64 / connections as f64);
             let mut ticks = tokio::time::interval_at(first, period);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+            let mut free = began;
             while began.elapsed() < duration {
-                let due = ticks.tick().await;
-                counted(&mut sender, &job, due.into_std(), &mut outcome).await;
+                let due = ticks.tick().await.into_std();
+                let from = if free > due { due } else { Instant::now() };
+                counted(&mut sender, &job, from, &mut outcome).await;
+                free = Instant::now();
             }
             Ok::<_, BoxError>(outcome)
         }));

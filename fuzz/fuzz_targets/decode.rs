@@ -1,1 +1,10 @@
-fn main() {}
+//! Any bytes as the body of a chat request: an error that names the field, or a request; never a panic.
+#![no_main]
+
+use lintel::{call::Notes, edge::chat_request};
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    if let Err(error) = chat_request(data, &Notes::default()) {
+        assert!(!error.message().is_empty() && error.code().is_some());
+    }
+});

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// What is ready at once goes out at once, up to this; more would hold a slow client's memory.
-const MAX_FRAME: usize = 16 * 1024;
+const MAX_FRAME: usize = 32 * 1024;
 
 /// The reply to a streamed request.
 pub fn response(entry: &Entry, request: &ChatRequest, stream: ChunkStream, cut: CancellationToken) -> Response {

@@ -32,6 +32,7 @@ use serde_json::{Value, json};
 pub use connection::serve;
 pub use frames::{encode_event, encode_exception, encode_frame};
 pub use sigv4::SecretKey;
+pub use validate::converse as validate;
 
 use fault::Plan;
 
