@@ -1,16 +1,18 @@
 # make demo    the gateway over a simulated Bedrock: no AWS account, no set-up
 # make test    everything that must hold; installs what it needs below the build folder
 # make bench   the gateway beside a minimal proxy, in one table
-# make fuzz    FUZZ_SECONDS for each target (needs cargo-fuzz and clang)
+# make fuzz    FUZZ_SECONDS (120) for each target; never part of make test
+# make micro   decode, translate and SSE by themselves (Criterion)
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SDK := $(abspath $(TARGET))/sdk
 CARGO_TEST := --workspace --exclude lintel-fuzz
 FUZZ_SECONDS ?= 120
 
-.PHONY: demo test fmt lint rust sdk rules tools bench fuzz build
+.PHONY: demo test fmt lint rust sdk rules tools bench micro fuzz build
 
 demo:
+	scripts/tools.sh build
 	cargo build --locked
 	$(TARGET)/debug/lintel demo
 
@@ -57,11 +59,18 @@ rules:
 	promtool test rules dashboards/alerts.test.yml
 
 bench:
+	scripts/tools.sh build
 	cargo build --locked --release --workspace --exclude lintel-fuzz
 	$(TARGET)/release/lintel-bench compare --lintel $(TARGET)/release/lintel
 
+micro:
+	cargo bench --locked --bench micro
+
+# On the stable compiler, with its debug assertions. The golden requests and the recorded streams are the seeds.
 fuzz:
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
-	for target in decode frames translate; do \
-		RUSTC_BOOTSTRAP=1 cargo fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 || exit 1; \
+	mkdir -p fuzz/corpus/decode fuzz/corpus/frames fuzz/corpus/translate
+	for run in "decode tests/golden/requests" "frames tests/golden/recorded" "translate tests/golden/requests"; do \
+		set -- $$run; \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --dev $$1 fuzz/corpus/$$1 $$2 -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 || exit 1; \
 	done

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The programs that the tests use besides Rust, Python and Node. Installs what is missing if it may.
+# The programs that are needed besides Rust, Python and Node. Installs what is missing if it may.
+# `tools.sh build` is for the build alone; without an argument, for the tests too.
 set -euo pipefail
 
 missing=()
@@ -9,8 +10,11 @@ need() { # need PACKAGE COMMAND...
     "$@" >/dev/null 2>&1 || missing+=("$package")
 }
 need gcc cc --version
-need python3-venv python3 -c 'import venv, ensurepip'
-need prometheus promtool --version
+need libc6-dev test -e /usr/include/stdio.h
+if [ "${1:-}" != build ]; then
+    need python3-venv python3 -c 'import venv, ensurepip'
+    need prometheus promtool --version
+fi
 
 [ ${#missing[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" -ne 0 ]; then

@@ -147,7 +147,7 @@ fn files_are_short() {
             let text = read(&path);
             let lines = text.lines().count();
             assert!(lines <= MAX_LINES, "{} has {lines} lines: it holds more than one idea", path.display());
-            if let Some((_, tests)) = text.split_once("#[cfg(test)]") {
+            if let Some((_, tests)) = text.split_once("#[cfg(test)]").filter(|_| folder == "src") {
                 let lines = tests.lines().count();
                 assert!(
                     lines <= MAX_UNIT_TEST_LINES,
@@ -209,7 +209,8 @@ fn dashboards_and_alerts_name_metrics_that_exist() {
 #[test]
 fn every_metric_is_described() {
     let text = read(&root().join("src/metrics.rs"));
-    for line in text.lines().filter_map(|line| line.strip_prefix("pub const ")).filter(|line| line.contains("&str")) {
+    for line in text.lines().filter_map(|line| line.strip_prefix("pub const ")).filter(|line| line.contains(": &str ="))
+    {
         let name = line.split(':').next().unwrap();
         let described =
             ["counter", "gauge", "histogram"].iter().any(|kind| text.contains(&format!("describe_{kind}!({name},")));

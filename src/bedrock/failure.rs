@@ -103,12 +103,7 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
         | "incompletesignature"
         | "missingauthenticationtoken"
         | "signaturedoesnotmatch"
-        | "invalidclienttokenid" => Error::new(
-            Kind::Upstream,
-            "AWS denied the gateway access to this model. Your key is not at fault; tell the gateway's operator.",
-        )
-        .with_code("upstream_access_denied")
-        .without_retry(),
+        | "invalidclienttokenid" => access_denied(),
         "resourcenotfound" => resource_not_found(reply),
         "throttling" | "toomanyrequests" => throttle(),
         "servicequotaexceeded" => Error::new(
@@ -144,6 +139,7 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
         // The name is missing or new: the status still says whose fault it is.
         _ => match status.map(|status| status.as_u16()) {
             Some(400 | 413 | 415 | 422) => validation(reply),
+            Some(401 | 403) => access_denied(),
             Some(429) => throttle(),
             Some(503) => Error::new(Kind::UpstreamUnavailable, "Bedrock is not available at the moment. Try again.")
                 .with_code("upstream_unavailable")
@@ -151,6 +147,16 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
             _ => Error::new(Kind::Upstream, "Bedrock failed while it handled the request.").with_code("upstream_error"),
         },
     }
+}
+
+/// A fault of the gateway's credentials: never a 401 to the caller.
+fn access_denied() -> Error {
+    Error::new(
+        Kind::Upstream,
+        "AWS denied the gateway access to this model. Your key is not at fault; tell the gateway's operator.",
+    )
+    .with_code("upstream_access_denied")
+    .without_retry()
 }
 
 fn throttle() -> Error {

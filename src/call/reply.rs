@@ -11,7 +11,7 @@ use futures_util::Stream;
 
 use super::Usage;
 use crate::{
-    error::{Error, Kind},
+    error::Error,
     openai::completion::{AssistantMessage, FinishReason},
 };
 
@@ -20,8 +20,8 @@ use crate::{
 pub enum How {
     /// All of it was handed over.
     Complete,
-    /// It broke after it had begun.
-    Failed(Kind, &'static str),
+    /// It broke after it had begun; the text is its bounded label.
+    Failed(&'static str),
     /// The client left before the end.
     ClientGone,
 }
@@ -32,7 +32,7 @@ impl How {
         match self {
             Self::Complete => "complete",
             Self::ClientGone => "client_gone",
-            Self::Failed(_, label) => label,
+            Self::Failed(label) => label,
         }
     }
 }
@@ -119,8 +119,8 @@ impl ChunkStream {
     }
 
     /// The gateway itself ends the stream early; drop it next.
-    pub fn cut(&mut self, kind: Kind) {
-        self.end(How::Failed(kind, "cut"));
+    pub fn cut(&mut self) {
+        self.end(How::Failed("cut"));
     }
 
     fn end(&mut self, how: How) {
@@ -142,7 +142,7 @@ impl Stream for ChunkStream {
             Some(Ok(Chunk::Finish(reason))) => self.finish_reason = Some(*reason),
             Some(Ok(_)) => {}
             Some(Err(error)) => {
-                let how = How::Failed(error.kind(), break_label(error));
+                let how = How::Failed(break_label(error));
                 self.end(how);
             }
             None => self.end(How::Complete),
@@ -180,6 +180,7 @@ mod tests {
     use futures_util::{StreamExt, stream};
 
     use super::*;
+    use crate::error::Kind;
 
     type Seen = Arc<Mutex<Vec<Ending>>>;
 
@@ -216,7 +217,7 @@ mod tests {
         assert_eq!(stream.count().await, 2);
         let seen = seen.lock().unwrap();
         assert_eq!(seen.len(), 1);
-        assert_eq!(seen[0].how, How::Failed(Kind::Upstream, "truncated"));
+        assert_eq!(seen[0].how, How::Failed("truncated"));
     }
 
     #[tokio::test]

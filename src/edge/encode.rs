@@ -32,19 +32,14 @@ pub fn json(value: &impl Serialize) -> Result<Response, Error> {
 
 /// A whole chat completion. `model` is the name that the client asked for.
 pub fn whole(entry: &Entry, model: &str, reply: &WholeReply) -> Result<Response, Error> {
-    json(&chat_completion(&completion_id(entry), created(), model, reply))
-}
-
-/// OpenAI's object for a whole reply; `created` in Unix seconds.
-pub fn chat_completion<'a>(id: &'a str, created: u64, model: &'a str, reply: &'a WholeReply) -> ChatCompletion<'a> {
-    ChatCompletion {
-        id,
+    json(&ChatCompletion {
+        id: &completion_id(entry),
         object: "chat.completion",
-        created,
+        created: created(),
         model,
         choices: vec![Choice { index: 0, message: &reply.message, logprobs: None, finish_reason: reply.finish_reason }],
         usage: usage(&reply.usage),
-    }
+    })
 }
 
 pub fn completion_id(entry: &Entry) -> String {

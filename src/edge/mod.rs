@@ -22,7 +22,6 @@ pub use access_log::Peer;
 pub use auth::{Key, Keys};
 pub use body_guard::until_end;
 pub use decode::chat_request;
-pub use encode::chat_completion;
 pub use sse::SseWriter;
 
 use crate::dispatch::Dispatch;

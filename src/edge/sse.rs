@@ -195,7 +195,7 @@ impl http_body::Body for SseBody {
                 }
                 Poll::Pending if self.cut.as_mut().poll(cx).is_ready() => {
                     let error = shed::shutting_down();
-                    self.stream.cut(error.kind());
+                    self.stream.cut();
                     self.fail(&error);
                 }
                 Poll::Pending => break,

@@ -1,0 +1,92 @@
+//! The parts of the hot path by themselves: decode, translate, frames, server-sent events.
+#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a benchmark may fail")]
+
+use std::{collections::VecDeque, hint::black_box, time::Duration};
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use lintel::{
+    bedrock::{Frame, FrameReader},
+    call::{Chunk, DroppedParameters, Model, ModelDefaults, Notes, Target, Timeouts},
+    edge::{SseWriter, chat_request},
+    simulator::encode_event,
+    translate::{self, StreamTranslator},
+};
+use serde_json::json;
+
+const EVENTS: u64 = 100;
+
+fn body() -> Vec<u8> {
+    let turn = |role: &str, text: &str| json!({"role": role, "content": text.repeat(20)});
+    let messages: Vec<_> =
+        (0..10).flat_map(|_| [turn("user", "What is it? "), turn("assistant", "It is this. ")]).collect();
+    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+    let tools = json!([{"type": "function", "function": {"name": "weather", "parameters": schema}}]);
+    json!({"model": "m", "messages": messages, "tools": tools, "temperature": 0.5}).to_string().into_bytes()
+}
+
+fn model() -> Model {
+    Model {
+        name: "m".into(),
+        raw: false,
+        target: Target::new("amazon.nova-lite-v1:0", "us-east-1"),
+        timeouts: Timeouts { whole: Duration::MAX, first_token: Duration::MAX, idle: Duration::MAX },
+        defaults: ModelDefaults { max_tokens: 10, temperature: None, top_p: None },
+        dropped_parameters: DroppedParameters::Warn,
+        description: None,
+        use_cases: Vec::new(),
+    }
+}
+
+fn stream() -> Bytes {
+    let payload = r#"{"contentBlockIndex":0,"delta":{"text":" some words"},"p":"abcdefghijklmnop"}"#;
+    (0..EVENTS).flat_map(|_| encode_event("contentBlockDelta", payload)).collect()
+}
+
+fn requests(criterion: &mut Criterion) {
+    let body = body();
+    let mut group = criterion.benchmark_group("request");
+    group.throughput(Throughput::Bytes(body.len() as u64));
+    group.bench_function("decode", |b| b.iter(|| chat_request(black_box(&body), &Notes::default()).unwrap()));
+    let request = chat_request(&body, &Notes::default()).unwrap();
+    let model = model();
+    group.bench_function("translate", |b| {
+        b.iter(|| {
+            serde_json::to_vec(&translate::chat_request(black_box(&request), &model, &Notes::default()).unwrap())
+                .unwrap()
+        });
+    });
+    group.finish();
+}
+
+fn streams(criterion: &mut Criterion) {
+    let bytes = stream();
+    let mut group = criterion.benchmark_group("stream");
+    group.throughput(Throughput::Elements(EVENTS));
+    group.bench_function("frames and events", |b| {
+        b.iter(|| {
+            let mut reader = FrameReader::default();
+            let mut translator = StreamTranslator::new(0, Notes::default());
+            let mut chunks = VecDeque::new();
+            reader.push(bytes.clone());
+            while let Some(Frame::Event { event_type, payload }) = reader.next_frame().unwrap() {
+                translator.event(&event_type, &payload, &mut chunks).unwrap();
+            }
+            chunks
+        });
+    });
+    let chunk = Chunk::Content(" some words".into());
+    group.bench_function("server-sent events", |b| {
+        b.iter(|| {
+            let mut writer = SseWriter::new("chatcmpl-01ARZ3NDEKTSV4RRFFQ69G5FAV", 1, "m", false);
+            for _ in 0..EVENTS {
+                writer.chunk(black_box(&chunk));
+            }
+            writer.take()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, requests, streams);
+criterion_main!(benches);
