@@ -1,13 +1,13 @@
 //! The parts of the hot path by themselves: decode, translate, frames, server-sent events.
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a benchmark may fail")]
 
-use std::{collections::VecDeque, hint::black_box, time::Duration};
+use std::{collections::VecDeque, hint::black_box};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lintel::{
     bedrock::{Frame, FrameReader},
-    call::{Chunk, DroppedParameters, Model, ModelDefaults, Notes, Target, Timeouts},
+    call::{Chunk, Model, Notes, Target},
     edge::{SseWriter, chat_request},
     simulator::encode_event,
     translate::{self, StreamTranslator},
@@ -26,16 +26,7 @@ fn body() -> Vec<u8> {
 }
 
 fn model() -> Model {
-    Model {
-        name: "m".into(),
-        raw: false,
-        target: Target::new("amazon.nova-lite-v1:0", "us-east-1"),
-        timeouts: Timeouts { whole: Duration::MAX, first_token: Duration::MAX, idle: Duration::MAX },
-        defaults: ModelDefaults { max_tokens: 10, temperature: None, top_p: None },
-        dropped_parameters: DroppedParameters::Warn,
-        description: None,
-        use_cases: Vec::new(),
-    }
+    Model::new("m", Target::new("amazon.nova-lite-v1:0", "us-east-1"))
 }
 
 fn stream() -> Bytes {

@@ -26,6 +26,10 @@ pub struct App {
     data: TcpListener,
     admin: TcpListener,
     telemetry: Telemetry,
+    /// Where the data port is.
+    pub data_addr: SocketAddr,
+    /// Where the admin port is.
+    pub admin_addr: SocketAddr,
 }
 
 impl App {
@@ -36,28 +40,13 @@ impl App {
     pub async fn bind(config: Config, telemetry: Telemetry) -> io::Result<Self> {
         let data = bind("server.listen", config.server.listen).await?;
         let admin = bind("admin.listen", config.admin.listen).await?;
-        Ok(Self { config, data, admin, telemetry })
-    }
-
-    /// Where the data port is.
-    ///
-    /// # Errors
-    /// If the system does not tell.
-    pub fn data_addr(&self) -> io::Result<SocketAddr> {
-        self.data.local_addr()
-    }
-
-    /// Where the admin port is.
-    ///
-    /// # Errors
-    /// If the system does not tell.
-    pub fn admin_addr(&self) -> io::Result<SocketAddr> {
-        self.admin.local_addr()
+        let (data_addr, admin_addr) = (data.local_addr()?, admin.local_addr()?);
+        Ok(Self { config, data, admin, telemetry, data_addr, admin_addr })
     }
 
     /// Serves until `shutdown`, then drains. Metrics and health answer until the last stream has ended.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { config, data, admin, telemetry } = self;
+        let Self { config, data, admin, telemetry, .. } = self;
         let models = Arc::new(config.models);
         let regions = models.named().map(|model| model.target.region.clone()).chain([config.aws.region.clone()]);
         let clients = Arc::new(Clients::new(config.aws.settings, config.aws.region.clone(), regions));

@@ -1,26 +1,15 @@
 //! Whatever is accepted as a chat request becomes something that Bedrock's service model allows.
 #![no_main]
 
-use std::time::Duration;
-
 use lintel::{
-    call::{DroppedParameters, Model, ModelDefaults, Notes, Target, Timeouts},
+    call::{Model, Notes, Target},
     edge, simulator, translate,
 };
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let notes = Notes::default();
     let Ok(request) = edge::chat_request(data, &notes) else { return };
-    let model = Model {
-        name: "m".into(),
-        raw: false,
-        target: Target::new("amazon.nova-lite-v1:0", "us-east-1"),
-        timeouts: Timeouts { whole: Duration::MAX, first_token: Duration::MAX, idle: Duration::MAX },
-        defaults: ModelDefaults { max_tokens: 10, temperature: None, top_p: None },
-        dropped_parameters: DroppedParameters::Warn,
-        description: None,
-        use_cases: Vec::new(),
-    };
+    let model = Model::new("m", Target::new("amazon.nova-lite-v1:0", "us-east-1"));
     let Ok(converse) = translate::chat_request(&request, &model, &notes) else { return };
     let bytes = serde_json::to_vec(&converse).unwrap();
     // Client JSON travels as raw text: what serde_json cannot hold as a value (lone surrogates), Bedrock refuses.

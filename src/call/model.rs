@@ -62,6 +62,21 @@ pub struct Model {
 }
 
 impl Model {
+    /// A model with the settings that hold where the configuration says nothing.
+    pub fn new(name: impl Into<String>, target: Target) -> Self {
+        let [whole, first_token, idle] = [300, 60, 60].map(Duration::from_secs);
+        Self {
+            name: name.into(),
+            raw: false,
+            target,
+            timeouts: Timeouts { whole, first_token, idle },
+            defaults: ModelDefaults { max_tokens: 4096, temperature: None, top_p: None },
+            dropped_parameters: DroppedParameters::Warn,
+            description: None,
+            use_cases: Vec::new(),
+        }
+    }
+
     /// A bounded label for metrics.
     pub fn label(&self) -> &str {
         if self.raw { "unknown" } else { &self.name }

@@ -5,14 +5,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::{Outcome, shutdown_on_signal};
+use super::{Outcome, start};
 use crate::{
-    app::App,
     call::Caller,
     config::{self, Config, Demo, Surroundings},
     edge::Key,
     simulator::{self, SecretKey, Simulator},
-    telemetry::{self, Telemetry},
 };
 
 #[derive(Debug, clap::Args)]
@@ -47,7 +45,6 @@ pub async fn run(args: Args) -> Outcome {
         Ok((config, _)) => config,
         Err(problems) => return Outcome::Misconfigured(name, problems),
     };
-    telemetry::log();
     let stop_simulator = CancellationToken::new();
     let simulator = simulator::serve(listener, Simulator::new(own).router(), stop_simulator.clone());
     let gateway = async {
@@ -65,18 +62,11 @@ async fn gateway(config: Config, secret: &str) -> Outcome {
         .find(|listed| listed.alias)
         .or_else(|| config.models.list().next())
         .map(|listed| listed.name.to_owned());
-    let started = async {
-        let telemetry = Telemetry::install().map_err(|error| error.to_string())?;
-        let app = App::bind(config, telemetry).await.map_err(|error| error.to_string())?;
-        let shutdown = shutdown_on_signal().map_err(|error| error.to_string())?;
-        let addresses =
-            app.data_addr().and_then(|data| Ok((data, app.admin_addr()?))).map_err(|error| error.to_string())?;
-        Ok::<_, String>((app, shutdown, addresses))
-    };
-    let (app, shutdown, (data, admin)) = match started.await {
+    let (app, shutdown) = match start(config).await {
         Ok(started) => started,
         Err(message) => return Outcome::Failed(format!("{message} (--listen takes another address)")),
     };
+    let (data, admin) = (app.data_addr, app.admin_addr);
     let model = model.unwrap_or_default();
     eprintln!("lintel answers at http://{data}/v1 from a simulated Bedrock; metrics are at http://{admin}/metrics");
     eprintln!();

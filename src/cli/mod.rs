@@ -11,7 +11,11 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Problem;
+use crate::{
+    app::App,
+    config::{Config, Problem},
+    telemetry::{self, Telemetry},
+};
 
 /// An OpenAI-compatible gateway in front of Amazon Bedrock.
 #[derive(Debug, Parser)]
@@ -85,6 +89,15 @@ fn run_async(command: impl Future<Output = Outcome>) -> Outcome {
         Ok(runtime) => runtime.block_on(command),
         Err(error) => Outcome::Failed(format!("cannot start: {error}")),
     }
+}
+
+/// Logging, metrics, signals, and a gateway whose ports are open.
+async fn start(config: Config) -> Result<(App, CancellationToken), String> {
+    telemetry::log();
+    let telemetry = Telemetry::install().map_err(|error| error.to_string())?;
+    let app = App::bind(config, telemetry).await.map_err(|error| error.to_string())?;
+    let shutdown = shutdown_on_signal().map_err(|error| error.to_string())?;
+    Ok((app, shutdown))
 }
 
 /// Set by the first SIGTERM or SIGINT; the second one ends the process at once.

@@ -1,6 +1,6 @@
 //! `[defaults]` and `[models.*]`.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::reader::{Report, Section};
 use crate::call::{DroppedParameters, Model, ModelDefaults, Models, Target, Timeouts};
@@ -17,23 +17,24 @@ pub struct Defaults {
 const MAX_TOKENS: u64 = i32::MAX as u64;
 
 pub fn defaults(mut section: Section<'_>) -> Defaults {
+    let Model { timeouts, defaults, dropped_parameters, .. } = Model::new("", Target::new("", ""));
     let max_tokens = max_tokens(&mut section);
     let defaults = Defaults {
-        max_tokens: section.or_default("max_tokens", max_tokens, 4096),
+        max_tokens: section.or_default("max_tokens", max_tokens, defaults.max_tokens),
         timeouts: Timeouts {
-            whole: section.duration_or("timeout", Duration::from_secs(300)),
-            first_token: section.duration_or("first_token_timeout", Duration::from_secs(60)),
-            idle: section.duration_or("idle_timeout", Duration::from_secs(60)),
+            whole: section.duration_or("timeout", timeouts.whole),
+            first_token: section.duration_or("first_token_timeout", timeouts.first_token),
+            idle: section.duration_or("idle_timeout", timeouts.idle),
         },
         raw_model_ids: section.boolean("raw_model_ids", true),
-        dropped_parameters: dropped_parameters(&mut section, DroppedParameters::Warn),
+        dropped_parameters: read_dropped_parameters(&mut section, dropped_parameters),
     };
     section.not_supported(&["unpriced_models", "on_disconnect", "retry"]);
     section.finish();
     defaults
 }
 
-fn dropped_parameters(section: &mut Section<'_>, default: DroppedParameters) -> DroppedParameters {
+fn read_dropped_parameters(section: &mut Section<'_>, default: DroppedParameters) -> DroppedParameters {
     let choices = [("warn", DroppedParameters::Warn), ("refuse", DroppedParameters::Refuse)];
     section.choice("dropped_parameters", &choices, default)
 }
@@ -75,14 +76,11 @@ pub fn models(sections: Vec<(String, Section<'_>)>, defaults: &Defaults, region:
     }
     let raw = defaults.raw_model_ids.then(|| {
         Arc::new(Model {
-            name: "raw".to_owned(),
             raw: true,
-            target: Target::new("raw", region),
             timeouts: defaults.timeouts,
             defaults: ModelDefaults { max_tokens: defaults.max_tokens, temperature: None, top_p: None },
             dropped_parameters: defaults.dropped_parameters,
-            description: None,
-            use_cases: Vec::new(),
+            ..Model::new("raw", Target::new("raw", region))
         })
     });
     Models::new(named, aliases, raw)
@@ -123,18 +121,16 @@ fn model(name: String, target: String, mut section: Section<'_>, defaults: &Defa
         idle: section.duration("idle_timeout").unwrap_or(defaults.timeouts.idle),
     };
     let model = Model {
-        raw: false,
-        target,
         timeouts,
         defaults: ModelDefaults {
             max_tokens: max_tokens(&mut section).unwrap_or(defaults.max_tokens),
             temperature: section.number("temperature", 0.0, 2.0),
             top_p: section.number("top_p", 0.0, 1.0),
         },
-        dropped_parameters: dropped_parameters(&mut section, defaults.dropped_parameters),
+        dropped_parameters: read_dropped_parameters(&mut section, defaults.dropped_parameters),
         description: section.string("description"),
         use_cases: section.strings("use_cases").unwrap_or_default(),
-        name,
+        ..Model::new(name, target)
     };
     section.not_supported(&["fallbacks", "price", "limits", "retry", "budget"]);
     section.finish();

@@ -15,7 +15,7 @@ use axum::{
 };
 use ulid::Ulid;
 
-use super::{body_guard::until_end, rescue::Rescued, routes};
+use super::{body_guard::until_end, labels, rescue::Rescued};
 use crate::{
     call::{Ending, How, Notes, Usage},
     error::Error,
@@ -120,8 +120,8 @@ impl Entry {
 /// The layer.
 pub async fn access_log(mut request: Request, next: Next) -> Response {
     let entry = Entry::new();
-    let route = routes::label(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
-    let method = routes::method_label(request.method());
+    let route = labels::route(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
+    let method = labels::method(request.method());
     let peer = request.extensions().get::<Peer>().copied();
     request.extensions_mut().insert(entry.clone());
     // From here on the line is written whatever happens, also if the client leaves before there is a reply.

@@ -6,6 +6,7 @@ mod body_guard;
 mod decode;
 mod encode;
 mod endpoints;
+mod labels;
 mod rescue;
 mod routes;
 mod shed;

@@ -8,7 +8,7 @@ use axum::{
     routing::{get, post},
 };
 
-use super::{Edge, endpoints};
+use super::{Edge, endpoints, labels};
 use crate::error::{Error, Kind};
 
 /// Paths of OpenAI's API that this version does not serve, so that the answer can say so.
@@ -37,43 +37,19 @@ pub fn router() -> Router<Arc<Edge>> {
     paths().nest("/v1", paths()).fallback(not_found).method_not_allowed_fallback(method_not_allowed)
 }
 
-/// A bounded label for metrics and the log.
-pub fn label(matched: Option<&str>) -> &'static str {
-    match matched.map(|path| path.strip_prefix("/v1").unwrap_or(path)) {
-        Some("/chat/completions") => "/v1/chat/completions",
-        Some("/models") => "/v1/models",
-        Some("/models/{*model}") => "/v1/models/{model}",
-        _ => "unknown",
-    }
-}
-
-/// A bounded label: a client may send any token as its method.
-pub fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::HEAD => "HEAD",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
-    }
-}
-
 async fn not_found(method: Method, uri: Uri) -> Error {
     let path: String = uri.path().chars().take(100).collect();
     let bare = path.strip_prefix("/v1").unwrap_or(&path);
     let message = if NOT_SERVED.iter().any(|known| bare.starts_with(known)) {
-        format!("This version of lintel does not serve {} {path}.", method_label(&method))
+        format!("This version of lintel does not serve {} {path}.", labels::method(&method))
     } else {
-        format!("There is no {} {path}. Chat completions are at POST /v1/chat/completions.", method_label(&method))
+        format!("There is no {} {path}. Chat completions are at POST /v1/chat/completions.", labels::method(&method))
     };
     Error::new(Kind::NotFound, message).with_code("unknown_url")
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Error {
     let path: String = uri.path().chars().take(100).collect();
-    Error::new(Kind::MethodNotAllowed, format!("{path} does not take {}.", method_label(&method)))
+    Error::new(Kind::MethodNotAllowed, format!("{path} does not take {}.", labels::method(&method)))
         .with_code("method_not_allowed")
 }

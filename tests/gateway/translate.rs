@@ -1,11 +1,11 @@
 //! Properties of translation and of the frame reader.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use lintel::{
     bedrock::{Frame, FrameReader},
-    call::{Chunk, DroppedParameters, Model, ModelDefaults, Notes, Target, Timeouts},
+    call::{Chunk, Model, Notes, Target},
     simulator::{encode_event, encode_exception},
     translate::StreamTranslator,
 };
@@ -123,16 +123,7 @@ fn message() -> impl Strategy<Value = Value> {
 }
 
 fn model() -> Model {
-    Model {
-        name: "m".into(),
-        raw: false,
-        target: Target::new("amazon.nova-lite-v1:0", "us-east-1"),
-        timeouts: Timeouts { whole: Duration::MAX, first_token: Duration::MAX, idle: Duration::MAX },
-        defaults: ModelDefaults { max_tokens: 10, temperature: None, top_p: None },
-        dropped_parameters: DroppedParameters::Warn,
-        description: None,
-        use_cases: Vec::new(),
-    }
+    Model::new("m", Target::new("amazon.nova-lite-v1:0", "us-east-1"))
 }
 
 proptest! {

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::Request, extract::State, response::Response};
+use axum::{
+    Extension,
+    extract::{Request, State},
+    response::Response,
+};
 
 use crate::{
-    call::{Call, Caller, ChatReply, Ends},
-    edge::{Edge, access_log::Entry, decode, encode, routes, sse},
+    call::{Caller, ChatReply, Ends},
+    edge::{Edge, access_log::Entry, decode, encode, labels, sse},
     error::Error,
     metrics,
 };
@@ -17,7 +21,7 @@ pub async fn create(
     Extension(caller): Extension<Arc<Caller>>,
     request: Request,
 ) -> Result<Response, Error> {
-    let call: Call<_> = decode::chat(&edge, &entry, caller, request).await?;
+    let call = decode::chat(&edge, &entry, caller, request).await?;
     let (chat, model, notes, upstream) =
         (call.body.clone(), call.model.clone(), call.notes.clone(), call.upstream.clone());
     entry.call(&model.name, &model.target.id, chat.is_stream(), &notes);
@@ -28,10 +32,7 @@ pub async fn create(
         ChatReply::Stream(stream) => ("first_chunk", sse::response(&entry, &chat, stream, edge.cut.clone())),
     };
     encode::add_headers(&mut response, &model, &notes);
-    metrics::overhead(
-        routes::label(Some("/chat/completions")),
-        phase,
-        entry.elapsed().saturating_sub(upstream.total()),
-    );
+    let own = entry.elapsed().saturating_sub(upstream.total());
+    metrics::overhead(labels::CHAT_COMPLETIONS, phase, own);
     Ok(response)
 }

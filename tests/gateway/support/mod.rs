@@ -129,7 +129,7 @@ impl Gateway {
         let (mut config, _) = config::parse(&configuration(&endpoint_url, server), &surroundings, None).unwrap();
         config.aws.settings.static_credentials = Some(("simulator".into(), "simulator".into()));
         let app = App::bind(config, telemetry()).await.unwrap();
-        let (data, admin) = (app.data_addr().unwrap(), app.admin_addr().unwrap());
+        let (data, admin) = (app.data_addr, app.admin_addr);
         #[expect(clippy::disallowed_methods, reason = "awaited by the test that drains")]
         let running = tokio::spawn(app.run(shutdown.clone()));
         let client = Client::builder(TokioExecutor::new()).build_http();

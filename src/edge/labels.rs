@@ -1,0 +1,30 @@
+//! Bounded labels, for metrics and the log, of what clients may choose freely.
+
+use axum::http::Method;
+
+/// The route of chat completions.
+pub const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
+
+/// The path of a route as its documentation writes it; `matched` is axum's pattern.
+pub fn route(matched: Option<&str>) -> &'static str {
+    match matched.map(|path| path.strip_prefix("/v1").unwrap_or(path)) {
+        Some("/chat/completions") => CHAT_COMPLETIONS,
+        Some("/models") => "/v1/models",
+        Some("/models/{*model}") => "/v1/models/{model}",
+        _ => "unknown",
+    }
+}
+
+/// A bounded label: a client may send any token as its method.
+pub fn method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
