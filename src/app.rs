@@ -4,7 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::net::TcpListener;
@@ -19,6 +19,9 @@ use crate::{
     server,
     telemetry::Telemetry,
 };
+
+/// For a scrape that runs when everything else has ended.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
 /// A gateway whose ports are open.
 pub struct App {
@@ -88,7 +91,8 @@ impl App {
             last_ready: Mutex::new(None),
         }));
         let drained = CancellationToken::new();
-        tasks.spawn(server::serve(admin, admin_router, settings, drained.clone(), CancellationToken::new()));
+        let admin_settings = server::Settings { drain_timeout: ADMIN_DRAIN, ..settings };
+        tasks.spawn(server::serve(admin, admin_router, admin_settings, drained.clone(), CancellationToken::new()));
         tasks.close();
         server::serve(data, edge::router(edge), settings, shutdown, cut).await;
         drained.cancel();
@@ -96,8 +100,16 @@ impl App {
     }
 }
 
+/// The variable that overrides a setting.
+fn override_of(path: &str) -> String {
+    format!("LINTEL__{}", path.to_ascii_uppercase().replace('.', "__"))
+}
+
 async fn bind(name: &str, address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("{name}: cannot listen on {address}: {error}")))
+    TcpListener::bind(address).await.map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("{name}: cannot listen on {address}: {error}; {} takes another", override_of(name)),
+        )
+    })
 }

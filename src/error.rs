@@ -75,6 +75,7 @@ struct Fields {
     code: Option<&'static str>,
     param: Option<String>,
     detail: Option<String>,
+    logged_as: Option<String>,
     retry_after: Option<Duration>,
     should_retry: Option<bool>,
     close: bool,
@@ -89,6 +90,7 @@ impl Error {
             code: None,
             param: None,
             detail: None,
+            logged_as: None,
             retry_after: None,
             should_retry: None,
             close: false,
@@ -115,6 +117,12 @@ impl Error {
     /// Text for the log only.
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
+        self
+    }
+
+    /// Replaces the message in the log, where the message quotes what the client sent: that is nobody else's business.
+    pub fn logged_as(mut self, text: impl Into<String>) -> Self {
+        self.0.logged_as = Some(text.into());
         self
     }
 
@@ -156,6 +164,11 @@ impl Error {
     /// Text for the log.
     pub fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()
+    }
+
+    /// The message, as it may stand in the log.
+    pub fn log_message(&self) -> &str {
+        self.0.logged_as.as_deref().unwrap_or(&self.0.message)
     }
 
     pub fn retry_after(&self) -> Option<Duration> {

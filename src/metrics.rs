@@ -20,6 +20,7 @@ pub const INFLIGHT_STREAMS: &str = "lintel_inflight_streams";
 pub const STREAM_END: &str = "lintel_stream_end_total";
 pub const UPSTREAM_REQUESTS: &str = "lintel_upstream_requests_total";
 pub const CONNECTIONS: &str = "lintel_connections";
+pub const LOG_LINES_LOST: &str = "lintel_log_lines_lost_total";
 pub const BUILD_INFO: &str = "lintel_build_info";
 pub const TOKEN_USAGE: &str = "gen_ai_client_token_usage";
 pub const REQUEST_DURATION: &str = "gen_ai_server_request_duration_seconds";
@@ -76,6 +77,7 @@ pub fn describe() {
     describe_counter!(STREAM_END, "Streams that have ended, by model and how");
     describe_counter!(UPSTREAM_REQUESTS, "Calls to Bedrock, by region, model and code");
     describe_gauge!(CONNECTIONS, "Client connections that are open");
+    describe_counter!(LOG_LINES_LOST, "Lines of the log that were dropped because nobody read them fast enough");
     describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
     describe_histogram!(TOKEN_USAGE, "Tokens of one call, by type");
     describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Duration of a call, to its last byte");
@@ -108,6 +110,11 @@ pub fn auth_failure(why: &'static str) {
 pub fn upstream_request(region: &str, model: &str, code: &'static str) {
     counter!(UPSTREAM_REQUESTS, "region" => region.to_owned(), "model" => model.to_owned(), "code" => code)
         .increment(1);
+}
+
+/// Lines of the log that were dropped since the start.
+pub fn log_lines_lost(count: usize) {
+    counter!(LOG_LINES_LOST).absolute(count as u64);
 }
 
 /// Open client connections.

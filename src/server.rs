@@ -73,14 +73,12 @@ pub async fn serve(
         let connection = graceful.watch(connection);
         let kill = kill.clone();
         connections.spawn(async move {
-            let open = metrics::connections();
-            open.increment(1.0);
+            let _open = Open::new();
             tokio::select! {
                 // What ends a connection is the client's affair; requests have their own lines in the log.
                 _ = connection => {}
                 () = kill.cancelled() => {}
             }
-            open.decrement(1.0);
             drop(permit);
         });
     }
@@ -113,6 +111,22 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepte
             sleep(Duration::from_millis(100)).await;
             None
         }
+    }
+}
+
+/// Counts a connection while it lives, also if its task panics.
+struct Open;
+
+impl Open {
+    fn new() -> Self {
+        metrics::connections().increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        metrics::connections().decrement(1.0);
     }
 }
 

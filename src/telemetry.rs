@@ -5,6 +5,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::metrics;
@@ -17,14 +18,15 @@ const UPKEEP: Duration = Duration::from_secs(5);
 pub struct Telemetry {
     handle: PrometheusHandle,
     process: Collector,
+    lost_lines: Option<ErrorCounter>,
 }
 
 impl Telemetry {
-    /// Installs the process's recorder.
+    /// Installs the process's recorder. It also tells of lines that `log` had to drop.
     ///
     /// # Errors
     /// If there is one already.
-    pub fn install() -> Result<Self, BuildError> {
+    pub fn install(log: Option<&Log>) -> Result<Self, BuildError> {
         let mut builder = PrometheusBuilder::new();
         for (name, buckets) in metrics::BUCKETS {
             builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), buckets)?;
@@ -33,12 +35,15 @@ impl Telemetry {
         metrics::describe();
         let process = Collector::default();
         process.describe();
-        Ok(Self { handle, process })
+        Ok(Self { handle, process, lost_lines: log.map(|log| log.lost.clone()) })
     }
 
     /// The exposition.
     pub fn render(&self) -> String {
         self.process.collect();
+        if let Some(lost) = &self.lost_lines {
+            metrics::log_lines_lost(lost.dropped_lines());
+        }
         self.handle.render()
     }
 
@@ -57,19 +62,35 @@ impl Telemetry {
     }
 }
 
-/// Starts logging; `RUST_LOG` overrides the filter.
-pub fn log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,lintel=info"));
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(false)
-        .with_span_list(false)
-        .with_env_filter(filter)
-        .init();
-    // The text of a panic may hold anything; the place is enough to find it.
-    std::panic::set_hook(Box::new(|panic| {
-        let location = panic.location().map(ToString::to_string);
-        tracing::error!(location, "a task panicked");
-    }));
+/// Lines that wait for whoever reads the log. Beyond it they are dropped and counted: a reader that stalls must not
+/// stall every stream.
+const LOG_LINES: usize = 65_536;
+
+/// Logging, for as long as this lives; its end writes what still waits.
+pub struct Log {
+    _worker: WorkerGuard,
+    lost: ErrorCounter,
+}
+
+impl Log {
+    /// Starts logging; `RUST_LOG` overrides the filter.
+    pub fn start() -> Self {
+        let (writer, worker) = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES).finish(std::io::stdout());
+        let lost = writer.error_counter();
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,lintel=info"));
+        tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .with_env_filter(filter)
+            .with_writer(writer)
+            .init();
+        // The text of a panic may hold anything; the place is enough to find it.
+        std::panic::set_hook(Box::new(|panic| {
+            let location = panic.location().map(ToString::to_string);
+            tracing::error!(location, "a task panicked");
+        }));
+        Self { _worker: worker, lost }
+    }
 }

@@ -14,17 +14,17 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
 
-use crate::{bedrock::Clients, telemetry::Telemetry};
+use crate::{bedrock::Clients, call::Secret, telemetry::Telemetry};
 
 /// A good answer about credentials holds this long: probes must not wear out the credential service.
-const READY_FOR: Duration = Duration::from_secs(10);
+const READY_FOR: Duration = Duration::from_secs(60);
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the admin port needs to know.
 pub struct Admin {
     pub telemetry: Telemetry,
     pub clients: Arc<Clients>,
-    pub token: Option<String>,
+    pub token: Option<Secret>,
     pub shutdown: CancellationToken,
     pub last_ready: Mutex<Option<Instant>>,
 }
@@ -71,7 +71,7 @@ async fn admin_api(State(admin): State<Arc<Admin>>, request: Request) -> Respons
     let presented =
         request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     let allowed = match (&admin.token, presented) {
-        (Some(token), Some(presented)) => bool::from(token.as_bytes().ct_eq(presented)),
+        (Some(token), Some(presented)) => bool::from(token.expose().as_bytes().ct_eq(presented)),
         _ => false,
     };
     if allowed {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, sts::AssumeRoleProvider};
@@ -26,7 +26,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
 use super::transport::{Operation, SendError, Transport};
-use crate::call::Target;
+use crate::call::{Secret, Target};
 
 /// How AWS is reached; what is not set comes from the SDK's default chain and the `AWS_*` variables.
 #[derive(Clone, Debug, Default)]
@@ -35,14 +35,14 @@ pub struct AwsSettings {
     pub profile: Option<String>,
     pub assume_role: Option<AssumeRole>,
     /// Instead of the default chain: access key id and secret (the embedded simulator's).
-    pub static_credentials: Option<(String, String)>,
+    pub static_credentials: Option<(String, Secret)>,
 }
 
 /// A role that the gateway takes before it calls Bedrock.
 #[derive(Clone, Debug)]
 pub struct AssumeRole {
     pub arn: String,
-    pub external_id: Option<String>,
+    pub external_id: Option<Secret>,
     pub session_name: String,
 }
 
@@ -52,13 +52,15 @@ pub struct Clients {
     base: OnceCell<SdkConfig>,
     default_region: String,
     by_region: HashMap<String, OnceCell<Client>>,
+    /// Until when the credentials that were last seen hold.
+    good_until: Mutex<Option<SystemTime>>,
 }
 
 impl Clients {
     /// `regions`: every region of a configured target.
     pub fn new(settings: AwsSettings, default_region: String, regions: impl IntoIterator<Item = String>) -> Self {
         let by_region = regions.into_iter().map(|region| (region, OnceCell::new())).collect();
-        Self { settings, base: OnceCell::new(), default_region, by_region }
+        Self { settings, base: OnceCell::new(), default_region, by_region, good_until: Mutex::default() }
     }
 
     /// Can credentials be had? For readiness; makes no call to Bedrock.
@@ -69,10 +71,29 @@ impl Clients {
         let Some(provider) = self.base().await.credentials_provider() else {
             return Err("no credentials provider".to_owned());
         };
-        provider.provide_credentials().await.map(drop).map_err(|error| describe(&error))
+        match provider.provide_credentials().await {
+            Ok(credentials) => {
+                // Those without an end hold as long as this process is likely to live.
+                let until =
+                    credentials.expiry().unwrap_or_else(|| SystemTime::now() + Duration::from_secs(365 * 86_400));
+                *self.good_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+                Ok(())
+            }
+            // The service that gives them may stumble; what it gave is still good.
+            Err(_)
+                if self
+                    .good_until
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .is_some_and(|until| until > SystemTime::now()) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(describe(&error)),
+        }
     }
 
-    /// Makes every client, so that the first request does not wait for certificates and credentials.
+    /// Makes every client, so that the first request does not wait for certificates.
     pub async fn warm(&self) {
         for region in self.by_region.keys() {
             if let Err(error) = self.client(region).await {
@@ -93,9 +114,12 @@ impl Clients {
         };
         let base = self.base().await;
         let make = async || {
-            let config =
-                aws_sdk_bedrockruntime::config::Builder::from(base).region(Region::new(region.to_owned())).build();
-            Client::from_conf(config)
+            let mut config = aws_sdk_bedrockruntime::config::Builder::from(base).region(Region::new(region.to_owned()));
+            // Here and not in the base, which the role's credentials are fetched with too.
+            if let Some(url) = &self.settings.endpoint_url {
+                config = config.endpoint_url(url);
+            }
+            Client::from_conf(config.build())
         };
         Ok(cell.get_or_init(make).await)
     }
@@ -108,20 +132,23 @@ async fn load(settings: &AwsSettings, region: &str) -> SdkConfig {
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).build());
-    if let Some(url) = &settings.endpoint_url {
-        loader = loader.endpoint_url(url);
-    }
     if let Some(profile) = &settings.profile {
         loader = loader.profile_name(profile);
     }
     if let Some((id, secret)) = &settings.static_credentials {
-        loader = loader.credentials_provider(aws_credential_types::Credentials::new(id, secret, None, None, "static"));
+        loader = loader.credentials_provider(aws_credential_types::Credentials::new(
+            id,
+            secret.expose(),
+            None,
+            None,
+            "static",
+        ));
     }
     let base = loader.load().await;
     let Some(role) = &settings.assume_role else { return base };
     let mut provider = AssumeRoleProvider::builder(&role.arn).session_name(&role.session_name).configure(&base);
     if let Some(external_id) = &role.external_id {
-        provider = provider.external_id(external_id);
+        provider = provider.external_id(external_id.expose());
     }
     let provider = provider.build().await;
     base.into_builder()

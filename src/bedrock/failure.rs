@@ -167,8 +167,16 @@ fn throttle() -> Error {
 
 /// OpenAI has codes for two things that Bedrock only puts into words.
 fn validation(reply: &ErrorReply) -> Error {
-    const TOO_LONG: [&str; 6] =
-        ["too long", "context length", "context window", "maximum context", "too many input tokens", "input length"];
+    const TOO_LONG: [&str; 8] = [
+        "input is too long",
+        "prompt is too long",
+        "input tokens exceed",
+        "number of input tokens",
+        "too many input tokens",
+        "context length",
+        "context window",
+        "maximum context",
+    ];
     let message = reply.message.as_deref().unwrap_or("no reason given");
     let lower = message.to_ascii_lowercase();
     if TOO_LONG.iter().any(|text| lower.contains(text)) {

@@ -53,10 +53,11 @@ impl Bedrock {
         let request_bytes = body.len();
         let operation = if call.body.is_stream() { Operation::ConverseStream } else { Operation::Converse };
         let asked = Instant::now();
+        let mut counted = Counted { call: &call, code: "abandoned" };
         let result = self.exchange(operation, &call, body, request_bytes).await;
         call.upstream.add_since(asked);
-        let code = result.as_ref().err().map_or("ok", |error| error.code().unwrap_or(error.kind().reason()));
-        metrics::upstream_request(&call.model.target.region, call.model.label(), code);
+        counted.code = result.as_ref().err().map_or("ok", |error| error.code().unwrap_or(error.kind().reason()));
+        drop(counted);
         result
     }
 
@@ -79,7 +80,12 @@ impl Bedrock {
                 let reply: ConverseReply = serde_json::from_slice(&body).map_err(|error| {
                     Error::new(Kind::Upstream, "Bedrock sent a reply that could not be read.")
                         .with_code("upstream_malformed")
-                        .with_detail(error.to_string())
+                        .with_detail(format!(
+                            "{:?} at column {} of {} bytes",
+                            error.classify(),
+                            error.column(),
+                            body.len()
+                        ))
                 })?;
                 translate::whole_reply(reply, request_bytes, &call.notes).map(ChatReply::Whole)
             }
@@ -103,6 +109,18 @@ impl Service<Call<ChatRequest>> for Bedrock {
 
     fn call(&mut self, call: Call<ChatRequest>) -> Self::Future {
         Box::pin(self.clone().chat(call))
+    }
+}
+
+/// Counts a call to Bedrock however it ends; `abandoned` is one that the deadline or the client gave up.
+struct Counted<'a> {
+    call: &'a Call<ChatRequest>,
+    code: &'static str,
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        metrics::upstream_request(&self.call.model.target.region, self.call.model.label(), self.code);
     }
 }
 

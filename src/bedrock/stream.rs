@@ -26,6 +26,9 @@ use crate::{
 /// which the connection could not be used again.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// How long usage may come after the end of the message.
+const METADATA: Duration = Duration::from_secs(5);
+
 /// Chunks as they come. Ends with an error, once, if the message is not known to be complete.
 pub struct EventStream {
     body: SdkBody,
@@ -36,11 +39,13 @@ pub struct EventStream {
     /// Armed only while nothing is there to be read.
     timer: Pin<Box<Sleep>>,
     armed: bool,
+    /// The first chunk was there.
+    begun: bool,
     done: bool,
 }
 
 impl EventStream {
-    /// Waits for the first chunk.
+    /// Waits for the first chunk, as long as it takes.
     ///
     /// # Errors
     /// If the stream fails before it.
@@ -53,11 +58,13 @@ impl EventStream {
             idle,
             timer: Box::pin(sleep(idle)),
             armed: false,
+            begun: false,
             done: false,
         };
         match stream.next().await {
             Some(Ok(first)) => {
                 stream.ready.push_front(first);
+                stream.begun = true;
                 Ok(stream)
             }
             Some(Err(error)) => Err(error),
@@ -75,8 +82,10 @@ impl EventStream {
 
     /// Decodes what is buffered, then reads on. `Ready(Ok)`: something happened, look again.
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if let Some(frame) = self.frames.next_frame().map_err(failure::from_frame)? {
-            return Poll::Ready(self.take_frame(frame));
+        match self.frames.next_frame() {
+            Ok(Some(frame)) => return Poll::Ready(self.take_frame(frame)),
+            Ok(None) => {}
+            Err(error) => return Poll::Ready(self.ended(Some(failure::from_frame(error)))),
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -86,35 +95,48 @@ impl EventStream {
                 }
                 Poll::Ready(Ok(()))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(failure::truncated(error.to_string()))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(self.ended(Some(failure::truncated(error.to_string())))),
             Poll::Ready(None) => {
-                self.done = true;
-                if self.frames.has_leftover() {
-                    return Poll::Ready(Err(failure::truncated("the stream ended inside a frame")));
-                }
-                Poll::Ready(self.translator.end(&mut self.ready))
+                let inside = self.frames.has_leftover();
+                Poll::Ready(self.ended(inside.then(|| failure::truncated("the stream ended inside a frame"))))
             }
             Poll::Pending => self.wait(cx),
         }
     }
 
+    /// No more will be read. What goes wrong behind a complete message takes nothing from it.
+    fn ended(&mut self, error: Option<Error>) -> Result<(), Error> {
+        self.done = true;
+        match error {
+            Some(error) if !self.translator.is_stopped() => Err(error),
+            _ => self.translator.end(&mut self.ready),
+        }
+    }
+
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let complete = self.translator.is_complete();
+        if !self.begun {
+            // The wait for the first token is the deadline's.
+            return Poll::Pending;
+        }
+        let stopped = self.translator.is_stopped();
         if !self.armed {
             self.armed = true;
-            let patience = if complete { self.idle.min(LINGER) } else { self.idle };
-            self.timer.as_mut().reset(Instant::now() + patience);
+            let patience = match stopped {
+                true if self.translator.is_complete() => LINGER,
+                true => METADATA,
+                false => self.idle,
+            };
+            self.timer.as_mut().reset(Instant::now() + patience.min(self.idle));
         }
         std::task::ready!(self.timer.as_mut().poll(cx));
-        if complete {
-            self.done = true;
-            return Poll::Ready(Ok(()));
+        if stopped {
+            return Poll::Ready(self.ended(None));
         }
         let idle = self.idle.as_secs_f64();
         let error =
             Error::new(Kind::UpstreamTimeout, format!("Bedrock sent nothing for {idle} s; the answer is incomplete."))
                 .with_code("upstream_idle");
-        Poll::Ready(Err(error))
+        Poll::Ready(self.ended(Some(error)))
     }
 }
 

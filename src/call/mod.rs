@@ -4,6 +4,7 @@ mod caller;
 mod model;
 mod notes;
 mod reply;
+mod secret;
 mod usage;
 
 use std::{
@@ -18,6 +19,7 @@ pub use caller::Caller;
 pub use model::{DroppedParameters, Model, ModelDefaults, Models, Target, Timeouts};
 pub use notes::Notes;
 pub use reply::{ChatReply, Chunk, ChunkStream, Ending, Ends, How, WholeReply};
+pub use secret::Secret;
 pub use usage::Usage;
 
 use crate::openai::chat::ChatRequest;
@@ -42,7 +44,7 @@ impl Operation for ChatRequest {
     }
 }
 
-/// A parsed request of a known caller for a resolved model. Cheap to clone.
+/// A parsed request of a known caller for a resolved model.
 #[derive(Debug)]
 pub struct Call<T> {
     /// The id that the client sees in `x-request-id`.
@@ -51,20 +53,9 @@ pub struct Call<T> {
     pub model: Arc<Model>,
     pub body: Arc<T>,
     pub notes: Notes,
+    /// When the last byte of the request was there.
+    pub received: Instant,
     pub upstream: UpstreamTime,
-}
-
-impl<T> Clone for Call<T> {
-    fn clone(&self) -> Self {
-        Self {
-            request_id: self.request_id.clone(),
-            caller: self.caller.clone(),
-            model: self.model.clone(),
-            body: self.body.clone(),
-            notes: self.notes.clone(),
-            upstream: self.upstream.clone(),
-        }
-    }
 }
 
 /// Time that the call has waited for Bedrock so far; what is left of a request's duration is our own overhead.

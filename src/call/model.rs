@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use super::Caller;
 use crate::error::{Error, Kind};
 
 /// Where a model is called.
@@ -17,6 +18,11 @@ impl Target {
         let own = id.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2)).filter(|r| !r.is_empty());
         let region = own.unwrap_or(region).to_owned();
         Self { id, region }
+    }
+
+    /// The id, for clients. An ARN holds an account id, which is nobody's business but the operator's.
+    pub fn shown(&self) -> Option<&str> {
+        (!self.id.starts_with("arn:")).then_some(&self.id)
     }
 }
 
@@ -116,6 +122,25 @@ impl Models {
                 Ok(Arc::new(Model { name: name.to_owned(), target, ..Model::clone(template) }))
             }
             _ => Err(unknown(name)),
+        }
+    }
+
+    /// The model that `name` stands for, if `caller` may use it. A raw id that it may not use does not exist for it:
+    /// `gpt-4.1` has the form of one too.
+    ///
+    /// # Errors
+    /// 404, or 403 for a configured model.
+    pub fn resolve_for(&self, name: &str, caller: &Caller) -> Result<Arc<Model>, Error> {
+        let model = self.resolve(name)?;
+        match caller.may_use(&model.name, model.raw) {
+            true => Ok(model),
+            false if model.raw => Err(unknown(name)),
+            false => Err(Error::new(
+                Kind::PermissionDenied,
+                "This key may not use this model. GET /v1/models lists what it may.",
+            )
+            .with_code("model_not_allowed")
+            .with_param("model")),
         }
     }
 

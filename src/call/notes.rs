@@ -3,6 +3,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// More than this is not read by anybody, and would let a request write a log line of any length.
+const MAX_NOTES: usize = 32;
+const MAX_CHARS: usize = 200;
+
 /// Everything about a request that was dropped, clamped or emulated. Comes out in `x-lintel-warnings`.
 #[derive(Clone, Debug, Default)]
 pub struct Notes(Arc<Mutex<Vec<Note>>>);
@@ -40,7 +44,16 @@ impl Notes {
         Some(notes.iter().map(|note| note.text.as_ref()).collect::<Vec<_>>().join("; "))
     }
 
-    fn push(&self, note: Note) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(note);
+    fn push(&self, mut note: Note) {
+        let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match notes.len() {
+            MAX_NOTES => note = Note { text: "and more".into(), dropped: None },
+            len if len > MAX_NOTES => return,
+            _ => {}
+        }
+        if let Some((at, _)) = note.text.char_indices().nth(MAX_CHARS) {
+            note.text = format!("{}…", &note.text[..at]).into();
+        }
+        notes.push(note);
     }
 }

@@ -1,3 +1,5 @@
+use std::io::Write;
+
 use super::{ConfigFile, Outcome};
 use crate::config::{self, Surroundings};
 
@@ -13,16 +15,21 @@ pub struct Args {
 pub fn run(args: &Args) -> Outcome {
     match config::load(&args.file.config, &Surroundings::of_process(None), None) {
         Ok((_, resolved)) => {
-            if args.json {
+            let text = if args.json {
                 let rows = resolved.iter().map(
                     |row| serde_json::json!({"path": row.path, "value": row.value, "origin": row.origin.to_string()}),
                 );
-                println!("{}", serde_json::Value::from_iter(rows));
+                format!("{}\n", serde_json::Value::from_iter(rows))
             } else {
-                for row in &resolved {
-                    println!("{} = {}  # {}", row.path, row.value, row.origin);
+                resolved.iter().map(|row| format!("{} = {}  # {}\n", row.path, row.value, row.origin)).collect()
+            };
+            match std::io::stdout().write_all(text.as_bytes()) {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                    return Outcome::Failed(format!("cannot print: {error}"));
                 }
+                _ => {}
             }
+            eprintln!("{}: no problem found", args.file.config.display());
             Outcome::Done
         }
         Err(problems) => Outcome::Misconfigured(args.file.config.display().to_string(), problems),

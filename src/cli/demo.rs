@@ -7,7 +7,7 @@ use ulid::Ulid;
 
 use super::{Outcome, start};
 use crate::{
-    call::Caller,
+    call::{Caller, Secret},
     config::{self, Config, Demo, Surroundings},
     edge::Key,
     simulator::{self, SecretKey, Simulator},
@@ -15,7 +15,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A configuration of your own; its [aws], [keys] and [store] are ignored
+    /// A configuration of your own; its [aws] and [keys] are ignored
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Address of the data port, instead of server.listen
@@ -33,7 +33,7 @@ pub async fn run(args: Args) -> Outcome {
     let caller = Arc::new(Caller { key_id: "demo".into(), models: None });
     let demo = Demo {
         endpoint_url,
-        credentials: (own.access_key_id.clone(), own.secret_access_key.clone()),
+        credentials: (own.access_key_id.clone(), Secret::new(&own.secret_access_key)),
         key: Key { digest: Sha256::digest(secret.as_bytes()).into(), expires: None, caller },
     };
     let surroundings = Surroundings::of_process(args.listen);
@@ -62,9 +62,9 @@ async fn gateway(config: Config, secret: &str) -> Outcome {
         .find(|listed| listed.alias)
         .or_else(|| config.models.list().next())
         .map(|listed| listed.name.to_owned());
-    let (app, shutdown) = match start(config).await {
+    let (app, shutdown, _log) = match start(config).await {
         Ok(started) => started,
-        Err(message) => return Outcome::Failed(format!("{message} (--listen takes another address)")),
+        Err(message) => return Outcome::Failed(message),
     };
     let (data, admin) = (app.data_addr, app.admin_addr);
     let model = model.unwrap_or_default();

@@ -4,15 +4,18 @@ use std::{
     time::Duration,
 };
 
-use super::Outcome;
+use super::{ConfigFile, Outcome};
+use crate::config::{self, Surroundings};
 
 const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The admin port of the gateway
-    #[arg(long, value_name = "ADDR", env = "LINTEL__ADMIN__LISTEN", default_value = "127.0.0.1:9090")]
-    admin: SocketAddr,
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The admin port of the gateway, instead of admin.listen
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
     /// Ask whether it can serve (/readyz) instead of whether it lives (/healthz)
     #[arg(long)]
     ready: bool,
@@ -20,10 +23,14 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Outcome {
     let path = if args.ready { "/readyz" } else { "/healthz" };
-    match status(args.admin, path) {
+    let configured = || config::admin_listen(&args.file.config, &Surroundings::of_process(None));
+    let Some(admin) = args.admin.or_else(configured) else {
+        return Outcome::Failed("admin.listen is not an address".to_owned());
+    };
+    match status(admin, path) {
         Ok(200) => Outcome::Done,
         Ok(status) => Outcome::Failed(format!("{path} answered {status}")),
-        Err(error) => Outcome::Failed(format!("no answer from {}: {error}", args.admin)),
+        Err(error) => Outcome::Failed(format!("no answer from {admin}: {error}")),
     }
 }
 

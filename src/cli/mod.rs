@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    config::{Config, Problem},
-    telemetry::{self, Telemetry},
+    config::{Config, Origin, Problem},
+    telemetry::{Log, Telemetry},
 };
 
 /// An OpenAI-compatible gateway in front of Amazon Bedrock.
@@ -73,7 +73,10 @@ pub fn run() -> ExitCode {
         }
         Outcome::Misconfigured(file, problems) => {
             for problem in &problems {
-                eprintln!("{file}: {problem}");
+                match problem.origin {
+                    Some(Origin::Environment(_) | Origin::Flag(_)) => eprintln!("{problem}"),
+                    _ => eprintln!("{file}: {problem}"),
+                }
             }
             eprintln!(
                 "lintel: {} in the configuration",
@@ -92,12 +95,12 @@ fn run_async(command: impl Future<Output = Outcome>) -> Outcome {
 }
 
 /// Logging, metrics, signals, and a gateway whose ports are open.
-async fn start(config: Config) -> Result<(App, CancellationToken), String> {
-    telemetry::log();
-    let telemetry = Telemetry::install().map_err(|error| error.to_string())?;
+async fn start(config: Config) -> Result<(App, CancellationToken, Log), String> {
+    let log = Log::start();
+    let telemetry = Telemetry::install(Some(&log)).map_err(|error| error.to_string())?;
     let app = App::bind(config, telemetry).await.map_err(|error| error.to_string())?;
     let shutdown = shutdown_on_signal().map_err(|error| error.to_string())?;
-    Ok((app, shutdown))
+    Ok((app, shutdown, log))
 }
 
 /// Set by the first SIGTERM or SIGINT; the second one ends the process at once.
@@ -105,17 +108,25 @@ fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Its default would cut every stream; there is no reload yet that it could ask for.
+    let mut hangup = signal(SignalKind::hangup())?;
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
     // Not tracked: it must outlive everything that is waited for.
     #[expect(clippy::disallowed_methods, reason = "ends with the process")]
     tokio::spawn(async move {
-        for attempt in 0..2 {
+        let mut signals = 0;
+        while signals < 2 {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
+                _ = hangup.recv() => {
+                    tracing::warn!("SIGHUP is ignored: this version does not reload; restart to change the configuration");
+                    continue;
+                }
             }
-            if attempt == 0 {
+            signals += 1;
+            if signals == 1 {
                 tracing::info!("shutting down: running requests may end");
                 token.cancel();
             }

@@ -16,7 +16,7 @@ pub async fn run(args: Args) -> Outcome {
         Err(problems) => return Outcome::Misconfigured(args.file.config.display().to_string(), problems),
     };
     match start(config).await {
-        Ok((app, shutdown)) => {
+        Ok((app, shutdown, _log)) => {
             tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %app.data_addr, admin = %app.admin_addr, "serving");
             app.run(shutdown).await;
             tracing::info!("stopped");

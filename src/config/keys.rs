@@ -43,14 +43,14 @@ fn key(name: &str, mut section: Section<'_>, surroundings: &Surroundings) -> Opt
     let expires = section.string("expires").and_then(|text| match humantime::parse_rfc3339(&text) {
         Ok(time) => Some(time),
         Err(error) => {
-            section.problem_at(
-                "expires",
-                None,
-                format!("'{text}' is not a time such as \"2027-01-01T00:00:00Z\": {error}"),
-            );
+            section.problem_at("expires", format!("'{text}' is not a time such as \"2027-01-01T00:00:00Z\": {error}"));
             None::<SystemTime>
         }
     });
+    section.never_here(
+        "secret",
+        "a secret never stands in the file: name an environment variable with secret_env, or give its sha256",
+    );
     section.not_supported(&["team", "limits", "budget", "knowledge_bases"]);
     section.finish();
     Some(Key { digest: digest?, expires, caller: Arc::new(Caller { key_id: name.to_owned(), models }) })
@@ -62,21 +62,21 @@ fn digest(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<[u8;
         (Some(name), None, None) => match surroundings.variable(&name) {
             Some(secret) => secret.to_owned(),
             None => {
-                section.problem_at("secret_env", None, format!("the environment variable {name} is not set"));
+                section.problem_at("secret_env", format!("the environment variable {name} is not set"));
                 return None;
             }
         },
         (None, Some(path), None) => match std::fs::read_to_string(&path) {
             Ok(secret) => secret.trim_end_matches(['\r', '\n']).to_owned(),
             Err(error) => {
-                section.problem_at("secret_file", None, format!("cannot read {path}: {error}"));
+                section.problem_at("secret_file", format!("cannot read {path}: {error}"));
                 return None;
             }
         },
         (None, None, Some(text)) => {
             let decoded = hex::decode(&text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
             if decoded.is_none() {
-                section.problem_at("sha256", None, "must be the SHA-256 of the secret, as 64 hexadecimal digits");
+                section.problem_at("sha256", "must be the SHA-256 of the secret, as 64 hexadecimal digits");
             }
             return decoded;
         }
@@ -85,6 +85,11 @@ fn digest(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<[u8;
             return None;
         }
     };
+    if secret.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        section
+            .problem("the secret holds white space or characters that no HTTP header can carry (a line end, perhaps)");
+        return None;
+    }
     if secret.len() < MIN_SECRET {
         section.problem(format!("the secret has fewer than {MIN_SECRET} characters"));
         return None;

@@ -14,7 +14,11 @@ use axum::http::HeaderValue;
 pub use reader::Resolved;
 pub use tree::Origin;
 
-use crate::{bedrock::AwsSettings, call::Models, edge::Key};
+use crate::{
+    bedrock::AwsSettings,
+    call::{Models, Secret},
+    edge::Key,
+};
 use reader::{Report, Section};
 use tree::{Table, Value};
 
@@ -44,18 +48,11 @@ pub struct Server {
     pub cors_origins: Vec<HeaderValue>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Admin {
     pub listen: SocketAddr,
     /// Without it the admin API answers 403.
-    pub token: Option<String>,
-}
-
-impl fmt::Debug for Admin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listen, token } = self;
-        f.debug_struct("Admin").field("listen", listen).field("token", &token.as_ref().map(|_| "(set)")).finish()
-    }
+    pub token: Option<Secret>,
 }
 
 #[derive(Clone, Debug)]
@@ -110,7 +107,7 @@ impl Surroundings {
 pub struct Demo {
     /// URL of the embedded simulator.
     pub endpoint_url: String,
-    pub credentials: (String, String),
+    pub credentials: (String, Secret),
     pub key: Key,
 }
 
@@ -144,6 +141,10 @@ pub fn parse(
 ) -> Result<(Config, Vec<Resolved>), Vec<Problem>> {
     let mut problems = Vec::new();
     let mut tree = tree::parse(text, &mut problems);
+    // What follows from half a file would only confuse.
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     tree::overlay_environment(&mut tree, surroundings.environment.iter().cloned());
     if let Some(listen) = &surroundings.listen {
         let path = ["server".to_owned(), "listen".to_owned()];
@@ -157,6 +158,14 @@ pub fn parse(
         Some(config) if problems.is_empty() => Ok((config, resolved)),
         _ => Err(problems),
     }
+}
+
+/// Where the admin port of the configuration at `path` is, whatever else is wrong with it.
+pub fn admin_listen(path: &Path, surroundings: &Surroundings) -> Option<SocketAddr> {
+    let mut tree = tree::parse(&std::fs::read_to_string(path).unwrap_or_default(), &mut Vec::new());
+    tree::overlay_environment(&mut tree, surroundings.environment.iter().cloned());
+    let report = Report::default();
+    sections::admin(Section::root(tree, &report).section("admin"), surroundings).map(|admin| admin.listen)
 }
 
 fn read(mut tree: Table, surroundings: &Surroundings, demo: Option<Demo>, report: &Report) -> Option<Config> {

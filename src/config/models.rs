@@ -66,7 +66,11 @@ pub fn models(sections: Vec<(String, Section<'_>)>, defaults: &Defaults, region:
     let aliases = pointers.iter().filter_map(|(name, pointer)| {
         let resolved = follow(name, &pointers, &named);
         if resolved.is_none() {
-            report.problem(format!("models.{name}.target"), None, format!("'{}' leads to no model", pointer.target));
+            report.problem(
+                format!("models.{name}.target"),
+                None,
+                format!("'{}' leads to no model (a circle of aliases, or a model with a problem)", pointer.target),
+            );
         }
         Some((name.clone(), (resolved?, pointer.use_cases.clone())))
     });
@@ -110,9 +114,15 @@ fn follow(
 fn model(name: String, target: String, mut section: Section<'_>, defaults: &Defaults, region: &str) -> Option<Model> {
     let regions = section.strings("regions");
     if regions.as_ref().is_some_and(|regions| regions.len() != 1) {
-        section.problem_at("regions", None, "this version of lintel calls a model in one region: name one");
+        section.problem_at("regions", "this version of lintel calls a model in one region: name one");
     }
     let region = regions.as_ref().and_then(|regions| regions.first()).map_or(region, String::as_str);
+    if !target.contains(['.', ':', '/']) {
+        section.problem_at(
+            "target",
+            format!("'{target}' is neither the name of a model here nor a Bedrock id (vendor.name…) or ARN"),
+        );
+    }
     let target = Target::new(target, region);
     section.choice("api", &[("auto", ()), ("converse", ())], ());
     let timeouts = Timeouts {

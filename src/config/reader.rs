@@ -1,14 +1,17 @@
 //! Typed reading of the tree. Every problem is kept, none ends the reading; every value that is used is remembered
 //! with its origin, for `lintel check`.
 
-use std::{cell::RefCell, fmt::Display, str::FromStr, time::Duration};
+use std::{cell::RefCell, collections::HashMap, fmt::Display, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 
 use super::{
     Problem,
-    tree::{Node, Origin, Table, Value},
+    tree::{self, Node, Origin, Table, Value},
 };
+
+/// Far beyond any use, and far from where clocks overflow.
+const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
 
 /// Gathers while the configuration is read.
 #[derive(Debug, Default)]
@@ -46,12 +49,14 @@ pub struct Section<'r> {
     origin: Origin,
     table: Table,
     asked: Vec<&'static str>,
+    /// Where the values came from that were read.
+    origins: HashMap<&'static str, Origin>,
     report: &'r Report,
 }
 
 impl<'r> Section<'r> {
     pub fn root(table: Table, report: &'r Report) -> Self {
-        Self { path: String::new(), origin: Origin::Line(1), table, asked: Vec::new(), report }
+        Self { path: String::new(), origin: Origin::Line(1), table, asked: Vec::new(), origins: HashMap::new(), report }
     }
 
     /// A problem with the section as a whole.
@@ -59,9 +64,9 @@ impl<'r> Section<'r> {
         self.report.problem(&self.path, Some(self.origin.clone()), message);
     }
 
-    /// A problem with one of its keys.
-    pub fn problem_at(&self, key: &str, origin: Option<Origin>, message: impl Into<String>) {
-        self.report.problem(self.path_of(key), origin, message);
+    /// A problem with one of its keys, at the place where its value was read.
+    pub fn problem_at(&self, key: &str, message: impl Into<String>) {
+        self.report.problem(self.path_of(key), self.origins.get(key).cloned(), message);
     }
 
     /// The sub-table `key`; empty where it is missing.
@@ -75,7 +80,7 @@ impl<'r> Section<'r> {
             }
             None => (Origin::Default, Table::new()),
         };
-        Section { path, origin, table, asked: Vec::new(), report: self.report }
+        Section { path, origin, table, asked: Vec::new(), origins: HashMap::new(), report: self.report }
     }
 
     /// The sub-tables of `key`, by the names that the user gave them.
@@ -86,7 +91,14 @@ impl<'r> Section<'r> {
             let path = format!("{}.{name}", parent.path);
             match node.value {
                 Value::Table(table) => {
-                    let section = Section { path, origin: node.origin, table, asked: Vec::new(), report: self.report };
+                    let section = Section {
+                        path,
+                        origin: node.origin,
+                        table,
+                        asked: Vec::new(),
+                        origins: HashMap::new(),
+                        report: self.report,
+                    };
                     sections.push((name, section));
                 }
                 other => {
@@ -108,9 +120,20 @@ impl<'r> Section<'r> {
     /// A key of the contract that this version does not serve: to take it in silence would be a lie.
     pub fn not_supported(&mut self, keys: &[&'static str]) {
         for key in keys {
-            if let Some(node) = self.take(key) {
-                self.problem_at(key, Some(node.origin), "not supported by this version of lintel; remove it");
+            if let Some(node) = self.table.remove(*key) {
+                self.report.problem(
+                    self.path_of(key),
+                    Some(node.origin),
+                    "not supported by this version of lintel; remove it",
+                );
             }
+        }
+    }
+
+    /// A key that stands for a mistake which deserves its own advice.
+    pub fn never_here(&mut self, key: &'static str, advice: &'static str) {
+        if let Some(node) = self.table.remove(key) {
+            self.report.problem(self.path_of(key), Some(node.origin), advice);
         }
     }
 
@@ -177,8 +200,8 @@ impl<'r> Section<'r> {
         let path = self.path_of(key);
         let (duration, origin) = self.read_raw(key, "a duration such as \"30s\"", |value| match value {
             Value::String(text) => match humantime::parse_duration(text) {
-                Ok(duration) if !duration.is_zero() => Ok(duration),
-                Ok(_) => Err(Some("must be longer than zero".to_owned())),
+                Ok(duration) if !duration.is_zero() && duration <= MAX_DURATION => Ok(duration),
+                Ok(_) => Err(Some("must be longer than zero, and 30 days at most".to_owned())),
                 Err(error) => Err(Some(format!("'{text}' is not a duration such as \"30s\": {error}"))),
             },
             _ => Err(None),
@@ -250,7 +273,7 @@ impl<'r> Section<'r> {
                 Some(near) => format!("unknown key; did you mean '{near}'?"),
                 None => format!("unknown key; known here are: {}", self.asked.join(", ")),
             };
-            self.problem_at(key, Some(node.origin.clone()), message);
+            self.report.problem(self.path_of(key), Some(node.origin.clone()), message);
         }
     }
 
@@ -258,7 +281,7 @@ impl<'r> Section<'r> {
         &mut self,
         key: &'static str,
         expected: &'static str,
-        convert: impl FnOnce(&Value) -> Result<T, Option<String>>,
+        convert: impl Fn(&Value) -> Result<T, Option<String>>,
     ) -> Option<T> {
         let path = self.path_of(key);
         let (value, origin) = self.read_raw(key, expected, convert)?;
@@ -271,13 +294,20 @@ impl<'r> Section<'r> {
         &mut self,
         key: &'static str,
         expected: &'static str,
-        convert: impl FnOnce(&Value) -> Result<T, Option<String>>,
+        convert: impl Fn(&Value) -> Result<T, Option<String>>,
     ) -> Option<(T, Origin)> {
         let node = self.take(key)?;
-        match convert(&node.value) {
+        let mut result = convert(&node.value);
+        // A variable is text until somebody wants something else of it.
+        if let (Err(None), Origin::Environment(_), Value::String(text)) = (&result, &node.origin, &node.value)
+            && let Some(value) = tree::from_text(text)
+        {
+            result = convert(&value);
+        }
+        match result {
             Ok(value) => Some((value, node.origin)),
             Err(Some(reason)) => {
-                self.problem_at(key, Some(node.origin), reason);
+                self.problem_at(key, reason);
                 None
             }
             Err(None) => {
@@ -291,12 +321,14 @@ impl<'r> Section<'r> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
-        self.table.remove(key)
+        let node = self.table.remove(key)?;
+        self.origins.insert(key, node.origin.clone());
+        Some(node)
     }
 
     fn wrong(&self, key: &str, node: &Node, expected: &str) {
         let message = format!("expected {expected}, found {}", node.value.type_name());
-        self.problem_at(key, Some(node.origin.clone()), message);
+        self.problem_at(key, message);
     }
 
     fn path_of(&self, key: &str) -> String {

@@ -6,7 +6,10 @@ use axum::http::HeaderValue;
 use bytesize::ByteSize;
 
 use super::{Admin, Aws, Demo, Server, Surroundings, reader::Section};
-use crate::bedrock::{AssumeRole, AwsSettings};
+use crate::{
+    bedrock::{AssumeRole, AwsSettings},
+    call::Secret,
+};
 
 const ADDRESS: &str = "an address such as \"127.0.0.1:8080\"";
 
@@ -25,11 +28,8 @@ pub fn server(mut section: Section<'_>) -> Option<Server> {
         // A browser would never send either of them as its origin.
         match HeaderValue::from_str(&origin) {
             Ok(value) if origin != "*" && !origin.ends_with('/') => cors_origins.push(value),
-            _ => section.problem_at(
-                "cors_origins",
-                None,
-                format!("'{origin}' is not an origin such as \"https://app.example\""),
-            ),
+            _ => section
+                .problem_at("cors_origins", format!("'{origin}' is not an origin such as \"https://app.example\"")),
         }
     }
     section.not_supported(&["tls"]);
@@ -54,12 +54,11 @@ pub fn admin(mut section: Section<'_>, surroundings: &Surroundings) -> Option<Ad
     if listen.is_some_and(|listen| !listen.ip().is_loopback()) && !allow_plaintext {
         section.problem_at(
             "listen",
-            None,
             "beyond loopback the admin port speaks plain text; set allow_plaintext = true if that is meant",
         );
     }
     section.finish();
-    Some(Admin { listen: listen?, token: surroundings.variable(&token_env).map(str::to_owned) })
+    Some(Admin { listen: listen?, token: surroundings.variable(&token_env).map(Secret::new) })
 }
 
 fn address(section: &mut Section<'_>, default: ([u8; 4], u16)) -> Option<SocketAddr> {
@@ -69,19 +68,20 @@ fn address(section: &mut Section<'_>, default: ([u8; 4], u16)) -> Option<SocketA
 }
 
 pub fn aws(mut section: Section<'_>, surroundings: &Surroundings, demo: Option<&Demo>) -> Option<Aws> {
+    let given = section.has("region");
     let region = section.string("region");
     let from_environment =
         || ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|name| surroundings.variable(name));
     let region =
         region.or_else(|| from_environment().map(str::to_owned)).or_else(|| demo.map(|_| "us-east-1".to_owned()));
-    if region.is_none() {
-        section.problem_at("region", None, "no region: set it here or in AWS_REGION");
+    if region.is_none() && !given {
+        section.problem_at("region", "no region: set it here or in AWS_REGION");
     }
     let endpoint_url = section.string("endpoint_url");
     if let Some(url) = &endpoint_url
         && !url.parse::<axum::http::Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
     {
-        section.problem_at("endpoint_url", None, format!("'{url}' is not an http or https URL"));
+        section.problem_at("endpoint_url", format!("'{url}' is not an http or https URL"));
     }
     let profile = section.string("profile");
     let assume_role = section.has("assume_role").then(|| assume_role(section.section("assume_role"), surroundings));
@@ -104,9 +104,9 @@ fn assume_role(mut section: Section<'_>, surroundings: &Surroundings) -> Option<
         section.problem("'arn' is missing");
     }
     let external_id_env = section.string("external_id_env");
-    let external_id = external_id_env.as_deref().and_then(|name| surroundings.variable(name)).map(str::to_owned);
+    let external_id = external_id_env.as_deref().and_then(|name| surroundings.variable(name)).map(Secret::new);
     if let (Some(name), None) = (&external_id_env, &external_id) {
-        section.problem_at("external_id_env", None, format!("the environment variable {name} is not set"));
+        section.problem_at("external_id_env", format!("the environment variable {name} is not set"));
     }
     let session_name = section.string("session_name").unwrap_or_else(|| "lintel".to_owned());
     section.finish();

@@ -120,7 +120,7 @@ pub fn overlay_environment(tree: &mut Table, variables: impl Iterator<Item = (St
         let Some(path) = name.strip_prefix("LINTEL__") else { continue };
         let path: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
         let origin = Origin::Environment(name.clone());
-        set(tree, &path, from_text(&text, &origin), origin);
+        set(tree, &path, Value::String(text), origin);
     }
 }
 
@@ -143,25 +143,10 @@ pub fn set(tree: &mut Table, path: &[String], value: Value, origin: Origin) {
     }
 }
 
-/// A TOML value where the text is one (`true`, `5`, `["a"]`), else a string.
-fn from_text(text: &str, origin: &Origin) -> Value {
-    match DeValue::parse(text) {
-        Ok(value) => {
-            let mut problems = Vec::new();
-            let node = convert(value.get_ref(), 1, text, &mut problems);
-            if problems.is_empty() { with_origin(node, origin).value } else { Value::String(text.to_owned()) }
-        }
-        Err(_) => Value::String(text.to_owned()),
-    }
-}
-
-fn with_origin(node: Node, origin: &Origin) -> Node {
-    let value = match node.value {
-        Value::Array(items) => Value::Array(items.into_iter().map(|item| with_origin(item, origin)).collect()),
-        Value::Table(table) => {
-            Value::Table(table.into_iter().map(|(key, item)| (key, with_origin(item, origin))).collect())
-        }
-        other => other,
-    };
-    Node { value, origin: origin.clone() }
+/// What an environment variable may mean beside its text: a number, a boolean, a list.
+pub fn from_text(text: &str) -> Option<Value> {
+    let value = DeValue::parse(text).ok()?;
+    let mut problems = Vec::new();
+    let node = convert(value.get_ref(), 1, text, &mut problems);
+    problems.is_empty().then_some(node.value)
 }

@@ -122,7 +122,6 @@ pub struct ToolInputSchema<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ToolChoice<'a> {
-    Auto {},
     Any {},
     Tool { name: Cow<'a, str> },
 }
@@ -130,7 +129,6 @@ pub enum ToolChoice<'a> {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ServiceTier {
-    Default,
     Priority,
     Flex,
     Reserved,

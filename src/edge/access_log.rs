@@ -106,7 +106,7 @@ impl Entry {
             facts.error.get_or_insert_with(|| Logged {
                 reason: error.kind().reason(),
                 code: error.code(),
-                message: error.message().chars().take(500).collect(),
+                message: error.log_message().chars().take(500).collect(),
                 detail: error.detail().map(|detail| detail.chars().take(1000).collect()),
             });
         });

@@ -15,7 +15,7 @@ use super::{Edge, Limits, access_log::Entry};
 use crate::{
     call::{Call, Caller, Notes, UpstreamTime},
     error::{Error, Kind},
-    openai::chat::ChatRequest,
+    openai::{chat::ChatRequest, object::Object},
     translate,
 };
 
@@ -38,23 +38,17 @@ pub async fn chat(
     let (parts, body) = request.into_parts();
     check_headers(&parts.headers, edge.limits.max_body)?;
     let bytes = read(body, edge.limits).await?;
+    let received = std::time::Instant::now();
     let notes = Notes::default();
     let body = chat_request(&bytes, &notes)?;
-    let model = edge.dispatch.models().resolve(&body.model)?;
-    if !caller.may_use(&model.name, model.raw) {
-        return Err(Error::new(
-            Kind::PermissionDenied,
-            "This key may not use this model. GET /v1/models lists what it may.",
-        )
-        .with_code("model_not_allowed")
-        .with_param("model"));
-    }
+    let model = edge.dispatch.models().resolve_for(&body.model, &caller)?;
     Ok(Call {
         request_id: entry.request_id().clone(),
         caller,
         model,
         body: Arc::new(body),
         notes,
+        received,
         upstream: UpstreamTime::default(),
     })
 }
@@ -76,7 +70,8 @@ pub fn chat_request(bytes: &[u8], notes: &Notes) -> Result<ChatRequest, Error> {
             more += 1;
         }
     });
-    let request: ChatRequest = parsed.and_then(|request| json.end().map(|()| request)).map_err(|_| explain(bytes))?;
+    let Object(request): Object<ChatRequest> =
+        parsed.and_then(|request| json.end().map(|()| request)).map_err(|_| explain(bytes))?;
     for path in unknown {
         notes.dropped(path, "unknown to this gateway");
     }
@@ -90,16 +85,20 @@ pub fn chat_request(bytes: &[u8], notes: &Notes) -> Result<ChatRequest, Error> {
 /// Why a body did not parse. Only now the path is worth its cost.
 fn explain(bytes: &[u8]) -> Error {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let (path, error) = match serde_path_to_error::deserialize::<_, ChatRequest>(&mut json) {
+    let (path, error) = match serde_path_to_error::deserialize::<_, Object<ChatRequest>>(&mut json) {
         Ok(_) => (String::new(), json.end().err()),
         Err(error) => (error.path().to_string(), Some(error.into_inner())),
     };
-    let text = error.as_ref().map_or_else(String::new, |error| error.to_string().chars().take(300).collect());
+    let text = error.as_ref().map_or_else(String::new, |error| plain(&error.to_string()));
+    // serde quotes what it found, which may be text of the conversation.
+    let place = error.as_ref().map_or((0, 0), |error| (error.line(), error.column()));
+    let logged = format!("the body was refused at line {} column {}", place.0, place.1);
     let is_data = error.as_ref().is_some_and(serde_json::Error::is_data);
     if !is_data {
         let at = error.map_or(0, |error| offset(bytes, error.line(), error.column()));
         return Error::new(Kind::InvalidRequest, format!("The body is not valid JSON: {text} (byte {at})."))
-            .with_code("invalid_json");
+            .with_code("invalid_json")
+            .logged_as(logged);
     }
     let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     let duplicate = text.strip_prefix("duplicate field `").and_then(|rest| rest.split('`').next());
@@ -111,7 +110,22 @@ fn explain(bytes: &[u8]) -> Error {
         (path, _) => path.to_owned(),
     };
     let code = if missing.is_some() { "missing_required_parameter" } else { "invalid_type" };
-    Error::invalid(param.clone(), format!("'{param}' is not acceptable: {text}.")).with_code(code)
+    Error::invalid(param.clone(), format!("'{param}' is not acceptable: {text}."))
+        .with_code(code)
+        .logged_as(format!("'{param}': {logged}"))
+}
+
+/// serde's words for Rust's types, in words for everybody.
+fn plain(text: &str) -> String {
+    const WORDS: [(&str, &str); 5] = [
+        ("f64", "a number"),
+        ("u32", "a whole number from 0 to 4294967295"),
+        ("i64", "a whole number"),
+        ("a sequence", "a list"),
+        ("unknown variant", "unknown value"),
+    ];
+    let text: String = text.chars().take(300).collect();
+    WORDS.iter().fold(text, |text, (theirs, ours)| text.replace(theirs, ours))
 }
 
 /// serde_json tells line and column, both from 1.
@@ -143,6 +157,15 @@ fn check_headers(headers: &HeaderMap, max_body: usize) -> Result<(), Error> {
         .with_code("unsupported_content_encoding")
         .closing());
     }
+    if headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(Error::new(Kind::InvalidRequest, "Send one host header.").with_code("ambiguous_host").closing());
+    }
+    // Two ways to say where the body ends are one too many.
+    if headers.contains_key(header::CONTENT_LENGTH) && headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(Error::new(Kind::InvalidRequest, "Send content-length or transfer-encoding, not both.")
+            .with_code("ambiguous_length")
+            .closing());
+    }
     let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > max_body as u64) {
         return Err(too_large(max_body));
@@ -161,10 +184,13 @@ async fn read(mut body: Body, limits: Limits) -> Result<Bytes, Error> {
             Ok(None) => break,
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => {
-                return Err(Error::new(Kind::InvalidRequest, "The body ended before it was complete.")
-                    .with_code("incomplete_body")
-                    .with_detail(error.to_string())
-                    .closing());
+                return Err(Error::new(
+                    Kind::InvalidRequest,
+                    "The body is incomplete, or its transfer encoding is broken.",
+                )
+                .with_code("incomplete_body")
+                .with_detail(error.to_string())
+                .closing());
             }
             Err(_) => {
                 return Err(Error::new(Kind::RequestTimeout, "The body came too slowly.")

@@ -63,6 +63,7 @@ pub fn usage(usage: &Usage) -> completion::Usage {
             audio_tokens: 0,
         },
         completion_tokens_details: completion::CompletionTokensDetails::default(),
+        estimated: usage.estimated,
     }
 }
 
@@ -74,9 +75,8 @@ pub fn add_headers(response: &mut Response, model: &Model, notes: &Notes) {
             headers.insert(HeaderName::from_static(name), value);
         }
     };
-    // An account id is nobody's business but the operator's.
-    if !model.target.id.starts_with("arn:") {
-        insert("x-lintel-model", &model.target.id);
+    if let Some(id) = model.target.shown() {
+        insert("x-lintel-model", id);
     }
     insert("x-lintel-region", &model.target.region);
     insert("x-lintel-route", "converse");

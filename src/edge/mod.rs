@@ -73,12 +73,13 @@ pub fn router(edge: Arc<Edge>) -> Router {
 }
 
 fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
-    use tower_http::cors::{Any, ExposeHeaders};
+    use tower_http::cors::{AllowHeaders, Any, ExposeHeaders};
     (!origins.is_empty()).then(|| {
         CorsLayer::new()
             .allow_origin(origins.to_vec())
             .allow_methods(Any)
-            .allow_headers(Any)
+            // A wildcard never covers `authorization`.
+            .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(ExposeHeaders::any())
     })
 }

@@ -17,12 +17,9 @@ impl<T: Operation> Around<T> for Deadline {
         S: Service<Call<T>, Response = T::Reply, Error = Error, Future: Send> + Send,
     {
         let patience = call.body.patience(&call.model.timeouts);
-        let upstream = call.upstream.clone();
-        let asked = std::time::Instant::now();
         match timeout(patience, next.call(call)).await {
             Ok(result) => result,
             Err(_) => {
-                upstream.add_since(asked);
                 let seconds = patience.as_secs_f64();
                 Err(Error::new(Kind::UpstreamTimeout, format!("Bedrock did not answer within {seconds} s."))
                     .with_code("upstream_timeout"))

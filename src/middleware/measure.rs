@@ -1,11 +1,10 @@
 use std::time::Instant;
 
-use metrics::Gauge;
 use tower::Service;
 
 use super::Around;
 use crate::{
-    call::{Call, ChatReply, Ending, Ends, How},
+    call::{Call, ChatReply, Ending, Ends, How, Usage},
     error::Error,
     metrics::ModelMetrics,
     openai::chat::ChatRequest,
@@ -29,25 +28,16 @@ impl Around<ChatRequest> for Measure {
     where
         S: Service<Call<ChatRequest>, Response = ChatReply, Error = Error, Future: Send> + Send,
     {
-        let began = Instant::now();
-        let in_flight = Raised::new(&self.metrics.inflight_requests);
-        let metrics = self.metrics.clone();
+        let mut running = Running::new(self.metrics.clone());
         match next.call(call).await {
             Ok(reply) => {
-                let stream = matches!(reply, ChatReply::Stream(_)).then(|| {
-                    metrics.time_to_first_token.record(began.elapsed());
-                    Raised::new(&metrics.inflight_streams)
-                });
-                Ok(reply.on_end(move |ending: &Ending| {
-                    metrics.ended(began.elapsed(), error_type(ending), ending.usage);
-                    if stream.is_some() {
-                        metrics.stream_ended(ending.how.label());
-                    }
-                    drop(in_flight);
-                }))
+                if matches!(reply, ChatReply::Stream(_)) {
+                    running.is_stream();
+                }
+                Ok(reply.on_end(move |ending: &Ending| running.end(error_type(ending), ending)))
             }
             Err(error) => {
-                metrics.ended(began.elapsed(), error.code().unwrap_or(error.kind().reason()), None);
+                running.error_type = error.code().unwrap_or(error.kind().reason());
                 Err(error)
             }
         }
@@ -61,18 +51,43 @@ fn error_type(ending: &Ending) -> &'static str {
     }
 }
 
-/// A gauge that is one higher while this lives, however the call ends.
-struct Raised(Gauge);
+/// A call on its way; counted once, however it ends.
+struct Running {
+    metrics: ModelMetrics,
+    began: Instant,
+    stream: bool,
+    error_type: &'static str,
+    usage: Option<Usage>,
+}
 
-impl Raised {
-    fn new(gauge: &Gauge) -> Self {
-        gauge.increment(1.0);
-        Self(gauge.clone())
+impl Running {
+    fn new(metrics: ModelMetrics) -> Self {
+        metrics.inflight_requests.increment(1.0);
+        // Until something else is known: the client left before there was a reply.
+        Self { metrics, began: Instant::now(), stream: false, error_type: How::ClientGone.label(), usage: None }
+    }
+
+    fn is_stream(&mut self) {
+        self.stream = true;
+        self.metrics.time_to_first_token.record(self.began.elapsed());
+        self.metrics.inflight_streams.increment(1.0);
+    }
+
+    fn end(mut self, error_type: &'static str, ending: &Ending) {
+        self.error_type = error_type;
+        self.usage = ending.usage;
+        if self.stream {
+            self.metrics.stream_ended(ending.how.label());
+        }
     }
 }
 
-impl Drop for Raised {
+impl Drop for Running {
     fn drop(&mut self) {
-        self.0.decrement(1.0);
+        self.metrics.ended(self.began.elapsed(), self.error_type, self.usage);
+        self.metrics.inflight_requests.decrement(1.0);
+        if self.stream {
+            self.metrics.inflight_streams.decrement(1.0);
+        }
     }
 }

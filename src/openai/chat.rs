@@ -8,10 +8,13 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::object::{self, Object};
+
 /// Members that lintel knows. `None` is "absent or null", which OpenAI treats alike.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ChatRequest {
     pub model: String,
+    #[serde(deserialize_with = "object::list")]
     pub messages: Vec<Message>,
     #[serde(default)]
     pub stream: Option<bool>,
@@ -29,7 +32,7 @@ pub struct ChatRequest {
     pub stop: Option<Stop>,
     #[serde(default)]
     pub n: Option<u32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::optional_list")]
     pub tools: Option<Vec<Tool>>,
     #[serde(default)]
     pub tool_choice: Option<ToolChoice>,
@@ -139,7 +142,7 @@ pub struct Message {
     pub name: Option<String>,
     #[serde(default)]
     pub refusal: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::optional_list")]
     pub tool_calls: Option<Vec<ToolCall>>,
     #[serde(default)]
     pub tool_call_id: Option<String>,
@@ -178,7 +181,7 @@ impl<'de> Deserialize<'de> for Content {
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content, A::Error> {
                 let mut list = Vec::new();
-                while let Some(part) = parts.next_element()? {
+                while let Some(Object(part)) = parts.next_element()? {
                     list.push(part);
                 }
                 Ok(Content::Parts(list))

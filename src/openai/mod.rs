@@ -7,3 +7,4 @@ pub mod chat;
 pub mod completion;
 pub mod error;
 pub mod models;
+pub mod object;

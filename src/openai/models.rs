@@ -16,8 +16,9 @@ pub struct ModelObject<'a> {
     /// Unix seconds; the time at which this gateway started, because Bedrock gives none.
     pub created: u64,
     pub owned_by: &'a str,
-    /// The Bedrock model id, inference profile id or ARN behind the name.
-    pub target: &'a str,
+    /// The Bedrock model id or inference profile id behind the name; left out where it is an ARN.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<&'a str>,
     /// The configured name that an alias stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alias_of: Option<&'a str>,

@@ -27,6 +27,11 @@ const HEAD: u8 = 2;
 /// A request is being answered, and has time limits of its own.
 const BUSY: u8 = 3;
 
+/// An answer that is given before the request was read would be lost if the connection were closed on what is still
+/// coming: the kernel would send a reset. So much is read and thrown away, for so long, after our last word.
+const LINGER_BYTES: usize = 1 << 20;
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Where a connection is between two requests.
 #[derive(Clone)]
 pub struct Phase(Arc<AtomicU8>);
@@ -57,6 +62,8 @@ pub struct Paced<S> {
     read_timer: Pin<Box<Sleep>>,
     /// Armed while the peer does not take what we write.
     write_timer: Option<Pin<Box<Sleep>>>,
+    /// Bytes that may still be thrown away; set once our side is closed.
+    lingering: Option<usize>,
 }
 
 impl<S> Paced<S> {
@@ -64,7 +71,18 @@ impl<S> Paced<S> {
         // A new connection must begin at once.
         let phase = Phase(Arc::new(AtomicU8::new(WAITING)));
         let read_timer = Box::pin(sleep(header_timeout));
-        (Self { stream, phase: phase.clone(), header_timeout, keep_alive, read_timer, write_timer: None }, phase)
+        (
+            Self {
+                stream,
+                phase: phase.clone(),
+                header_timeout,
+                keep_alive,
+                read_timer,
+                write_timer: None,
+                lingering: None,
+            },
+            phase,
+        )
     }
 
     fn poll_read_timer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -108,7 +126,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.poll_write_timer(written, cx)
@@ -132,7 +150,30 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let this = &mut *self;
+        let mut left = match this.lingering {
+            Some(left) => left,
+            None => {
+                ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+                this.read_timer.as_mut().reset(Instant::now() + LINGER);
+                LINGER_BYTES
+            }
+        };
+        let mut scratch = [0; 4096];
+        loop {
+            this.lingering = Some(left);
+            let mut buf = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut this.stream).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && left > buf.filled().len() => {
+                    left -= buf.filled().len()
+                }
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => {
+                    ready!(this.read_timer.as_mut().poll(cx));
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
     }
 }
 

@@ -30,7 +30,11 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             () = shutdown.cancelled() => break,
             accepted = listener.accept() => accepted,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, _)) = accepted else {
+            // Out of file descriptors, most likely.
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            continue;
+        };
         let _ = stream.set_nodelay(true);
         let reset = Arc::new(AtomicBool::new(false));
         let io = TokioIo::new(Resettable { stream, reset: reset.clone() });

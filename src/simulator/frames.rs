@@ -1,5 +1,4 @@
-//! Encodes `application/vnd.amazon.eventstream`. By hand on purpose: the gateway decodes with the SDK's library, and two
-//! sides of one library would agree on the same mistake.
+//! Encodes `application/vnd.amazon.eventstream`. Shares nothing with the gateway's reader, and is itself judged by boto3.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

@@ -19,7 +19,7 @@ use super::ServiceError;
 const MAX_SKEW: Duration = Duration::from_secs(300);
 
 /// The pair whose signatures are recomputed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SecretKey {
     pub access_key_id: String,
     pub secret_access_key: String,

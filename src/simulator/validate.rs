@@ -23,10 +23,19 @@ fn conversation(request: &Value) -> Result<(), String> {
     if first["role"] != "user" {
         return Err("A conversation must start with a user message. Try again with a conversation that starts with a user message.".into());
     }
+    for tool in request["toolConfig"]["tools"].as_array().into_iter().flatten() {
+        if tool["toolSpec"]["inputSchema"]["json"]["type"] != "object" {
+            return Err(
+                "The value at toolConfig.tools.0.toolSpec.inputSchema.json.type must be one of the following: object."
+                    .into(),
+            );
+        }
+    }
     for (index, block) in request["system"].as_array().into_iter().flatten().enumerate() {
         not_blank(block, &format!("system.{index}"))?;
     }
     let mut called: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for (index, message) in messages.iter().enumerate() {
         if index > 0 && messages[index - 1]["role"] == message["role"] {
             return Err("A conversation must alternate between user and assistant roles. Make sure the conversation alternates between user and assistant roles and try again.".into());
@@ -41,10 +50,12 @@ fn conversation(request: &Value) -> Result<(), String> {
             not_blank(block, &format!("messages.{index}.content.{at}"))?;
         }
         results_answer(&called, blocks, index)?;
-        called = blocks.iter().filter_map(|block| block["toolUse"]["toolUseId"].as_str()).collect();
-        if called.iter().collect::<HashSet<_>>().len() != called.len() {
-            return Err(format!("messages.{index}.content: `tool_use` ids must be unique"));
+        for id in blocks.iter().filter_map(|block| block["toolUse"]["toolUseId"].as_str()) {
+            if !seen.insert(id) {
+                return Err(format!("messages.{index}.content: `tool_use` ids must be unique"));
+            }
         }
+        called = blocks.iter().filter_map(|block| block["toolUse"]["toolUseId"].as_str()).collect();
         if !called.is_empty() && message["role"] != "assistant" {
             return Err(format!("messages.{index}.content: a toolUse block stands in a turn of role user"));
         }

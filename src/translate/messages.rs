@@ -17,6 +17,9 @@ pub fn conversation<'a>(messages: &'a [Message], notes: &Notes) -> Conversation<
         if message.name.is_some() {
             notes.dropped(format!("messages[{index}].name"), "Converse has no such member");
         }
+        if message.reasoning_content.is_some() {
+            notes.dropped(format!("messages[{index}].reasoning_content"), "reasoning is not replayed");
+        }
         match message.role {
             Role::System | Role::Developer if turns.is_empty() => {
                 for text in texts(message) {
@@ -53,7 +56,7 @@ fn assistant<'a>(turns: &mut Turns<'a, '_>, message: &'a Message, notes: &Notes)
     }
     for call in message.tool_calls.iter().flatten() {
         if let Some(function) = &call.function {
-            turns.tool_use(&call.id, &function.name, input(&function.arguments, &call.id, notes));
+            turns.tool_use(&call.id, &function.name, input(&function.arguments, notes));
         }
     }
 }
@@ -74,7 +77,7 @@ fn joined(message: &Message) -> String {
 }
 
 /// `toolUse.input` must be an object; arguments are whatever the model once wrote.
-fn input<'a>(arguments: &'a str, id: &str, notes: &Notes) -> Cow<'a, RawValue> {
+fn input<'a>(arguments: &'a str, notes: &Notes) -> Cow<'a, RawValue> {
     let wrap = |key: &str, value: &str| {
         RawValue::from_string(format!("{{\"{key}\":{value}}}")).map(Cow::Owned).unwrap_or(Cow::Borrowed(RawValue::NULL))
     };
@@ -85,7 +88,7 @@ fn input<'a>(arguments: &'a str, id: &str, notes: &Notes) -> Cow<'a, RawValue> {
         Ok(object) if object.get().starts_with('{') => Cow::Borrowed(object),
         Ok(other) => wrap("value", other.get()),
         Err(_) => {
-            notes.add(format!("tool call '{id}': its arguments are not JSON; sent as text under '_raw'"));
+            notes.add("the arguments of a tool call are not JSON; they were sent as text under '_raw'");
             wrap("_raw", &serde_json::Value::from(arguments).to_string())
         }
     }

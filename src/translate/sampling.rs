@@ -52,6 +52,9 @@ pub fn note_ignored(request: &ChatRequest, notes: &Notes) {
             notes.dropped(param, NONE);
         }
     }
+    if request.max_tokens.is_some() && request.max_completion_tokens.is_some() {
+        notes.add("max_tokens: max_completion_tokens is there too, and wins");
+    }
     if request.reasoning_effort.as_deref().is_some_and(|effort| effort != "none") {
         notes.dropped("reasoning_effort", "this version of lintel does not steer reasoning");
     }
@@ -66,7 +69,7 @@ pub fn request_metadata<'a>(request: &'a ChatRequest, notes: &Notes) -> Option<O
     for (key, value) in own.chain(identity) {
         if pairs.len() == 16 {
             notes.dropped(key.to_owned(), "Bedrock takes 16 pairs of request metadata");
-            break;
+            continue;
         }
         let (fit_key, fit_value) = (fitting(key), fitting(value));
         if fit_key != key || fit_value != value {

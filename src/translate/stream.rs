@@ -9,6 +9,7 @@ use crate::{
     call::{Chunk, Notes},
     converse::event::{ContentBlockDelta, ContentBlockStart, ContentBlockStop, MessageStop, Metadata},
     error::{Error, Kind},
+    openai::completion::FinishReason,
 };
 
 /// The state of one streamed reply. Blocks may interleave, `messageStart` may be missing, and `metadata` may come
@@ -18,6 +19,8 @@ pub struct StreamTranslator {
     notes: Notes,
     request_bytes: usize,
     reply_bytes: usize,
+    /// Text for the client has come, reasoning aside.
+    has_content: bool,
     blocks: Vec<(u32, Block)>,
     tool_calls: u32,
     stopped: bool,
@@ -49,11 +52,17 @@ impl StreamTranslator {
             notes,
             request_bytes,
             reply_bytes: 0,
+            has_content: false,
             blocks: Vec::new(),
             tool_calls: 0,
             stopped: false,
             usage: UsageState::Unknown,
         }
+    }
+
+    /// The message has ended; its usage may still come.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
     }
 
     /// Everything that belongs to a complete reply has come.
@@ -95,6 +104,7 @@ impl StreamTranslator {
 
     fn delta(&mut self, event: ContentBlockDelta<'_>, out: &mut VecDeque<Chunk>) {
         if let Some(text) = event.delta.text {
+            self.has_content |= !text.is_empty();
             self.text(text, Chunk::Content, out);
         }
         if let Some(text) = event.delta.reasoning_content.and_then(|reasoning| reasoning.text) {
@@ -136,11 +146,14 @@ impl StreamTranslator {
     }
 
     fn message_stop(&mut self, event: &MessageStop<'_>, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        let empty = self.reply_bytes == 0 && self.tool_calls == 0;
+        let empty = !self.has_content && self.tool_calls == 0;
         let reason = finish_reason(&event.stop_reason, self.tool_calls > 0, empty, &self.notes)?;
         self.stopped = true;
         for (_, block) in std::mem::take(&mut self.blocks) {
-            close(block, out);
+            // A call that was cut off must not look complete.
+            if reason != FinishReason::Length {
+                close(block, out);
+            }
         }
         out.push_back(Chunk::Finish(reason));
         if let UsageState::Held(usage) = self.usage {
@@ -176,6 +189,12 @@ fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(payload).map_err(|error| {
         Error::new(Kind::Upstream, "Bedrock sent an event that could not be read.")
             .with_code("upstream_malformed")
-            .with_detail(format!("{error}: {}", String::from_utf8_lossy(&payload[..payload.len().min(200)])))
+            // Neither the payload nor serde's text: both hold what the model said.
+            .with_detail(format!(
+                "{:?} at column {} of an event of {} bytes",
+                error.classify(),
+                error.column(),
+                payload.len()
+            ))
     })
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
@@ -28,14 +29,15 @@ pub fn tool_config<'a>(
         if function.strict == Some(true) {
             notes.dropped("tools[].function.strict", "not every model behind Bedrock honours it");
         }
-        tools.push(specification(&function.name, function.description.as_deref(), function.parameters.as_deref()));
-    }
-    if request.parallel_tool_calls == Some(false) && !tools.is_empty() {
-        notes.dropped("parallel_tool_calls", "Converse has no such parameter");
+        let schema = function.parameters.as_deref().map(|schema| object_schema(schema, &function.name)).transpose()?;
+        tools.push(specification(&function.name, function.description.as_deref(), schema));
     }
     let none = matches!(&request.tool_choice, Some(chat::ToolChoice::Mode(mode)) if mode == "none");
     if none && called.is_empty() {
         tools.clear();
+    }
+    if request.parallel_tool_calls == Some(false) && !tools.is_empty() {
+        notes.dropped("parallel_tool_calls", "Converse has no such parameter");
     }
     // Converse refuses a history with tool blocks unless tools are declared.
     if tools.is_empty() {
@@ -44,18 +46,37 @@ pub fn tool_config<'a>(
         }
         tools.extend(called.iter().map(|name| specification(name, None, None)));
     }
-    let tool_choice = tool_choice(request, &names, notes)?;
+    let tool_choice = tool_choice(request, &names, !called.is_empty(), notes)?;
     Ok((!tools.is_empty()).then_some(ToolConfig { tools, tool_choice }))
 }
 
-fn specification<'a>(name: &'a str, description: Option<&'a str>, schema: Option<&'a RawValue>) -> Tool<'a> {
+/// The service wants a root of type object, which JSON schema lets authors leave out.
+fn object_schema<'a>(schema: &'a RawValue, name: &str) -> Result<Cow<'a, RawValue>, Error> {
+    #[derive(Deserialize)]
+    struct Root<'a> {
+        #[serde(borrow, default)]
+        r#type: Option<&'a RawValue>,
+    }
+    match serde_json::from_str::<Root<'_>>(schema.get()) {
+        Ok(Root { r#type: Some(root) }) if root.get() == "\"object\"" => Ok(Cow::Borrowed(schema)),
+        Ok(Root { r#type: None }) => {
+            let members = schema.get().trim_start_matches('{').trim_start();
+            let comma = if members.starts_with('}') { "" } else { "," };
+            Ok(owned(format!("{{\"type\":\"object\"{comma}{members}")))
+        }
+        _ => Err(Error::invalid("tools", format!("The 'parameters' of '{name}' must be a schema of type 'object'."))),
+    }
+}
+
+/// Text that is known to be JSON.
+fn owned<'a>(json: String) -> Cow<'a, RawValue> {
+    RawValue::from_string(json).map_or(Cow::Borrowed(RawValue::NULL), Cow::Owned)
+}
+
+fn specification<'a>(name: &'a str, description: Option<&'a str>, schema: Option<Cow<'a, RawValue>>) -> Tool<'a> {
     // The service wants at least one character.
     let description = description.filter(|text| !text.trim().is_empty()).unwrap_or(name);
-    let json = match schema {
-        Some(schema) => Cow::Borrowed(schema),
-        None => RawValue::from_string(r#"{"type":"object","properties":{}}"#.to_owned())
-            .map_or(Cow::Borrowed(RawValue::NULL), Cow::Owned),
-    };
+    let json = schema.unwrap_or_else(|| owned(r#"{"type":"object","properties":{}}"#.to_owned()));
     Tool::ToolSpec(ToolSpecification {
         name: Cow::Borrowed(name),
         description: Cow::Borrowed(description),
@@ -63,14 +84,19 @@ fn specification<'a>(name: &'a str, description: Option<&'a str>, schema: Option
     })
 }
 
-fn tool_choice<'a>(request: &'a ChatRequest, names: &[&str], notes: &Notes) -> Result<Option<ToolChoice<'a>>, Error> {
+fn tool_choice<'a>(
+    request: &'a ChatRequest,
+    names: &[&str],
+    called: bool,
+    notes: &Notes,
+) -> Result<Option<ToolChoice<'a>>, Error> {
     match &request.tool_choice {
         // The service's own default, which is also what families without the member do.
         None => Ok(None),
         Some(chat::ToolChoice::Mode(mode)) => match mode.as_str() {
             "auto" => Ok(None),
             "none" => {
-                if !names.is_empty() && request.messages.iter().any(|m| m.tool_calls.is_some()) {
+                if !names.is_empty() && called {
                     notes.dropped("tool_choice", "Converse cannot forbid calls while the history holds some");
                 }
                 Ok(None)

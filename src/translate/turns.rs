@@ -1,7 +1,7 @@
 //! The structural rules of a Converse conversation: turns alternate, begin with the user, are never empty, and
 //! every tool use is answered at the start of the next user turn.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -33,13 +33,34 @@ pub struct Turns<'a, 'n> {
     system: Vec<SystemContentBlock<'a>>,
     messages: Vec<Message<'a>>,
     tool_names: Vec<&'a str>,
+    names: HashSet<&'a str>,
+    /// Every id that was sent: Converse wants them unique in the whole conversation.
+    used: HashSet<Cow<'a, str>>,
     /// Tool uses of the last assistant turn that have no result yet.
-    pending: Vec<Cow<'a, str>>,
+    pending: Vec<Use<'a>>,
+    /// Those that have one.
+    answered: Vec<Use<'a>>,
+}
+
+/// One tool use: the id as the client knows it, and as it was sent.
+#[derive(Debug)]
+struct Use<'a> {
+    client: &'a str,
+    sent: Cow<'a, str>,
 }
 
 impl<'a, 'n> Turns<'a, 'n> {
     pub fn new(notes: &'n Notes) -> Self {
-        Self { notes, system: Vec::new(), messages: Vec::new(), tool_names: Vec::new(), pending: Vec::new() }
+        Self {
+            notes,
+            system: Vec::new(),
+            messages: Vec::new(),
+            tool_names: Vec::new(),
+            names: HashSet::new(),
+            used: HashSet::new(),
+            pending: Vec::new(),
+            answered: Vec::new(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -81,30 +102,31 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
     }
 
-    pub fn tool_use(&mut self, id: &'a str, name: &'a str, input: Cow<'a, RawValue>) {
-        let id = tool_use_id(id);
-        if self.pending.contains(&id) {
-            self.notes.add(format!("tool call '{id}': the same id twice in one message; only the first was sent"));
-            return;
+    pub fn tool_use(&mut self, client: &'a str, name: &'a str, input: Cow<'a, RawValue>) {
+        let mut sent = tool_use_id(client);
+        if self.used.contains(&sent) {
+            // Clients that number the calls of each turn use an id again; the pair gets one of its own.
+            sent = hashed_id(&format!("{client}#{}", self.used.len()));
         }
-        if !self.tool_names.contains(&name) {
+        self.used.insert(sent.clone());
+        if self.names.insert(name) {
             self.tool_names.push(name);
         }
-        self.pending.push(id.clone());
-        let block = ToolUseBlock { tool_use_id: id, name: Cow::Borrowed(name), input };
+        self.pending.push(Use { client, sent: sent.clone() });
+        let block = ToolUseBlock { tool_use_id: sent, name: Cow::Borrowed(name), input };
         self.turn(ConversationRole::Assistant).content.push(ContentBlock::ToolUse(block));
     }
 
-    pub fn tool_result(&mut self, id: &'a str, text: String) {
-        let id = tool_use_id(id);
+    pub fn tool_result(&mut self, client: &'a str, text: String) {
         let text = if text.trim().is_empty() { PLACEHOLDER.to_owned() } else { text };
-        if let Some(at) = self.pending.iter().position(|pending| *pending == id) {
-            self.pending.remove(at);
-            self.insert_result(id, text);
-        } else if let Some(result) = self.result_in_last_turn(&id) {
+        if let Some(at) = self.pending.iter().position(|pending| pending.client == client) {
+            let answered = self.pending.remove(at);
+            self.insert_result(answered.sent.clone(), text);
+            self.answered.push(answered);
+        } else if let Some(result) = self.result_of(client) {
             result.content.push(ToolResultContentBlock::Text(Cow::Owned(text)));
         } else {
-            self.notes.add(format!("tool result '{id}': no call before it has this id; sent as text"));
+            self.notes.add("a tool result answers no call before it; it was sent as text");
             self.user_text(format!("Result of an earlier tool call: {text}"));
         }
     }
@@ -147,9 +169,10 @@ impl<'a, 'n> Turns<'a, 'n> {
     }
 
     fn answer_pending(&mut self) {
-        for id in std::mem::take(&mut self.pending) {
-            self.notes.add(format!("tool call '{id}': no result follows it; an empty one was put in"));
-            self.insert_result(id, "No result was provided for this tool call.".to_owned());
+        self.answered.clear();
+        for unanswered in std::mem::take(&mut self.pending) {
+            self.notes.add("a tool call has no result; one was put in that says so");
+            self.insert_result(unanswered.sent, "No result was provided for this tool call.".to_owned());
         }
     }
 
@@ -161,9 +184,11 @@ impl<'a, 'n> Turns<'a, 'n> {
         turn.content.insert(at, ContentBlock::ToolResult(ToolResultBlock { tool_use_id, content }));
     }
 
-    fn result_in_last_turn(&mut self, id: &str) -> Option<&mut ToolResultBlock<'a>> {
+    /// The result that a call of the last assistant turn already has.
+    fn result_of(&mut self, client: &str) -> Option<&mut ToolResultBlock<'a>> {
+        let sent = &self.answered.iter().find(|answered| answered.client == client)?.sent;
         self.messages.last_mut()?.content.iter_mut().find_map(|block| match block {
-            ContentBlock::ToolResult(result) if result.tool_use_id == id => Some(result),
+            ContentBlock::ToolResult(result) if result.tool_use_id == *sent => Some(result),
             _ => None,
         })
     }
@@ -191,5 +216,9 @@ fn tool_use_id(id: &str) -> Cow<'_, str> {
     if fits {
         return Cow::Borrowed(id);
     }
-    Cow::Owned(format!("call_{}", &hex::encode(Sha256::digest(id.as_bytes()))[..24]))
+    hashed_id(id)
+}
+
+fn hashed_id<'a>(text: &str) -> Cow<'a, str> {
+    Cow::Owned(format!("call_{}", &hex::encode(Sha256::digest(text.as_bytes()))[..24]))
 }

@@ -8,6 +8,12 @@ use crate::{
 /// More than any real conversation; bounds the work that one request can cause.
 const MAX_MESSAGES: usize = 10_000;
 
+/// OpenAI's own cap on tools; also for the calls of one message.
+const MAX_TOOLS: usize = 128;
+
+/// Content parts of one message.
+const MAX_PARTS: usize = 10_000;
+
 /// Nesting of client JSON that is carried as it is (schemas). serde_json refuses deeper text only where it parses it.
 const MAX_DEPTH: usize = 128;
 
@@ -131,15 +137,11 @@ fn check_message(message: &Message, index: usize) -> Result<(), Error> {
     if calls && role != Role::Assistant {
         return Err(Error::invalid(at("tool_calls"), "Only an assistant message may have 'tool_calls'."));
     }
-    for (call, tool_call) in message.tool_calls.iter().flatten().enumerate() {
-        if tool_call.function.is_none() {
-            return Err(Error::invalid(
-                at(&format!("tool_calls[{call}].function")),
-                "Only calls of type 'function' are supported.",
-            ));
-        }
-    }
+    tool_calls(message, &at)?;
     let Some(Content::Parts(parts)) = &message.content else { return Ok(()) };
+    if parts.len() > MAX_PARTS {
+        return Err(Error::invalid(at("content"), format!("'content' may hold {MAX_PARTS} parts at most.")));
+    }
     for (part, content) in parts.iter().enumerate() {
         let text = match content.kind.as_str() {
             "text" => content.text.is_some(),
@@ -165,37 +167,61 @@ fn check_message(message: &Message, index: usize) -> Result<(), Error> {
     Ok(())
 }
 
+fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Error> {
+    let calls = message.tool_calls.as_deref().unwrap_or_default();
+    if calls.len() > MAX_TOOLS {
+        return Err(Error::invalid(at("tool_calls"), format!("'tool_calls' may hold {MAX_TOOLS} calls at most.")));
+    }
+    for (index, call) in calls.iter().enumerate() {
+        let at = |member: &str| at(&format!("tool_calls[{index}].{member}"));
+        let Some(function) = &call.function else {
+            return Err(Error::invalid(at("function"), "Only calls of type 'function' are supported."));
+        };
+        function_name(&function.name, || at("function.name"))?;
+        if depth(&function.arguments) > MAX_DEPTH {
+            return Err(too_deep(at("function.arguments")));
+        }
+    }
+    Ok(())
+}
+
+/// The service model's ToolName.
+fn function_name(name: &str, param: impl FnOnce() -> String) -> Result<(), Error> {
+    let fits =
+        (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    if fits {
+        return Ok(());
+    }
+    Err(Error::invalid(param(), "A function name has 1 to 64 letters, digits, underscores or hyphens."))
+}
+
+fn too_deep(param: String) -> Error {
+    Error::invalid(param, format!("JSON may be nested {MAX_DEPTH} levels deep at most."))
+}
+
 fn tools(request: &ChatRequest) -> Result<(), Error> {
+    if request.tools.as_ref().is_some_and(|tools| tools.len() > MAX_TOOLS) {
+        return Err(Error::invalid("tools", format!("'tools' may hold {MAX_TOOLS} tools at most.")));
+    }
     for (index, tool) in request.tools.iter().flatten().enumerate() {
         let at = |member: &str| format!("tools[{index}].{member}");
         let Some(function) = tool.function.as_ref().filter(|_| tool.kind == "function") else {
             return Err(Error::invalid(at("type"), "Only tools of type 'function' are supported."));
         };
-        // The service model's ToolName.
-        let named = (1..=64).contains(&function.name.len())
-            && function.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-        if !named {
-            return Err(Error::invalid(
-                at("function.name"),
-                "A function name has 1 to 64 letters, digits, underscores or hyphens.",
-            ));
-        }
+        function_name(&function.name, || at("function.name"))?;
         if let Some(schema) = &function.parameters {
             if !schema.get().starts_with('{') {
                 return Err(Error::invalid(at("function.parameters"), "'parameters' must be a JSON schema object."));
             }
             if depth(schema.get()) > MAX_DEPTH {
-                return Err(Error::invalid(
-                    at("function.parameters"),
-                    format!("'parameters' may be nested {MAX_DEPTH} levels deep at most."),
-                ));
+                return Err(too_deep(at("function.parameters")));
             }
         }
     }
     Ok(())
 }
 
-/// The nesting of JSON text that is known to be well formed.
+/// The nesting of JSON text. Of text that is not JSON it is no more than an upper bound of what a parser would meet.
 fn depth(json: &str) -> usize {
     let (mut deepest, mut now, mut in_string, mut escaped) = (0usize, 0usize, false, false);
     for byte in json.bytes() {

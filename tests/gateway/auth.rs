@@ -53,13 +53,14 @@ async fn a_key_may_use_what_its_globs_say() {
         ("nova", StatusCode::OK),
         ("us.amazon.nova-pro-v1:0", StatusCode::OK),
         ("claude", StatusCode::FORBIDDEN),
-        ("us.meta.llama3-3-70b-instruct-v1:0", StatusCode::FORBIDDEN),
+        // What it may not use of the raw ids does not exist for it.
+        ("us.meta.llama3-3-70b-instruct-v1:0", StatusCode::NOT_FOUND),
     ] {
         assert_eq!(with_headers(&gateway, &some, model).await.status, expected, "{model}");
     }
     // Without globs: every configured name, no raw id.
     let all = [("api-key", KEY)];
-    assert_eq!(with_headers(&gateway, &all, "us.amazon.nova-pro-v1:0").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(with_headers(&gateway, &all, "us.amazon.nova-pro-v1:0").await.status, StatusCode::NOT_FOUND);
     let request = Request::get(format!("http://{}/v1/models", gateway.data)).header("api-key", "sk-test-some");
     let list = gateway.send(request.body(Body::empty()).unwrap()).await.json();
     assert_eq!(list["data"].as_array().unwrap().len(), 1);

@@ -70,11 +70,15 @@ fn the_environment_is_stronger_than_the_file_and_a_flag_is_strongest() {
         ("LINTEL__SERVER__LISTEN", "127.0.0.1:1111"),
         ("LINTEL__SERVER__MAX_IN_FLIGHT", "7"),
         ("LINTEL__MODELS__CLAUDE_3_HAIKU__TIMEOUT", "9s"),
+        ("LINTEL__MODELS__CLAUDE_3_HAIKU__USE_CASES", r#"["a", "b"]"#),
+        ("LINTEL__AWS__PROFILE", "123456789012"),
     ]);
     let (config, resolved) = config::parse(config::EXAMPLE, &around, None).unwrap();
     assert_eq!(config.server.listen.port(), 1111);
     assert_eq!(config.server.max_in_flight, 7);
     assert_eq!(config.models.resolve("claude-3-haiku").unwrap().timeouts.whole, Duration::from_secs(9));
+    assert_eq!(config.models.resolve("claude-3-haiku").unwrap().use_cases, ["a", "b"]);
+    assert_eq!(config.aws.settings.profile.as_deref(), Some("123456789012"), "text that looks like a number is text");
     let origin = |path: &str| resolved.iter().find(|row| row.path == path).unwrap().origin.to_string();
     assert_eq!(origin("server.max_in_flight"), "environment LINTEL__SERVER__MAX_IN_FLIGHT");
     assert_eq!(origin("server.keep_alive"), "default");
@@ -111,6 +115,13 @@ secret_env = "NOT_SET"
 [keys.two]
 [budgets]
 [teams.x]
+[keys.three]
+secret = "sk-0123456789abcdef"
+[models.typo]
+target = "asistant"
+[models.slow]
+timeout = "500years"
+target = "amazon.nova-micro-v1:0"
 "#;
     let problems = config::parse(text, &surroundings(&[]), None).unwrap_err();
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -127,8 +138,13 @@ secret_env = "NOT_SET"
         "models.c.target: 'd' leads to no model",
         "keys.one.secret_env: the environment variable NOT_SET is not set",
         "line 23: keys.two: needs exactly one of secret_env",
-        "line 24: budgets: unknown key; did you mean 'budget'?",
+        "line 24: budgets: unknown key; known here are: server, admin, aws, defaults, models, keys",
         "line 25: teams: not supported by this version",
+        "line 7: admin.listen: beyond loopback",
+        "line 22: keys.one.secret_env",
+        "line 27: keys.three.secret: a secret never stands in the file",
+        "line 29: models.typo.target: 'asistant' is neither",
+        "line 31: models.slow.timeout: must be longer than zero, and 30 days at most",
     ] {
         assert!(told.iter().any(|problem| problem.contains(expected)), "{expected:?} is not in {told:#?}");
     }

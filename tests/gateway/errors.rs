@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Gateway, streamed, user};
 
 /// Body, status, code, param.
-const BAD_BODIES: [(&str, u16, &str, Option<&str>); 37] = [
+const BAD_BODIES: [(&str, u16, &str, Option<&str>); 45] = [
     ("", 400, "invalid_json", None),
     ("{", 400, "invalid_json", None),
     (r#"{"model":"claude","messages":[],}"#, 400, "invalid_json", None),
@@ -137,6 +137,39 @@ const BAD_BODIES: [(&str, u16, &str, Option<&str>); 37] = [
         "invalid_value",
         Some("tool_choice"),
     ),
+    (r#"["claude",[{"role":"user","content":"x"}]]"#, 400, "invalid_type", Some("body")),
+    (r#"{"model":"claude","messages":[["user","x"]]}"#, 400, "invalid_type", Some("messages[0]")),
+    (
+        r#"{"model":"claude","messages":[{"role":"user","content":[["text","x"]]}]}"#,
+        400,
+        "invalid_type",
+        Some("messages[0].content[0]"),
+    ),
+    (
+        r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"string"}}}]}"#,
+        400,
+        "invalid_value",
+        Some("tools"),
+    ),
+    (
+        r#"{"model":"claude","messages":[{"role":"assistant","tool_calls":[{"id":"1","function":{"name":"functions.get it","arguments":""}}]}]}"#,
+        400,
+        "invalid_value",
+        Some("messages[0].tool_calls[0].function.name"),
+    ),
+    (r#"{"model":"gpt-4.1","messages":[{"role":"user","content":"x"}]}"#, 404, "model_not_found", Some("model")),
+    (
+        r#"{"model":"us.amazon.nova-pro-v1:0","messages":[{"role":"user","content":"x"}]}"#,
+        404,
+        "model_not_found",
+        Some("model"),
+    ),
+    (
+        r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"service_tier":"best"}"#,
+        400,
+        "invalid_value",
+        Some("service_tier"),
+    ),
     (r#"{"model":"nope","messages":[{"role":"user","content":"x"}]}"#, 404, "model_not_found", Some("model")),
     (r#"{"model":"../../secret","messages":[{"role":"user","content":"x"}]}"#, 404, "model_not_found", Some("model")),
     (r#"{"model":"a.b%2e%2e\n","messages":[{"role":"user","content":"x"}]}"#, 404, "model_not_found", Some("model")),
@@ -168,6 +201,34 @@ async fn json_that_is_nested_too_deeply_is_refused() {
     let content = format!(r#"{{"model":"claude","messages":{}}}"#, "[".repeat(10_000));
     assert_eq!(gateway.post(content).await.status, StatusCode::BAD_REQUEST);
     assert!(gateway.simulator.received().is_empty());
+}
+
+#[tokio::test]
+async fn counts_of_tools_and_calls_are_bounded() {
+    let gateway = Gateway::start().await;
+    let tool = json!({"type": "function", "function": {"name": "f"}});
+    let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}});
+    let mut request = user("Hi");
+    request["tools"] = vec![tool; 129].into();
+    assert_eq!(gateway.chat(&request).await.error()["param"], "tools");
+    let mut request = user("Hi");
+    request["messages"] = json!([{"role": "assistant", "tool_calls": vec![call; 129]}]);
+    assert_eq!(gateway.chat(&request).await.error()["param"], "messages[0].tool_calls");
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": deep}});
+    request["messages"] = json!([{"role": "assistant", "tool_calls": [call]}]);
+    assert_eq!(gateway.chat(&request).await.error()["param"], "messages[0].tool_calls[0].function.arguments");
+    assert!(gateway.simulator.received().is_empty());
+}
+
+#[tokio::test]
+async fn warnings_are_bounded() {
+    let gateway = Gateway::start().await;
+    let mut request = user("Hi");
+    request["messages"] = vec![json!({"role": "user", "content": "x", "name": "z"}); 2000].into();
+    let reply = gateway.chat(&request).await;
+    let warnings = reply.header("x-lintel-warnings").unwrap();
+    assert!(warnings.ends_with("and more") && warnings.len() <= 2048, "{}", warnings.len());
 }
 
 #[tokio::test]

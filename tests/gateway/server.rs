@@ -79,6 +79,32 @@ async fn a_connection_carries_many_requests() {
     }
 }
 
+/// An early answer must arrive although the client is still sending.
+#[tokio::test]
+async fn an_early_refusal_is_not_lost_to_a_reset() {
+    let gateway = Gateway::start_with(r#"max_body = "1000B""#).await;
+    let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+    let body = vec![b' '; 500_000];
+    stream.write_all(head(&gateway, body.len()).as_bytes()).await.unwrap();
+    stream.write_all(&body).await.unwrap();
+    let reply = read_until(&mut stream, "request_too_large").await;
+    assert!(reply.starts_with("HTTP/1.1 413"), "{reply}");
+}
+
+#[tokio::test]
+async fn a_body_with_two_lengths_is_refused() {
+    let gateway = Gateway::start().await;
+    let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+    let request = head(&gateway, 5).replace(
+        "\r\n\r\n",
+        "\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\nGET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n",
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let reply = read_until(&mut stream, "never").await;
+    assert!(reply.starts_with("HTTP/1.1 400"), "{reply}");
+    assert_eq!(reply.matches("HTTP/1.1").count(), 1, "no second request is parsed: {reply}");
+}
+
 #[tokio::test]
 async fn too_large_a_head_is_refused() {
     let gateway = Gateway::start().await;

@@ -1,6 +1,7 @@
 //! Streams never lie.
 
 use http::StatusCode;
+use lintel::simulator::{Scripted, encode_event};
 use serde_json::Value;
 
 use crate::support::{Gateway, streamed};
@@ -65,6 +66,49 @@ async fn an_exception_before_the_first_token_is_a_status() {
     }
 }
 
+/// Complete messages with something wrong behind them: the message is whole all the same.
+#[tokio::test]
+async fn what_breaks_behind_a_complete_message_takes_nothing_from_it() {
+    let gateway = Gateway::start().await;
+    let complete = [
+        encode_event("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"Hi"}}"#),
+        encode_event("messageStop", r#"{"stopReason":"end_turn"}"#),
+        encode_event("metadata", r#"{"usage":{"inputTokens":1,"outputTokens":1}}"#),
+    ];
+    for junk in ["junk", "much more junk than a prelude is long"] {
+        let parts = complete.iter().cloned().chain([junk.as_bytes().to_vec().into()]);
+        gateway.simulator.script(Scripted::stream(parts.collect()));
+        let reply = gateway.chat(&streamed("Hi")).await;
+        assert_eq!(*reply.events().last().unwrap(), "[DONE]", "{}", reply.text());
+    }
+}
+
+/// `first_token_timeout` is the only limit before the first token.
+#[tokio::test]
+async fn the_idle_timeout_waits_for_the_first_token() {
+    let gateway = Gateway::start().await;
+    let mut request = streamed("one [simulate pace 300ms]");
+    request["model"] = "patient".into();
+    let reply = gateway.chat(&request).await;
+    // messageStart comes at once, the first token after 300 ms, and the idle time-out is 200 ms.
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let error: Value = serde_json::from_str(reply.events().last().unwrap()).unwrap();
+    assert_eq!(error["error"]["code"], "upstream_idle");
+}
+
+#[tokio::test]
+async fn a_call_that_was_cut_off_does_not_look_complete() {
+    let gateway = Gateway::start().await;
+    let start = r#"{"contentBlockIndex":0,"start":{"toolUse":{"toolUseId":"a","name":"f"}}}"#;
+    let stop = r#"{"stopReason":"max_tokens"}"#;
+    gateway
+        .simulator
+        .script(Scripted::stream(vec![encode_event("contentBlockStart", start), encode_event("messageStop", stop)]));
+    let reply = gateway.chat(&streamed("Hi")).await;
+    assert!(!reply.text().contains("{}\"}"), "{}", reply.text());
+    assert!(reply.text().contains(r#""finish_reason":"length""#));
+}
+
 #[tokio::test]
 async fn missing_metadata_is_estimated() {
     let gateway = Gateway::start().await;
@@ -74,6 +118,7 @@ async fn missing_metadata_is_estimated() {
     let events = reply.events();
     assert_eq!(*events.last().unwrap(), "[DONE]");
     let usage: Value = serde_json::from_str(events[events.len() - 2]).unwrap();
+    assert_eq!(usage["usage"]["estimated"], true);
     assert!(usage["usage"]["prompt_tokens"].as_u64().unwrap() > 0);
     assert!(usage["usage"]["completion_tokens"].as_u64().unwrap() > 0);
 }

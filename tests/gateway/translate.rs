@@ -110,9 +110,8 @@ fn message() -> impl Strategy<Value = Value> {
     let id = prop_oneof!["[ab]", "[^a-z]{1,3}", Just("x".repeat(80))];
     let arguments =
         prop_oneof![Just("{}"), Just(""), Just("[1]"), Just("{broken"), Just("null"), Just("{\"b\":1,\"a\":2}")];
-    let call = (id.clone(), arguments).prop_map(
-        |(id, arguments)| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": arguments}}),
-    );
+    let call = (id.clone(), "[a-zA-Z0-9_-]{1,64}", arguments)
+        .prop_map(|(id, name, arguments)| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}));
     prop_oneof![
         (prop_oneof![Just("system"), Just("developer"), Just("user"), Just("assistant")], content())
             .prop_map(|(role, content)| json!({"role": role, "content": content})),

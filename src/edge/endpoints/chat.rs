@@ -24,6 +24,7 @@ pub async fn create(
     let call = decode::chat(&edge, &entry, caller, request).await?;
     let (chat, model, notes, upstream) =
         (call.body.clone(), call.model.clone(), call.notes.clone(), call.upstream.clone());
+    let received = call.received;
     entry.call(&model.name, &model.target.id, chat.is_stream(), &notes);
     let watcher = entry.clone();
     let reply = edge.dispatch.chat(call).await?.on_end(move |ending| watcher.ending(ending));
@@ -32,7 +33,7 @@ pub async fn create(
         ChatReply::Stream(stream) => ("first_chunk", sse::response(&entry, &chat, stream, edge.cut.clone())),
     };
     encode::add_headers(&mut response, &model, &notes);
-    let own = entry.elapsed().saturating_sub(upstream.total());
+    let own = received.elapsed().saturating_sub(upstream.total());
     metrics::overhead(labels::CHAT_COMPLETIONS, phase, own);
     Ok(response)
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use axum::{
     Extension,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     response::Response,
 };
 
 use crate::{
     call::{Caller, Model},
     edge::{Edge, encode},
-    error::{Error, Kind},
+    error::Error,
     openai::models::{ModelList, ModelObject},
 };
 
@@ -22,17 +22,14 @@ pub async fn list(State(edge): State<Arc<Edge>>, Extension(caller): Extension<Ar
 pub async fn retrieve(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Error> {
+    let Path(name) = name.map_err(|_| Error::invalid("model", "The name of the model in the path is not UTF-8."))?;
     let found = visible(&edge, &caller).find(|model| model.id == name);
     match found {
         Some(model) => encode::json(&model),
         None => {
-            let model = edge.dispatch.models().resolve(&name)?;
-            if !caller.may_use(&model.name, model.raw) {
-                return Err(Error::new(Kind::PermissionDenied, "This key may not use this model.")
-                    .with_code("model_not_allowed"));
-            }
+            let model = edge.dispatch.models().resolve_for(&name, &caller)?;
             encode::json(&object(&edge, &name, &model, false, &model.use_cases))
         }
     }
@@ -52,7 +49,7 @@ fn object<'a>(edge: &Edge, id: &'a str, model: &'a Model, alias: bool, use_cases
         object: "model",
         created: edge.created,
         owned_by: vendor(&model.target.id),
-        target: &model.target.id,
+        target: model.target.shown(),
         alias_of: alias.then_some(model.name.as_str()),
         description: model.description.as_deref(),
         use_cases,

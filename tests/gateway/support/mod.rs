@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use lintel::{
     app::App,
+    call::Secret,
     config::{self, Surroundings},
     simulator::{self, SecretKey, Simulator},
     telemetry::Telemetry,
@@ -80,6 +81,9 @@ fn configuration(endpoint_url: &str, more: &str) -> String {
         timeout = "200ms"
         first_token_timeout = "200ms"
         idle_timeout = "200ms"
+        [models.patient]
+        target = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
+        idle_timeout = "200ms"
         [models.strict]
         target = "amazon.nova-micro-v1:0"
         dropped_parameters = "refuse"
@@ -107,7 +111,7 @@ pub fn sha256(text: &str) -> String {
 /// The process has one recorder, so metrics are told apart by model.
 fn telemetry() -> Telemetry {
     static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
-    TELEMETRY.get_or_init(|| Telemetry::install().unwrap()).clone()
+    TELEMETRY.get_or_init(|| Telemetry::install(None).unwrap()).clone()
 }
 
 impl Gateway {
@@ -127,7 +131,7 @@ impl Gateway {
         let environment = vec![("TEST_KEY".to_owned(), KEY.to_owned())];
         let surroundings = Surroundings { environment, listen: None };
         let (mut config, _) = config::parse(&configuration(&endpoint_url, server), &surroundings, None).unwrap();
-        config.aws.settings.static_credentials = Some(("simulator".into(), "simulator".into()));
+        config.aws.settings.static_credentials = Some(("simulator".into(), Secret::new("simulator")));
         let app = App::bind(config, telemetry()).await.unwrap();
         let (data, admin) = (app.data_addr, app.admin_addr);
         #[expect(clippy::disallowed_methods, reason = "awaited by the test that drains")]
