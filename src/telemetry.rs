@@ -64,7 +64,7 @@ impl Telemetry {
 
 /// Lines that wait for whoever reads the log. Beyond it they are dropped and counted: a reader that stalls must not
 /// stall every stream.
-const LOG_LINES: usize = 65_536;
+const LOG_LINES: usize = 8192;
 
 /// Logging, for as long as this lives; its end writes what still waits.
 pub struct Log {

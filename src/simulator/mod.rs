@@ -1,7 +1,7 @@
 //! A Bedrock that speaks the real wire protocol on loopback, for any AWS SDK: Converse and ConverseStream with signed
 //! requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
 //!
-//! It stands beside the gateway and shares none of its code but wire types, so that it can judge it.
+//! It stands beside the gateway and shares none of its code, so that it can judge it.
 
 mod answer;
 mod connection;
