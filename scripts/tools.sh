@@ -14,6 +14,7 @@ need libc6-dev test -e /usr/include/stdio.h
 if [ "${1:-}" != build ]; then
     need python3-venv python3 -c 'import venv, ensurepip'
     need prometheus promtool --version
+    need curl curl --version
 fi
 
 [ ${#missing[@]} -eq 0 ] && exit 0

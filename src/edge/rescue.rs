@@ -78,3 +78,26 @@ fn add_headers(error: &Error, headers: &mut HeaderMap) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, extract::Request, routing::get};
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_that_tells_nothing() {
+        async fn panics() -> Response {
+            panic!("the secret text of a panic")
+        }
+        let router = Router::new().route("/", get(panics)).layer(CatchPanicLayer::custom(panicked));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(response.extensions().get::<Rescued>().is_some(), "the access log learns of it");
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let body = std::str::from_utf8(&body).unwrap();
+        assert!(body.contains("\"type\":\"api_error\"") && !body.contains("secret"), "{body}");
+    }
+}

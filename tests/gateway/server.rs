@@ -1,5 +1,7 @@
 //! Connections: sizes, room, and the graceful end.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
@@ -138,6 +140,35 @@ async fn beyond_max_in_flight_requests_are_shed() {
         }
     };
     timeout(PATIENCE, freed).await.expect("the permit leaked");
+}
+
+#[tokio::test]
+async fn beyond_max_connections_a_client_waits_for_its_turn() {
+    let gateway = Gateway::start_with("max_connections = 1").await;
+    let mut first = TcpStream::connect(gateway.data).await.unwrap();
+    let request = format!("GET /v1/models HTTP/1.1\r\nhost: x\r\napi-key: {KEY}\r\n\r\n");
+    first.write_all(request.as_bytes()).await.unwrap();
+    read_until(&mut first, "claude").await;
+    let mut second = TcpStream::connect(gateway.data).await.unwrap();
+    second.write_all(request.as_bytes()).await.unwrap();
+    let early = timeout(Duration::from_millis(100), second.read_u8()).await;
+    assert!(early.is_err(), "the second connection is served beside the first");
+    drop(first);
+    assert!(read_until(&mut second, "claude").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_browser_may_send_its_key_from_a_configured_origin() {
+    let gateway = Gateway::start_with(r#"cors_origins = ["https://app.example"]"#).await;
+    let request = gateway
+        .request(http::Method::OPTIONS, "/v1/chat/completions")
+        .header("origin", "https://app.example")
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "authorization,content-type");
+    let reply = gateway.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert_eq!(reply.header("access-control-allow-origin"), Some("https://app.example"));
+    assert_eq!(reply.header("access-control-allow-headers"), Some("authorization,content-type"));
 }
 
 #[tokio::test]
