@@ -72,5 +72,5 @@ fuzz:
 	mkdir -p fuzz/corpus/decode fuzz/corpus/frames fuzz/corpus/translate
 	for run in "decode tests/golden/requests" "frames tests/golden/recorded" "translate tests/golden/requests"; do \
 		set -- $$run; \
-		RUSTC_BOOTSTRAP=1 cargo fuzz run --dev $$1 fuzz/corpus/$$1 $$2 -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 || exit 1; \
+		RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_OPT_LEVEL=1 cargo fuzz run --dev $$1 fuzz/corpus/$$1 $$2 -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 || exit 1; \
 	done
