@@ -82,7 +82,7 @@ fn configuration(endpoint_url: &str, more: &str) -> String {
         [models.hasty]
         target = "amazon.nova-micro-v1:0"
         timeout = "200ms"
-        first_token_timeout = "200ms"
+        first_token_timeout = "1s"
         idle_timeout = "200ms"
         [models.patient]
         target = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
