@@ -1,16 +1,17 @@
 //! The parts of the hot path by themselves: decode, translate, frames, server-sent events.
 #![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a benchmark may fail")]
 
-use std::{collections::VecDeque, hint::black_box};
+use std::{collections::VecDeque, hint::black_box, sync::Arc};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lintel::{
     bedrock::{Frame, FrameReader},
-    call::{Chunk, Model, Notes, Target},
+    call::{Caller, ChoiceChunk, Chunk, Fetched, Model, Notes, Target},
+    catalogue,
     edge::{SseWriter, chat_request},
     simulator::encode_event,
-    translate::{self, StreamTranslator},
+    translate::{self, Context, Recalled, ReplyPlan, StreamTranslator},
 };
 use serde_json::json;
 
@@ -26,7 +27,7 @@ fn body() -> Vec<u8> {
 }
 
 fn model() -> Model {
-    Model::new("m", Target::new("amazon.nova-lite-v1:0", "us-east-1"))
+    catalogue::model("m", Target::new("amazon.nova-lite-v1:0", "us-east-1"))
 }
 
 fn stream() -> Bytes {
@@ -40,11 +41,12 @@ fn requests(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("decode", |b| b.iter(|| chat_request(black_box(&body), &Notes::default()).unwrap()));
     let request = chat_request(&body, &Notes::default()).unwrap();
-    let model = model();
+    let (model, caller, recalled, fetched) = (model(), Caller::default(), Recalled::default(), Fetched::default());
     group.bench_function("translate", |b| {
         b.iter(|| {
-            serde_json::to_vec(&translate::chat_request(black_box(&request), &model, &Notes::default()).unwrap())
-                .unwrap()
+            let notes = Notes::default();
+            let cx = Context { model: &model, caller: &caller, notes: &notes, recalled: &recalled, fetched: &fetched };
+            serde_json::to_vec(&translate::chat_request(black_box(&request), &cx).unwrap().request).unwrap()
         });
     });
     group.finish();
@@ -57,7 +59,7 @@ fn streams(criterion: &mut Criterion) {
     group.bench_function("frames and events", |b| {
         b.iter(|| {
             let mut reader = FrameReader::default();
-            let mut translator = StreamTranslator::new(0, Notes::default());
+            let mut translator = StreamTranslator::new(Arc::new(ReplyPlan::default()), Notes::default());
             let mut chunks = VecDeque::new();
             reader.push(bytes.clone());
             while let Some(Frame::Event { event_type, payload }) = reader.next_frame().unwrap() {
@@ -66,7 +68,7 @@ fn streams(criterion: &mut Criterion) {
             chunks
         });
     });
-    let chunk = Chunk::Content(" some words".into());
+    let chunk = ChoiceChunk { choice: 0, chunk: Chunk::Content(" some words".into()) };
     group.bench_function("server-sent events", |b| {
         b.iter(|| {
             let mut writer = SseWriter::new("chatcmpl-01ARZ3NDEKTSV4RRFFQ69G5FAV", 1, "m", false);

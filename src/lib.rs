@@ -32,6 +32,9 @@ pub mod bedrock;
 // Pure: values in, values out.
 pub mod translate;
 
+// What is known of models, as data.
+pub mod catalogue;
+
 // Vocabulary.
 pub mod call;
 pub mod converse;

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use metrics::{
-    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Gauge, Histogram, Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
 };
 
 use crate::call::Usage;
@@ -25,9 +26,12 @@ pub const BUILD_INFO: &str = "lintel_build_info";
 pub const TOKEN_USAGE: &str = "gen_ai_client_token_usage";
 pub const REQUEST_DURATION: &str = "gen_ai_server_request_duration_seconds";
 pub const TIME_TO_FIRST_TOKEN: &str = "gen_ai_server_time_to_first_token_seconds";
+pub const TIME_PER_OUTPUT_TOKEN: &str = "gen_ai_server_time_per_output_token_seconds";
+pub const TOKENS: &str = "lintel_tokens_total";
+pub const SPEND: &str = "lintel_spend_usd_total";
 
 /// OpenTelemetry's advice for each histogram; seconds, but for tokens.
-pub const BUCKETS: [(&str, &[f64]); 4] = [
+pub const BUCKETS: [(&str, &[f64]); 5] = [
     (
         TOKEN_USAGE,
         &[
@@ -61,10 +65,19 @@ pub const BUCKETS: [(&str, &[f64]); 4] = [
             30.0, 45.0, 60.0,
         ],
     ),
+    (TIME_PER_OUTPUT_TOKEN, &[0.001, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5]),
     (OVERHEAD, &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25]),
 ];
 
 const PROVIDER: &str = "aws.bedrock";
+
+/// The buckets of [`Usage`], as labels.
+const TOKEN_TYPES: [&str; 6] = ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "reasoning"];
+
+fn by_type(usage: &Usage) -> [u64; TOKEN_TYPES.len()] {
+    let Usage { input, output, cache_read, cache_write_1h, reasoning, .. } = *usage;
+    [input, output, cache_read, usage.cache_write_5m(), cache_write_1h, reasoning]
+}
 
 /// Registers the help texts, and what is known at the start. Call it once the recorder is installed.
 pub fn describe() {
@@ -82,6 +95,9 @@ pub fn describe() {
     describe_histogram!(TOKEN_USAGE, "Tokens of one call, by type");
     describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Duration of a call, to its last byte");
     describe_histogram!(TIME_TO_FIRST_TOKEN, Unit::Seconds, "Time to the first token of a stream");
+    describe_histogram!(TIME_PER_OUTPUT_TOKEN, Unit::Seconds, "Time between the tokens of a stream, after the first");
+    describe_counter!(TOKENS, "Tokens, by key, model and type; reasoning is part of output");
+    describe_gauge!(SPEND, "US dollars, by key, model and kind: actual, or estimated where Bedrock told no usage");
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
@@ -130,9 +146,10 @@ pub struct ModelMetrics {
     pub inflight_requests: Gauge,
     pub inflight_streams: Gauge,
     pub time_to_first_token: Histogram,
+    pub time_per_output_token: Histogram,
     duration_ok: Histogram,
     streams_complete: Counter,
-    tokens: [Histogram; 4],
+    tokens: [Histogram; TOKEN_TYPES.len()],
 }
 
 impl ModelMetrics {
@@ -144,15 +161,16 @@ impl ModelMetrics {
             inflight_requests: gauge!(INFLIGHT_REQUESTS, "model" => model.clone()),
             inflight_streams: gauge!(INFLIGHT_STREAMS, "model" => model.clone()),
             time_to_first_token: histogram!(TIME_TO_FIRST_TOKEN, "request_model" => model.clone()),
+            time_per_output_token: histogram!(TIME_PER_OUTPUT_TOKEN, "request_model" => model.clone()),
             duration_ok: histogram!(REQUEST_DURATION, "operation" => operation, "request_model" => model.clone(), "error_type" => ""),
             streams_complete: counter!(STREAM_END, "model" => model.clone(), "how" => "complete"),
-            tokens: [tokens("input"), tokens("output"), tokens("cache_read"), tokens("cache_write")],
+            tokens: TOKEN_TYPES.map(tokens),
             model,
         }
     }
 
-    /// A call has ended; `error_type` is empty when it went well.
-    pub fn ended(&self, duration: Duration, error_type: &'static str, usage: Option<Usage>) {
+    /// A call of `key_id` has ended; `error_type` is empty when it went well.
+    pub fn ended(&self, key_id: &str, duration: Duration, error_type: &'static str, usage: Option<Usage>) {
         if error_type.is_empty() {
             self.duration_ok.record(duration);
         } else {
@@ -161,12 +179,23 @@ impl ModelMetrics {
                 .record(duration);
         }
         let Some(usage) = usage else { return };
-        let counts = [usage.input, usage.output, usage.cache_read, usage.cache_write];
-        for (histogram, count) in self.tokens.iter().zip(counts) {
+        let labels = |kind: &'static str, value: &'static str| {
+            [
+                Label::new("key_id", key_id.to_owned()),
+                Label::new("model", self.model.clone()),
+                Label::from_static_parts(kind, value),
+            ]
+        };
+        for ((histogram, kind), count) in self.tokens.iter().zip(TOKEN_TYPES).zip(by_type(&usage)) {
             if count > 0 {
                 #[expect(clippy::cast_precision_loss, reason = "token counts stay far below 2^53")]
                 histogram.record(count as f64);
+                counter!(TOKENS, labels("token_type", kind).iter()).increment(count);
             }
+        }
+        if let Some(cost) = usage.cost {
+            let kind = if usage.estimated { "estimated" } else { "actual" };
+            gauge!(SPEND, labels("kind", kind).iter()).increment(cost.total().as_usd());
         }
     }
 

@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 8] = [
     &["middleware"],
     &["bedrock"],
     &["translate"],
-    &[],
+    &["catalogue"],
     &["call", "openai", "converse", "error", "metrics"],
 ];
 

@@ -2,10 +2,13 @@
 //!
 //! We own the bytes that go to Bedrock and read those that come back; [`Transport`] only carries them.
 
+mod choices;
 mod clients;
+mod exchange;
 mod failure;
 mod frames;
 mod stream;
+mod thoughts;
 mod transport;
 
 use std::{
@@ -14,10 +17,8 @@ use std::{
     time::Instant,
 };
 
-use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt, Limited};
+use futures_util::future::{BoxFuture, try_join_all};
 use tower::Service;
 
 pub use clients::{AssumeRole, AwsSettings, Clients};
@@ -25,74 +26,82 @@ pub use frames::{Frame, FrameError, FrameReader};
 pub use transport::{Operation, SendError, Transport};
 
 use crate::{
-    call::{Call, ChatReply, ChunkStream},
-    converse::reply::ConverseReply,
+    call::{Call, ChatReply},
     error::{Error, Kind},
-    metrics,
     openai::chat::ChatRequest,
-    translate,
+    translate::{self, ReplyPlan},
 };
+use thoughts::Thoughts;
 
-/// More than any whole reply that the service can give.
-const MAX_REPLY_BYTES: usize = 64 << 20;
-
-/// Answers a call by asking Bedrock. A stream is `Ok` only once its first token is there, so that everything that goes
-/// wrong before is an ordinary error.
+/// Answers a call by asking Bedrock, once for each of its `n` choices. A stream is `Ok` only once its first token is
+/// there, so that everything that goes wrong before is an ordinary error.
 #[derive(Clone)]
 pub struct Bedrock {
     transport: Arc<dyn Transport>,
+    thoughts: Arc<Thoughts>,
+}
+
+/// A request in the service's words.
+struct Prepared {
+    body: Bytes,
+    plan: Arc<ReplyPlan>,
+    operation: Operation,
 }
 
 impl Bedrock {
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport }
+        Self { transport, thoughts: Arc::default() }
     }
 
     async fn chat(self, call: Call<ChatRequest>) -> Result<ChatReply, Error> {
-        let body = encode(&call)?;
-        let request_bytes = body.len();
-        let operation = if call.body.is_stream() { Operation::ConverseStream } else { Operation::Converse };
+        let prepared = self.prepare(&call)?;
         let asked = Instant::now();
-        let mut counted = Counted { call: &call, code: "abandoned" };
-        let result = self.exchange(operation, &call, body, request_bytes).await;
+        let result = self.answer(&call, &prepared).await;
         call.upstream.add_since(asked);
-        counted.code = result.as_ref().err().map_or("ok", |error| error.code().unwrap_or(error.kind().reason()));
-        drop(counted);
         result
     }
 
-    async fn exchange(
-        &self,
-        operation: Operation,
-        call: &Call<ChatRequest>,
-        body: Bytes,
-        request_bytes: usize,
-    ) -> Result<ChatReply, Error> {
-        let reply = self.transport.send(operation, &call.model.target, body).await.map_err(failure::from_send)?;
-        let (parts, body) = reply.into_parts();
-        if !parts.status.is_success() {
-            let body = whole(body).await.unwrap_or_default();
-            return Err(failure::from_reply(parts.status, &parts.headers, &body));
-        }
-        match operation {
-            Operation::Converse => {
-                let body = whole(body).await?;
-                let reply: ConverseReply = serde_json::from_slice(&body).map_err(|error| {
-                    Error::new(Kind::Upstream, "Bedrock sent a reply that could not be read.")
-                        .with_code("upstream_malformed")
-                        .with_detail(format!(
-                            "{:?} at column {} of {} bytes",
-                            error.classify(),
-                            error.column(),
-                            body.len()
-                        ))
-                })?;
-                translate::whole_reply(reply, request_bytes, &call.notes).map(ChatReply::Whole)
-            }
+    fn prepare(&self, call: &Call<ChatRequest>) -> Result<Prepared, Error> {
+        let recalled = self.thoughts.recall(&call.caller.key_id, &call.model, &call.body);
+        let cx = translate::Context {
+            model: &call.model,
+            caller: &call.caller,
+            notes: &call.notes,
+            recalled: &recalled,
+            fetched: &call.fetched,
+        };
+        let mut translated = translate::chat_request(&call.body, &cx)?;
+        let body = serde_json::to_vec(&translated.request).map(Bytes::from).map_err(|error| {
+            Error::new(Kind::Internal, "The gateway could not write the request to Bedrock.")
+                .with_detail(error.to_string())
+        })?;
+        translated.plan.request_bytes = body.len();
+        let repairs = translated.plan.schema.is_some() && call.model.options.repair_json;
+        let whole = !call.body.is_stream() || translated.whole || repairs;
+        let operation = if whole { Operation::Converse } else { Operation::ConverseStream };
+        Ok(Prepared { body, plan: Arc::new(translated.plan), operation })
+    }
+
+    async fn answer(&self, call: &Call<ChatRequest>, prepared: &Prepared) -> Result<ChatReply, Error> {
+        let count = call.body.n.unwrap_or(1);
+        let remember = || self.thoughts.recorder(&call.caller.key_id, &call.model);
+        match prepared.operation {
             Operation::ConverseStream => {
-                let translator = translate::StreamTranslator::new(request_bytes, call.notes.clone());
-                let stream = stream::EventStream::open(body, translator, call.model.timeouts.idle).await?;
-                Ok(ChatReply::Stream(ChunkStream::new(stream)))
+                let open = (0..count).map(|_| exchange::stream(&*self.transport, call, prepared));
+                let streams = try_join_all(open).await?;
+                Ok(ChatReply::Stream(choices::stream(streams, remember)))
+            }
+            Operation::Converse => {
+                let ask = (0..count).map(|_| exchange::whole(&*self.transport, call, prepared));
+                let mut replies = try_join_all(ask).await?;
+                for reply in &mut replies {
+                    let mut recorder = remember();
+                    reply.chunks.iter().for_each(|chunk| recorder.observe(chunk));
+                }
+                Ok(match call.body.is_stream() {
+                    true => ChatReply::Stream(choices::replayed(replies)),
+                    false => ChatReply::Whole(choices::whole(replies)),
+                })
             }
         }
     }
@@ -109,32 +118,5 @@ impl Service<Call<ChatRequest>> for Bedrock {
 
     fn call(&mut self, call: Call<ChatRequest>) -> Self::Future {
         Box::pin(self.clone().chat(call))
-    }
-}
-
-/// Counts a call to Bedrock however it ends; `abandoned` is one that the deadline or the client gave up.
-struct Counted<'a> {
-    call: &'a Call<ChatRequest>,
-    code: &'static str,
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        metrics::upstream_request(&self.call.model.target.region, self.call.model.label(), self.code);
-    }
-}
-
-/// The bytes of the Converse request.
-fn encode(call: &Call<ChatRequest>) -> Result<Bytes, Error> {
-    let request = translate::chat_request(&call.body, &call.model, &call.notes)?;
-    serde_json::to_vec(&request).map(Bytes::from).map_err(|error| {
-        Error::new(Kind::Internal, "The gateway could not write the request to Bedrock.").with_detail(error.to_string())
-    })
-}
-
-async fn whole(body: SdkBody) -> Result<Bytes, Error> {
-    match Limited::new(body, MAX_REPLY_BYTES).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) => Err(failure::truncated(error.to_string())),
     }
 }

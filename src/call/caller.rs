@@ -1,12 +1,17 @@
 use wildmatch::WildMatch;
 
+use super::{CachePolicy, Guardrail};
+
 /// Whoever holds a key: what is known of it after authentication.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Caller {
     /// The configured name of the key. Never any text of the secret.
     pub key_id: String,
     /// Globs over configured model names and raw ids; none: every configured name, no raw id.
     pub models: Option<Vec<WildMatch>>,
+    /// Goes before the model's.
+    pub guardrail: Option<Guardrail>,
+    pub cache: CachePolicy,
 }
 
 impl Caller {

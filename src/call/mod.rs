@@ -1,8 +1,11 @@
 //! The vocabulary of the inside: what a call is, who makes it, on which model, and what comes back.
 
 mod caller;
+mod facts;
+mod fetched;
 mod model;
 mod notes;
+mod price;
 mod reply;
 mod secret;
 mod usage;
@@ -16,9 +19,14 @@ use std::{
 };
 
 pub use caller::Caller;
-pub use model::{DroppedParameters, Model, ModelDefaults, Models, Target, Timeouts};
+pub use facts::{
+    Cache, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle, Sampling, ToolChoiceMode, ToolUseIdForm,
+};
+pub use fetched::Fetched;
+pub use model::{CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions, Target, Timeouts};
 pub use notes::Notes;
-pub use reply::{ChatReply, Chunk, ChunkStream, Ending, Ends, How, WholeReply};
+pub use price::{Cost, LongContext, NanoUsd, PicoUsd, Price, Tier};
+pub use reply::{ChatReply, ChoiceChunk, Chunk, ChunkStream, Ending, Ends, How, WholeChoice, WholeReply};
 pub use secret::Secret;
 pub use usage::Usage;
 
@@ -53,6 +61,8 @@ pub struct Call<T> {
     pub model: Arc<Model>,
     pub body: Arc<T>,
     pub notes: Notes,
+    /// Media by URL that were fetched for this call.
+    pub fetched: Fetched,
     /// When the last byte of the request was there.
     pub received: Instant,
     pub upstream: UpstreamTime,

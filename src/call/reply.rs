@@ -8,11 +8,12 @@ use std::{
 };
 
 use futures_util::Stream;
+use serde_json::Value;
 
 use super::Usage;
 use crate::{
     error::Error,
-    openai::completion::{AssistantMessage, FinishReason},
+    openai::completion::{Annotation, AssistantMessage, CustomCall, FinishReason, Image, ThinkingBlock},
 };
 
 /// How a reply ended.
@@ -64,7 +65,8 @@ impl Ends for ChatReply {
     fn on_end(self, f: impl FnOnce(&Ending) + Send + 'static) -> Self {
         match self {
             Self::Whole(reply) => {
-                f(&Ending { how: How::Complete, usage: Some(reply.usage), finish_reason: Some(reply.finish_reason) });
+                let finish_reason = reply.choices.first().map(|choice| choice.finish_reason);
+                f(&Ending { how: How::Complete, usage: Some(reply.usage), finish_reason });
                 Self::Whole(reply)
             }
             Self::Stream(mut stream) => {
@@ -75,19 +77,41 @@ impl Ends for ChatReply {
     }
 }
 
-/// One answer, complete.
+/// All answers, complete.
 #[derive(Debug)]
 pub struct WholeReply {
-    pub message: AssistantMessage,
-    pub finish_reason: FinishReason,
+    pub choices: Vec<WholeChoice>,
     pub usage: Usage,
+    /// What the guardrail saw, where the client may know.
+    pub guardrail: Option<Value>,
+    /// The model that a prompt router picked.
+    pub invoked_model: Option<String>,
 }
 
-/// One step of a streamed answer. The role needs none: it is always the assistant's.
+/// One answer.
+#[derive(Debug)]
+pub struct WholeChoice {
+    pub message: AssistantMessage,
+    pub finish_reason: FinishReason,
+}
+
+/// One step of one streamed answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChoiceChunk {
+    /// Which of the `n` answers, from 0.
+    pub choice: u32,
+    pub chunk: Chunk,
+}
+
+/// A step. The role needs none: it is always the assistant's.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chunk {
     Content(String),
     ReasoningContent(String),
+    /// All of a block of reasoning, as the model signed it; after its `ReasoningContent`.
+    Thinking(ThinkingBlock),
+    Annotations(Vec<Annotation>),
+    Image(Image),
     /// `index` counts tool calls, not content blocks.
     ToolCall {
         index: u32,
@@ -98,8 +122,18 @@ pub enum Chunk {
         index: u32,
         fragment: String,
     },
+    CustomToolCall {
+        index: u32,
+        id: Arc<str>,
+        call: CustomCall,
+    },
+    /// The legacy form of `ToolCall`.
+    FunctionCall(Arc<str>),
+    FunctionArguments(String),
     Finish(FinishReason),
-    /// After `Finish`, once.
+    /// What the guardrail saw; after `Finish`.
+    Guardrail(Value),
+    /// After every `Finish`, once, for all choices together.
     Usage(Usage),
 }
 
@@ -107,14 +141,14 @@ type Callback = Box<dyn FnOnce(&Ending) + Send>;
 
 /// A streamed answer. An error is its last item.
 pub struct ChunkStream {
-    inner: Pin<Box<dyn Stream<Item = Result<Chunk, Error>> + Send>>,
+    inner: Pin<Box<dyn Stream<Item = Result<ChoiceChunk, Error>> + Send>>,
     endings: Vec<Callback>,
     usage: Option<Usage>,
     finish_reason: Option<FinishReason>,
 }
 
 impl ChunkStream {
-    pub fn new(inner: impl Stream<Item = Result<Chunk, Error>> + Send + 'static) -> Self {
+    pub fn new(inner: impl Stream<Item = Result<ChoiceChunk, Error>> + Send + 'static) -> Self {
         Self { inner: Box::pin(inner), endings: Vec::new(), usage: None, finish_reason: None }
     }
 
@@ -133,13 +167,15 @@ impl ChunkStream {
 }
 
 impl Stream for ChunkStream {
-    type Item = Result<Chunk, Error>;
+    type Item = Result<ChoiceChunk, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = std::task::ready!(self.inner.as_mut().poll_next(cx));
         match &item {
-            Some(Ok(Chunk::Usage(usage))) => self.usage = Some(*usage),
-            Some(Ok(Chunk::Finish(reason))) => self.finish_reason = Some(*reason),
+            Some(Ok(ChoiceChunk { chunk: Chunk::Usage(usage), .. })) => self.usage = Some(*usage),
+            Some(Ok(ChoiceChunk { chunk: Chunk::Finish(reason), .. })) => {
+                self.finish_reason.get_or_insert(*reason);
+            }
             Some(Ok(_)) => {}
             Some(Err(error)) => {
                 let how = How::Failed(break_label(error));
@@ -185,6 +221,7 @@ mod tests {
     type Seen = Arc<Mutex<Vec<Ending>>>;
 
     fn watched(items: Vec<Result<Chunk, Error>>) -> (ChunkStream, Seen) {
+        let items: Vec<_> = items.into_iter().map(|item| item.map(|chunk| ChoiceChunk { choice: 0, chunk })).collect();
         let seen = Seen::default();
         let sink = seen.clone();
         let reply = ChatReply::Stream(ChunkStream::new(stream::iter(items)))
@@ -235,8 +272,8 @@ mod tests {
     fn a_whole_reply_fires_at_once() {
         let seen = Seen::default();
         let sink = seen.clone();
-        let whole =
-            WholeReply { message: AssistantMessage::default(), finish_reason: FinishReason::Stop, usage: usage() };
+        let choices = vec![WholeChoice { message: AssistantMessage::default(), finish_reason: FinishReason::Stop }];
+        let whole = WholeReply { choices, usage: usage(), guardrail: None, invoked_model: None };
         let _reply = ChatReply::Whole(whole).on_end(move |ending| sink.lock().unwrap().push(ending.clone()));
         assert_eq!(seen.lock().unwrap()[0].usage, Some(usage()));
     }

@@ -1,14 +1,25 @@
-/// Tokens of one call, in the buckets that AWS bills.
+use std::ops::Add;
+
+use super::Cost;
+
+/// Tokens of one call, in the buckets that AWS bills, and what they cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Input that was neither read from nor written to the prompt cache.
     pub input: u64,
     pub cache_read: u64,
+    /// Written to the cache, for five minutes or an hour.
     pub cache_write: u64,
+    /// That part of `cache_write` which was written for an hour.
+    pub cache_write_1h: u64,
     /// Output, reasoning included.
     pub output: u64,
+    /// That part of `output` which was reasoning; never more than it.
+    pub reasoning: u64,
     /// The service did not say; counted by the gateway.
     pub estimated: bool,
+    /// None where the model has no known price.
+    pub cost: Option<Cost>,
 }
 
 impl Usage {
@@ -19,5 +30,28 @@ impl Usage {
 
     pub fn total(&self) -> u64 {
         self.prompt().saturating_add(self.output)
+    }
+
+    /// Written to the cache for five minutes.
+    pub fn cache_write_5m(&self) -> u64 {
+        self.cache_write.saturating_sub(self.cache_write_1h)
+    }
+}
+
+/// Several calls that answer one request.
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_add(other.input),
+            cache_read: self.cache_read.saturating_add(other.cache_read),
+            cache_write: self.cache_write.saturating_add(other.cache_write),
+            cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
+            output: self.output.saturating_add(other.output),
+            reasoning: self.reasoning.saturating_add(other.reasoning),
+            estimated: self.estimated || other.estimated,
+            cost: self.cost.zip(other.cost).map(|(a, b)| a + b),
+        }
     }
 }

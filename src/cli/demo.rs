@@ -30,7 +30,7 @@ pub async fn run(args: Args) -> Outcome {
         Err(error) => return Outcome::Failed(format!("the simulator cannot listen: {error}")),
     };
     let secret = format!("sk-demo-{}", Ulid::generate());
-    let caller = Arc::new(Caller { key_id: "demo".into(), models: None });
+    let caller = Arc::new(Caller { key_id: "demo".into(), ..Caller::default() });
     let demo = Demo {
         endpoint_url,
         credentials: (own.access_key_id.clone(), Secret::new(&own.secret_access_key)),

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
 
 use super::{
-    Surroundings,
+    Surroundings, options,
     reader::{Report, Section},
 };
 use crate::{call::Caller, edge::Key};
@@ -47,13 +47,18 @@ fn key(name: &str, mut section: Section<'_>, surroundings: &Surroundings) -> Opt
             None::<SystemTime>
         }
     });
+    let (cache, guardrail) = (options::cache(&mut section), options::guardrail(&mut section));
     section.never_here(
         "secret",
         "a secret never stands in the file: name an environment variable with secret_env, or give its sha256",
     );
     section.not_supported(&["team", "limits", "budget", "knowledge_bases"]);
     section.finish();
-    Some(Key { digest: digest?, expires, caller: Arc::new(Caller { key_id: name.to_owned(), models }) })
+    Some(Key {
+        digest: digest?,
+        expires,
+        caller: Arc::new(Caller { key_id: name.to_owned(), models, guardrail, cache }),
+    })
 }
 
 fn digest(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<[u8; 32]> {

@@ -3,6 +3,7 @@
 
 mod keys;
 mod models;
+mod options;
 mod reader;
 mod sections;
 mod tree;
@@ -14,11 +15,7 @@ use axum::http::HeaderValue;
 pub use reader::Resolved;
 pub use tree::Origin;
 
-use crate::{
-    bedrock::AwsSettings,
-    call::{Models, Secret},
-    edge::Key,
-};
+use crate::{bedrock::AwsSettings, call::Secret, dispatch::Models, edge::Key};
 use reader::{Report, Section};
 use tree::{Table, Value};
 

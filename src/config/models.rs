@@ -2,8 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::reader::{Report, Section};
-use crate::call::{DroppedParameters, Model, ModelDefaults, Models, Target, Timeouts};
+use super::{
+    options,
+    reader::{Report, Section},
+};
+use crate::{
+    call::{DroppedParameters, Model, ModelDefaults, Target, Timeouts},
+    dispatch::Models,
+};
 
 /// `[defaults]`: what a model gets that does not say.
 pub struct Defaults {
@@ -130,7 +136,12 @@ fn model(name: String, target: String, mut section: Section<'_>, defaults: &Defa
         first_token: section.duration("first_token_timeout").unwrap_or(defaults.timeouts.first_token),
         idle: section.duration("idle_timeout").unwrap_or(defaults.timeouts.idle),
     };
+    let (base, known) = options::known(&mut section, &target);
     let model = Model {
+        base,
+        facts: known.facts,
+        price: known.price,
+        options: options::options(&mut section),
         timeouts,
         defaults: ModelDefaults {
             max_tokens: max_tokens(&mut section).unwrap_or(defaults.max_tokens),
@@ -142,7 +153,7 @@ fn model(name: String, target: String, mut section: Section<'_>, defaults: &Defa
         use_cases: section.strings("use_cases").unwrap_or_default(),
         ..Model::new(name, target)
     };
-    section.not_supported(&["fallbacks", "price", "limits", "retry", "budget"]);
+    section.not_supported(&["fallbacks", "limits", "retry", "budget"]);
     section.finish();
     Some(model)
 }

@@ -195,6 +195,32 @@ impl<'r> Section<'r> {
         })
     }
 
+    /// A decimal number, exactly as it was written.
+    pub fn decimal<T: Copy>(
+        &mut self,
+        key: &'static str,
+        expected: &'static str,
+        convert: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.read(key, expected, |value| {
+            let text = match value {
+                Value::Float(float) => float.to_string(),
+                Value::Integer(integer) => integer.to_string(),
+                _ => return Err(None),
+            };
+            convert(&text).map(|_| text.clone()).ok_or_else(|| Some(format!("'{text}' is not {expected}")))
+        });
+        text.and_then(|text| convert(&text))
+    }
+
+    /// A table whose members only its user knows.
+    pub fn json(&mut self, key: &'static str) -> Option<serde_json::Value> {
+        self.read(key, "a table", |value| match value {
+            Value::Table(_) => Ok(serde_json::Value::from(value.clone())),
+            _ => Err(None),
+        })
+    }
+
     /// A duration such as `"30s"`, longer than nothing.
     pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
         let path = self.path_of(key);

@@ -51,6 +51,19 @@ impl Value {
     }
 }
 
+impl From<Value> for serde_json::Value {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::String(text) => text.into(),
+            Value::Integer(integer) => integer.into(),
+            Value::Float(float) => float.into(),
+            Value::Boolean(boolean) => boolean.into(),
+            Value::Array(items) => items.into_iter().map(|item| Self::from(item.value)).collect(),
+            Value::Table(table) => table.into_iter().map(|(key, node)| (key, Self::from(node.value))).collect(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     pub value: Value,

@@ -4,9 +4,8 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
-use super::reply::TokenUsage;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Value, value::RawValue};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,6 +22,15 @@ pub struct ContentBlockStart<'a> {
 pub struct Start<'a> {
     #[serde(borrow)]
     pub tool_use: Option<ToolUseStart<'a>>,
+    #[serde(borrow)]
+    pub image: Option<ImageStart<'a>>,
+    pub tool_result: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ImageStart<'a> {
+    #[serde(borrow)]
+    pub format: Cow<'a, str>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,6 +62,27 @@ pub struct Delta<'a> {
     pub tool_use: Option<ToolUseDelta<'a>>,
     #[serde(borrow)]
     pub reasoning_content: Option<ReasoningDelta<'a>>,
+    /// Kept as the service wrote it; see [`super::reply::Citation`].
+    #[serde(borrow)]
+    pub citation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub image: Option<ImageDelta<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ImageDelta<'a> {
+    #[serde(borrow)]
+    pub source: ImageDeltaSource<'a>,
+    pub error: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ImageDeltaSource<'a> {
+    /// Base64.
+    #[serde(borrow)]
+    pub bytes: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,10 +92,15 @@ pub struct ToolUseDelta<'a> {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct ReasoningDelta<'a> {
     #[serde(borrow)]
     pub text: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub signature: Option<Cow<'a, str>>,
+    /// Base64 of this piece alone.
+    #[serde(borrow)]
+    pub redacted_content: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,10 +115,6 @@ pub struct ContentBlockStop {
 pub struct MessageStop<'a> {
     #[serde(borrow)]
     pub stop_reason: Cow<'a, str>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Metadata {
-    pub usage: Option<TokenUsage>,
+    #[serde(default)]
+    pub additional_model_response_fields: Option<Value>,
 }

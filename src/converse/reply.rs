@@ -1,7 +1,7 @@
 //! The reply of Converse. Every member is optional where leaving it out can be survived.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::{Value, value::RawValue};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -11,6 +11,12 @@ pub struct ConverseReply {
     pub stop_reason: String,
     #[serde(default)]
     pub usage: Option<TokenUsage>,
+    #[serde(default)]
+    pub trace: Option<Trace>,
+    #[serde(default)]
+    pub service_tier: Option<ServiceTier>,
+    #[serde(default)]
+    pub additional_model_response_fields: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -32,7 +38,11 @@ pub struct ContentBlock {
     pub tool_use: Option<ToolUseBlock>,
     pub reasoning_content: Option<ReasoningContentBlock>,
     pub citations_content: Option<CitationsContentBlock>,
-    pub tool_result: Option<serde::de::IgnoredAny>,
+    pub image: Option<ImageBlock>,
+    pub tool_result: Option<IgnoredAny>,
+    pub document: Option<IgnoredAny>,
+    pub audio: Option<IgnoredAny>,
+    pub video: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,18 +61,23 @@ pub struct ToolUseBlock {
 #[serde(rename_all = "camelCase", default)]
 pub struct ReasoningContentBlock {
     pub reasoning_text: Option<ReasoningText>,
+    /// Base64.
+    pub redacted_content: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ReasoningText {
     pub text: String,
+    pub signature: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CitationsContentBlock {
     pub content: Vec<GeneratedContent>,
+    /// Kept as the service wrote them; see [`Citation`].
+    pub citations: Vec<Box<RawValue>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,8 +86,83 @@ pub struct GeneratedContent {
     pub text: String,
 }
 
+/// What clients learn of a citation; the rest of it goes through as it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Citation {
+    pub title: Option<String>,
+    pub source: Option<String>,
+    pub location: Option<CitationLocation>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CitationLocation {
+    pub web: Option<WebLocation>,
+    pub document_char: Option<DocumentLocation>,
+    pub document_page: Option<DocumentLocation>,
+    pub document_chunk: Option<DocumentLocation>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct WebLocation {
+    pub url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DocumentLocation {
+    pub document_index: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ImageBlock {
+    pub format: String,
+    pub source: ImageSource,
+    pub error: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ImageSource {
+    /// Base64.
+    pub bytes: Option<String>,
+}
+
+/// The last event of a stream.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Metadata {
+    pub usage: Option<TokenUsage>,
+    pub trace: Option<Trace>,
+    pub service_tier: Option<ServiceTier>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Trace {
+    pub guardrail: Option<Value>,
+    pub prompt_router: Option<PromptRouterTrace>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PromptRouterTrace {
+    /// An ARN.
+    pub invoked_model_id: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ServiceTier {
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
 /// Tokens. The names ending in `Count` are outside the service model, and sometimes the only ones (recorded Nova).
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TokenUsage {
     pub input_tokens: i64,
@@ -81,6 +171,15 @@ pub struct TokenUsage {
     pub cache_write_input_tokens: Option<i64>,
     pub cache_read_input_token_count: Option<i64>,
     pub cache_write_input_token_count: Option<i64>,
+    pub cache_details: Option<Vec<CacheDetail>>,
+}
+
+/// The part of what was written to the cache that lives for `ttl`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CacheDetail {
+    pub ttl: String,
+    pub input_tokens: i64,
 }
 
 /// The body of an error; services write either spelling.

@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
+
+use super::content::{CachePointBlock, GuardrailConverseContentBlock, Message};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -11,79 +13,58 @@ pub struct ConverseRequest<'a> {
     pub messages: Vec<Message<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub system: Vec<SystemContentBlock<'a>>,
-    pub inference_config: InferenceConfig<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inference_config: Option<InferenceConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_config: Option<ToolConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub request_metadata: Option<OrderedMap<'a>>,
+    pub guardrail_config: Option<GuardrailConfig<'a>>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub additional_model_request_fields: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_variables: Option<OrderedMap<'a, PromptVariable<'a>>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub additional_model_response_field_paths: Vec<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_metadata: Option<OrderedMap<'a, Cow<'a, str>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub performance_config: Option<PerformanceConfig<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<ServiceTier>,
+    #[serde(skip_serializing_if = "OutputConfig::is_empty")]
+    pub output_config: OutputConfig<'a>,
 }
 
 /// A JSON object whose pairs keep their order.
 #[derive(Debug)]
-pub struct OrderedMap<'a>(pub Vec<(Cow<'a, str>, Cow<'a, str>)>);
+pub struct OrderedMap<'a, V>(pub Vec<(Cow<'a, str>, V)>);
 
-impl Serialize for OrderedMap<'_> {
+impl<V: Serialize> Serialize for OrderedMap<'_, V> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
 }
 
+/// The value of one variable of a managed prompt.
 #[derive(Debug, Serialize)]
-pub struct Message<'a> {
-    pub role: ConversationRole,
-    pub content: Vec<ContentBlock<'a>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ConversationRole {
-    User,
-    Assistant,
+pub struct PromptVariable<'a> {
+    pub text: &'a str,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SystemContentBlock<'a> {
     Text(Cow<'a, str>),
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum ContentBlock<'a> {
-    Text(Cow<'a, str>),
-    ToolUse(ToolUseBlock<'a>),
-    ToolResult(ToolResultBlock<'a>),
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ToolUseBlock<'a> {
-    pub tool_use_id: Cow<'a, str>,
-    pub name: Cow<'a, str>,
-    /// Always a JSON object.
-    pub input: Cow<'a, RawValue>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ToolResultBlock<'a> {
-    pub tool_use_id: Cow<'a, str>,
-    pub content: Vec<ToolResultContentBlock<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum ToolResultContentBlock<'a> {
-    Text(Cow<'a, str>),
+    GuardContent(GuardrailConverseContentBlock<'a>),
+    CachePoint(CachePointBlock),
 }
 
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceConfig<'a> {
-    /// The only hard cap on what AWS can bill: always sent.
-    pub max_tokens: u32,
+    /// The only hard cap on what AWS can bill: left out only where the service refuses it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,6 +85,7 @@ pub struct ToolConfig<'a> {
 #[serde(rename_all = "camelCase")]
 pub enum Tool<'a> {
     ToolSpec(ToolSpecification<'a>),
+    CachePoint(CachePointBlock),
 }
 
 #[derive(Debug, Serialize)]
@@ -112,6 +94,8 @@ pub struct ToolSpecification<'a> {
     pub name: Cow<'a, str>,
     pub description: Cow<'a, str>,
     pub input_schema: ToolInputSchema<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
 }
 
 #[derive(Debug, Serialize)]
@@ -119,17 +103,72 @@ pub struct ToolInputSchema<'a> {
     pub json: Cow<'a, RawValue>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ToolChoice<'a> {
     Any {},
     Tool { name: Cow<'a, str> },
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GuardrailConfig<'a> {
+    pub guardrail_identifier: &'a str,
+    pub guardrail_version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<&'a str>,
+    /// ConverseStream only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stream_processing_mode: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct PerformanceConfig<'a> {
+    pub latency: &'a str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ServiceTier {
     Priority,
     Flex,
     Reserved,
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputConfig<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_format: Option<TextFormat<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<&'a str>,
+}
+
+impl OutputConfig<'_> {
+    fn is_empty(&self) -> bool {
+        self.text_format.is_none() && self.effort.is_none()
+    }
+}
+
+/// `json_schema` is its only type.
+#[derive(Debug, Serialize)]
+pub struct TextFormat<'a> {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub structure: TextFormatStructure<'a>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TextFormatStructure<'a> {
+    pub json_schema: JsonSchemaDefinition<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct JsonSchemaDefinition<'a> {
+    /// The schema as text inside a JSON string.
+    pub schema: String,
+    pub name: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<&'a str>,
 }

@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn keys_expire() {
-        let caller = Arc::new(Caller { key_id: "ci".into(), models: None });
+        let caller = Arc::new(Caller { key_id: "ci".into(), ..Caller::default() });
         let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(100);
         let keys = Keys::new([Key { digest: Sha256::digest(b"abc").into(), expires: Some(at), caller }]);
         assert!(keys.find(b"abc", SystemTime::UNIX_EPOCH).is_ok());

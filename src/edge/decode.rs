@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Edge, Limits, access_log::Entry};
 use crate::{
-    call::{Call, Caller, Notes, UpstreamTime},
+    call::{Call, Caller, Fetched, Notes, UpstreamTime},
     error::{Error, Kind},
     openai::{chat::ChatRequest, object::Object},
     translate,
@@ -48,6 +48,7 @@ pub async fn chat(
         model,
         body: Arc::new(body),
         notes,
+        fetched: Fetched::default(),
         received,
         upstream: UpstreamTime::default(),
     })

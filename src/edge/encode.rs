@@ -8,12 +8,16 @@ use axum::{
     response::Response,
 };
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::access_log::Entry;
 use crate::{
     call::{Model, Notes, Usage, WholeReply},
     error::{Error, Kind},
-    openai::completion::{self, ChatCompletion, Choice},
+    openai::{
+        completion::{ChatCompletion, Choice},
+        usage as wire,
+    },
 };
 
 /// Header values longer than this are refused by common proxies.
@@ -37,8 +41,17 @@ pub fn whole(entry: &Entry, model: &str, reply: &WholeReply) -> Result<Response,
         object: "chat.completion",
         created: created(),
         model,
-        choices: vec![Choice { index: 0, message: &reply.message, logprobs: None, finish_reason: reply.finish_reason }],
+        choices: (0..)
+            .zip(&reply.choices)
+            .map(|(index, choice)| Choice {
+                index,
+                message: &choice.message,
+                logprobs: None,
+                finish_reason: choice.finish_reason,
+            })
+            .collect(),
         usage: usage(&reply.usage),
+        bedrock_guardrail: reply.guardrail.as_ref(),
     })
 }
 
@@ -52,31 +65,44 @@ pub fn created() -> u64 {
 }
 
 /// OpenAI's usage object. Every known bucket is told, also where it is zero, as OpenAI does.
-pub fn usage(usage: &Usage) -> completion::Usage {
-    completion::Usage {
+pub fn usage(usage: &Usage) -> wire::Usage {
+    let written = usage.cache_write > 0;
+    wire::Usage {
         prompt_tokens: usage.prompt(),
         completion_tokens: usage.output,
         total_tokens: usage.total(),
-        prompt_tokens_details: completion::PromptTokensDetails {
+        prompt_tokens_details: wire::PromptTokensDetails {
             cached_tokens: usage.cache_read,
             cache_write_tokens: usage.cache_write,
+            cache_write_5m_tokens: written.then(|| usage.cache_write_5m()),
+            cache_write_1h_tokens: written.then_some(usage.cache_write_1h),
             audio_tokens: 0,
         },
-        completion_tokens_details: completion::CompletionTokensDetails::default(),
+        completion_tokens_details: wire::CompletionTokensDetails {
+            reasoning_tokens: usage.reasoning,
+            ..wire::CompletionTokensDetails::default()
+        },
+        cost: usage.cost.and_then(|cost| RawValue::from_string(cost.total().to_string()).ok()),
         estimated: usage.estimated,
     }
 }
 
 /// Who really answered, from where, and what was done otherwise than asked.
-pub fn add_headers(response: &mut Response, model: &Model, notes: &Notes) {
+pub fn add_headers(response: &mut Response, model: &Model, notes: &Notes, whole: Option<&WholeReply>) {
     let headers = response.headers_mut();
     let mut insert = |name: &'static str, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
             headers.insert(HeaderName::from_static(name), value);
         }
     };
-    if let Some(id) = model.target.shown() {
+    // A router's answer names the model that it picked, in an ARN.
+    let invoked = whole.and_then(|reply| reply.invoked_model.as_deref());
+    let invoked = invoked.and_then(|arn| arn.rsplit('/').next());
+    if let Some(id) = invoked.or(model.target.shown()) {
         insert("x-lintel-model", id);
+    }
+    if let Some(cost) = whole.and_then(|reply| reply.usage.cost) {
+        insert("x-lintel-cost-usd", &cost.total().to_string());
     }
     insert("x-lintel-region", &model.target.region);
     insert("x-lintel-route", "converse");

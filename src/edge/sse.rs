@@ -15,15 +15,16 @@ use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::Stream;
 use http_body::Frame;
 use serde::Serialize;
+use serde_json::Value;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{access_log::Entry, encode, rescue, shed};
 use crate::{
-    call::{Chunk, ChunkStream},
+    call::{ChoiceChunk, Chunk, ChunkStream},
     error::Error,
     openai::{
         chat::ChatRequest,
-        completion::{Delta, FunctionDelta, FunctionKind, ToolCallDelta},
+        delta::{Delta, FunctionDelta, ToolCallDelta},
     },
 };
 
@@ -50,7 +51,8 @@ pub struct SseWriter {
     /// `data: {…,"model":"…",`
     head: Vec<u8>,
     include_usage: bool,
-    begun: bool,
+    /// One bit a choice; OpenAI knows 128 at most.
+    begun: u128,
 }
 
 impl SseWriter {
@@ -70,38 +72,57 @@ impl SseWriter {
         if let Some(brace) = rendered.last_mut() {
             *brace = b',';
         }
-        Self { out: BytesMut::new(), head: rendered, include_usage, begun: false }
+        Self { out: BytesMut::new(), head: rendered, include_usage, begun: 0 }
     }
 
-    /// Adds one chunk; the role goes before the first.
-    pub fn chunk(&mut self, chunk: &Chunk) {
-        if !self.begun {
-            self.begun = true;
-            self.choice(br#"{"role":"assistant","content":"","refusal":null}"#.as_slice(), None);
-        }
+    /// Adds one chunk; the role goes before the first of each choice.
+    pub fn chunk(&mut self, ChoiceChunk { choice, chunk }: &ChoiceChunk) {
+        let choice = *choice;
         match chunk {
-            Chunk::Content(text) => self.delta(&Delta::Content(text)),
-            Chunk::ReasoningContent(text) => self.delta(&Delta::ReasoningContent(text)),
-            Chunk::ToolCall { index, id, name } => self.delta(&Delta::ToolCalls([ToolCallDelta {
-                index: *index,
-                id: Some(id),
-                kind: Some(FunctionKind::Function),
-                function: FunctionDelta { name: Some(name), arguments: "" },
-            }])),
-            Chunk::ToolArguments { index, fragment } => self.delta(&Delta::ToolCalls([ToolCallDelta {
-                index: *index,
-                id: None,
-                kind: None,
-                function: FunctionDelta { name: None, arguments: fragment },
-            }])),
-            Chunk::Finish(reason) => self.choice(b"{}".as_slice(), Some(reason.as_str())),
             Chunk::Usage(usage) if self.include_usage => {
                 self.out.put_slice(&self.head);
                 self.out.put_slice(br#""choices":[],"usage":"#);
                 self.json(&encode::usage(usage));
                 self.out.put_slice(b"}\n\n");
+                return;
             }
-            Chunk::Usage(_) => {}
+            Chunk::Usage(_) => return,
+            Chunk::Guardrail(trace) => return self.guardrail(trace),
+            _ => {}
+        }
+        if self.begun & (1 << (choice % 128)) == 0 {
+            self.begun |= 1 << (choice % 128);
+            self.choice(choice, br#"{"role":"assistant","content":"","refusal":null}"#.as_slice(), None);
+        }
+        match chunk {
+            Chunk::Content(text) => self.delta(choice, &Delta::Content(text)),
+            Chunk::ReasoningContent(text) => self.delta(choice, &Delta::ReasoningContent(text)),
+            Chunk::Thinking(block) => self.delta(choice, &Delta::ThinkingBlocks([block])),
+            Chunk::Annotations(annotations) => self.delta(choice, &Delta::Annotations(annotations)),
+            Chunk::Image(image) => self.delta(choice, &Delta::Images([image])),
+            Chunk::ToolCall { index, id, name } => {
+                let function = Some(FunctionDelta { name: Some(name), arguments: "" });
+                self.tool_call(
+                    choice,
+                    ToolCallDelta { id: Some(id), kind: Some("function"), function, ..call(*index) },
+                );
+            }
+            Chunk::ToolArguments { index, fragment } => {
+                let function = Some(FunctionDelta { name: None, arguments: fragment });
+                self.tool_call(choice, ToolCallDelta { function, ..call(*index) });
+            }
+            Chunk::CustomToolCall { index, id, call: custom } => {
+                let custom = Some(custom);
+                self.tool_call(choice, ToolCallDelta { id: Some(id), kind: Some("custom"), custom, ..call(*index) });
+            }
+            Chunk::FunctionCall(name) => {
+                self.delta(choice, &Delta::FunctionCall(FunctionDelta { name: Some(name), arguments: "" }));
+            }
+            Chunk::FunctionArguments(fragment) => {
+                self.delta(choice, &Delta::FunctionCall(FunctionDelta { name: None, arguments: fragment }));
+            }
+            Chunk::Finish(reason) => self.choice(choice, b"{}".as_slice(), Some(reason.as_str())),
+            Chunk::Guardrail(_) | Chunk::Usage(_) => {}
         }
     }
 
@@ -130,18 +151,38 @@ impl SseWriter {
         self.out.is_empty()
     }
 
-    fn delta(&mut self, delta: &Delta<'_>) {
-        self.out.put_slice(&self.head);
-        self.out.put_slice(br#""choices":[{"index":0,"delta":"#);
+    fn tool_call(&mut self, choice: u32, call: ToolCallDelta<'_>) {
+        self.delta(choice, &Delta::ToolCalls([call]));
+    }
+
+    fn delta(&mut self, choice: u32, delta: &Delta<'_>) {
+        self.open(choice);
         self.json(delta);
         self.tail(None);
     }
 
-    fn choice(&mut self, delta: &[u8], finish_reason: Option<&str>) {
-        self.out.put_slice(&self.head);
-        self.out.put_slice(br#""choices":[{"index":0,"delta":"#);
+    fn choice(&mut self, choice: u32, delta: &[u8], finish_reason: Option<&str>) {
+        self.open(choice);
         self.out.put_slice(delta);
         self.tail(finish_reason);
+    }
+
+    fn open(&mut self, choice: u32) {
+        self.out.put_slice(&self.head);
+        if choice == 0 {
+            self.out.put_slice(br#""choices":[{"index":0,"delta":"#);
+        } else {
+            self.out.put_slice(format!("\"choices\":[{{\"index\":{choice},\"delta\":").as_bytes());
+        }
+    }
+
+    /// An extension, on a chunk without choices.
+    fn guardrail(&mut self, trace: &Value) {
+        self.out.put_slice(&self.head);
+        self.out.put_slice(br#""choices":[],"bedrock_guardrail":"#);
+        self.json(trace);
+        self.out.put_slice(if self.include_usage { br#","usage":null}"#.as_slice() } else { b"}" });
+        self.out.put_slice(b"\n\n");
     }
 
     fn tail(&mut self, finish_reason: Option<&str>) {
@@ -162,6 +203,10 @@ impl SseWriter {
         // Into memory, from plain structs: neither can fail.
         let _ = serde_json::to_writer((&mut self.out).writer(), value);
     }
+}
+
+fn call<'a>(index: u32) -> ToolCallDelta<'a> {
+    ToolCallDelta { index, id: None, kind: None, function: None, custom: None }
 }
 
 struct SseBody {

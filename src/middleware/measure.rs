@@ -1,10 +1,10 @@
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use tower::Service;
 
 use super::Around;
 use crate::{
-    call::{Call, ChatReply, Ending, Ends, How, Usage},
+    call::{Call, Caller, ChatReply, Ending, Ends, How, Usage},
     error::Error,
     metrics::ModelMetrics,
     openai::chat::ChatRequest,
@@ -28,7 +28,7 @@ impl Around<ChatRequest> for Measure {
     where
         S: Service<Call<ChatRequest>, Response = ChatReply, Error = Error, Future: Send> + Send,
     {
-        let mut running = Running::new(self.metrics.clone());
+        let mut running = Running::new(self.metrics.clone(), call.caller.clone());
         match next.call(call).await {
             Ok(reply) => {
                 if matches!(reply, ChatReply::Stream(_)) {
@@ -54,21 +54,24 @@ fn error_type(ending: &Ending) -> &'static str {
 /// A call on its way; counted once, however it ends.
 struct Running {
     metrics: ModelMetrics,
+    caller: Arc<Caller>,
     began: Instant,
-    stream: bool,
+    /// Of a stream.
+    first_token: Option<Instant>,
     error_type: &'static str,
     usage: Option<Usage>,
 }
 
 impl Running {
-    fn new(metrics: ModelMetrics) -> Self {
+    fn new(metrics: ModelMetrics, caller: Arc<Caller>) -> Self {
         metrics.inflight_requests.increment(1.0);
         // Until something else is known: the client left before there was a reply.
-        Self { metrics, began: Instant::now(), stream: false, error_type: How::ClientGone.label(), usage: None }
+        let error_type = How::ClientGone.label();
+        Self { metrics, caller, began: Instant::now(), first_token: None, error_type, usage: None }
     }
 
     fn is_stream(&mut self) {
-        self.stream = true;
+        self.first_token = Some(Instant::now());
         self.metrics.time_to_first_token.record(self.began.elapsed());
         self.metrics.inflight_streams.increment(1.0);
     }
@@ -76,17 +79,21 @@ impl Running {
     fn end(mut self, error_type: &'static str, ending: &Ending) {
         self.error_type = error_type;
         self.usage = ending.usage;
-        if self.stream {
-            self.metrics.stream_ended(ending.how.label());
+        let Some(first) = self.first_token else { return };
+        self.metrics.stream_ended(ending.how.label());
+        let tokens = ending.usage.map_or(0, |usage| usage.output);
+        if let (How::Complete, Some(later)) = (ending.how, tokens.checked_sub(1).filter(|later| *later > 0)) {
+            let later = u32::try_from(later).unwrap_or(u32::MAX);
+            self.metrics.time_per_output_token.record(first.elapsed() / later);
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.metrics.ended(self.began.elapsed(), self.error_type, self.usage);
+        self.metrics.ended(&self.caller.key_id, self.began.elapsed(), self.error_type, self.usage);
         self.metrics.inflight_requests.decrement(1.0);
-        if self.stream {
+        if self.first_token.is_some() {
             self.metrics.inflight_streams.decrement(1.0);
         }
     }

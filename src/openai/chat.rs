@@ -8,7 +8,12 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::object::{self, Object};
+use super::{
+    extension::BedrockOptions,
+    message::{CacheControl, Message},
+    object,
+    tool_choice::ToolChoice,
+};
 
 /// Members that lintel knows. `None` is "absent or null", which OpenAI treats alike.
 #[derive(Clone, Debug, Deserialize)]
@@ -78,14 +83,23 @@ pub struct ChatRequest {
     pub prediction: Option<Box<RawValue>>,
     #[serde(default)]
     pub web_search_options: Option<Box<RawValue>>,
+    /// The form of `tools` before there were tools.
+    #[serde(default, deserialize_with = "object::optional_list")]
+    pub functions: Option<Vec<Function>>,
     #[serde(default)]
-    pub functions: Option<Box<RawValue>>,
+    pub function_call: Option<ToolChoice>,
+    /// An extension that many servers know.
     #[serde(default)]
-    pub function_call: Option<Box<RawValue>>,
+    pub top_k: Option<u32>,
+    /// The form of `reasoning_effort` that other OpenAI-compatible servers take.
+    #[serde(default)]
+    pub reasoning: Option<ReasoningOptions>,
+    #[serde(default)]
+    pub prompt_cache_options: Option<PromptCacheOptions>,
     #[serde(default)]
     pub kb: Option<Box<RawValue>>,
     #[serde(default)]
-    pub bedrock: Option<Box<RawValue>>,
+    pub bedrock: Option<BedrockOptions>,
     #[serde(default)]
     pub max_cost_usd: Option<Box<RawValue>>,
 }
@@ -108,121 +122,18 @@ pub struct StreamOptions {
     pub include_obfuscation: Option<bool>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    System,
-    Developer,
-    User,
-    Assistant,
-    Tool,
-    Function,
-}
-
-impl Role {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::Developer => "developer",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-            Self::Tool => "tool",
-            Self::Function => "function",
-        }
-    }
-}
-
-/// One message of any role; which members may stand together is checked when it is translated.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Message {
-    pub role: Role,
+pub struct ReasoningOptions {
     #[serde(default)]
-    pub content: Option<Content>,
-    #[serde(default)]
-    pub name: Option<String>,
-    #[serde(default)]
-    pub refusal: Option<String>,
-    #[serde(default, deserialize_with = "object::optional_list")]
-    pub tool_calls: Option<Vec<ToolCall>>,
-    #[serde(default)]
-    pub tool_call_id: Option<String>,
-    #[serde(default)]
-    pub function_call: Option<FunctionCall>,
-    #[serde(default)]
-    pub audio: Option<Box<RawValue>>,
-    /// Members of lintel's own and other servers' replies, which clients send back with the history.
-    #[serde(default)]
-    pub annotations: Option<Box<RawValue>>,
-    #[serde(default)]
-    pub reasoning_content: Option<String>,
-}
-
-/// `content`: a string, or a list of parts.
-#[derive(Clone, Debug)]
-pub enum Content {
-    Text(String),
-    Parts(Vec<Part>),
-}
-
-// Written by hand: an untagged enum buffers its input, which loses raw JSON and the path of an error.
-impl<'de> Deserialize<'de> for Content {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Content;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of content parts")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Content, E> {
-                Ok(Content::Text(text.to_owned()))
-            }
-            fn visit_string<E>(self, text: String) -> Result<Content, E> {
-                Ok(Content::Text(text))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content, A::Error> {
-                let mut list = Vec::new();
-                while let Some(Object(part)) = parts.next_element()? {
-                    list.push(part);
-                }
-                Ok(Content::Parts(list))
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
-/// A content part; `type` says which of the others is set.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Part {
-    #[serde(rename = "type")]
-    pub kind: String,
-    #[serde(default)]
-    pub text: Option<String>,
-    #[serde(default)]
-    pub refusal: Option<String>,
-    #[serde(default)]
-    pub image_url: Option<Box<RawValue>>,
-    #[serde(default)]
-    pub input_audio: Option<Box<RawValue>>,
-    #[serde(default)]
-    pub file: Option<Box<RawValue>>,
+    pub effort: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-pub struct ToolCall {
-    pub id: String,
-    #[serde(rename = "type", default)]
-    pub kind: Option<String>,
+pub struct PromptCacheOptions {
     #[serde(default)]
-    pub function: Option<FunctionCall>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub struct FunctionCall {
-    pub name: String,
-    /// JSON text, as the model wrote it: not always valid.
+    pub mode: Option<String>,
     #[serde(default)]
-    pub arguments: String,
+    pub ttl: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -231,6 +142,21 @@ pub struct Tool {
     pub kind: String,
     #[serde(default)]
     pub function: Option<Function>,
+    #[serde(default)]
+    pub custom: Option<CustomTool>,
+    #[serde(default)]
+    pub cache_control: Option<CacheControl>,
+}
+
+/// A tool whose input is text and not JSON.
+#[derive(Clone, Debug, Deserialize)]
+pub struct CustomTool {
+    pub name: String,
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Text, or a grammar; kept as the client wrote it.
+    #[serde(default)]
+    pub format: Option<Box<RawValue>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -245,54 +171,24 @@ pub struct Function {
     pub strict: Option<bool>,
 }
 
-/// `"none" | "auto" | "required"`, or one named function.
-#[derive(Clone, Debug)]
-pub enum ToolChoice {
-    Mode(String),
-    Function(String),
-}
-
-impl<'de> Deserialize<'de> for ToolChoice {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Named {
-            #[serde(rename = "type")]
-            _type: Option<FunctionKind>,
-            function: Name,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "lowercase")]
-        enum FunctionKind {
-            Function,
-        }
-        #[derive(Deserialize)]
-        struct Name {
-            name: String,
-        }
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = ToolChoice;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("\"none\", \"auto\", \"required\" or a named function")
-            }
-            fn visit_str<E>(self, mode: &str) -> Result<ToolChoice, E> {
-                Ok(ToolChoice::Mode(mode.to_owned()))
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<ToolChoice, A::Error> {
-                let named = Named::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-                Ok(ToolChoice::Function(named.function.name))
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
-
 #[derive(Clone, Debug, Deserialize)]
 pub struct ResponseFormat {
     #[serde(rename = "type")]
     pub kind: String,
     #[serde(default)]
-    pub json_schema: Option<Box<RawValue>>,
+    pub json_schema: Option<JsonSchema>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct JsonSchema {
+    pub name: String,
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Kept as the client wrote it; absent: any object.
+    #[serde(default)]
+    pub schema: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub strict: Option<bool>,
 }
 
 /// `stop`: a string, or up to four.

@@ -2,6 +2,7 @@
 //! <https://platform.openai.com/docs/api-reference/chat/object>.
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// A whole reply.
 #[derive(Debug, Serialize)]
@@ -12,7 +13,10 @@ pub struct ChatCompletion<'a> {
     pub created: u64,
     pub model: &'a str,
     pub choices: Vec<Choice<'a>>,
-    pub usage: Usage,
+    pub usage: super::usage::Usage,
+    /// An extension: what the guardrail saw, where operators let clients see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bedrock_guardrail: Option<&'a Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -34,8 +38,64 @@ pub struct AssistantMessage {
     /// An extension that many clients read: the model's visible thinking.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<String>,
+    /// An extension: the same as the model signed it, to be sent back with the history.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub thinking_blocks: Vec<ThinkingBlock>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub annotations: Vec<Annotation>,
+    /// An extension: images that the model made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
+    /// The answer to the legacy `functions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function_call: Option<FunctionCall>,
+}
+
+/// Reasoning that the model signed or encrypted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ThinkingBlock {
+    Thinking {
+        thinking: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signature: Option<String>,
+    },
+    /// `data` is Base64.
+    RedactedThinking { data: String },
+}
+
+/// A source of the text between two positions, which count Unicode code points; the end is exclusive.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Annotation {
+    UrlCitation {
+        url_citation: UrlCitation,
+        /// An extension: what Bedrock said of the source.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        bedrock_citation: Option<Value>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UrlCitation {
+    pub start_index: usize,
+    pub end_index: usize,
+    pub url: String,
+    pub title: String,
+}
+
+/// `url` is a data URL.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Image {
+    ImageUrl { image_url: ImageUrl },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ImageUrl {
+    pub url: String,
 }
 
 /// Always `"assistant"`.
@@ -46,27 +106,31 @@ pub enum AssistantRole {
     Assistant,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ToolCall {
     pub id: String,
-    #[serde(rename = "type")]
-    pub kind: FunctionKind,
-    pub function: FunctionCall,
+    #[serde(flatten)]
+    pub kind: ToolCallKind,
 }
 
-/// Always `"function"`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FunctionKind {
-    #[default]
-    Function,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum ToolCallKind {
+    Function { function: FunctionCall },
+    Custom { custom: CustomCall },
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FunctionCall {
     pub name: String,
     /// JSON text, as the model wrote it.
     pub arguments: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CustomCall {
+    pub name: String,
+    pub input: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -75,6 +139,8 @@ pub enum FinishReason {
     Stop,
     Length,
     ToolCalls,
+    /// The legacy form of `tool_calls`.
+    FunctionCall,
     ContentFilter,
 }
 
@@ -84,62 +150,8 @@ impl FinishReason {
             Self::Stop => "stop",
             Self::Length => "length",
             Self::ToolCalls => "tool_calls",
+            Self::FunctionCall => "function_call",
             Self::ContentFilter => "content_filter",
         }
     }
-}
-
-/// Tokens. `prompt_tokens` includes what was read from and written to the prompt cache.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Usage {
-    pub prompt_tokens: u64,
-    pub completion_tokens: u64,
-    pub total_tokens: u64,
-    pub prompt_tokens_details: PromptTokensDetails,
-    pub completion_tokens_details: CompletionTokensDetails,
-    /// An extension: the service told no usage, so the gateway counted.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub estimated: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct PromptTokensDetails {
-    pub cached_tokens: u64,
-    pub cache_write_tokens: u64,
-    pub audio_tokens: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct CompletionTokensDetails {
-    pub reasoning_tokens: u64,
-    pub audio_tokens: u64,
-    pub accepted_prediction_tokens: u64,
-    pub rejected_prediction_tokens: u64,
-}
-
-/// The `delta` of one chunk.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Delta<'a> {
-    Content(&'a str),
-    ReasoningContent(&'a str),
-    ToolCalls([ToolCallDelta<'a>; 1]),
-}
-
-/// The first delta of a call has id, type and name; later ones only arguments.
-#[derive(Debug, Serialize)]
-pub struct ToolCallDelta<'a> {
-    pub index: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<&'a str>,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    pub kind: Option<FunctionKind>,
-    pub function: FunctionDelta<'a>,
-}
-
-#[derive(Debug, Serialize)]
-pub struct FunctionDelta<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<&'a str>,
-    pub arguments: &'a str,
 }

@@ -5,6 +5,11 @@
 
 pub mod chat;
 pub mod completion;
+pub mod delta;
 pub mod error;
+pub mod extension;
+pub mod message;
 pub mod models;
 pub mod object;
+pub mod tool_choice;
+pub mod usage;

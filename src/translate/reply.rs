@@ -1,103 +1,147 @@
 //! A whole Converse reply into OpenAI's message.
 
-use crate::{
-    call::{Notes, Usage, WholeReply},
-    converse::reply::{ContentBlock, ConverseReply, TokenUsage, ToolUseBlock},
-    error::{Error, Kind},
-    openai::completion::{AssistantMessage, FinishReason, FunctionCall, FunctionKind, ToolCall},
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
 };
 
-/// What AWS calls and answers itself is never the client's call.
-pub const SERVER_TOOL_USE: &str = "server_tool_use";
+use serde_json::Value;
+
+use super::{
+    answer::{Answer, ReplyPlan},
+    finish,
+};
+use crate::{
+    call::{Chunk, Notes, Usage, WholeChoice},
+    converse::reply::{ContentBlock, ConverseReply},
+    error::Error,
+    openai::completion::{AssistantMessage, FinishReason, FunctionCall, ToolCall, ToolCallKind},
+};
+
+/// What a whole reply comes to: the steps of the same answer as a stream.
+#[derive(Debug)]
+pub struct Read {
+    /// Ends with `Finish`, then perhaps `Guardrail`, then `Usage`.
+    pub chunks: VecDeque<Chunk>,
+    /// The model that a prompt router picked.
+    pub invoked_model: Option<String>,
+}
 
 /// # Errors
 /// Where the model produced nothing that could be passed on.
-pub fn whole_reply(reply: ConverseReply, request_bytes: usize, notes: &Notes) -> Result<WholeReply, Error> {
-    let mut text = String::new();
+pub fn whole_reply(reply: ConverseReply, plan: &Arc<ReplyPlan>, notes: &Notes) -> Result<Read, Error> {
+    let mut answer = Answer::new(plan.clone(), notes.clone());
+    let mut chunks = VecDeque::new();
+    for (index, block) in (0..).zip(reply.output.message.content) {
+        take(block, index, &mut answer, &mut chunks);
+        answer.block_stop(index, &mut chunks);
+    }
+    answer.finish(&reply.stop_reason, &mut chunks)?;
+    let reasoning = finish::reasoning_tokens(reply.additional_model_response_fields.as_ref());
+    let trace = reply.trace.unwrap_or_default();
+    let usage = finish::usage(reply.usage, reply.service_tier, trace.prompt_router.as_ref(), reasoning, &answer, plan);
+    if let Some(guardrail) = trace.guardrail.filter(|_| plan.show_guardrail) {
+        chunks.push_back(Chunk::Guardrail(guardrail));
+    }
+    chunks.push_back(Chunk::Usage(usage));
+    Ok(Read { chunks, invoked_model: trace.prompt_router.and_then(|router| router.invoked_model_id) })
+}
+
+fn take(block: ContentBlock, index: u32, answer: &mut Answer, out: &mut VecDeque<Chunk>) {
+    if let Some(cited) = block.citations_content {
+        for citation in cited.citations {
+            answer.citation(index, serde_json::from_str(citation.get()).unwrap_or(Value::Null));
+        }
+        for generated in cited.content {
+            answer.text(generated.text, out);
+        }
+    }
+    if let Some(text) = block.text {
+        answer.text(text, out);
+    }
+    if let Some(reasoning) = block.reasoning_content {
+        if let Some(text) = reasoning.reasoning_text {
+            answer.reasoning(index, &text.text, out);
+            answer.signature(index, text.signature.as_deref().unwrap_or_default());
+        }
+        if let Some(data) = reasoning.redacted_content {
+            answer.redacted(index, &data);
+        }
+    }
+    if let Some(call) = block.tool_use {
+        answer.tool_start(index, &call.tool_use_id, &call.name, call.kind.as_deref(), out);
+        let input = call.input.map(|input| input.get().to_owned()).unwrap_or_default();
+        answer.tool_input(index, input, out);
+    }
+    if let Some(image) = block.image {
+        answer.image_start(index, &image.format);
+        answer.image_data(index, image.source.bytes.as_deref(), image.error.is_some());
+    }
+    if block.tool_result.is_some() {
+        answer.server_side(index);
+    }
+    for (what, present) in
+        [("a document", block.document.is_some()), ("audio", block.audio.is_some()), ("a video", block.video.is_some())]
+    {
+        if present {
+            answer.unknown(what);
+        }
+    }
+}
+
+/// The steps of one answer as a message, with what comes after it.
+#[derive(Debug)]
+pub struct Folded {
+    pub choice: WholeChoice,
+    pub usage: Usage,
+    pub guardrail: Option<Value>,
+}
+
+/// Puts the steps of one answer together.
+pub fn fold(chunks: impl IntoIterator<Item = Chunk>) -> Folded {
+    let mut content = String::new();
     let mut reasoning = String::new();
-    let mut tool_calls = Vec::new();
-    for block in reply.output.message.content {
-        let ContentBlock { text: plain, tool_use, reasoning_content, citations_content, tool_result } = block;
-        text.push_str(plain.as_deref().unwrap_or_default());
-        for generated in citations_content.into_iter().flat_map(|block| block.content) {
-            text.push_str(&generated.text);
-        }
-        reasoning.push_str(&reasoning_content.and_then(|block| block.reasoning_text).unwrap_or_default().text);
-        match tool_use {
-            Some(call) if call.kind.as_deref() == Some(SERVER_TOOL_USE) => {
-                notes.add("the reply: a server-side tool call was left out")
+    let mut message = AssistantMessage::default();
+    let mut calls: BTreeMap<u32, ToolCall> = BTreeMap::new();
+    let (mut finish_reason, mut usage, mut guardrail) = (FinishReason::Stop, Usage::default(), None);
+    for chunk in chunks {
+        match chunk {
+            Chunk::Content(text) if content.is_empty() => content = text,
+            Chunk::Content(text) => content.push_str(&text),
+            Chunk::ReasoningContent(text) => reasoning.push_str(&text),
+            Chunk::Thinking(block) => message.thinking_blocks.push(block),
+            Chunk::Annotations(annotations) => message.annotations.extend(annotations),
+            Chunk::Image(image) => message.images.push(image),
+            Chunk::ToolCall { index, id, name } => {
+                let function = FunctionCall { name: name.to_string(), arguments: String::new() };
+                let kind = ToolCallKind::Function { function };
+                calls.insert(index, ToolCall { id: id.to_string(), kind });
             }
-            Some(call) => tool_calls.push(tool_call(call)),
-            None => {}
-        }
-        if tool_result.is_some() {
-            notes.add("the reply: the result of a server-side tool was left out");
+            Chunk::ToolArguments { index, fragment } => {
+                if let Some(ToolCall { kind: ToolCallKind::Function { function }, .. }) = calls.get_mut(&index) {
+                    function.arguments.push_str(&fragment);
+                }
+            }
+            Chunk::CustomToolCall { index, id, call } => {
+                let kind = ToolCallKind::Custom { custom: call };
+                calls.insert(index, ToolCall { id: id.to_string(), kind });
+            }
+            Chunk::FunctionCall(name) => {
+                message.function_call = Some(FunctionCall { name: name.to_string(), arguments: String::new() });
+            }
+            Chunk::FunctionArguments(fragment) => {
+                if let Some(call) = &mut message.function_call {
+                    call.arguments.push_str(&fragment);
+                }
+            }
+            Chunk::Finish(reason) => finish_reason = reason,
+            Chunk::Guardrail(trace) => guardrail = Some(trace),
+            Chunk::Usage(counted) => usage = counted,
         }
     }
-    let empty = text.is_empty() && tool_calls.is_empty();
-    let finish_reason = finish_reason(&reply.stop_reason, !tool_calls.is_empty(), empty, notes)?;
-    let usage = reply.usage.map(usage).unwrap_or_else(|| estimate(request_bytes, text.len() + reasoning.len()));
-    let content = (!text.is_empty() || tool_calls.is_empty()).then_some(text);
-    let reasoning_content = (!reasoning.is_empty()).then_some(reasoning);
-    let message = AssistantMessage { content, reasoning_content, tool_calls, ..AssistantMessage::default() };
-    Ok(WholeReply { message, finish_reason, usage })
-}
-
-fn tool_call(call: ToolUseBlock) -> ToolCall {
-    let arguments = call.input.map_or_else(|| "{}".to_owned(), |input| input.get().to_owned());
-    ToolCall {
-        id: call.tool_use_id,
-        kind: FunctionKind::Function,
-        function: FunctionCall { name: call.name, arguments },
-    }
-}
-
-/// `stopReason` is an open enum. `tools`: the reply holds calls for the client; `empty`: it holds nothing at all.
-///
-/// # Errors
-/// Where the stop reason says that there is no answer.
-pub fn finish_reason(stop_reason: &str, tools: bool, empty: bool, notes: &Notes) -> Result<FinishReason, Error> {
-    let stop = if tools { FinishReason::ToolCalls } else { FinishReason::Stop };
-    Ok(match stop_reason {
-        "end_turn" | "stop_sequence" | "tool_use" => stop,
-        "max_tokens" => FinishReason::Length,
-        "model_context_window_exceeded" if empty => {
-            return Err(Error::invalid(
-                "messages",
-                "The conversation is longer than the model's context window. Shorten it.",
-            )
-            .with_code("context_length_exceeded"));
-        }
-        "model_context_window_exceeded" => FinishReason::Length,
-        "guardrail_intervened" | "content_filtered" => FinishReason::ContentFilter,
-        "malformed_model_output" | "malformed_tool_use" if empty => {
-            return Err(Error::new(Kind::Upstream, "The model's output was malformed. Try again.")
-                .with_code("malformed_model_output")
-                .with_detail(format!("stopReason {stop_reason}")));
-        }
-        other => {
-            let shown: String = other.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
-            notes.add(format!("finish_reason: Bedrock stopped with '{shown}'"));
-            stop
-        }
-    })
-}
-
-/// Negative counts, which the service model allows nowhere, become zero.
-pub fn usage(usage: TokenUsage) -> Usage {
-    let count = |n: i64| u64::try_from(n).unwrap_or(0);
-    let cached = |documented: Option<i64>, other: Option<i64>| count(documented.or(other).unwrap_or(0));
-    Usage {
-        input: count(usage.input_tokens),
-        cache_read: cached(usage.cache_read_input_tokens, usage.cache_read_input_token_count),
-        cache_write: cached(usage.cache_write_input_tokens, usage.cache_write_input_token_count),
-        output: count(usage.output_tokens),
-        estimated: false,
-    }
-}
-
-/// The service told no usage: about four bytes a token, marked as an estimate.
-pub fn estimate(request_bytes: usize, reply_bytes: usize) -> Usage {
-    let tokens = |bytes: usize| bytes.div_ceil(4) as u64;
-    Usage { input: tokens(request_bytes), output: tokens(reply_bytes), estimated: true, ..Usage::default() }
+    message.tool_calls = calls.into_values().collect();
+    let calls = !message.tool_calls.is_empty() || message.function_call.is_some();
+    message.content = (!content.is_empty() || !calls).then_some(content);
+    message.reasoning_content = (!reasoning.is_empty()).then_some(reasoning);
+    Folded { choice: WholeChoice { message, finish_reason }, usage, guardrail }
 }

@@ -2,72 +2,189 @@
 
 use std::borrow::Cow;
 
+use serde_json::{Map, Value};
+
+use super::{Context, reasoning, reasoning::Reasoning};
 use crate::{
-    call::{Model, Notes},
+    call::{Model, Notes, Sampling},
     converse::request::{InferenceConfig, OrderedMap, ServiceTier},
     error::Error,
     openai::chat::ChatRequest,
 };
 
 /// The service model's `requestMetadata`: 16 pairs, values of 256 characters.
+const METADATA_MAX: usize = 16;
 const METADATA_VALUE_MAX: usize = 256;
 
-pub fn inference_config<'a>(request: &'a ChatRequest, model: &Model, notes: &Notes) -> InferenceConfig<'a> {
-    let temperature = request.temperature.or(model.defaults.temperature).map(|asked| {
+/// Below this Claude refuses `top_p` while it thinks.
+const THINKING_TOP_P: f64 = 0.95;
+
+/// `inferenceConfig`, and the stop sequences that the gateway must look for itself.
+pub fn inference_config<'a>(
+    request: &'a ChatRequest,
+    reasoning: &Reasoning,
+    fields: &mut Map<String, Value>,
+    cx: &Context<'a>,
+) -> (InferenceConfig<'a>, Vec<String>) {
+    let (model, notes) = (cx.model, cx.notes);
+    let (stop_sequences, emulated) = stops(request, model, notes);
+    let (temperature, top_p) = sampling(request, reasoning, model, notes);
+    penalties(request, reasoning, fields, cx);
+    let config = InferenceConfig {
+        max_tokens: max_tokens(request, reasoning, model, notes),
+        temperature,
+        top_p,
+        stop_sequences,
+    };
+    (config, emulated)
+}
+
+fn max_tokens(request: &ChatRequest, reasoning: &Reasoning, model: &Model, notes: &Notes) -> Option<u32> {
+    if request.max_tokens.is_some() && request.max_completion_tokens.is_some() {
+        notes.add("max_tokens: max_completion_tokens is there too, and wins");
+    }
+    let asked = request.max_completion_tokens.or(request.max_tokens);
+    if reasoning.unlimited {
+        if asked.is_some() {
+            notes.dropped("max_tokens", "the model takes none at this reasoning effort");
+        }
+        return None;
+    }
+    if let Some(budget) = reasoning.budget {
+        return Some(clamped(reasoning::max_tokens(asked, budget, model, notes), asked, model, notes));
+    }
+    Some(clamped(asked.unwrap_or(model.defaults.max_tokens), asked, model, notes))
+}
+
+fn clamped(tokens: u32, asked: Option<u32>, model: &Model, notes: &Notes) -> u32 {
+    let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
+    let within = tokens.min(most).max(model.facts.min_output_tokens);
+    // What nobody asked for needs no warning.
+    if within != tokens && asked.is_some() {
+        notes.add(format!("max_tokens: {tokens} was sent as {within}, which the model takes"));
+    }
+    within
+}
+
+fn sampling(request: &ChatRequest, reasoning: &Reasoning, model: &Model, notes: &Notes) -> (Option<f64>, Option<f64>) {
+    let mut temperature = request.temperature.or(model.defaults.temperature).map(|asked| {
         // OpenAI's range is 0 to 2, Converse's 0 to 1. To scale it would change what 0.7 means.
         if asked > 1.0 {
             notes.add(format!("temperature: {asked} was lowered to 1, the most that Bedrock accepts"));
         }
         asked.min(1.0)
     });
-    InferenceConfig {
-        max_tokens: request.max_completion_tokens.or(request.max_tokens).unwrap_or(model.defaults.max_tokens),
-        temperature,
-        top_p: request.top_p.or(model.defaults.top_p),
-        stop_sequences: request
-            .stop
-            .iter()
-            .flat_map(|stop| &stop.0)
-            .map(String::as_str)
-            .filter(|s| !s.is_empty())
-            .collect(),
+    let mut top_p = request.top_p.or(model.defaults.top_p);
+    let is_one = |value: f64| (value - 1.0).abs() < f64::EPSILON;
+    let facts = &model.facts;
+    let none = match facts.sampling {
+        Sampling::None => true,
+        Sampling::NoneWhileReasoning => reasoning.on,
+        Sampling::All | Sampling::OneOf => reasoning.unlimited,
+    };
+    let drop = |param: &'static str, asked: Option<f64>, value: &mut Option<f64>, why: &'static str| {
+        // What a default of the configuration asks for is no news to the client; 1 changes nothing.
+        if let Some(dropped) = value.take()
+            && asked.is_some()
+            && !is_one(dropped)
+        {
+            notes.dropped(param, why);
+        }
+    };
+    if none {
+        drop("temperature", request.temperature, &mut temperature, "the model takes no sampling parameters");
+        drop("top_p", request.top_p, &mut top_p, "the model takes no sampling parameters");
+    } else if reasoning.on && facts.reasoning.signed && !facts.forced_choice_while_reasoning {
+        if !temperature.is_some_and(is_one) {
+            drop("temperature", request.temperature, &mut temperature, "the model takes none while it reasons");
+        }
+        if !top_p.is_some_and(|top_p| top_p >= THINKING_TOP_P) {
+            drop("top_p", request.top_p, &mut top_p, "the model takes none below 0.95 while it reasons");
+        }
     }
+    if facts.sampling == Sampling::OneOf && temperature.is_some() && top_p.is_some() {
+        drop("top_p", request.top_p, &mut top_p, "the model takes temperature or top_p, not both");
+    }
+    (temperature, top_p)
+}
+
+/// `top_k`, `seed` and the penalties, where the family has a place for them.
+fn penalties(request: &ChatRequest, reasoning: &Reasoning, fields: &mut Map<String, Value>, cx: &Context<'_>) {
+    let facts = &cx.model.facts;
+    let non_zero = |penalty: Option<f64>| penalty.filter(|penalty| *penalty != 0.0).map(Value::from);
+    let top_k = request.top_k.map(Value::from);
+    let no_top_k = facts.sampling == Sampling::None || (reasoning.on && facts.reasoning.signed);
+    let members = [
+        ("top_k", top_k, facts.top_k.as_deref().filter(|_| !no_top_k)),
+        ("seed", request.seed.map(Value::from), facts.seed.as_deref()),
+        ("frequency_penalty", non_zero(request.frequency_penalty), facts.frequency_penalty.as_deref()),
+        ("presence_penalty", non_zero(request.presence_penalty), facts.presence_penalty.as_deref()),
+    ];
+    for (param, value, place) in members {
+        match (value, place) {
+            (Some(value), Some(place)) => put(fields, place, value),
+            (Some(_), None) => cx.notes.dropped(param, "the model has no such parameter"),
+            (None, _) => {}
+        }
+    }
+}
+
+/// Puts `value` at a path whose members are separated by dots.
+fn put(fields: &mut Map<String, Value>, place: &str, value: Value) {
+    match place.split_once('.') {
+        None => {
+            fields.insert(place.to_owned(), value);
+        }
+        Some((member, rest)) => {
+            let inner = fields.entry(member).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
+fn stops<'a>(request: &'a ChatRequest, model: &Model, notes: &Notes) -> (Vec<&'a str>, Vec<String>) {
+    let facts = &model.facts;
+    let asked = request.stop.iter().flat_map(|stop| &stop.0).map(String::as_str).filter(|stop| !stop.is_empty());
+    let (taken, mut emulated): (Vec<&str>, Vec<&str>) =
+        asked.partition(|stop| facts.stop && (facts.blank_stop || !stop.trim().is_empty()));
+    let mut sent = taken;
+    if let Some(max) = facts.max_stop.filter(|max| *max < sent.len()) {
+        emulated.extend(sent.drain(max..));
+    }
+    if !emulated.is_empty() {
+        notes.add("stop: emulated, the gateway cuts the text where the model does not stop itself");
+    }
+    (sent, emulated.into_iter().map(str::to_owned).collect())
 }
 
 /// What is accepted and left out because the answer stays what was asked for.
 pub fn note_ignored(request: &ChatRequest, notes: &Notes) {
-    const NONE: &str = "Converse has no such parameter";
     let ignored = [
-        ("seed", request.seed.is_some()),
-        ("frequency_penalty", request.frequency_penalty.is_some_and(|p| p != 0.0)),
-        ("presence_penalty", request.presence_penalty.is_some_and(|p| p != 0.0)),
-        ("store", request.store == Some(true)),
-        ("prediction", request.prediction.is_some()),
-        ("verbosity", request.verbosity.is_some()),
-        ("prompt_cache_key", request.prompt_cache_key.is_some()),
-        ("prompt_cache_retention", request.prompt_cache_retention.is_some()),
+        ("store", request.store == Some(true), "this gateway keeps no answers"),
+        ("prediction", request.prediction.is_some(), "Converse has no such parameter"),
+        ("verbosity", request.verbosity.is_some(), "Converse has no such parameter"),
+        ("prompt_cache_key", request.prompt_cache_key.is_some(), "Bedrock routes by itself"),
+        ("prompt_cache_retention", request.prompt_cache_retention.is_some(), "see cache_control"),
     ];
-    for (param, present) in ignored {
+    for (param, present, why) in ignored {
         if present {
-            notes.dropped(param, NONE);
+            notes.dropped(param, why);
         }
-    }
-    if request.max_tokens.is_some() && request.max_completion_tokens.is_some() {
-        notes.add("max_tokens: max_completion_tokens is there too, and wins");
-    }
-    if request.reasoning_effort.as_deref().is_some_and(|effort| effort != "none") {
-        notes.dropped("reasoning_effort", "this version of lintel does not steer reasoning");
     }
 }
 
 /// `metadata`, `user` and `safety_identifier` travel to the invocation log as `requestMetadata`.
-pub fn request_metadata<'a>(request: &'a ChatRequest, notes: &Notes) -> Option<OrderedMap<'a>> {
-    let own = request.metadata.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str()));
+pub fn request_metadata<'a>(request: &'a ChatRequest, notes: &Notes) -> Option<OrderedMap<'a, Cow<'a, str>>> {
+    let bedrock = request.bedrock.as_ref().and_then(|bedrock| bedrock.request_metadata.as_ref());
+    let maps = bedrock.into_iter().chain(&request.metadata).flatten();
+    let own = maps.map(|(key, value)| (key.as_str(), value.as_str()));
     let identity = [("user", &request.user), ("safety_identifier", &request.safety_identifier)];
     let identity = identity.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
     let mut pairs: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
     for (key, value) in own.chain(identity) {
-        if pairs.len() == 16 {
+        if pairs.len() == METADATA_MAX {
             notes.dropped(key.to_owned(), "Bedrock takes 16 pairs of request metadata");
             continue;
         }

@@ -1,63 +1,46 @@
-//! Events of ConverseStream into chunks.
+//! Events of ConverseStream into steps of an answer.
 
-use std::{borrow::Cow, collections::VecDeque};
+use std::{collections::VecDeque, sync::Arc};
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::reply::{SERVER_TOOL_USE, estimate, finish_reason, usage};
+use super::{
+    answer::{Answer, ReplyPlan},
+    finish,
+};
 use crate::{
-    call::{Chunk, Notes},
-    converse::event::{ContentBlockDelta, ContentBlockStart, ContentBlockStop, MessageStop, Metadata},
+    call::{Chunk, Notes, Usage},
+    converse::{
+        event::{ContentBlockDelta, ContentBlockStart, ContentBlockStop, MessageStop},
+        reply::Metadata,
+    },
     error::{Error, Kind},
-    openai::completion::FinishReason,
 };
 
 /// The state of one streamed reply. Blocks may interleave, `messageStart` may be missing, and `metadata` may come
 /// before `messageStop`: all of it has been recorded from the service.
 #[derive(Debug)]
 pub struct StreamTranslator {
-    notes: Notes,
-    request_bytes: usize,
-    reply_bytes: usize,
-    /// Text for the client has come, reasoning aside.
-    has_content: bool,
-    blocks: Vec<(u32, Block)>,
-    tool_calls: u32,
+    plan: Arc<ReplyPlan>,
+    answer: Answer,
     stopped: bool,
+    reasoning: Option<u64>,
     usage: UsageState,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Block {
-    ToolCall {
-        index: u32,
-        arguments: bool,
-    },
-    /// A tool that AWS runs itself: takes no index and is not passed on.
-    ServerSide,
 }
 
 #[derive(Debug)]
 enum UsageState {
     Unknown,
     /// Came before `messageStop`; goes out after the finish.
-    Held(crate::call::Usage),
+    Held(Box<Usage>, Option<Value>),
     Sent,
 }
 
 impl StreamTranslator {
-    /// `request_bytes` bounds the estimate that is made when the service tells no usage.
-    pub fn new(request_bytes: usize, notes: Notes) -> Self {
-        Self {
-            notes,
-            request_bytes,
-            reply_bytes: 0,
-            has_content: false,
-            blocks: Vec::new(),
-            tool_calls: 0,
-            stopped: false,
-            usage: UsageState::Unknown,
-        }
+    pub fn new(plan: Arc<ReplyPlan>, notes: Notes) -> Self {
+        let answer = Answer::new(plan.clone(), notes);
+        Self { plan, answer, stopped: false, reasoning: None, usage: UsageState::Unknown }
     }
 
     /// The message has ended; its usage may still come.
@@ -77,10 +60,13 @@ impl StreamTranslator {
     pub fn event(&mut self, event_type: &str, payload: &[u8], out: &mut VecDeque<Chunk>) -> Result<(), Error> {
         match event_type {
             "contentBlockDelta" => self.delta(parse(payload)?, out),
-            "contentBlockStart" => self.start(parse(payload)?, out),
-            "contentBlockStop" => self.stop(&parse(payload)?, out),
+            "contentBlockStart" => self.start(&parse(payload)?, out),
+            "contentBlockStop" => {
+                let event: ContentBlockStop = parse(payload)?;
+                self.answer.block_stop(event.content_block_index, out);
+            }
             "messageStop" => return self.message_stop(&parse(payload)?, out),
-            "metadata" => self.metadata(&parse(payload)?, out),
+            "metadata" => self.metadata(parse(payload)?, out),
             _ => {}
         }
         Ok(())
@@ -97,91 +83,80 @@ impl StreamTranslator {
         }
         if !matches!(self.usage, UsageState::Sent) {
             self.usage = UsageState::Sent;
-            out.push_back(Chunk::Usage(estimate(self.request_bytes, self.reply_bytes)));
-        }
-        Ok(())
-    }
-
-    fn delta(&mut self, event: ContentBlockDelta<'_>, out: &mut VecDeque<Chunk>) {
-        if let Some(text) = event.delta.text {
-            self.has_content |= !text.is_empty();
-            self.text(text, Chunk::Content, out);
-        }
-        if let Some(text) = event.delta.reasoning_content.and_then(|reasoning| reasoning.text) {
-            self.text(text, Chunk::ReasoningContent, out);
-        }
-        if let Some(tool) = event.delta.tool_use
-            && !tool.input.is_empty()
-            && let Some(Block::ToolCall { index, arguments }) = self.block(event.content_block_index)
-        {
-            *arguments = true;
-            let index = *index;
-            self.text(tool.input, |fragment| Chunk::ToolArguments { index, fragment }, out);
-        }
-    }
-
-    fn text(&mut self, text: Cow<'_, str>, chunk: impl FnOnce(String) -> Chunk, out: &mut VecDeque<Chunk>) {
-        if !text.is_empty() {
-            self.reply_bytes += text.len();
-            out.push_back(chunk(text.into_owned()));
-        }
-    }
-
-    fn start(&mut self, event: ContentBlockStart<'_>, out: &mut VecDeque<Chunk>) {
-        let Some(tool) = event.start.tool_use else { return };
-        if tool.kind.as_deref() == Some(SERVER_TOOL_USE) {
-            self.blocks.push((event.content_block_index, Block::ServerSide));
-            return;
-        }
-        let index = self.tool_calls;
-        self.tool_calls += 1;
-        self.blocks.push((event.content_block_index, Block::ToolCall { index, arguments: false }));
-        out.push_back(Chunk::ToolCall { index, id: tool.tool_use_id.into(), name: tool.name.into() });
-    }
-
-    fn stop(&mut self, event: &ContentBlockStop, out: &mut VecDeque<Chunk>) {
-        let Some(at) = self.blocks.iter().position(|(block, _)| *block == event.content_block_index) else { return };
-        let (_, block) = self.blocks.swap_remove(at);
-        close(block, out);
-    }
-
-    fn message_stop(&mut self, event: &MessageStop<'_>, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        let empty = !self.has_content && self.tool_calls == 0;
-        let reason = finish_reason(&event.stop_reason, self.tool_calls > 0, empty, &self.notes)?;
-        self.stopped = true;
-        for (_, block) in std::mem::take(&mut self.blocks) {
-            // A call that was cut off must not look complete.
-            if reason != FinishReason::Length {
-                close(block, out);
-            }
-        }
-        out.push_back(Chunk::Finish(reason));
-        if let UsageState::Held(usage) = self.usage {
-            self.usage = UsageState::Sent;
+            let usage = finish::usage(None, None, None, self.reasoning, &self.answer, &self.plan);
             out.push_back(Chunk::Usage(usage));
         }
         Ok(())
     }
 
-    fn metadata(&mut self, event: &Metadata, out: &mut VecDeque<Chunk>) {
-        let Some(counted) = event.usage.map(usage) else { return };
-        if self.stopped {
-            self.usage = UsageState::Sent;
-            out.push_back(Chunk::Usage(counted));
-        } else {
-            self.usage = UsageState::Held(counted);
+    fn delta(&mut self, event: ContentBlockDelta<'_>, out: &mut VecDeque<Chunk>) {
+        let block = event.content_block_index;
+        let delta = event.delta;
+        if let Some(text) = delta.text {
+            self.answer.text(text.into_owned(), out);
+        }
+        if let Some(reasoning) = delta.reasoning_content {
+            if let Some(text) = &reasoning.text {
+                self.answer.reasoning(block, text, out);
+            }
+            if let Some(signature) = &reasoning.signature {
+                self.answer.signature(block, signature);
+            }
+            if let Some(data) = &reasoning.redacted_content {
+                self.answer.redacted(block, data);
+            }
+        }
+        if let Some(tool) = delta.tool_use {
+            self.answer.tool_input(block, tool.input.into_owned(), out);
+        }
+        if let Some(citation) = delta.citation {
+            self.answer.citation(block, serde_json::from_str(citation.get()).unwrap_or(Value::Null));
+        }
+        if let Some(image) = delta.image {
+            self.answer.image_data(block, image.source.bytes.as_deref(), image.error.is_some());
         }
     }
 
-    fn block(&mut self, index: u32) -> Option<&mut Block> {
-        self.blocks.iter_mut().find(|(block, _)| *block == index).map(|(_, block)| block)
+    fn start(&mut self, event: &ContentBlockStart<'_>, out: &mut VecDeque<Chunk>) {
+        let block = event.content_block_index;
+        if let Some(tool) = &event.start.tool_use {
+            self.answer.tool_start(block, &tool.tool_use_id, &tool.name, tool.kind.as_deref(), out);
+        }
+        if let Some(image) = &event.start.image {
+            self.answer.image_start(block, &image.format);
+        }
+        if event.start.tool_result.is_some() {
+            self.answer.server_side(block);
+        }
     }
-}
 
-/// A tool without parameters gets no delta, but its arguments are an object all the same.
-fn close(block: Block, out: &mut VecDeque<Chunk>) {
-    if let Block::ToolCall { index, arguments: false } = block {
-        out.push_back(Chunk::ToolArguments { index, fragment: "{}".to_owned() });
+    fn message_stop(&mut self, event: &MessageStop<'_>, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        self.answer.finish(&event.stop_reason, out)?;
+        self.stopped = true;
+        self.reasoning = finish::reasoning_tokens(event.additional_model_response_fields.as_ref());
+        if let UsageState::Held(usage, guardrail) = std::mem::replace(&mut self.usage, UsageState::Unknown) {
+            self.send_usage(*usage, guardrail, out);
+        }
+        Ok(())
+    }
+
+    fn metadata(&mut self, event: Metadata, out: &mut VecDeque<Chunk>) {
+        let trace = event.trace.unwrap_or_default();
+        let guardrail = trace.guardrail.filter(|_| self.plan.show_guardrail);
+        let Some(counted) = event.usage else { return };
+        let router = trace.prompt_router.as_ref();
+        let usage = finish::usage(Some(counted), event.service_tier, router, self.reasoning, &self.answer, &self.plan);
+        if self.stopped {
+            self.send_usage(usage, guardrail, out);
+        } else {
+            self.usage = UsageState::Held(Box::new(usage), guardrail);
+        }
+    }
+
+    fn send_usage(&mut self, usage: Usage, guardrail: Option<Value>, out: &mut VecDeque<Chunk>) {
+        out.extend(guardrail.map(Chunk::Guardrail));
+        out.push_back(Chunk::Usage(usage));
+        self.usage = UsageState::Sent;
     }
 }
 

@@ -1,120 +1,377 @@
 //! Tools and tool choice.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use crate::{
-    call::Notes,
-    converse::request::{Tool, ToolChoice, ToolConfig, ToolInputSchema, ToolSpecification},
-    error::Error,
-    openai::chat::{self, ChatRequest},
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
 };
 
-/// `toolConfig`, or none. `called` are the tools that the history calls.
-pub fn tool_config<'a>(
+use serde::Deserialize;
+use serde_json::{Map, Value, json, value::RawValue};
+
+use super::{
+    Context, caching,
+    messages::owned,
+    names::Names,
+    schema,
+    structured::{JsonTool, Structured},
+};
+use crate::{
+    call::{Facts, Notes, ToolChoiceMode},
+    converse::{
+        content::CachePointBlock,
+        request::{Tool, ToolChoice, ToolConfig, ToolInputSchema, ToolSpecification},
+    },
+    error::Error,
+    openai::{
+        chat::{ChatRequest, Function},
+        message::Message,
+        tool_choice,
+    },
+};
+
+/// What follows from `tools`, `tool_choice`, their legacy forms, and the tools of the history.
+#[derive(Debug, Default)]
+pub struct Tools<'a> {
+    pub config: Option<ToolConfig<'a>>,
+    /// Sent names of tools whose input is text.
+    pub custom: HashSet<String>,
+    /// Calls of the model are not for the client.
+    pub mute: bool,
+    /// Only the first call is for the client.
+    pub one_call: bool,
+    /// A sentence for the system prompt, where a choice cannot be forced.
+    pub instruction: Option<String>,
+    /// Members of `additionalModelRequestFields`.
+    pub fields: Map<String, Value>,
+}
+
+/// Registers every name that the request uses, in its own spelling where that may be sent.
+pub fn names(request: &ChatRequest) -> Names<'_> {
+    let mut names = Names::default();
+    let functions = request.tools.iter().flatten().filter_map(|tool| {
+        let function = tool.function.as_ref().map(|function| function.name.as_str());
+        function.or(tool.custom.as_ref().map(|custom| custom.name.as_str()))
+    });
+    let legacy = request.functions.iter().flatten().map(|function| function.name.as_str());
+    names.reserve(functions.chain(legacy).chain(called(&request.messages).into_iter().map(|call| call.0)));
+    names
+}
+
+/// # Errors
+/// A 400 that names the tool, or the choice that cannot be made.
+pub fn plan<'a>(
     request: &'a ChatRequest,
-    called: &[&'a str],
-    notes: &Notes,
-) -> Result<Option<ToolConfig<'a>>, Error> {
-    let mut tools: Vec<Tool<'a>> = Vec::new();
-    let mut names: Vec<&str> = Vec::new();
-    for function in request.tools.iter().flatten().filter_map(|tool| tool.function.as_ref()) {
-        if names.contains(&function.name.as_str()) {
-            notes.add(format!("tools: '{}' is there twice; the first was sent", function.name));
-            continue;
-        }
-        names.push(&function.name);
-        if function.strict == Some(true) {
-            notes.dropped("tools[].function.strict", "not every model behind Bedrock honours it");
-        }
-        let schema = function.parameters.as_deref().map(|schema| object_schema(schema, &function.name)).transpose()?;
-        tools.push(specification(&function.name, function.description.as_deref(), schema));
+    structured: &Structured<'a>,
+    reasons: bool,
+    names: &mut Names<'a>,
+    cx: &Context<'a>,
+) -> Result<Tools<'a>, Error> {
+    let mut build = Build { cx, list: Vec::new(), seen: HashSet::new(), custom: HashSet::new() };
+    build.declared(request, names)?;
+    let called = called(&request.messages);
+    let mut choice = Choice::of(request)?;
+    if let Choice::Allowed { tools, .. } = &choice {
+        build.keep(tools)?;
     }
-    let none = matches!(&request.tool_choice, Some(chat::ToolChoice::Mode(mode)) if mode == "none");
-    if none && called.is_empty() {
-        tools.clear();
+    let choice = choice.take_mode()?;
+    choice.check(&build.list)?;
+    let mut plan = Tools::default();
+    if !build.list.is_empty() && !cx.model.facts.tools {
+        return Err(Error::invalid("tools", "This model takes no tools.").with_code("unsupported_parameter"));
     }
-    if request.parallel_tool_calls == Some(false) && !tools.is_empty() {
-        notes.dropped("parallel_tool_calls", "Converse has no such parameter");
+    if choice == Choice::None {
+        if called.is_empty() {
+            build.list.clear();
+        } else if !build.list.is_empty() {
+            plan.mute = true;
+            cx.notes.add("tool_choice: 'none' is emulated, calls of the model are left out of the answer");
+        }
     }
     // Converse refuses a history with tool blocks unless tools are declared.
-    if tools.is_empty() {
-        if !called.is_empty() {
-            notes.add("tools: rebuilt from the calls in the history, which Converse refuses without them");
+    if build.list.is_empty() && !called.is_empty() && cx.model.facts.tools {
+        cx.notes.add("tools: rebuilt from the calls in the history, which Converse refuses without them");
+        build.list = rebuilt(&called, names);
+        plan.mute = true;
+    }
+    let json_tool = match structured {
+        Structured::Tool(tool) => Some(tool),
+        _ => None,
+    };
+    if let Some(JsonTool { name, schema, description }) = json_tool {
+        build
+            .list
+            .push(Entry { client: "", tool: specification(name.clone(), Some(description), schema.clone(), None) });
+    }
+    let forced = force(&choice, json_tool, &mut build.list, reasons, &mut plan, cx)?;
+    if request.parallel_tool_calls == Some(false) && !build.list.is_empty() && !plan.mute {
+        if cx.model.facts.disable_parallel {
+            plan.fields.insert("tool_choice".to_owned(), with_one_call(forced.as_ref()));
+        } else {
+            plan.one_call = true;
+            cx.notes.add("parallel_tool_calls: emulated, only the first call of the model is passed on");
         }
-        tools.extend(called.iter().map(|name| specification(name, None, None)));
     }
-    let tool_choice = tool_choice(request, &names, !called.is_empty(), notes)?;
-    Ok((!tools.is_empty()).then_some(ToolConfig { tools, tool_choice }))
+    plan.custom = build.custom;
+    if !build.list.is_empty() {
+        // Anthropic's own member says the same, and the service refuses both.
+        let tool_choice = forced.filter(|_| plan.fields.is_empty());
+        plan.config = Some(ToolConfig { tools: build.list.into_iter().map(|entry| entry.tool).collect(), tool_choice });
+        marks(request, &mut plan, cx.notes);
+    }
+    Ok(plan)
 }
 
-/// The service wants a root of type object, which JSON schema lets authors leave out.
-fn object_schema<'a>(schema: &'a RawValue, name: &str) -> Result<Cow<'a, RawValue>, Error> {
-    #[derive(Deserialize)]
-    struct Root<'a> {
-        #[serde(borrow, default)]
-        r#type: Option<&'a RawValue>,
-    }
-    match serde_json::from_str::<Root<'_>>(schema.get()) {
-        Ok(Root { r#type: Some(root) }) if root.get() == "\"object\"" => Ok(Cow::Borrowed(schema)),
-        Ok(Root { r#type: None }) => {
-            let members = schema.get().trim_start_matches('{').trim_start();
-            let comma = if members.starts_with('}') { "" } else { "," };
-            Ok(owned(format!("{{\"type\":\"object\"{comma}{members}")))
+/// One tool, under the name that the client gave it.
+struct Entry<'a> {
+    client: &'a str,
+    tool: Tool<'a>,
+}
+
+struct Build<'a, 'n> {
+    cx: &'n Context<'a>,
+    list: Vec<Entry<'a>>,
+    seen: HashSet<&'a str>,
+    custom: HashSet<String>,
+}
+
+impl<'a> Build<'a, '_> {
+    fn declared(&mut self, request: &'a ChatRequest, names: &mut Names<'a>) -> Result<(), Error> {
+        for (index, tool) in request.tools.iter().flatten().enumerate() {
+            if let Some(function) = &tool.function {
+                self.function(function, names, &format!("tools[{index}].function"))?;
+            } else if let Some(custom) = &tool.custom
+                && self.is_new(&custom.name)
+            {
+                let name = names.sent(&custom.name);
+                self.custom.insert(name.clone().into_owned());
+                let mut description = custom.description.clone().unwrap_or_else(|| custom.name.clone());
+                if let Some(grammar) = custom.format.as_deref().filter(|format| format.get().contains("grammar")) {
+                    self.cx
+                        .notes
+                        .add(format!("tools[{index}].custom.format: the grammar was put into the description"));
+                    description.push_str(&format!("\nThe input must follow this format: {}", grammar.get()));
+                }
+                let schema =
+                    r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#.to_owned();
+                let tool = specification(name, Some(&description), owned(schema), None);
+                self.list.push(Entry { client: &custom.name, tool });
+            }
         }
-        _ => Err(Error::invalid("tools", format!("The 'parameters' of '{name}' must be a schema of type 'object'."))),
+        for (index, function) in request.functions.iter().flatten().enumerate() {
+            self.function(function, names, &format!("functions[{index}]"))?;
+        }
+        Ok(())
+    }
+
+    fn function(&mut self, function: &'a Function, names: &mut Names<'a>, at: &str) -> Result<(), Error> {
+        if !self.is_new(&function.name) {
+            return Ok(());
+        }
+        let facts = &self.cx.model.facts;
+        let strict = function.strict == Some(true);
+        if strict && !facts.strict_tools {
+            self.cx.notes.dropped(format!("{at}.strict"), "the model does not honour it");
+        }
+        let strict = strict && facts.strict_tools;
+        let schema =
+            schema::of_tool(function.parameters.as_deref(), strict, facts, &format!("{at}.parameters"), self.cx.notes)?;
+        let name = names.sent(&function.name);
+        let tool = specification(name, function.description.as_deref(), schema, strict.then_some(true));
+        self.list.push(Entry { client: &function.name, tool });
+        Ok(())
+    }
+
+    fn is_new(&mut self, name: &'a str) -> bool {
+        let new = self.seen.insert(name);
+        if !new {
+            self.cx.notes.add(format!("tools: '{name}' is there twice; the first was sent"));
+        }
+        new
+    }
+
+    fn keep(&mut self, allowed: &[&str]) -> Result<(), Error> {
+        if let Some(unknown) = allowed.iter().find(|name| !self.seen.contains(**name)) {
+            return Err(Error::invalid(
+                "tool_choice.allowed_tools.tools",
+                format!("'{unknown}' is allowed, but is not in 'tools'."),
+            ));
+        }
+        self.list.retain(|entry| allowed.contains(&entry.client));
+        self.cx.notes.add("tool_choice.allowed_tools: the other tools were not sent, which changes the cached prefix");
+        Ok(())
     }
 }
 
-/// Text that is known to be JSON.
-fn owned<'a>(json: String) -> Cow<'a, RawValue> {
-    RawValue::from_string(json).map_or(Cow::Borrowed(RawValue::NULL), Cow::Owned)
-}
-
-fn specification<'a>(name: &'a str, description: Option<&'a str>, schema: Option<Cow<'a, RawValue>>) -> Tool<'a> {
+fn specification<'a>(
+    name: Cow<'a, str>,
+    description: Option<&str>,
+    json: Cow<'a, RawValue>,
+    strict: Option<bool>,
+) -> Tool<'a> {
     // The service wants at least one character.
-    let description = description.filter(|text| !text.trim().is_empty()).unwrap_or(name);
-    let json = schema.unwrap_or_else(|| owned(r#"{"type":"object","properties":{}}"#.to_owned()));
-    Tool::ToolSpec(ToolSpecification {
-        name: Cow::Borrowed(name),
-        description: Cow::Borrowed(description),
-        input_schema: ToolInputSchema { json },
+    let description = description.filter(|text| !text.trim().is_empty()).map(str::to_owned);
+    let description = description.map_or_else(|| name.clone(), Cow::Owned);
+    Tool::ToolSpec(ToolSpecification { name, description, input_schema: ToolInputSchema { json }, strict })
+}
+
+/// What the client wants of the choice.
+#[derive(Debug, PartialEq, Eq)]
+enum Choice<'a> {
+    Auto,
+    None,
+    Required,
+    Named(&'a str),
+    Allowed { mode: &'a str, tools: Vec<&'a str> },
+}
+
+impl<'a> Choice<'a> {
+    fn of(request: &'a ChatRequest) -> Result<Self, Error> {
+        let choice = request.tool_choice.as_ref().or(request.function_call.as_ref());
+        match choice {
+            None => Ok(Self::Auto),
+            Some(tool_choice::ToolChoice::Mode(mode)) => Self::mode(mode),
+            Some(tool_choice::ToolChoice::Named(name)) => Ok(Self::Named(name)),
+            Some(tool_choice::ToolChoice::Allowed { mode, tools }) => {
+                Ok(Self::Allowed { mode, tools: tools.iter().map(String::as_str).collect() })
+            }
+        }
+    }
+
+    fn mode(mode: &str) -> Result<Self, Error> {
+        match mode {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            "required" => Ok(Self::Required),
+            _ => Err(Error::invalid(
+                "tool_choice",
+                "'tool_choice' must be 'none', 'auto', 'required' or an object that names a tool.",
+            )),
+        }
+    }
+
+    fn take_mode(&mut self) -> Result<Self, Error> {
+        match std::mem::replace(self, Self::Auto) {
+            Self::Allowed { mode: mode @ ("auto" | "required"), .. } => Self::mode(mode),
+            Self::Allowed { .. } => {
+                Err(Error::invalid("tool_choice.allowed_tools.mode", "'mode' must be 'auto' or 'required'."))
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn check(&self, tools: &[Entry<'_>]) -> Result<(), Error> {
+        match self {
+            Self::Required if tools.is_empty() => {
+                Err(Error::invalid("tool_choice", "'tool_choice' is 'required', but there are no 'tools'."))
+            }
+            Self::Named(name) if !tools.iter().any(|tool| tool.client == *name) => {
+                Err(Error::invalid("tool_choice.function.name", "'tool_choice' names a tool that is not in 'tools'."))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The `toolChoice` that comes nearest, or a sentence where the family or its reasoning allows none.
+fn force<'a>(
+    choice: &Choice<'_>,
+    json_tool: Option<&JsonTool<'a>>,
+    list: &mut Vec<Entry<'a>>,
+    reasons: bool,
+    plan: &mut Tools<'a>,
+    cx: &Context<'a>,
+) -> Result<Option<ToolChoice<'a>>, Error> {
+    let facts: &Facts = &cx.model.facts;
+    let may = |mode| facts.tool_choice.contains(&mode) && (!reasons || facts.forced_choice_while_reasoning);
+    let wanted = match (choice, json_tool) {
+        // Calls of the client's own tools go on being possible beside ours.
+        (Choice::Auto | Choice::None, Some(_)) if list.len() > 1 && !plan.mute => None,
+        (Choice::Auto | Choice::None, Some(tool)) => Some(tool.name.as_ref()),
+        (Choice::Auto | Choice::None, None) => return Ok(None),
+        (Choice::Named(name), _) => {
+            let named = list.iter().find(|entry| entry.client == *name);
+            named.and_then(|entry| match &entry.tool {
+                Tool::ToolSpec(spec) => Some(spec.name.as_ref()),
+                Tool::CachePoint(_) => None,
+            })
+        }
+        (Choice::Required | Choice::Allowed { .. }, _) => None,
+    };
+    let wanted = wanted.map(str::to_owned);
+    Ok(match wanted {
+        Some(name) if may(ToolChoiceMode::Tool) => Some(ToolChoice::Tool { name: Cow::Owned(name) }),
+        Some(name) if may(ToolChoiceMode::Any) => {
+            list.retain(|entry| matches!(&entry.tool, Tool::ToolSpec(spec) if spec.name == name));
+            cx.notes.add("tool_choice: emulated, only the named tool was sent");
+            Some(ToolChoice::Any {})
+        }
+        None if may(ToolChoiceMode::Any) => Some(ToolChoice::Any {}),
+        wanted => {
+            let sentence = match wanted {
+                Some(name) => format!("Answer by calling the tool '{name}', and in no other way."),
+                None => "Answer by calling at least one of the tools.".to_owned(),
+            };
+            plan.instruction = Some(sentence);
+            cx.notes.add("tool_choice: emulated by an instruction, this model cannot be forced in this call");
+            None
+        }
     })
 }
 
-fn tool_choice<'a>(
-    request: &'a ChatRequest,
-    names: &[&str],
-    called: bool,
-    notes: &Notes,
-) -> Result<Option<ToolChoice<'a>>, Error> {
-    match &request.tool_choice {
-        // The service's own default, which is also what families without the member do.
-        None => Ok(None),
-        Some(chat::ToolChoice::Mode(mode)) => match mode.as_str() {
-            "auto" => Ok(None),
-            "none" => {
-                if !names.is_empty() && called {
-                    notes.dropped("tool_choice", "Converse cannot forbid calls while the history holds some");
-                }
-                Ok(None)
-            }
-            "required" if names.is_empty() => {
-                Err(Error::invalid("tool_choice", "'tool_choice' is 'required', but there are no 'tools'."))
-            }
-            "required" => Ok(Some(ToolChoice::Any {})),
-            _ => Err(Error::invalid(
-                "tool_choice",
-                "'tool_choice' must be 'none', 'auto', 'required' or {\"type\": \"function\", \"function\": {\"name\": …}}.",
-            )),
-        },
-        Some(chat::ToolChoice::Function(name)) if names.contains(&name.as_str()) => {
-            Ok(Some(ToolChoice::Tool { name: Cow::Borrowed(name) }))
-        }
-        Some(chat::ToolChoice::Function(_)) => {
-            Err(Error::invalid("tool_choice.function.name", "'tool_choice' names a function that is not in 'tools'."))
+/// Anthropic's own form of a choice, with one call at most.
+fn with_one_call(forced: Option<&ToolChoice<'_>>) -> Value {
+    match forced {
+        None => json!({"type": "auto", "disable_parallel_tool_use": true}),
+        Some(ToolChoice::Any {}) => json!({"type": "any", "disable_parallel_tool_use": true}),
+        Some(ToolChoice::Tool { name }) => json!({"type": "tool", "name": name, "disable_parallel_tool_use": true}),
+    }
+}
+
+/// Every tool that the history calls, in order of first use, with the arguments of its calls.
+fn called(messages: &[Message]) -> Vec<(&str, Vec<&str>)> {
+    let mut order: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    for message in messages {
+        let calls = message.tool_calls.iter().flatten().filter_map(|call| match (&call.custom, &call.function) {
+            (Some(custom), _) => Some((custom.name.as_str(), r#"{"input":""}"#)),
+            (None, Some(function)) => Some((function.name.as_str(), function.arguments.as_str())),
+            (None, None) => None,
+        });
+        let legacy = message.function_call.iter().map(|call| (call.name.as_str(), call.arguments.as_str()));
+        for (name, arguments) in calls.chain(legacy) {
+            let at = *places.entry(name).or_insert_with(|| {
+                order.push((name, Vec::new()));
+                order.len() - 1
+            });
+            order[at].1.push(arguments);
         }
     }
+    order
+}
+
+/// Tools with the parameters that their calls have used.
+fn rebuilt<'a>(called: &[(&'a str, Vec<&'a str>)], names: &mut Names<'a>) -> Vec<Entry<'a>> {
+    #[derive(Deserialize)]
+    struct Arguments(Map<String, Value>);
+    let tools = called.iter().map(|(name, calls)| {
+        let mut properties = Map::new();
+        for Arguments(arguments) in calls.iter().filter_map(|call| serde_json::from_str::<Arguments>(call).ok()) {
+            properties.extend(arguments.into_iter().map(|(key, _)| (key, json!({}))));
+        }
+        let schema = owned(json!({"type": "object", "properties": properties}).to_string());
+        Entry { client: name, tool: specification(names.sent(name), None, schema, None) }
+    });
+    tools.collect()
+}
+
+/// The client's cache marks among the tools.
+fn marks(request: &ChatRequest, plan: &mut Tools<'_>, notes: &Notes) {
+    let Some(config) = &mut plan.config else { return };
+    // Behind the last marked tool all tools before it are cached too.
+    let marked = request.tools.as_deref().unwrap_or_default().iter().rposition(|tool| tool.cache_control.is_some());
+    let Some(at) = marked else { return };
+    let control = request.tools.iter().flatten().nth(at).and_then(|tool| tool.cache_control.as_ref());
+    let point = control.map_or_else(|| CachePointBlock::new(None), |control| caching::point(control, notes));
+    let at = (at + 1).min(config.tools.len());
+    config.tools.insert(at, Tool::CachePoint(point));
 }

@@ -4,36 +4,35 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use serde_json::value::RawValue;
-use sha2::{Digest, Sha256};
 
+use super::names::{hashed_id, tool_use_id};
 use crate::{
-    call::Notes,
-    converse::request::{
-        ContentBlock, ConversationRole, Message, SystemContentBlock, ToolResultBlock, ToolResultContentBlock,
-        ToolUseBlock,
+    call::{Facts, Notes},
+    converse::{
+        content::{
+            CachePointBlock, ContentBlock, ConversationRole, Message, ReasoningContentBlock, ToolResultBlock,
+            ToolResultContentBlock, ToolUseBlock,
+        },
+        request::SystemContentBlock,
     },
 };
 
 /// Converse refuses blank text; this is the least that it accepts.
-const PLACEHOLDER: &str = ".";
+pub const PLACEHOLDER: &str = ".";
 
 /// A conversation that Converse accepts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Conversation<'a> {
     pub system: Vec<SystemContentBlock<'a>>,
     pub messages: Vec<Message<'a>>,
-    /// Names of the tools that were called in it, in order of first use.
-    pub tool_names: Vec<&'a str>,
 }
 
 /// Builds a [`Conversation`] from messages in their order.
-#[derive(Debug)]
 pub struct Turns<'a, 'n> {
+    facts: &'n Facts,
     notes: &'n Notes,
     system: Vec<SystemContentBlock<'a>>,
     messages: Vec<Message<'a>>,
-    tool_names: Vec<&'a str>,
-    names: HashSet<&'a str>,
     /// Every id that was sent: Converse wants them unique in the whole conversation.
     used: HashSet<Cow<'a, str>>,
     /// Tool uses of the last assistant turn that have no result yet.
@@ -43,20 +42,18 @@ pub struct Turns<'a, 'n> {
 }
 
 /// One tool use: the id as the client knows it, and as it was sent.
-#[derive(Debug)]
 struct Use<'a> {
-    client: &'a str,
+    client: Cow<'a, str>,
     sent: Cow<'a, str>,
 }
 
 impl<'a, 'n> Turns<'a, 'n> {
-    pub fn new(notes: &'n Notes) -> Self {
+    pub fn new(facts: &'n Facts, notes: &'n Notes) -> Self {
         Self {
+            facts,
             notes,
             system: Vec::new(),
             messages: Vec::new(),
-            tool_names: Vec::new(),
-            names: HashSet::new(),
             used: HashSet::new(),
             pending: Vec::new(),
             answered: Vec::new(),
@@ -67,9 +64,23 @@ impl<'a, 'n> Turns<'a, 'n> {
         self.messages.is_empty()
     }
 
-    pub fn system(&mut self, text: &'a str) {
+    pub fn system(&mut self, text: impl Into<Cow<'a, str>>) {
+        let text = text.into();
         if !text.trim().is_empty() {
-            self.system.push(SystemContentBlock::Text(Cow::Borrowed(text)));
+            self.system.push(SystemContentBlock::Text(text));
+        }
+    }
+
+    pub fn system_cache_point(&mut self, point: CachePointBlock) {
+        self.system.push(SystemContentBlock::CachePoint(point));
+    }
+
+    /// A system message in the middle, for a model that takes one there.
+    pub fn late_system(&mut self, text: String) {
+        self.answer_pending();
+        if !text.trim().is_empty() {
+            let content = vec![ContentBlock::Text(Cow::Owned(text))];
+            self.messages.push(Message { role: ConversationRole::System, content });
         }
     }
 
@@ -78,12 +89,12 @@ impl<'a, 'n> Turns<'a, 'n> {
         self.turn(ConversationRole::User);
     }
 
+    pub fn user_block(&mut self, block: ContentBlock<'a>) {
+        push(self.turn(ConversationRole::User), block);
+    }
+
     pub fn user_text(&mut self, text: impl Into<Cow<'a, str>>) {
-        let text = text.into();
-        let turn = self.turn(ConversationRole::User);
-        if !text.trim().is_empty() {
-            turn.content.push(ContentBlock::Text(text));
-        }
+        self.user_block(ContentBlock::Text(text.into()));
     }
 
     /// Begins an assistant message. What the one before it called must have been answered by now.
@@ -96,67 +107,99 @@ impl<'a, 'n> Turns<'a, 'n> {
         self.turn(ConversationRole::Assistant);
     }
 
-    pub fn assistant_text(&mut self, text: &'a str) {
-        if !text.trim().is_empty() {
-            self.turn(ConversationRole::Assistant).content.push(ContentBlock::Text(Cow::Borrowed(text)));
-        }
+    pub fn assistant_block(&mut self, block: ContentBlock<'a>) {
+        push(self.turn(ConversationRole::Assistant), block);
     }
 
-    pub fn tool_use(&mut self, client: &'a str, name: &'a str, input: Cow<'a, RawValue>) {
-        let mut sent = tool_use_id(client);
-        if self.used.contains(&sent) {
+    /// Reasoning stands before everything else of its message.
+    pub fn reasoning(&mut self, block: ReasoningContentBlock<'a>) {
+        self.assistant_block(ContentBlock::ReasoningContent(block));
+    }
+
+    pub fn tool_use(&mut self, client: Cow<'a, str>, name: Cow<'a, str>, input: Cow<'a, RawValue>) {
+        let mut sent = tool_use_id(&client, self.facts.tool_use_id);
+        while self.used.contains(&sent) {
             // Clients that number the calls of each turn use an id again; the pair gets one of its own.
-            sent = hashed_id(&format!("{client}#{}", self.used.len()));
+            sent = hashed_id(&format!("{client}#{sent}#{}", self.used.len()), self.facts.tool_use_id);
         }
         self.used.insert(sent.clone());
-        if self.names.insert(name) {
-            self.tool_names.push(name);
-        }
         self.pending.push(Use { client, sent: sent.clone() });
-        let block = ToolUseBlock { tool_use_id: sent, name: Cow::Borrowed(name), input };
-        self.turn(ConversationRole::Assistant).content.push(ContentBlock::ToolUse(block));
+        let block = ContentBlock::ToolUse(ToolUseBlock { tool_use_id: sent, name, input });
+        self.turn(ConversationRole::Assistant).content.push(block);
     }
 
-    pub fn tool_result(&mut self, client: &'a str, text: String) {
-        let text = if text.trim().is_empty() { PLACEHOLDER.to_owned() } else { text };
-        if let Some(at) = self.pending.iter().position(|pending| pending.client == client) {
-            let answered = self.pending.remove(at);
-            self.insert_result(answered.sent.clone(), text);
-            self.answered.push(answered);
+    /// The result of a call of the assistant turn before; a result that answers nothing becomes text.
+    pub fn tool_result(&mut self, client: &str, mut content: Vec<ToolResultContentBlock<'a>>) {
+        content.retain(|block| !matches!(block, ToolResultContentBlock::Text(text) if text.trim().is_empty()));
+        if let Some(at) = self.pending.iter().position(|open| open.client == client) {
+            let open = self.pending.remove(at);
+            self.insert_result(open.sent.clone(), content, None);
+            self.answered.push(open);
         } else if let Some(result) = self.result_of(client) {
-            result.content.push(ToolResultContentBlock::Text(Cow::Owned(text)));
+            // Two results for one call: Converse takes one, with all of the content.
+            if !content.is_empty() && is_placeholder(&result.content) {
+                result.content.clear();
+            }
+            result.content.append(&mut content);
         } else {
             self.notes.add("a tool result answers no call before it; it was sent as text");
-            self.user_text(format!("Result of an earlier tool call: {text}"));
+            let texts = content.iter().filter_map(|block| match block {
+                ToolResultContentBlock::Text(text) => Some(text.as_ref()),
+                _ => None,
+            });
+            let text = format!("Result of an earlier tool call: {}", texts.collect::<String>());
+            self.user_text(text);
         }
     }
 
-    pub fn finish(mut self) -> Conversation<'a> {
+    /// `reasons`: the model will reason, and so cannot go on from a text that it did not begin.
+    pub fn finish(mut self, reasons: bool) -> Conversation<'a> {
         self.answer_pending();
+        let text_only = |block: &SystemContentBlock<'_>| matches!(block, SystemContentBlock::Text(_));
         // OpenAI answers a conversation of instructions alone; Converse wants a user turn.
-        if self.messages.is_empty() {
-            for SystemContentBlock::Text(text) in std::mem::take(&mut self.system) {
-                self.user_text(text);
+        if self.messages.is_empty() || !self.facts.system {
+            self.user_first();
+            let mut instructions: Vec<ContentBlock<'a>> = Vec::new();
+            for block in std::mem::take(&mut self.system).into_iter().filter(text_only) {
+                if let SystemContentBlock::Text(text) = block {
+                    instructions.push(ContentBlock::Text(text));
+                }
             }
-            self.user();
+            if let Some(first) = self.messages.first_mut() {
+                first.content.splice(0..0, instructions);
+            }
         }
         self.drop_empty_assistant_turns();
+        self.mend_prefill(reasons);
         for message in &mut self.messages {
-            if message.content.is_empty() {
-                message.content.push(ContentBlock::Text(Cow::Borrowed(PLACEHOLDER)));
+            let needs_text = message.content.iter().any(|block| matches!(block, ContentBlock::Document(_)))
+                && !message.content.iter().any(|block| matches!(block, ContentBlock::Text(_)));
+            if message.content.is_empty() || needs_text {
+                let at = leading_results(message);
+                message.content.insert(at, ContentBlock::Text(Cow::Borrowed(PLACEHOLDER)));
             }
         }
-        // A final assistant turn is a prefill, which must not end in white space.
-        if let Some(Message { role: ConversationRole::Assistant, content }) = self.messages.last_mut()
-            && let Some(ContentBlock::Text(text)) = content.last_mut()
-        {
+        Conversation { system: self.system, messages: self.messages }
+    }
+
+    /// A final assistant turn is a prefill, which must not end in white space, and which not every model takes.
+    fn mend_prefill(&mut self, reasons: bool) {
+        let Some(last) = self.messages.last_mut().filter(|last| last.role == ConversationRole::Assistant) else {
+            return;
+        };
+        if !self.facts.prefill || reasons {
+            self.notes.dropped("messages[-1]", "the model does not continue a message of the assistant");
+            self.user_text("Continue.");
+            return;
+        }
+        let behind_points = |block: &&mut ContentBlock<'a>| !matches!(block, ContentBlock::CachePoint(_));
+        if let Some(ContentBlock::Text(text)) = last.content.iter_mut().rev().find(behind_points) {
             let kept = text.trim_end().len();
             match text {
                 Cow::Borrowed(borrowed) => *borrowed = &borrowed[..kept],
                 Cow::Owned(owned) => owned.truncate(kept),
             }
         }
-        Conversation { system: self.system, messages: self.messages, tool_names: self.tool_names }
     }
 
     /// The last turn if it is `role`'s, else a new one.
@@ -168,20 +211,34 @@ impl<'a, 'n> Turns<'a, 'n> {
         &mut self.messages[last]
     }
 
+    fn user_first(&mut self) {
+        if self.messages.first().is_none_or(|first| first.role != ConversationRole::User) {
+            self.messages.insert(0, Message { role: ConversationRole::User, content: Vec::new() });
+        }
+    }
+
     fn answer_pending(&mut self) {
         self.answered.clear();
         for unanswered in std::mem::take(&mut self.pending) {
             self.notes.add("a tool call has no result; one was put in that says so");
-            self.insert_result(unanswered.sent, "No result was provided for this tool call.".to_owned());
+            let text = ToolResultContentBlock::Text(Cow::Borrowed("No result was provided for this tool call."));
+            self.insert_result(unanswered.sent, vec![text], self.facts.tool_result_status.then_some("error"));
         }
     }
 
     /// Results stand before everything else in their turn.
-    fn insert_result(&mut self, tool_use_id: Cow<'a, str>, text: String) {
-        let content = vec![ToolResultContentBlock::Text(Cow::Owned(text))];
+    fn insert_result(
+        &mut self,
+        tool_use_id: Cow<'a, str>,
+        mut content: Vec<ToolResultContentBlock<'a>>,
+        status: Option<&'static str>,
+    ) {
+        if content.is_empty() {
+            content.push(ToolResultContentBlock::Text(Cow::Borrowed(PLACEHOLDER)));
+        }
         let turn = self.turn(ConversationRole::User);
-        let at = turn.content.iter().take_while(|block| matches!(block, ContentBlock::ToolResult(_))).count();
-        turn.content.insert(at, ContentBlock::ToolResult(ToolResultBlock { tool_use_id, content }));
+        let at = leading_results(turn);
+        turn.content.insert(at, ContentBlock::ToolResult(ToolResultBlock { tool_use_id, content, status }));
     }
 
     /// The result that a call of the last assistant turn already has.
@@ -197,11 +254,14 @@ impl<'a, 'n> Turns<'a, 'n> {
     fn drop_empty_assistant_turns(&mut self) {
         let mut kept: Vec<Message<'a>> = Vec::with_capacity(self.messages.len());
         for message in std::mem::take(&mut self.messages) {
-            if message.role == ConversationRole::Assistant && message.content.is_empty() {
+            let nothing = message.content.iter().all(|block| matches!(block, ContentBlock::ReasoningContent(_)));
+            if message.role == ConversationRole::Assistant && nothing {
                 continue;
             }
             match kept.last_mut() {
-                Some(last) if last.role == message.role => last.content.extend(message.content),
+                Some(last) if last.role == message.role && last.role != ConversationRole::System => {
+                    last.content.extend(message.content);
+                }
                 _ => kept.push(message),
             }
         }
@@ -209,16 +269,18 @@ impl<'a, 'n> Turns<'a, 'n> {
     }
 }
 
-/// The id as it is where the service model's pattern allows it, else a hash of it: the same for call and result.
-fn tool_use_id(id: &str) -> Cow<'_, str> {
-    let fits = (1..=64).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-'));
-    if fits {
-        return Cow::Borrowed(id);
-    }
-    hashed_id(id)
+/// How many tool results stand at the start of a turn.
+fn leading_results(turn: &Message<'_>) -> usize {
+    turn.content.iter().take_while(|block| matches!(block, ContentBlock::ToolResult(_))).count()
 }
 
-fn hashed_id<'a>(text: &str) -> Cow<'a, str> {
-    Cow::Owned(format!("call_{}", &hex::encode(Sha256::digest(text.as_bytes()))[..24]))
+fn is_placeholder(content: &[ToolResultContentBlock<'_>]) -> bool {
+    matches!(content, [ToolResultContentBlock::Text(text)] if text == PLACEHOLDER)
+}
+
+/// Blank text is left out: Converse refuses it.
+fn push<'a>(turn: &mut Message<'a>, block: ContentBlock<'a>) {
+    if !matches!(&block, ContentBlock::Text(text) if text.trim().is_empty()) {
+        turn.content.push(block);
+    }
 }

@@ -2,7 +2,10 @@
 
 use crate::{
     error::Error,
-    openai::chat::{ChatRequest, Content, Message, Role},
+    openai::{
+        chat::{ChatRequest, Function, JsonSchema},
+        message::{Content, Message, Part, Role},
+    },
 };
 
 /// More than any real conversation; bounds the work that one request can cause.
@@ -13,6 +16,12 @@ const MAX_TOOLS: usize = 128;
 
 /// Content parts of one message.
 const MAX_PARTS: usize = 10_000;
+
+/// Characters of the name of a tool.
+const MAX_NAME: usize = 256;
+
+/// Bytes of one schema: it may be parsed and changed, which takes time.
+const MAX_SCHEMA: usize = 512 * 1024;
 
 /// Nesting of client JSON that is carried as it is (schemas). serde_json refuses deeper text only where it parses it.
 const MAX_DEPTH: usize = 128;
@@ -43,6 +52,11 @@ fn ranges(request: &ChatRequest) -> Result<(), Error> {
     within("presence_penalty", request.presence_penalty, -2.0, 2.0)?;
     within("n", request.n.map(f64::from), 1.0, 128.0)?;
     // The service's integers are 32 bits, signed.
+    within("top_logprobs", request.top_logprobs.map(f64::from), 0.0, 20.0)?;
+    within("top_k", request.top_k.map(f64::from), 1.0, f64::from(i32::MAX))?;
+    for bias in request.logit_bias.iter().flatten() {
+        within("logit_bias", Some(*bias.1), -100.0, 100.0)?;
+    }
     within("max_tokens", request.max_tokens.map(f64::from), 1.0, f64::from(i32::MAX))?;
     within("max_completion_tokens", request.max_completion_tokens.map(f64::from), 1.0, f64::from(i32::MAX))?;
     if request.stop.as_ref().is_some_and(|stop| stop.0.len() > 4) {
@@ -82,9 +96,6 @@ fn unsupported(request: &ChatRequest) -> Result<(), Error> {
         Err(Error::invalid(param, format!("'{param}' is not supported here: {why}."))
             .with_code("unsupported_parameter"))
     };
-    if request.n.is_some_and(|n| n > 1) {
-        return refused("n", "this version of lintel answers with one choice");
-    }
     if request.logprobs == Some(true) || request.top_logprobs.is_some_and(|n| n > 0) {
         return refused("logprobs", "Bedrock's Converse returns none");
     }
@@ -95,20 +106,24 @@ fn unsupported(request: &ChatRequest) -> Result<(), Error> {
     if modalities.iter().any(|m| m == "audio") || request.audio.is_some() {
         return refused("audio", "Bedrock's Converse returns no audio");
     }
-    if let Some(format) = &request.response_format
-        && format.kind != "text"
-    {
-        return refused(
-            "response_format",
-            "this version of lintel answers with text only; use a tool for structured output",
-        );
+    if let Some(format) = &request.response_format {
+        match (format.kind.as_str(), &format.json_schema) {
+            ("text" | "json_object", _) => {}
+            ("json_schema", Some(wanted)) => schema(wanted)?,
+            ("json_schema", None) => {
+                return Err(Error::invalid("response_format.json_schema", "A format of type 'json_schema' needs it."));
+            }
+            _ => {
+                return Err(Error::invalid(
+                    "response_format.type",
+                    "'type' must be 'text', 'json_schema' or 'json_object'.",
+                ));
+            }
+        }
     }
     let members = [
         ("web_search_options", request.web_search_options.is_some(), "there is no web search behind this gateway"),
-        ("functions", request.functions.is_some(), "use 'tools'"),
-        ("function_call", request.function_call.is_some(), "use 'tool_choice'"),
         ("kb", request.kb.is_some(), "this version of lintel has no knowledge bases"),
-        ("bedrock", request.bedrock.is_some(), "this version of lintel has no Bedrock extensions"),
         ("max_cost_usd", request.max_cost_usd.is_some(), "this version of lintel has no budgets"),
     ];
     match members.into_iter().find(|(_, present, _)| *present) {
@@ -121,13 +136,14 @@ fn check_message(message: &Message, index: usize) -> Result<(), Error> {
     let role = message.role;
     let at = |member: &str| format!("messages[{index}].{member}");
     let calls = message.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
-    if role == Role::Function || message.function_call.is_some() {
-        return Err(Error::invalid(at("role"), "The legacy 'function' role is not supported; use 'tool' messages."));
+    if role == Role::Function && message.name.as_deref().unwrap_or_default().is_empty() {
+        return Err(Error::invalid(at("name"), "A message of role 'function' needs 'name'."));
     }
     if message.audio.is_some() {
         return Err(Error::invalid(at("audio"), "No audio was ever issued here, so there is none to refer to."));
     }
-    let may_be_empty = role == Role::Assistant && (calls || message.refusal.is_some());
+    let assistant_may = calls || message.refusal.is_some() || message.function_call.is_some();
+    let may_be_empty = role == Role::Function || (role == Role::Assistant && assistant_may);
     if message.content.is_none() && !may_be_empty {
         return Err(Error::invalid(at("content"), format!("A message of role '{}' needs 'content'.", role.as_str())));
     }
@@ -142,29 +158,34 @@ fn check_message(message: &Message, index: usize) -> Result<(), Error> {
     if parts.len() > MAX_PARTS {
         return Err(Error::invalid(at("content"), format!("'content' may hold {MAX_PARTS} parts at most.")));
     }
-    for (part, content) in parts.iter().enumerate() {
-        let text = match content.kind.as_str() {
-            "text" => content.text.is_some(),
-            "refusal" if role == Role::Assistant => content.refusal.is_some(),
-            kind => {
-                let kind: String = kind.chars().take(40).collect();
-                return Err(Error::invalid(
-                    at(&format!("content[{part}].type")),
-                    format!(
-                        "A content part of type '{kind}' is not supported in a message of role '{}'.",
-                        role.as_str()
-                    ),
-                ));
-            }
-        };
-        if !text {
+    parts.iter().enumerate().try_for_each(|(nth, part)| check_part(part, role, &at(&format!("content[{nth}]"))))
+}
+
+/// Text anywhere; media where the service takes them. What the media are is looked at with the model in hand.
+fn check_part(part: &Part, role: Role, at: &str) -> Result<(), Error> {
+    let present = match part.kind.as_str() {
+        "text" => part.text.is_some(),
+        "refusal" if role == Role::Assistant => part.refusal.is_some(),
+        "" if part.cache_point.is_some() => true,
+        "image_url" | "file" | "video_url" | "input_audio" | "search_result"
+            if matches!(role, Role::User | Role::Tool) =>
+        {
+            return Ok(());
+        }
+        kind => {
+            let kind: String = kind.chars().take(40).collect();
             return Err(Error::invalid(
-                at(&format!("content[{part}].{}", content.kind)),
-                format!("A part of type '{0}' needs '{0}'.", content.kind),
+                format!("{at}.type"),
+                format!("A content part of type '{kind}' is not supported in a message of role '{}'.", role.as_str()),
             ));
         }
+    };
+    match present {
+        true => Ok(()),
+        false => {
+            Err(Error::invalid(format!("{at}.{}", part.kind), format!("A part of type '{0}' needs '{0}'.", part.kind)))
+        }
     }
-    Ok(())
 }
 
 fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Error> {
@@ -174,10 +195,17 @@ fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Err
     }
     for (index, call) in calls.iter().enumerate() {
         let at = |member: &str| at(&format!("tool_calls[{index}].{member}"));
+        if let Some(custom) = &call.custom {
+            name(&custom.name, || at("custom.name"))?;
+            continue;
+        }
         let Some(function) = &call.function else {
-            return Err(Error::invalid(at("function"), "Only calls of type 'function' are supported."));
+            return Err(Error::invalid(
+                at("function"),
+                "A call is of type 'function' or 'custom', and has that member.",
+            ));
         };
-        function_name(&function.name, || at("function.name"))?;
+        name(&function.name, || at("function.name"))?;
         if depth(&function.arguments) > MAX_DEPTH {
             return Err(too_deep(at("function.arguments")));
         }
@@ -185,14 +213,12 @@ fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Err
     Ok(())
 }
 
-/// The service model's ToolName.
-fn function_name(name: &str, param: impl FnOnce() -> String) -> Result<(), Error> {
-    let fits =
-        (1..=64).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-    if fits {
-        return Ok(());
+/// Any name will do, it is mended where the service wants another; an absurd one is a mistake.
+fn name(name: &str, param: impl FnOnce() -> String) -> Result<(), Error> {
+    match (1..=MAX_NAME).contains(&name.chars().count()) {
+        true => Ok(()),
+        false => Err(Error::invalid(param(), format!("A name of a tool has 1 to {MAX_NAME} characters."))),
     }
-    Err(Error::invalid(param(), "A function name has 1 to 64 letters, digits, underscores or hyphens."))
 }
 
 fn too_deep(param: String) -> Error {
@@ -203,22 +229,58 @@ fn tools(request: &ChatRequest) -> Result<(), Error> {
     if request.tools.as_ref().is_some_and(|tools| tools.len() > MAX_TOOLS) {
         return Err(Error::invalid("tools", format!("'tools' may hold {MAX_TOOLS} tools at most.")));
     }
+    if request.functions.as_ref().is_some_and(|functions| !(1..=MAX_TOOLS).contains(&functions.len())) {
+        return Err(Error::invalid("functions", format!("'functions' must hold 1 to {MAX_TOOLS} functions.")));
+    }
     for (index, tool) in request.tools.iter().flatten().enumerate() {
         let at = |member: &str| format!("tools[{index}].{member}");
-        let Some(function) = tool.function.as_ref().filter(|_| tool.kind == "function") else {
-            return Err(Error::invalid(at("type"), "Only tools of type 'function' are supported."));
-        };
-        function_name(&function.name, || at("function.name"))?;
-        if let Some(schema) = &function.parameters {
-            if !schema.get().starts_with('{') {
-                return Err(Error::invalid(at("function.parameters"), "'parameters' must be a JSON schema object."));
-            }
-            if depth(schema.get()) > MAX_DEPTH {
-                return Err(too_deep(at("function.parameters")));
+        match (tool.kind.as_str(), &tool.function, &tool.custom) {
+            ("function", Some(function), _) => check_function(function, &|member| at(&format!("function.{member}")))?,
+            ("custom", _, Some(custom)) => name(&custom.name, || at("custom.name"))?,
+            _ => {
+                return Err(Error::invalid(
+                    at("type"),
+                    "Only tools of type 'function' and 'custom' are supported, with the member of that name.",
+                ));
             }
         }
     }
+    for (index, function) in request.functions.iter().flatten().enumerate() {
+        check_function(function, &|member| format!("functions[{index}].{member}"))?;
+    }
     Ok(())
+}
+
+fn check_function(function: &Function, at: &impl Fn(&str) -> String) -> Result<(), Error> {
+    name(&function.name, || at("name"))?;
+    match &function.parameters {
+        Some(schema) if !schema.get().starts_with('{') => {
+            Err(Error::invalid(at("parameters"), "'parameters' must be a JSON schema object."))
+        }
+        Some(schema) if depth(schema.get()) > MAX_DEPTH => Err(too_deep(at("parameters"))),
+        Some(schema) if schema.get().len() > MAX_SCHEMA => {
+            Err(Error::invalid(at("parameters"), format!("A schema may have {MAX_SCHEMA} bytes at most.")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The schema of a structured answer.
+fn schema(wanted: &JsonSchema) -> Result<(), Error> {
+    let at = |member: &str| format!("response_format.json_schema.{member}");
+    if !(1..=64).contains(&wanted.name.chars().count()) {
+        return Err(Error::invalid(at("name"), "'name' has 1 to 64 characters."));
+    }
+    match &wanted.schema {
+        Some(schema) if !schema.get().starts_with('{') => {
+            Err(Error::invalid(at("schema"), "'schema' must be a JSON schema object."))
+        }
+        Some(schema) if depth(schema.get()) > MAX_DEPTH => Err(too_deep(at("schema"))),
+        Some(schema) if schema.get().len() > MAX_SCHEMA => {
+            Err(Error::invalid(at("schema"), format!("A schema may have {MAX_SCHEMA} bytes at most.")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The nesting of JSON text. Of text that is not JSON it is no more than an upper bound of what a parser would meet.

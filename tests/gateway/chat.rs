@@ -27,9 +27,11 @@ async fn a_whole_reply_is_openais_object() {
             "completion_tokens_details": {
                 "reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
             },
+            "cost": 0.000_048_4,
         },
     });
     assert_eq!(body, expected);
+    assert_eq!(reply.header("x-lintel-cost-usd"), Some("0.0000484"), "2 tokens at 2.2, 4 at 11 dollars a million");
     assert_eq!(reply.header("content-type"), Some("application/json"));
     assert_eq!(reply.header("x-lintel-model"), Some("us.anthropic.claude-sonnet-5-5"));
     assert_eq!(reply.header("x-lintel-region"), Some("us-east-1"));

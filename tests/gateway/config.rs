@@ -104,7 +104,7 @@ timeout = 30
 [models.a]
 target = "amazon.nova-micro-v1:0"
 temperature = 3
-price = { input = 1.0 }
+limits = { in_flight = 1 }
 [models.b]
 [models.c]
 target = "d"
@@ -133,7 +133,7 @@ target = "amazon.nova-micro-v1:0"
         "line 9: aws.region: expected a string, found an integer",
         "line 11: defaults.timeout: expected a duration such as \"30s\", found an integer",
         "line 14: models.a.temperature: must be between 0 and 2",
-        "line 15: models.a.price: not supported by this version",
+        "line 15: models.a.limits: not supported by this version",
         "line 16: models.b: 'target' is missing",
         "models.c.target: 'd' leads to no model",
         "keys.one.secret_env: the environment variable NOT_SET is not set",

@@ -37,7 +37,7 @@ const BAD_BODIES: [(&str, u16, &str, Option<&str>); 45] = [
         r#"{"model":"claude","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:"}}]}]}"#,
         400,
         "invalid_value",
-        Some("messages[0].content[0].type"),
+        Some("messages[0].content[0].image_url.url"),
     ),
     (
         r#"{"model":"claude","messages":[{"role":"user","content":[{"type":"text"}]}]}"#,
@@ -106,7 +106,7 @@ const BAD_BODIES: [(&str, u16, &str, Option<&str>); 45] = [
         Some("top_p"),
     ),
     (r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"n":0}"#, 400, "invalid_value", Some("n")),
-    (r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"n":2}"#, 400, "unsupported_parameter", Some("n")),
+    (r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"n":129}"#, 400, "invalid_value", Some("n")),
     (
         r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"logprobs":true}"#,
         400,
@@ -146,13 +146,13 @@ const BAD_BODIES: [(&str, u16, &str, Option<&str>); 45] = [
         Some("messages[0].content[0]"),
     ),
     (
-        r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f","parameters":{"type":"string"}}}]}"#,
+        r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"f","parameters":"string"}}]}"#,
         400,
         "invalid_value",
-        Some("tools"),
+        Some("tools[0].function.parameters"),
     ),
     (
-        r#"{"model":"claude","messages":[{"role":"assistant","tool_calls":[{"id":"1","function":{"name":"functions.get it","arguments":""}}]}]}"#,
+        r#"{"model":"claude","messages":[{"role":"assistant","tool_calls":[{"id":"1","function":{"name":"","arguments":""}}]}]}"#,
         400,
         "invalid_value",
         Some("messages[0].tool_calls[0].function.name"),

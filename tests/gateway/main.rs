@@ -8,6 +8,7 @@ mod config;
 mod errors;
 #[path = "../golden/mod.rs"]
 mod golden;
+mod requests;
 mod server;
 mod streams;
 mod support;

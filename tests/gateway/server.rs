@@ -76,7 +76,7 @@ async fn a_connection_carries_many_requests() {
     let body = user("Hi").to_string();
     for _ in 0..3 {
         stream.write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes()).await.unwrap();
-        let reply = read_until(&mut stream, "rejected_prediction_tokens\":0}}}").await;
+        let reply = read_until(&mut stream, "rejected_prediction_tokens\":0},\"cost\":").await;
         assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
     }
 }

@@ -1,16 +1,16 @@
 //! Properties of translation and of the frame reader.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use lintel::{
     bedrock::{Frame, FrameReader},
-    call::{Chunk, Model, Notes, Target},
+    call::{Chunk, Notes},
     simulator::{encode_event, encode_exception},
-    translate::StreamTranslator,
+    translate::{ReplyPlan, StreamTranslator},
 };
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Everything that a reader makes of the bytes, cut at `cuts`.
 fn frames(bytes: &Bytes, cuts: &[usize]) -> Vec<Result<Frame, lintel::bedrock::FrameError>> {
@@ -66,7 +66,7 @@ proptest! {
     /// Fragments of arguments join to what the model wrote, and indexes are dense, however blocks interleave.
     #[test]
     fn arguments_join_again(calls in prop::collection::vec(prop::collection::vec("[a-z\"{}:, ]{0,6}", 0..5), 1..5), order in prop::collection::vec(any::<prop::sample::Index>(), 0..40)) {
-        let mut translator = StreamTranslator::new(0, Notes::default());
+        let mut translator = StreamTranslator::new(Arc::new(ReplyPlan::default()), Notes::default());
         let mut out = VecDeque::new();
         let mut event = |kind: &str, payload: serde_json::Value| translator.event(kind, payload.to_string().as_bytes(), &mut out).unwrap();
         for index in 0..calls.len() {
@@ -95,57 +95,6 @@ proptest! {
             let written = call.concat();
             prop_assert_eq!(joined, if written.is_empty() { "{}".to_owned() } else { written });
         }
-    }
-}
-
-fn content() -> impl Strategy<Value = Value> {
-    let text = "[ a-z]{0,8}";
-    prop_oneof![
-        text.prop_map(Value::from),
-        prop::collection::vec(text.prop_map(|text| json!({"type": "text", "text": text})), 0..3).prop_map(Value::from),
-    ]
-}
-
-fn message() -> impl Strategy<Value = Value> {
-    let id = prop_oneof!["[ab]", "[^a-z]{1,3}", Just("x".repeat(80))];
-    let arguments =
-        prop_oneof![Just("{}"), Just(""), Just("[1]"), Just("{broken"), Just("null"), Just("{\"b\":1,\"a\":2}")];
-    let call = (id.clone(), "[a-zA-Z0-9_-]{1,64}", arguments)
-        .prop_map(|(id, name, arguments)| json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}));
-    prop_oneof![
-        (prop_oneof![Just("system"), Just("developer"), Just("user"), Just("assistant")], content())
-            .prop_map(|(role, content)| json!({"role": role, "content": content})),
-        (content(), prop::collection::vec(call, 1..4))
-            .prop_map(|(content, calls)| json!({"role": "assistant", "content": content, "tool_calls": calls})),
-        (id, content()).prop_map(|(id, content)| json!({"role": "tool", "tool_call_id": id, "content": content})),
-    ]
-}
-
-fn model() -> Model {
-    Model::new("m", Target::new("amazon.nova-lite-v1:0", "us-east-1"))
-}
-
-proptest! {
-    /// Whatever history a client sends, what reaches Bedrock is what its service model allows.
-    #[test]
-    fn every_request_satisfies_the_service_model(
-        messages in prop::collection::vec(message(), 1..12),
-        tools in any::<bool>(),
-        choice in prop_oneof![Just(json!(null)), Just(json!("auto")), Just(json!("none"))],
-        temperature in prop::option::of(0.0..=2.0f64),
-        stop in prop::option::of(prop::collection::vec(".{0,3}", 0..4)),
-        metadata in prop::option::of(prop::collection::btree_map(".{1,64}", ".{0,300}", 0..16)),
-    ) {
-        let tools = tools.then(|| json!([{"type": "function", "function": {"name": "f"}}]));
-        let request = json!({
-            "model": "m", "messages": messages, "tools": tools, "tool_choice": choice,
-            "temperature": temperature, "stop": stop, "metadata": metadata, "user": "a b",
-        });
-        let notes = Notes::default();
-        let request = lintel::edge::chat_request(request.to_string().as_bytes(), &notes).unwrap();
-        let converse = serde_json::to_string(&lintel::translate::chat_request(&request, &model(), &notes).unwrap()).unwrap();
-        let checked = lintel::simulator::validate(&serde_json::from_str(&converse).unwrap(), false);
-        prop_assert!(checked.is_ok(), "{checked:?}: {converse}");
     }
 }
 

@@ -28,11 +28,18 @@ pub async fn create(
     entry.call(&model.name, &model.target.id, chat.is_stream(), &notes);
     let watcher = entry.clone();
     let reply = edge.dispatch.chat(call).await?.on_end(move |ending| watcher.ending(ending));
-    let (phase, mut response) = match reply {
-        ChatReply::Whole(reply) => ("request", encode::whole(&entry, &chat.model, &reply)?),
-        ChatReply::Stream(stream) => ("first_chunk", sse::response(&entry, &chat, stream, edge.cut.clone())),
+    let (phase, response) = match reply {
+        ChatReply::Whole(reply) => {
+            let mut response = encode::whole(&entry, &chat.model, &reply)?;
+            encode::add_headers(&mut response, &model, &notes, Some(&reply));
+            ("request", response)
+        }
+        ChatReply::Stream(stream) => {
+            let mut response = sse::response(&entry, &chat, stream, edge.cut.clone());
+            encode::add_headers(&mut response, &model, &notes, None);
+            ("first_chunk", response)
+        }
     };
-    encode::add_headers(&mut response, &model, &notes);
     let own = received.elapsed().saturating_sub(upstream.total());
     metrics::overhead(labels::CHAT_COMPLETIONS, phase, own);
     Ok(response)

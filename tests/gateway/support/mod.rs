@@ -24,7 +24,7 @@ pub const KEY: &str = "sk-test-0123456789abcdef";
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Names that a reply may carry; a header that is not here is a leak, or belongs on this list.
-const ALLOWED_HEADERS: [&str; 22] = [
+const ALLOWED_HEADERS: [&str; 23] = [
     "content-type",
     "content-length",
     "transfer-encoding",
@@ -36,6 +36,7 @@ const ALLOWED_HEADERS: [&str; 22] = [
     "x-request-id",
     "openai-processing-ms",
     "x-lintel-model",
+    "x-lintel-cost-usd",
     "x-lintel-region",
     "x-lintel-route",
     "x-lintel-warnings",
@@ -234,7 +235,7 @@ impl Reply {
         let error = envelope["error"].as_object().expect("an error");
         assert_eq!(
             error.keys().collect::<Vec<_>>(),
-            ["code", "message", "param", "type"],
+            ["message", "type", "param", "code"],
             "all four members: {envelope}"
         );
         assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()));

@@ -1,16 +1,20 @@
 //! A call to the stack of its model.
 
+mod models;
+
 use std::{collections::HashMap, sync::Arc};
 
 use tower::ServiceExt;
 
 use crate::{
     bedrock::Bedrock,
-    call::{Call, ChatReply, Models},
+    call::{Call, ChatReply},
     error::{Error, Kind},
     openai::chat::ChatRequest,
     pipeline::{self, Stack},
 };
+
+pub use models::{Listed, Models};
 
 /// Every model's stack. Built at the start, never changed; a reload makes a new one.
 #[derive(Clone)]

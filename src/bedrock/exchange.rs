@@ -1,0 +1,163 @@
+//! One request to Bedrock and its reply.
+
+use std::sync::Arc;
+
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use serde_json::{Value, json};
+
+use super::{
+    Prepared, failure,
+    stream::EventStream,
+    transport::{Operation, Transport},
+};
+use crate::{
+    call::{Call, Chunk},
+    converse::reply::ConverseReply,
+    error::{Error, Kind},
+    metrics,
+    openai::chat::ChatRequest,
+    translate::{self, Read, ReplyPlan, StreamTranslator},
+};
+
+/// More than any whole reply that the service can give.
+const MAX_REPLY_BYTES: usize = 64 << 20;
+
+/// A streamed answer, from its first token on.
+pub async fn stream(
+    transport: &dyn Transport,
+    call: &Call<ChatRequest>,
+    prepared: &Prepared,
+) -> Result<EventStream, Error> {
+    let mut counted = Counted::new(call);
+    let result = async {
+        let body = send(transport, Operation::ConverseStream, call, prepared.body.clone()).await?;
+        let translator = StreamTranslator::new(prepared.plan.clone(), call.notes.clone());
+        EventStream::open(body, translator, call.model.timeouts.idle).await
+    };
+    counted.record(result.await)
+}
+
+/// A whole answer. One that does not fit its schema is asked for once more, where the operator wants that.
+pub async fn whole(transport: &dyn Transport, call: &Call<ChatRequest>, prepared: &Prepared) -> Result<Read, Error> {
+    let read = ask(transport, call, prepared.body.clone(), &prepared.plan).await?;
+    let Some(schema) = &prepared.plan.schema else { return Ok(read) };
+    let Some((text, problem)) = misfit(schema, &read) else { return Ok(read) };
+    if !call.model.options.repair_json {
+        call.notes.add("response_format: the answer does not fit the schema");
+        return Ok(read);
+    }
+    let body = repair(&prepared.body, &text, &problem)?;
+    let mut second = ask(transport, call, body, &prepared.plan).await?;
+    let fits = misfit(schema, &second).is_none();
+    call.notes.add(match fits {
+        true => "response_format: the model was asked twice until its answer fitted the schema",
+        false => "response_format: the answer does not fit the schema, nor did the one before it",
+    });
+    // Both calls were made, and both are paid for.
+    let first =
+        read.chunks.into_iter().find_map(|chunk| if let Chunk::Usage(usage) = chunk { Some(usage) } else { None });
+    if let (Some(first), Some(Chunk::Usage(last))) = (first, second.chunks.back_mut()) {
+        *last = first + *last;
+    }
+    Ok(second)
+}
+
+async fn ask(
+    transport: &dyn Transport,
+    call: &Call<ChatRequest>,
+    body: Bytes,
+    plan: &Arc<ReplyPlan>,
+) -> Result<Read, Error> {
+    let mut counted = Counted::new(call);
+    let result = async {
+        let body = collected(send(transport, Operation::Converse, call, body).await?).await?;
+        let reply: ConverseReply = serde_json::from_slice(&body).map_err(|error| {
+            Error::new(Kind::Upstream, "Bedrock sent a reply that could not be read.")
+                .with_code("upstream_malformed")
+                .with_detail(format!("{:?} at column {} of {} bytes", error.classify(), error.column(), body.len()))
+        })?;
+        translate::whole_reply(reply, plan, &call.notes)
+    };
+    counted.record(result.await)
+}
+
+/// The answer's text and what is wrong with it; none if it fits, or was cut short for another reason.
+fn misfit(schema: &Value, read: &Read) -> Option<(String, String)> {
+    let text: String = read
+        .chunks
+        .iter()
+        .filter_map(|chunk| if let Chunk::Content(text) = chunk { Some(text.as_str()) } else { None })
+        .collect();
+    let calls = read.chunks.iter().any(|chunk| matches!(chunk, Chunk::ToolCall { .. } | Chunk::FunctionCall(_)));
+    if calls {
+        return None;
+    }
+    translate::misfit(schema, &text).map(|problem| (text, problem))
+}
+
+/// The same conversation, with the answer and what is wrong with it.
+fn repair(body: &Bytes, answer: &str, problem: &str) -> Result<Bytes, Error> {
+    let internal = |error: serde_json::Error| {
+        Error::new(Kind::Internal, "The gateway could not ask for a better answer.").with_detail(error.to_string())
+    };
+    let mut request: Value = serde_json::from_slice(body).map_err(internal)?;
+    let answer = if answer.trim().is_empty() { "." } else { answer.trim_end() };
+    let text =
+        format!("That answer is not acceptable: {problem}. Answer again, with the corrected JSON and nothing else.");
+    if let Some(messages) = request["messages"].as_array_mut() {
+        // A prefill was ours, and is part of the answer now.
+        if messages.last().is_some_and(|last| last["role"] == "assistant") {
+            messages.pop();
+        }
+        messages.push(json!({"role": "assistant", "content": [{"text": answer}]}));
+        messages.push(json!({"role": "user", "content": [{"text": text}]}));
+    }
+    serde_json::to_vec(&request).map(Bytes::from).map_err(internal)
+}
+
+async fn send(
+    transport: &dyn Transport,
+    operation: Operation,
+    call: &Call<ChatRequest>,
+    body: Bytes,
+) -> Result<SdkBody, Error> {
+    let reply = transport.send(operation, &call.model.target, body).await.map_err(failure::from_send)?;
+    let (parts, body) = reply.into_parts();
+    if parts.status.is_success() {
+        return Ok(body);
+    }
+    let body = collected(body).await.unwrap_or_default();
+    Err(failure::from_reply(parts.status, &parts.headers, &body))
+}
+
+async fn collected(body: SdkBody) -> Result<Bytes, Error> {
+    match Limited::new(body, MAX_REPLY_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) => Err(failure::truncated(error.to_string())),
+    }
+}
+
+/// Counts a call to Bedrock however it ends; `abandoned` is one that the deadline or the client gave up.
+struct Counted<'a> {
+    call: &'a Call<ChatRequest>,
+    code: &'static str,
+}
+
+impl<'a> Counted<'a> {
+    fn new(call: &'a Call<ChatRequest>) -> Self {
+        Self { call, code: "abandoned" }
+    }
+
+    fn record<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        self.code = result.as_ref().err().map_or("ok", |error| error.code().unwrap_or(error.kind().reason()));
+        result
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        metrics::upstream_request(&self.call.model.target.region, self.call.model.label(), self.code);
+    }
+}

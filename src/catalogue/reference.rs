@@ -1,0 +1,69 @@
+//! The forms in which Bedrock names a model.
+
+/// Geographic prefixes of inference profiles.
+const PREFIXES: [&str; 9] = ["us", "us-gov", "eu", "apac", "jp", "au", "ca", "in", "global"];
+
+/// What a target says about the base model behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reference<'a> {
+    /// As the catalogue knows it, or would; none for ARNs of what is the account's own.
+    pub base: Option<&'a str>,
+    /// The prefix of a geographic inference profile.
+    pub prefix: Option<&'a str>,
+}
+
+/// Takes a model id, a profile id or an ARN apart. Ids are found with and without their version.
+pub fn reference(target: &str) -> Reference<'_> {
+    let id = match target.strip_prefix("arn:") {
+        None => target,
+        Some(arn) => {
+            let resource = arn.splitn(5, ':').nth(4).unwrap_or_default();
+            match resource.split_once('/') {
+                Some(("foundation-model" | "inference-profile", id)) => id,
+                _ => return Reference { base: None, prefix: None },
+            }
+        }
+    };
+    let (prefix, base) = match id.split_once('.') {
+        Some((prefix, rest)) if PREFIXES.contains(&prefix) && rest.contains('.') => (Some(prefix), rest),
+        _ => (None, id),
+    };
+    Reference { base: Some(known_form(base)), prefix }
+}
+
+/// `…-v1:0:200k` is `…-v1:0` with a longer context window.
+fn known_form(base: &str) -> &str {
+    if super::entry(base).is_some() {
+        return base;
+    }
+    let shorter = base.rsplit_once(':').map(|(shorter, _)| shorter);
+    let bare = shorter.and_then(|shorter| shorter.rsplit_once("-v")).map(|(bare, _)| bare);
+    [shorter, bare].into_iter().flatten().find(|form| super::entry(form).is_some()).unwrap_or(base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_leads_to_the_base_model() {
+        for (target, base, prefix) in [
+            ("anthropic.claude-opus-5-5", Some("anthropic.claude-opus-5-5"), None),
+            ("us-gov.amazon.nova-lite-v1:0", Some("amazon.nova-lite-v1:0"), Some("us-gov")),
+            ("global.amazon.nova-2-lite-v1:0", Some("amazon.nova-2-lite-v1:0"), Some("global")),
+            ("anthropic.claude-3-sonnet-20240229-v1:0:200k", Some("anthropic.claude-3-sonnet-20240229-v1:0"), None),
+            ("deepseek.v3.2", Some("deepseek.v3.2"), None),
+            ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0", Some("amazon.nova-lite-v1:0"), None),
+            (
+                "arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:inference-profile/us-gov.amazon.nova-lite-v1:0",
+                Some("amazon.nova-lite-v1:0"),
+                Some("us-gov"),
+            ),
+            ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc", None, None),
+            ("arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc", None, None),
+            ("arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDE:1", None, None),
+        ] {
+            assert_eq!(reference(target), Reference { base, prefix }, "{target}");
+        }
+    }
+}

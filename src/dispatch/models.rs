@@ -1,0 +1,164 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    call::{Caller, Model, Target},
+    catalogue::{self, Known},
+    error::{Error, Kind},
+};
+
+/// Every model by the names that requests may use.
+#[derive(Clone, Debug)]
+pub struct Models {
+    named: BTreeMap<String, Arc<Model>>,
+    aliases: BTreeMap<String, (Arc<Model>, Vec<String>)>,
+    /// What raw ids get; `None` when `raw_model_ids = false`.
+    raw: Option<Arc<Model>>,
+}
+
+impl Models {
+    pub fn new(
+        named: BTreeMap<String, Arc<Model>>,
+        aliases: BTreeMap<String, (Arc<Model>, Vec<String>)>,
+        raw: Option<Arc<Model>>,
+    ) -> Self {
+        Self { named, aliases, raw }
+    }
+
+    /// The model that `name` stands for. An alias is its target in everything: limits, permission, label.
+    pub fn resolve(&self, name: &str) -> Result<Arc<Model>, Error> {
+        if let Some(model) = self.named.get(name).or_else(|| self.aliases.get(name).map(|(model, _)| model)) {
+            return Ok(model.clone());
+        }
+        match &self.raw {
+            Some(template) if looks_like_bedrock_id(name) => {
+                let target = Target::new(name, &template.target.region);
+                // Clients are only ever made for the configured regions.
+                if target.region != template.target.region {
+                    return Err(unknown(name));
+                }
+                let Known { base, facts, price } = catalogue::lookup(&target);
+                let name = name.to_owned();
+                let base = base.map(str::to_owned);
+                Ok(Arc::new(Model { name, target, base, facts, price, ..Model::clone(template) }))
+            }
+            _ => Err(unknown(name)),
+        }
+    }
+
+    /// The model that `name` stands for, if `caller` may use it. A raw id that it may not use does not exist for it:
+    /// `gpt-4.1` has the form of one too.
+    ///
+    /// # Errors
+    /// 404, or 403 for a configured model.
+    pub fn resolve_for(&self, name: &str, caller: &Caller) -> Result<Arc<Model>, Error> {
+        let model = self.resolve(name)?;
+        match caller.may_use(&model.name, model.raw) {
+            true => Ok(model),
+            false if model.raw => Err(unknown(name)),
+            false => Err(Error::new(
+                Kind::PermissionDenied,
+                "This key may not use this model. GET /v1/models lists what it may.",
+            )
+            .with_code("model_not_allowed")
+            .with_param("model")),
+        }
+    }
+
+    /// Configured models, without aliases.
+    pub fn named(&self) -> impl Iterator<Item = &Arc<Model>> {
+        self.named.values()
+    }
+
+    /// The model that stands for raw ids, if they are accepted.
+    pub fn raw(&self) -> Option<&Arc<Model>> {
+        self.raw.as_ref()
+    }
+
+    /// Name, model, and whether the name is an alias with tasks of its own; models first.
+    pub fn list(&self) -> impl Iterator<Item = Listed<'_>> {
+        let named =
+            self.named.iter().map(|(name, model)| Listed { name, model, alias: false, use_cases: &model.use_cases });
+        let aliases = self.aliases.iter().map(|(name, (model, tasks))| {
+            let use_cases = if tasks.is_empty() { &model.use_cases } else { tasks };
+            Listed { name, model, alias: true, use_cases }
+        });
+        named.chain(aliases)
+    }
+}
+
+/// One entry of [`Models::list`].
+#[derive(Clone, Copy, Debug)]
+pub struct Listed<'a> {
+    pub name: &'a str,
+    pub model: &'a Arc<Model>,
+    pub alias: bool,
+    pub use_cases: &'a [String],
+}
+
+fn unknown(name: &str) -> Error {
+    // The name is the client's own text: shortened, so that a reply cannot be made huge.
+    let shown: String = name.chars().take(100).collect();
+    Error::new(
+        Kind::NotFound,
+        format!(
+            "The model '{shown}' does not exist or you do not have access to it. GET /v1/models lists what there is."
+        ),
+    )
+    .with_code("model_not_found")
+    .with_param("model")
+}
+
+/// The forms of `ConversationalModelId` in the service model: `vendor.name…`, with or without a geo prefix, and ARNs
+/// of Bedrock. Everything else, paths and escapes included, never comes near a URL.
+fn looks_like_bedrock_id(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_');
+    if name.len() > 2048 || name.contains("..") {
+        return false;
+    }
+    match name.strip_prefix("arn:aws") {
+        Some(rest) => {
+            let bedrock = rest.split(':').nth(1) == Some("bedrock");
+            bedrock
+                && rest.matches(':').count() >= 4
+                && rest.chars().all(|c| plain(c) || c == '/')
+                && !rest.contains("//")
+        }
+        None => {
+            let mut parts = name.split('.');
+            name.chars().all(plain) && name.contains('.') && parts.all(|part| !part.is_empty())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raw_ids_are_told_from_other_text() {
+        for good in [
+            "anthropic.claude-3-haiku-20240307-v1:0",
+            "us.amazon.nova-lite-v1:0",
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0",
+            "arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/amazon.nova-lite-v1:0",
+        ] {
+            assert!(looks_like_bedrock_id(good), "{good}");
+        }
+        for bad in [
+            "gpt-4o",
+            "../../etc",
+            "a..b",
+            "a.b/../c",
+            "a%2e%2e.b",
+            "a.b?x=1",
+            "a.b\nc",
+            "arn:aws:s3:::bucket/a.b",
+            "",
+            ".",
+            "a.",
+        ] {
+            assert!(!looks_like_bedrock_id(bad), "{bad}");
+        }
+        assert!(!looks_like_bedrock_id(&format!("a.{}", "b".repeat(4096))));
+    }
+}

@@ -1,0 +1,233 @@
+//! The messages of a chat request, and their content parts.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::object::{self, Object};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    System,
+    Developer,
+    User,
+    Assistant,
+    Tool,
+    Function,
+}
+
+impl Role {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Developer => "developer",
+            Self::User => "user",
+            Self::Assistant => "assistant",
+            Self::Tool => "tool",
+            Self::Function => "function",
+        }
+    }
+}
+
+/// One message of any role; which members may stand together is checked when it is translated.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Message {
+    pub role: Role,
+    #[serde(default)]
+    pub content: Option<Content>,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub refusal: Option<String>,
+    #[serde(default, deserialize_with = "object::optional_list")]
+    pub tool_calls: Option<Vec<ToolCall>>,
+    #[serde(default)]
+    pub tool_call_id: Option<String>,
+    #[serde(default)]
+    pub function_call: Option<FunctionCall>,
+    #[serde(default)]
+    pub audio: Option<Box<RawValue>>,
+    /// Members of lintel's own and other servers' replies, which clients send back with the history.
+    #[serde(default)]
+    pub annotations: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub images: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub reasoning_content: Option<String>,
+    #[serde(default)]
+    pub reasoning_signature: Option<String>,
+    #[serde(default, deserialize_with = "object::optional_list")]
+    pub thinking_blocks: Option<Vec<ThinkingBlock>>,
+    /// Anthropic's mark: the prompt up to here is to be cached.
+    #[serde(default)]
+    pub cache_control: Option<CacheControl>,
+}
+
+/// Reasoning that the model itself signed, or encrypted, as LiteLLM's clients know it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct ThinkingBlock {
+    /// `thinking` or `redacted_thinking`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    #[serde(default)]
+    pub thinking: String,
+    #[serde(default)]
+    pub signature: Option<String>,
+    /// Base64.
+    #[serde(default)]
+    pub data: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct CacheControl {
+    /// `5m` or `1h`.
+    #[serde(default)]
+    pub ttl: Option<String>,
+    #[serde(rename = "type", default)]
+    pub kind: Option<String>,
+}
+
+/// `content`: a string, or a list of parts.
+#[derive(Clone, Debug)]
+pub enum Content {
+    Text(String),
+    Parts(Vec<Part>),
+}
+
+// Written by hand: an untagged enum buffers its input, which loses raw JSON and the path of an error.
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Content;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of content parts")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Content, E> {
+                Ok(Content::Text(text.to_owned()))
+            }
+            fn visit_string<E>(self, text: String) -> Result<Content, E> {
+                Ok(Content::Text(text))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content, A::Error> {
+                let mut list = Vec::new();
+                while let Some(Object(part)) = parts.next_element()? {
+                    list.push(part);
+                }
+                Ok(Content::Parts(list))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// A content part; `type` says which of the others is set.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Part {
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    #[serde(default)]
+    pub text: Option<String>,
+    #[serde(default)]
+    pub refusal: Option<String>,
+    #[serde(default)]
+    pub image_url: Option<MediaUrl>,
+    #[serde(default)]
+    pub video_url: Option<MediaUrl>,
+    #[serde(default)]
+    pub input_audio: Option<InputAudio>,
+    #[serde(default)]
+    pub file: Option<File>,
+    #[serde(default)]
+    pub search_result: Option<SearchResult>,
+    /// Anthropic's mark: the prompt up to here is to be cached.
+    #[serde(default)]
+    pub cache_control: Option<CacheControl>,
+    /// OpenAI's mark for the same.
+    #[serde(default)]
+    pub prompt_cache_breakpoint: Option<Box<RawValue>>,
+    /// Converse's own, as a part by itself.
+    #[serde(rename = "cachePoint", default)]
+    pub cache_point: Option<CacheControl>,
+}
+
+/// A data URL, or a URL to fetch.
+#[derive(Clone, Debug, Deserialize)]
+pub struct MediaUrl {
+    pub url: String,
+    #[serde(default)]
+    pub detail: Option<String>,
+    /// Owner of the bucket of an `s3://` URL: a twelve-digit account id.
+    #[serde(default)]
+    pub bucket_owner: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct InputAudio {
+    /// Base64.
+    pub data: String,
+    pub format: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct File {
+    /// A data URL, or bare base64.
+    #[serde(default)]
+    pub file_data: Option<String>,
+    #[serde(default)]
+    pub file_id: Option<String>,
+    #[serde(default)]
+    pub filename: Option<String>,
+    /// An extension: what the document is about.
+    #[serde(default)]
+    pub context: Option<String>,
+    /// An extension: the answer is to cite the document.
+    #[serde(default)]
+    pub citations: Option<Citations>,
+}
+
+/// An extension: a passage for the model to cite.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SearchResult {
+    pub source: String,
+    pub title: String,
+    pub content: Content,
+    #[serde(default)]
+    pub citations: Option<Citations>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Citations {
+    pub enabled: bool,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct ToolCall {
+    pub id: String,
+    #[serde(rename = "type", default)]
+    pub kind: Option<String>,
+    #[serde(default)]
+    pub function: Option<FunctionCall>,
+    #[serde(default)]
+    pub custom: Option<CustomCall>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct CustomCall {
+    pub name: String,
+    #[serde(default)]
+    pub input: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct FunctionCall {
+    pub name: String,
+    /// JSON text, as the model wrote it: not always valid.
+    #[serde(default)]
+    pub arguments: String,
+}

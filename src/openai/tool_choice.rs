@@ -1,0 +1,85 @@
+//! `tool_choice`, and `function_call` before there were tools.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+/// `"none" | "auto" | "required"`, one named tool, or a choice among some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolChoice {
+    Mode(String),
+    /// A function or a custom tool.
+    Named(String),
+    /// Only `tools` may be called; `mode` is `auto` or `required`.
+    Allowed {
+        mode: String,
+        tools: Vec<String>,
+    },
+}
+
+#[derive(Deserialize)]
+struct Name {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Tool {
+    #[serde(default)]
+    function: Option<Name>,
+    #[serde(default)]
+    custom: Option<Name>,
+}
+
+#[derive(Deserialize)]
+struct AllowedTools {
+    mode: String,
+    tools: Vec<Tool>,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    /// Alone in the legacy `function_call`.
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    function: Option<Name>,
+    #[serde(default)]
+    custom: Option<Name>,
+    #[serde(default)]
+    allowed_tools: Option<AllowedTools>,
+    #[serde(rename = "type", default)]
+    _type: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for ToolChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = ToolChoice;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"none\", \"auto\", \"required\" or an object that names a tool")
+            }
+            fn visit_str<E>(self, mode: &str) -> Result<ToolChoice, E> {
+                Ok(ToolChoice::Mode(mode.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ToolChoice, A::Error> {
+                let object = Object::deserialize(MapAccessDeserializer::new(map))?;
+                let named = object.function.or(object.custom).map(|named| named.name).or(object.name);
+                match (named, object.allowed_tools) {
+                    (Some(name), _) => Ok(ToolChoice::Named(name)),
+                    (None, Some(allowed)) => {
+                        let tools = allowed.tools.into_iter().map(|tool| tool.function.or(tool.custom));
+                        let tools: Option<Vec<String>> = tools.map(|named| named.map(|named| named.name)).collect();
+                        let tools = tools.ok_or_else(|| A::Error::custom("a tool in 'allowed_tools' has no name"))?;
+                        Ok(ToolChoice::Allowed { mode: allowed.mode, tools })
+                    }
+                    (None, None) => Err(A::Error::custom("an object here must name a tool")),
+                }
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
+}

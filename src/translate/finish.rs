@@ -1,0 +1,116 @@
+//! Why the model stopped, and what that was worth.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::answer::{Answer, ReplyPlan};
+use crate::{
+    call::{Notes, Price, Target, Tier, Usage},
+    catalogue,
+    converse::reply::{PromptRouterTrace, ServiceTier, TokenUsage},
+    error::{Error, Kind},
+    openai::completion::FinishReason,
+};
+
+/// `stopReason` is an open enum. `tools`: the reply holds calls for the client; `empty`: it holds nothing at all.
+///
+/// # Errors
+/// Where the stop reason says that there is no answer.
+pub fn finish_reason(
+    stop_reason: &str,
+    tools: bool,
+    empty: bool,
+    legacy: bool,
+    notes: &Notes,
+) -> Result<FinishReason, Error> {
+    let stop = match (tools, legacy) {
+        (true, true) => FinishReason::FunctionCall,
+        (true, false) => FinishReason::ToolCalls,
+        (false, _) => FinishReason::Stop,
+    };
+    Ok(match stop_reason {
+        "end_turn" | "stop_sequence" | "tool_use" => stop,
+        "max_tokens" => FinishReason::Length,
+        "model_context_window_exceeded" if empty => {
+            return Err(Error::invalid(
+                "messages",
+                "The conversation is longer than the model's context window. Shorten it.",
+            )
+            .with_code("context_length_exceeded"));
+        }
+        "model_context_window_exceeded" => FinishReason::Length,
+        "guardrail_intervened" | "content_filtered" => FinishReason::ContentFilter,
+        "malformed_model_output" | "malformed_tool_use" if empty => {
+            return Err(Error::new(Kind::Upstream, "The model's output was malformed. Try again.")
+                .with_code("malformed_model_output")
+                .with_detail(format!("stopReason {stop_reason}")));
+        }
+        "malformed_model_output" | "malformed_tool_use" => {
+            notes.add("finish_reason: Bedrock says that the end of the model's output is malformed");
+            stop
+        }
+        other => {
+            let shown: String = other.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+            notes.add(format!("finish_reason: Bedrock stopped with '{shown}'"));
+            stop
+        }
+    })
+}
+
+/// What the service counted, or what the gateway guesses, with its price.
+pub fn usage(
+    counted: Option<TokenUsage>,
+    tier: Option<ServiceTier>,
+    router: Option<&PromptRouterTrace>,
+    reasoning: Option<u64>,
+    answer: &Answer,
+    plan: &ReplyPlan,
+) -> Usage {
+    let mut usage = counted.map(buckets).unwrap_or_else(|| estimate(plan.request_bytes, answer.reply_bytes));
+    // Where the service does not tell, about four bytes are a token.
+    let guessed = || answer.reasoning_bytes.div_ceil(4) as u64;
+    usage.reasoning = reasoning.unwrap_or_else(guessed).min(usage.output);
+    let tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {
+        Some("flex") => Tier::Flex,
+        Some("priority") => Tier::Priority,
+        Some("default" | "reserved") => Tier::Standard,
+        _ => plan.tier,
+    };
+    let invoked = router.and_then(|router| router.invoked_model_id.as_deref());
+    let price = match invoked {
+        Some(invoked) => catalogue::lookup(&Target::new(invoked, &plan.region)).price,
+        None => plan.price.clone(),
+    };
+    usage.cost = price.map(|price: Arc<Price>| price.cost(&usage, tier));
+    usage
+}
+
+/// Reasoning tokens where the model told them in its own usage.
+pub fn reasoning_tokens(fields: Option<&Value>) -> Option<u64> {
+    let details = fields?.pointer("/usage/output_tokens_details")?;
+    ["thinking_tokens", "reasoning_tokens"].iter().find_map(|name| details.get(name)?.as_u64())
+}
+
+/// Negative counts, which the service model allows nowhere, become zero.
+fn buckets(usage: TokenUsage) -> Usage {
+    let count = |n: i64| u64::try_from(n).unwrap_or(0);
+    let cached = |documented: Option<i64>, other: Option<i64>| count(documented.or(other).unwrap_or(0));
+    let cache_write = cached(usage.cache_write_input_tokens, usage.cache_write_input_token_count);
+    let details = usage.cache_details.unwrap_or_default();
+    let hour: u64 = details.iter().filter(|detail| detail.ttl == "1h").map(|detail| count(detail.input_tokens)).sum();
+    Usage {
+        input: count(usage.input_tokens),
+        cache_read: cached(usage.cache_read_input_tokens, usage.cache_read_input_token_count),
+        cache_write,
+        cache_write_1h: hour.min(cache_write),
+        output: count(usage.output_tokens),
+        ..Usage::default()
+    }
+}
+
+/// The service told no usage: about four bytes a token, marked as an estimate.
+fn estimate(request_bytes: usize, reply_bytes: usize) -> Usage {
+    let tokens = |bytes: usize| bytes.div_ceil(4) as u64;
+    Usage { input: tokens(request_bytes), output: tokens(reply_bytes), estimated: true, ..Usage::default() }
+}

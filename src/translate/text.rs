@@ -1,0 +1,290 @@
+//! Filters on the text of an answer, for what the model or the family could not do itself. They hold back no more than
+//! what may turn out to be a border, so that a stream flows on.
+
+/// A piece of text behind the filters.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece {
+    Content(String),
+    Reasoning(String),
+}
+
+/// Splits inline reasoning off, strips code fences, and cuts at stop sequences.
+#[derive(Debug, Default)]
+pub struct TextFilter {
+    tag: Option<TagSplitter>,
+    fence: Option<Unfence>,
+    stops: Option<StopCutter>,
+}
+
+impl TextFilter {
+    /// `tag`: the element around inline reasoning, such as `think`.
+    pub fn new(tag: Option<&str>, unfence: bool, stops: &[String]) -> Self {
+        Self {
+            tag: tag.map(TagSplitter::new),
+            fence: unfence.then(Unfence::default),
+            stops: (!stops.is_empty()).then(|| StopCutter::new(stops)),
+        }
+    }
+
+    pub fn push(&mut self, text: String, out: &mut Vec<Piece>) {
+        match &mut self.tag {
+            None => self.content(text, out),
+            Some(tag) => {
+                let mut pieces = Vec::new();
+                tag.push(&text, &mut pieces);
+                self.pieces(pieces, out);
+            }
+        }
+    }
+
+    /// The text has ended: nothing more can complete a border.
+    pub fn finish(&mut self, out: &mut Vec<Piece>) {
+        if let Some(tag) = &mut self.tag {
+            let mut pieces = Vec::new();
+            tag.finish(&mut pieces);
+            self.pieces(pieces, out);
+        }
+        let rest = self.fence.as_mut().map(Unfence::finish).unwrap_or_default();
+        let rest = match &mut self.stops {
+            Some(stops) => stops.push(&rest) + &stops.finish(),
+            None => rest,
+        };
+        push(Piece::Content(rest), out);
+    }
+
+    /// A stop sequence was found.
+    pub fn is_cut(&self) -> bool {
+        self.stops.as_ref().is_some_and(|stops| stops.cut)
+    }
+
+    fn pieces(&mut self, pieces: Vec<Piece>, out: &mut Vec<Piece>) {
+        for piece in pieces {
+            match piece {
+                Piece::Content(text) => self.content(text, out),
+                reasoning @ Piece::Reasoning(_) => push(reasoning, out),
+            }
+        }
+    }
+
+    fn content(&mut self, mut text: String, out: &mut Vec<Piece>) {
+        if let Some(fence) = &mut self.fence {
+            text = fence.push(&text);
+        }
+        if let Some(stops) = &mut self.stops {
+            text = stops.push(&text);
+        }
+        push(Piece::Content(text), out);
+    }
+}
+
+fn push(piece: Piece, out: &mut Vec<Piece>) {
+    let (Piece::Content(text) | Piece::Reasoning(text)) = &piece;
+    if !text.is_empty() {
+        out.push(piece);
+    }
+}
+
+/// `<tag>…</tag>` at the very start of the text is reasoning; anywhere else it is text.
+#[derive(Debug)]
+struct TagSplitter {
+    open: String,
+    close: String,
+    held: String,
+    state: State,
+}
+
+#[derive(Debug, PartialEq)]
+enum State {
+    Start,
+    Inside,
+    /// White space between the element and the answer belongs to neither.
+    After,
+    Text,
+}
+
+impl TagSplitter {
+    fn new(tag: &str) -> Self {
+        Self { open: format!("<{tag}>"), close: format!("</{tag}>"), held: String::new(), state: State::Start }
+    }
+
+    fn push(&mut self, text: &str, out: &mut Vec<Piece>) {
+        if self.state == State::Text {
+            return push(Piece::Content(text.to_owned()), out);
+        }
+        self.held.push_str(text);
+        loop {
+            match self.state {
+                State::Start => {
+                    let seen = self.held.trim_start();
+                    if let Some(rest) = seen.strip_prefix(&self.open) {
+                        self.held = rest.to_owned();
+                        self.state = State::Inside;
+                    } else if self.open.starts_with(seen) {
+                        return;
+                    } else {
+                        self.state = State::Text;
+                    }
+                }
+                State::Inside => {
+                    if let Some(at) = self.held.find(&self.close) {
+                        push(Piece::Reasoning(self.held[..at].to_owned()), out);
+                        self.held.drain(..at + self.close.len());
+                        self.state = State::After;
+                    } else {
+                        let safe = self.held.len() - overlap(&self.held, &self.close);
+                        push(Piece::Reasoning(self.held.drain(..safe).collect()), out);
+                        return;
+                    }
+                }
+                State::After => {
+                    self.held = self.held.trim_start().to_owned();
+                    if self.held.is_empty() {
+                        return;
+                    }
+                    self.state = State::Text;
+                }
+                State::Text => return push(Piece::Content(std::mem::take(&mut self.held)), out),
+            }
+        }
+    }
+
+    fn finish(&mut self, out: &mut Vec<Piece>) {
+        let held = std::mem::take(&mut self.held);
+        let piece = if self.state == State::Inside { Piece::Reasoning(held) } else { Piece::Content(held) };
+        push(piece, out);
+    }
+}
+
+/// How many bytes at the end of `text` may be the beginning of `border`.
+fn overlap(text: &str, border: &str) -> usize {
+    let most = border.len().saturating_sub(1).min(text.len());
+    (1..=most)
+        .rev()
+        .find(|len| text.is_char_boundary(text.len() - len) && border.starts_with(&text[text.len() - len..]))
+        .unwrap_or(0)
+}
+
+/// Cuts the text before the first stop sequence.
+#[derive(Debug)]
+struct StopCutter {
+    stops: Vec<String>,
+    held: String,
+    cut: bool,
+}
+
+impl StopCutter {
+    fn new(stops: &[String]) -> Self {
+        Self { stops: stops.to_vec(), held: String::new(), cut: false }
+    }
+
+    fn push(&mut self, text: &str) -> String {
+        if self.cut {
+            return String::new();
+        }
+        self.held.push_str(text);
+        let found = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
+        if let Some(at) = found {
+            self.cut = true;
+            self.held.truncate(at);
+            return std::mem::take(&mut self.held);
+        }
+        let held = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let safe = self.held.len() - held;
+        self.held.drain(..safe).collect()
+    }
+
+    fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+}
+
+/// Takes the code fence off an answer that is one fenced block.
+#[derive(Debug, Default)]
+struct Unfence {
+    held: String,
+    begun: bool,
+    fenced: bool,
+}
+
+impl Unfence {
+    const FENCE: &'static str = "```";
+
+    fn push(&mut self, text: &str) -> String {
+        self.held.push_str(text);
+        if !self.begun {
+            let seen = self.held.trim_start();
+            if seen.len() < Self::FENCE.len() && Self::FENCE.starts_with(seen) {
+                return String::new();
+            }
+            if let Some(info) = seen.strip_prefix(Self::FENCE) {
+                // The rest of the line names the language.
+                let Some((_, rest)) = info.split_once('\n') else { return String::new() };
+                self.held = rest.to_owned();
+                self.fenced = true;
+            }
+            self.begun = true;
+        }
+        if !self.fenced {
+            return std::mem::take(&mut self.held);
+        }
+        // The closing fence is at the end, with white space around it.
+        let kept = self.held.trim_end_matches(|c: char| c.is_whitespace() || c == '`').len();
+        self.held.drain(..kept).collect()
+    }
+
+    fn finish(&mut self) -> String {
+        let held = std::mem::take(&mut self.held);
+        if !self.fenced {
+            return held;
+        }
+        held.trim_end().strip_suffix(Self::FENCE).map(|text| text.trim_end().to_owned()).unwrap_or(held)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn filtered(filter: impl Fn() -> TextFilter, text: &str, cuts: &[usize]) -> (String, String) {
+        let mut filter = filter();
+        let mut out = Vec::new();
+        let mut from = 0;
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (text.len() + 1)).collect();
+        cuts.sort_unstable();
+        for cut in cuts.into_iter().chain([text.len()]).filter(|cut| text.is_char_boundary(*cut)) {
+            filter.push(text[from..cut].to_owned(), &mut out);
+            from = cut;
+        }
+        filter.finish(&mut out);
+        let (mut content, mut reasoning) = (String::new(), String::new());
+        for piece in out {
+            match piece {
+                Piece::Content(text) => content.push_str(&text),
+                Piece::Reasoning(text) => reasoning.push_str(&text),
+            }
+        }
+        (content, reasoning)
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_gives_the_same(cuts in prop::collection::vec(0usize..80, 0..12)) {
+            let tag = || TextFilter::new(Some("think"), false, &[]);
+            prop_assert_eq!(
+                filtered(tag, " <think>a < b </thin é</think>\n\nHi <think>x</think>", &cuts),
+                ("Hi <think>x</think>".to_owned(), "a < b </thin é".to_owned())
+            );
+            prop_assert_eq!(filtered(tag, "Say <think>", &cuts).0, "Say <think>");
+            prop_assert_eq!(filtered(tag, "<thin", &cuts).0, "<thin");
+            let stops = ["END".to_owned(), "é.".to_owned()];
+            let stop = || TextFilter::new(None, false, &stops);
+            prop_assert_eq!(filtered(stop, "one EN two é EEND three", &cuts).0, "one EN two é E");
+            prop_assert_eq!(filtered(stop, "one EN", &cuts).0, "one EN");
+            let fence = || TextFilter::new(None, true, &[]);
+            prop_assert_eq!(filtered(fence, "```json\n{\"a\": \"`\"}\n```\n", &cuts).0, "{\"a\": \"`\"}");
+            prop_assert_eq!(filtered(fence, "{\"a\": 1}", &cuts).0, "{\"a\": 1}");
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! Any request of OpenAI's, for any model of the catalogue, becomes what Bedrock's service model allows.
+
+use lintel::{
+    call::{CachePolicy, Caller, Fetched, Notes, Target},
+    catalogue,
+    error::Kind,
+    translate::{self, Context, Recalled},
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const PNG: &str = "data:image/jpeg;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+
+fn cache_control() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        4 => Just(Value::Null),
+        1 => Just(json!({"type": "ephemeral"})),
+        1 => Just(json!({"type": "ephemeral", "ttl": "1h"})),
+    ]
+}
+
+fn part() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        6 => ("[ a-z]{0,8}", cache_control()).prop_map(|(text, mark)| json!({"type": "text", "text": text, "cache_control": mark})),
+        1 => cache_control().prop_map(|mark| json!({"type": "image_url", "image_url": {"url": PNG}, "cache_control": mark})),
+        1 => ("[a-z./ ]{0,12}", cache_control()).prop_map(|(name, mark)| {
+            json!({"type": "file", "file": {"filename": name, "file_data": "data:text/plain;base64,SGk="}, "cache_control": mark})
+        }),
+        1 => Just(json!({"type": "file", "file": {"file_data": "JVBERi0xLjQK", "citations": {"enabled": true}}})),
+        1 => Just(json!({"type": "search_result", "search_result": {"source": "s", "title": "t", "content": "c"}})),
+        1 => Just(json!({"cachePoint": {"type": "default"}})),
+    ]
+}
+
+fn text() -> impl Strategy<Value = Value> {
+    let text = "[ a-z]{0,8}";
+    prop_oneof![
+        text.prop_map(Value::from),
+        prop::collection::vec((text, cache_control()), 0..3).prop_map(|parts| {
+            parts.into_iter().map(|(text, mark)| json!({"type": "text", "text": text, "cache_control": mark})).collect()
+        }),
+    ]
+}
+
+fn media() -> impl Strategy<Value = Value> {
+    prop_oneof![text(), prop::collection::vec(part(), 0..4).prop_map(Value::from)]
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-zA-Z0-9_-]{1,64}", "[a-c. ]{1,4}", Just("é".repeat(70))]
+}
+
+fn arguments() -> impl Strategy<Value = &'static str> {
+    prop_oneof![
+        Just("{}"),
+        Just(""),
+        Just("[1]"),
+        Just("{broken"),
+        Just("null"),
+        Just("{\"b\":1,\"a\":2}"),
+        Just("{\"a\":1}{\"b\":2}"),
+    ]
+}
+
+fn message() -> impl Strategy<Value = Value> {
+    let id = prop_oneof!["[ab]", "[^a-z]{1,3}", Just("x".repeat(80))];
+    let call = (id.clone(), name(), arguments()).prop_map(|(id, name, arguments)| {
+        json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
+    });
+    let custom = (id.clone(), name(), "[a-z\"]{0,5}")
+        .prop_map(|(id, name, input)| json!({"id": id, "type": "custom", "custom": {"name": name, "input": input}}));
+    let calls = prop::collection::vec(prop_oneof![3 => call, 1 => custom], 1..4);
+    let thinking = prop_oneof![
+        2 => Just(Value::Null),
+        1 => Just(json!([{"type": "thinking", "thinking": "hm", "signature": "c2ln"}])),
+        1 => Just(json!([{"type": "thinking", "thinking": "unsigned"}, {"type": "redacted_thinking", "data": "AAAA"}])),
+    ];
+    prop_oneof![
+        (prop_oneof![Just("system"), Just("developer"), Just("assistant")], text())
+            .prop_map(|(role, content)| json!({"role": role, "content": content})),
+        media().prop_map(|content| json!({"role": "user", "content": content})),
+        (text(), calls, thinking).prop_map(|(content, calls, thinking)| {
+            json!({"role": "assistant", "content": content, "tool_calls": calls, "thinking_blocks": thinking,
+                   "reasoning_content": "hm"})
+        }),
+        (id, media()).prop_map(|(id, content)| json!({"role": "tool", "tool_call_id": id, "content": content})),
+        (name(), arguments()).prop_map(|(name, arguments)| {
+            json!({"role": "assistant", "function_call": {"name": name, "arguments": arguments}})
+        }),
+        (name(), text()).prop_map(|(name, content)| json!({"role": "function", "name": name, "content": content})),
+    ]
+}
+
+fn tools() -> impl Strategy<Value = Value> {
+    let schema = prop_oneof![
+        Just(Value::Null),
+        Just(json!({})),
+        Just(json!({"type": "array", "items": {"type": "string"}})),
+        Just(json!({"type": "object", "properties": {"p": {"$ref": "#/$defs/node"}},
+                    "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}}})),
+        Just(json!({"type": "object", "properties": {"x": {"type": "string", "pattern": "(?=a)b"}}})),
+    ];
+    let function = (name(), schema, any::<Option<bool>>(), cache_control()).prop_map(|(name, schema, strict, mark)| {
+        json!({"type": "function", "function": {"name": name, "parameters": schema, "strict": strict}, "cache_control": mark})
+    });
+    let custom = name().prop_map(|name| json!({"type": "custom", "custom": {"name": name}}));
+    prop::collection::vec(prop_oneof![3 => function, 1 => custom], 0..4).prop_map(Value::from)
+}
+
+fn response_format() -> impl Strategy<Value = Value> {
+    let schema = json!({"type": "object", "properties": {"n": {"type": "integer", "minimum": 1}}, "required": ["n"]});
+    prop_oneof![
+        3 => Just(Value::Null),
+        1 => Just(json!({"type": "json_object"})),
+        1 => Just(json!({"type": "json_schema", "json_schema": {"name": "a b", "schema": schema, "strict": true}})),
+        1 => Just(json!({"type": "json_schema", "json_schema": {"name": "x"}})),
+    ]
+}
+
+fn effort() -> impl Strategy<Value = Value> {
+    let efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+    prop_oneof![Just(Value::Null), prop::sample::select(efforts.to_vec()).prop_map(Value::from)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn every_request_satisfies_the_service_model(
+        messages in prop::collection::vec(message(), 1..10),
+        (tools, format, effort) in (tools(), response_format(), effort()),
+        choice in prop_oneof![Just(json!(null)), Just(json!("auto")), Just(json!("none")), Just(json!("required"))],
+        (temperature, top_p) in (prop::option::of(0.0..=2.0f64), prop::option::of(0.0..=1.0f64)),
+        (max_tokens, top_k, parallel) in (prop::option::of(1u32..5000), prop::option::of(1u32..500), any::<Option<bool>>()),
+        stop in prop::option::of(prop::collection::vec(".{0,3}", 0..4)),
+        metadata in prop::option::of(prop::collection::btree_map(".{1,64}", ".{0,300}", 0..16)),
+        (model, automatic, stream) in (any::<prop::sample::Index>(), any::<bool>(), any::<bool>()),
+    ) {
+        let request = json!({
+            "model": "m", "messages": messages, "tools": tools, "tool_choice": choice, "response_format": format,
+            "reasoning_effort": effort, "temperature": temperature, "top_p": top_p, "top_k": top_k, "stop": stop,
+            "max_tokens": max_tokens, "parallel_tool_calls": parallel, "metadata": metadata, "user": "a b", "seed": 1,
+            "frequency_penalty": 1, "stream": stream,
+        });
+        let ids: Vec<&str> = catalogue::ids().chain(["somebody.unknown-v1:0"]).collect();
+        let id = ids[model.index(ids.len())];
+        let model = catalogue::model("m", Target::new(id, "us-east-1"));
+        let caller = Caller { cache: if automatic { CachePolicy::Auto } else { CachePolicy::Marked }, ..Caller::default() };
+        let (notes, recalled, fetched) = (Notes::default(), Recalled::default(), Fetched::default());
+        let request = lintel::edge::chat_request(request.to_string().as_bytes(), &notes).unwrap();
+        let cx = Context { model: &model, caller: &caller, notes: &notes, recalled: &recalled, fetched: &fetched };
+        match translate::chat_request(&request, &cx) {
+            Ok(translated) => {
+                let converse = serde_json::to_string(&translated.request).unwrap();
+                let checked = lintel::simulator::validate(&serde_json::from_str(&converse).unwrap(), stream && !translated.whole);
+                prop_assert!(checked.is_ok(), "{id}: {checked:?}: {converse}");
+            }
+            Err(error) => {
+                prop_assert!(matches!(error.kind(), Kind::InvalidRequest | Kind::NotFound), "{error}");
+                prop_assert!(error.param().is_some(), "{error}");
+            }
+        }
+    }
+}
