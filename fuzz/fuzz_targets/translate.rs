@@ -19,7 +19,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let bytes = serde_json::to_vec(&converse.request).unwrap();
     // Client JSON travels as raw text: what serde_json cannot hold as a value (lone surrogates), Bedrock refuses.
     let Ok(value) = serde_json::from_slice(&bytes) else { return };
-    if let Err(error) = simulator::validate(&value, false) {
+    if let Err(error) = simulator::validate(id, &value, false) {
         panic!("{error:?}: {}", String::from_utf8_lossy(&bytes));
     }
 });

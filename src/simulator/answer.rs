@@ -1,27 +1,89 @@
 //! Answers computed from the request: the same request always gets the same answer.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::fault::Plan;
+use super::{fault::Plan, schema};
 
 /// What the model says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    pub text: String,
+    pub blocks: Vec<Block>,
     pub stop_reason: &'static str,
     pub input_tokens: usize,
     pub output_tokens: usize,
+    /// `trace.guardrail`.
+    pub trace: Option<Value>,
 }
 
-/// Echoes the last message, obeying `maxTokens` and `stopSequences`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Block {
+    Text(String),
+    Reasoning { text: String, signature: String },
+    ToolUse { id: String, name: String, input: Value },
+    Cited { text: String, citation: Value },
+}
+
+impl Block {
+    /// As many tokens as pieces.
+    fn tokens(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Reasoning { text, .. } | Self::Cited { text, .. } => pieces(text).count(),
+            Self::ToolUse { name, input, .. } => 1 + pieces(name).count() + pieces(&input.to_string()).count(),
+        }
+    }
+}
+
+/// Thinks where it is told to, calls the tools that it is forced to call or that the last message names, answers in
+/// JSON where a schema is given, cites a document where that is asked, and else echoes the last message, obeying
+/// `maxTokens` and `stopSequences`. `[guardrail]` in the last message makes a guardrail intervene.
 pub fn answer(request: &Value, plan: &Plan) -> Answer {
+    let said = last_text(request);
+    let mut blocks = Vec::new();
+    let stop_reason;
+    let mut trace = None;
+    if request["guardrailConfig"].is_object() && said.contains("[guardrail]") {
+        blocks.push(Block::Text("The guardrail blocked this.".to_owned()));
+        stop_reason = "guardrail_intervened";
+        let traced = request["guardrailConfig"]["trace"].as_str().is_some_and(|trace| trace != "disabled");
+        trace = traced.then(|| json!({"inputAssessment": {"simulated": {"topicPolicy": {"topics": []}}}}));
+    } else {
+        if thinks(request) {
+            let text = "The user said something. I repeat it.".to_owned();
+            blocks.push(Block::Reasoning { text, signature: "c2ltdWxhdGVkIHNpZ25hdHVyZQ==".to_owned() });
+        }
+        let calls = calls(request, &said);
+        if calls.is_empty() {
+            let (block, reason) = text(request, plan, &said);
+            blocks.push(block);
+            stop_reason = reason;
+        } else {
+            blocks.extend(calls);
+            stop_reason = "tool_use";
+        }
+    }
+    let output_tokens = blocks.iter().map(Block::tokens).sum();
+    Answer { blocks, stop_reason, input_tokens: input_tokens(request), output_tokens, trace }
+}
+
+fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str) {
+    if let Some(schema) = request["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"].as_str() {
+        let schema = serde_json::from_str(schema).unwrap_or(Value::Null);
+        return (Block::Text(schema::example(&schema, "value").to_string()), "end_turn");
+    }
+    if let Some((index, document)) = cited_document(request) {
+        let citation = json!({
+            "title": document["name"], "sourceContent": [{"text": "a line"}],
+            "location": {"documentPage": {"documentIndex": index, "start": 1, "end": 2}},
+        });
+        return (Block::Cited { text: "The document says so.".to_owned(), citation }, "end_turn");
+    }
     let mut text = match plan.words {
         Some(words) => vec!["word"; words].join(" "),
-        None => format!("You said: {}", last_text(request)),
+        None => format!("You said: {said}"),
     };
-    let mut stop_reason = "end_turn";
     let config = &request["inferenceConfig"];
     let stops = config["stopSequences"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut stop_reason = "end_turn";
     if let Some(at) = stops.filter_map(|stop| text.find(stop)).min() {
         text.truncate(at);
         stop_reason = "stop_sequence";
@@ -31,8 +93,62 @@ pub fn answer(request: &Value, plan: &Plan) -> Answer {
         text = pieces(&text).take(max_tokens).collect();
         stop_reason = "max_tokens";
     }
-    let output_tokens = pieces(&text).count();
-    Answer { text, stop_reason, input_tokens: input_tokens(request), output_tokens }
+    (Block::Text(text), stop_reason)
+}
+
+fn thinks(request: &Value) -> bool {
+    let fields = &request["additionalModelRequestFields"];
+    let kind = fields["thinking"]["type"].as_str();
+    matches!(kind, Some("enabled" | "adaptive"))
+        || fields["reasoningConfig"]["type"] == "enabled"
+        || fields["reasoning_effort"].is_string()
+        || fields["reasoning"]["effort"].as_str().is_some_and(|effort| effort != "none")
+}
+
+/// The forced tool, or those that the last message names; none once there are results.
+fn calls(request: &Value, said: &str) -> Vec<Block> {
+    let config = &request["toolConfig"];
+    let tools: Vec<&Value> = config["tools"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|tool| &tool["toolSpec"])
+        .filter(|t| t.is_object())
+        .collect();
+    let choice = &config["toolChoice"];
+    let own = &request["additionalModelRequestFields"]["tool_choice"];
+    let forced = choice["tool"]["name"].as_str().or(own["name"].as_str());
+    let any = choice["any"].is_object() || own["type"] == "any";
+    let results = last_blocks(request).iter().any(|block| block["toolResult"].is_object());
+    let named = |tool: &&Value| {
+        let name = tool["name"].as_str().unwrap_or_default();
+        said.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c)).any(|word| word == name)
+    };
+    let mut chosen: Vec<&Value> = match forced {
+        Some(name) => tools.iter().filter(|tool| tool["name"] == name).copied().collect(),
+        None if results && !any => Vec::new(),
+        None => tools.iter().copied().filter(named).collect(),
+    };
+    if any && chosen.is_empty() {
+        chosen.extend(tools.last());
+    }
+    if own["disable_parallel_tool_use"] == true {
+        chosen.truncate(1);
+    }
+    let turn = request["messages"].as_array().map_or(0, Vec::len);
+    let block = |(nth, tool): (usize, &Value)| Block::ToolUse {
+        id: format!("tooluse_{turn}_{nth}"),
+        name: tool["name"].as_str().unwrap_or_default().to_owned(),
+        input: schema::example(&tool["inputSchema"]["json"], "value"),
+    };
+    chosen.into_iter().enumerate().map(block).collect()
+}
+
+fn cited_document(request: &Value) -> Option<(usize, &Value)> {
+    let messages = request["messages"].as_array().into_iter().flatten();
+    let blocks = messages.flat_map(|message| message["content"].as_array().into_iter().flatten());
+    let documents = blocks.map(|block| &block["document"]).filter(|document| document.is_object());
+    documents.enumerate().find(|(_, document)| document["citations"]["enabled"] == true)
 }
 
 /// One piece is one token here: a word with the space before it.
@@ -47,13 +163,28 @@ pub fn pieces(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn last_text(request: &Value) -> String {
+fn last_blocks(request: &Value) -> &[Value] {
     let last = request["messages"].as_array().and_then(|messages| messages.last());
-    let blocks = last.and_then(|message| message["content"].as_array()).map(Vec::as_slice).unwrap_or_default();
-    let texts = blocks
-        .iter()
-        .filter_map(|block| block["text"].as_str().or_else(|| block["toolResult"]["content"][0]["text"].as_str()));
+    last.and_then(|message| message["content"].as_array()).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn last_text(request: &Value) -> String {
+    let texts = last_blocks(request).iter().flat_map(|block| {
+        let own = block["text"].as_str().or_else(|| block["guardContent"]["text"]["text"].as_str());
+        let result = block["toolResult"]["content"].as_array().into_iter().flatten();
+        own.into_iter().chain(result.filter_map(|content| content["text"].as_str()))
+    });
     texts.collect::<Vec<_>>().join(" ")
+}
+
+/// Tokens of everything before a place, for the cache as well.
+pub fn weight(block: &Value) -> usize {
+    match block {
+        Value::String(text) => pieces(text).count(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(members) => members.values().map(weight).sum(),
+        _ => 0,
+    }
 }
 
 fn input_tokens(request: &Value) -> usize {

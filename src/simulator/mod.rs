@@ -4,11 +4,14 @@
 //! It stands beside the gateway and shares none of its code, so that it can judge it.
 
 mod answer;
+mod cache;
 mod connection;
+mod families;
 pub mod fault;
 mod frames;
 mod model;
 mod reply;
+mod schema;
 mod sigv4;
 mod validate;
 
@@ -32,8 +35,8 @@ use serde_json::{Value, json};
 pub use connection::serve;
 pub use frames::{encode_event, encode_exception, encode_frame};
 pub use sigv4::SecretKey;
-pub use validate::converse as validate;
 
+use cache::PromptCache;
 use fault::Plan;
 
 /// The service's own limit for a request.
@@ -49,10 +52,20 @@ pub struct Simulator {
     shared: Arc<Mutex<Shared>>,
 }
 
+/// Everything that the service refuses in a request for `model_id`.
+///
+/// # Errors
+/// `ValidationException`, with the reason.
+pub fn validate(model_id: &str, request: &Value, stream: bool) -> Result<(), ServiceError> {
+    validate::converse(request, stream)?;
+    families::check(model_id, request, stream)
+}
+
 #[derive(Default)]
 struct Shared {
     script: VecDeque<Scripted>,
     received: VecDeque<Received>,
+    cache: PromptCache,
 }
 
 /// A reply to give instead of a computed one, as it is.
@@ -178,14 +191,15 @@ async fn operation(State(simulator): State<Simulator>, request: Request) -> Resu
         name: "SerializationException",
         ..ServiceError::validation(error.to_string())
     })?;
-    validate::converse(&request, stream)?;
+    validate(&model_id, &request, stream)?;
     let plan = Plan::of(&request);
     if let Some(error) = plan.refusal() {
         return Err(error);
     }
     let answer = answer::answer(&request, &plan);
+    let cached = simulator.shared().cache.look_up(&model_id, &request);
     plan.before_reply().await;
-    Ok(if stream { reply::stream(answer, plan) } else { reply::whole(&answer, &plan) })
+    Ok(if stream { reply::stream(&answer, cached, &plan) } else { reply::whole(&answer, cached, &plan) })
 }
 
 fn route(method: &Method, uri: &Uri) -> Result<(String, bool), ServiceError> {

@@ -22,7 +22,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
     Scripted,
-    answer::{Answer, pieces},
+    answer::{Answer, Block, pieces},
+    cache::Cached,
     fault::{Break, Plan},
     frames::{encode_event, encode_exception},
 };
@@ -33,14 +34,17 @@ pub const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 #[derive(Clone, Default)]
 pub struct ResetOnDrop(pub Arc<AtomicBool>);
 
-pub fn whole(answer: &Answer, plan: &Plan) -> Response {
-    let body = json!({
+pub fn whole(answer: &Answer, cached: Cached, plan: &Plan) -> Response {
+    let mut body = json!({
         "metrics": {"latencyMs": 1},
-        "output": {"message": {"content": [{"text": answer.text}], "role": "assistant"}},
+        "output": {"message": {"content": content(answer), "role": "assistant"}},
         "stopReason": answer.stop_reason,
-        "usage": usage(answer),
-    })
-    .to_string();
+        "usage": usage(answer, cached),
+    });
+    if let Some(trace) = &answer.trace {
+        body["trace"] = json!({"guardrail": trace});
+    }
+    let body = body.to_string();
     let mut response = match plan.breaks {
         // Half of the body, then the end of the connection.
         Some(Break::Reset | Break::Cut | Break::Truncate) => {
@@ -53,7 +57,48 @@ pub fn whole(answer: &Answer, plan: &Plan) -> Response {
     response
 }
 
-pub fn stream(answer: Answer, plan: Plan) -> Response {
+fn content(answer: &Answer) -> Vec<Value> {
+    let block = |block: &Block| match block {
+        Block::Text(text) => json!({"text": text}),
+        Block::Reasoning { text, signature } => {
+            json!({"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}})
+        }
+        Block::ToolUse { id, name, input } => json!({"toolUse": {"toolUseId": id, "name": name, "input": input}}),
+        Block::Cited { text, citation } => {
+            json!({"citationsContent": {"content": [{"text": text}], "citations": [citation]}})
+        }
+    };
+    answer.blocks.iter().map(block).collect()
+}
+
+/// What a block looks like in a stream: how it starts, and its deltas.
+fn deltas(block: &Block) -> (Option<Value>, Vec<Value>) {
+    let texts = |text: &str| pieces(text).map(|piece| json!({"text": piece})).collect::<Vec<_>>();
+    match block {
+        Block::Text(text) => (None, texts(text)),
+        Block::Reasoning { text, signature } => {
+            let mut deltas: Vec<Value> =
+                texts(text).into_iter().map(|delta| json!({"reasoningContent": delta})).collect();
+            deltas.push(json!({"reasoningContent": {"signature": signature}}));
+            (None, deltas)
+        }
+        Block::ToolUse { id, name, input } => {
+            let input = input.to_string();
+            // In the middle of the text, wherever that may be; the first piece is often empty.
+            let at = (input.len() / 2..=input.len()).find(|at| input.is_char_boundary(*at)).unwrap_or(0);
+            let fragments = ["", &input[..at], &input[at..]];
+            let deltas = fragments.map(|fragment| json!({"toolUse": {"input": fragment}})).to_vec();
+            (Some(json!({"toolUse": {"toolUseId": id, "name": name}})), deltas)
+        }
+        Block::Cited { text, citation } => {
+            let mut deltas = vec![json!({"citation": citation})];
+            deltas.extend(texts(text));
+            (None, deltas)
+        }
+    }
+}
+
+pub fn stream(answer: &Answer, cached: Cached, plan: &Plan) -> Response {
     let mut frames = Vec::new();
     let mut padding = 0;
     let mut event = |event_type: &str, mut payload: Value| {
@@ -63,12 +108,21 @@ pub fn stream(answer: Answer, plan: Plan) -> Response {
         encode_event(event_type, &payload.to_string())
     };
     frames.push(event("messageStart", json!({"role": "assistant"})));
-    for piece in pieces(&answer.text) {
-        frames.push(event("contentBlockDelta", json!({"contentBlockIndex": 0, "delta": {"text": piece}})));
+    for (index, block) in answer.blocks.iter().enumerate() {
+        let (start, deltas) = deltas(block);
+        frames
+            .extend(start.map(|start| event("contentBlockStart", json!({"contentBlockIndex": index, "start": start}))));
+        for delta in deltas {
+            frames.push(event("contentBlockDelta", json!({"contentBlockIndex": index, "delta": delta})));
+        }
+        frames.push(event("contentBlockStop", json!({"contentBlockIndex": index})));
     }
-    frames.push(event("contentBlockStop", json!({"contentBlockIndex": 0})));
     frames.push(event("messageStop", json!({"stopReason": answer.stop_reason})));
-    frames.push(event("metadata", json!({"metrics": {"latencyMs": 1}, "usage": usage(&answer)})));
+    let mut metadata = json!({"metrics": {"latencyMs": 1}, "usage": usage(answer, cached)});
+    if let Some(trace) = &answer.trace {
+        metadata["trace"] = json!({"guardrail": trace});
+    }
+    frames.push(event("metadata", metadata));
     let middle = (frames.len() / 2).max(2);
     match &plan.breaks {
         Some(Break::Exception(name)) => {
@@ -118,12 +172,19 @@ pub fn with_request_id(status: u16, body: Body) -> Response {
     response
 }
 
-fn usage(answer: &Answer) -> Value {
+fn usage(answer: &Answer, cached: Cached) -> Value {
     let Answer { input_tokens, output_tokens, .. } = answer;
-    json!({
-        "inputTokens": input_tokens, "outputTokens": output_tokens, "totalTokens": input_tokens + output_tokens,
-        "serverToolUsage": {},
-    })
+    let mut usage = json!({
+        "inputTokens": input_tokens, "outputTokens": output_tokens,
+        "totalTokens": input_tokens + output_tokens + cached.total(), "serverToolUsage": {},
+    });
+    if cached != Cached::default() {
+        usage["inputTokens"] = input_tokens.saturating_sub(cached.total()).into();
+        if let (Some(usage), Value::Object(cache)) = (usage.as_object_mut(), cached.usage()) {
+            usage.extend(cache);
+        }
+    }
+    usage
 }
 
 fn contains(frame: &[u8], text: &[u8]) -> bool {

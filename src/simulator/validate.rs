@@ -65,7 +65,66 @@ fn conversation(request: &Value) -> Result<(), String> {
             return Err("The toolConfig field must be defined when using toolUse and toolResult content blocks.".into());
         }
     }
+    media(messages)?;
+    cache_points(request, messages)?;
     trailing_space(messages.last())
+}
+
+/// Limits on what is not text.
+fn media(messages: &[Value]) -> Result<(), String> {
+    let blocks = || messages.iter().flat_map(|message| message["content"].as_array().into_iter().flatten());
+    let count = |kind: &str| blocks().filter(|block| !block[kind].is_null()).count();
+    if count("image") > 20 || count("document") > 5 {
+        return Err("The number of images or documents in the request exceeds the limit.".into());
+    }
+    let mut names = HashSet::new();
+    for document in blocks().map(|block| &block["document"]).filter(|document| document.is_object()) {
+        let name = document["name"].as_str().unwrap_or_default();
+        let allowed = |c: char| c.is_ascii_alphanumeric() || " -()[]".contains(c);
+        if name.contains("  ") || !name.chars().all(allowed) || !names.insert(name) {
+            return Err("The document file name can only contain alphanumeric characters, whitespace characters, hyphens, parentheses, and square brackets, and must be unique.".into());
+        }
+    }
+    for (index, message) in messages.iter().enumerate() {
+        let has = |kind: &str| message["content"].as_array().is_some_and(|b| b.iter().any(|b| !b[kind].is_null()));
+        if has("document") && !has("text") && !has("guardContent") {
+            return Err(format!("A text block must stand beside the document at messages.{index}."));
+        }
+        let media = ["image", "document", "video", "audio"].iter().any(|kind| has(kind));
+        if media && message["role"] != "user" {
+            return Err(format!("messages.{index}: media may stand in a user turn only."));
+        }
+    }
+    Ok(())
+}
+
+/// Four at most, each behind something that can be cached, the long-lived ones first.
+fn cache_points(request: &Value, messages: &[Value]) -> Result<(), String> {
+    let lists = [&request["toolConfig"]["tools"], &request["system"]];
+    let lists = lists.into_iter().chain(messages.iter().map(|message| &message["content"])).filter_map(Value::as_array);
+    let (mut count, mut short) = (0, false);
+    for list in lists {
+        for (at, block) in list.iter().enumerate().filter(|(_, block)| block["cachePoint"].is_object()) {
+            count += 1;
+            let before = at.checked_sub(1).map(|before| &list[before]);
+            let fits = before.is_some_and(|before| {
+                let text_document = before["document"]["format"].as_str().is_some_and(|format| format != "pdf");
+                before["cachePoint"].is_null() && before["reasoningContent"].is_null() && !text_document
+            });
+            if !fits {
+                return Err("A cache point cannot be inserted at this place.".into());
+            }
+            let hour = block["cachePoint"]["ttl"] == "1h";
+            if hour && short {
+                return Err("a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block".into());
+            }
+            short |= !hour;
+        }
+    }
+    match count > 4 {
+        true => Err("A maximum of 4 blocks with cache_control may be provided.".into()),
+        false => Ok(()),
+    }
 }
 
 /// A prefill that ends in white space is refused by the models.

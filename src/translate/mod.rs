@@ -42,6 +42,7 @@ use structured::Structured;
 pub type Recalled = HashMap<String, Arc<Vec<ThinkingBlock>>>;
 
 /// What a request is translated with.
+#[derive(Clone, Copy)]
 pub struct Context<'a> {
     pub model: &'a Model,
     pub caller: &'a Caller,

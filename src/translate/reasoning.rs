@@ -2,14 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Context;
+use super::{Context, messages, tools};
 use crate::{
     call::{Model, Notes, ReasoningStyle},
+    converse::content::ContentBlock,
     error::Error,
-    openai::{
-        chat::ChatRequest,
-        message::{Message, Role},
-    },
+    openai::chat::ChatRequest,
 };
 
 /// Every effort that OpenAI and the families know, weakest first.
@@ -56,9 +54,9 @@ pub fn effort(request: &ChatRequest) -> Result<Option<&'static str>, Error> {
 pub fn plan(request: &ChatRequest, cx: &Context<'_>) -> Result<Reasoning, Error> {
     let (model, notes) = (cx.model, cx.notes);
     let facts = &model.facts.reasoning;
-    let lost = facts.signed && !facts.cannot_disable && has_lost_thinking(&request.messages, cx);
+    let lost = || has_lost_thinking(request, cx);
     let Some(asked) = effort(request)? else {
-        if facts.default_on && lost {
+        if facts.default_on && lost() {
             notes.add("reasoning: turned off, the last tool calls came back without the reasoning that they followed");
             return Ok(off(model, notes));
         }
@@ -73,7 +71,7 @@ pub fn plan(request: &ChatRequest, cx: &Context<'_>) -> Result<Reasoning, Error>
     if asked == "none" && !facts.efforts.iter().any(|effort| effort == "none") {
         return Ok(off(model, notes));
     }
-    if lost {
+    if lost() {
         notes.dropped("reasoning_effort", "the last tool calls came back without the reasoning that they followed");
         return Ok(off(model, notes));
     }
@@ -174,19 +172,22 @@ pub fn max_tokens(asked: Option<u32>, budget: u32, model: &Model, notes: &Notes)
     }
 }
 
-/// Claude refuses to think on after a tool call whose thinking is missing.
-fn has_lost_thinking(messages: &[Message], cx: &Context<'_>) -> bool {
-    let style = cx.model.facts.reasoning.style;
-    if !matches!(style, ReasoningStyle::Budget | ReasoningStyle::Adaptive) {
+/// Claude refuses to think on after a tool call whose thinking is missing. Seen on the turns as they would be sent,
+/// because merging and mending decide what stands where.
+fn has_lost_thinking(request: &ChatRequest, cx: &Context<'_>) -> bool {
+    let facts = &cx.model.facts.reasoning;
+    let style = matches!(facts.style, ReasoningStyle::Budget | ReasoningStyle::Adaptive);
+    let calls = request.messages.iter().any(|message| message.tool_calls.is_some() || message.function_call.is_some());
+    if !style || !facts.signed || facts.cannot_disable || !calls {
         return false;
     }
-    let last = messages.iter().rev().find(|message| message.role == Role::Assistant);
-    let answered = messages.last().is_some_and(|message| message.role == Role::Tool);
-    answered
-        && last.is_some_and(|message| {
-            let calls = message.tool_calls.as_deref().unwrap_or_default();
-            let own = message.thinking_blocks.iter().flatten().any(|b| b.signature.is_some() || b.data.is_some());
-            let recalled = calls.iter().any(|call| cx.recalled.contains_key(&call.id));
-            !calls.is_empty() && !own && message.reasoning_signature.is_none() && !recalled
-        })
+    let unheard = Context { notes: &Notes::default(), ..*cx };
+    let mut names = tools::names(request);
+    let Ok(conversation) = messages::conversation(&request.messages, None, true, &mut names, &unheard) else {
+        return false;
+    };
+    let [.., assistant, user] = conversation.messages.as_slice() else { return false };
+    let answers = user.content.iter().any(|block| matches!(block, ContentBlock::ToolResult(_)));
+    let calls = assistant.content.iter().any(|block| matches!(block, ContentBlock::ToolUse(_)));
+    answers && calls && !matches!(assistant.content.first(), Some(ContentBlock::ReasoningContent(_)))
 }

@@ -126,7 +126,7 @@ const BAD_BODIES: [(&str, u16, &str, Option<&str>); 45] = [
         Some("kb"),
     ),
     (
-        r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":"a b"}}]}"#,
+        r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":""}}]}"#,
         400,
         "invalid_value",
         Some("tools[0].function.name"),

@@ -152,7 +152,7 @@ proptest! {
         match translate::chat_request(&request, &cx) {
             Ok(translated) => {
                 let converse = serde_json::to_string(&translated.request).unwrap();
-                let checked = lintel::simulator::validate(&serde_json::from_str(&converse).unwrap(), stream && !translated.whole);
+                let checked = lintel::simulator::validate(id, &serde_json::from_str(&converse).unwrap(), stream && !translated.whole);
                 prop_assert!(checked.is_ok(), "{id}: {checked:?}: {converse}");
             }
             Err(error) => {
