@@ -113,7 +113,10 @@ fn check_guardrail(own: &GuardrailOptions) -> Result<(), Error> {
     if version != "DRAFT" && !((1..=8).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_digit())) {
         return Err(Error::invalid(at("version"), "'version' must be 'DRAFT' or a number."));
     }
-    if own.identifier.is_empty() || own.identifier.len() > 2048 {
+    // The service model's GuardrailIdentifier: an id, or an ARN.
+    let plain = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let of_arn = own.identifier.strip_prefix("arn:aws").and_then(|arn| arn.split_once(":guardrail/"));
+    if own.identifier.len() > 2048 || !(plain(&own.identifier) || of_arn.is_some_and(|(_, id)| plain(id))) {
         return Err(Error::invalid(at("identifier"), "'identifier' must be the id or the ARN of a guardrail."));
     }
     one_of("trace", own.trace.as_deref(), &["enabled", "disabled", "enabled_full"])?;

@@ -221,15 +221,20 @@ impl<'a> Messages<'a, '_> {
             }
         } else if unsigned {
             notes.dropped(at("reasoning_content"), "reasoning goes back only with the signature of the model");
-        } else if let (Some(text), Some(signature)) = (&message.reasoning_content, &message.reasoning_signature) {
+        } else if let (Some(text), Some(signature), true) =
+            (&message.reasoning_content, &message.reasoning_signature, facts.signed)
+        {
             let block = ReasoningTextBlock { text, signature: Some(signature) };
             self.turns.reasoning(ReasoningContentBlock::ReasoningText(block));
         }
         for block in own {
-            if block.signature.is_none() && block.data.is_none() && facts.signed {
-                notes.dropped(at("thinking_blocks"), "reasoning goes back only with the signature of the model");
-            } else {
-                self.thinking(block);
+            let own = block.data.is_some() || (facts.signed && block.signature.is_some());
+            match own {
+                true => self.thinking(block),
+                // No signature, or one of another family.
+                false => {
+                    notes.dropped(at("thinking_blocks"), "reasoning goes back only with the signature of the model")
+                }
             }
         }
     }

@@ -2,6 +2,9 @@
 //!
 //! After a change that is meant: `INSTA_UPDATE=always cargo test --test gateway golden`, and read the difference.
 
+mod families;
+mod replies;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -106,8 +109,10 @@ async fn recorded_replies() {
 fn no_snapshot_is_stale() {
     let inputs = files("requests", ".json").into_iter().map(|path| format!("request_{}.snap", name(&path)));
     let recordings = [".bin", ".chunks.txt", ".json"].into_iter().flat_map(|ending| files("recorded", ending));
-    let mut expected: Vec<String> =
-        inputs.chain(recordings.map(|path| format!("recorded_{}.snap", name(&path)))).collect();
+    let families = files("families", ".json").into_iter().map(|path| format!("family_{}.snap", name(&path)));
+    let replies = files("replies", ".json").into_iter().map(|path| format!("reply_{}.snap", name(&path)));
+    let recordings = recordings.map(|path| format!("recorded_{}.snap", name(&path)));
+    let mut expected: Vec<String> = inputs.chain(recordings).chain(families).chain(replies).collect();
     expected.sort();
     let snapshots = files("snapshots", ".snap");
     let found: Vec<&str> = snapshots.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();

@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 pub const KEY: &str = "sk-test-0123456789abcdef";
 
+/// May use every Bedrock id.
+pub const ANY_KEY: &str = "sk-test-any";
+
 /// A test that takes longer than this hangs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -98,12 +101,16 @@ fn configuration(endpoint_url: &str, more: &str) -> String {
         [keys.some]
         sha256 = "{some}"
         models = ["nova", "us.amazon.*"]
+        [keys.any]
+        sha256 = "{any}"
+        models = ["*"]
         [keys.old]
         sha256 = "{old}"
         expires = "2020-01-01T00:00:00Z"
         "#,
         some = sha256("sk-test-some"),
         old = sha256("sk-test-old"),
+        any = sha256(ANY_KEY),
     )
 }
 
@@ -173,6 +180,14 @@ impl Gateway {
     pub async fn post(&self, body: impl Into<Body>) -> Reply {
         let request = self.request(Method::POST, "/v1/chat/completions").header("content-type", "application/json");
         self.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// The same with a key that may use every Bedrock id.
+    pub async fn any(&self, body: &Value) -> Reply {
+        let request = Request::post(format!("http://{}/v1/chat/completions", self.data))
+            .header("authorization", format!("Bearer {ANY_KEY}"))
+            .header("content-type", "application/json");
+        self.send(request.body(body.to_string().into()).unwrap()).await
     }
 
     pub async fn get(&self, path: &str) -> Reply {
