@@ -226,6 +226,21 @@ fn dashboards_are_json() {
     }
 }
 
+#[test]
+fn the_page_on_compatibility_has_every_member_of_the_request() {
+    let page = read(&root().join("docs/compatibility.md"));
+    let source = read(&root().join("src/openai/chat.rs"));
+    let (_, rest) = source.split_once("pub struct ChatRequest {").unwrap();
+    let members = rest.split("\n}").next().unwrap().lines().filter_map(|line| line.trim().strip_prefix("pub "));
+    let mut count = 0;
+    for member in members {
+        let member = member.split(':').next().unwrap();
+        assert!(page.contains(&format!("\n| `{member}` |")), "docs/compatibility.md does not tell of {member}");
+        count += 1;
+    }
+    assert!(count > 30);
+}
+
 /// Code blocks of a kind in a Markdown file.
 fn blocks(markdown: &str, kind: &str) -> Vec<String> {
     let fence = format!("```{kind}\n");

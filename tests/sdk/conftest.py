@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 KEY = "sk-canary-5d41402abc4b2a76b9719d911017c592"
+WIDE_KEY = "sk-canary-7d793037a0760186574b0282f2f435e7"
 PATIENCE = 30
 
 CONFIG = """
@@ -30,6 +31,9 @@ target = "claude"
 [keys.canary]
 secret_env = "CANARY_KEY"
 models = ["claude", "hasty", "nobody"]
+[keys.wide]
+secret_env = "WIDE_KEY"
+models = ["*"]
 """
 
 
@@ -78,6 +82,7 @@ class Gateway:
     admin_url: str
     simulator_url: str
     key: str = KEY
+    wide_key: str = WIDE_KEY
 
     def log_of(self, request_id):
         """The line of one request in the access log."""
@@ -98,6 +103,7 @@ def gateway(simulator, tmp_path_factory):
     config.write_text(CONFIG)
     environment = {
         "CANARY_KEY": KEY,
+        "WIDE_KEY": WIDE_KEY,
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": simulator,
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "simulator",
@@ -110,5 +116,5 @@ def gateway(simulator, tmp_path_factory):
     assert process.stop() == 0, "a drained gateway ends well"
     while not process.lines.empty():
         process.seen.append(process.lines.get())
-    leaked = [line for line in process.seen if KEY in line]
+    leaked = [line for line in process.seen if KEY in line or WIDE_KEY in line]
     assert not leaked, "the key stands in the log, at the most talkative level"

@@ -1,0 +1,71 @@
+"""The service model of the installed botocore, against what the gateway and its simulator know. A new release that
+adds something fails here, before a customer finds it."""
+
+import json
+import pathlib
+import urllib.request
+
+import botocore.loaders
+import pytest
+
+SHAPES = botocore.loaders.Loader().load_service_model("bedrock-runtime", "service-2")["shapes"]
+SIMULATED = json.loads((pathlib.Path(__file__).parents[2] / "src/simulator/service-model.json").read_text())["shapes"]
+
+# Members that translation decides about. When one is added: decide, build, then add it here.
+KNOWN = {
+    "ContentBlock": "text image document video audio toolUse toolResult guardContent cachePoint reasoningContent"
+    " citationsContent searchResult toolAddition toolRemoval",
+    "ToolResultContentBlock": "json text image document video searchResult",
+    "SystemContentBlock": "text guardContent cachePoint",
+    "ReasoningContentBlock": "reasoningText redactedContent",
+    "CitationLocation": "web documentChar documentPage documentChunk searchResultLocation",
+    "Tool": "toolSpec systemTool cachePoint",
+    "ToolChoice": "auto any tool",
+    "ConverseStreamOutput": "messageStart contentBlockStart contentBlockDelta contentBlockStop messageStop metadata"
+    " internalServerException modelStreamErrorException validationException throttlingException"
+    " serviceUnavailableException",
+    "ContentBlockStart": "toolUse toolResult image",
+    "ContentBlockDelta": "text toolUse toolResult reasoningContent citation image",
+    "ReasoningContentBlockDelta": "text redactedContent signature",
+    "ConverseResponse": "output stopReason usage metrics additionalModelResponseFields trace performanceConfig serviceTier",
+    "ConverseStreamMetadataEvent": "usage metrics trace performanceConfig serviceTier",
+    "TokenUsage": "inputTokens outputTokens totalTokens cacheReadInputTokens cacheWriteInputTokens cacheDetails",
+    "CacheDetail": "ttl inputTokens",
+}
+
+
+@pytest.mark.parametrize("shape", KNOWN)
+def test_members_that_translation_knows(shape):
+    assert set(SHAPES[shape]["members"]) == set(KNOWN[shape].split())
+
+
+@pytest.mark.parametrize("name", SIMULATED)
+def test_the_simulator_has_the_service_model(name):
+    ours, theirs = SIMULATED[name], SHAPES[name]
+    members = {member: shape["shape"] for member, shape in theirs.get("members", {}).items()}
+    members.pop("modelId", None) if name.endswith("Request") else None
+    assert ours.get("members", {}) == members
+    assert set(ours.get("required", [])) == set(theirs.get("required", [])) - {"modelId"}
+    assert ours.get("enum", []) == theirs.get("enum", [])
+    assert bool(ours.get("union")) == bool(theirs.get("union"))
+    for bound in ("min", "max", "pattern"):
+        assert ours.get(bound) == theirs.get(bound), bound
+
+
+@pytest.mark.parametrize("stop_reason", SHAPES["StopReason"]["enum"])
+def test_every_stop_reason_is_known(gateway, stop_reason):
+    reply = {
+        "output": {"message": {"role": "assistant", "content": [{"text": "Hi"}]}},
+        "stopReason": stop_reason,
+        "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
+    }
+    headers = {"content-type": "application/json", "authorization": f"Bearer {gateway.key}"}
+
+    def post(url, body):
+        return urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers))
+
+    post(f"{gateway.simulator_url}/_simulator/replies", {"status": 200, "body": reply})
+    request = {"model": "claude", "messages": [{"role": "user", "content": "Hi"}]}
+    with post(f"{gateway.base_url}/chat/completions", request) as answer:
+        assert "stopped with" not in answer.headers.get("x-lintel-warnings", "")
+        assert json.load(answer)["choices"][0]["finish_reason"] in {"stop", "length", "content_filter"}
