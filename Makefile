@@ -37,9 +37,9 @@ build:
 
 # Official clients against the built binary.
 sdk: build $(SDK)/python.stamp $(SDK)/node.stamp
-	cp tests/sdk/node.test.mjs $(SDK)/
+	cp tests/sdk/*.test.mjs $(SDK)/
 	LINTEL=$(abspath $(TARGET))/debug/lintel NODE=$(SDK)/node_modules/.bin/node \
-	SDK_NODE=$(SDK)/node.test.mjs $(SDK)/venv/bin/python -m pytest -q -p no:cacheprovider tests/sdk
+	SDK_NODE=$(SDK) $(SDK)/venv/bin/python -m pytest -q -p no:cacheprovider tests/sdk
 
 $(SDK)/python.stamp: tests/sdk/requirements.txt
 	mkdir -p $(SDK)

@@ -26,11 +26,13 @@ target = "amazon.nova-lite-v1:0"
 [models.hasty]
 target = "amazon.nova-micro-v1:0"
 timeout = "300ms"
+[models.haiku]
+target = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 [models.task]
 target = "claude"
 [keys.canary]
 secret_env = "CANARY_KEY"
-models = ["claude", "hasty", "nobody"]
+models = ["claude", "haiku", "hasty", "nobody"]
 [keys.wide]
 secret_env = "WIDE_KEY"
 models = ["*"]

@@ -31,7 +31,7 @@ test("stream with usage", async () => {
 test("models", async () => {
   const ids = [];
   for await (const model of client.models.list()) ids.push(model.id);
-  assert.deepEqual(ids, ["claude", "hasty", "task"]);
+  assert.deepEqual(ids, ["claude", "haiku", "hasty", "task"]);
   assert.equal((await client.models.retrieve("claude")).owned_by, "anthropic");
 });
 

@@ -1,12 +1,16 @@
-"""The official OpenAI SDK for Node; the tests themselves are in node.test.mjs."""
+"""Clients for Node; the tests themselves are in the `.test.mjs` files."""
 
 import os
+import pathlib
 import subprocess
 
+import pytest
 
-def test_node(gateway):
-    environment = {**os.environ, "BASE_URL": gateway.base_url, "API_KEY": gateway.key}
-    command = [os.environ["NODE"], "--test", "--test-reporter=spec", os.environ["SDK_NODE"]]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+@pytest.mark.parametrize("file", ["node.test.mjs", "clients.test.mjs"])
+def test_node(gateway, file):
+    environment = {"BASE_URL": gateway.base_url, "API_KEY": gateway.key, "WIDE_KEY": gateway.wide_key}
+    command = [os.environ["NODE"], "--test", "--test-reporter=spec", pathlib.Path(os.environ["SDK_NODE"]) / file]
+    done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "fail 0" in done.stdout

@@ -106,7 +106,7 @@ def test_tools(client, gateway):
 
 
 def test_models(client):
-    assert [model.id for model in client.models.list()] == ["claude", "hasty", "task"]
+    assert [model.id for model in client.models.list()] == ["claude", "haiku", "hasty", "task"]
     assert client.models.retrieve("claude").owned_by == "anthropic"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("nope")
