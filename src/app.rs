@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     dispatch::Dispatch,
     edge::{self, Edge, Keys, Limits},
+    middleware::FetchMedia,
     server,
     telemetry::Telemetry,
 };
@@ -57,7 +58,8 @@ impl App {
         }
         let regions = models.named().map(|model| model.target.region.clone()).chain([config.aws.region.clone()]);
         let clients = Arc::new(Clients::new(config.aws.settings, config.aws.region.clone(), regions));
-        let dispatch = Dispatch::new(models, &Bedrock::new(clients.clone()));
+        let media = FetchMedia(config.remote_media);
+        let dispatch = Dispatch::new(models, &media, &Bedrock::new(clients.clone()));
         let cut = CancellationToken::new();
         let edge = Arc::new(Edge {
             keys: Keys::new(config.keys),

@@ -6,7 +6,7 @@ use crate::{
     bedrock::Bedrock,
     call::{Call, ChatReply, Operation},
     error::Error,
-    middleware::{Deadline, Measure, step},
+    middleware::{Deadline, FetchMedia, Measure, step},
     openai::chat::ChatRequest,
 };
 
@@ -14,13 +14,19 @@ use crate::{
 pub type Stack<T> = BoxCloneSyncService<Call<T>, <T as Operation>::Reply, Error>;
 
 /// The stack of one model for chat. `label` is its name in metrics.
-pub fn chat(label: &str, bedrock: Bedrock) -> BoxCloneSyncService<Call<ChatRequest>, ChatReply, Error> {
+pub fn chat(
+    label: &str,
+    media: FetchMedia,
+    bedrock: Bedrock,
+) -> BoxCloneSyncService<Call<ChatRequest>, ChatReply, Error> {
     BoxCloneSyncService::new(
         ServiceBuilder::new()
             // Sees every refusal and every end of the steps below.
             .layer(step(Measure::new(ChatRequest::NAME, label)))
             // Bounds all that follows, up to the first token.
             .layer(step(Deadline))
+            // Last, when nothing else can refuse the call: it connects to where the client says.
+            .layer(step(media))
             .service(bedrock),
     )
 }

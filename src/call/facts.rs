@@ -202,13 +202,23 @@ pub struct Lifecycle {
     pub successor: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LifecycleStatus {
     #[default]
     Active,
     Legacy,
     Eol,
+}
+
+impl LifecycleStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Legacy => "legacy",
+            Self::Eol => "eol",
+        }
+    }
 }
 
 impl Lifecycle {

@@ -44,6 +44,14 @@ impl fmt::Display for NanoUsd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PicoUsd(pub u64);
 
+/// US dollars per million tokens as a plain decimal, exactly.
+impl fmt::Display for PicoUsd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000);
+        f.write_str(text.trim_end_matches('0').trim_end_matches('.'))
+    }
+}
+
 impl PicoUsd {
     /// Rounded up to whole nano-dollars, so that a sum of costs is never below the bill.
     fn times(self, tokens: u64) -> NanoUsd {

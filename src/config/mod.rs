@@ -15,7 +15,7 @@ use axum::http::HeaderValue;
 pub use reader::Resolved;
 pub use tree::Origin;
 
-use crate::{bedrock::AwsSettings, call::Secret, dispatch::Models, edge::Key};
+use crate::{bedrock::AwsSettings, call::Secret, dispatch::Models, edge::Key, remote_media::RemoteMedia};
 use reader::{Report, Section};
 use tree::{Table, Value};
 
@@ -30,6 +30,8 @@ pub struct Config {
     pub aws: Aws,
     pub models: Models,
     pub keys: Vec<Key>,
+    /// None: media are not fetched.
+    pub remote_media: Option<RemoteMedia>,
 }
 
 #[derive(Clone, Debug)]
@@ -182,7 +184,8 @@ fn read(mut tree: Table, surroundings: &Surroundings, demo: Option<Demo>, report
         Some(demo) => vec![demo.key],
         None => keys::keys(root.named_sections("keys"), surroundings, report),
     };
+    let remote_media = sections::remote_media(root.section("remote_media"));
     root.not_supported(&["store", "teams", "budget", "alerts", "knowledge_bases"]);
     root.finish();
-    Some(Config { server: server?, admin: admin?, aws: aws?, models, keys })
+    Some(Config { server: server?, admin: admin?, aws: aws?, models, keys, remote_media })
 }

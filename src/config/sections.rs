@@ -4,11 +4,13 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::http::HeaderValue;
 use bytesize::ByteSize;
+use wildmatch::WildMatch;
 
 use super::{Admin, Aws, Demo, Server, Surroundings, reader::Section};
 use crate::{
     bedrock::{AssumeRole, AwsSettings},
     call::Secret,
+    remote_media::{self, RemoteMedia},
 };
 
 const ADDRESS: &str = "an address such as \"127.0.0.1:8080\"";
@@ -96,6 +98,28 @@ pub fn aws(mut section: Section<'_>, surroundings: &Surroundings, demo: Option<&
         None => AwsSettings { endpoint_url, profile, assume_role: assume_role.flatten(), static_credentials: None },
     };
     Some(Aws { region: region?, settings })
+}
+
+/// Off unless hosts are named.
+pub fn remote_media(mut section: Section<'_>) -> Option<RemoteMedia> {
+    let hosts = section.strings("hosts").unwrap_or_default();
+    let max_size = section.size_or("max_size", ByteSize::mib(20));
+    let timeout = section.duration_or("timeout", Duration::from_secs(10));
+    let allow_http = section.boolean("allow_http", false);
+    let media = (!hosts.is_empty()).then(|| {
+        RemoteMedia::new(remote_media::Settings {
+            hosts: hosts.iter().map(|host| WildMatch::new(host)).collect(),
+            max_size: usize::try_from(max_size.as_u64()).unwrap_or(usize::MAX),
+            timeout,
+            allow_http,
+        })
+    });
+    let media = media.transpose();
+    if let Err(error) = &media {
+        section.problem(format!("TLS cannot be set up: {error}"));
+    }
+    section.finish();
+    media.ok().flatten()
 }
 
 fn assume_role(mut section: Section<'_>, surroundings: &Surroundings) -> Option<AssumeRole> {

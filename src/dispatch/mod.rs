@@ -10,6 +10,7 @@ use crate::{
     bedrock::Bedrock,
     call::{Call, ChatReply},
     error::{Error, Kind},
+    middleware::FetchMedia,
     openai::chat::ChatRequest,
     pipeline::{self, Stack},
 };
@@ -26,8 +27,8 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    pub fn new(models: Arc<Models>, bedrock: &Bedrock) -> Self {
-        let stack = |name: &str| pipeline::chat(name, bedrock.clone());
+    pub fn new(models: Arc<Models>, media: &FetchMedia, bedrock: &Bedrock) -> Self {
+        let stack = |name: &str| pipeline::chat(name, media.clone(), bedrock.clone());
         let chat = models.named().map(|model| (model.name.clone(), stack(model.label()))).collect();
         let raw = models.raw().map(|model| stack(model.label()));
         Self { models, chat: Arc::new(chat), raw }

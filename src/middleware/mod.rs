@@ -2,6 +2,7 @@
 //! each of them a tower layer. Their order stands in [`crate::pipeline`]. No step imports another.
 
 mod deadline;
+mod fetch_media;
 mod measure;
 
 use std::{
@@ -13,6 +14,7 @@ use futures_util::future::BoxFuture;
 use tower::{Layer, Service};
 
 pub use deadline::Deadline;
+pub use fetch_media::FetchMedia;
 pub use measure::Measure;
 
 use crate::{

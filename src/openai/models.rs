@@ -1,6 +1,7 @@
 //! `GET /v1/models`, <https://platform.openai.com/docs/api-reference/models>.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 #[derive(Debug, Serialize)]
 pub struct ModelList<'a> {
@@ -29,4 +30,43 @@ pub struct ModelObject<'a> {
     pub use_cases: &'a [String],
     /// The output cap, in tokens, of a request that sets none.
     pub default_max_tokens: u32,
+    /// Input and output together, in tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_window: Option<u64>,
+    /// The most that it can write, in tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u32>,
+    /// `text`, `image`, `file`, `video`, `audio`.
+    pub input_modalities: Vec<&'static str>,
+    pub tools: bool,
+    pub reasoning: bool,
+    /// US dollars per million tokens; left out where none is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Price>,
+    pub lifecycle: Lifecycle<'a>,
+}
+
+/// Decimal numbers, exactly.
+#[derive(Debug, Serialize)]
+pub struct Price {
+    pub input: Box<RawValue>,
+    pub output: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_read: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_write_1h: Option<Box<RawValue>>,
+}
+
+/// Dates are `YYYY-MM-DD`.
+#[derive(Debug, Serialize)]
+pub struct Lifecycle<'a> {
+    /// `active`, `legacy` or `eol`.
+    pub status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eol: Option<&'a str>,
+    /// The Bedrock id to use instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub successor: Option<&'a str>,
 }

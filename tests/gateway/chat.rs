@@ -174,6 +174,10 @@ async fn models_are_listed_with_their_tasks() {
     assert_eq!(claude["object"], "model");
     assert_eq!(claude["owned_by"], "anthropic");
     assert_eq!(claude["use_cases"], json!(["code_generation"]));
+    assert_eq!(claude["price"]["input"], json!(2.2));
+    assert_eq!(claude["context_window"], json!(1_000_000));
+    assert_eq!(claude["lifecycle"]["status"], "active");
+    assert_eq!(claude["input_modalities"], json!(["text", "image", "file"]));
     let task = gateway.get("/v1/models/task").await.json();
     assert_eq!(task["alias_of"], "claude");
     assert_eq!(gateway.get("/v1/models/nope").await.error()["code"], "model_not_found");

@@ -38,15 +38,17 @@ fn what_the_example_comments_out_is_the_default() {
         .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line))
         .fold(String::new(), |text, line| text + line + "\n");
     assert_ne!(commented, config::EXAMPLE);
-    // These need something of the machine, or are examples rather than defaults.
-    let commented: String = commented
-        .lines()
-        .filter(|line| {
-            !["endpoint_url", "profile", "assume_role", "cors_origins", "models = ", "expires"]
-                .iter()
-                .any(|key| line.starts_with(key))
-        })
-        .fold(String::new(), |text, line| text + line + "\n");
+    let without = |keys: &[&str]| {
+        let kept = commented.lines().filter(|line| !keys.iter().any(|key| line.starts_with(key)));
+        kept.fold(String::new(), |text, line| text + line + "\n")
+    };
+    // These need something of the machine.
+    let of_machine = ["profile", "assume_role"];
+    config::parse(&without(&of_machine), &surroundings(&[KEY]), None).unwrap_or_else(|problems| panic!("{problems:?}"));
+    // And these are examples rather than defaults.
+    let examples = ["endpoint_url", "cors_origins", "models = ", "expires", "hosts", "base_model", "price", "facts"];
+    let more = ["cache", "guardrail", "repair_json", "message_names", "file_names"];
+    let commented = without(&[&of_machine[..], &examples, &more].concat());
     let values = |text: &str| {
         let (_, resolved) = config::parse(text, &surroundings(&[KEY]), None).unwrap();
         resolved

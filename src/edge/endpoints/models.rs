@@ -8,11 +8,13 @@ use axum::{
     response::Response,
 };
 
+use serde_json::value::RawValue;
+
 use crate::{
-    call::{Caller, Model},
+    call::{self, Caller, Facts, Model, PicoUsd, ReasoningStyle},
     edge::{Edge, encode},
     error::Error,
-    openai::models::{ModelList, ModelObject},
+    openai::models::{Lifecycle, ModelList, ModelObject, Price},
 };
 
 pub async fn list(State(edge): State<Arc<Edge>>, Extension(caller): Extension<Arc<Caller>>) -> Result<Response, Error> {
@@ -54,7 +56,40 @@ fn object<'a>(edge: &Edge, id: &'a str, model: &'a Model, alias: bool, use_cases
         description: model.description.as_deref(),
         use_cases,
         default_max_tokens: model.defaults.max_tokens,
+        context_window: model.facts.context_window,
+        max_output_tokens: model.facts.max_output_tokens,
+        input_modalities: input_modalities(&model.facts),
+        tools: model.facts.tools,
+        reasoning: model.facts.reasoning.style != ReasoningStyle::None || model.facts.reasoning.default_on,
+        price: model.price.as_deref().and_then(price),
+        lifecycle: Lifecycle {
+            status: model.facts.lifecycle.status.as_str(),
+            eol: model.facts.lifecycle.eol.as_deref(),
+            successor: model.facts.lifecycle.successor.as_deref(),
+        },
     }
+}
+
+fn input_modalities(facts: &Facts) -> Vec<&'static str> {
+    let all = [
+        ("text", true),
+        ("image", facts.image),
+        ("file", facts.document),
+        ("video", facts.video),
+        ("audio", facts.audio),
+    ];
+    all.into_iter().filter(|(_, takes)| *takes).map(|(modality, _)| modality).collect()
+}
+
+fn price(price: &call::Price) -> Option<Price> {
+    let exact = |price: PicoUsd| RawValue::from_string(price.to_string()).ok();
+    Some(Price {
+        input: exact(price.input)?,
+        output: exact(price.output)?,
+        cache_read: price.cache_read.and_then(exact),
+        cache_write: price.cache_write.and_then(exact),
+        cache_write_1h: price.cache_write_1h.and_then(exact),
+    })
 }
 
 /// `us.anthropic.claude-…` and `anthropic.claude-…` belong to `anthropic`.

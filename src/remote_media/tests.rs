@@ -1,0 +1,133 @@
+//! The tricks by which a URL could reach what it must not.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use super::*;
+
+fn settings() -> Settings {
+    let hosts = ["*"].map(WildMatch::new).to_vec();
+    Settings { hosts, max_size: 1000, timeout: Duration::from_secs(5), allow_http: true }
+}
+
+/// What the server says for a path.
+fn reply(path: &str) -> String {
+    let redirect = |to: &str| format!("HTTP/1.1 307 Temporary Redirect\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
+    let ok = |body: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    match path {
+        "/ok" => ok("bytes"),
+        "/large" => ok(&"x".repeat(1001)),
+        // Without a length: only counting stops it.
+        "/endless" => format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(100_000)),
+        "/once" => redirect("/ok"),
+        "/circle" => redirect("/circle"),
+        "/metadata" => redirect("http://169.254.169.254/latest/meta-data/"),
+        "/mapped" => redirect("http://[::ffff:169.254.169.254]/"),
+        "/file" => redirect("file:///etc/passwd"),
+        "/other" => redirect("http://127.0.0.2/"),
+        "/nowhere" => "HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        _ => "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
+    }
+}
+
+async fn answer(mut stream: TcpStream) {
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => seen.push(byte),
+            Err(_) => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&seen);
+    let path = head.split(' ').nth(1).unwrap();
+    if path == "/never" {
+        std::future::pending::<()>().await;
+    }
+    // The client may have gone, which is its right.
+    let _ = stream.write_all(reply(path).as_bytes()).await;
+}
+
+/// A server on loopback, which these tests alone may reach.
+async fn server() -> (RemoteMedia, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    #[expect(clippy::disallowed_methods, reason = "ends with the test")]
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            #[expect(clippy::disallowed_methods, reason = "ends with the test")]
+            tokio::spawn(answer(stream));
+        }
+    });
+    let media = RemoteMedia::with_addresses(settings(), |ip| ip == IpAddr::from([127, 0, 0, 1])).unwrap();
+    (media, base)
+}
+
+#[tokio::test]
+async fn a_file_comes_through_redirects_and_no_further_than_its_caps() {
+    let (media, base) = server().await;
+    let fetch = async |path: &str| media.fetch(&format!("{base}{path}"), "here").await;
+    assert_eq!(fetch("/ok").await.unwrap(), STANDARD.encode("bytes"));
+    assert_eq!(fetch("/once").await.unwrap(), STANDARD.encode("bytes"));
+    for path in ["/large", "/endless", "/missing", "/circle", "/metadata", "/mapped", "/file", "/other", "/nowhere"] {
+        let error = fetch(path).await.expect_err(path);
+        assert_eq!((error.param(), error.code()), (Some("here"), Some("unsupported_url")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_never_comes_is_given_up() {
+    let (mut media, base) = server().await;
+    let hasty = Settings { timeout: Duration::from_millis(50), ..settings() };
+    media.settings = Arc::new(hasty);
+    let error = media.fetch(&format!("{base}/never"), "here").await.unwrap_err();
+    assert!(error.message().contains("in time"), "{error}");
+}
+
+#[tokio::test]
+async fn only_public_addresses_by_whatever_name() {
+    let media = RemoteMedia::new(settings()).unwrap();
+    for url in [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[::ffff:a9fe:a9fe]/",
+        "http://[64:ff9b::7f00:1]/",
+        "http://[2002:7f00:1::]/",
+        "http://[::1]/",
+        "http://[::]/",
+        "http://[fd00:ec2::254]/",
+        "http://[fe80::1]/",
+        "http://127.0.0.1/",
+        "http://127.1/",
+        "http://2130706433/",
+        "http://0x7f000001/",
+        "http://0177.0.0.1/",
+        "http://0.0.0.0/",
+        "http://10.0.0.1/",
+        "http://100.100.100.200/",
+        "http://192.168.0.1/",
+        // A name that leads inside is stopped where the connection is made.
+        "http://localhost/",
+        "http://user:secret@example.com/",
+        "file:///etc/passwd",
+        "gopher://example.com/",
+        "not a url",
+    ] {
+        let error = media.fetch(url, "here").await.expect_err(url);
+        assert_eq!(error.kind(), Kind::InvalidRequest, "{url}");
+        assert!(!error.message().contains("refused"), "{url}: nothing was connected to: {error}");
+    }
+}
+
+#[tokio::test]
+async fn only_hosts_that_the_operator_names() {
+    let hosts = vec![WildMatch::new("*.example.com")];
+    let media = RemoteMedia::new(Settings { hosts, allow_http: false, ..settings() }).unwrap();
+    for url in ["https://example.org/", "https://example.com.evil.test/", "http://img.example.com/"] {
+        let error = media.fetch(url, "here").await.expect_err(url);
+        assert!(error.message().contains("fetch"), "{url}: {error}");
+    }
+    assert!(address::is_public("93.184.216.34".parse().unwrap()));
+    assert!(address::is_public("2606:2800:220:1:248:1893:25c8:1946".parse().unwrap()));
+}
