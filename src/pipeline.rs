@@ -24,7 +24,7 @@ pub fn chat(
             // Sees every refusal and every end of the steps below.
             .layer(step(Measure::new(ChatRequest::NAME, label)))
             // Bounds all that follows, up to the first token.
-            .layer(step(Deadline))
+            .layer(step(Deadline::default()))
             // Last, when nothing else can refuse the call: it connects to where the client says.
             .layer(step(media))
             .service(bedrock),

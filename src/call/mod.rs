@@ -11,6 +11,7 @@ mod secret;
 mod usage;
 
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -41,6 +42,11 @@ pub trait Operation: Send + Sync + 'static {
 
     /// How long the caller waits for the reply to begin: its first token for a stream, all of it otherwise.
     fn patience(&self, timeouts: &Timeouts) -> Duration;
+
+    /// A fingerprint of what the service must compile before the model can begin, if there is something.
+    fn compiles(&self) -> Option<u64> {
+        None
+    }
 }
 
 impl Operation for ChatRequest {
@@ -49,6 +55,13 @@ impl Operation for ChatRequest {
 
     fn patience(&self, timeouts: &Timeouts) -> Duration {
         if self.is_stream() { timeouts.first_token } else { timeouts.whole }
+    }
+
+    fn compiles(&self) -> Option<u64> {
+        let schema = self.response_format.as_ref()?.json_schema.as_ref()?.schema.as_ref()?;
+        let mut hasher = DefaultHasher::new();
+        schema.get().hash(&mut hasher);
+        Some(hasher.finish())
     }
 }
 

@@ -1,0 +1,233 @@
+//! What operators say of models and keys: prices, facts, guardrails, and what follows from them.
+
+use http::StatusCode;
+use lintel::{
+    config::{self, Surroundings},
+    simulator::Scripted,
+};
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, streamed, user};
+
+const SETTINGS: &str = r#"
+[remote_media]
+hosts = ["*"]
+allow_http = true
+[models.guarded]
+target = "amazon.nova-lite-v1:0"
+guardrail = { identifier = "abc123", version = "2", trace = "enabled" }
+[models.llama]
+target = "us.meta.llama4-maverick-17b-instruct-v1:0"
+repair_json = true
+[models.behind]
+target = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/xyz"
+base_model = "anthropic.claude-haiku-4-5-20251001-v1:0"
+price = { input = 2.5, output = 10 }
+facts = { max_output_tokens = 500, tool_choice = ["auto"] }
+[models.named]
+target = "amazon.nova-lite-v1:0"
+message_names = "prefix"
+file_names = "keep"
+[models.hurried]
+target = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+timeout = "100ms"
+"#;
+
+fn of(model: &str, mut request: Value) -> Value {
+    request["model"] = model.into();
+    request
+}
+
+fn sent(gateway: &Gateway) -> Value {
+    serde_json::from_slice(&gateway.simulator.received().last().unwrap().body).unwrap()
+}
+
+#[tokio::test]
+async fn an_operators_guardrail_cannot_be_weakened() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let mut request = of("guarded", user("[guardrail]"));
+    request["bedrock"] = json!({"guardrail": {"identifier": "other", "version": "1", "trace": "disabled"}});
+    let reply = gateway.chat(&request).await;
+    assert_eq!(sent(&gateway)["guardrailConfig"]["guardrailIdentifier"], "abc123");
+    assert!(reply.header("x-lintel-warnings").unwrap().contains("bedrock.guardrail: ignored"));
+    let reply = reply.json();
+    assert_eq!(reply["choices"][0]["finish_reason"], "content_filter");
+    assert!(reply.get("bedrock_guardrail").is_none(), "the trace may hold personal data: {reply}");
+    assert!(reply["usage"]["cost"].as_f64().unwrap() > 0.0, "what was blocked is billed");
+}
+
+#[tokio::test]
+async fn members_that_are_about_money_or_policy_are_the_gateways() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    for fields in [
+        json!({"max_tokens": 100_000}),
+        json!({"inferenceConfig": {"maxTokens": 100_000}}),
+        json!({"amazon-bedrock-guardrailConfig": {}}),
+        json!({"metadata": {}}),
+    ] {
+        let mut request = user("Hi");
+        request["bedrock"] = json!({"additional_model_request_fields": fields});
+        let error = gateway.chat(&request).await.error();
+        assert!(error["param"].as_str().unwrap().starts_with("bedrock.additional_model_request_fields."), "{error}");
+    }
+    assert!(gateway.simulator.received().is_empty());
+}
+
+#[tokio::test]
+async fn facts_and_prices_of_the_operator_hold() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let mut request = of("behind", user("Hello there"));
+    request["max_tokens"] = 1000.into();
+    request["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+    request["tool_choice"] = "required".into();
+    let reply = gateway.chat(&request).await;
+    let sent = sent(&gateway);
+    assert_eq!(sent["inferenceConfig"]["maxTokens"], 500);
+    assert!(sent["toolConfig"].get("toolChoice").is_none(), "{sent}");
+    let warnings = reply.header("x-lintel-warnings").unwrap();
+    assert!(warnings.contains("tool_choice: emulated") && !warnings.contains("catalogue"), "{warnings}");
+    let usage = &reply.json()["usage"];
+    let tokens = |name: &str| usage[name].as_u64().unwrap();
+    let nano = tokens("prompt_tokens") * 2500 + tokens("completion_tokens") * 10_000;
+    assert_eq!(reply.header("x-lintel-cost-usd").unwrap().parse::<f64>().unwrap(), nano as f64 / 1e9);
+}
+
+#[tokio::test]
+async fn names_are_kept_where_that_is_wanted() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let file = json!({"type": "file", "file": {"filename": "Q3 report_final.txt", "file_data": "SGk="}});
+    let request = json!({"model": "named", "messages": [
+        {"role": "user", "name": "zoe", "content": [{"type": "text", "text": "Hi"}, file]}]});
+    assert!(gateway.chat(&request).await.header("x-lintel-warnings").is_none());
+    let content = &sent(&gateway)["messages"][0]["content"];
+    assert_eq!(content[0]["text"], "zoe: Hi");
+    assert_eq!(content[1]["document"]["name"], "Q3 report final txt");
+}
+
+fn answering(text: &str) -> Scripted {
+    let reply = json!({
+        "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
+        "stopReason": "end_turn", "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15},
+    });
+    Scripted::json(200, reply.to_string())
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_fit_its_schema_is_asked_for_once_more() {
+    let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
+    let mut request = of("llama", user("How many?"));
+    request["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
+    for stream in [false, true] {
+        let gateway = Gateway::start_with(SETTINGS).await;
+        gateway.simulator.script(answering("Three, I think."));
+        gateway.simulator.script(answering("```json\n{\"n\": 3}\n```"));
+        request["stream"] = stream.into();
+        request["stream_options"] = if stream { json!({"include_usage": true}) } else { Value::Null };
+        let reply = gateway.chat(&request).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        assert!(reply.text().contains(r#""content":"{\"n\": 3}""#), "{}", reply.text());
+        assert!(reply.text().contains(r#""prompt_tokens":20,"completion_tokens":10"#), "both are paid for");
+        assert!(reply.header("x-lintel-warnings").unwrap().contains("asked twice"));
+        let second = sent(&gateway);
+        let text = second["messages"][2]["content"][0]["text"].as_str().unwrap();
+        assert!(text.contains("not valid JSON"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_url_is_fetched_only_where_the_operator_allows_it_and_never_from_inside() {
+    let image = |url: &str| {
+        json!({"model": "nova", "messages": [{"role": "user", "content": [
+            {"type": "text", "text": "?"}, {"type": "image_url", "image_url": {"url": url}}]}]})
+    };
+    let closed = Gateway::start().await;
+    let open = Gateway::start_with(SETTINGS).await;
+    for url in ["http://169.254.169.254/latest/meta-data/", "http://127.0.0.1:9/", "http://localhost:9/a.png"] {
+        for gateway in [&closed, &open] {
+            let error = gateway.chat(&image(url)).await.error();
+            assert_eq!(error["code"], "unsupported_url", "{url}: {error}");
+            assert_eq!(error["param"], "messages[0].content[1].image_url.url");
+        }
+    }
+    assert!(open.simulator.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_schema_that_is_new_to_the_service_gets_more_time() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let schema = json!({"type": "object", "properties": {}});
+    let mut request = of("hurried", user("Hi [simulate slow 250ms]"));
+    assert_eq!(gateway.chat(&request).await.error()["code"], "upstream_timeout");
+    request["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
+    assert_eq!(gateway.chat(&request).await.status, StatusCode::OK, "five times as long");
+    assert_eq!(gateway.chat(&request).await.error()["code"], "upstream_timeout", "compiled by now");
+}
+
+#[tokio::test]
+async fn a_model_that_converse_does_not_serve_is_a_404_that_says_so() {
+    let gateway = Gateway::start().await;
+    for (id, reason) in [
+        ("amazon.titan-embed-text-v2:0", "embedding"),
+        ("anthropic.claude-mythos-5", "bedrock-mantle"),
+        ("openai.gpt-5.4", "bedrock-mantle"),
+    ] {
+        let reply = gateway.any(&of(id, user("Hi"))).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND);
+        let error = reply.error();
+        assert!(error["message"].as_str().unwrap().contains(reason), "{id}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn tokens_and_dollars_are_counted_by_key_and_model() {
+    let gateway = Gateway::start_with("[models.counted]\ntarget = \"amazon.nova-lite-v1:0\"").await;
+    gateway.chat(&of("counted", user("Hello there"))).await;
+    gateway.chat(&of("counted", streamed("Hello there"))).await;
+    let (_, metrics) = gateway.admin("/metrics").await;
+    let value = |series: &str| -> f64 {
+        let line =
+            metrics.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("{series}: {metrics}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let labels = |rest: &str| format!("{{key_id=\"all\",model=\"counted\",{rest}}}");
+    assert_eq!(value(&format!("lintel_tokens_total{}", labels("token_type=\"output\""))), 8.0);
+    let spent = value(&format!("lintel_spend_usd_total{}", labels("kind=\"actual\"")));
+    assert!((spent - (4.0 * 0.06 + 8.0 * 0.24) / 1e6).abs() < 1e-12, "{spent}");
+    value("gen_ai_server_time_per_output_token_seconds_count{request_model=\"counted\"}");
+}
+
+#[test]
+fn mistakes_about_models_are_told() {
+    let text = r#"
+        [aws]
+        region = "us-east-1"
+        [models.a]
+        target = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/xyz"
+        base_model = "anthropic.claude-9"
+        price = { input = 1.0 }
+        [models.b]
+        target = "amazon.nova-lite-v1:0"
+        price = { input = 1.0000001 }
+        facts = { tool_choices = ["auto"] }
+        guardrail = { identifier = "abc" }
+        cache = "always"
+        [keys.k]
+        secret_env = "KEY"
+        guardrail = { version = "1" }
+    "#;
+    let environment = vec![("KEY".to_owned(), "sk-0123456789abcdef".to_owned())];
+    let problems = config::parse(text, &Surroundings { environment, listen: None }, None).unwrap_err();
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    for expected in [
+        "models.a.base_model: the catalogue knows no such model",
+        "models.a.price: needs 'input' and 'output'",
+        "models.b.price.input: '1.0000001' is not a price",
+        "models.b.facts: unknown field `tool_choices`",
+        "models.b.guardrail: needs 'identifier' and 'version'",
+        "models.b.cache: 'always' is not \"marked\" or \"auto\"",
+        "keys.k.guardrail: needs 'identifier' and 'version'",
+    ] {
+        assert!(told.iter().any(|text| text.contains(expected)), "{expected} is not in {told:#?}");
+    }
+    assert_eq!(told.len(), 7, "{told:#?}");
+}
