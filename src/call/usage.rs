@@ -16,6 +16,8 @@ pub struct Usage {
     pub output: u64,
     /// That part of `output` which was reasoning; never more than it.
     pub reasoning: u64,
+    /// The model did not say how much of its output was reasoning.
+    pub reasoning_estimated: bool,
     /// The service did not say; counted by the gateway.
     pub estimated: bool,
     /// None where the model has no known price.
@@ -50,6 +52,7 @@ impl Add for Usage {
             cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
             output: self.output.saturating_add(other.output),
             reasoning: self.reasoning.saturating_add(other.reasoning),
+            reasoning_estimated: self.reasoning_estimated || other.reasoning_estimated,
             estimated: self.estimated || other.estimated,
             cost: self.cost.zip(other.cost).map(|(a, b)| a + b),
         }

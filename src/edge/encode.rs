@@ -80,6 +80,7 @@ pub fn usage(usage: &Usage) -> wire::Usage {
         },
         completion_tokens_details: wire::CompletionTokensDetails {
             reasoning_tokens: usage.reasoning,
+            reasoning_tokens_estimated: usage.reasoning_estimated,
             ..wire::CompletionTokensDetails::default()
         },
         cost: usage.cost.and_then(|cost| RawValue::from_string(cost.total().to_string()).ok()),

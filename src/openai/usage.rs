@@ -37,4 +37,7 @@ pub struct CompletionTokensDetails {
     pub audio_tokens: u64,
     pub accepted_prediction_tokens: u64,
     pub rejected_prediction_tokens: u64,
+    /// An extension: the model did not tell `reasoning_tokens`, so the gateway estimated them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reasoning_tokens_estimated: bool,
 }

@@ -71,6 +71,7 @@ pub fn usage(
     // Where the service does not tell, about four bytes are a token.
     let guessed = || answer.reasoning_bytes.div_ceil(4) as u64;
     usage.reasoning = reasoning.unwrap_or_else(guessed).min(usage.output);
+    usage.reasoning_estimated = reasoning.is_none() && usage.reasoning > 0;
     let tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {
         Some("flex") => Tier::Flex,
         Some("priority") => Tier::Priority,

@@ -7,10 +7,10 @@ use lintel::{
     bedrock::{Frame, FrameReader},
     call::{Chunk, Notes},
     simulator::{encode_event, encode_exception},
-    translate::{ReplyPlan, StreamTranslator},
+    translate::{self, ReplyPlan, StreamTranslator},
 };
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Everything that a reader makes of the bytes, cut at `cuts`.
 fn frames(bytes: &Bytes, cuts: &[usize]) -> Vec<Result<Frame, lintel::bedrock::FrameError>> {
@@ -108,5 +108,99 @@ fn absurd_lengths_are_refused_before_anything_is_buffered() {
         let mut reader = FrameReader::default();
         reader.push(Bytes::from(bytes));
         assert_eq!(reader.next_frame(), Err(lintel::bedrock::FrameError::Length), "{total}");
+    }
+}
+
+/// Blocks of an answer, with markers of everything that a filter looks for.
+fn block() -> impl Strategy<Value = Value> {
+    let text =
+        prop_oneof!["[a-z <>/é]{1,20}", Just("<think>hm</think> so".to_owned()), Just("one STOP two".to_owned())];
+    prop_oneof![
+        4 => text.clone().prop_map(|text| json!({"text": text})),
+        2 => text.clone().prop_map(|text| json!({"reasoningContent": {"reasoningText": {"text": text, "signature": "c2ln"}}})),
+        2 => (0u32..99, prop_oneof![Just("f"), Just("c"), Just("answer")], text.clone()).prop_map(|(id, name, text)| {
+            json!({"toolUse": {"toolUseId": format!("t{id}"), "name": name, "input": {"input": text}}})
+        }),
+        1 => text.prop_map(|text| {
+            json!({"citationsContent": {"content": [{"text": text}], "citations": [{"title": "T", "source": "s"}]}})
+        }),
+    ]
+}
+
+/// The events of a block, its text cut where `cuts` say.
+fn events(index: usize, block: &Value, cuts: &[usize]) -> Vec<(&'static str, Value)> {
+    let pieces = |text: &str| -> Vec<String> {
+        let mut places: Vec<usize> =
+            cuts.iter().map(|cut| cut % (text.len() + 1)).filter(|at| text.is_char_boundary(*at)).collect();
+        places.extend([0, text.len()]);
+        places.sort_unstable();
+        places.windows(2).map(|pair| text[pair[0]..pair[1]].to_owned()).collect()
+    };
+    let texts = |text: &Value| pieces(text.as_str().unwrap()).into_iter().map(|text| json!({"text": text}));
+    let (kind, inner) = block.as_object().unwrap().iter().next().unwrap();
+    let (start, deltas): (Option<Value>, Vec<Value>) = match kind.as_str() {
+        "text" => (None, texts(inner).collect()),
+        "reasoningContent" => {
+            let thought = &inner["reasoningText"];
+            let signature = json!({"reasoningContent": {"signature": thought["signature"]}});
+            (None, texts(&thought["text"]).map(|text| json!({"reasoningContent": text})).chain([signature]).collect())
+        }
+        "toolUse" => {
+            let start = json!({"toolUse": {"toolUseId": inner["toolUseId"], "name": inner["name"]}});
+            let input = inner["input"].to_string();
+            (Some(start), pieces(&input).into_iter().map(|input| json!({"toolUse": {"input": input}})).collect())
+        }
+        _ => {
+            let citation = json!({"citation": inner["citations"][0]});
+            (None, std::iter::once(citation).chain(texts(&inner["content"][0]["text"])).collect())
+        }
+    };
+    let mut events: Vec<(&str, Value)> = Vec::new();
+    events.extend(start.map(|start| ("contentBlockStart", json!({"contentBlockIndex": index, "start": start}))));
+    events.extend(
+        deltas.into_iter().map(|delta| ("contentBlockDelta", json!({"contentBlockIndex": index, "delta": delta}))),
+    );
+    events.push(("contentBlockStop", json!({"contentBlockIndex": index})));
+    events
+}
+
+proptest! {
+    /// Any chunking of any stream gives the message that the whole reply gives.
+    #[test]
+    fn a_stream_says_what_the_whole_reply_says(
+        blocks in prop::collection::vec(block(), 0..6),
+        cuts in prop::collection::vec(any::<usize>(), 0..8),
+        (inline, stop, unfence, custom) in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()),
+        (json_tool, mute, one_call, legacy) in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()),
+        stop_reason in prop_oneof![Just("end_turn"), Just("tool_use"), Just("max_tokens"), Just("guardrail_intervened")],
+    ) {
+        let plan = Arc::new(ReplyPlan {
+            inline_tag: inline.then(|| "think".to_owned()),
+            stops: if stop { vec!["STOP".to_owned()] } else { Vec::new() },
+            unfence,
+            custom: custom.then(|| "c".to_owned()).into_iter().collect(),
+            json_tool: json_tool.then(|| "answer".to_owned()),
+            mute,
+            one_call,
+            legacy,
+            ..ReplyPlan::default()
+        });
+        let usage = json!({"inputTokens": 1, "outputTokens": 2, "totalTokens": 3});
+        let reply = json!({"output": {"message": {"role": "assistant", "content": blocks}}, "stopReason": stop_reason, "usage": usage});
+        let whole = translate::whole_reply(serde_json::from_str(&reply.to_string()).unwrap(), &plan, &Notes::default()).unwrap();
+        let mut translator = StreamTranslator::new(plan, Notes::default());
+        let mut chunks = VecDeque::new();
+        let mut event = |kind: &str, payload: Value| translator.event(kind, payload.to_string().as_bytes(), &mut chunks).unwrap();
+        for (index, block) in blocks.iter().enumerate() {
+            for (kind, payload) in events(index, block, &cuts) {
+                event(kind, payload);
+            }
+        }
+        event("messageStop", json!({"stopReason": stop_reason}));
+        event("metadata", json!({"usage": usage}));
+        let (whole, streamed) = (translate::fold(whole.chunks), translate::fold(chunks));
+        prop_assert_eq!(whole.choice.message, streamed.choice.message);
+        prop_assert_eq!(whole.choice.finish_reason, streamed.choice.finish_reason);
+        prop_assert_eq!(whole.usage, streamed.usage);
     }
 }
