@@ -76,8 +76,10 @@ pub struct Guardrail {
 }
 
 /// What operators choose for a model beyond its limits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelOptions {
+    /// The most choices (`n`) of one request: each is a call to Bedrock.
+    pub max_n: u32,
     pub cache: CachePolicy,
     pub guardrail: Option<Guardrail>,
     /// One more call where structured output that could not be forced does not fit its schema.
@@ -86,6 +88,19 @@ pub struct ModelOptions {
     pub name_prefix: bool,
     /// Documents keep the names of their files.
     pub keep_file_names: bool,
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self {
+            max_n: 16,
+            cache: CachePolicy::Marked,
+            guardrail: None,
+            repair_json: false,
+            name_prefix: false,
+            keep_file_names: false,
+        }
+    }
 }
 
 /// A model as users know it.

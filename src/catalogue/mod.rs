@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use wildmatch::WildMatch;
 
 pub use reference::{Reference, reference};
@@ -35,8 +35,8 @@ pub fn lookup(target: &Target) -> Known {
         let facts = Arc::new(facts(base.unwrap_or_default(), Value::Object(serde_json::Map::new())));
         return Known { base: None, facts, price: None };
     };
-    let facts = entry.built.get_or_init(|| Arc::new(facts(&entry.id, entry.facts.clone()))).clone();
-    Known { base: Some(&entry.id), facts, price: entry.price(prefix, &target.region).map(Arc::new) }
+    let facts = entry.built.get_or_init(|| Arc::new(facts(entry.id, entry.facts()))).clone();
+    Known { base: Some(entry.id), facts, price: entry.price(prefix, &target.region).map(Arc::new) }
 }
 
 /// A model of this name at `target`, with what is known of it.
@@ -50,8 +50,7 @@ pub fn model(name: impl Into<String>, target: Target) -> Model {
 /// # Errors
 /// The text of what is wrong with `overrides`.
 pub fn overridden(known: &Known, base: &str, overrides: Value) -> Result<Arc<Facts>, String> {
-    let mut value =
-        known.base.and_then(entry).map_or_else(|| Value::Object(serde_json::Map::new()), |e| e.facts.clone());
+    let mut value = known.base.and_then(entry).map_or_else(|| Value::Object(serde_json::Map::new()), Entry::facts);
     apply_rules(base, &mut value);
     merge(&mut value, overrides);
     serde_json::from_value(value).map(Arc::new).map_err(|error| error.to_string())
@@ -59,41 +58,48 @@ pub fn overridden(known: &Known, base: &str, overrides: Value) -> Result<Arc<Fac
 
 /// Every base model of the catalogue.
 pub fn ids() -> impl Iterator<Item = &'static str> {
-    CATALOGUE.entries.iter().map(|entry| entry.id.as_str())
+    CATALOGUE.entries.iter().map(|entry| entry.id)
 }
 
 #[derive(Deserialize)]
-struct ModelsFile {
-    models: Vec<Entry>,
+struct ModelsFile<'a> {
+    #[serde(borrow)]
+    models: Vec<Entry<'a>>,
 }
 
+/// What the file says of one model; read when it is asked for, because a gateway needs few of them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
-    id: String,
+struct Entry<'a> {
+    id: &'a str,
     #[serde(default)]
-    aliases: Vec<String>,
-    facts: Value,
-    #[serde(default)]
-    price: Option<Value>,
-    #[serde(default)]
-    price_by_profile: HashMap<String, Value>,
-    #[serde(default)]
-    price_by_region: HashMap<String, Value>,
+    aliases: Vec<&'a str>,
+    #[serde(borrow)]
+    facts: &'a RawValue,
+    #[serde(borrow, default)]
+    price: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    price_by_profile: HashMap<&'a str, &'a RawValue>,
+    #[serde(borrow, default)]
+    price_by_region: HashMap<&'a str, &'a RawValue>,
     #[serde(skip)]
     built: OnceLock<Arc<Facts>>,
 }
 
-impl Entry {
+impl Entry<'_> {
+    fn facts(&self) -> Value {
+        value(self.facts)
+    }
+
     /// A profile's price where it has one of its own; a region's for the bare id.
     fn price(&self, prefix: Option<&str>, region: &str) -> Option<Price> {
-        let mut price = self.price.clone()?;
+        let mut price = value(self.price?);
         let differing = match prefix {
             Some(prefix) => self.price_by_profile.get(prefix),
             None => self.price_by_region.get(region),
         };
         if let Some(differing) = differing {
-            merge(&mut price, differing.clone());
+            merge(&mut price, value(differing));
         }
         serde_json::from_value(price).ok()
     }
@@ -117,28 +123,33 @@ fn globs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WildMatch>, D
 
 #[derive(Default)]
 struct Catalogue {
-    entries: Vec<Entry>,
-    by_id: HashMap<String, usize>,
+    entries: Vec<Entry<'static>>,
+    by_id: HashMap<&'static str, usize>,
     rules: Vec<Rule>,
 }
 
 // Both files are part of the program; a test reads them, so that neither can be broken here.
 static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
-    let models: Result<ModelsFile, _> = serde_json::from_str(include_str!("models.json"));
+    let models: Result<ModelsFile<'_>, _> = serde_json::from_str(include_str!("models.json"));
     let rules: Result<RulesFile, _> = serde_json::from_str(include_str!("rules.json"));
     let (Ok(models), Ok(rules)) = (models, rules) else { return Catalogue::default() };
     let mut by_id = HashMap::new();
     for (index, entry) in models.models.iter().enumerate() {
         for id in std::iter::once(&entry.id).chain(&entry.aliases) {
-            by_id.insert(id.clone(), index);
+            by_id.insert(*id, index);
         }
     }
     Catalogue { entries: models.models, by_id, rules: rules.rules }
 });
 
-fn entry(id: &str) -> Option<&'static Entry> {
+fn entry(id: &str) -> Option<&'static Entry<'static>> {
     let catalogue = &*CATALOGUE;
     catalogue.by_id.get(id).map(|index| &catalogue.entries[*index])
+}
+
+fn value(json: &RawValue) -> Value {
+    // It was parsed once already.
+    serde_json::from_str(json.get()).unwrap_or_default()
 }
 
 fn facts(id: &str, mut value: Value) -> Facts {
@@ -185,11 +196,11 @@ mod tests {
     fn every_entry_and_rule_can_be_read() {
         assert!(CATALOGUE.entries.len() > 150 && CATALOGUE.rules.len() > 20);
         for entry in &CATALOGUE.entries {
-            let mut value = entry.facts.clone();
-            apply_rules(&entry.id, &mut value);
+            let mut value = entry.facts();
+            apply_rules(entry.id, &mut value);
             serde_json::from_value::<Facts>(value).unwrap_or_else(|error| panic!("{}: {error}", entry.id));
-            let places = entry.price_by_profile.keys().map(|prefix| (Some(prefix.as_str()), ""));
-            let regions = entry.price_by_region.keys().map(|region| (None, region.as_str()));
+            let places = entry.price_by_profile.keys().map(|prefix| (Some(*prefix), ""));
+            let regions = entry.price_by_region.keys().map(|region| (None, *region));
             for (prefix, region) in places.chain(regions).chain([(None, "")]) {
                 assert_eq!(entry.price(prefix, region).is_some(), entry.price.is_some(), "{}", entry.id);
             }

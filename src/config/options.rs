@@ -59,7 +59,9 @@ fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
 }
 
 pub fn options(section: &mut Section<'_>) -> ModelOptions {
+    let max_n = section.count("max_n", 128).and_then(|n| u32::try_from(n).ok());
     ModelOptions {
+        max_n: section.or_default("max_n", max_n, ModelOptions::default().max_n),
         cache: cache(section),
         guardrail: guardrail(section),
         repair_json: section.boolean("repair_json", false),

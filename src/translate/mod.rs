@@ -10,6 +10,7 @@ mod extension;
 mod finish;
 mod media;
 mod messages;
+mod misfit;
 mod names;
 mod reasoning;
 mod reply;
@@ -25,9 +26,9 @@ mod validate;
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 pub use answer::ReplyPlan;
+pub use misfit::misfit;
 pub use reply::{Folded, Read, fold, whole_reply};
 pub use stream::StreamTranslator;
-pub use structured::misfit;
 pub use validate::validate;
 
 use crate::{
@@ -73,6 +74,10 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
     }
     if model.base.is_none() {
         notes.add("model: not in the catalogue, what it can do is guessed");
+    }
+    let most = model.options.max_n;
+    if request.n.is_some_and(|n| n > most) {
+        return Err(Error::invalid("n", format!("This gateway answers this model with {most} choices at most.")));
     }
     let mut names = tools::names(request);
     let reasoning = reasoning::plan(request, cx)?;

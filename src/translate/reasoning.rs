@@ -7,7 +7,7 @@ use crate::{
     call::{Model, Notes, ReasoningStyle},
     converse::content::ContentBlock,
     error::Error,
-    openai::chat::ChatRequest,
+    openai::{chat::ChatRequest, message::Role},
 };
 
 /// Every effort that OpenAI and the families know, weakest first.
@@ -181,9 +181,12 @@ fn has_lost_thinking(request: &ChatRequest, cx: &Context<'_>) -> bool {
     if !style || !facts.signed || facts.cannot_disable || !calls {
         return false;
     }
+    // What was said before the last question does not matter, and may hold media that are costly to look at.
+    let assistant = request.messages.iter().rposition(|message| message.role == Role::Assistant).unwrap_or_default();
+    let from = request.messages[..assistant].iter().rposition(|message| message.role == Role::User).unwrap_or_default();
     let unheard = Context { notes: &Notes::default(), ..*cx };
     let mut names = tools::names(request);
-    let Ok(conversation) = messages::conversation(&request.messages, None, true, &mut names, &unheard) else {
+    let Ok(conversation) = messages::conversation(&request.messages[from..], None, true, &mut names, &unheard) else {
         return false;
     };
     let [.., assistant, user] = conversation.messages.as_slice() else { return false };

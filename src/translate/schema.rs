@@ -11,8 +11,9 @@ use crate::{
     error::Error,
 };
 
-/// A schema with `$ref`s may grow without end when they are resolved.
+/// A schema with `$ref`s may grow without end when they are resolved: a bound on its nodes, long texts counted as more.
 const MAX_NODES: usize = 20_000;
+const NODE_BYTES: usize = 64;
 
 /// Keywords that structured output knows nothing of; they go into the description, where the model reads them.
 const UNSUPPORTED: [&str; 13] = [
@@ -101,6 +102,17 @@ pub fn of_text_format(schema: Option<&RawValue>, at: &str) -> Result<String, Err
     Ok(value.to_string())
 }
 
+/// The schema as something to hold answers against: without references, so that the work is bounded by its size. None
+/// where that cannot be had.
+pub fn bounded(schema: &RawValue) -> Option<Value> {
+    const DYNAMIC: [&str; 4] = ["\"$dynamicRef\"", "\"$recursiveRef\"", "\"$id\"", "\"$anchor\""];
+    if DYNAMIC.iter().any(|keyword| schema.get().contains(keyword)) {
+        return None;
+    }
+    let value: Value = serde_json::from_str(schema.get()).ok()?;
+    resolved(&value, true, "").ok()
+}
+
 enum Root {
     Object,
     Missing,
@@ -141,7 +153,7 @@ struct Resolver<'r> {
 
 impl<'r> Resolver<'r> {
     fn resolve(&mut self, value: &'r Value) -> Result<Value, Error> {
-        self.nodes += 1;
+        self.nodes += 1 + value.as_str().map_or(0, |text| text.len() / NODE_BYTES);
         if self.nodes > MAX_NODES {
             return Err(Error::invalid(self.at, "The schema is too large once its references are resolved."));
         }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::{Context, ReplyPlan, messages::owned, names::Names, schema, turns::Conversation};
 use crate::{
@@ -151,20 +151,10 @@ pub fn settle<'a>(structured: Structured<'a>, converse: &mut ConverseRequest<'a>
         Structured::Tool(tool) => plan.json_tool = Some(tool.name.into_owned()),
         Structured::Instruct(instruction) => {
             plan.unfence = plan.prefix.is_none();
-            plan.schema = Some(instruction.schema.map_or_else(
-                || serde_json::json!({"type": "object"}),
-                |schema| serde_json::from_str(schema.get()).unwrap_or_default(),
-            ));
+            plan.schema = match instruction.schema {
+                Some(schema) => schema::bounded(schema),
+                None => Some(serde_json::json!({"type": "object"})),
+            };
         }
     }
-}
-
-/// What is wrong with an answer that should be JSON and fit `schema`; none if nothing is.
-pub fn misfit(schema: &Value, text: &str) -> Option<String> {
-    let Ok(answer) = serde_json::from_str::<Value>(text) else { return Some("it is not valid JSON".to_owned()) };
-    // The schema is the client's: its patterns run on an engine that takes linear time, and it can refer to nothing.
-    let options = jsonschema::options().with_pattern_options(jsonschema::PatternOptions::regex());
-    let validator = options.build(schema).ok()?;
-    let error = validator.iter_errors(&answer).next()?;
-    Some(format!("at '{}': {}", error.instance_path(), error.masked()))
 }

@@ -106,7 +106,7 @@ const BAD_BODIES: [(&str, u16, &str, Option<&str>); 45] = [
         Some("top_p"),
     ),
     (r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"n":0}"#, 400, "invalid_value", Some("n")),
-    (r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"n":129}"#, 400, "invalid_value", Some("n")),
+    (r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"n":17}"#, 400, "invalid_value", Some("n")),
     (
         r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"logprobs":true}"#,
         400,
