@@ -1,6 +1,4 @@
-use std::io::Write;
-
-use super::{ConfigFile, Outcome};
+use super::{ConfigFile, Outcome, print};
 use crate::config::{self, Surroundings};
 
 #[derive(Debug, clap::Args)]
@@ -23,14 +21,8 @@ pub fn run(args: &Args) -> Outcome {
             } else {
                 resolved.iter().map(|row| format!("{} = {}  # {}\n", row.path, row.value, row.origin)).collect()
             };
-            match std::io::stdout().write_all(text.as_bytes()) {
-                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-                    return Outcome::Failed(format!("cannot print: {error}"));
-                }
-                _ => {}
-            }
             eprintln!("{}: no problem found", args.file.config.display());
-            Outcome::Done
+            print(&text)
         }
         Err(problems) => Outcome::Misconfigured(args.file.config.display().to_string(), problems),
     }

@@ -3,10 +3,11 @@
 mod check;
 mod demo;
 mod healthcheck;
+mod models;
 mod serve;
 mod simulate;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Validates a configuration and prints it with the origin of each value
     Check(check::Args),
+    /// Every configured model with its target, price, limits and lifecycle
+    Models(models::Args),
     /// Asks a running gateway whether it lives (for container health checks)
     Healthcheck(healthcheck::Args),
 }
@@ -63,6 +66,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => run_async(serve::run(args)),
         Command::Simulate(args) => run_async(simulate::run(args)),
         Command::Check(args) => check::run(&args),
+        Command::Models(args) => models::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };
     match outcome {
@@ -84,6 +88,16 @@ pub fn run() -> ExitCode {
             );
             ExitCode::from(2)
         }
+    }
+}
+
+/// To standard output; a reader that has seen enough is no failure.
+fn print(text: &str) -> Outcome {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Outcome::Failed(format!("cannot print: {error}"))
+        }
+        _ => Outcome::Done,
     }
 }
 

@@ -97,3 +97,13 @@ def test_healthcheck(gateway, tmp_path):
     assert lintel("healthcheck", "--config", str(config)).returncode == 0
     assert lintel("healthcheck", "--admin", admin, "--ready").returncode == 0
     assert lintel("healthcheck", "--admin", "127.0.0.1:1").returncode == 1
+
+
+def test_models_are_listed_with_what_they_cost(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(GOOD)
+    done = lintel("models", "--config", str(config), CANARY_KEY=KEY)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^claude +us\.anthropic\.claude-sonnet-5-5 +us-east-1 +2\.2 +11 +128000 +active$", done.stdout, re.MULTILINE)
+    models = json.loads(lintel("models", "--json", "--config", str(config), CANARY_KEY=KEY).stdout)
+    assert models[0]["price"] == {"input": "2.2", "output": "11"}
