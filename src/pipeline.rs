@@ -25,7 +25,7 @@ pub fn chat(
             .layer(step(Measure::new(ChatRequest::NAME, label)))
             // Bounds all that follows, up to the first token.
             .layer(step(Deadline::default()))
-            // Last, when nothing else can refuse the call: it connects to where the client says.
+            // Behind whatever refuses a call: it connects to where the client says.
             .layer(step(media))
             .service(bedrock),
     )

@@ -17,7 +17,7 @@ use crate::{
     converse::reply::ConverseReply,
     error::{Error, Kind},
     metrics,
-    openai::chat::ChatRequest,
+    openai::{chat::ChatRequest, completion::FinishReason},
     translate::{self, Read, ReplyPlan, StreamTranslator},
 };
 
@@ -49,7 +49,10 @@ pub async fn whole(transport: &dyn Transport, call: &Call<ChatRequest>, prepared
         return Ok(read);
     }
     let body = repair(&prepared.body, &text, &problem)?;
-    let mut second = ask(transport, call, body, &prepared.plan).await?;
+    let Ok(mut second) = ask(transport, call, body, &prepared.plan).await else {
+        call.notes.add("response_format: the answer does not fit the schema, and could not be asked for again");
+        return Ok(read);
+    };
     let fits = misfit(schema, &second).is_none();
     call.notes.add(match fits {
         true => "response_format: the model was asked twice until its answer fitted the schema",
@@ -83,15 +86,15 @@ async fn ask(
     counted.record(result.await)
 }
 
-/// The answer's text and what is wrong with it; none if it fits, or was cut short for another reason.
+/// The answer's text and what is wrong with it; none if it fits, or is a call, or was cut short or blocked.
 fn misfit(schema: &Value, read: &Read) -> Option<(String, String)> {
     let text: String = read
         .chunks
         .iter()
         .filter_map(|chunk| if let Chunk::Content(text) = chunk { Some(text.as_str()) } else { None })
         .collect();
-    let calls = read.chunks.iter().any(|chunk| matches!(chunk, Chunk::ToolCall { .. } | Chunk::FunctionCall(_)));
-    if calls {
+    let is_answer = |chunk: &Chunk| *chunk == Chunk::Finish(FinishReason::Stop);
+    if !read.chunks.iter().any(is_answer) {
         return None;
     }
     translate::misfit(schema, &text).map(|problem| (text, problem))

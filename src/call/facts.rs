@@ -31,6 +31,8 @@ pub struct Facts {
     pub late_system: bool,
     /// Continues a final assistant turn.
     pub prefill: bool,
+    /// Answers better in JSON when its answer is begun with a brace.
+    pub json_prefill: bool,
     pub tools: bool,
     /// Accepted `toolChoice` members; a mode that is missing is emulated.
     pub tool_choice: Vec<ToolChoiceMode>,
@@ -255,6 +257,7 @@ impl Default for Facts {
             system: true,
             late_system: false,
             prefill: true,
+            json_prefill: false,
             tools: true,
             tool_choice: vec![ToolChoiceMode::Auto, ToolChoiceMode::Any, ToolChoiceMode::Tool],
             stream: true,

@@ -41,10 +41,10 @@ pub trait Operation: Send + Sync + 'static {
     const NAME: &'static str;
 
     /// How long the caller waits for the reply to begin: its first token for a stream, all of it otherwise.
-    fn patience(&self, timeouts: &Timeouts) -> Duration;
+    fn patience(&self, model: &Model) -> Duration;
 
-    /// A fingerprint of what the service must compile before the model can begin, if there is something.
-    fn compiles(&self) -> Option<u64> {
+    /// A fingerprint of what the service must compile before the model can begin a stream, if there is something.
+    fn compiles(&self, _: &Model) -> Option<u64> {
         None
     }
 }
@@ -53,11 +53,17 @@ impl Operation for ChatRequest {
     type Reply = ChatReply;
     const NAME: &'static str = "chat";
 
-    fn patience(&self, timeouts: &Timeouts) -> Duration {
-        if self.is_stream() { timeouts.first_token } else { timeouts.whole }
+    fn patience(&self, model: &Model) -> Duration {
+        match self.is_stream() && !model.answers_whole(self) {
+            true => model.timeouts.first_token,
+            false => model.timeouts.whole,
+        }
     }
 
-    fn compiles(&self) -> Option<u64> {
+    fn compiles(&self, model: &Model) -> Option<u64> {
+        if !model.facts.structured_output || !self.is_stream() {
+            return None;
+        }
         let schema = self.response_format.as_ref()?.json_schema.as_ref()?.schema.as_ref()?;
         let mut hasher = DefaultHasher::new();
         schema.get().hash(&mut hasher);

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Facts, Price};
+use crate::openai::chat::ChatRequest;
 
 /// Where a model is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub struct ModelOptions {
     pub repair_json: bool,
     /// `name` of a message goes before its text.
     pub name_prefix: bool,
+    /// `user` and `safety_identifier` reach Bedrock's log as their SHA-256.
+    pub hash_users: bool,
     /// Documents keep the names of their files.
     pub keep_file_names: bool,
 }
@@ -98,6 +101,7 @@ impl Default for ModelOptions {
             guardrail: None,
             repair_json: false,
             name_prefix: false,
+            hash_users: false,
             keep_file_names: false,
         }
     }
@@ -142,6 +146,16 @@ impl Model {
             price: None,
             options: ModelOptions::default(),
         }
+    }
+
+    /// Bedrock is asked for the whole answer even where the client wants a stream: the family cannot stream it, or it
+    /// may have to be asked for again.
+    pub fn answers_whole(&self, request: &ChatRequest) -> bool {
+        let tools = request.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || request.functions.is_some();
+        let json = request.response_format.as_ref().is_some_and(|format| format.kind != "text");
+        let history = request.messages.iter().any(|m| m.tool_calls.is_some() || m.function_call.is_some());
+        let with_tools = tools || json || history;
+        !self.facts.stream || (with_tools && !self.facts.stream_with_tools) || (json && self.options.repair_json)
     }
 
     /// A bounded label for metrics.

@@ -192,14 +192,11 @@ impl Price {
         let input = long.and_then(|long| long.input).or(tier_input).unwrap_or(self.input);
         let output = long.and_then(|long| long.output).or(tier_output).unwrap_or(self.output);
         // A tier lists no cache prices: AWS scales all buckets of a tier alike.
-        let scale = |price: PicoUsd| match tier_input {
-            Some(tier) if self.input.0 > 0 => {
-                let scaled = (u128::from(price.0) * u128::from(tier.0)).div_ceil(u128::from(self.input.0));
-                PicoUsd(u64::try_from(scaled).unwrap_or(u64::MAX))
-            }
-            _ => price,
+        let scale = |price: PicoUsd| tier_input.map_or(price, |tier| ratio(price, tier, self.input));
+        // A long context that lists no price for a bucket makes it dearer by as much as the input.
+        let bucket = |of_long: Option<PicoUsd>, own: Option<PicoUsd>| {
+            of_long.or(own.map(|own| if long.is_some() { ratio(own, input, self.input) } else { scale(own) }))
         };
-        let bucket = |of_long: Option<PicoUsd>, own: Option<PicoUsd>| of_long.or(own.map(scale));
         let cache_read = bucket(long.and_then(|long| long.cache_read), self.cache_read).unwrap_or(input);
         let cache_write = bucket(long.and_then(|long| long.cache_write), self.cache_write).unwrap_or(input);
         let cache_write_1h =
@@ -212,6 +209,15 @@ impl Price {
             output: output.times(usage.output),
         }
     }
+}
+
+/// `price` times `new` by `old`, rounded up.
+fn ratio(price: PicoUsd, new: PicoUsd, old: PicoUsd) -> PicoUsd {
+    if old.0 == 0 {
+        return price;
+    }
+    let scaled = (u128::from(price.0) * u128::from(new.0)).div_ceil(u128::from(old.0));
+    PicoUsd(u64::try_from(scaled).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -278,6 +284,13 @@ mod tests {
         assert_eq!(price.cost(&cached, Tier::Flex).total(), NanoUsd(1_500), "half of 0.3");
         let over = Usage { input: 101, output: 1, ..Usage::default() };
         assert_eq!(price.cost(&over, Tier::Standard).total(), NanoUsd(606_000 + 15_000));
+        let hour = Usage { cache_write: 101, cache_write_1h: 101, ..Usage::default() };
+        let written = Price { cache_write_1h: Some("6".parse().unwrap()), ..price.clone() };
+        assert_eq!(
+            written.cost(&hour, Tier::Standard).total(),
+            NanoUsd(101 * 12_000),
+            "twice as dear, as the input is"
+        );
         let rounded = Usage { input: 1, ..Usage::default() };
         assert_eq!(Price::new(PicoUsd(1), PicoUsd(1)).cost(&rounded, Tier::Standard).total(), NanoUsd(1));
     }

@@ -20,6 +20,8 @@ pub struct Usage {
     pub reasoning_estimated: bool,
     /// The service did not say; counted by the gateway.
     pub estimated: bool,
+    /// The tier that Bedrock served the call in, in OpenAI's words; none where it did not say.
+    pub service_tier: Option<&'static str>,
     /// None where the model has no known price.
     pub cost: Option<Cost>,
 }
@@ -54,6 +56,7 @@ impl Add for Usage {
             reasoning: self.reasoning.saturating_add(other.reasoning),
             reasoning_estimated: self.reasoning_estimated || other.reasoning_estimated,
             estimated: self.estimated || other.estimated,
+            service_tier: other.service_tier.or(self.service_tier),
             cost: self.cost.zip(other.cost).map(|(a, b)| a + b),
         }
     }

@@ -36,19 +36,26 @@ pub fn known(section: &mut Section<'_>, target: &Target) -> (Option<String>, Kno
     (known.base.map(str::to_owned), known)
 }
 
-/// A price of the operator holds for every bucket that it names, in every tier; the rest stays the catalogue's.
+/// A price of the operator holds for every bucket that it names; the rest stays the catalogue's. With a price of its own
+/// for input or output, the model has no tiers and no long contexts any more.
 fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
     let mut read = |key: &'static str| section.decimal(key, PRICE, |text| text.parse::<PicoUsd>().ok());
     let (input, output) = (read("input"), read("output"));
     let (cache_read, cache_write) = (read("cache_read"), read("cache_write"));
     let cache_write_1h = read("cache_write_1h");
     let price = match (input.or(listed.map(|p| p.input)), output.or(listed.map(|p| p.output))) {
-        (Some(input), Some(output)) => Some(Price {
-            cache_read: cache_read.or(listed.and_then(|p| p.cache_read)),
-            cache_write: cache_write.or(listed.and_then(|p| p.cache_write)),
-            cache_write_1h: cache_write_1h.or(listed.and_then(|p| p.cache_write_1h)),
-            ..Price::new(input, output)
-        }),
+        (Some(new_input), Some(new_output)) => {
+            let mut price = listed.cloned().unwrap_or_else(|| Price::new(new_input, new_output));
+            if input.is_some() || output.is_some() {
+                // Tiers and long contexts of another price mean nothing.
+                let Price { cache_read, cache_write, cache_write_1h, .. } = price;
+                price = Price { cache_read, cache_write, cache_write_1h, ..Price::new(new_input, new_output) };
+            }
+            price.cache_read = cache_read.or(price.cache_read);
+            price.cache_write = cache_write.or(price.cache_write);
+            price.cache_write_1h = cache_write_1h.or(price.cache_write_1h);
+            Some(price)
+        }
         _ => {
             section.problem("needs 'input' and 'output', because the catalogue has no price for this model");
             None
@@ -66,6 +73,7 @@ pub fn options(section: &mut Section<'_>) -> ModelOptions {
         guardrail: guardrail(section),
         repair_json: section.boolean("repair_json", false),
         name_prefix: section.choice("message_names", &[("drop", false), ("prefix", true)], false),
+        hash_users: section.choice("user_ids", &[("plain", false), ("hash", true)], false),
         keep_file_names: section.choice("file_names", &[("hash", false), ("keep", true)], false),
     }
 }

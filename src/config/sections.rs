@@ -106,9 +106,11 @@ pub fn remote_media(mut section: Section<'_>) -> Option<RemoteMedia> {
     let max_size = section.size_or("max_size", ByteSize::mib(20));
     let timeout = section.duration_or("timeout", Duration::from_secs(10));
     let allow_http = section.boolean("allow_http", false);
-    let media = (!hosts.is_empty()).then(|| {
+    let s3 = section.strings("s3").unwrap_or_default();
+    let media = (!hosts.is_empty() || !s3.is_empty()).then(|| {
         RemoteMedia::new(remote_media::Settings {
             hosts: hosts.iter().map(|host| WildMatch::new(host)).collect(),
+            s3: s3.iter().map(|url| WildMatch::new(url)).collect(),
             max_size: usize::try_from(max_size.as_u64()).unwrap_or(usize::MAX),
             timeout,
             allow_http,

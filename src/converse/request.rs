@@ -130,6 +130,7 @@ pub struct PerformanceConfig<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ServiceTier {
+    Default,
     Priority,
     Flex,
     Reserved,

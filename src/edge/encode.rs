@@ -50,6 +50,7 @@ pub fn whole(entry: &Entry, model: &str, reply: &WholeReply) -> Result<Response,
                 finish_reason: choice.finish_reason,
             })
             .collect(),
+        service_tier: reply.usage.service_tier,
         usage: usage(&reply.usage),
         bedrock_guardrail: reply.guardrail.as_ref(),
     })

@@ -81,7 +81,11 @@ impl SseWriter {
         match chunk {
             Chunk::Usage(usage) if self.include_usage => {
                 self.out.put_slice(&self.head);
-                self.out.put_slice(br#""choices":[],"usage":"#);
+                self.out.put_slice(br#""choices":[],"#);
+                if let Some(tier) = usage.service_tier {
+                    self.out.put_slice(format!("\"service_tier\":\"{tier}\",").as_bytes());
+                }
+                self.out.put_slice(br#""usage":"#);
                 self.json(&encode::usage(usage));
                 self.out.put_slice(b"}\n\n");
                 return;

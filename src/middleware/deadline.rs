@@ -16,8 +16,8 @@ const COMPILING: u32 = 5;
 /// Schemas that are remembered as compiled. One that is forgotten only gets more time than it needs.
 const REMEMBERED: usize = 1000;
 
-/// Bounds the wait for a reply: `timeout` to all of a whole one, `first_token_timeout` to the beginning of a stream,
-/// and five times as long while the service compiles a schema.
+/// Bounds the wait for a reply: `timeout` to all of a whole one, `first_token_timeout` to the beginning of a stream, and
+/// five times that while the service compiles a schema.
 #[derive(Clone, Debug)]
 pub struct Deadline {
     compiled: Arc<Cache<u64, ()>>,
@@ -34,9 +34,9 @@ impl<T: Operation> Around<T> for Deadline {
     where
         S: Service<Call<T>, Response = T::Reply, Error = Error, Future: Send> + Send,
     {
-        let compiles = call.body.compiles();
+        let compiles = call.body.compiles(&call.model);
         let first = compiles.is_some_and(|schema| self.compiled.get(&schema).is_none());
-        let patience = call.body.patience(&call.model.timeouts) * if first { COMPILING } else { 1 };
+        let patience = call.body.patience(&call.model) * if first { COMPILING } else { 1 };
         match timeout(patience, next.call(call)).await {
             Ok(result) => {
                 if let (Ok(_), Some(schema)) = (&result, compiles) {

@@ -14,7 +14,8 @@ use crate::{
     remote_media::RemoteMedia,
 };
 
-/// Fetches the media that a request names by URL, where the operator allows it. Without this step such a URL is a 400.
+/// Fetches the media that a request names by URL, where the operator allows it; lets `s3://` through where the operator
+/// allows that. Without this step such a URL is a 400.
 #[derive(Clone)]
 pub struct FetchMedia(pub Option<RemoteMedia>);
 
@@ -26,19 +27,34 @@ impl Around<ChatRequest> for FetchMedia {
     where
         S: Service<Call<ChatRequest>, Response = ChatReply, Error = Error, Future: Send> + Send,
     {
-        if let Some(media) = &self.0 {
-            let urls = urls(&call.body);
-            if urls.len() > MAX_URLS {
+        let urls = urls(&call.body);
+        if let Some((url, at)) = urls.iter().find(|(url, _)| url.starts_with("s3://") && !self.allows_s3(url)) {
+            let shown: String = url.chars().take(100).collect();
+            let text = format!("Bedrock may not read '{shown}' for clients of this gateway.");
+            return Err(Error::invalid(at, text).with_code("unsupported_url"));
+        }
+        let facts = &call.model.facts;
+        if let Some(media) = self.0.as_ref().filter(|_| facts.image || facts.video) {
+            let remote: Vec<_> = urls.iter().filter(|(url, _)| url.starts_with("http")).collect();
+            if remote.len() > MAX_URLS {
                 return Err(Error::invalid(
                     "messages",
                     format!("A request may name {MAX_URLS} URLs of media at most."),
                 ));
             }
-            let fetch = urls.iter().map(|(url, at)| async move { Ok((url.to_string(), media.fetch(url, at).await?)) });
+            let budget = media.budget();
+            let fetch =
+                remote.into_iter().map(async |(url, at)| Ok((url.to_string(), media.fetch(url, at, &budget).await?)));
             let fetched: HashMap<String, String> = try_join_all(fetch).await?.into_iter().collect();
             call.fetched = Fetched::new(fetched);
         }
         next.call(call).await
+    }
+}
+
+impl FetchMedia {
+    fn allows_s3(&self, url: &str) -> bool {
+        self.0.as_ref().is_some_and(|media| media.allows_s3(url))
     }
 }
 
@@ -59,5 +75,5 @@ fn urls(request: &ChatRequest) -> HashMap<&str, String> {
 fn remote(part: &Part) -> Option<(&'static str, &str)> {
     let media = [("image_url", &part.image_url), ("video_url", &part.video_url)];
     let mut urls = media.into_iter().filter_map(|(member, media)| Some((member, media.as_ref()?.url.as_str())));
-    urls.find(|(_, url)| url.starts_with("http://") || url.starts_with("https://"))
+    urls.find(|(_, url)| ["http://", "https://", "s3://"].iter().any(|scheme| url.starts_with(scheme)))
 }

@@ -83,6 +83,8 @@ pub struct ChatRequest {
     pub prediction: Option<Box<RawValue>>,
     #[serde(default)]
     pub web_search_options: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub moderation: Option<Box<RawValue>>,
     /// The form of `tools` before there were tools.
     #[serde(default, deserialize_with = "object::optional_list")]
     pub functions: Option<Vec<Function>>,

@@ -13,6 +13,8 @@ pub struct ChatCompletion<'a> {
     pub created: u64,
     pub model: &'a str,
     pub choices: Vec<Choice<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<&'static str>,
     pub usage: super::usage::Usage,
     /// An extension: what the guardrail saw, where operators let clients see it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,10 @@ mod address;
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,7 +31,9 @@ const MAX_REDIRECTS: usize = 3;
 pub struct Settings {
     /// Globs over host names.
     pub hosts: Vec<WildMatch>,
-    /// Bytes of one file.
+    /// Globs over `s3://` URLs, which Bedrock reads with the gateway's own role.
+    pub s3: Vec<WildMatch>,
+    /// Bytes of all files of one request.
     pub max_size: usize,
     /// For one file, redirects and all.
     pub timeout: Duration,
@@ -73,25 +78,35 @@ impl RemoteMedia {
         Ok(Self { client, settings: Arc::new(settings), allowed })
     }
 
-    /// The file behind `url`, as Base64; `param` is where the request names it.
+    /// May Bedrock read this `s3://` URL for a client?
+    pub fn allows_s3(&self, url: &str) -> bool {
+        self.settings.s3.iter().any(|glob| glob.matches(url))
+    }
+
+    /// Bytes that all files of one request may have.
+    pub fn budget(&self) -> AtomicUsize {
+        AtomicUsize::new(self.settings.max_size)
+    }
+
+    /// The file behind `url`, as Base64; `param` is where the request names it. Its bytes are taken off `budget`.
     ///
     /// # Errors
     /// A 400 that says what was wrong with the URL or its file. Never what an address answered.
-    pub async fn fetch(&self, url: &str, param: &str) -> Result<String, Error> {
-        let fetch = tokio::time::timeout(self.settings.timeout, self.follow(url, param));
+    pub async fn fetch(&self, url: &str, param: &str, budget: &AtomicUsize) -> Result<String, Error> {
+        let fetch = tokio::time::timeout(self.settings.timeout, self.follow(url, param, budget));
         match fetch.await {
             Ok(result) => result,
             Err(_) => Err(refused(param, "The file behind the URL did not come in time.")),
         }
     }
 
-    async fn follow(&self, url: &str, param: &str) -> Result<String, Error> {
+    async fn follow(&self, url: &str, param: &str, budget: &AtomicUsize) -> Result<String, Error> {
         let mut at = Url::parse(url).map_err(|_| refused(param, "This is not a URL."))?;
         for _ in 0..=MAX_REDIRECTS {
             self.check(&at, param)?;
             let response = self.client.get(at.clone()).send().await.map_err(|error| unreachable_at(param, &error))?;
             if !response.status().is_redirection() {
-                return self.read(response, param).await;
+                return self.read(response, param, budget).await;
             }
             let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
             let next = location.and_then(|location| at.join(location).ok());
@@ -120,23 +135,22 @@ impl RemoteMedia {
         }
     }
 
-    async fn read(&self, mut response: Response, param: &str) -> Result<String, Error> {
+    async fn read(&self, mut response: Response, param: &str, budget: &AtomicUsize) -> Result<String, Error> {
         if !response.status().is_success() {
             return Err(refused(param, "The file behind the URL could not be had."));
         }
         let too_large = || {
-            let text = format!("The file is larger than the {} bytes that are fetched here.", self.settings.max_size);
-            refused(param, text)
+            let max = self.settings.max_size;
+            refused(param, format!("The files of a request may have {max} bytes together."))
         };
         if response.content_length().is_some_and(|length| length > self.settings.max_size as u64) {
             return Err(too_large());
         }
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| unreachable_at(param, &error))? {
+            let take = |left: usize| left.checked_sub(chunk.len());
+            budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_err(|_| too_large())?;
             bytes.extend_from_slice(&chunk);
-            if bytes.len() > self.settings.max_size {
-                return Err(too_large());
-            }
         }
         Ok(STANDARD.encode(bytes))
     }

@@ -9,7 +9,7 @@ use super::*;
 
 fn settings() -> Settings {
     let hosts = ["*"].map(WildMatch::new).to_vec();
-    Settings { hosts, max_size: 1000, timeout: Duration::from_secs(5), allow_http: true }
+    Settings { hosts, s3: Vec::new(), max_size: 1000, timeout: Duration::from_secs(5), allow_http: true }
 }
 
 /// What the server says for a path.
@@ -67,7 +67,7 @@ async fn server() -> (RemoteMedia, String) {
 #[tokio::test]
 async fn a_file_comes_through_redirects_and_no_further_than_its_caps() {
     let (media, base) = server().await;
-    let fetch = async |path: &str| media.fetch(&format!("{base}{path}"), "here").await;
+    let fetch = async |path: &str| media.fetch(&format!("{base}{path}"), "here", &media.budget()).await;
     assert_eq!(fetch("/ok").await.unwrap(), STANDARD.encode("bytes"));
     assert_eq!(fetch("/once").await.unwrap(), STANDARD.encode("bytes"));
     for path in ["/large", "/endless", "/missing", "/circle", "/metadata", "/mapped", "/file", "/other", "/nowhere"] {
@@ -81,7 +81,7 @@ async fn a_file_that_never_comes_is_given_up() {
     let (mut media, base) = server().await;
     let hasty = Settings { timeout: Duration::from_millis(50), ..settings() };
     media.settings = Arc::new(hasty);
-    let error = media.fetch(&format!("{base}/never"), "here").await.unwrap_err();
+    let error = media.fetch(&format!("{base}/never"), "here", &media.budget()).await.unwrap_err();
     assert!(error.message().contains("in time"), "{error}");
 }
 
@@ -93,6 +93,7 @@ async fn only_public_addresses_by_whatever_name() {
         "http://[::ffff:127.0.0.1]/",
         "http://[::ffff:a9fe:a9fe]/",
         "http://[64:ff9b::7f00:1]/",
+        "http://[64:ff9b:1::808:808]/",
         "http://[2002:7f00:1::]/",
         "http://[::1]/",
         "http://[::]/",
@@ -114,7 +115,7 @@ async fn only_public_addresses_by_whatever_name() {
         "gopher://example.com/",
         "not a url",
     ] {
-        let error = media.fetch(url, "here").await.expect_err(url);
+        let error = media.fetch(url, "here", &media.budget()).await.expect_err(url);
         assert_eq!(error.kind(), Kind::InvalidRequest, "{url}");
         assert!(!error.message().contains("refused"), "{url}: nothing was connected to: {error}");
     }
@@ -125,7 +126,7 @@ async fn only_hosts_that_the_operator_names() {
     let hosts = vec![WildMatch::new("*.example.com")];
     let media = RemoteMedia::new(Settings { hosts, allow_http: false, ..settings() }).unwrap();
     for url in ["https://example.org/", "https://example.com.evil.test/", "http://img.example.com/"] {
-        let error = media.fetch(url, "here").await.expect_err(url);
+        let error = media.fetch(url, "here", &media.budget()).await.expect_err(url);
         assert!(error.message().contains("fetch"), "{url}: {error}");
     }
     assert!(address::is_public("93.184.216.34".parse().unwrap()));

@@ -46,6 +46,8 @@ pub struct ReplyPlan {
     /// What an answer must fit that could not be forced.
     pub schema: Option<Value>,
     pub show_guardrail: bool,
+    /// Stands before the signature of reasoning, and before what is encrypted of it.
+    pub mark: String,
     pub price: Option<Arc<Price>>,
     pub tier: Tier,
     pub region: String,
@@ -93,6 +95,11 @@ impl Answer {
         }
     }
 
+    /// The text is not the model's: what was put into its mouth does not belong to it.
+    pub fn is_blocked(&mut self) {
+        self.prefixed = true;
+    }
+
     pub fn text(&mut self, text: String, out: &mut VecDeque<Chunk>) {
         if self.plan.json_tool.is_some() {
             self.held.push_str(&text);
@@ -133,7 +140,7 @@ impl Answer {
             self.open.push((block, state));
             return;
         }
-        if plan.mute || ((plan.one_call || plan.legacy) && self.tool_calls > 0) {
+        if plan.mute || self.filter.is_cut() || ((plan.one_call || plan.legacy) && self.tool_calls > 0) {
             self.open.push((block, Block::Muted));
             return;
         }
@@ -210,7 +217,7 @@ impl Answer {
     pub fn block_stop(&mut self, block: u32, out: &mut VecDeque<Chunk>) {
         if let Some(at) = self.thoughts.iter().position(|(open, _)| *open == block) {
             let (_, thought) = self.thoughts.swap_remove(at);
-            out.extend(thought.closed());
+            out.extend(thought.closed(&self.plan.mark));
         }
         if let Some(at) = self.open.iter().position(|(open, _)| *open == block) {
             let (_, state) = self.open.swap_remove(at);

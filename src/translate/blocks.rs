@@ -80,11 +80,15 @@ pub struct Thought {
 
 impl Thought {
     /// What a client must keep of it; nothing where the model did not sign.
-    pub fn closed(self) -> Option<Chunk> {
+    pub fn closed(self, mark: &str) -> Option<Chunk> {
         if !self.redacted.is_empty() {
-            return Some(Chunk::Thinking(ThinkingBlock::RedactedThinking { data: STANDARD.encode(self.redacted) }));
+            let data = format!("{mark}{}", STANDARD.encode(self.redacted));
+            return Some(Chunk::Thinking(ThinkingBlock::RedactedThinking { data }));
         }
-        let signature = Some(self.signature).filter(|signature| !signature.is_empty())?;
+        if self.signature.is_empty() {
+            return None;
+        }
+        let signature = format!("{mark}{}", self.signature);
         Some(Chunk::Thinking(ThinkingBlock::Thinking { thinking: self.text, signature: Some(signature) }))
     }
 }

@@ -43,12 +43,18 @@ pub fn settle(converse: &mut ConverseRequest<'_>, request: &ChatRequest, cx: &Co
         if remove_all(converse) > 0 {
             cx.notes.dropped("cache_control", "the model has no cache points");
         }
+        if request.prompt_cache_retention.as_deref() == Some("24h") {
+            cx.notes.dropped("prompt_cache_retention", "the model has no cache points");
+        }
         return;
     };
     if request.prompt_cache_options.as_ref().is_some_and(|options| options.ttl.is_some()) {
         cx.notes.add("prompt_cache_options.ttl: Bedrock caches for 5m");
     }
     remove_misplaced(converse, cache, cx.notes);
+    if request.prompt_cache_retention.as_deref() == Some("24h") {
+        keep_long(converse, cache, cx.notes);
+    }
     if is_automatic(request, cx) {
         place(converse, cache);
     }
@@ -56,6 +62,36 @@ pub fn settle(converse: &mut ConverseRequest<'_>, request: &ChatRequest, cx: &Co
     lifetimes(converse, cache, cx.notes);
     for message in converse.messages.iter_mut().filter(|message| message.content.is_empty()) {
         message.content.push(ContentBlock::Text(PLACEHOLDER.into()));
+    }
+}
+
+/// OpenAI's longest retention is Bedrock's, where the model has it.
+fn keep_long(converse: &mut ConverseRequest<'_>, cache: &Cache, notes: &Notes) {
+    if !cache.ttl.iter().any(|ttl| ttl == "1h") {
+        notes.dropped("prompt_cache_retention", "the model caches for 5m");
+        return;
+    }
+    if points(converse) == 0 {
+        notes.dropped("prompt_cache_retention", "nothing is marked to be cached, see cache_control");
+    }
+    each_point(converse, &mut |point| point.ttl = Some(Ttl::Hour));
+}
+
+fn each_point(converse: &mut ConverseRequest<'_>, change: &mut impl FnMut(&mut CachePointBlock)) {
+    for tool in converse.tool_config.iter_mut().flat_map(|config| &mut config.tools) {
+        if let Tool::CachePoint(point) = tool {
+            change(point);
+        }
+    }
+    for block in &mut converse.system {
+        if let SystemContentBlock::CachePoint(point) = block {
+            change(point);
+        }
+    }
+    for block in converse.messages.iter_mut().flat_map(|message| &mut message.content) {
+        if let ContentBlock::CachePoint(point) = block {
+            change(point);
+        }
     }
 }
 
@@ -218,13 +254,15 @@ fn keep_most(converse: &mut ConverseRequest<'_>, cache: &Cache, notes: &Notes) {
         ));
     }
     let mut over = points(converse).saturating_sub(cache.max_points);
+    let mut keep = |point: bool| {
+        let drop = over > 0 && point;
+        over -= usize::from(drop);
+        !drop
+    };
     for message in &mut converse.messages {
-        message.content.retain(|block| {
-            let drop = over > 0 && is_point(block);
-            over -= usize::from(drop);
-            !drop
-        });
+        message.content.retain(|block| keep(is_point(block)));
     }
+    converse.system.retain(|block| keep(matches!(block, SystemContentBlock::CachePoint(_))));
 }
 
 /// Bytes, or what they are worth for a block that is not text.
@@ -250,29 +288,14 @@ fn weight(block: &ContentBlock<'_>) -> u64 {
 fn lifetimes(converse: &mut ConverseRequest<'_>, cache: &Cache, notes: &Notes) {
     let mut hour = cache.ttl.iter().any(|ttl| ttl == "1h");
     let mut shortened = false;
-    let mut settle = |point: &mut CachePointBlock| match point.ttl {
+    each_point(converse, &mut |point| match point.ttl {
         None => hour = false,
         Some(Ttl::Hour) if hour => {}
         Some(Ttl::Hour) => {
             point.ttl = None;
             shortened = true;
         }
-    };
-    for tool in converse.tool_config.iter_mut().flat_map(|config| &mut config.tools) {
-        if let Tool::CachePoint(point) = tool {
-            settle(point);
-        }
-    }
-    for block in &mut converse.system {
-        if let SystemContentBlock::CachePoint(point) = block {
-            settle(point);
-        }
-    }
-    for block in converse.messages.iter_mut().flat_map(|message| &mut message.content) {
-        if let ContentBlock::CachePoint(point) = block {
-            settle(point);
-        }
-    }
+    });
     if shortened {
         notes.add("cache_control.ttl: 1h is not for this model, or stands behind a point of 5m; 5m was used");
     }

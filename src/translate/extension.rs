@@ -76,7 +76,10 @@ fn guardrail<'a>(
     let policy: Option<&Guardrail> = cx.caller.guardrail.as_ref().or(cx.model.options.guardrail.as_ref());
     if let Some(own) = own {
         check_guardrail(own)?;
-        guard(converse, own.guard.as_deref())?;
+        // To choose what is evaluated would weaken the operator's.
+        if policy.is_none() {
+            guard(converse, own.guard.as_deref());
+        }
     }
     converse.guardrail_config = match (policy, own) {
         (Some(policy), own) => {
@@ -125,7 +128,7 @@ fn check_guardrail(own: &GuardrailOptions) -> Result<(), Error> {
 }
 
 /// Once a block is marked for the guardrail, the others are not evaluated.
-fn guard(converse: &mut ConverseRequest<'_>, which: Option<&str>) -> Result<(), Error> {
+fn guard(converse: &mut ConverseRequest<'_>, which: Option<&str>) {
     let users = converse.messages.iter_mut().rev().filter(|message| message.role == ConversationRole::User);
     let turns = match which {
         Some("last_user") => 1,
@@ -139,7 +142,6 @@ fn guard(converse: &mut ConverseRequest<'_>, which: Option<&str>) -> Result<(), 
                 ContentBlock::GuardContent(GuardrailConverseContentBlock::Text(GuardrailConverseTextBlock { text }));
         }
     }
-    Ok(())
 }
 
 fn check(fields: &Map<String, Value>) -> Result<(), Error> {

@@ -72,6 +72,13 @@ pub fn usage(
     let guessed = || answer.reasoning_bytes.div_ceil(4) as u64;
     usage.reasoning = reasoning.unwrap_or_else(guessed).min(usage.output);
     usage.reasoning_estimated = reasoning.is_none() && usage.reasoning > 0;
+    usage.service_tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {
+        Some("flex") => Some("flex"),
+        Some("priority") => Some("priority"),
+        Some("reserved") => Some("scale"),
+        Some("default") => Some("default"),
+        _ => None,
+    };
     let tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {
         Some("flex") => Tier::Flex,
         Some("priority") => Tier::Priority,

@@ -122,7 +122,9 @@ impl<'a, 'n> Media<'a, 'n> {
         let (text, bytes, declared) = self.data(data, &here)?;
         within(bytes.len(), MAX_DOCUMENT_BYTES, "a document", &here)?;
         let file_name = file.filename.as_deref();
+        // Text looks like anything: of text, what the client calls it is the better guess.
         let sniffed = infer::get(&bytes).and_then(|kind| named(kind.mime_type(), &DOCUMENTS));
+        let sniffed = sniffed.filter(|format| !["html", "txt", "csv", "md"].contains(format));
         let declared_as = declared.and_then(|mime| named(mime, &DOCUMENTS));
         let named = file_name.and_then(|name| by_extension(name, &DOCUMENTS));
         let is_text = declared.is_some_and(|mime| mime.starts_with("text/")) || std::str::from_utf8(&bytes).is_ok();

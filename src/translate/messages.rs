@@ -8,7 +8,7 @@ use super::{
     Context,
     caching::{self, Mark},
     media::Media,
-    names::Names,
+    names::{Names, mark_of},
     turns::{Conversation, Turns},
 };
 use crate::{
@@ -29,6 +29,8 @@ pub struct Messages<'a, 'n> {
     functions: Vec<(&'a str, String)>,
     /// The model will reason: signed reasoning of the history goes back to it.
     reasons: bool,
+    /// What its own reasoning is marked with.
+    mark: String,
 }
 
 /// The whole history as Converse wants it. `instruction` goes behind the client's own system text.
@@ -49,6 +51,7 @@ pub fn conversation<'a>(
         turns: Turns::new(facts, cx.notes),
         functions: Vec::new(),
         reasons,
+        mark: mark_of(cx.model),
     };
     for (index, message) in messages.iter().enumerate() {
         build.message(message, index, names)?;
@@ -206,7 +209,7 @@ impl<'a> Messages<'a, '_> {
     fn replay_reasoning(&mut self, message: &'a Message, index: usize) {
         let own = message.thinking_blocks.as_deref().unwrap_or_default();
         let unsigned = message.reasoning_content.is_some() && message.reasoning_signature.is_none() && own.is_empty();
-        let (notes, facts) = (self.cx.notes, &self.cx.model.facts.reasoning);
+        let notes = self.cx.notes;
         let at = |member: &str| format!("messages[{index}].{member}");
         if !self.reasons {
             if message.reasoning_content.is_some() || !own.is_empty() {
@@ -217,38 +220,45 @@ impl<'a> Messages<'a, '_> {
         let recalled = message.tool_calls.iter().flatten().find_map(|call| self.cx.recalled.get(&call.id));
         if let Some(blocks) = recalled.filter(|_| own.is_empty() && message.reasoning_signature.is_none()) {
             for block in blocks.iter() {
-                self.thinking(block);
+                self.thinking(block, &at("tool_calls"));
             }
         } else if unsigned {
             notes.dropped(at("reasoning_content"), "reasoning goes back only with the signature of the model");
-        } else if let (Some(text), Some(signature), true) =
-            (&message.reasoning_content, &message.reasoning_signature, facts.signed)
-        {
-            let block = ReasoningTextBlock { text, signature: Some(signature) };
-            self.turns.reasoning(ReasoningContentBlock::ReasoningText(block));
+        } else if let (Some(text), Some(signature)) = (&message.reasoning_content, &message.reasoning_signature) {
+            self.signed(text, signature, &at("reasoning_signature"));
         }
         for block in own {
-            let own = block.data.is_some() || (facts.signed && block.signature.is_some());
-            match own {
-                true => self.thinking(block),
-                // No signature, or one of another family.
-                false => {
-                    notes.dropped(at("thinking_blocks"), "reasoning goes back only with the signature of the model")
-                }
-            }
+            self.thinking(block, &at("thinking_blocks"));
         }
     }
 
-    fn thinking(&mut self, block: &'a ThinkingBlock) {
-        match &block.data {
-            Some(data) if self.cx.model.facts.reasoning.redacted => {
+    fn thinking(&mut self, block: &'a ThinkingBlock, at: &str) {
+        let redacted = self.cx.model.facts.reasoning.redacted;
+        match (&block.data, &block.signature) {
+            (Some(data), _) if redacted && self.own(data).is_some() => {
+                let data = self.own(data).unwrap_or_default();
                 self.turns.reasoning(ReasoningContentBlock::RedactedContent(data));
             }
-            Some(_) => self.cx.notes.dropped("thinking_blocks", "the model takes no redacted reasoning"),
-            None => {
-                let block = ReasoningTextBlock { text: &block.thinking, signature: block.signature.as_deref() };
+            (None, Some(signature)) => self.signed(&block.thinking, signature, at),
+            _ => self.cx.notes.dropped(at.to_owned(), "reasoning goes back only to the model that signed it"),
+        }
+    }
+
+    fn signed(&mut self, text: &'a str, signature: &'a str, at: &str) {
+        match self.own(signature).filter(|_| self.cx.model.facts.reasoning.signed) {
+            Some(signature) => {
+                let block = ReasoningTextBlock { text, signature: Some(signature) };
                 self.turns.reasoning(ReasoningContentBlock::ReasoningText(block));
             }
+            None => self.cx.notes.dropped(at.to_owned(), "reasoning goes back only to the model that signed it"),
+        }
+    }
+
+    /// Without its mark, if it is this model's or nobody's.
+    fn own(&self, marked: &'a str) -> Option<&'a str> {
+        match marked.strip_prefix(self.mark.as_str()) {
+            Some(own) => Some(own),
+            None => (!marked.starts_with("lintel.")).then_some(marked),
         }
     }
 
@@ -311,12 +321,15 @@ fn texts(message: &Message) -> Vec<&str> {
     }
 }
 
+/// More objects in one call than this are no mistake of a model.
+const MAX_GLUED: usize = 16;
+
 /// Some models glue the objects of several calls together.
 fn split(arguments: &str) -> Vec<&str> {
     let mut objects: Vec<&str> = Vec::new();
     for value in serde_json::Deserializer::from_str(arguments).into_iter::<&RawValue>() {
         match value {
-            Ok(object) if object.get().starts_with('{') => objects.push(object.get()),
+            Ok(object) if object.get().starts_with('{') && objects.len() < MAX_GLUED => objects.push(object.get()),
             _ => return vec![arguments],
         }
     }

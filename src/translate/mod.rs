@@ -81,7 +81,7 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
     }
     let mut names = tools::names(request);
     let reasoning = reasoning::plan(request, cx)?;
-    let calls = request.tools.as_ref().is_some_and(|tools| !tools.is_empty());
+    let calls = request.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || request.functions.is_some();
     let structured = structured::plan(request, reasoning.on, calls, &mut names, cx)?;
     let tools = tools::plan(request, &structured, reasoning.on, &mut names, cx)?;
     let instruction = match (&structured, tools.instruction) {
@@ -107,12 +107,13 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
         inline_tag: model.facts.reasoning.inline_tag.clone(),
         prefix,
         show_guardrail: shows_guardrail(cx),
+        mark: names::mark_of(model),
         price: model.price.clone(),
         tier: tier(service_tier),
         region: model.target.region.clone(),
         ..ReplyPlan::default()
     };
-    let whole = tools.config.is_some() && !model.facts.stream_with_tools || !model.facts.stream;
+    let whole = (tools.config.is_some() && !model.facts.stream_with_tools) || !model.facts.stream;
     let mut converse = ConverseRequest {
         messages: conversation.messages,
         system: conversation.system,
@@ -122,7 +123,7 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
         additional_model_request_fields: fields,
         prompt_variables: None,
         additional_model_response_field_paths: paths.iter().map(|path| Cow::Borrowed(*path)).collect(),
-        request_metadata: sampling::request_metadata(request, notes),
+        request_metadata: sampling::request_metadata(request, model.options.hash_users, notes),
         performance_config: None,
         service_tier,
         output_config: OutputConfig { text_format: None, effort: reasoning.effort },
@@ -155,7 +156,7 @@ fn tier(asked: Option<ServiceTier>) -> Tier {
     match asked {
         Some(ServiceTier::Flex) => Tier::Flex,
         Some(ServiceTier::Priority) => Tier::Priority,
-        Some(ServiceTier::Reserved) | None => Tier::Standard,
+        Some(ServiceTier::Reserved | ServiceTier::Default) | None => Tier::Standard,
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::call::ToolUseIdForm;
+use crate::call::{Model, ToolUseIdForm};
 
 /// The service model's ToolName: 1 to 64 letters, digits, `_` and `-`.
 const NAME_MAX: usize = 64;
@@ -90,6 +90,11 @@ pub fn hashed_id<'a>(text: &str, form: ToolUseIdForm) -> Cow<'a, str> {
         ToolUseIdForm::Any => format!("call_{}", &hash[..24]),
         ToolUseIdForm::NineAlphanumerics => hash[..9].to_owned(),
     })
+}
+
+/// What the reasoning of a model is marked with, so that it goes back to no other.
+pub fn mark_of(model: &Model) -> String {
+    format!("lintel.{}.", &hash(model.base.as_deref().unwrap_or(&model.target.id))[..8])
 }
 
 fn hash(text: &str) -> String {

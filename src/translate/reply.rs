@@ -32,6 +32,9 @@ pub struct Read {
 pub fn whole_reply(reply: ConverseReply, plan: &Arc<ReplyPlan>, notes: &Notes) -> Result<Read, Error> {
     let mut answer = Answer::new(plan.clone(), notes.clone());
     let mut chunks = VecDeque::new();
+    if matches!(reply.stop_reason.as_str(), "guardrail_intervened" | "content_filtered") {
+        answer.is_blocked();
+    }
     for (index, block) in (0..).zip(reply.output.message.content) {
         take(block, index, &mut answer, &mut chunks);
         answer.block_stop(index, &mut chunks);

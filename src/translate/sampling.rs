@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::{Context, reasoning, reasoning::Reasoning};
 use crate::{
@@ -166,7 +167,7 @@ pub fn note_ignored(request: &ChatRequest, notes: &Notes) {
         ("prediction", request.prediction.is_some(), "Converse has no such parameter"),
         ("verbosity", request.verbosity.is_some(), "Converse has no such parameter"),
         ("prompt_cache_key", request.prompt_cache_key.is_some(), "Bedrock routes by itself"),
-        ("prompt_cache_retention", request.prompt_cache_retention.is_some(), "see cache_control"),
+        ("prompt_cache_retention", request.prompt_cache_retention.as_deref() == Some("in_memory"), "see cache_control"),
     ];
     for (param, present, why) in ignored {
         if present {
@@ -176,19 +177,27 @@ pub fn note_ignored(request: &ChatRequest, notes: &Notes) {
 }
 
 /// `metadata`, `user` and `safety_identifier` travel to the invocation log as `requestMetadata`.
-pub fn request_metadata<'a>(request: &'a ChatRequest, notes: &Notes) -> Option<OrderedMap<'a, Cow<'a, str>>> {
+pub fn request_metadata<'a>(
+    request: &'a ChatRequest,
+    hash_users: bool,
+    notes: &Notes,
+) -> Option<OrderedMap<'a, Cow<'a, str>>> {
     let bedrock = request.bedrock.as_ref().and_then(|bedrock| bedrock.request_metadata.as_ref());
     let maps = bedrock.into_iter().chain(&request.metadata).flatten();
     let own = maps.map(|(key, value)| (key.as_str(), value.as_str()));
     let identity = [("user", &request.user), ("safety_identifier", &request.safety_identifier)];
-    let identity = identity.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
+    let hashed = |value: &'a str| match hash_users {
+        true => Cow::Owned(hex::encode(Sha256::digest(value.as_bytes()))),
+        false => Cow::Borrowed(value),
+    };
+    let identity = identity.into_iter().filter_map(|(key, value)| Some((key, hashed(value.as_deref()?))));
     let mut pairs: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
-    for (key, value) in own.chain(identity) {
+    for (key, value) in own.map(|(key, value)| (key, Cow::Borrowed(value))).chain(identity) {
         if pairs.len() == METADATA_MAX {
             notes.dropped(key.to_owned(), "Bedrock takes 16 pairs of request metadata");
             continue;
         }
-        let (fit_key, fit_value) = (fitting(key), fitting(value));
+        let (fit_key, fit_value) = (fitting(Cow::Borrowed(key)), fitting(value.clone()));
         if fit_key != key || fit_value != value {
             notes
                 .add(format!("{fit_key}: cut, or with '_' for characters that Bedrock's request metadata cannot hold"));
@@ -201,17 +210,18 @@ pub fn request_metadata<'a>(request: &'a ChatRequest, notes: &Notes) -> Option<O
 }
 
 /// The service model's pattern: other characters become `_`, what is too long is cut.
-fn fitting(text: &str) -> Cow<'_, str> {
+fn fitting(text: Cow<'_, str>) -> Cow<'_, str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " \t:_@$#=/+,-.".contains(c);
     if text.len() <= METADATA_VALUE_MAX && text.chars().all(allowed) {
-        return Cow::Borrowed(text);
+        return text;
     }
     text.chars().take(METADATA_VALUE_MAX).map(|c| if allowed(c) { c } else { '_' }).collect::<String>().into()
 }
 
 pub fn service_tier(request: &ChatRequest) -> Result<Option<ServiceTier>, Error> {
     match request.service_tier.as_deref() {
-        None | Some("auto" | "default") => Ok(None),
+        None | Some("auto") => Ok(None),
+        Some("default") => Ok(Some(ServiceTier::Default)),
         Some("flex") => Ok(Some(ServiceTier::Flex)),
         Some("priority" | "fast") => Ok(Some(ServiceTier::Priority)),
         Some("scale" | "reserved") => Ok(Some(ServiceTier::Reserved)),

@@ -15,6 +15,9 @@ use crate::{
 const MAX_NODES: usize = 20_000;
 const NODE_BYTES: usize = 64;
 
+/// Nesting of a schema once its references are resolved: every reader of it is recursive.
+const MAX_DEPTH: usize = 128;
+
 /// Keywords that structured output knows nothing of; they go into the description, where the model reads them.
 const UNSUPPORTED: [&str; 13] = [
     "minimum",
@@ -134,7 +137,7 @@ fn root_type(schema: &RawValue) -> Root {
 
 /// Every local `$ref` in its place. A circle ends in a plain object (`cut`), or is refused.
 fn resolved(root: &Value, cut: bool, at: &str) -> Result<Value, Error> {
-    let mut resolver = Resolver { root, cut, at, open: Vec::new(), nodes: 0 };
+    let mut resolver = Resolver { root, cut, at, open: Vec::new(), nodes: 0, depth: 0 };
     let mut value = resolver.resolve(root)?;
     if let Some(members) = value.as_object_mut() {
         members.shift_remove("$defs");
@@ -149,30 +152,43 @@ struct Resolver<'r> {
     at: &'r str,
     open: Vec<&'r str>,
     nodes: usize,
+    depth: usize,
 }
 
 impl<'r> Resolver<'r> {
     fn resolve(&mut self, value: &'r Value) -> Result<Value, Error> {
         self.nodes += 1 + value.as_str().map_or(0, |text| text.len() / NODE_BYTES);
-        if self.nodes > MAX_NODES {
-            return Err(Error::invalid(self.at, "The schema is too large once its references are resolved."));
+        if self.nodes > MAX_NODES || self.depth > MAX_DEPTH {
+            return Err(Error::invalid(
+                self.at,
+                "The schema is too large or too deep once its references are resolved.",
+            ));
         }
-        match value {
+        self.depth += 1;
+        let resolved = match value {
             Value::Array(items) => {
                 items.iter().map(|item| self.resolve(item)).collect::<Result<_, _>>().map(Value::Array)
             }
             Value::Object(members) => match members.get("$ref").and_then(Value::as_str) {
-                Some(reference) => self.follow(reference),
-                None => {
-                    let members = members.iter().map(|(name, member)| Ok((name.clone(), self.resolve(member)?)));
-                    members.collect::<Result<Map<_, _>, Error>>().map(Value::Object)
-                }
+                Some(reference) => self.follow(reference, members),
+                None => self.members(members).map(Value::Object),
             },
             plain => Ok(plain.clone()),
-        }
+        };
+        self.depth -= 1;
+        resolved
     }
 
-    fn follow(&mut self, reference: &'r str) -> Result<Value, Error> {
+    fn members(&mut self, members: &'r Map<String, Value>) -> Result<Map<String, Value>, Error> {
+        let resolved = members.iter().map(|(name, member)| {
+            self.nodes += name.len() / NODE_BYTES;
+            Ok((name.clone(), self.resolve(member)?))
+        });
+        resolved.collect()
+    }
+
+    /// What stands beside a reference, such as a description, holds for this place.
+    fn follow(&mut self, reference: &'r str, beside: &'r Map<String, Value>) -> Result<Value, Error> {
         if self.open.contains(&reference) {
             return match self.cut {
                 true => Ok(serde_json::json!({"type": "object"})),
@@ -190,7 +206,15 @@ impl<'r> Resolver<'r> {
         self.open.push(reference);
         let value = self.resolve(target);
         self.open.pop();
-        value
+        let mut value = value?;
+        if let Value::Object(members) = &mut value {
+            for (name, member) in beside.iter().filter(|(name, _)| *name != "$ref" && *name != "$defs") {
+                self.nodes += name.len() / NODE_BYTES;
+                let member = self.resolve(member)?;
+                members.insert(name.clone(), member);
+            }
+        }
+        Ok(value)
     }
 }
 

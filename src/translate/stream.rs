@@ -10,7 +10,7 @@ use super::{
     finish,
 };
 use crate::{
-    call::{Chunk, Notes, Usage},
+    call::{Chunk, Notes},
     converse::{
         event::{ContentBlockDelta, ContentBlockStart, ContentBlockStop, MessageStop},
         reply::Metadata,
@@ -26,21 +26,16 @@ pub struct StreamTranslator {
     answer: Answer,
     stopped: bool,
     reasoning: Option<u64>,
-    usage: UsageState,
-}
-
-#[derive(Debug)]
-enum UsageState {
-    Unknown,
     /// Came before `messageStop`; goes out after the finish.
-    Held(Box<Usage>, Option<Value>),
-    Sent,
+    held: Option<Metadata>,
+    /// Usage was told.
+    told: bool,
 }
 
 impl StreamTranslator {
     pub fn new(plan: Arc<ReplyPlan>, notes: Notes) -> Self {
         let answer = Answer::new(plan.clone(), notes);
-        Self { plan, answer, stopped: false, reasoning: None, usage: UsageState::Unknown }
+        Self { plan, answer, stopped: false, reasoning: None, held: None, told: false }
     }
 
     /// The message has ended; its usage may still come.
@@ -50,7 +45,7 @@ impl StreamTranslator {
 
     /// Everything that belongs to a complete reply has come.
     pub fn is_complete(&self) -> bool {
-        self.stopped && matches!(self.usage, UsageState::Sent)
+        self.stopped && self.told
     }
 
     /// Takes one event; puts what follows from it into `out`. Unknown events are ignored.
@@ -81,10 +76,8 @@ impl StreamTranslator {
             return Err(Error::new(Kind::Upstream, "Bedrock ended the stream before the answer was complete.")
                 .with_code("upstream_truncated"));
         }
-        if !matches!(self.usage, UsageState::Sent) {
-            self.usage = UsageState::Sent;
-            let usage = finish::usage(None, None, None, self.reasoning, &self.answer, &self.plan);
-            out.push_back(Chunk::Usage(usage));
+        if !self.told {
+            self.tell(Metadata::default(), out);
         }
         Ok(())
     }
@@ -134,29 +127,32 @@ impl StreamTranslator {
         self.answer.finish(&event.stop_reason, out)?;
         self.stopped = true;
         self.reasoning = finish::reasoning_tokens(event.additional_model_response_fields.as_ref());
-        if let UsageState::Held(usage, guardrail) = std::mem::replace(&mut self.usage, UsageState::Unknown) {
-            self.send_usage(*usage, guardrail, out);
+        if self.held.as_ref().is_some_and(|metadata| metadata.usage.is_some())
+            && let Some(metadata) = self.held.take()
+        {
+            self.tell(metadata, out);
         }
         Ok(())
     }
 
     fn metadata(&mut self, event: Metadata, out: &mut VecDeque<Chunk>) {
-        let trace = event.trace.unwrap_or_default();
-        let guardrail = trace.guardrail.filter(|_| self.plan.show_guardrail);
-        let Some(counted) = event.usage else { return };
-        let router = trace.prompt_router.as_ref();
-        let usage = finish::usage(Some(counted), event.service_tier, router, self.reasoning, &self.answer, &self.plan);
-        if self.stopped {
-            self.send_usage(usage, guardrail, out);
+        if self.stopped && event.usage.is_some() {
+            self.tell(event, out);
         } else {
-            self.usage = UsageState::Held(Box::new(usage), guardrail);
+            self.held = Some(event);
         }
     }
 
-    fn send_usage(&mut self, usage: Usage, guardrail: Option<Value>, out: &mut VecDeque<Chunk>) {
-        out.extend(guardrail.map(Chunk::Guardrail));
+    /// What is known once everything is.
+    fn tell(&mut self, metadata: Metadata, out: &mut VecDeque<Chunk>) {
+        let metadata = if metadata.usage.is_none() { self.held.take().unwrap_or(metadata) } else { metadata };
+        let trace = metadata.trace.unwrap_or_default();
+        let router = trace.prompt_router.as_ref();
+        let usage =
+            finish::usage(metadata.usage, metadata.service_tier, router, self.reasoning, &self.answer, &self.plan);
+        out.extend(trace.guardrail.filter(|_| self.plan.show_guardrail).map(Chunk::Guardrail));
         out.push_back(Chunk::Usage(usage));
-        self.usage = UsageState::Sent;
+        self.told = true;
     }
 }
 

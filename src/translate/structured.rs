@@ -79,7 +79,11 @@ pub fn plan<'a>(
         ("json_object", _) => {
             cx.notes.add("response_format: emulated by an instruction");
             let text = "Answer with one JSON object and nothing else: no text around it, no code fence.".to_owned();
-            Ok(Structured::Instruct(Instruction { text, prefill: facts.prefill && !reasons && !calls, schema: None }))
+            Ok(Structured::Instruct(Instruction {
+                text,
+                prefill: facts.prefill && facts.json_prefill && !reasons && !calls,
+                schema: None,
+            }))
         }
         _ => Ok(Structured::None),
     }

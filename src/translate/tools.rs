@@ -76,16 +76,16 @@ pub fn plan<'a>(
     let choice = choice.take_mode()?;
     choice.check(&build.list)?;
     let mut plan = Tools::default();
-    if !build.list.is_empty() && !cx.model.facts.tools {
-        return Err(Error::invalid("tools", "This model takes no tools.").with_code("unsupported_parameter"));
-    }
     if choice == Choice::None {
-        if called.is_empty() {
+        if called.is_empty() || !cx.model.facts.tools {
             build.list.clear();
         } else if !build.list.is_empty() {
             plan.mute = true;
             cx.notes.add("tool_choice: 'none' is emulated, calls of the model are left out of the answer");
         }
+    }
+    if !build.list.is_empty() && !cx.model.facts.tools {
+        return Err(Error::invalid("tools", "This model takes no tools.").with_code("unsupported_parameter"));
     }
     // Converse refuses a history with tool blocks unless tools are declared.
     if build.list.is_empty() && !called.is_empty() && cx.model.facts.tools {
@@ -190,13 +190,14 @@ impl<'a> Build<'a, '_> {
     }
 
     fn keep(&mut self, allowed: &[&str]) -> Result<(), Error> {
+        let allowed: HashSet<&str> = allowed.iter().copied().collect();
         if let Some(unknown) = allowed.iter().find(|name| !self.seen.contains(**name)) {
             return Err(Error::invalid(
                 "tool_choice.allowed_tools.tools",
                 format!("'{unknown}' is allowed, but is not in 'tools'."),
             ));
         }
-        self.list.retain(|entry| allowed.contains(&entry.client));
+        self.list.retain(|entry| allowed.contains(entry.client));
         self.cx.notes.add("tool_choice.allowed_tools: the other tools were not sent, which changes the cached prefix");
         Ok(())
     }

@@ -20,6 +20,9 @@ use crate::{
 /// Converse refuses blank text; this is the least that it accepts.
 pub const PLACEHOLDER: &str = ".";
 
+/// Calls that wait for their results: to find one takes a look at each.
+const MAX_PENDING: usize = 256;
+
 /// A conversation that Converse accepts.
 #[derive(Debug, Default)]
 pub struct Conversation<'a> {
@@ -99,7 +102,11 @@ impl<'a, 'n> Turns<'a, 'n> {
 
     /// Begins an assistant message. What the one before it called must have been answered by now.
     pub fn assistant(&mut self) {
-        self.answer_pending();
+        // Calls may be spread over several messages before their results come.
+        let goes_on = self.messages.last().is_some_and(|last| last.role == ConversationRole::Assistant);
+        if !goes_on || self.pending.len() >= MAX_PENDING {
+            self.answer_pending();
+        }
         if self.messages.is_empty() {
             self.notes.add("messages: the first is the assistant's; a user turn was put before it");
             self.user();
@@ -143,12 +150,19 @@ impl<'a, 'n> Turns<'a, 'n> {
             result.content.append(&mut content);
         } else {
             self.notes.add("a tool result answers no call before it; it was sent as text");
-            let texts = content.iter().filter_map(|block| match block {
-                ToolResultContentBlock::Text(text) => Some(text.as_ref()),
-                _ => None,
-            });
-            let text = format!("Result of an earlier tool call: {}", texts.collect::<String>());
+            let mut text = "Result of an earlier tool call: ".to_owned();
+            let mut media = Vec::new();
+            for block in content {
+                match block {
+                    ToolResultContentBlock::Text(more) => text.push_str(&more),
+                    ToolResultContentBlock::Image(image) => media.push(ContentBlock::Image(image)),
+                    ToolResultContentBlock::Document(document) => media.push(ContentBlock::Document(document)),
+                    ToolResultContentBlock::Video(video) => media.push(ContentBlock::Video(video)),
+                    ToolResultContentBlock::SearchResult(found) => media.push(ContentBlock::SearchResult(found)),
+                }
+            }
             self.user_text(text);
+            media.into_iter().for_each(|block| self.user_block(block));
         }
     }
 

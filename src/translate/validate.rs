@@ -123,6 +123,7 @@ fn unsupported(request: &ChatRequest) -> Result<(), Error> {
     }
     let members = [
         ("web_search_options", request.web_search_options.is_some(), "there is no web search behind this gateway"),
+        ("moderation", request.moderation.is_some(), "name a guardrail in 'bedrock'"),
         ("kb", request.kb.is_some(), "this version of lintel has no knowledge bases"),
         ("max_cost_usd", request.max_cost_usd.is_some(), "this version of lintel has no budgets"),
     ];

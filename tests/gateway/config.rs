@@ -46,8 +46,9 @@ fn what_the_example_comments_out_is_the_default() {
     let of_machine = ["profile", "assume_role"];
     config::parse(&without(&of_machine), &surroundings(&[KEY]), None).unwrap_or_else(|problems| panic!("{problems:?}"));
     // And these are examples rather than defaults.
-    let examples = ["endpoint_url", "cors_origins", "models = ", "expires", "hosts", "base_model", "price", "facts"];
-    let more = ["cache", "guardrail", "repair_json", "message_names", "file_names"];
+    let examples =
+        ["endpoint_url", "cors_origins", "models = ", "expires", "hosts", "s3", "base_model", "price", "facts"];
+    let more = ["cache", "guardrail", "repair_json", "message_names", "file_names", "max_n", "user_ids"];
     let commented = without(&[&of_machine[..], &examples, &more].concat());
     let values = |text: &str| {
         let (_, resolved) = config::parse(text, &surroundings(&[KEY]), None).unwrap();

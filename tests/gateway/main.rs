@@ -8,6 +8,7 @@ mod config;
 mod errors;
 #[path = "../golden/mod.rs"]
 mod golden;
+mod mended;
 mod models;
 mod requests;
 mod server;

@@ -12,6 +12,7 @@ use crate::support::{Gateway, streamed, user};
 const SETTINGS: &str = r#"
 [remote_media]
 hosts = ["*"]
+s3 = ["s3://public/*"]
 allow_http = true
 [models.guarded]
 target = "amazon.nova-lite-v1:0"
@@ -30,7 +31,7 @@ message_names = "prefix"
 file_names = "keep"
 [models.hurried]
 target = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
-timeout = "100ms"
+first_token_timeout = "100ms"
 "#;
 
 fn of(model: &str, mut request: Value) -> Value {
@@ -142,7 +143,12 @@ async fn a_url_is_fetched_only_where_the_operator_allows_it_and_never_from_insid
     };
     let closed = Gateway::start().await;
     let open = Gateway::start_with(SETTINGS).await;
-    for url in ["http://169.254.169.254/latest/meta-data/", "http://127.0.0.1:9/", "http://localhost:9/a.png"] {
+    for url in [
+        "http://169.254.169.254/latest/meta-data/",
+        "http://127.0.0.1:9/",
+        "http://localhost:9/a.png",
+        "s3://secret/a.png",
+    ] {
         for gateway in [&closed, &open] {
             let error = gateway.chat(&image(url)).await.error();
             assert_eq!(error["code"], "unsupported_url", "{url}: {error}");
@@ -150,13 +156,16 @@ async fn a_url_is_fetched_only_where_the_operator_allows_it_and_never_from_insid
         }
     }
     assert!(open.simulator.received().is_empty());
+    assert_eq!(open.chat(&image("s3://public/a.webp")).await.status, StatusCode::OK);
+    let block = &sent(&open)["messages"][0]["content"][1]["image"];
+    assert_eq!(*block, json!({"format": "webp", "source": {"s3Location": {"uri": "s3://public/a.webp"}}}));
 }
 
 #[tokio::test]
 async fn a_schema_that_is_new_to_the_service_gets_more_time() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let schema = json!({"type": "object", "properties": {}});
-    let mut request = of("hurried", user("Hi [simulate slow 250ms]"));
+    let mut request = of("hurried", streamed("Hi [simulate slow 250ms]"));
     assert_eq!(gateway.chat(&request).await.error()["code"], "upstream_timeout");
     request["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
     assert_eq!(gateway.chat(&request).await.status, StatusCode::OK, "five times as long");
