@@ -46,6 +46,10 @@ impl Notes {
 
     fn push(&self, mut note: Note) {
         let mut notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Said once is enough.
+        if notes.iter().any(|known| known.text == note.text) {
+            return;
+        }
         match notes.len() {
             MAX_NOTES => note = Note { text: "and more".into(), dropped: None },
             len if len > MAX_NOTES => return,

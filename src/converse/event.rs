@@ -67,6 +67,21 @@ pub struct Delta<'a> {
     pub citation: Option<&'a RawValue>,
     #[serde(borrow)]
     pub image: Option<ImageDelta<'a>>,
+    /// Of a tool that AWS runs itself.
+    pub tool_result: Option<IgnoredAny>,
+}
+
+impl Delta<'_> {
+    /// None of its members is known.
+    pub fn is_unknown(&self) -> bool {
+        let Self { text, tool_use, reasoning_content, citation, image, tool_result } = self;
+        text.is_none()
+            && tool_use.is_none()
+            && reasoning_content.is_none()
+            && citation.is_none()
+            && image.is_none()
+            && tool_result.is_none()
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -45,6 +45,21 @@ pub struct ContentBlock {
     pub video: Option<IgnoredAny>,
 }
 
+impl ContentBlock {
+    /// None of its members is known.
+    pub fn is_unknown(&self) -> bool {
+        let Self { text, tool_use, reasoning_content, citations_content, image, tool_result, document, audio, video } =
+            self;
+        let others = [tool_result, document, audio, video];
+        text.is_none()
+            && tool_use.is_none()
+            && reasoning_content.is_none()
+            && citations_content.is_none()
+            && image.is_none()
+            && others.iter().all(|member| member.is_none())
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolUseBlock {

@@ -75,7 +75,7 @@ impl<'a> Messages<'a, '_> {
         match message.role {
             Role::System | Role::Developer if self.turns.is_empty() => self.system(message),
             // To hoist it would break the cached prefix and change what it refers to.
-            Role::System | Role::Developer if self.cx.model.facts.late_system => {
+            Role::System | Role::Developer if self.cx.model.facts.late_system && !self.turns.has_pending() => {
                 self.turns.late_system(texts(message).concat());
             }
             Role::System | Role::Developer => {

@@ -51,6 +51,9 @@ pub fn whole_reply(reply: ConverseReply, plan: &Arc<ReplyPlan>, notes: &Notes) -
 }
 
 fn take(block: ContentBlock, index: u32, answer: &mut Answer, out: &mut VecDeque<Chunk>) {
+    if block.is_unknown() {
+        answer.unknown("a kind of content that this version does not know");
+    }
     if let Some(cited) = block.citations_content {
         for citation in cited.citations {
             answer.citation(index, serde_json::from_str(citation.get()).unwrap_or(Value::Null));

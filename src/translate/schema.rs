@@ -91,16 +91,19 @@ pub fn of_tool<'a>(
     Ok(owned(value.to_string()))
 }
 
-/// The schema of a structured answer for `outputConfig`, as text.
+/// The schema of a structured answer for `outputConfig`, as text. `strict`: every property is required.
 ///
 /// # Errors
 /// A 400 where it is recursive.
-pub fn of_text_format(schema: Option<&RawValue>, at: &str) -> Result<String, Error> {
+pub fn of_text_format(schema: Option<&RawValue>, strict: bool, at: &str) -> Result<String, Error> {
     let Some(raw) = schema else { return Ok(r#"{"type":"object","additionalProperties":false}"#.to_owned()) };
     let value: Value =
         serde_json::from_str(raw.get()).map_err(|_| Error::invalid(at, "'schema' must be a JSON schema."))?;
     let mut value = resolved(&value, false, at)?;
     close(&mut value);
+    if strict {
+        require_all(&mut value);
+    }
     describe_unsupported(&mut value);
     Ok(value.to_string())
 }
@@ -242,6 +245,16 @@ fn close(value: &mut Value) {
         let object = members.get("type").is_some_and(|kind| kind == "object") || members.contains_key("properties");
         if object {
             members.insert("additionalProperties".to_owned(), Value::Bool(false));
+        }
+    });
+}
+
+/// OpenAI's strict schemas have no optional properties.
+fn require_all(value: &mut Value) {
+    each_schema(value, &mut |members| {
+        if let Some(properties) = members.get("properties").and_then(Value::as_object) {
+            let all: Vec<Value> = properties.keys().map(|name| name.as_str().into()).collect();
+            members.insert("required".to_owned(), all.into());
         }
     });
 }

@@ -85,6 +85,9 @@ impl StreamTranslator {
     fn delta(&mut self, event: ContentBlockDelta<'_>, out: &mut VecDeque<Chunk>) {
         let block = event.content_block_index;
         let delta = event.delta;
+        if delta.is_unknown() {
+            self.answer.unknown("a kind of content that this version does not know");
+        }
         if let Some(text) = delta.text {
             self.answer.text(text.into_owned(), out);
         }

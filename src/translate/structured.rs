@@ -114,7 +114,7 @@ fn native(wanted: &JsonSchema) -> Result<TextFormat<'_>, Error> {
         kind: "json_schema",
         structure: TextFormatStructure {
             json_schema: JsonSchemaDefinition {
-                schema: schema::of_text_format(wanted.schema.as_deref(), SCHEMA)?,
+                schema: schema::of_text_format(wanted.schema.as_deref(), wanted.strict == Some(true), SCHEMA)?,
                 name: Names::default().fresh(&wanted.name).into(),
                 description: wanted.description.as_deref(),
             },

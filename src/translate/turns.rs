@@ -67,6 +67,11 @@ impl<'a, 'n> Turns<'a, 'n> {
         self.messages.is_empty()
     }
 
+    /// Calls wait for their results, which must come next.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     pub fn system(&mut self, text: impl Into<Cow<'a, str>>) {
         let text = text.into();
         if !text.trim().is_empty() {
@@ -80,7 +85,6 @@ impl<'a, 'n> Turns<'a, 'n> {
 
     /// A system message in the middle, for a model that takes one there.
     pub fn late_system(&mut self, text: String) {
-        self.answer_pending();
         if !text.trim().is_empty() {
             let content = vec![ContentBlock::Text(Cow::Owned(text))];
             self.messages.push(Message { role: ConversationRole::System, content });

@@ -180,6 +180,17 @@ async fn a_trace_that_comes_without_usage_is_kept() {
 }
 
 #[tokio::test]
+async fn content_of_an_unknown_kind_is_told() {
+    let gateway = Gateway::start().await;
+    let reply = json!({"output": {"message": {"role": "assistant", "content": [{"hologram": {}}, {"text": "Hi"}]}},
+                       "stopReason": "end_turn", "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}});
+    gateway.simulator.script(Scripted::json(200, reply.to_string()));
+    let reply = gateway.chat(&user("Hi")).await;
+    assert_eq!(reply.json()["choices"][0]["message"]["content"], "Hi");
+    assert!(reply.header("x-lintel-warnings").unwrap().contains("does not know"));
+}
+
+#[tokio::test]
 async fn a_call_behind_an_emulated_stop_is_not_passed_on() {
     let gateway = Gateway::start().await;
     let content = json!([{"text": "one END two"}, {"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}]);
