@@ -1,59 +1,24 @@
 //! What the model says, block by block, as steps of an OpenAI answer. A whole reply and a stream come through here, so
 //! they cannot differ.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
     blocks::{self, Block, Thought},
-    finish::finish_reason,
+    finish::{Written, finish_reason},
+    plan::ReplyPlan,
     text::{Piece, TextFilter},
 };
 use crate::{
-    call::{Chunk, Notes, Price, Tier},
+    call::{Chunk, Notes},
     error::Error,
     openai::completion::FinishReason,
 };
 
 /// What AWS calls and answers itself is never the client's call.
 const SERVER_TOOL_USE: &str = "server_tool_use";
-
-/// What the request decided about the reading of its reply.
-#[derive(Debug, Default)]
-pub struct ReplyPlan {
-    /// Sent names of tools, and what the client calls them, where the two differ.
-    pub names: HashMap<String, String>,
-    /// Sent names of tools whose input is text.
-    pub custom: HashSet<String>,
-    /// The tool of ours whose input is the answer.
-    pub json_tool: Option<String>,
-    /// Calls are not for the client.
-    pub mute: bool,
-    /// Only the first call is for the client.
-    pub one_call: bool,
-    /// The client asked with the legacy `functions`.
-    pub legacy: bool,
-    /// Stop sequences that the model does not know of.
-    pub stops: Vec<String>,
-    pub inline_tag: Option<String>,
-    pub unfence: bool,
-    /// What was put into the model's mouth and belongs to the answer.
-    pub prefix: Option<&'static str>,
-    /// What an answer must fit that could not be forced.
-    pub schema: Option<Value>,
-    pub show_guardrail: bool,
-    /// Stands before the signature of reasoning, and before what is encrypted of it.
-    pub mark: String,
-    pub price: Option<Arc<Price>>,
-    pub tier: Tier,
-    pub region: String,
-    /// Bounds the estimate that is made when the service tells no usage.
-    pub request_bytes: usize,
-}
 
 /// The state of one answer.
 #[derive(Debug)]
@@ -71,8 +36,8 @@ pub struct Answer {
     has_content: bool,
     /// Unicode code points of the content so far.
     position: usize,
-    pub reply_bytes: usize,
-    pub reasoning_bytes: usize,
+    /// How much has come.
+    pub written: Written,
 }
 
 impl Answer {
@@ -90,8 +55,7 @@ impl Answer {
             prefixed: false,
             has_content: false,
             position: 0,
-            reply_bytes: 0,
-            reasoning_bytes: 0,
+            written: Written::default(),
         }
     }
 
@@ -110,8 +74,8 @@ impl Answer {
 
     pub fn reasoning(&mut self, block: u32, text: &str, out: &mut VecDeque<Chunk>) {
         self.thought(block).text.push_str(text);
-        self.reasoning_bytes += text.len();
-        self.reply_bytes += text.len();
+        self.written.reasoning_bytes += text.len();
+        self.written.reply_bytes += text.len();
         if !text.is_empty() {
             out.push_back(Chunk::ReasoningContent(text.to_owned()));
         }
@@ -163,7 +127,7 @@ impl Answer {
         if fragment.is_empty() {
             return;
         }
-        self.reply_bytes += fragment.len();
+        self.written.reply_bytes += fragment.len();
         match self.open.iter_mut().find(|(open, _)| *open == block).map(|(_, state)| state) {
             Some(Block::ToolCall { index, arguments }) => {
                 *arguments = true;
@@ -281,8 +245,8 @@ impl Answer {
             match piece {
                 Piece::Content(text) => self.content(text, out),
                 Piece::Reasoning(text) => {
-                    self.reasoning_bytes += text.len();
-                    self.reply_bytes += text.len();
+                    self.written.reasoning_bytes += text.len();
+                    self.written.reply_bytes += text.len();
                     out.push_back(Chunk::ReasoningContent(text));
                 }
             }
@@ -299,7 +263,7 @@ impl Answer {
         }
         self.has_content = true;
         self.position += text.chars().count();
-        self.reply_bytes += text.len();
+        self.written.reply_bytes += text.len();
         out.push_back(Chunk::Content(text));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::answer::{Answer, ReplyPlan};
+use super::plan::ReplyPlan;
 use crate::{
     call::{Notes, Price, Target, Tier, Usage},
     catalogue,
@@ -58,18 +58,26 @@ pub fn finish_reason(
     })
 }
 
+/// How much an answer holds, for estimates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Written {
+    /// Everything, reasoning and arguments included.
+    pub reply_bytes: usize,
+    pub reasoning_bytes: usize,
+}
+
 /// What the service counted, or what the gateway guesses, with its price.
 pub fn usage(
     counted: Option<TokenUsage>,
     tier: Option<ServiceTier>,
     router: Option<&PromptRouterTrace>,
     reasoning: Option<u64>,
-    answer: &Answer,
+    written: Written,
     plan: &ReplyPlan,
 ) -> Usage {
-    let mut usage = counted.map(buckets).unwrap_or_else(|| estimate(plan.request_bytes, answer.reply_bytes));
+    let mut usage = counted.map(buckets).unwrap_or_else(|| estimate(plan.request_bytes, written.reply_bytes));
     // Where the service does not tell, about four bytes are a token.
-    let guessed = || answer.reasoning_bytes.div_ceil(4) as u64;
+    let guessed = || written.reasoning_bytes.div_ceil(4) as u64;
     usage.reasoning = reasoning.unwrap_or_else(guessed).min(usage.output);
     usage.reasoning_estimated = reasoning.is_none() && usage.reasoning > 0;
     usage.service_tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {

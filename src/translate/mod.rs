@@ -12,6 +12,7 @@ mod media;
 mod messages;
 mod misfit;
 mod names;
+mod plan;
 mod reasoning;
 mod reply;
 mod sampling;
@@ -25,8 +26,8 @@ mod validate;
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
-pub use answer::ReplyPlan;
 pub use misfit::misfit;
+pub use plan::ReplyPlan;
 pub use reply::{Folded, Read, fold, whole_reply};
 pub use stream::StreamTranslator;
 pub use validate::validate;

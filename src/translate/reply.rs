@@ -7,10 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{
-    answer::{Answer, ReplyPlan},
-    finish,
-};
+use super::{answer::Answer, finish, plan::ReplyPlan};
 use crate::{
     call::{Chunk, Notes, Usage, WholeChoice},
     converse::reply::{ContentBlock, ConverseReply},
@@ -42,7 +39,8 @@ pub fn whole_reply(reply: ConverseReply, plan: &Arc<ReplyPlan>, notes: &Notes) -
     answer.finish(&reply.stop_reason, &mut chunks)?;
     let reasoning = finish::reasoning_tokens(reply.additional_model_response_fields.as_ref());
     let trace = reply.trace.unwrap_or_default();
-    let usage = finish::usage(reply.usage, reply.service_tier, trace.prompt_router.as_ref(), reasoning, &answer, plan);
+    let usage =
+        finish::usage(reply.usage, reply.service_tier, trace.prompt_router.as_ref(), reasoning, answer.written, plan);
     if let Some(guardrail) = trace.guardrail.filter(|_| plan.show_guardrail) {
         chunks.push_back(Chunk::Guardrail(guardrail));
     }

@@ -5,10 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{
-    answer::{Answer, ReplyPlan},
-    finish,
-};
+use super::{answer::Answer, finish, plan::ReplyPlan};
 use crate::{
     call::{Chunk, Notes},
     converse::{
@@ -151,8 +148,14 @@ impl StreamTranslator {
         let metadata = if metadata.usage.is_none() { self.held.take().unwrap_or(metadata) } else { metadata };
         let trace = metadata.trace.unwrap_or_default();
         let router = trace.prompt_router.as_ref();
-        let usage =
-            finish::usage(metadata.usage, metadata.service_tier, router, self.reasoning, &self.answer, &self.plan);
+        let usage = finish::usage(
+            metadata.usage,
+            metadata.service_tier,
+            router,
+            self.reasoning,
+            self.answer.written,
+            &self.plan,
+        );
         out.extend(trace.guardrail.filter(|_| self.plan.show_guardrail).map(Chunk::Guardrail));
         out.push_back(Chunk::Usage(usage));
         self.told = true;
