@@ -90,7 +90,7 @@ pub fn usage(usage: &Usage) -> wire::Usage {
 }
 
 /// Who really answered, from where, and what was done otherwise than asked.
-pub fn add_headers(response: &mut Response, model: &Model, notes: &Notes, whole: Option<&WholeReply>) {
+pub fn add_headers(response: &mut Response, model: &Model, route: &str, notes: &Notes, whole: Option<&WholeReply>) {
     let headers = response.headers_mut();
     let mut insert = |name: &'static str, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
@@ -107,7 +107,7 @@ pub fn add_headers(response: &mut Response, model: &Model, notes: &Notes, whole:
         insert("x-lintel-cost-usd", &cost.total().to_string());
     }
     insert("x-lintel-region", &model.target.region);
-    insert("x-lintel-route", "converse");
+    insert("x-lintel-route", route);
     if let Some(warnings) = notes.joined() {
         insert("x-lintel-warnings", &printable(&warnings));
     }

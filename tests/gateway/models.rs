@@ -188,6 +188,36 @@ async fn a_model_that_converse_does_not_serve_is_a_404_that_says_so() {
 }
 
 #[tokio::test]
+async fn a_managed_prompt_brings_its_own_settings() {
+    let prompt = "[models.prompt]\ntarget = \"arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDEFGHIJ:1\"";
+    let gateway = Gateway::start_with(prompt).await;
+    let mut request = of("prompt", user("Hi"));
+    request["bedrock"] = json!({"prompt_variables": {"city": "Rome"}});
+    let reply = gateway.chat(&request).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let expected = json!({"messages": [{"role": "user", "content": [{"text": "Hi"}]}],
+                          "promptVariables": {"city": {"text": "Rome"}}});
+    assert_eq!(sent(&gateway), expected);
+    request["temperature"] = 0.5.into();
+    assert_eq!(gateway.chat(&request).await.error()["param"], "temperature");
+    request = of("claude", request);
+    assert_eq!(gateway.chat(&request).await.error()["param"], "bedrock.prompt_variables");
+}
+
+#[tokio::test]
+async fn a_family_that_cannot_stream_tools_is_asked_whole_and_handed_over_step_by_step() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let mut request = of("llama", streamed("Use f"));
+    request["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
+    let reply = gateway.chat(&request).await;
+    assert_eq!(gateway.sent().path, "/model/us.meta.llama4-maverick-17b-instruct-v1%3A0/converse");
+    assert_eq!(reply.header("x-lintel-route"), Some("converse; reason=stream_not_offered"));
+    let events = reply.events();
+    assert_eq!(*events.last().unwrap(), "[DONE]");
+    assert!(reply.text().contains(r#""finish_reason":"tool_calls""#), "{}", reply.text());
+}
+
+#[tokio::test]
 async fn tokens_and_dollars_are_counted_by_key_and_model() {
     let gateway = Gateway::start_with("[models.counted]\ntarget = \"amazon.nova-lite-v1:0\"").await;
     gateway.chat(&of("counted", user("Hello there"))).await;

@@ -31,12 +31,13 @@ pub async fn create(
     let (phase, response) = match reply {
         ChatReply::Whole(reply) => {
             let mut response = encode::whole(&entry, &chat.model, &reply)?;
-            encode::add_headers(&mut response, &model, &notes, Some(&reply));
+            encode::add_headers(&mut response, &model, "converse", &notes, Some(&reply));
             ("request", response)
         }
         ChatReply::Stream(stream) => {
+            let route = if model.answers_whole(&chat) { "converse; reason=stream_not_offered" } else { "converse" };
             let mut response = sse::response(&entry, &chat, stream, edge.cut.clone());
-            encode::add_headers(&mut response, &model, &notes, None);
+            encode::add_headers(&mut response, &model, route, &notes, None);
             ("first_chunk", response)
         }
     };
