@@ -13,8 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     admin::{self, Admin},
     bedrock::{Bedrock, Clients},
-    call::Model,
-    config::Config,
+    config::{self, Config},
     dispatch::Dispatch,
     edge::{self, Edge, Keys, Limits},
     middleware::FetchMedia,
@@ -52,10 +51,10 @@ impl App {
     /// Serves until `shutdown`, then drains. Metrics and health answer until the last stream has ended.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { config, data, admin, telemetry, .. } = self;
-        let models = Arc::new(config.models);
-        for model in models.named() {
-            warn_about(model);
+        for warning in config::warnings(&config) {
+            tracing::warn!("{warning}");
         }
+        let models = Arc::new(config.models);
         let regions = models.named().map(|model| model.target.region.clone()).chain([config.aws.region.clone()]);
         let clients = Arc::new(Clients::new(config.aws.settings, config.aws.region.clone(), regions));
         let media = FetchMedia(config.remote_media);
@@ -103,24 +102,6 @@ impl App {
         server::serve(data, edge::router(edge), settings, shutdown, cut).await;
         drained.cancel();
         tasks.wait().await;
-    }
-}
-
-/// What an operator should know of a model before its users do.
-fn warn_about(model: &Model) {
-    let (name, target) = (&model.name, &model.target.id);
-    if let Some(warning) = model.facts.lifecycle.warning() {
-        tracing::warn!(model = name, target, "the model {warning}");
-    }
-    if model.base.is_none() {
-        tracing::warn!(model = name, target, "not in the catalogue: name its base_model, or its facts and price");
-    } else if model.price.is_none() {
-        tracing::warn!(model = name, target, "no price is known: set one, or its calls cost nothing in reports");
-    }
-    let bare = !target.starts_with("arn:") && model.base.as_deref() == Some(target.as_str());
-    if model.facts.needs_profile && bare {
-        let profiles = model.facts.profiles.join(", ");
-        tracing::warn!(model = name, target, profiles, "Bedrock answers for this id only through an inference profile");
     }
 }
 

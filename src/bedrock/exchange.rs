@@ -45,18 +45,19 @@ pub async fn whole(transport: &dyn Transport, call: &Call<ChatRequest>, prepared
     let Some(schema) = &prepared.plan.schema else { return Ok(read) };
     let Some((text, problem)) = misfit(schema, &read) else { return Ok(read) };
     if !call.model.options.repair_json {
-        call.notes.add("response_format: the answer does not fit the schema");
+        call.notes.add("response_format: the answer is not the JSON that was asked for");
         return Ok(read);
     }
     let body = repair(&prepared.body, &text, &problem)?;
     let Ok(mut second) = ask(transport, call, body, &prepared.plan).await else {
-        call.notes.add("response_format: the answer does not fit the schema, and could not be asked for again");
+        call.notes
+            .add("response_format: the answer is not the JSON that was asked for, and could not be asked for again");
         return Ok(read);
     };
     let fits = misfit(schema, &second).is_none();
     call.notes.add(match fits {
-        true => "response_format: the model was asked twice until its answer fitted the schema",
-        false => "response_format: the answer does not fit the schema, nor did the one before it",
+        true => "response_format: the model was asked twice until its answer was the JSON that was asked for",
+        false => "response_format: the answer is not the JSON that was asked for, nor was the one before it",
     });
     // Both calls were made, and both are paid for.
     let first =

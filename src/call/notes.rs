@@ -14,7 +14,8 @@ pub struct Notes(Arc<Mutex<Vec<Note>>>);
 #[derive(Clone, Debug)]
 struct Note {
     text: Cow<'static, str>,
-    dropped: Option<Cow<'static, str>>,
+    /// The field that was left out, and why.
+    dropped: Option<(Cow<'static, str>, &'static str)>,
 }
 
 impl Notes {
@@ -26,13 +27,13 @@ impl Notes {
     /// The field `param` cannot be honoured and was left out.
     pub fn dropped(&self, param: impl Into<Cow<'static, str>>, why: &'static str) {
         let param = param.into();
-        self.push(Note { text: format!("{param}: ignored, {why}").into(), dropped: Some(param) });
+        self.push(Note { text: format!("{param}: ignored, {why}").into(), dropped: Some((param, why)) });
     }
 
-    /// The first field that was left out, if any: what `dropped_parameters = "refuse"` refuses.
+    /// The first field that was left out, if any, and why: what `dropped_parameters = "refuse"` refuses.
     pub fn first_dropped(&self) -> Option<(String, String)> {
         let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.iter().find_map(|note| Some((note.dropped.as_deref()?.to_owned(), note.text.clone().into_owned())))
+        notes.iter().find_map(|note| note.dropped.as_ref()).map(|(param, why)| (param.to_string(), (*why).to_owned()))
     }
 
     /// All texts, for one header value; `None` when there is nothing to say.

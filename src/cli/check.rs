@@ -12,7 +12,10 @@ pub struct Args {
 
 pub fn run(args: &Args) -> Outcome {
     match config::load(&args.file.config, &Surroundings::of_process(None), None) {
-        Ok((_, resolved)) => {
+        Ok((config, resolved)) => {
+            for warning in config::warnings(&config) {
+                eprintln!("warning: {warning}");
+            }
             let text = if args.json {
                 let rows = resolved.iter().map(
                     |row| serde_json::json!({"path": row.path, "value": row.value, "origin": row.origin.to_string()}),

@@ -7,6 +7,7 @@ mod options;
 mod reader;
 mod sections;
 mod tree;
+mod warnings;
 
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
@@ -14,6 +15,7 @@ use axum::http::HeaderValue;
 
 pub use reader::Resolved;
 pub use tree::Origin;
+pub use warnings::warnings;
 
 use crate::{bedrock::AwsSettings, call::Secret, dispatch::Models, edge::Key, remote_media::RemoteMedia};
 use reader::{Report, Section};

@@ -126,7 +126,12 @@ fn plain(text: &str) -> String {
         ("unknown variant", "unknown value"),
     ];
     let text: String = text.chars().take(300).collect();
-    WORDS.iter().fold(text, |text, (theirs, ours)| text.replace(theirs, ours))
+    let text = WORDS.iter().fold(text, |text, (theirs, ours)| text.replace(theirs, ours));
+    // `struct MediaUrl` is an object.
+    match text.split_once("struct ") {
+        Some((before, rest)) => format!("{before}an object{}", rest.trim_start_matches(|c: char| c.is_alphanumeric())),
+        None => text,
+    }
 }
 
 /// serde_json tells line and column, both from 1.

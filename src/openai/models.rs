@@ -57,6 +57,18 @@ pub struct Price {
     pub cache_write: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<Box<RawValue>>,
+    /// What the whole call costs once its input is longer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub long_context: Vec<LongContext>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct LongContext {
+    pub above_input_tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Box<RawValue>>,
 }
 
 /// Dates are `YYYY-MM-DD`.

@@ -35,13 +35,13 @@ impl Block {
 
 /// Thinks where it is told to, calls the tools that it is forced to call or that the last message names, answers in
 /// JSON where a schema is given, cites a document where that is asked, and else echoes the last message, obeying
-/// `maxTokens` and `stopSequences`. `[guardrail]` in the last message makes a guardrail intervene.
+/// `maxTokens` and `stopSequences`. `[simulate guardrail]` makes a guardrail intervene.
 pub fn answer(request: &Value, plan: &Plan) -> Answer {
     let said = last_text(request);
     let mut blocks = Vec::new();
     let stop_reason;
     let mut trace = None;
-    if request["guardrailConfig"].is_object() && said.contains("[guardrail]") {
+    if request["guardrailConfig"].is_object() && plan.guardrail {
         blocks.push(Block::Text("The guardrail blocked this.".to_owned()));
         stop_reason = "guardrail_intervened";
         let traced = request["guardrailConfig"]["trace"].as_str().is_some_and(|trace| trace != "disabled");
@@ -77,6 +77,9 @@ fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str) {
         });
         return (Block::Cited { text: "The document says so.".to_owned(), citation }, "end_turn");
     }
+    if let Some(json) = instructed(request, said) {
+        return (Block::Text(json), "end_turn");
+    }
     let mut text = match plan.words {
         Some(words) => vec!["word"; words].join(" "),
         None => format!("You said: {said}"),
@@ -94,6 +97,29 @@ fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str) {
         stop_reason = "max_tokens";
     }
     (Block::Text(text), stop_reason)
+}
+
+/// Everything that stands as an instruction: the system text, or what a family without one gets first.
+fn instructions(request: &Value) -> String {
+    let first = &request["messages"][0]["content"];
+    let lists = [&request["system"], first].into_iter().filter_map(Value::as_array).flatten();
+    lists.filter_map(|block| block["text"].as_str()).collect::<Vec<_>>().join("\n")
+}
+
+/// JSON, where the instructions ask for nothing else. A prefilled brace is not repeated.
+fn instructed(request: &Value, said: &str) -> Option<String> {
+    let instructions = instructions(request);
+    let json = match instructions.split_once("JSON schema:") {
+        Some((_, schema)) => {
+            let schema = serde_json::Deserializer::from_str(schema).into_iter::<Value>().next()?.ok()?;
+            schema::example(&schema, "value")
+        }
+        None if instructions.contains("one JSON object and nothing else") => json!({"said": said}),
+        None => return None,
+    };
+    let begun = last_blocks(request).last().is_some_and(|block| block["text"] == "{");
+    let text = json.to_string();
+    Some(if begun { text[1..].to_owned() } else { text })
 }
 
 fn thinks(request: &Value) -> bool {
@@ -124,7 +150,10 @@ fn calls(request: &Value, said: &str) -> Vec<Block> {
         let name = tool["name"].as_str().unwrap_or_default();
         said.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c)).any(|word| word == name)
     };
-    let mut chosen: Vec<&Value> = match forced {
+    let told = instructions(request);
+    let told = told.split_once("calling the tool '").and_then(|(_, rest)| rest.split('\'').next());
+    let any = any || instructions(request).contains("calling at least one of the tools");
+    let mut chosen: Vec<&Value> = match forced.or(told) {
         Some(name) => tools.iter().filter(|tool| tool["name"] == name).copied().collect(),
         None if results && !any => Vec::new(),
         None => tools.iter().copied().filter(named).collect(),

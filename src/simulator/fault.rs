@@ -9,6 +9,9 @@ use super::ServiceError;
 
 /// What `lintel simulate --help` tells.
 pub const HELP: &str = "\
+The simulated model calls the tools that the last message names or that it is forced to call, thinks where it is told to,
+answers in JSON where a schema or an instruction asks for it, cites documents, and else repeats the last message.
+
 Faults on demand: put one or more of these into the last user message.
   [simulate throttle|quota|unavailable|internal|access-denied|not-found|end-of-life|not-ready|
             model-timeout|model-error|too-long|validation|conflict]   an error instead of a reply
@@ -18,6 +21,7 @@ Faults on demand: put one or more of these into the last user message.
   [simulate cut]              the connection ends in the middle   [simulate no-stop]  messageStop is missing
   [simulate no-metadata]      usage is missing                    [simulate truncate] ends inside a frame
   [simulate bad-crc]          a damaged frame                     [simulate bad-length] an absurd frame length
+  [simulate guardrail]        the guardrail of the request intervenes
   [simulate exception NAME]   an exception event in the middle, such as throttlingException
   [simulate first-exception NAME]  an exception as the first event";
 
@@ -44,6 +48,8 @@ pub struct Plan {
     hang: bool,
     pub pace: Option<Duration>,
     pub words: Option<usize>,
+    /// The guardrail of the request, if it has one, intervenes.
+    pub guardrail: bool,
     pub breaks: Option<Break>,
 }
 
@@ -69,6 +75,7 @@ impl Plan {
             "pace" => self.pace = duration(),
             "words" => self.words = argument.parse().ok(),
             "hang" => self.hang = true,
+            "guardrail" => self.guardrail = true,
             "stall" => self.breaks = Some(Break::Stall),
             "reset" => self.breaks = Some(Break::Reset),
             "cut" => self.breaks = Some(Break::Cut),

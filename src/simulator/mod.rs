@@ -199,7 +199,11 @@ async fn operation(State(simulator): State<Simulator>, request: Request) -> Resu
     let answer = answer::answer(&request, &plan);
     let cached = simulator.shared().cache.look_up(&model_id, &request);
     plan.before_reply().await;
-    Ok(if stream { reply::stream(&answer, cached, &plan) } else { reply::whole(&answer, cached, &plan) })
+    Ok(if stream {
+        reply::stream(&request, &answer, cached, &plan)
+    } else {
+        reply::whole(&request, &answer, cached, &plan)
+    })
 }
 
 fn route(method: &Method, uri: &Uri) -> Result<(String, bool), ServiceError> {

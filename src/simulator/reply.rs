@@ -34,7 +34,7 @@ pub const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 #[derive(Clone, Default)]
 pub struct ResetOnDrop(pub Arc<AtomicBool>);
 
-pub fn whole(answer: &Answer, cached: Cached, plan: &Plan) -> Response {
+pub fn whole(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> Response {
     let mut body = json!({
         "metrics": {"latencyMs": 1},
         "output": {"message": {"content": content(answer), "role": "assistant"}},
@@ -43,6 +43,9 @@ pub fn whole(answer: &Answer, cached: Cached, plan: &Plan) -> Response {
     });
     if let Some(trace) = &answer.trace {
         body["trace"] = json!({"guardrail": trace});
+    }
+    if request["serviceTier"].is_object() {
+        body["serviceTier"] = request["serviceTier"].clone();
     }
     let body = body.to_string();
     let mut response = match plan.breaks {
@@ -98,7 +101,7 @@ fn deltas(block: &Block) -> (Option<Value>, Vec<Value>) {
     }
 }
 
-pub fn stream(answer: &Answer, cached: Cached, plan: &Plan) -> Response {
+pub fn stream(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> Response {
     let mut frames = Vec::new();
     let mut padding = 0;
     let mut event = |event_type: &str, mut payload: Value| {
@@ -121,6 +124,9 @@ pub fn stream(answer: &Answer, cached: Cached, plan: &Plan) -> Response {
     let mut metadata = json!({"metrics": {"latencyMs": 1}, "usage": usage(answer, cached)});
     if let Some(trace) = &answer.trace {
         metadata["trace"] = json!({"guardrail": trace});
+    }
+    if request["serviceTier"].is_object() {
+        metadata["serviceTier"] = request["serviceTier"].clone();
     }
     frames.push(event("metadata", metadata));
     let middle = (frames.len() / 2).max(2);

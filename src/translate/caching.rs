@@ -55,10 +55,11 @@ pub fn settle(converse: &mut ConverseRequest<'_>, request: &ChatRequest, cx: &Co
     if request.prompt_cache_retention.as_deref() == Some("24h") {
         keep_long(converse, cache, cx.notes);
     }
+    let marked = points(converse) > 0;
     if is_automatic(request, cx) {
         place(converse, cache);
     }
-    keep_most(converse, cache, cx.notes);
+    keep_most(converse, cache, marked, cx.notes);
     lifetimes(converse, cache, cx.notes);
     for message in converse.messages.iter_mut().filter(|message| message.content.is_empty()) {
         message.content.push(ContentBlock::Text(PLACEHOLDER.into()));
@@ -210,7 +211,7 @@ fn place(converse: &mut ConverseRequest<'_>, cache: &Cache) {
 }
 
 /// Drops points behind a prefix too short to be cached, and what is over the model's number, oldest message first.
-fn keep_most(converse: &mut ConverseRequest<'_>, cache: &Cache, notes: &Notes) {
+fn keep_most(converse: &mut ConverseRequest<'_>, cache: &Cache, marked: bool, notes: &Notes) {
     let too_many = points(converse).saturating_sub(cache.max_points);
     if too_many > 0 {
         notes.add(format!("cache_control: the model takes {} points; the oldest were left out", cache.max_points));
@@ -247,7 +248,8 @@ fn keep_most(converse: &mut ConverseRequest<'_>, cache: &Cache, notes: &Notes) {
             keep
         });
     }
-    if short > 0 {
+    // What the gateway would have placed itself is nobody's loss.
+    if short > 0 && marked {
         notes.add(format!(
             "cache_control: a prefix of fewer than about {} tokens is not cached by this model",
             cache.min_tokens

@@ -40,7 +40,11 @@ pub fn finish_reason(
             .with_code("context_length_exceeded"));
         }
         "model_context_window_exceeded" => FinishReason::Length,
-        "guardrail_intervened" | "content_filtered" => FinishReason::ContentFilter,
+        "guardrail_intervened" => {
+            notes.add("finish_reason: a guardrail intervened; the text is its own");
+            FinishReason::ContentFilter
+        }
+        "content_filtered" => FinishReason::ContentFilter,
         "malformed_model_output" | "malformed_tool_use" if empty => {
             return Err(Error::new(Kind::Upstream, "The model's output was malformed. Try again.")
                 .with_code("malformed_model_output")

@@ -127,7 +127,12 @@ impl<'a, 'n> Media<'a, 'n> {
         let sniffed = sniffed.filter(|format| !["html", "txt", "csv", "md"].contains(format));
         let declared_as = declared.and_then(|mime| named(mime, &DOCUMENTS));
         let named = file_name.and_then(|name| by_extension(name, &DOCUMENTS));
-        let is_text = declared.is_some_and(|mime| mime.starts_with("text/")) || std::str::from_utf8(&bytes).is_ok();
+        if sniffed != Some("pdf") && (declared_as == Some("pdf") || named == Some("pdf")) {
+            return Err(Error::invalid(here, "The file is called a PDF, but is none."));
+        }
+        // JSON and source code are text too; a file of another kind shows by its control characters.
+        let control = |c: char| c.is_control() && !c.is_whitespace();
+        let is_text = std::str::from_utf8(&bytes).is_ok_and(|text| !text.contains(control));
         let Some(format) = sniffed.or(declared_as).or(named).or(is_text.then_some("txt")) else {
             return Err(Error::invalid(
                 here,

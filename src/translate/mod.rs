@@ -76,6 +76,9 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
     if model.base.is_none() {
         notes.add("model: not in the catalogue, what it can do is guessed");
     }
+    if model.price.is_none() {
+        notes.add("usage.cost: left out, no price of this model is known");
+    }
     let most = model.options.max_n;
     if request.n.is_some_and(|n| n > most) {
         return Err(Error::invalid("n", format!("This gateway answers this model with {most} choices at most.")));
@@ -172,7 +175,7 @@ fn refuse_dropped(model: &Model, notes: &Notes) -> Result<(), Error> {
     {
         return Err(Error::invalid(
             param,
-            format!("{why}. This gateway refuses what it cannot honour (dropped_parameters)."),
+            format!("Not supported here: {why}. Leave it out; this gateway refuses what it would have to ignore."),
         )
         .with_code("unsupported_parameter"));
     }

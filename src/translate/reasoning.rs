@@ -100,6 +100,16 @@ fn off(model: &Model, notes: &Notes) -> Reasoning {
     if let Some(off) = &facts.off {
         fields.insert("thinking".to_owned(), json!({"type": off}));
     }
+    let least = facts.efforts.iter().find_map(|effort| SCALE.iter().find(|known| *known == effort)).copied();
+    match (facts.style, least) {
+        (ReasoningStyle::ReasoningEffort, Some(least)) if facts.cannot_disable => {
+            fields.insert("reasoning_effort".to_owned(), least.into());
+        }
+        (ReasoningStyle::ReasoningObject, Some(least)) if facts.cannot_disable => {
+            fields.insert("reasoning".to_owned(), json!({"effort": least}));
+        }
+        _ => {}
+    }
     if facts.cannot_disable {
         notes.add("reasoning_effort: the model always reasons; it was told to as little as it can");
     }

@@ -48,11 +48,21 @@ fn max_tokens(request: &ChatRequest, reasoning: &Reasoning, model: &Model, notes
     if reasoning.unlimited {
         if asked.is_some() {
             notes.dropped("max_tokens", "the model takes none at this reasoning effort");
+        } else {
+            notes.add(
+                "max_tokens: none was sent, the model takes none at this reasoning effort and may write all it can",
+            );
         }
         return None;
     }
     if let Some(budget) = reasoning.budget {
-        return Some(clamped(reasoning::max_tokens(asked, budget, model, notes), asked, model, notes));
+        let tokens = clamped(reasoning::max_tokens(asked, budget, model, notes), asked, model, notes);
+        if asked.is_none() && tokens > model.defaults.max_tokens {
+            notes.add(format!(
+                "max_tokens: {tokens} was sent, more than the default, because thinking counts within it"
+            ));
+        }
+        return Some(tokens);
     }
     Some(clamped(asked.unwrap_or(model.defaults.max_tokens), asked, model, notes))
 }
@@ -62,7 +72,8 @@ fn clamped(tokens: u32, asked: Option<u32>, model: &Model, notes: &Notes) -> u32
     let within = tokens.min(most).max(model.facts.min_output_tokens);
     // What nobody asked for needs no warning.
     if within != tokens && asked.is_some() {
-        notes.add(format!("max_tokens: {tokens} was sent as {within}, which the model takes"));
+        let bound = if within < tokens { "most" } else { "least" };
+        notes.add(format!("max_tokens: {tokens} was sent as {within}, the {bound} that the model takes"));
     }
     within
 }

@@ -103,7 +103,8 @@ pub fn plan<'a>(
             .push(Entry { client: "", tool: specification(name.clone(), Some(description), schema.clone(), None) });
     }
     let forced = force(&choice, json_tool, &mut build.list, reasons, &mut plan, cx)?;
-    if request.parallel_tool_calls == Some(false) && !build.list.is_empty() && !plan.mute {
+    let one_call = request.parallel_tool_calls == Some(false) || request.functions.is_some();
+    if one_call && !build.list.is_empty() && !plan.mute {
         if cx.model.facts.disable_parallel {
             plan.fields.insert("tool_choice".to_owned(), with_one_call(forced.as_ref()));
         } else {

@@ -206,7 +206,8 @@ impl<'a, 'n> Turns<'a, 'n> {
             return;
         };
         if !self.facts.prefill || reasons {
-            self.notes.dropped("messages[-1]", "the model does not continue a message of the assistant");
+            let why = "the model does not continue a last message of the assistant; a user turn 'Continue.' follows it";
+            self.notes.dropped("messages", why);
             self.user_text("Continue.");
             return;
         }

@@ -230,6 +230,9 @@ fn tools(request: &ChatRequest) -> Result<(), Error> {
     if request.tools.as_ref().is_some_and(|tools| tools.len() > MAX_TOOLS) {
         return Err(Error::invalid("tools", format!("'tools' may hold {MAX_TOOLS} tools at most.")));
     }
+    if request.functions.is_some() && request.tools.is_some() {
+        return Err(Error::invalid("functions", "Send 'tools' or the legacy 'functions', not both."));
+    }
     if request.functions.as_ref().is_some_and(|functions| !(1..=MAX_TOOLS).contains(&functions.len())) {
         return Err(Error::invalid("functions", format!("'functions' must hold 1 to {MAX_TOOLS} functions.")));
     }

@@ -156,7 +156,8 @@ async fn reasoning_goes_back_to_no_other_model() {
     let message = ask(HAIKU, json!([question])).await.json()["choices"][0]["message"].clone();
     assert!(message["thinking_blocks"][0]["signature"].as_str().unwrap().starts_with("lintel."));
     let history = json!([question, message, question]);
-    assert!(ask(HAIKU, history.clone()).await.header("x-lintel-warnings").is_none());
+    let reply = ask(HAIKU, history.clone()).await;
+    assert!(!reply.header("x-lintel-warnings").unwrap_or_default().contains("ignored"));
     let block = &sent(&gateway)["messages"][1]["content"][0]["reasoningContent"]["reasoningText"];
     assert_eq!(block["signature"], "c2ltdWxhdGVkIHNpZ25hdHVyZQ==", "as the model signed it");
     let reply = ask("us.anthropic.claude-opus-4-6-v1", history).await;
@@ -203,4 +204,57 @@ async fn a_call_behind_an_emulated_stop_is_not_passed_on() {
     let choice = gateway.any(&request).await.json()["choices"][0].clone();
     assert_eq!((&choice["message"]["content"], &choice["finish_reason"]), (&json!("one "), &json!("stop")));
     assert!(choice["message"].get("tool_calls").is_none());
+}
+
+#[tokio::test]
+async fn a_binary_file_is_not_text() {
+    let gateway = Gateway::start().await;
+    for (name, data) in [
+        ("deck.pptx", "data:application/vnd.ms-powerpoint;base64,UEsDBBQABgAIAAAAIQA="),
+        ("notes.txt", "data:text/plain;base64,AAECAw=="),
+        ("report.pdf", "data:application/pdf;base64,aGVsbG8="),
+    ] {
+        let file = json!({"type": "file", "file": {"filename": name, "file_data": data}});
+        let request = json!({"model": "nova", "messages": [{"role": "user", "content": [file]}]});
+        assert_eq!(gateway.chat(&request).await.status, StatusCode::BAD_REQUEST, "{name}");
+    }
+    let file = json!({"type": "file", "file": {"filename": "a.json", "file_data": "eyJhIjogMX0K"}});
+    let request = json!({"model": "nova", "messages": [{"role": "user", "content": [file]}]});
+    assert_eq!(gateway.chat(&request).await.status, StatusCode::OK);
+    assert!(sent(&gateway).to_string().contains(r#""format":"txt""#));
+}
+
+#[tokio::test]
+async fn a_model_that_always_reasons_is_told_to_reason_least() {
+    let gateway = Gateway::start().await;
+    let mut request = user("Hi");
+    request["model"] = "openai.gpt-oss-120b-1:0".into();
+    request["reasoning_effort"] = "none".into();
+    let reply = gateway.any(&request).await;
+    assert_eq!(sent(&gateway)["additionalModelRequestFields"], json!({"reasoning_effort": "low"}));
+    assert!(reply.header("x-lintel-warnings").unwrap().contains("always reasons"));
+}
+
+#[tokio::test]
+async fn legacy_functions_get_one_call_and_stand_alone() {
+    let gateway = Gateway::start().await;
+    let mut request = user("Use f and g");
+    request["model"] = HAIKU.into();
+    request["functions"] = json!([{"name": "f"}, {"name": "g"}]);
+    let choice = gateway.any(&request).await.json()["choices"][0].clone();
+    assert_eq!(choice["message"]["function_call"]["name"], "f");
+    assert_eq!(sent(&gateway)["additionalModelRequestFields"]["tool_choice"]["disable_parallel_tool_use"], true);
+    request["tools"] = json!([]);
+    assert_eq!(gateway.any(&request).await.error()["param"], "functions");
+}
+
+#[tokio::test]
+async fn more_output_than_the_default_is_told() {
+    let gateway = Gateway::start().await;
+    let mut request = user("Hi");
+    request["model"] = HAIKU.into();
+    request["reasoning_effort"] = "high".into();
+    let reply = gateway.any(&request).await;
+    assert_eq!(sent(&gateway)["inferenceConfig"]["maxTokens"], 8192);
+    assert!(reply.header("x-lintel-warnings").unwrap().contains("max_tokens: 8192 was sent"));
 }

@@ -46,7 +46,7 @@ fn sent(gateway: &Gateway) -> Value {
 #[tokio::test]
 async fn an_operators_guardrail_cannot_be_weakened() {
     let gateway = Gateway::start_with(SETTINGS).await;
-    let mut request = of("guarded", user("[guardrail]"));
+    let mut request = of("guarded", user("[simulate guardrail]"));
     request["bedrock"] = json!({"guardrail": {"identifier": "other", "version": "1", "trace": "disabled"}});
     let reply = gateway.chat(&request).await;
     assert_eq!(sent(&gateway)["guardrailConfig"]["guardrailIdentifier"], "abc123");

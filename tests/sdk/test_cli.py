@@ -107,3 +107,38 @@ def test_models_are_listed_with_what_they_cost(tmp_path):
     assert re.search(r"^claude +us\.anthropic\.claude-sonnet-5-5 +us-east-1 +2\.2 +11 +128000 +active$", done.stdout, re.MULTILINE)
     models = json.loads(lintel("models", "--json", "--config", str(config), CANARY_KEY=KEY).stdout)
     assert models[0]["price"] == {"input": "2.2", "output": "11"}
+
+
+def test_check_warns_of_what_will_not_work(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(
+        GOOD
+        + """
+[models.typo]
+target = "us.anthropic.claude-sonet-5-5"
+[models.old]
+target = "anthropic.claude-3-haiku-20240307-v1:0"
+max_tokens = 100000
+[models.vectors]
+target = "amazon.titan-embed-text-v2:0"
+[models.bare]
+target = "anthropic.claude-sonnet-5-5"
+[keys.late]
+sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+expires = "2020-01-01T00:00:00Z"
+models = ["zzzz"]
+"""
+    )
+    done = lintel("check", "--config", str(config), CANARY_KEY=KEY)
+    assert done.returncode == 0
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    for expected in [
+        "models.typo: us.anthropic.claude-sonet-5-5 is not in the catalogue",
+        "models.old: anthropic.claude-3-haiku-20240307-v1:0 is past its end of life",
+        "models.old: anthropic.claude-3-haiku-20240307-v1:0 writes 4096 tokens at most",
+        "models.vectors: amazon.titan-embed-text-v2:0 is for embedding, not for chat",
+        "models.bare: anthropic.claude-sonnet-5-5 answers only through an inference profile",
+        "keys.late: has expired",
+        "keys.late: its globs match no configured model",
+    ]:
+        assert any(expected in line for line in warnings), (expected, warnings)

@@ -187,6 +187,6 @@ def test_a_client_that_leaves(client, gateway):
 def test_the_log_tells_what_was_used(client, gateway):
     completion = client.chat.completions.create(model="task", messages=HELLO)
     line = gateway.log_of(completion._request_id)
-    expected = {"status": 200, "reason": "ok", "model": "claude", "key_id": "canary", "input_tokens": 2, "output_tokens": 4}
+    expected = {"status": 200, "reason": "ok", "model": "claude", "key_id": "canary", "input_tokens": 2, "output_tokens": 4, "cost_usd": "0.0000484"}
     assert {name: line[name] for name in expected} == expected
     assert "Hello there" not in json.dumps(line)

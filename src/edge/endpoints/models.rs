@@ -14,7 +14,7 @@ use crate::{
     call::{self, Caller, Facts, Model, PicoUsd, ReasoningStyle},
     edge::{Edge, encode},
     error::Error,
-    openai::models::{Lifecycle, ModelList, ModelObject, Price},
+    openai::models::{Lifecycle, LongContext, ModelList, ModelObject, Price},
 };
 
 pub async fn list(State(edge): State<Arc<Edge>>, Extension(caller): Extension<Arc<Caller>>) -> Result<Response, Error> {
@@ -89,6 +89,15 @@ fn price(price: &call::Price) -> Option<Price> {
         cache_read: price.cache_read.and_then(exact),
         cache_write: price.cache_write.and_then(exact),
         cache_write_1h: price.cache_write_1h.and_then(exact),
+        long_context: price
+            .long_context
+            .iter()
+            .map(|long| LongContext {
+                above_input_tokens: long.above_input_tokens,
+                input: long.input.and_then(exact),
+                output: long.output.and_then(exact),
+            })
+            .collect(),
     })
 }
 
