@@ -235,6 +235,9 @@ impl Answer {
     }
 
     fn filtered(&mut self, text: String, out: &mut VecDeque<Chunk>) {
+        if self.filter.is_idle() {
+            return self.content(text, out);
+        }
         let mut pieces = Vec::new();
         self.filter.push(text, &mut pieces);
         self.pieces(pieces, out);

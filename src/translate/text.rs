@@ -26,6 +26,11 @@ impl TextFilter {
         }
     }
 
+    /// Nothing to look for: the text is content as it is.
+    pub fn is_idle(&self) -> bool {
+        self.tag.is_none() && self.fence.is_none() && self.stops.is_none()
+    }
+
     pub fn push(&mut self, text: String, out: &mut Vec<Piece>) {
         match &mut self.tag {
             None => self.content(text, out),
