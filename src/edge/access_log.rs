@@ -59,7 +59,7 @@ struct Logged {
 }
 
 impl Entry {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let id = Ulid::generate();
         let request_id = format!("req_{id}").into();
         Self(Arc::new(Inner { id, request_id, began: Instant::now(), facts: Mutex::default() }))

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -16,6 +17,7 @@ use futures_util::Stream;
 use http_body::Frame;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{access_log::Entry, encode, rescue, shed};
@@ -35,7 +37,15 @@ const MAX_FRAME: usize = 32 * 1024;
 pub fn response(entry: &Entry, request: &ChatRequest, stream: ChunkStream, cut: CancellationToken) -> Response {
     let writer =
         SseWriter::new(&encode::completion_id(entry), encode::created(), &request.model, request.include_usage());
-    let body = SseBody { stream, writer, entry: entry.clone(), cut: Box::pin(cut.cancelled_owned()), done: false };
+    let body = SseBody {
+        stream,
+        heartbeat: Box::pin(sleep(HEARTBEAT)),
+        armed: false,
+        writer,
+        entry: entry.clone(),
+        cut: Box::pin(cut.cancelled_owned()),
+        done: false,
+    };
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -213,8 +223,14 @@ fn call<'a>(index: u32) -> ToolCallDelta<'a> {
     ToolCallDelta { index, id: None, kind: None, function: None, custom: None }
 }
 
+/// Proxies drop connections on which nothing moves, and a model may think for minutes.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
 struct SseBody {
     stream: ChunkStream,
+    /// Armed only while nothing is there to be sent.
+    heartbeat: Pin<Box<Sleep>>,
+    armed: bool,
     writer: SseWriter,
     entry: Entry,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -222,6 +238,17 @@ struct SseBody {
 }
 
 impl SseBody {
+    /// Nothing was sent for as long as a heartbeat.
+    fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.armed {
+            self.armed = true;
+            self.heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
+        }
+        let quiet = self.heartbeat.as_mut().poll(cx).is_ready();
+        self.armed = !quiet;
+        quiet
+    }
+
     fn fail(&mut self, error: &Error) {
         self.entry.error(error);
         self.writer.error(error);
@@ -250,9 +277,39 @@ impl http_body::Body for SseBody {
                 Poll::Pending => break,
             }
         }
+        if self.done || !self.writer.is_empty() {
+            self.armed = false;
+        } else if self.is_quiet(cx) {
+            // A comment, which every reader of server-sent events passes over.
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b": keep-alive\n\n")))));
+        }
         if !self.writer.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(self.writer.take()))));
         }
         if self.done { Poll::Ready(None) } else { Poll::Pending }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{StreamExt, stream};
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_stream_is_kept_alive() {
+        let chunk = ChoiceChunk { choice: 0, chunk: Chunk::Content("Hi".into()) };
+        let chunks = stream::once(async { Ok(chunk) }).chain(stream::pending());
+        let request: ChatRequest = serde_json::from_str(r#"{"model":"m","messages":[]}"#).unwrap();
+        let response = response(&Entry::new(), &request, ChunkStream::new(chunks), CancellationToken::new());
+        let mut body = response.into_body();
+        let mut next = async || body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(next().await.ends_with(b"\n\n"));
+        let began = Instant::now();
+        for beats in 1..=3 {
+            assert_eq!(next().await, &b": keep-alive\n\n"[..]);
+            assert_eq!(began.elapsed().as_secs(), beats * HEARTBEAT.as_secs());
+        }
     }
 }
