@@ -210,6 +210,9 @@ impl Answer {
                 self.close(state, out);
             }
         }
+        if self.plan.must_call && reason == FinishReason::Stop {
+            self.notes.add("tool_choice: the model was told to call a tool, and did not");
+        }
         out.push_back(Chunk::Finish(reason));
         Ok(())
     }

@@ -88,6 +88,7 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
     let calls = request.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || request.functions.is_some();
     let structured = structured::plan(request, reasoning.on, calls, &mut names, cx)?;
     let tools = tools::plan(request, &structured, reasoning.on, &mut names, cx)?;
+    let must_call = tools.instruction.is_some();
     let instruction = match (&structured, tools.instruction) {
         (Structured::Instruct(instruction), Some(choice)) => Some(format!("{choice}\n{}", instruction.text)),
         (Structured::Instruct(instruction), None) => Some(instruction.text.clone()),
@@ -105,6 +106,7 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
         names: names.changed(),
         custom: tools.custom,
         mute: tools.mute,
+        must_call,
         one_call: tools.one_call,
         legacy: request.functions.is_some(),
         stops,

@@ -18,6 +18,8 @@ pub struct ReplyPlan {
     pub json_tool: Option<String>,
     /// Calls are not for the client.
     pub mute: bool,
+    /// The client wants a call, and the model could only be told so.
+    pub must_call: bool,
     /// Only the first call is for the client.
     pub one_call: bool,
     /// The client asked with the legacy `functions`.

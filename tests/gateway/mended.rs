@@ -257,3 +257,17 @@ async fn more_output_than_the_default_is_told() {
     assert_eq!(sent(&gateway)["inferenceConfig"]["maxTokens"], 8192);
     assert!(reply.header("x-lintel-warnings").unwrap().contains("max_tokens: 8192 was sent"));
 }
+
+#[tokio::test]
+async fn a_model_that_does_not_obey_a_tool_choice_is_told_of() {
+    let gateway = Gateway::start().await;
+    let mut request = with_tool(&json!({}));
+    request["model"] = "us.meta.llama4-maverick-17b-instruct-v1:0".into();
+    request["tool_choice"] = "required".into();
+    let reply = gateway.any(&request).await;
+    assert_eq!(reply.json()["choices"][0]["finish_reason"], "tool_calls");
+    assert!(!reply.header("x-lintel-warnings").unwrap().contains("did not"));
+    gateway.simulator.script(answering("No.", "end_turn"));
+    let reply = gateway.any(&request).await;
+    assert!(reply.header("x-lintel-warnings").unwrap().contains("told to call a tool, and did not"));
+}
