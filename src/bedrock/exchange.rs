@@ -49,10 +49,15 @@ pub async fn whole(transport: &dyn Transport, call: &Call<ChatRequest>, prepared
         return Ok(read);
     }
     let body = repair(&prepared.body, &text, &problem)?;
-    let Ok(mut second) = ask(transport, call, body, &prepared.plan).await else {
-        call.notes
-            .add("response_format: the answer is not the JSON that was asked for, and could not be asked for again");
-        return Ok(read);
+    let mut second = match ask(transport, call, body, &prepared.plan).await {
+        Ok(second) => second,
+        Err(error) => {
+            // The answer in hand is worth more than the error, which is told beside it.
+            let code = error.code().unwrap_or(error.kind().reason());
+            call.notes
+                .add(format!("response_format: the answer is not the JSON that was asked for; the second try: {code}"));
+            return Ok(read);
+        }
     };
     let fits = misfit(schema, &second).is_none();
     call.notes.add(match fits {

@@ -28,9 +28,8 @@ impl Around<ChatRequest> for FetchMedia {
         S: Service<Call<ChatRequest>, Response = ChatReply, Error = Error, Future: Send> + Send,
     {
         let urls = urls(&call.body);
-        if let Some((url, at)) = urls.iter().find(|(url, _)| url.starts_with("s3://") && !self.allows_s3(url)) {
-            let shown: String = url.chars().take(100).collect();
-            let text = format!("Bedrock may not read '{shown}' for clients of this gateway.");
+        if let Some((_, at)) = urls.iter().find(|(url, _)| url.starts_with("s3://") && !self.allows_s3(url)) {
+            let text = "Bedrock may not read this bucket for clients of this gateway. Send the bytes as a data URL.";
             return Err(Error::invalid(at, text).with_code("unsupported_url"));
         }
         let facts = &call.model.facts;

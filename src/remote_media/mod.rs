@@ -104,7 +104,7 @@ impl RemoteMedia {
         let mut at = Url::parse(url).map_err(|_| refused(param, "This is not a URL."))?;
         for _ in 0..=MAX_REDIRECTS {
             self.check(&at, param)?;
-            let response = self.client.get(at.clone()).send().await.map_err(|error| unreachable_at(param, &error))?;
+            let response = self.client.get(at.clone()).send().await.map_err(|error| unreachable_at(param, error))?;
             if !response.status().is_redirection() {
                 return self.read(response, param, budget).await;
             }
@@ -147,7 +147,7 @@ impl RemoteMedia {
             return Err(too_large());
         }
         let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable_at(param, &error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable_at(param, error))? {
             let take = |left: usize| left.checked_sub(chunk.len());
             budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_err(|_| too_large())?;
             bytes.extend_from_slice(&chunk);
@@ -178,9 +178,11 @@ fn refused(param: &str, message: impl Into<std::borrow::Cow<'static, str>>) -> E
     Error::invalid(param, message).with_code("unsupported_url")
 }
 
-/// The cause is for the log alone: it would tell who answers inside the network.
-fn unreachable_at(param: &str, error: &reqwest::Error) -> Error {
-    let mut cause: &dyn std::error::Error = error;
+/// The cause is for the log alone: it would tell who answers inside the network. The URL is for neither: it may be
+/// signed, and so a secret.
+fn unreachable_at(param: &str, error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
