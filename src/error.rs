@@ -64,6 +64,21 @@ impl Kind {
     }
 }
 
+/// How often to try again may help, before anything has reached the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Again {
+    /// The same call would fail the same way.
+    #[default]
+    Never,
+    Once,
+    /// Once, with new credentials.
+    Refreshed,
+    /// As often as the operator allows.
+    Often,
+    /// The same, with longer pauses: something is being loaded.
+    Slowly,
+}
+
 /// An error on its way to the client. One pointer wide, so that `Result` stays small.
 #[derive(Debug)]
 pub struct Error(Box<Fields>);
@@ -78,6 +93,8 @@ struct Fields {
     logged_as: Option<String>,
     retry_after: Option<Duration>,
     should_retry: Option<bool>,
+    again: Again,
+    may_be_billed: bool,
     close: bool,
 }
 
@@ -93,6 +110,8 @@ impl Error {
             logged_as: None,
             retry_after: None,
             should_retry: None,
+            again: Again::Never,
+            may_be_billed: false,
             close: false,
         }))
     }
@@ -138,6 +157,18 @@ impl Error {
         self
     }
 
+    /// What the gateway itself may do about it.
+    pub fn again(mut self, again: Again) -> Self {
+        self.0.again = again;
+        self
+    }
+
+    /// The call reached Bedrock, and nobody can say whether it will be on the bill.
+    pub fn may_be_billed(mut self) -> Self {
+        self.0.may_be_billed = true;
+        self
+    }
+
     /// The connection cannot carry another request, because the rest of this one was not read.
     pub fn closing(mut self) -> Self {
         self.0.close = true;
@@ -177,6 +208,14 @@ impl Error {
 
     pub fn should_retry(&self) -> Option<bool> {
         self.0.should_retry
+    }
+
+    pub fn how_often_again(&self) -> Again {
+        self.0.again
+    }
+
+    pub fn is_perhaps_billed(&self) -> bool {
+        self.0.may_be_billed
     }
 
     pub fn closes_connection(&self) -> bool {

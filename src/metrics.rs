@@ -20,6 +20,8 @@ pub const INFLIGHT_REQUESTS: &str = "lintel_inflight_requests";
 pub const INFLIGHT_STREAMS: &str = "lintel_inflight_streams";
 pub const STREAM_END: &str = "lintel_stream_end_total";
 pub const UPSTREAM_REQUESTS: &str = "lintel_upstream_requests_total";
+pub const UPSTREAM_RETRIES: &str = "lintel_upstream_retries_total";
+pub const RETRY_BUDGET_EXHAUSTED: &str = "lintel_retry_budget_exhausted_total";
 pub const CONNECTIONS: &str = "lintel_connections";
 pub const LOG_LINES_LOST: &str = "lintel_log_lines_lost_total";
 pub const BUILD_INFO: &str = "lintel_build_info";
@@ -88,7 +90,9 @@ pub fn describe() {
     describe_gauge!(INFLIGHT_REQUESTS, "Calls from their admission to their last byte, by model");
     describe_gauge!(INFLIGHT_STREAMS, "Streams that are open, by model");
     describe_counter!(STREAM_END, "Streams that have ended, by model and how");
-    describe_counter!(UPSTREAM_REQUESTS, "Calls to Bedrock, by region, model and code");
+    describe_counter!(UPSTREAM_REQUESTS, "Calls to Bedrock, by region, model, code, and whether made again");
+    describe_counter!(UPSTREAM_RETRIES, "Calls to Bedrock that were made again, by region and model");
+    describe_counter!(RETRY_BUDGET_EXHAUSTED, "Failures that were not tried again because too many calls fail");
     describe_gauge!(CONNECTIONS, "Client connections that are open");
     describe_counter!(LOG_LINES_LOST, "Lines of the log that were dropped because nobody read them fast enough");
     describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
@@ -123,9 +127,20 @@ pub fn auth_failure(why: &'static str) {
 }
 
 /// One call to Bedrock; `code` is `ok` or an error code of ours.
-pub fn upstream_request(region: &str, model: &str, code: &'static str) {
-    counter!(UPSTREAM_REQUESTS, "region" => region.to_owned(), "model" => model.to_owned(), "code" => code)
+pub fn upstream_request(region: &str, model: &str, code: &'static str, retried: bool) {
+    let retried = if retried { "true" } else { "false" };
+    counter!(UPSTREAM_REQUESTS, "region" => region.to_owned(), "model" => model.to_owned(), "code" => code, "retried" => retried)
         .increment(1);
+}
+
+/// A call to Bedrock is made again.
+pub fn upstream_retry(region: &str, model: &str) {
+    counter!(UPSTREAM_RETRIES, "region" => region.to_owned(), "model" => model.to_owned()).increment(1);
+}
+
+/// A failure was not tried again, because the gateway retries too much already.
+pub fn retry_budget_exhausted(region: &str, model: &str) {
+    counter!(RETRY_BUDGET_EXHAUSTED, "region" => region.to_owned(), "model" => model.to_owned()).increment(1);
 }
 
 /// Lines of the log that were dropped since the start.

@@ -3,10 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, sts::AssumeRoleProvider};
+use aws_config::{BehaviorVersion, Region, SdkConfig, identity::IdentityCache, sts::AssumeRoleProvider};
 use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
 use aws_sdk_bedrockruntime::{
     Client,
@@ -17,7 +17,7 @@ use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
         interceptors::context::BeforeDeserializationInterceptorContextMut, orchestrator::HttpResponse,
-        runtime_components::RuntimeComponents,
+        result::ConnectorError, runtime_components::RuntimeComponents,
     },
 };
 use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
@@ -51,15 +51,26 @@ pub struct Clients {
     settings: AwsSettings,
     base: OnceCell<SdkConfig>,
     default_region: String,
-    by_region: HashMap<String, OnceCell<Client>>,
+    by_region: HashMap<String, Mutex<Slot>>,
     /// Until when the credentials that were last seen hold.
     good_until: Mutex<Option<SystemTime>>,
 }
 
+/// The client of one region.
+#[derive(Default)]
+struct Slot {
+    client: Option<Client>,
+    /// When its credentials were last thrown away.
+    refreshed: Option<Instant>,
+}
+
+/// Many calls fail together when credentials end; one refresh is for all of them.
+const REFRESH_EVERY: Duration = Duration::from_secs(5);
+
 impl Clients {
     /// `regions`: every region of a configured target.
     pub fn new(settings: AwsSettings, default_region: String, regions: impl IntoIterator<Item = String>) -> Self {
-        let by_region = regions.into_iter().map(|region| (region, OnceCell::new())).collect();
+        let by_region = regions.into_iter().map(|region| (region, Mutex::default())).collect();
         Self { settings, base: OnceCell::new(), default_region, by_region, good_until: Mutex::default() }
     }
 
@@ -108,20 +119,27 @@ impl Clients {
         self.base.get_or_init(|| load(&self.settings, &self.default_region)).await
     }
 
-    async fn client(&self, region: &str) -> Result<&Client, SendError> {
-        let Some(cell) = self.by_region.get(region) else {
+    async fn client(&self, region: &str) -> Result<Client, SendError> {
+        let Some(slot) = self.by_region.get(region) else {
             return Err(SendError::Other(format!("no client for region {region}")));
         };
         let base = self.base().await;
-        let make = async || {
-            let mut config = aws_sdk_bedrockruntime::config::Builder::from(base).region(Region::new(region.to_owned()));
-            // Here and not in the base, which the role's credentials are fetched with too.
-            if let Some(url) = &self.settings.endpoint_url {
-                config = config.endpoint_url(url);
-            }
-            Client::from_conf(config.build())
-        };
-        Ok(cell.get_or_init(make).await)
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = slot.refreshed.is_some();
+        Ok(slot.client.get_or_insert_with(|| self.make(base, region, fresh)).clone())
+    }
+
+    /// `fresh`: credentials that others have cached are not good enough.
+    fn make(&self, base: &SdkConfig, region: &str, fresh: bool) -> Client {
+        let mut config = aws_sdk_bedrockruntime::config::Builder::from(base).region(Region::new(region.to_owned()));
+        // Here and not in the base, which the role's credentials are fetched with too.
+        if let Some(url) = &self.settings.endpoint_url {
+            config = config.endpoint_url(url);
+        }
+        if fresh {
+            config = config.identity_cache(IdentityCache::lazy().build());
+        }
+        Client::from_conf(config.build())
     }
 }
 
@@ -187,6 +205,15 @@ impl Transport for Clients {
             }
         })
     }
+
+    fn refresh(&self, target: &Target) {
+        let Some(slot) = self.by_region.get(&target.region) else { return };
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.refreshed.is_none_or(|at| at.elapsed() > REFRESH_EVERY) {
+            *slot = Slot { client: None, refreshed: Some(Instant::now()) };
+            tracing::warn!(region = target.region, "AWS refused the credentials as outdated; new ones are fetched");
+        }
+    }
 }
 
 /// Takes the reply out of the SDK's hands before it would be deserialized, and leaves an empty body behind.
@@ -229,11 +256,26 @@ fn send_error<E: std::error::Error + 'static>(error: SdkError<E, HttpResponse>) 
         source = cause.source();
     }
     match error {
-        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
-            SendError::Connection(text)
+        // Before there is a connection nothing was sent; of all other failures nobody can say.
+        SdkError::DispatchFailure(failure) if failure.as_connector_error().is_some_and(no_connection) => {
+            SendError::Unreachable(text)
         }
+        SdkError::ConstructionFailure(_) => SendError::Other(text),
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => SendError::Lost(text),
         _ => SendError::Other(text),
     }
+}
+
+/// The name did not resolve, the connection was refused, its handshake failed, or it took too long.
+fn no_connection(error: &ConnectorError) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<hyper_util::client::legacy::Error>() {
+            return error.is_connect();
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// The whole chain of causes: the SDK's own text is only "dispatch failure".

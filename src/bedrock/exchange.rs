@@ -8,7 +8,7 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 
 use super::{
-    Prepared, failure,
+    Bedrock, Prepared, failure,
     stream::EventStream,
     transport::{Operation, Transport},
 };
@@ -25,23 +25,25 @@ use crate::{
 const MAX_REPLY_BYTES: usize = 64 << 20;
 
 /// A streamed answer, from its first token on.
-pub async fn stream(
-    transport: &dyn Transport,
-    call: &Call<ChatRequest>,
-    prepared: &Prepared,
-) -> Result<EventStream, Error> {
-    let mut counted = Counted::new(call);
-    let result = async {
-        let body = send(transport, Operation::ConverseStream, call, prepared.body.clone()).await?;
-        let translator = StreamTranslator::new(prepared.plan.clone(), call.notes.clone());
-        EventStream::open(body, translator, call.model.timeouts.idle).await
-    };
-    counted.record(result.await)
+pub async fn stream(leaf: &Bedrock, call: &Call<ChatRequest>, prepared: &Prepared) -> Result<EventStream, Error> {
+    let mut attempts = leaf.retries.begin(&*leaf.transport, call);
+    loop {
+        let mut counted = Counted::new(call, attempts.is_repeated());
+        let result = async {
+            let body = send(&*leaf.transport, Operation::ConverseStream, call, prepared.body.clone()).await?;
+            let translator = StreamTranslator::new(prepared.plan.clone(), call.notes.clone());
+            EventStream::open(body, translator, call.model.timeouts.idle).await
+        };
+        match counted.record(result.await) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => attempts.after(error).await?,
+        }
+    }
 }
 
 /// A whole answer. One that does not fit its schema is asked for once more, where the operator wants that.
-pub async fn whole(transport: &dyn Transport, call: &Call<ChatRequest>, prepared: &Prepared) -> Result<Read, Error> {
-    let read = ask(transport, call, prepared.body.clone(), &prepared.plan).await?;
+pub async fn whole(leaf: &Bedrock, call: &Call<ChatRequest>, prepared: &Prepared) -> Result<Read, Error> {
+    let read = ask(leaf, call, &prepared.body, &prepared.plan).await?;
     let Some(schema) = &prepared.plan.schema else { return Ok(read) };
     let Some((text, problem)) = misfit(schema, &read) else { return Ok(read) };
     if !call.model.options.repair_json {
@@ -49,7 +51,7 @@ pub async fn whole(transport: &dyn Transport, call: &Call<ChatRequest>, prepared
         return Ok(read);
     }
     let body = repair(&prepared.body, &text, &problem)?;
-    let mut second = match ask(transport, call, body, &prepared.plan).await {
+    let mut second = match ask(leaf, call, &body, &prepared.plan).await {
         Ok(second) => second,
         Err(error) => {
             // The answer in hand is worth more than the error, which is told beside it.
@@ -73,23 +75,28 @@ pub async fn whole(transport: &dyn Transport, call: &Call<ChatRequest>, prepared
     Ok(second)
 }
 
-async fn ask(
-    transport: &dyn Transport,
-    call: &Call<ChatRequest>,
-    body: Bytes,
-    plan: &Arc<ReplyPlan>,
-) -> Result<Read, Error> {
-    let mut counted = Counted::new(call);
-    let result = async {
-        let body = collected(send(transport, Operation::Converse, call, body).await?).await?;
-        let reply: ConverseReply = serde_json::from_slice(&body).map_err(|error| {
-            Error::new(Kind::Upstream, "Bedrock sent a reply that could not be read.")
-                .with_code("upstream_malformed")
-                .with_detail(format!("{:?} at column {} of {} bytes", error.classify(), error.column(), body.len()))
-        })?;
-        translate::whole_reply(reply, plan, &call.notes)
-    };
-    counted.record(result.await)
+async fn ask(leaf: &Bedrock, call: &Call<ChatRequest>, body: &Bytes, plan: &Arc<ReplyPlan>) -> Result<Read, Error> {
+    let mut attempts = leaf.retries.begin(&*leaf.transport, call);
+    loop {
+        let mut counted = Counted::new(call, attempts.is_repeated());
+        let result = async {
+            let reply = send(&*leaf.transport, Operation::Converse, call, body.clone()).await?;
+            translate::whole_reply(parsed(&collected(reply).await?)?, plan, &call.notes)
+        };
+        match counted.record(result.await) {
+            Ok(read) => return Ok(read),
+            Err(error) => attempts.after(error).await?,
+        }
+    }
+}
+
+fn parsed(body: &[u8]) -> Result<ConverseReply, Error> {
+    serde_json::from_slice(body).map_err(|error| {
+        Error::new(Kind::Upstream, "Bedrock sent a reply that could not be read.")
+            .with_code("upstream_malformed")
+            .with_detail(format!("{:?} at column {} of {} bytes", error.classify(), error.column(), body.len()))
+            .may_be_billed()
+    })
 }
 
 /// The answer's text and what is wrong with it; none if it fits, or is a call, or was cut short or blocked.
@@ -132,6 +139,7 @@ async fn send(
     call: &Call<ChatRequest>,
     body: Bytes,
 ) -> Result<SdkBody, Error> {
+    call.upstream.attempt();
     let reply = transport.send(operation, &call.model.target, body).await.map_err(failure::from_send)?;
     let (parts, body) = reply.into_parts();
     if parts.status.is_success() {
@@ -151,12 +159,13 @@ async fn collected(body: SdkBody) -> Result<Bytes, Error> {
 /// Counts a call to Bedrock however it ends; `abandoned` is one that the deadline or the client gave up.
 struct Counted<'a> {
     call: &'a Call<ChatRequest>,
+    retried: bool,
     code: &'static str,
 }
 
 impl<'a> Counted<'a> {
-    fn new(call: &'a Call<ChatRequest>) -> Self {
-        Self { call, code: "abandoned" }
+    fn new(call: &'a Call<ChatRequest>, retried: bool) -> Self {
+        Self { call, retried, code: "abandoned" }
     }
 
     fn record<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
@@ -167,6 +176,6 @@ impl<'a> Counted<'a> {
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        metrics::upstream_request(&self.call.model.target.region, self.call.model.label(), self.code);
+        metrics::upstream_request(&self.call.model.target.region, self.call.model.label(), self.code, self.retried);
     }
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use super::{frames::FrameError, transport::SendError};
 use crate::{
     converse::reply::ErrorReply,
-    error::{Error, Kind},
+    error::{Again, Error, Kind},
 };
 
 /// AWS gives no time to wait with a throttle; the SDKs' own first back-off is about this long.
@@ -55,6 +55,8 @@ pub fn from_frame(error: FrameError) -> Error {
     Error::new(Kind::Upstream, "Bedrock's stream arrived damaged; the answer is incomplete.")
         .with_code(code)
         .with_detail(error.to_string())
+        .again(Again::Often)
+        .may_be_billed()
 }
 
 /// The connection ended before what it carried did.
@@ -62,6 +64,8 @@ pub fn truncated(detail: impl Into<String>) -> Error {
     Error::new(Kind::Upstream, "The connection to Bedrock broke before the answer was complete.")
         .with_code("upstream_truncated")
         .with_detail(detail)
+        .again(Again::Often)
+        .may_be_billed()
 }
 
 pub fn from_send(error: SendError) -> Error {
@@ -73,16 +77,20 @@ pub fn from_send(error: SendError) -> Error {
         .with_code("credentials_unavailable")
         .with_retry_after(MODEL_NOT_READY_WAIT)
         .with_detail(detail),
-        SendError::Connection(detail) => {
-            Error::new(Kind::UpstreamUnavailable, "Bedrock could not be reached. Try again.")
-                .with_code("upstream_unreachable")
-                .with_retry_after(THROTTLE_WAIT)
-                .with_detail(detail)
-        }
+        SendError::Unreachable(detail) => unreachable(detail),
+        SendError::Lost(detail) => unreachable(detail).may_be_billed(),
         SendError::Other(detail) => {
             Error::new(Kind::Upstream, "The call to Bedrock failed.").with_code("upstream_error").with_detail(detail)
         }
     }
+}
+
+fn unreachable(detail: String) -> Error {
+    Error::new(Kind::UpstreamUnavailable, "Bedrock could not be reached. Try again.")
+        .with_code("upstream_unreachable")
+        .with_retry_after(THROTTLE_WAIT)
+        .with_detail(detail)
+        .again(Again::Often)
 }
 
 /// The service adds a URL after a colon, and a namespace before `#`; exception events begin in lower case.
@@ -97,13 +105,12 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
     match name.as_str() {
         "validation" => validation(reply),
         "accessdenied"
-        | "unrecognizedclient"
-        | "expiredtoken"
         | "invalidsignature"
         | "incompletesignature"
         | "missingauthenticationtoken"
-        | "signaturedoesnotmatch"
-        | "invalidclienttokenid" => access_denied(),
+        | "signaturedoesnotmatch" => access_denied(),
+        // Credentials that somebody has replaced, or whose end came early.
+        "unrecognizedclient" | "expiredtoken" | "invalidclienttokenid" => access_denied().again(Again::Refreshed),
         "resourcenotfound" => resource_not_found(reply),
         "throttling" | "toomanyrequests" => throttle(),
         "servicequotaexceeded" => Error::new(
@@ -117,22 +124,23 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
             Error::new(Kind::UpstreamUnavailable, "The model is still being loaded by Bedrock. Try again shortly.")
                 .with_code("model_not_ready")
                 .with_retry_after(MODEL_NOT_READY_WAIT)
+                .again(Again::Slowly)
         }
-        "modeltimeout" => {
-            Error::new(Kind::UpstreamTimeout, "The model took too long to answer.").with_code("model_timeout")
-        }
+        "modeltimeout" => Error::new(Kind::UpstreamTimeout, "The model took too long to answer.")
+            .with_code("model_timeout")
+            .again(Again::Once)
+            .may_be_billed(),
         "modelerror" | "modelstreamerror" => match reply.original_status_code {
             Some(400) => {
                 Error::new(Kind::InvalidRequest, "The model refused the request as invalid.").with_code("model_error")
             }
             Some(429) => throttle(),
-            _ => Error::new(Kind::Upstream, "The model failed while it answered.").with_code("model_error"),
+            _ => Error::new(Kind::Upstream, "The model failed while it answered.")
+                .with_code("model_error")
+                .again(Again::Often)
+                .may_be_billed(),
         },
-        "serviceunavailable" => {
-            Error::new(Kind::UpstreamUnavailable, "Bedrock is not available at the moment. Try again.")
-                .with_code("upstream_unavailable")
-                .with_retry_after(THROTTLE_WAIT)
-        }
+        "serviceunavailable" => unavailable(),
         "conflict" => Error::new(Kind::Conflict, "Bedrock refused the call because of a concurrent change.")
             .with_code("conflict")
             .without_retry(),
@@ -141,10 +149,11 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
             Some(400 | 413 | 415 | 422) => validation(reply),
             Some(401 | 403) => access_denied(),
             Some(429) => throttle(),
-            Some(503) => Error::new(Kind::UpstreamUnavailable, "Bedrock is not available at the moment. Try again.")
-                .with_code("upstream_unavailable")
-                .with_retry_after(THROTTLE_WAIT),
-            _ => Error::new(Kind::Upstream, "Bedrock failed while it handled the request.").with_code("upstream_error"),
+            Some(503) => unavailable(),
+            _ => Error::new(Kind::Upstream, "Bedrock failed while it handled the request.")
+                .with_code("upstream_error")
+                .again(Again::Once)
+                .may_be_billed(),
         },
     }
 }
@@ -163,6 +172,14 @@ fn throttle() -> Error {
     Error::new(Kind::UpstreamThrottle, "Bedrock is throttling this model. Try again shortly.")
         .with_code("rate_limit_exceeded")
         .with_retry_after(THROTTLE_WAIT)
+        .again(Again::Often)
+}
+
+fn unavailable() -> Error {
+    Error::new(Kind::UpstreamUnavailable, "Bedrock is not available at the moment. Try again.")
+        .with_code("upstream_unavailable")
+        .with_retry_after(THROTTLE_WAIT)
+        .again(Again::Often)
 }
 
 /// OpenAI has codes for two things that Bedrock only puts into words.

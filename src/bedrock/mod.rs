@@ -7,6 +7,7 @@ mod clients;
 mod exchange;
 mod failure;
 mod frames;
+mod retries;
 mod stream;
 mod thoughts;
 mod transport;
@@ -31,6 +32,7 @@ use crate::{
     openai::chat::ChatRequest,
     translate::{self, ReplyPlan},
 };
+use retries::Retries;
 use thoughts::Thoughts;
 
 /// Answers a call by asking Bedrock, once for each of its `n` choices. A stream is `Ok` only once its first token is
@@ -39,6 +41,7 @@ use thoughts::Thoughts;
 pub struct Bedrock {
     transport: Arc<dyn Transport>,
     thoughts: Arc<Thoughts>,
+    retries: Arc<Retries>,
 }
 
 /// A request in the service's words.
@@ -50,7 +53,7 @@ struct Prepared {
 
 impl Bedrock {
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, thoughts: Arc::default() }
+        Self { transport, thoughts: Arc::default(), retries: Arc::default() }
     }
 
     async fn chat(self, call: Call<ChatRequest>) -> Result<ChatReply, Error> {
@@ -87,12 +90,12 @@ impl Bedrock {
         let remember = || self.thoughts.recorder(&call.caller.key_id, &call.model);
         match prepared.operation {
             Operation::ConverseStream => {
-                let open = (0..count).map(|_| exchange::stream(&*self.transport, call, prepared));
+                let open = (0..count).map(|_| exchange::stream(self, call, prepared));
                 let streams = try_join_all(open).await?;
                 Ok(ChatReply::Stream(choices::stream(streams, remember)))
             }
             Operation::Converse => {
-                let ask = (0..count).map(|_| exchange::whole(&*self.transport, call, prepared));
+                let ask = (0..count).map(|_| exchange::whole(self, call, prepared));
                 let mut replies = try_join_all(ask).await?;
                 for reply in &mut replies {
                     let mut recorder = remember();

@@ -20,6 +20,9 @@ pub trait Transport: Send + Sync + 'static {
         target: &'a Target,
         body: Bytes,
     ) -> BoxFuture<'a, Result<http::Response<SdkBody>, SendError>>;
+
+    /// The service refused the credentials as outdated: get new ones before the next call.
+    fn refresh(&self, target: &Target);
 }
 
 /// There was no reply at all. Texts are for the log.
@@ -27,8 +30,10 @@ pub trait Transport: Send + Sync + 'static {
 pub enum SendError {
     /// No credentials could be had.
     Credentials(String),
-    /// The service could not be reached, or hung up.
-    Connection(String),
+    /// No connection came about: nothing was sent.
+    Unreachable(String),
+    /// The connection broke after something may have been sent.
+    Lost(String),
     /// Everything else, for example a region without a client.
     Other(String),
 }

@@ -55,6 +55,8 @@ pub struct Facts {
     pub tool_result_status: bool,
     /// Takes images and documents inside a tool result; else they go beside it.
     pub tool_result_media: bool,
+    /// The name of the system tool with which it searches the web.
+    pub web_search: Option<String>,
     /// Takes `searchResult` blocks.
     pub search_result: bool,
     pub sampling: Sampling,
@@ -69,6 +71,8 @@ pub struct Facts {
     /// Takes `stopSequences`; else the gateway cuts the text itself.
     pub stop: bool,
     pub max_stop: Option<usize>,
+    /// Tells which stop sequence it met in `additionalModelResponseFields`.
+    pub tells_stop: bool,
     /// Takes stop sequences that are all white space.
     pub blank_stop: bool,
     pub reasoning: Reasoning,
@@ -270,6 +274,7 @@ impl Default for Facts {
             tool_use_id: ToolUseIdForm::Any,
             tool_result_status: false,
             tool_result_media: false,
+            web_search: None,
             search_result: false,
             sampling: Sampling::All,
             top_k: None,
@@ -278,6 +283,7 @@ impl Default for Facts {
             presence_penalty: None,
             stop: true,
             max_stop: None,
+            tells_stop: false,
             blank_stop: true,
             reasoning: Reasoning::default(),
             structured_output: false,

@@ -14,7 +14,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -24,7 +24,9 @@ pub use facts::{
     Cache, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle, Sampling, ToolChoiceMode, ToolUseIdForm,
 };
 pub use fetched::Fetched;
-pub use model::{CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions, Target, Timeouts};
+pub use model::{
+    CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions, RetryPolicy, Target, Timeouts,
+};
 pub use notes::Notes;
 pub use price::{Cost, LongContext, NanoUsd, PicoUsd, Price, Tier};
 pub use reply::{ChatReply, ChoiceChunk, Chunk, ChunkStream, Ending, Ends, How, WholeChoice, WholeReply};
@@ -84,20 +86,36 @@ pub struct Call<T> {
     pub fetched: Fetched,
     /// When the last byte of the request was there.
     pub received: Instant,
-    pub upstream: UpstreamTime,
+    pub upstream: Upstream,
 }
 
-/// Time that the call has waited for Bedrock so far; what is left of a request's duration is our own overhead.
+/// Time that the call has waited for Bedrock so far, and how often it asked. What is left of a request's duration is our
+/// own overhead.
 #[derive(Clone, Debug, Default)]
-pub struct UpstreamTime(Arc<AtomicU64>);
+pub struct Upstream(Arc<Counts>);
 
-impl UpstreamTime {
+#[derive(Debug, Default)]
+struct Counts {
+    nanos: AtomicU64,
+    attempts: AtomicU32,
+}
+
+impl Upstream {
     pub fn add_since(&self, start: Instant) {
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.0.fetch_add(nanos, Ordering::Relaxed);
+        self.0.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    pub fn total(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::Relaxed))
+    pub fn waited(&self) -> Duration {
+        Duration::from_nanos(self.0.nanos.load(Ordering::Relaxed))
+    }
+
+    /// One more request is sent to Bedrock.
+    pub fn attempt(&self) {
+        self.0.attempts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts.load(Ordering::Relaxed)
     }
 }

@@ -37,6 +37,22 @@ pub struct Timeouts {
     pub idle: Duration,
 }
 
+/// What the gateway does about failures that may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Calls to Bedrock in all, for one answer.
+    pub attempts: u32,
+    /// The longest pause before the second; it doubles with each.
+    pub base: Duration,
+    pub cap: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { attempts: 3, base: Duration::from_millis(100), cap: Duration::from_secs(5) }
+    }
+}
+
 /// What a request gets that does not say.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelDefaults {
@@ -118,6 +134,7 @@ pub struct Model {
     pub timeouts: Timeouts,
     pub defaults: ModelDefaults,
     pub dropped_parameters: DroppedParameters,
+    pub retry: RetryPolicy,
     pub description: Option<String>,
     pub use_cases: Vec<String>,
     /// The catalogue's id of the model behind the target, where it is known.
@@ -139,6 +156,7 @@ impl Model {
             timeouts: Timeouts { whole, first_token, idle },
             defaults: ModelDefaults { max_tokens: 4096, temperature: None, top_p: None },
             dropped_parameters: DroppedParameters::Warn,
+            retry: RetryPolicy::default(),
             description: None,
             use_cases: Vec::new(),
             base: None,

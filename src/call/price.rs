@@ -25,6 +25,14 @@ impl Sum for NanoUsd {
 }
 
 impl NanoUsd {
+    /// US dollars as a plain decimal with up to nine decimal places, exactly. None where the text is anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+        let fits = !whole.is_empty() && whole.len() <= 9 && fraction.len() <= 9 && digits(whole) && digits(fraction);
+        format!("{whole}{fraction:0<9}").parse().ok().filter(|_| fits).map(Self)
+    }
+
     /// For gauges and counters, which are floats.
     #[expect(clippy::cast_precision_loss, reason = "the exact amount is in the ledger; this is for graphs")]
     pub fn as_usd(self) -> f64 {
@@ -89,6 +97,8 @@ pub enum Tier {
     Standard,
     Flex,
     Priority,
+    /// Standard, with optimized latency.
+    Optimized,
 }
 
 /// What a model costs, per token. A bucket without a price costs what is next dearer to it.
@@ -113,6 +123,14 @@ pub struct Price {
     pub priority_input: Option<PicoUsd>,
     #[serde(default)]
     pub priority_output: Option<PicoUsd>,
+    /// With optimized latency.
+    #[serde(default)]
+    pub optimized_input: Option<PicoUsd>,
+    #[serde(default)]
+    pub optimized_output: Option<PicoUsd>,
+    /// One use of a tool that AWS runs itself, such as its web search.
+    #[serde(skip)]
+    pub server_tool_use: Option<NanoUsd>,
     /// The whole call is billed at the last of these whose threshold its input exceeds.
     #[serde(default)]
     pub long_context: Vec<LongContext>,
@@ -143,11 +161,13 @@ pub struct Cost {
     pub cache_write_1h: NanoUsd,
     /// Reasoning included.
     pub output: NanoUsd,
+    pub server_tools: NanoUsd,
 }
 
 impl Cost {
     pub fn total(&self) -> NanoUsd {
-        [self.input, self.cache_read, self.cache_write, self.cache_write_1h, self.output].into_iter().sum()
+        let Self { input, cache_read, cache_write, cache_write_1h, output, server_tools } = *self;
+        [input, cache_read, cache_write, cache_write_1h, output, server_tools].into_iter().sum()
     }
 }
 
@@ -161,6 +181,7 @@ impl Add for Cost {
             cache_write: self.cache_write + other.cache_write,
             cache_write_1h: self.cache_write_1h + other.cache_write_1h,
             output: self.output + other.output,
+            server_tools: self.server_tools + other.server_tools,
         }
     }
 }
@@ -177,17 +198,26 @@ impl Price {
             flex_output: None,
             priority_input: None,
             priority_output: None,
+            optimized_input: None,
+            optimized_output: None,
+            server_tool_use: None,
             long_context: Vec::new(),
         }
     }
 
-    /// Each bucket by itself, rounded up to whole nano-dollars.
-    pub fn cost(&self, usage: &Usage, tier: Tier) -> Cost {
+    /// Each bucket by itself, rounded up to whole nano-dollars. None where something was used that has no price: a part
+    /// of the cost would be taken for all of it.
+    pub fn cost(&self, usage: &Usage, tier: Tier) -> Option<Cost> {
         let long = self.long_context.iter().rfind(|long| usage.prompt() > long.above_input_tokens);
         let (tier_input, tier_output) = match tier {
             Tier::Standard => (None, None),
             Tier::Flex => (self.flex_input, self.flex_output),
             Tier::Priority => (self.priority_input, self.priority_output),
+            Tier::Optimized => (Some(self.optimized_input?), Some(self.optimized_output?)),
+        };
+        let server_tools = match usage.server_tool_uses {
+            0 => NanoUsd::default(),
+            uses => NanoUsd(self.server_tool_use?.0.saturating_mul(uses)),
         };
         let input = long.and_then(|long| long.input).or(tier_input).unwrap_or(self.input);
         let output = long.and_then(|long| long.output).or(tier_output).unwrap_or(self.output);
@@ -201,13 +231,14 @@ impl Price {
         let cache_write = bucket(long.and_then(|long| long.cache_write), self.cache_write).unwrap_or(input);
         let cache_write_1h =
             bucket(long.and_then(|long| long.cache_write_1h), self.cache_write_1h).unwrap_or(cache_write);
-        Cost {
+        Some(Cost {
             input: input.times(usage.input),
             cache_read: cache_read.times(usage.cache_read),
             cache_write: cache_write.times(usage.cache_write_5m()),
             cache_write_1h: cache_write_1h.times(usage.cache_write_1h),
             output: output.times(usage.output),
-        }
+            server_tools,
+        })
     }
 }
 
@@ -252,7 +283,7 @@ mod tests {
         };
         let usage =
             Usage { input: 1000, cache_read: 10, cache_write: 30, cache_write_1h: 20, output: 7, ..Usage::default() };
-        let cost = price.cost(&usage, Tier::Standard);
+        let cost = price.cost(&usage, Tier::Standard).unwrap();
         assert_eq!(cost.input, NanoUsd(3_300_000));
         assert_eq!(cost.cache_read, NanoUsd(3_300));
         assert_eq!(cost.cache_write, NanoUsd(41_250), "ten for five minutes");
@@ -279,19 +310,19 @@ mod tests {
             ..Price::new(price("3"), price("15"))
         };
         let usage = Usage { input: 100, output: 1, ..Usage::default() };
-        assert_eq!(price.cost(&usage, Tier::Flex).total(), NanoUsd(150_000 + 7_500));
+        assert_eq!(price.cost(&usage, Tier::Flex).unwrap().total(), NanoUsd(150_000 + 7_500));
         let cached = Usage { cache_read: 10, ..Usage::default() };
-        assert_eq!(price.cost(&cached, Tier::Flex).total(), NanoUsd(1_500), "half of 0.3");
+        assert_eq!(price.cost(&cached, Tier::Flex).unwrap().total(), NanoUsd(1_500), "half of 0.3");
         let over = Usage { input: 101, output: 1, ..Usage::default() };
-        assert_eq!(price.cost(&over, Tier::Standard).total(), NanoUsd(606_000 + 15_000));
+        assert_eq!(price.cost(&over, Tier::Standard).unwrap().total(), NanoUsd(606_000 + 15_000));
         let hour = Usage { cache_write: 101, cache_write_1h: 101, ..Usage::default() };
         let written = Price { cache_write_1h: Some("6".parse().unwrap()), ..price.clone() };
         assert_eq!(
-            written.cost(&hour, Tier::Standard).total(),
+            written.cost(&hour, Tier::Standard).unwrap().total(),
             NanoUsd(101 * 12_000),
             "twice as dear, as the input is"
         );
         let rounded = Usage { input: 1, ..Usage::default() };
-        assert_eq!(Price::new(PicoUsd(1), PicoUsd(1)).cost(&rounded, Tier::Standard).total(), NanoUsd(1));
+        assert_eq!(Price::new(PicoUsd(1), PicoUsd(1)).cost(&rounded, Tier::Standard).unwrap().total(), NanoUsd(1));
     }
 }

@@ -130,6 +130,10 @@ pub enum Chunk {
     /// The legacy form of `ToolCall`.
     FunctionCall(Arc<str>),
     FunctionArguments(String),
+    /// The stop sequence that the model met; before `Finish`.
+    StopSequence(String),
+    /// A call, or its result, of a tool that AWS runs itself, in Converse's words.
+    ServerTool(Value),
     Finish(FinishReason),
     /// What the guardrail saw; after `Finish`.
     Guardrail(Value),

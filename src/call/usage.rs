@@ -16,6 +16,8 @@ pub struct Usage {
     pub output: u64,
     /// That part of `output` which was reasoning; never more than it.
     pub reasoning: u64,
+    /// How often tools were used that AWS runs itself, such as its web search.
+    pub server_tool_uses: u64,
     /// The model did not say how much of its output was reasoning.
     pub reasoning_estimated: bool,
     /// The service did not say; counted by the gateway.
@@ -54,6 +56,7 @@ impl Add for Usage {
             cache_write_1h: self.cache_write_1h.saturating_add(other.cache_write_1h),
             output: self.output.saturating_add(other.output),
             reasoning: self.reasoning.saturating_add(other.reasoning),
+            server_tool_uses: self.server_tool_uses.saturating_add(other.server_tool_uses),
             reasoning_estimated: self.reasoning_estimated || other.reasoning_estimated,
             estimated: self.estimated || other.estimated,
             service_tier: other.service_tier.or(self.service_tier),

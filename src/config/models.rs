@@ -7,7 +7,7 @@ use super::{
     reader::{Report, Section},
 };
 use crate::{
-    call::{DroppedParameters, Model, ModelDefaults, Target, Timeouts},
+    call::{DroppedParameters, Model, ModelDefaults, RetryPolicy, Target, Timeouts},
     dispatch::Models,
 };
 
@@ -17,6 +17,7 @@ pub struct Defaults {
     timeouts: Timeouts,
     raw_model_ids: bool,
     dropped_parameters: DroppedParameters,
+    retry: RetryPolicy,
 }
 
 /// The largest integer of the service model.
@@ -34,8 +35,9 @@ pub fn defaults(mut section: Section<'_>) -> Defaults {
         },
         raw_model_ids: section.boolean("raw_model_ids", true),
         dropped_parameters: read_dropped_parameters(&mut section, dropped_parameters),
+        retry: options::retry(&mut section, RetryPolicy::default()),
     };
-    section.not_supported(&["unpriced_models", "on_disconnect", "retry"]);
+    section.not_supported(&["unpriced_models", "on_disconnect"]);
     section.finish();
     defaults
 }
@@ -90,6 +92,7 @@ pub fn models(sections: Vec<(String, Section<'_>)>, defaults: &Defaults, region:
             timeouts: defaults.timeouts,
             defaults: ModelDefaults { max_tokens: defaults.max_tokens, temperature: None, top_p: None },
             dropped_parameters: defaults.dropped_parameters,
+            retry: defaults.retry,
             ..Model::new("raw", Target::new("raw", region))
         })
     });
@@ -149,11 +152,12 @@ fn model(name: String, target: String, mut section: Section<'_>, defaults: &Defa
             top_p: section.number("top_p", 0.0, 1.0),
         },
         dropped_parameters: read_dropped_parameters(&mut section, defaults.dropped_parameters),
+        retry: if section.has("retry") { options::retry(&mut section, defaults.retry) } else { defaults.retry },
         description: section.string("description"),
         use_cases: section.strings("use_cases").unwrap_or_default(),
         ..Model::new(name, target)
     };
-    section.not_supported(&["fallbacks", "limits", "retry", "budget"]);
+    section.not_supported(&["fallbacks", "limits", "budget"]);
     section.finish();
     Some(model)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::reader::Section;
 use crate::{
-    call::{CachePolicy, Guardrail, ModelOptions, PicoUsd, Price, Target},
+    call::{CachePolicy, Guardrail, ModelOptions, NanoUsd, PicoUsd, Price, RetryPolicy, Target},
     catalogue::{self, Known},
 };
 
@@ -43,6 +43,9 @@ fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
     let (input, output) = (read("input"), read("output"));
     let (cache_read, cache_write) = (read("cache_read"), read("cache_write"));
     let cache_write_1h = read("cache_write_1h");
+    let (optimized_input, optimized_output) = (read("optimized_input"), read("optimized_output"));
+    let server_tool_use =
+        section.decimal("server_tool_use", "US dollars for one use, with nine decimal places at most", NanoUsd::parse);
     let price = match (input.or(listed.map(|p| p.input)), output.or(listed.map(|p| p.output))) {
         (Some(new_input), Some(new_output)) => {
             let mut price = listed.cloned().unwrap_or_else(|| Price::new(new_input, new_output));
@@ -54,6 +57,9 @@ fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
             price.cache_read = cache_read.or(price.cache_read);
             price.cache_write = cache_write.or(price.cache_write);
             price.cache_write_1h = cache_write_1h.or(price.cache_write_1h);
+            price.optimized_input = optimized_input.or(price.optimized_input);
+            price.optimized_output = optimized_output.or(price.optimized_output);
+            price.server_tool_use = server_tool_use;
             Some(price)
         }
         _ => {
@@ -76,6 +82,19 @@ pub fn options(section: &mut Section<'_>) -> ModelOptions {
         hash_users: section.choice("user_ids", &[("plain", false), ("hash", true)], false),
         keep_file_names: section.choice("file_names", &[("hash", false), ("keep", true)], false),
     }
+}
+
+/// `retry = { attempts, base, cap }`; what is not named is `default`'s.
+pub fn retry(section: &mut Section<'_>, default: RetryPolicy) -> RetryPolicy {
+    let mut section = section.section("retry");
+    let attempts = section.count("attempts", 10).and_then(|n| u32::try_from(n).ok());
+    let policy = RetryPolicy {
+        attempts: section.or_default("attempts", attempts, default.attempts),
+        base: section.duration_or("base", default.base),
+        cap: section.duration_or("cap", default.cap),
+    };
+    section.finish();
+    policy
 }
 
 pub fn cache(section: &mut Section<'_>) -> CachePolicy {

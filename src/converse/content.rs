@@ -95,6 +95,9 @@ pub struct ToolUseBlock<'a> {
     pub name: Cow<'a, str>,
     /// Always a JSON object.
     pub input: Cow<'a, RawValue>,
+    /// Only `server_tool_use` is ever sent.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -102,14 +105,18 @@ pub struct ToolUseBlock<'a> {
 pub struct ToolResultBlock<'a> {
     pub tool_use_id: Cow<'a, str>,
     pub content: Vec<ToolResultContentBlock<'a>>,
-    /// Only `error` is ever sent: success is what no status means.
+    /// Of our own only `error` is ever sent: success is what no status means.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<&'static str>,
+    pub status: Option<&'a str>,
+    /// Of a tool that AWS runs itself.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ToolResultContentBlock<'a> {
+    Json(&'a RawValue),
     Text(Cow<'a, str>),
     Image(MediaBlock<'a>),
     Document(DocumentBlock<'a>),
@@ -136,6 +143,8 @@ pub struct ReasoningTextBlock<'a> {
 #[serde(rename_all = "camelCase")]
 pub enum GuardrailConverseContentBlock<'a> {
     Text(GuardrailConverseTextBlock<'a>),
+    /// PNG or JPEG, as bytes.
+    Image(MediaBlock<'a>),
 }
 
 #[derive(Debug, Serialize)]

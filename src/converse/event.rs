@@ -24,7 +24,17 @@ pub struct Start<'a> {
     pub tool_use: Option<ToolUseStart<'a>>,
     #[serde(borrow)]
     pub image: Option<ImageStart<'a>>,
-    pub tool_result: Option<IgnoredAny>,
+    pub tool_result: Option<ToolResultStart>,
+}
+
+/// The result of a tool that AWS runs itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ToolResultStart {
+    pub tool_use_id: String,
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub status: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,8 +77,8 @@ pub struct Delta<'a> {
     pub citation: Option<&'a RawValue>,
     #[serde(borrow)]
     pub image: Option<ImageDelta<'a>>,
-    /// Of a tool that AWS runs itself.
-    pub tool_result: Option<IgnoredAny>,
+    /// Of a tool that AWS runs itself: texts and JSON, opaque.
+    pub tool_result: Option<Vec<Value>>,
 }
 
 impl Delta<'_> {

@@ -1,5 +1,7 @@
 //! The reply of Converse. Every member is optional where leaving it out can be survived.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
 
@@ -15,6 +17,8 @@ pub struct ConverseReply {
     pub trace: Option<Trace>,
     #[serde(default)]
     pub service_tier: Option<ServiceTier>,
+    #[serde(default)]
+    pub performance_config: Option<PerformanceConfig>,
     #[serde(default)]
     pub additional_model_response_fields: Option<Value>,
 }
@@ -39,7 +43,7 @@ pub struct ContentBlock {
     pub reasoning_content: Option<ReasoningContentBlock>,
     pub citations_content: Option<CitationsContentBlock>,
     pub image: Option<ImageBlock>,
-    pub tool_result: Option<IgnoredAny>,
+    pub tool_result: Option<ToolResultBlock>,
     pub document: Option<IgnoredAny>,
     pub audio: Option<IgnoredAny>,
     pub video: Option<IgnoredAny>,
@@ -50,12 +54,13 @@ impl ContentBlock {
     pub fn is_unknown(&self) -> bool {
         let Self { text, tool_use, reasoning_content, citations_content, image, tool_result, document, audio, video } =
             self;
-        let others = [tool_result, document, audio, video];
+        let others = [document, audio, video];
         text.is_none()
             && tool_use.is_none()
             && reasoning_content.is_none()
             && citations_content.is_none()
             && image.is_none()
+            && tool_result.is_none()
             && others.iter().all(|member| member.is_none())
     }
 }
@@ -70,6 +75,17 @@ pub struct ToolUseBlock {
     /// `server_tool_use` is a call that AWS itself answers.
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
+}
+
+/// The result of a tool that AWS runs itself; its content is opaque.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ToolResultBlock {
+    pub tool_use_id: String,
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub status: Option<String>,
+    pub content: Vec<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -153,6 +169,14 @@ pub struct Metadata {
     pub usage: Option<TokenUsage>,
     pub trace: Option<Trace>,
     pub service_tier: Option<ServiceTier>,
+    pub performance_config: Option<PerformanceConfig>,
+}
+
+/// `standard` or `optimized`: how the service did answer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PerformanceConfig {
+    pub latency: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -187,6 +211,8 @@ pub struct TokenUsage {
     pub cache_read_input_token_count: Option<i64>,
     pub cache_write_input_token_count: Option<i64>,
     pub cache_details: Option<Vec<CacheDetail>>,
+    /// Outside the service model (recorded): uses of tools that AWS runs itself, by kind.
+    pub server_tool_usage: BTreeMap<String, i64>,
 }
 
 /// The part of what was written to the cache that lives for `ttl`.

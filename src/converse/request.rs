@@ -85,6 +85,7 @@ pub struct ToolConfig<'a> {
 #[serde(rename_all = "camelCase")]
 pub enum Tool<'a> {
     ToolSpec(ToolSpecification<'a>),
+    SystemTool { name: &'a str },
     CachePoint(CachePointBlock),
 }
 

@@ -13,9 +13,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Edge, Limits, access_log::Entry};
 use crate::{
-    call::{Call, Caller, Fetched, Notes, UpstreamTime},
+    call::{Call, Caller, Fetched, Notes, Upstream},
     error::{Error, Kind},
-    openai::{chat::ChatRequest, object::Object},
+    openai::{chat::ChatRequest, extension::GuardrailOptions, object::Object},
     translate,
 };
 
@@ -40,7 +40,8 @@ pub async fn chat(
     let bytes = read(body, edge.limits).await?;
     let received = std::time::Instant::now();
     let notes = Notes::default();
-    let body = chat_request(&bytes, &notes)?;
+    let mut body = chat_request(&bytes, &notes)?;
+    guardrail(&parts.headers, &mut body);
     let model = edge.dispatch.models().resolve_for(&body.model, &caller)?;
     Ok(Call {
         request_id: entry.request_id().clone(),
@@ -50,8 +51,21 @@ pub async fn chat(
         notes,
         fetched: Fetched::default(),
         received,
-        upstream: UpstreamTime::default(),
+        upstream: Upstream::default(),
     })
+}
+
+/// The headers with which InvokeModel takes a guardrail, for clients that cannot change the body. The body wins.
+fn guardrail(headers: &HeaderMap, body: &mut ChatRequest) {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (Some(identifier), Some(version)) =
+        (text("x-amzn-bedrock-guardrailidentifier"), text("x-amzn-bedrock-guardrailversion"))
+    else {
+        return;
+    };
+    let trace = text("x-amzn-bedrock-trace").map(|trace| trace.to_ascii_lowercase());
+    let own = body.bedrock.get_or_insert_default();
+    own.guardrail.get_or_insert_with(|| GuardrailOptions { identifier, version, trace, ..GuardrailOptions::default() });
 }
 
 /// Parses and checks the body of a chat request.

@@ -84,6 +84,7 @@ pub fn usage(usage: &Usage) -> wire::Usage {
             reasoning_tokens_estimated: usage.reasoning_estimated,
             ..wire::CompletionTokensDetails::default()
         },
+        server_tool_uses: Some(usage.server_tool_uses).filter(|uses| *uses > 0),
         cost: usage.cost.and_then(|cost| RawValue::from_string(cost.total().to_string()).ok()),
         estimated: usage.estimated,
     }
@@ -111,6 +112,11 @@ pub fn add_headers(response: &mut Response, model: &Model, route: &str, notes: &
     if let Some(warnings) = notes.joined() {
         insert("x-lintel-warnings", &printable(&warnings));
     }
+}
+
+/// How often Bedrock was asked, all choices together.
+pub fn add_attempts(response: &mut Response, attempts: u32) {
+    response.headers_mut().insert(HeaderName::from_static("x-lintel-attempts"), HeaderValue::from(attempts));
 }
 
 /// Client text may stand in a warning: only printable ASCII goes into a header.

@@ -112,6 +112,8 @@ impl SseWriter {
             Chunk::Content(text) => self.delta(choice, &Delta::Content(text)),
             Chunk::ReasoningContent(text) => self.delta(choice, &Delta::ReasoningContent(text)),
             Chunk::Thinking(block) => self.delta(choice, &Delta::ThinkingBlocks([block])),
+            Chunk::ServerTool(block) => self.delta(choice, &Delta::ServerToolBlocks([block])),
+            Chunk::StopSequence(stop) => self.delta(choice, &Delta::StopSequence(stop)),
             Chunk::Annotations(annotations) => self.delta(choice, &Delta::Annotations(annotations)),
             Chunk::Image(image) => self.delta(choice, &Delta::Images([image])),
             Chunk::ToolCall { index, id, name } => {

@@ -43,6 +43,12 @@ pub struct AssistantMessage {
     /// An extension: the same as the model signed it, to be sent back with the history.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thinking_blocks: Vec<ThinkingBlock>,
+    /// An extension: what tools that AWS runs itself were asked and found, to be sent back with the history.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub server_tool_blocks: Vec<Value>,
+    /// An extension: the stop sequence that ended the answer, where the model tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_sequence: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub annotations: Vec<Annotation>,
     /// An extension: images that the model made.

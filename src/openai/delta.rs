@@ -1,6 +1,7 @@
 //! The `delta` of one chunk of a streamed chat completion.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::completion::{Annotation, CustomCall, Image, ThinkingBlock};
 
@@ -10,6 +11,8 @@ pub enum Delta<'a> {
     Content(&'a str),
     ReasoningContent(&'a str),
     ThinkingBlocks([&'a ThinkingBlock; 1]),
+    ServerToolBlocks([&'a Value; 1]),
+    StopSequence(&'a str),
     Annotations(&'a [Annotation]),
     Images([&'a Image; 1]),
     ToolCalls([ToolCallDelta<'a>; 1]),

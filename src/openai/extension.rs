@@ -40,7 +40,7 @@ pub struct GuardrailOptions {
     /// `sync` or `async`; streams only.
     #[serde(default)]
     pub stream_processing_mode: Option<String>,
-    /// Which text is evaluated: `explicit` (all of it), `last_user`, `all_user`.
+    /// Which text is evaluated: `explicit` (all of it), `last_user`, `all_user`, `tool_results`.
     #[serde(default)]
     pub guard: Option<String>,
 }

@@ -63,9 +63,51 @@ pub struct Message {
     pub reasoning_signature: Option<String>,
     #[serde(default, deserialize_with = "object::optional_list")]
     pub thinking_blocks: Option<Vec<ThinkingBlock>>,
+    /// What tools that AWS runs itself were asked and found, as it came in an earlier answer.
+    #[serde(default, deserialize_with = "object::optional_list")]
+    pub server_tool_blocks: Option<Vec<ServerToolBlock>>,
+    #[serde(default)]
+    pub stop_sequence: Option<Box<RawValue>>,
     /// Anthropic's mark: the prompt up to here is to be cached.
     #[serde(default)]
     pub cache_control: Option<CacheControl>,
+}
+
+/// A content block of Converse; one of the two is there.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerToolBlock {
+    #[serde(default)]
+    pub tool_use: Option<ServerToolUse>,
+    #[serde(default)]
+    pub tool_result: Option<ServerToolResult>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerToolUse {
+    pub tool_use_id: String,
+    pub name: String,
+    pub input: Box<RawValue>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerToolResult {
+    pub tool_use_id: String,
+    pub content: Vec<ServerToolContent>,
+    #[serde(default)]
+    pub status: Option<String>,
+    #[serde(rename = "type", default)]
+    pub kind: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct ServerToolContent {
+    #[serde(default)]
+    pub text: Option<String>,
+    #[serde(default)]
+    pub json: Option<Box<RawValue>>,
 }
 
 /// Reasoning that the model itself signed, or encrypted, as LiteLLM's clients know it.

@@ -39,6 +39,8 @@ pub struct ModelObject<'a> {
     /// `text`, `image`, `file`, `video`, `audio`.
     pub input_modalities: Vec<&'static str>,
     pub tools: bool,
+    /// Searches the web by itself where it is asked to.
+    pub web_search: bool,
     pub reasoning: bool,
     /// US dollars per million tokens; left out where none is known.
     #[serde(skip_serializing_if = "Option::is_none")]

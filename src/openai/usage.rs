@@ -11,6 +11,9 @@ pub struct Usage {
     pub total_tokens: u64,
     pub prompt_tokens_details: PromptTokensDetails,
     pub completion_tokens_details: CompletionTokensDetails,
+    /// An extension: uses of tools that AWS runs itself, where there were any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_tool_uses: Option<u64>,
     /// An extension: US dollars, an exact decimal number; left out where no price is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Box<RawValue>>,

@@ -9,6 +9,8 @@ use super::{fault::Plan, schema};
 pub struct Answer {
     pub blocks: Vec<Block>,
     pub stop_reason: &'static str,
+    /// The one of `stopSequences` that was met.
+    pub stop_sequence: Option<String>,
     pub input_tokens: usize,
     pub output_tokens: usize,
     /// `trace.guardrail`.
@@ -18,9 +20,29 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Block {
     Text(String),
-    Reasoning { text: String, signature: String },
-    ToolUse { id: String, name: String, input: Value },
-    Cited { text: String, citation: Value },
+    Reasoning {
+        text: String,
+        signature: String,
+    },
+    ToolUse {
+        id: String,
+        name: String,
+        input: Value,
+    },
+    /// A tool that the service runs itself, and what it found.
+    ServerToolUse {
+        id: String,
+        name: String,
+        input: Value,
+    },
+    ServerToolResult {
+        id: String,
+        text: String,
+    },
+    Cited {
+        text: String,
+        citation: Value,
+    },
 }
 
 impl Block {
@@ -28,19 +50,21 @@ impl Block {
     fn tokens(&self) -> usize {
         match self {
             Self::Text(text) | Self::Reasoning { text, .. } | Self::Cited { text, .. } => pieces(text).count(),
+            Self::ServerToolUse { .. } | Self::ServerToolResult { .. } => 0,
             Self::ToolUse { name, input, .. } => 1 + pieces(name).count() + pieces(&input.to_string()).count(),
         }
     }
 }
 
 /// Thinks where it is told to, calls the tools that it is forced to call or that the last message names, answers in
-/// JSON where a schema is given, cites a document where that is asked, and else echoes the last message, obeying
+/// JSON where a schema is given, searches the web where it may, cites a document where that is asked, and else echoes the last message, obeying
 /// `maxTokens` and `stopSequences`. `[simulate guardrail]` makes a guardrail intervene.
 pub fn answer(request: &Value, plan: &Plan) -> Answer {
     let said = last_text(request);
     let mut blocks = Vec::new();
     let stop_reason;
     let mut trace = None;
+    let mut stop_sequence = None;
     if request["guardrailConfig"].is_object() && plan.guardrail {
         blocks.push(Block::Text("The guardrail blocked this.".to_owned()));
         stop_reason = "guardrail_intervened";
@@ -53,32 +77,48 @@ pub fn answer(request: &Value, plan: &Plan) -> Answer {
         }
         let calls = calls(request, &said);
         if calls.is_empty() {
-            let (block, reason) = text(request, plan, &said);
-            blocks.push(block);
-            stop_reason = reason;
+            blocks.extend(search(request, &said));
+            let searched = matches!(blocks.last(), Some(Block::Cited { .. }));
+            let (block, reason, stop) = text(request, plan, &said);
+            blocks.extend(Some(block).filter(|_| !searched));
+            (stop_reason, stop_sequence) = (reason, stop);
         } else {
             blocks.extend(calls);
             stop_reason = "tool_use";
         }
     }
     let output_tokens = blocks.iter().map(Block::tokens).sum();
-    Answer { blocks, stop_reason, input_tokens: input_tokens(request), output_tokens, trace }
+    Answer { blocks, stop_reason, stop_sequence, input_tokens: input_tokens(request), output_tokens, trace }
 }
 
-fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str) {
+/// The service's own web search, its result, and a text that cites it.
+fn search(request: &Value, said: &str) -> Vec<Block> {
+    let tools = request["toolConfig"]["tools"].as_array().into_iter().flatten();
+    let Some(name) = tools.filter_map(|tool| tool["systemTool"]["name"].as_str()).next() else { return Vec::new() };
+    let id = format!("srvtoolu_{}", request["messages"].as_array().map_or(0, Vec::len));
+    let citation =
+        json!({"title": "A page", "location": {"web": {"url": "https://example.com/page", "domain": "example.com"}}});
+    vec![
+        Block::ServerToolUse { id: id.clone(), name: name.to_owned(), input: json!({"query": said}) },
+        Block::ServerToolResult { id, text: "A page says so.".to_owned() },
+        Block::Cited { text: format!("The web says of '{said}': so."), citation },
+    ]
+}
+
+fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str, Option<String>) {
     if let Some(schema) = request["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"].as_str() {
         let schema = serde_json::from_str(schema).unwrap_or(Value::Null);
-        return (Block::Text(schema::example(&schema, "value").to_string()), "end_turn");
+        return (Block::Text(schema::example(&schema, "value").to_string()), "end_turn", None);
     }
     if let Some((index, document)) = cited_document(request) {
         let citation = json!({
             "title": document["name"], "sourceContent": [{"text": "a line"}],
             "location": {"documentPage": {"documentIndex": index, "start": 1, "end": 2}},
         });
-        return (Block::Cited { text: "The document says so.".to_owned(), citation }, "end_turn");
+        return (Block::Cited { text: "The document says so.".to_owned(), citation }, "end_turn", None);
     }
     if let Some(json) = instructed(request, said) {
-        return (Block::Text(json), "end_turn");
+        return (Block::Text(json), "end_turn", None);
     }
     let mut text = match plan.words {
         Some(words) => vec!["word"; words].join(" "),
@@ -87,16 +127,17 @@ fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str) {
     let config = &request["inferenceConfig"];
     let stops = config["stopSequences"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let mut stop_reason = "end_turn";
-    if let Some(at) = stops.filter_map(|stop| text.find(stop)).min() {
+    let mut met = None;
+    if let Some((at, stop)) = stops.filter_map(|stop| Some((text.find(stop)?, stop))).min() {
         text.truncate(at);
-        stop_reason = "stop_sequence";
+        (stop_reason, met) = ("stop_sequence", Some(stop.to_owned()));
     }
     let max_tokens = config["maxTokens"].as_u64().and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
     if pieces(&text).count() > max_tokens {
         text = pieces(&text).take(max_tokens).collect();
-        stop_reason = "max_tokens";
+        (stop_reason, met) = ("max_tokens", None);
     }
-    (Block::Text(text), stop_reason)
+    (Block::Text(text), stop_reason, met)
 }
 
 /// Everything that stands as an instruction: the system text, or what a family without one gets first.

@@ -44,8 +44,9 @@ pub fn whole(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> R
     if let Some(trace) = &answer.trace {
         body["trace"] = json!({"guardrail": trace});
     }
-    if request["serviceTier"].is_object() {
-        body["serviceTier"] = request["serviceTier"].clone();
+    terms(request, &mut body);
+    if let Some(stop) = told_stop(request, answer, "/stop_sequence") {
+        body["additionalModelResponseFields"] = json!({"stop_sequence": stop});
     }
     let body = body.to_string();
     let mut response = match plan.breaks {
@@ -60,6 +61,19 @@ pub fn whole(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> R
     response
 }
 
+/// On what terms the request is served: as it asked.
+fn terms(request: &Value, reply: &mut Value) {
+    for member in ["serviceTier", "performanceConfig"].into_iter().filter(|member| request[*member].is_object()) {
+        reply[member] = request[member].clone();
+    }
+}
+
+/// The stop sequence that was met, for a request that wants to know.
+fn told_stop<'a>(request: &Value, answer: &'a Answer, path: &str) -> Option<&'a str> {
+    let paths = request["additionalModelResponseFieldPaths"].as_array()?;
+    answer.stop_sequence.as_deref().filter(|_| paths.iter().any(|asked| asked == path))
+}
+
 fn content(answer: &Answer) -> Vec<Value> {
     let block = |block: &Block| match block {
         Block::Text(text) => json!({"text": text}),
@@ -67,6 +81,12 @@ fn content(answer: &Answer) -> Vec<Value> {
             json!({"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}})
         }
         Block::ToolUse { id, name, input } => json!({"toolUse": {"toolUseId": id, "name": name, "input": input}}),
+        Block::ServerToolUse { id, name, input } => {
+            json!({"toolUse": {"toolUseId": id, "name": name, "input": input, "type": "server_tool_use"}})
+        }
+        Block::ServerToolResult { id, text } => {
+            json!({"toolResult": {"toolUseId": id, "content": [{"text": text}], "status": "success", "type": "web_search"}})
+        }
         Block::Cited { text, citation } => {
             json!({"citationsContent": {"content": [{"text": text}], "citations": [citation]}})
         }
@@ -92,6 +112,14 @@ fn deltas(block: &Block) -> (Option<Value>, Vec<Value>) {
             let fragments = ["", &input[..at], &input[at..]];
             let deltas = fragments.map(|fragment| json!({"toolUse": {"input": fragment}})).to_vec();
             (Some(json!({"toolUse": {"toolUseId": id, "name": name}})), deltas)
+        }
+        Block::ServerToolUse { id, name, input } => {
+            let deltas = vec![json!({"toolUse": {"input": input.to_string()}})];
+            (Some(json!({"toolUse": {"toolUseId": id, "name": name, "type": "server_tool_use"}})), deltas)
+        }
+        Block::ServerToolResult { id, text } => {
+            let start = json!({"toolResult": {"toolUseId": id, "status": "success", "type": "web_search"}});
+            (Some(start), vec![json!({"toolResult": [{"text": text}]})])
         }
         Block::Cited { text, citation } => {
             let mut deltas = vec![json!({"citation": citation})];
@@ -120,14 +148,16 @@ pub fn stream(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> 
         }
         frames.push(event("contentBlockStop", json!({"contentBlockIndex": index})));
     }
-    frames.push(event("messageStop", json!({"stopReason": answer.stop_reason})));
+    let mut stop = json!({"stopReason": answer.stop_reason});
+    if let Some(met) = told_stop(request, answer, "/delta/stop_sequence") {
+        stop["additionalModelResponseFields"] = json!({"delta": {"stop_sequence": met}});
+    }
+    frames.push(event("messageStop", stop));
     let mut metadata = json!({"metrics": {"latencyMs": 1}, "usage": usage(answer, cached)});
     if let Some(trace) = &answer.trace {
         metadata["trace"] = json!({"guardrail": trace});
     }
-    if request["serviceTier"].is_object() {
-        metadata["serviceTier"] = request["serviceTier"].clone();
-    }
+    terms(request, &mut metadata);
     frames.push(event("metadata", metadata));
     let middle = (frames.len() / 2).max(2);
     match &plan.breaks {
@@ -184,6 +214,10 @@ fn usage(answer: &Answer, cached: Cached) -> Value {
         "inputTokens": input_tokens, "outputTokens": output_tokens,
         "totalTokens": input_tokens + output_tokens + cached.total(), "serverToolUsage": {},
     });
+    let searches = answer.blocks.iter().filter(|block| matches!(block, Block::ServerToolUse { .. })).count();
+    if searches > 0 {
+        usage["serverToolUsage"] = json!({"webSearchRequests": searches});
+    }
     if cached != Cached::default() {
         usage["inputTokens"] = input_tokens.saturating_sub(cached.total()).into();
         if let (Some(usage), Value::Object(cache)) = (usage.as_object_mut(), cached.usage()) {

@@ -24,7 +24,7 @@ fn conversation(request: &Value) -> Result<(), String> {
         return Err("A conversation must start with a user message. Try again with a conversation that starts with a user message.".into());
     }
     for tool in request["toolConfig"]["tools"].as_array().into_iter().flatten() {
-        if tool["toolSpec"]["inputSchema"]["json"]["type"] != "object" {
+        if tool["toolSpec"].is_object() && tool["toolSpec"]["inputSchema"]["json"]["type"] != "object" {
             return Err(
                 "The value at toolConfig.tools.0.toolSpec.inputSchema.json.type must be one of the following: object."
                     .into(),
@@ -49,13 +49,17 @@ fn conversation(request: &Value) -> Result<(), String> {
         for (at, block) in blocks.iter().enumerate() {
             not_blank(block, &format!("messages.{index}.content.{at}"))?;
         }
-        results_answer(&called, blocks, index)?;
+        if message["role"] == "user" {
+            results_answer(&called, blocks, index)?;
+        }
         for id in blocks.iter().filter_map(|block| block["toolUse"]["toolUseId"].as_str()) {
             if !seen.insert(id) {
                 return Err(format!("messages.{index}.content: `tool_use` ids must be unique"));
             }
         }
-        called = blocks.iter().filter_map(|block| block["toolUse"]["toolUseId"].as_str()).collect();
+        // What the service runs itself, it has answered itself.
+        let own = blocks.iter().filter(|block| block["toolUse"]["type"] != "server_tool_use");
+        called = own.filter_map(|block| block["toolUse"]["toolUseId"].as_str()).collect();
         if !called.is_empty() && message["role"] != "assistant" {
             return Err(format!("messages.{index}.content: a toolUse block stands in a turn of role user"));
         }

@@ -3,7 +3,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     blocks::{self, Block, Thought},
@@ -94,7 +94,8 @@ impl Answer {
 
     pub fn tool_start(&mut self, block: u32, id: &str, name: &str, kind: Option<&str>, out: &mut VecDeque<Chunk>) {
         if kind == Some(SERVER_TOOL_USE) {
-            self.server_side(block);
+            let state = Block::ServerCall { id: id.to_owned(), name: name.to_owned(), input: String::new() };
+            self.open.push((block, state));
             return;
         }
         let plan = self.plan.clone();
@@ -137,7 +138,7 @@ impl Answer {
                 *arguments = true;
                 out.push_back(Chunk::FunctionArguments(fragment));
             }
-            Some(Block::Custom { input, .. }) => input.push_str(&fragment),
+            Some(Block::Custom { input, .. } | Block::ServerCall { input, .. }) => input.push_str(&fragment),
             Some(Block::Json) => self.content(fragment, out),
             _ => {}
         }
@@ -169,9 +170,23 @@ impl Answer {
         }
     }
 
-    pub fn server_side(&mut self, block: u32) {
-        self.notes.add("the reply: a tool that AWS runs itself was used; its call and result were left out");
-        self.open.push((block, Block::Muted));
+    /// A tool that AWS runs itself has answered.
+    pub fn server_result(&mut self, block: u32, id: String, kind: Option<String>, status: Option<String>) {
+        let mut result = Map::new();
+        result.insert("toolUseId".to_owned(), id.into());
+        result.insert("content".to_owned(), Value::Array(Vec::new()));
+        result.extend(kind.map(|kind| ("type".to_owned(), kind.into())));
+        result.extend(status.map(|status| ("status".to_owned(), status.into())));
+        self.open.push((block, Block::ServerResult(result)));
+    }
+
+    pub fn server_result_content(&mut self, block: u32, more: Vec<Value>) {
+        let open = self.open.iter_mut().find(|(open, _)| *open == block).map(|(_, state)| state);
+        if let Some(Block::ServerResult(result)) = open
+            && let Some(Value::Array(content)) = result.get_mut("content")
+        {
+            content.extend(more);
+        }
     }
 
     pub fn unknown(&mut self, what: &str) {
@@ -193,7 +208,12 @@ impl Answer {
     ///
     /// # Errors
     /// Where the stop reason says that there is no answer.
-    pub fn finish(&mut self, stop_reason: &str, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+    pub fn finish(
+        &mut self,
+        stop_reason: &str,
+        stop_sequence: Option<String>,
+        out: &mut VecDeque<Chunk>,
+    ) -> Result<(), Error> {
         if !self.json_tool_used && !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
             self.filtered(held, out);
@@ -213,6 +233,7 @@ impl Answer {
         if self.plan.must_call && reason == FinishReason::Stop {
             self.notes.add("tool_choice: the model was told to call a tool, and did not");
         }
+        out.extend(self.filter.cut_at().map(str::to_owned).or(stop_sequence).map(Chunk::StopSequence));
         out.push_back(Chunk::Finish(reason));
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::{
     call::{Chunk, Notes},
@@ -34,6 +34,14 @@ pub enum Block {
     Json,
     /// Not for the client.
     Muted,
+    /// A call of a tool that AWS runs itself.
+    ServerCall {
+        id: String,
+        name: String,
+        input: String,
+    },
+    /// What such a tool found.
+    ServerResult(Map<String, Value>),
     Cited {
         /// Where its text begins, in Unicode code points of the content.
         start: usize,
@@ -57,6 +65,12 @@ impl Block {
             Self::Custom { index, id, name, input } => {
                 Some(Chunk::CustomToolCall { index, id, call: CustomCall { name, input: unwrapped(input, notes) } })
             }
+            Self::ServerCall { id, name, input } => {
+                let input = serde_json::from_str(&input).unwrap_or_else(|_| json!({}));
+                let call = json!({"toolUseId": id, "name": name, "input": input, "type": "server_tool_use"});
+                Some(Chunk::ServerTool(json!({"toolUse": call})))
+            }
+            Self::ServerResult(result) => Some(Chunk::ServerTool(json!({"toolResult": result}))),
             Self::Cited { start, citations } if !citations.is_empty() => {
                 let annotations = citations.into_iter().map(|citation| annotation(citation, start, position));
                 Some(Chunk::Annotations(annotations.collect()))

@@ -227,6 +227,7 @@ fn keep_most(converse: &mut ConverseRequest<'_>, cache: &Cache, marked: bool, no
     if let Some(config) = &mut converse.tool_config {
         config.tools.retain(|tool| match tool {
             Tool::CachePoint(_) => !is_short(bytes),
+            Tool::SystemTool { .. } => true,
             Tool::ToolSpec(spec) => {
                 bytes += (spec.description.len() + spec.input_schema.json.get().len()) as u64;
                 true

@@ -6,9 +6,12 @@ use serde_json::{Map, Value};
 
 use super::Context;
 use crate::{
-    call::Guardrail,
+    call::{Guardrail, Notes},
     converse::{
-        content::{ContentBlock, ConversationRole, GuardrailConverseContentBlock, GuardrailConverseTextBlock},
+        content::{
+            ContentBlock, ConversationRole, GuardrailConverseContentBlock, GuardrailConverseTextBlock, MediaBlock,
+            MediaSource, Message, ToolResultContentBlock,
+        },
         request::{ConverseRequest, GuardrailConfig, OrderedMap, PerformanceConfig, PromptVariable},
     },
     error::Error,
@@ -78,7 +81,7 @@ fn guardrail<'a>(
         check_guardrail(own)?;
         // To choose what is evaluated would weaken the operator's.
         if policy.is_none() {
-            guard(converse, own.guard.as_deref());
+            guard(converse, own.guard.as_deref(), cx.notes);
         }
     }
     converse.guardrail_config = match (policy, own) {
@@ -124,24 +127,58 @@ fn check_guardrail(own: &GuardrailOptions) -> Result<(), Error> {
     }
     one_of("trace", own.trace.as_deref(), &["enabled", "disabled", "enabled_full"])?;
     one_of("stream_processing_mode", own.stream_processing_mode.as_deref(), &["sync", "async"])?;
-    one_of("guard", own.guard.as_deref(), &["explicit", "last_user", "all_user"])
+    one_of("guard", own.guard.as_deref(), &["explicit", "last_user", "all_user", "tool_results"])
 }
 
 /// Once a block is marked for the guardrail, the others are not evaluated.
-fn guard(converse: &mut ConverseRequest<'_>, which: Option<&str>) {
+fn guard(converse: &mut ConverseRequest<'_>, which: Option<&str>, notes: &Notes) {
     let users = converse.messages.iter_mut().rev().filter(|message| message.role == ConversationRole::User);
-    let turns = match which {
-        Some("last_user") => 1,
-        Some("all_user") => usize::MAX,
-        _ => 0,
-    };
-    for block in users.take(turns).flat_map(|message| &mut message.content) {
-        if let ContentBlock::Text(text) = block {
-            let text = std::mem::take(text);
-            *block =
-                ContentBlock::GuardContent(GuardrailConverseContentBlock::Text(GuardrailConverseTextBlock { text }));
+    match which {
+        Some("last_user") => users.take(1).for_each(|message| guard_turn(message, notes)),
+        Some("all_user") => users.for_each(|message| guard_turn(message, notes)),
+        Some("tool_results") => users.for_each(|message| guard_results(message, notes)),
+        _ => {}
+    }
+}
+
+fn guard_turn(message: &mut Message<'_>, notes: &Notes) {
+    for block in &mut message.content {
+        match block {
+            ContentBlock::Text(text) => *block = guarded(std::mem::take(text)),
+            ContentBlock::Image(image) if may_be_guarded(image) => {
+                *block = ContentBlock::GuardContent(GuardrailConverseContentBlock::Image(image.clone()));
+            }
+            ContentBlock::Image(_) => {
+                notes.add("bedrock.guardrail.guard: an image is not evaluated, only PNG and JPEG can be");
+            }
+            _ => {}
         }
     }
+}
+
+/// A tool result has no form for it, so its text stands beside it once more.
+fn guard_results(message: &mut Message<'_>, notes: &Notes) {
+    let mut copies = Vec::new();
+    for block in &message.content {
+        let ContentBlock::ToolResult(result) = block else { continue };
+        copies.extend(result.content.iter().filter_map(|content| match content {
+            ToolResultContentBlock::Text(text) => Some(guarded(text.clone())),
+            _ => None,
+        }));
+    }
+    if !copies.is_empty() {
+        notes.add("bedrock.guardrail.guard: the text of tool results was sent twice, because only so it is evaluated");
+        message.content.extend(copies);
+    }
+}
+
+fn guarded(text: Cow<'_, str>) -> ContentBlock<'_> {
+    ContentBlock::GuardContent(GuardrailConverseContentBlock::Text(GuardrailConverseTextBlock { text }))
+}
+
+/// The service model's GuardrailConverseImageBlock: PNG or JPEG, as bytes.
+fn may_be_guarded(image: &MediaBlock<'_>) -> bool {
+    matches!(image.format, "png" | "jpeg") && matches!(image.source, MediaSource::Bytes(_))
 }
 
 fn check(fields: &Map<String, Value>) -> Result<(), Error> {

@@ -8,8 +8,8 @@ use super::plan::ReplyPlan;
 use crate::{
     call::{Notes, Price, Target, Tier, Usage},
     catalogue,
-    converse::reply::{PromptRouterTrace, ServiceTier, TokenUsage},
-    error::{Error, Kind},
+    converse::reply::{PerformanceConfig, PromptRouterTrace, ServiceTier, TokenUsage},
+    error::{Again, Error, Kind},
     openai::completion::FinishReason,
 };
 
@@ -48,7 +48,9 @@ pub fn finish_reason(
         "malformed_model_output" | "malformed_tool_use" if empty => {
             return Err(Error::new(Kind::Upstream, "The model's output was malformed. Try again.")
                 .with_code("malformed_model_output")
-                .with_detail(format!("stopReason {stop_reason}")));
+                .with_detail(format!("stopReason {stop_reason}"))
+                .again(Again::Once)
+                .may_be_billed());
         }
         "malformed_model_output" | "malformed_tool_use" => {
             notes.add("finish_reason: Bedrock says that the end of the model's output is malformed");
@@ -70,11 +72,18 @@ pub struct Written {
     pub reasoning_bytes: usize,
 }
 
+/// On what terms the service answered, as far as it tells.
+#[derive(Debug, Default)]
+pub struct Terms<'a> {
+    pub tier: Option<ServiceTier>,
+    pub performance: Option<PerformanceConfig>,
+    pub router: Option<&'a PromptRouterTrace>,
+}
+
 /// What the service counted, or what the gateway guesses, with its price.
 pub fn usage(
     counted: Option<TokenUsage>,
-    tier: Option<ServiceTier>,
-    router: Option<&PromptRouterTrace>,
+    terms: Terms<'_>,
     reasoning: Option<u64>,
     written: Written,
     plan: &ReplyPlan,
@@ -84,6 +93,7 @@ pub fn usage(
     let guessed = || written.reasoning_bytes.div_ceil(4) as u64;
     usage.reasoning = reasoning.unwrap_or_else(guessed).min(usage.output);
     usage.reasoning_estimated = reasoning.is_none() && usage.reasoning > 0;
+    let Terms { tier, performance, router } = terms;
     usage.service_tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {
         Some("flex") => Some("flex"),
         Some("priority") => Some("priority"),
@@ -94,16 +104,29 @@ pub fn usage(
     let tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {
         Some("flex") => Tier::Flex,
         Some("priority") => Tier::Priority,
-        Some("default" | "reserved") => Tier::Standard,
+        Some("default" | "reserved") if plan.tier != Tier::Optimized => Tier::Standard,
         _ => plan.tier,
+    };
+    // A quota of its own bounds optimized latency; beyond it the service answers, and bills, as usual.
+    let tier = match performance.map(|performance| performance.latency == "optimized") {
+        Some(true) => Tier::Optimized,
+        Some(false) if tier == Tier::Optimized => Tier::Standard,
+        _ => tier,
     };
     let invoked = router.and_then(|router| router.invoked_model_id.as_deref());
     let price = match invoked {
         Some(invoked) => catalogue::lookup(&Target::new(invoked, &plan.region)).price,
         None => plan.price.clone(),
     };
-    usage.cost = price.map(|price: Arc<Price>| price.cost(&usage, tier));
+    usage.cost = price.and_then(|price: Arc<Price>| price.cost(&usage, tier));
     usage
+}
+
+/// The stop sequence that was met, where the model tells.
+pub fn stop_sequence(fields: Option<&Value>) -> Option<String> {
+    let fields = fields?;
+    let told = ["/stop_sequence", "/delta/stop_sequence"].iter().find_map(|path| fields.pointer(path)?.as_str());
+    told.map(str::to_owned)
 }
 
 /// Reasoning tokens where the model told them in its own usage.
@@ -125,6 +148,7 @@ fn buckets(usage: TokenUsage) -> Usage {
         cache_write,
         cache_write_1h: hour.min(cache_write),
         output: count(usage.output_tokens),
+        server_tool_uses: usage.server_tool_usage.into_values().map(count).sum(),
         ..Usage::default()
     }
 }

@@ -14,7 +14,8 @@ use super::{
 use crate::{
     call::Notes,
     converse::content::{
-        CachePointBlock, ContentBlock, ReasoningContentBlock, ReasoningTextBlock, ToolResultContentBlock,
+        CachePointBlock, ContentBlock, ReasoningContentBlock, ReasoningTextBlock, ToolResultBlock,
+        ToolResultContentBlock, ToolUseBlock,
     },
     error::Error,
     openai::message::{Content, Message, Part, Role, ThinkingBlock, ToolCall},
@@ -147,6 +148,7 @@ impl<'a> Messages<'a, '_> {
     fn assistant(&mut self, message: &'a Message, index: usize, names: &mut Names<'a>) {
         self.turns.assistant();
         self.replay_reasoning(message, index);
+        self.replay_server_tools(message, index);
         if let Some(Content::Parts(parts)) = &message.content {
             for part in parts {
                 if let Some(text) = part.text.as_deref().or(part.refusal.as_deref()) {
@@ -229,6 +231,42 @@ impl<'a> Messages<'a, '_> {
         }
         for block in own {
             self.thinking(block, &at("thinking_blocks"));
+        }
+    }
+
+    /// Calls and results of tools that AWS runs itself stand before the text that they led to.
+    fn replay_server_tools(&mut self, message: &'a Message, index: usize) {
+        let blocks = message.server_tool_blocks.as_deref().unwrap_or_default();
+        if blocks.is_empty() {
+            return;
+        }
+        if self.cx.model.facts.web_search.is_none() {
+            return self.cx.notes.dropped(
+                format!("messages[{index}].server_tool_blocks"),
+                "the model has no tool that AWS runs itself",
+            );
+        }
+        for block in blocks {
+            if let Some(call) = &block.tool_use {
+                self.turns.assistant_block(ContentBlock::ToolUse(ToolUseBlock {
+                    tool_use_id: Cow::Borrowed(&call.tool_use_id),
+                    name: Cow::Borrowed(&call.name),
+                    input: Cow::Borrowed(&call.input),
+                    kind: Some("server_tool_use"),
+                }));
+            }
+            if let Some(result) = &block.tool_result {
+                let content = result.content.iter().filter_map(|content| match (&content.text, &content.json) {
+                    (Some(text), _) => Some(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str()))),
+                    (None, json) => json.as_deref().map(ToolResultContentBlock::Json),
+                });
+                self.turns.assistant_block(ContentBlock::ToolResult(ToolResultBlock {
+                    tool_use_id: Cow::Borrowed(&result.tool_use_id),
+                    content: content.collect(),
+                    status: result.status.as_deref(),
+                    kind: result.kind.as_deref(),
+                }));
+            }
         }
     }
 

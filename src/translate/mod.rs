@@ -6,6 +6,7 @@
 mod answer;
 mod blocks;
 mod caching;
+mod choice;
 mod extension;
 mod finish;
 mod media;
@@ -101,7 +102,9 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
     sampling::note_ignored(request, notes);
     let (inference_config, stops) = sampling::inference_config(request, &reasoning, &mut fields, cx);
     let service_tier = sampling::service_tier(request)?;
-    let paths = if reasoning.on && model.facts.reasoning.signed { REASONING_PATHS } else { &[] };
+    let reasoning_paths = if reasoning.on && model.facts.reasoning.signed { REASONING_PATHS } else { &[] };
+    let told = model.facts.tells_stop && !inference_config.stop_sequences.is_empty();
+    let paths = reasoning_paths.iter().chain(if told { STOP_PATHS } else { &[] });
     let mut plan = ReplyPlan {
         names: names.changed(),
         custom: tools.custom,
@@ -115,7 +118,7 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
         show_guardrail: shows_guardrail(cx),
         mark: names::mark_of(model),
         price: model.price.clone(),
-        tier: tier(service_tier),
+        tier: tier(service_tier, request),
         region: model.target.region.clone(),
         ..ReplyPlan::default()
     };
@@ -128,7 +131,7 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
         guardrail_config: None,
         additional_model_request_fields: fields,
         prompt_variables: None,
-        additional_model_response_field_paths: paths.iter().map(|path| Cow::Borrowed(*path)).collect(),
+        additional_model_response_field_paths: paths.map(|path| Cow::Borrowed(*path)).collect(),
         request_metadata: sampling::request_metadata(request, model.options.hash_users, notes),
         performance_config: None,
         service_tier,
@@ -144,6 +147,9 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
 /// Where Claude tells how much of its output was thinking.
 const REASONING_PATHS: &[&str] = &["/usage/output_tokens_details"];
 
+/// Where Claude tells the stop sequence that it met: in a whole reply, and in a stream.
+const STOP_PATHS: &[&str] = &["/stop_sequence", "/delta/stop_sequence"];
+
 fn serves_chat(model: &Model) -> Result<(), Error> {
     let refused = |text: String| Err(Error::new(Kind::NotFound, text).with_code("model_not_found").with_param("model"));
     match &model.facts {
@@ -158,8 +164,10 @@ fn serves_chat(model: &Model) -> Result<(), Error> {
     }
 }
 
-fn tier(asked: Option<ServiceTier>) -> Tier {
+fn tier(asked: Option<ServiceTier>, request: &ChatRequest) -> Tier {
+    let optimized = request.bedrock.as_ref().is_some_and(|own| own.performance.as_deref() == Some("optimized"));
     match asked {
+        _ if optimized => Tier::Optimized,
         Some(ServiceTier::Flex) => Tier::Flex,
         Some(ServiceTier::Priority) => Tier::Priority,
         Some(ServiceTier::Reserved | ServiceTier::Default) | None => Tier::Standard,

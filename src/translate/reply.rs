@@ -36,11 +36,21 @@ pub fn whole_reply(reply: ConverseReply, plan: &Arc<ReplyPlan>, notes: &Notes) -
         take(block, index, &mut answer, &mut chunks);
         answer.block_stop(index, &mut chunks);
     }
-    answer.finish(&reply.stop_reason, &mut chunks)?;
-    let reasoning = finish::reasoning_tokens(reply.additional_model_response_fields.as_ref());
+    let fields = reply.additional_model_response_fields.as_ref();
+    answer.finish(&reply.stop_reason, finish::stop_sequence(fields), &mut chunks)?;
+    let reasoning = finish::reasoning_tokens(fields);
     let trace = reply.trace.unwrap_or_default();
-    let usage =
-        finish::usage(reply.usage, reply.service_tier, trace.prompt_router.as_ref(), reasoning, answer.written, plan);
+    let usage = finish::usage(
+        reply.usage,
+        finish::Terms {
+            tier: reply.service_tier,
+            performance: reply.performance_config,
+            router: trace.prompt_router.as_ref(),
+        },
+        reasoning,
+        answer.written,
+        plan,
+    );
     if let Some(guardrail) = trace.guardrail.filter(|_| plan.show_guardrail) {
         chunks.push_back(Chunk::Guardrail(guardrail));
     }
@@ -81,8 +91,9 @@ fn take(block: ContentBlock, index: u32, answer: &mut Answer, out: &mut VecDeque
         answer.image_start(index, &image.format);
         answer.image_data(index, image.source.bytes.as_deref(), image.error.is_some());
     }
-    if block.tool_result.is_some() {
-        answer.server_side(index);
+    if let Some(result) = block.tool_result {
+        answer.server_result(index, result.tool_use_id, result.kind, result.status);
+        answer.server_result_content(index, result.content);
     }
     for (what, present) in
         [("a document", block.document.is_some()), ("audio", block.audio.is_some()), ("a video", block.video.is_some())]
@@ -114,6 +125,8 @@ pub fn fold(chunks: impl IntoIterator<Item = Chunk>) -> Folded {
             Chunk::Content(text) => content.push_str(&text),
             Chunk::ReasoningContent(text) => reasoning.push_str(&text),
             Chunk::Thinking(block) => message.thinking_blocks.push(block),
+            Chunk::ServerTool(block) => message.server_tool_blocks.push(block),
+            Chunk::StopSequence(stop) => message.stop_sequence = Some(stop),
             Chunk::Annotations(annotations) => message.annotations.extend(annotations),
             Chunk::Image(image) => message.images.push(image),
             Chunk::ToolCall { index, id, name } => {

@@ -74,6 +74,7 @@ pub fn of_tool<'a>(
     }
     if strict {
         close(&mut value);
+        without_nulls(&mut value, at, notes);
     }
     match value.get("type").and_then(Value::as_str) {
         Some("object") => {}
@@ -95,7 +96,7 @@ pub fn of_tool<'a>(
 ///
 /// # Errors
 /// A 400 where it is recursive.
-pub fn of_text_format(schema: Option<&RawValue>, strict: bool, at: &str) -> Result<String, Error> {
+pub fn of_text_format(schema: Option<&RawValue>, strict: bool, at: &str, notes: &Notes) -> Result<String, Error> {
     let Some(raw) = schema else { return Ok(r#"{"type":"object","additionalProperties":false}"#.to_owned()) };
     let value: Value =
         serde_json::from_str(raw.get()).map_err(|_| Error::invalid(at, "'schema' must be a JSON schema."))?;
@@ -104,6 +105,7 @@ pub fn of_text_format(schema: Option<&RawValue>, strict: bool, at: &str) -> Resu
     if strict {
         require_all(&mut value);
     }
+    without_nulls(&mut value, at, notes);
     describe_unsupported(&mut value);
     Ok(value.to_string())
 }
@@ -257,6 +259,43 @@ fn require_all(value: &mut Value) {
             members.insert("required".to_owned(), all.into());
         }
     });
+}
+
+/// Strict schemas may hold so many unions.
+const MAX_UNIONS: usize = 16;
+
+/// Takes `null` out of the unions where there are too many: most are optional members, which may be absent anyway.
+fn without_nulls(value: &mut Value, at: &str, notes: &Notes) {
+    let mut unions = 0;
+    each_schema(value, &mut |members| unions += usize::from(is_union(members)));
+    if unions <= MAX_UNIONS {
+        return;
+    }
+    notes.add(format!("{at}: 'null' was taken out of {unions} unions, the model takes {MAX_UNIONS}"));
+    each_schema(value, &mut |members| {
+        if let Some(Value::Array(types)) = members.get_mut("type") {
+            types.retain(|kind| kind != "null");
+            if let [only] = types.as_slice() {
+                let only = only.clone();
+                members.insert("type".to_owned(), only);
+            }
+        }
+        for keyword in ["anyOf", "oneOf"] {
+            let Some(Value::Array(branches)) = members.get_mut(keyword) else { continue };
+            branches.retain(|branch| branch["type"] != "null");
+            if let [Value::Object(only)] = branches.as_slice() {
+                let only = only.clone();
+                members.shift_remove(keyword);
+                for (name, member) in only {
+                    members.entry(name).or_insert(member);
+                }
+            }
+        }
+    });
+}
+
+fn is_union(members: &Map<String, Value>) -> bool {
+    members.get("type").is_some_and(Value::is_array) || ["anyOf", "oneOf"].iter().any(|of| members.contains_key(*of))
 }
 
 fn describe_unsupported(value: &mut Value) {

@@ -12,7 +12,7 @@ use crate::{
         event::{ContentBlockDelta, ContentBlockStart, ContentBlockStop, MessageStop},
         reply::Metadata,
     },
-    error::{Error, Kind},
+    error::{Again, Error, Kind},
 };
 
 /// The state of one streamed reply. Blocks may interleave, `messageStart` may be missing, and `metadata` may come
@@ -71,7 +71,9 @@ impl StreamTranslator {
     pub fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
         if !self.stopped {
             return Err(Error::new(Kind::Upstream, "Bedrock ended the stream before the answer was complete.")
-                .with_code("upstream_truncated"));
+                .with_code("upstream_truncated")
+                .again(Again::Often)
+                .may_be_billed());
         }
         if !self.told {
             self.tell(Metadata::default(), out);
@@ -102,6 +104,9 @@ impl StreamTranslator {
         if let Some(tool) = delta.tool_use {
             self.answer.tool_input(block, tool.input.into_owned(), out);
         }
+        if let Some(result) = delta.tool_result {
+            self.answer.server_result_content(block, result);
+        }
         if let Some(citation) = delta.citation {
             self.answer.citation(block, serde_json::from_str(citation.get()).unwrap_or(Value::Null));
         }
@@ -118,15 +123,16 @@ impl StreamTranslator {
         if let Some(image) = &event.start.image {
             self.answer.image_start(block, &image.format);
         }
-        if event.start.tool_result.is_some() {
-            self.answer.server_side(block);
+        if let Some(result) = &event.start.tool_result {
+            self.answer.server_result(block, result.tool_use_id.clone(), result.kind.clone(), result.status.clone());
         }
     }
 
     fn message_stop(&mut self, event: &MessageStop<'_>, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        self.answer.finish(&event.stop_reason, out)?;
+        let fields = event.additional_model_response_fields.as_ref();
+        self.answer.finish(&event.stop_reason, finish::stop_sequence(fields), out)?;
         self.stopped = true;
-        self.reasoning = finish::reasoning_tokens(event.additional_model_response_fields.as_ref());
+        self.reasoning = finish::reasoning_tokens(fields);
         if self.held.as_ref().is_some_and(|metadata| metadata.usage.is_some())
             && let Some(metadata) = self.held.take()
         {
@@ -150,8 +156,7 @@ impl StreamTranslator {
         let router = trace.prompt_router.as_ref();
         let usage = finish::usage(
             metadata.usage,
-            metadata.service_tier,
-            router,
+            finish::Terms { tier: metadata.service_tier, performance: metadata.performance_config, router },
             self.reasoning,
             self.answer.written,
             &self.plan,
@@ -166,6 +171,7 @@ fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(payload).map_err(|error| {
         Error::new(Kind::Upstream, "Bedrock sent an event that could not be read.")
             .with_code("upstream_malformed")
+            .may_be_billed()
             // Neither the payload nor serde's text: both hold what the model said.
             .with_detail(format!(
                 "{:?} at column {} of an event of {} bytes",

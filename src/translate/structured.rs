@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{Context, ReplyPlan, messages::owned, names::Names, schema, turns::Conversation};
 use crate::{
-    call::{Facts, ToolChoiceMode},
+    call::{Facts, Notes, ToolChoiceMode},
     converse::{
         content::{ContentBlock, ConversationRole, Message},
         request::{ConverseRequest, JsonSchemaDefinition, TextFormat, TextFormatStructure},
@@ -61,7 +61,7 @@ pub fn plan<'a>(
     let Some(format) = &request.response_format else { return Ok(Structured::None) };
     match (format.kind.as_str(), &format.json_schema) {
         ("json_schema", Some(wanted)) if facts.structured_output && !cites(request) => {
-            native(wanted).map(Structured::Native)
+            native(wanted, cx.notes).map(Structured::Native)
         }
         ("json_schema", Some(wanted)) if can_force(facts, reasons) => {
             cx.notes.add("response_format: emulated by a tool whose input is the answer");
@@ -109,12 +109,12 @@ fn can_force(facts: &Facts, reasons: bool) -> bool {
         && (!reasons || facts.forced_choice_while_reasoning)
 }
 
-fn native(wanted: &JsonSchema) -> Result<TextFormat<'_>, Error> {
+fn native<'a>(wanted: &'a JsonSchema, notes: &Notes) -> Result<TextFormat<'a>, Error> {
     Ok(TextFormat {
         kind: "json_schema",
         structure: TextFormatStructure {
             json_schema: JsonSchemaDefinition {
-                schema: schema::of_text_format(wanted.schema.as_deref(), wanted.strict == Some(true), SCHEMA)?,
+                schema: schema::of_text_format(wanted.schema.as_deref(), wanted.strict == Some(true), SCHEMA, notes)?,
                 name: Names::default().fresh(&wanted.name).into(),
                 description: wanted.description.as_deref(),
             },

@@ -59,7 +59,13 @@ impl TextFilter {
 
     /// A stop sequence was found.
     pub fn is_cut(&self) -> bool {
-        self.stops.as_ref().is_some_and(|stops| stops.cut)
+        self.cut_at().is_some()
+    }
+
+    /// The stop sequence that was found.
+    pub fn cut_at(&self) -> Option<&str> {
+        let stops = self.stops.as_ref()?;
+        stops.cut.and_then(|at| stops.stops.get(at)).map(String::as_str)
     }
 
     fn pieces(&mut self, pieces: Vec<Piece>, out: &mut Vec<Piece>) {
@@ -174,22 +180,24 @@ fn overlap(text: &str, border: &str) -> usize {
 struct StopCutter {
     stops: Vec<String>,
     held: String,
-    cut: bool,
+    /// Which one was found.
+    cut: Option<usize>,
 }
 
 impl StopCutter {
     fn new(stops: &[String]) -> Self {
-        Self { stops: stops.to_vec(), held: String::new(), cut: false }
+        Self { stops: stops.to_vec(), held: String::new(), cut: None }
     }
 
     fn push(&mut self, text: &str) -> String {
-        if self.cut {
+        if self.cut.is_some() {
             return String::new();
         }
         self.held.push_str(text);
-        let found = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
-        if let Some(at) = found {
-            self.cut = true;
+        let places =
+            self.stops.iter().enumerate().filter_map(|(nth, stop)| Some((self.held.find(stop.as_str())?, nth)));
+        if let Some((at, nth)) = places.min() {
+            self.cut = Some(nth);
             self.held.truncate(at);
             return std::mem::take(&mut self.held);
         }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     Context, caching,
+    choice::Choice,
     messages::owned,
     names::Names,
     schema,
@@ -25,7 +26,6 @@ use crate::{
     openai::{
         chat::{ChatRequest, Function},
         message::Message,
-        tool_choice,
     },
 };
 
@@ -74,8 +74,11 @@ pub fn plan<'a>(
         build.keep(tools)?;
     }
     let choice = choice.take_mode()?;
-    choice.check(&build.list)?;
+    check(&choice, &build.list, wants_web_search(request).is_some())?;
     let mut plan = Tools::default();
+    if choice != Choice::None {
+        build.web_search(request)?;
+    }
     if choice == Choice::None {
         if called.is_empty() || !cx.model.facts.tools {
             build.list.clear();
@@ -121,6 +124,16 @@ pub fn plan<'a>(
     }
     Ok(plan)
 }
+
+/// The client wants the model to search the web by itself.
+fn wants_web_search(request: &ChatRequest) -> Option<&'static str> {
+    let tool = request.tools.iter().flatten().any(|tool| WEB_SEARCH.contains(&tool.kind.as_str()));
+    let options = request.web_search_options.is_some();
+    if tool { Some("tools") } else { options.then_some("web_search_options") }
+}
+
+/// OpenAI's names for the tool, today's and an older one.
+pub const WEB_SEARCH: [&str; 2] = ["web_search", "web_search_preview"];
 
 /// One tool, under the name that the client gave it.
 struct Entry<'a> {
@@ -182,6 +195,26 @@ impl<'a> Build<'a, '_> {
         Ok(())
     }
 
+    /// A tool that AWS runs itself: asked for, or needed because its blocks stand in the history.
+    fn web_search(&mut self, request: &'a ChatRequest) -> Result<(), Error> {
+        let asked = wants_web_search(request);
+        let seen = request.messages.iter().any(|message| message.server_tool_blocks.is_some());
+        match (&self.cx.model.facts.web_search, asked) {
+            (Some(name), asked) if asked.is_some() || seen => {
+                if request.web_search_options.as_deref().is_some_and(|options| options.get() != "{}") {
+                    self.cx.notes.dropped("web_search_options", "the model's own search takes no options");
+                }
+                self.list.push(Entry { client: "", tool: Tool::SystemTool { name } });
+                Ok(())
+            }
+            (None, Some(param)) => {
+                let text = "This model cannot search the web. GET /v1/models tells which can ('web_search').";
+                Err(Error::invalid(param, text).with_code("unsupported_parameter"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn is_new(&mut self, name: &'a str) -> bool {
         let new = self.seen.insert(name);
         if !new {
@@ -216,61 +249,16 @@ fn specification<'a>(
     Tool::ToolSpec(ToolSpecification { name, description, input_schema: ToolInputSchema { json }, strict })
 }
 
-/// What the client wants of the choice.
-#[derive(Debug, PartialEq, Eq)]
-enum Choice<'a> {
-    Auto,
-    None,
-    Required,
-    Named(&'a str),
-    Allowed { mode: &'a str, tools: Vec<&'a str> },
-}
-
-impl<'a> Choice<'a> {
-    fn of(request: &'a ChatRequest) -> Result<Self, Error> {
-        let choice = request.tool_choice.as_ref().or(request.function_call.as_ref());
-        match choice {
-            None => Ok(Self::Auto),
-            Some(tool_choice::ToolChoice::Mode(mode)) => Self::mode(mode),
-            Some(tool_choice::ToolChoice::Named(name)) => Ok(Self::Named(name)),
-            Some(tool_choice::ToolChoice::Allowed { mode, tools }) => {
-                Ok(Self::Allowed { mode, tools: tools.iter().map(String::as_str).collect() })
-            }
+/// A choice that asks for what is not there.
+fn check(choice: &Choice<'_>, tools: &[Entry<'_>], searches: bool) -> Result<(), Error> {
+    match choice {
+        Choice::Required if tools.is_empty() && !searches => {
+            Err(Error::invalid("tool_choice", "'tool_choice' is 'required', but there are no 'tools'."))
         }
-    }
-
-    fn mode(mode: &str) -> Result<Self, Error> {
-        match mode {
-            "auto" => Ok(Self::Auto),
-            "none" => Ok(Self::None),
-            "required" => Ok(Self::Required),
-            _ => Err(Error::invalid(
-                "tool_choice",
-                "'tool_choice' must be 'none', 'auto', 'required' or an object that names a tool.",
-            )),
+        Choice::Named(name) if !tools.iter().any(|tool| tool.client == *name) => {
+            Err(Error::invalid("tool_choice.function.name", "'tool_choice' names a tool that is not in 'tools'."))
         }
-    }
-
-    fn take_mode(&mut self) -> Result<Self, Error> {
-        match std::mem::replace(self, Self::Auto) {
-            Self::Allowed { mode: mode @ ("auto" | "required"), .. } => Self::mode(mode),
-            Self::Allowed { .. } => {
-                Err(Error::invalid("tool_choice.allowed_tools.mode", "'mode' must be 'auto' or 'required'."))
-            }
-            other => Ok(other),
-        }
-    }
-
-    fn check(&self, tools: &[Entry<'_>]) -> Result<(), Error> {
-        match self {
-            Self::Required if tools.is_empty() => {
-                Err(Error::invalid("tool_choice", "'tool_choice' is 'required', but there are no 'tools'."))
-            }
-            Self::Named(name) if !tools.iter().any(|tool| tool.client == *name) => {
-                Err(Error::invalid("tool_choice.function.name", "'tool_choice' names a tool that is not in 'tools'."))
-            }
-            _ => Ok(()),
-        }
+        _ => Ok(()),
     }
 }
 
@@ -294,11 +282,15 @@ fn force<'a>(
             let named = list.iter().find(|entry| entry.client == *name);
             named.and_then(|entry| match &entry.tool {
                 Tool::ToolSpec(spec) => Some(spec.name.as_ref()),
-                Tool::CachePoint(_) => None,
+                Tool::CachePoint(_) | Tool::SystemTool { .. } => None,
             })
         }
         (Choice::Required | Choice::Allowed { .. }, _) => None,
     };
+    if list.iter().all(|entry| matches!(entry.tool, Tool::SystemTool { .. })) {
+        cx.notes.add("tool_choice: sent as 'auto', a tool that AWS runs itself cannot be forced");
+        return Ok(None);
+    }
     let wanted = wanted.map(str::to_owned);
     Ok(match wanted {
         Some(name) if may(ToolChoiceMode::Tool) => Some(ToolChoice::Tool { name: Cow::Owned(name) }),

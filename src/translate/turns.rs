@@ -135,7 +135,7 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
         self.used.insert(sent.clone());
         self.pending.push(Use { client, sent: sent.clone() });
-        let block = ContentBlock::ToolUse(ToolUseBlock { tool_use_id: sent, name, input });
+        let block = ContentBlock::ToolUse(ToolUseBlock { tool_use_id: sent, name, input, kind: None });
         self.turn(ConversationRole::Assistant).content.push(block);
     }
 
@@ -159,6 +159,7 @@ impl<'a, 'n> Turns<'a, 'n> {
             for block in content {
                 match block {
                     ToolResultContentBlock::Text(more) => text.push_str(&more),
+                    ToolResultContentBlock::Json(more) => text.push_str(more.get()),
                     ToolResultContentBlock::Image(image) => media.push(ContentBlock::Image(image)),
                     ToolResultContentBlock::Document(document) => media.push(ContentBlock::Document(document)),
                     ToolResultContentBlock::Video(video) => media.push(ContentBlock::Video(video)),
@@ -257,7 +258,7 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
         let turn = self.turn(ConversationRole::User);
         let at = leading_results(turn);
-        turn.content.insert(at, ContentBlock::ToolResult(ToolResultBlock { tool_use_id, content, status }));
+        turn.content.insert(at, ContentBlock::ToolResult(ToolResultBlock { tool_use_id, content, status, kind: None }));
     }
 
     /// The result that a call of the last assistant turn already has.

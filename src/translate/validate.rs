@@ -1,5 +1,6 @@
 //! What can be said of a request without knowing its model: ranges, and members that no model can honour.
 
+use super::tools::WEB_SEARCH;
 use crate::{
     error::Error,
     openai::{
@@ -122,7 +123,6 @@ fn unsupported(request: &ChatRequest) -> Result<(), Error> {
         }
     }
     let members = [
-        ("web_search_options", request.web_search_options.is_some(), "there is no web search behind this gateway"),
         ("moderation", request.moderation.is_some(), "name a guardrail in 'bedrock'"),
         ("kb", request.kb.is_some(), "this version of lintel has no knowledge bases"),
         ("max_cost_usd", request.max_cost_usd.is_some(), "this version of lintel has no budgets"),
@@ -155,6 +155,7 @@ fn check_message(message: &Message, index: usize) -> Result<(), Error> {
         return Err(Error::invalid(at("tool_calls"), "Only an assistant message may have 'tool_calls'."));
     }
     tool_calls(message, &at)?;
+    server_tool_blocks(message, &at)?;
     let Some(Content::Parts(parts)) = &message.content else { return Ok(()) };
     if parts.len() > MAX_PARTS {
         return Err(Error::invalid(at("content"), format!("'content' may hold {MAX_PARTS} parts at most.")));
@@ -214,6 +215,34 @@ fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Err
     Ok(())
 }
 
+/// Blocks that this gateway gave out: what could not have come from there is refused here, not by Bedrock.
+fn server_tool_blocks(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Error> {
+    let blocks = message.server_tool_blocks.as_deref().unwrap_or_default();
+    if blocks.len() > MAX_TOOLS {
+        return Err(Error::invalid(at("server_tool_blocks"), format!("There may be {MAX_TOOLS} blocks at most.")));
+    }
+    for (index, block) in blocks.iter().enumerate() {
+        let at = at(&format!("server_tool_blocks[{index}]"));
+        let wrong = |why: &'static str| Err(Error::invalid(at.clone(), why));
+        let (id, json) = match (&block.tool_use, &block.tool_result) {
+            (Some(call), None) if !call.input.get().starts_with('{') => return wrong("'input' must be an object."),
+            (Some(call), None) => (&call.tool_use_id, vec![&call.input]),
+            (None, Some(result)) => {
+                (&result.tool_use_id, result.content.iter().filter_map(|content| content.json.as_ref()).collect())
+            }
+            _ => return wrong("A block holds 'toolUse' or 'toolResult', as it came in the answer."),
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
+        if !(1..=64).contains(&id.len()) || !id.bytes().all(plain) {
+            return wrong("'toolUseId' is not one that Bedrock gives.");
+        }
+        if json.iter().any(|json| depth(json.get()) > MAX_DEPTH) {
+            return Err(too_deep(at));
+        }
+    }
+    Ok(())
+}
+
 /// Any name will do, it is mended where the service wants another; an absurd one is a mistake.
 fn name(name: &str, param: impl FnOnce() -> String) -> Result<(), Error> {
     match (1..=MAX_NAME).contains(&name.chars().count()) {
@@ -241,10 +270,11 @@ fn tools(request: &ChatRequest) -> Result<(), Error> {
         match (tool.kind.as_str(), &tool.function, &tool.custom) {
             ("function", Some(function), _) => check_function(function, &|member| at(&format!("function.{member}")))?,
             ("custom", _, Some(custom)) => name(&custom.name, || at("custom.name"))?,
+            (kind, None, None) if WEB_SEARCH.contains(&kind) => {}
             _ => {
                 return Err(Error::invalid(
                     at("type"),
-                    "Only tools of type 'function' and 'custom' are supported, with the member of that name.",
+                    "Only tools of type 'function' and 'custom' are supported, with the member of that name, and 'web_search'.",
                 ));
             }
         }

@@ -30,7 +30,7 @@ async fn what_happened_is_counted() {
         r#"gen_ai_server_request_duration_seconds_count{operation="chat",request_model="nova",error_type=""}"#,
         r#"gen_ai_client_token_usage_sum{operation="chat",provider="aws.bedrock",request_model="nova",token_type="output"}"#,
         r#"lintel_stream_end_total{model="nova",how="crc"} 1"#,
-        r#"lintel_upstream_requests_total{region="us-west-2",model="nova",code="ok"}"#,
+        r#"lintel_upstream_requests_total{region="us-west-2",model="nova",code="ok",retried="false"}"#,
         r#"lintel_inflight_requests{model="nova"} 0"#,
         r#"lintel_inflight_streams{model="nova"} 0"#,
         r#"lintel_http_requests_total{route="/v1/chat/completions",method="POST",status="404",reason="invalid"}"#,

@@ -168,7 +168,7 @@ async fn models_are_listed_with_their_tasks() {
     let list = gateway.get("/v1/models").await.json();
     assert_eq!(list["object"], "list");
     let names: Vec<&str> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
-    assert_eq!(names, ["claude", "hasty", "nova", "patient", "strict", "task"]);
+    assert_eq!(names, ["again", "claude", "hasty", "nova", "patient", "strict", "task"]);
     assert!(!list.to_string().contains("123456789012"), "an account id is nobody's business");
     let claude = gateway.get("/models/claude").await.json();
     assert_eq!(claude["object"], "model");

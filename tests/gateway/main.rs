@@ -11,6 +11,7 @@ mod golden;
 mod mended;
 mod models;
 mod requests;
+mod retries;
 mod server;
 mod streams;
 mod support;

@@ -28,7 +28,7 @@ pub async fn create(
     entry.call(&model.name, &model.target.id, chat.is_stream(), &notes);
     let watcher = entry.clone();
     let reply = edge.dispatch.chat(call).await?.on_end(move |ending| watcher.ending(ending));
-    let (phase, response) = match reply {
+    let (phase, mut response) = match reply {
         ChatReply::Whole(reply) => {
             let mut response = encode::whole(&entry, &chat.model, &reply)?;
             encode::add_headers(&mut response, &model, "converse", &notes, Some(&reply));
@@ -41,7 +41,8 @@ pub async fn create(
             ("first_chunk", response)
         }
     };
-    let own = received.elapsed().saturating_sub(upstream.total());
+    encode::add_attempts(&mut response, upstream.attempts());
+    let own = received.elapsed().saturating_sub(upstream.waited());
     metrics::overhead(labels::CHAT_COMPLETIONS, phase, own);
     Ok(response)
 }

@@ -60,6 +60,7 @@ fn object<'a>(edge: &Edge, id: &'a str, model: &'a Model, alias: bool, use_cases
         max_output_tokens: model.facts.max_output_tokens,
         input_modalities: input_modalities(&model.facts),
         tools: model.facts.tools,
+        web_search: model.facts.web_search.is_some(),
         reasoning: model.facts.reasoning.style != ReasoningStyle::None || model.facts.reasoning.default_on,
         price: model.price.as_deref().and_then(price),
         lifecycle: Lifecycle {

@@ -27,7 +27,7 @@ pub const ANY_KEY: &str = "sk-test-any";
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Names that a reply may carry; a header that is not here is a leak, or belongs on this list.
-const ALLOWED_HEADERS: [&str; 23] = [
+const ALLOWED_HEADERS: [&str; 24] = [
     "content-type",
     "content-length",
     "transfer-encoding",
@@ -40,6 +40,7 @@ const ALLOWED_HEADERS: [&str; 23] = [
     "openai-processing-ms",
     "x-lintel-model",
     "x-lintel-cost-usd",
+    "x-lintel-attempts",
     "x-lintel-region",
     "x-lintel-route",
     "x-lintel-warnings",
@@ -74,6 +75,11 @@ fn configuration(endpoint_url: &str, more: &str) -> String {
         [aws]
         region = "us-east-1"
         endpoint_url = "{endpoint_url}"
+        [defaults]
+        retry = {{ attempts = 1 }}
+        [models.again]
+        target = "amazon.nova-2-lite-v1:0"
+        retry = {{ attempts = 3, base = "1ms" }}
         [models.claude]
         target = "us.anthropic.claude-sonnet-5-5"
         max_tokens = 1000
