@@ -28,6 +28,14 @@ pub enum Kind {
     TooLarge,
     /// The body is not JSON by its declared type: 415.
     UnsupportedMediaType,
+    /// A rate limit of the gateway: 429, to be tried again after `retry_after`.
+    RateLimited,
+    /// A budget is spent: 429 of OpenAI's other kind, not to be tried again before its reset.
+    BudgetSpent,
+    /// A budget is set aside for other calls at the moment: 429, to be tried again at once.
+    BudgetBusy,
+    /// The ledger cannot be written, so nothing may be spent: 503.
+    LedgerUnavailable,
     /// Bedrock throttles: 429, to be tried again after `retry_after`.
     UpstreamThrottle,
     /// A quota of the AWS account is exhausted: 429, not to be tried again soon.
@@ -55,6 +63,8 @@ impl Kind {
             | Self::TooLarge
             | Self::UnsupportedMediaType => "invalid",
             Self::Unauthenticated | Self::PermissionDenied => "auth",
+            Self::RateLimited => "rate_limit",
+            Self::BudgetSpent | Self::BudgetBusy | Self::LedgerUnavailable => "budget",
             Self::UpstreamThrottle => "upstream_throttle",
             Self::UpstreamQuota => "upstream_quota",
             Self::Conflict | Self::Upstream | Self::UpstreamUnavailable | Self::UpstreamTimeout => "upstream_error",

@@ -10,7 +10,7 @@ use metrics::{
     histogram,
 };
 
-use crate::call::Usage;
+use crate::call::{NanoUsd, Usage};
 
 pub const HTTP_REQUESTS: &str = "lintel_http_requests_total";
 pub const OVERHEAD: &str = "lintel_overhead_seconds";
@@ -22,6 +22,24 @@ pub const STREAM_END: &str = "lintel_stream_end_total";
 pub const UPSTREAM_REQUESTS: &str = "lintel_upstream_requests_total";
 pub const UPSTREAM_RETRIES: &str = "lintel_upstream_retries_total";
 pub const RETRY_BUDGET_EXHAUSTED: &str = "lintel_retry_budget_exhausted_total";
+pub const BUDGET_LIMIT: &str = "lintel_budget_limit_usd";
+pub const BUDGET_SETTLED: &str = "lintel_budget_settled_usd";
+pub const BUDGET_RESERVED: &str = "lintel_budget_reserved_usd";
+pub const BUDGET_RESET: &str = "lintel_budget_reset_timestamp_seconds";
+pub const BUDGET_REFUSALS: &str = "lintel_budget_refusals_total";
+pub const RATELIMIT_DECISIONS: &str = "lintel_ratelimit_decisions_total";
+pub const ESTIMATE_ERROR: &str = "lintel_ratelimit_estimate_error_ratio";
+pub const REFUSALS: &str = "lintel_refusals_total";
+pub const HOLDS_OPEN: &str = "lintel_holds_open";
+pub const HOLD_OLDEST: &str = "lintel_hold_oldest_seconds";
+pub const HOLDS_PRESUMED: &str = "lintel_holds_presumed_total";
+pub const LEDGER_APPEND: &str = "lintel_ledger_append_seconds";
+pub const LEDGER_ERRORS: &str = "lintel_ledger_errors_total";
+pub const LEDGER_LOST: &str = "lintel_ledger_records_lost_total";
+pub const LEDGER_BYTES: &str = "lintel_ledger_bytes";
+pub const LEDGER_BACKLOG: &str = "lintel_ledger_backlog";
+pub const EXPENSIVE: &str = "lintel_expensive_requests_total";
+pub const ALERTS: &str = "lintel_alerts_total";
 pub const CONNECTIONS: &str = "lintel_connections";
 pub const LOG_LINES_LOST: &str = "lintel_log_lines_lost_total";
 pub const BUILD_INFO: &str = "lintel_build_info";
@@ -33,7 +51,7 @@ pub const TOKENS: &str = "lintel_tokens_total";
 pub const SPEND: &str = "lintel_spend_usd_total";
 
 /// OpenTelemetry's advice for each histogram; seconds, but for tokens.
-pub const BUCKETS: [(&str, &[f64]); 5] = [
+pub const BUCKETS: [(&str, &[f64]); 7] = [
     (
         TOKEN_USAGE,
         &[
@@ -68,6 +86,8 @@ pub const BUCKETS: [(&str, &[f64]); 5] = [
         ],
     ),
     (TIME_PER_OUTPUT_TOKEN, &[0.001, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5]),
+    (ESTIMATE_ERROR, &[0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 2.0]),
+    (LEDGER_APPEND, &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0]),
     (OVERHEAD, &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25]),
 ];
 
@@ -93,6 +113,24 @@ pub fn describe() {
     describe_counter!(UPSTREAM_REQUESTS, "Calls to Bedrock, by region, model, code, and whether made again");
     describe_counter!(UPSTREAM_RETRIES, "Calls to Bedrock that were made again, by region and model");
     describe_counter!(RETRY_BUDGET_EXHAUSTED, "Failures that were not tried again because too many calls fail");
+    describe_gauge!(BUDGET_LIMIT, "The limit of a budget in US dollars, overrides included");
+    describe_gauge!(BUDGET_SETTLED, "Spent of a budget in its current window, in US dollars");
+    describe_gauge!(BUDGET_RESERVED, "Set aside of a budget for running calls, in US dollars");
+    describe_gauge!(BUDGET_RESET, Unit::Seconds, "When the current window of a budget ends, in Unix time");
+    describe_counter!(BUDGET_REFUSALS, "Calls that a budget has refused, by why");
+    describe_counter!(RATELIMIT_DECISIONS, "Decisions of rate limits, by limit, kind and outcome");
+    describe_histogram!(ESTIMATE_ERROR, "Tokens of a call as a part of what a token limit expected, by model");
+    describe_counter!(REFUSALS, "Calls that the gateway's own limits and budgets have refused, by team, key and why");
+    describe_gauge!(HOLDS_OPEN, "Calls for which something is set aside in the ledger");
+    describe_gauge!(HOLD_OLDEST, Unit::Seconds, "Age of the oldest of them");
+    describe_counter!(HOLDS_PRESUMED, "Calls of which nobody knows how they ended; their whole hold counts as spent");
+    describe_histogram!(LEDGER_APPEND, Unit::Seconds, "Time to write one batch to the ledger");
+    describe_counter!(LEDGER_ERRORS, "Batches that could not be written to the ledger");
+    describe_counter!(LEDGER_LOST, "Records that were given up because the ledger could not be written for too long");
+    describe_gauge!(LEDGER_BYTES, Unit::Bytes, "Size of the ledger's file");
+    describe_gauge!(LEDGER_BACKLOG, "Records that wait for the ledger to be written again");
+    describe_counter!(EXPENSIVE, "Requests that cost more than alert_request_usd");
+    describe_counter!(ALERTS, "Alerts for the webhook, by kind and outcome");
     describe_gauge!(CONNECTIONS, "Client connections that are open");
     describe_counter!(LOG_LINES_LOST, "Lines of the log that were dropped because nobody read them fast enough");
     describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
@@ -141,6 +179,80 @@ pub fn upstream_retry(region: &str, model: &str) {
 /// A failure was not tried again, because the gateway retries too much already.
 pub fn retry_budget_exhausted(region: &str, model: &str) {
     counter!(RETRY_BUDGET_EXHAUSTED, "region" => region.to_owned(), "model" => model.to_owned()).increment(1);
+}
+
+/// How a budget stands; money in nano-dollars, the reset in Unix seconds.
+pub fn budget(id: &str, limit: NanoUsd, settled: NanoUsd, reserved: NanoUsd, resets_at: i64) {
+    let set = |name: &'static str, value: f64| gauge!(name, "budget_id" => id.to_owned()).set(value);
+    set(BUDGET_LIMIT, limit.as_usd());
+    set(BUDGET_SETTLED, settled.as_usd());
+    set(BUDGET_RESERVED, reserved.as_usd());
+    #[expect(clippy::cast_precision_loss, reason = "seconds stay far below 2^53")]
+    set(BUDGET_RESET, resets_at as f64);
+}
+
+/// A budget has refused a call: `settled`, `reserved`, `unpriced` or `backend`.
+pub fn budget_refusal(id: &str, why: &'static str) {
+    counter!(BUDGET_REFUSALS, "budget_id" => id.to_owned(), "why" => why).increment(1);
+}
+
+/// A rate limit has decided: `kind` is `rpm`, `tpm` or `concurrency`.
+pub fn rate_limit(limit_id: &str, kind: &'static str, admitted: bool) {
+    let outcome = if admitted { "admitted" } else { "refused" };
+    counter!(RATELIMIT_DECISIONS, "limit_id" => limit_id.to_owned(), "kind" => kind, "outcome" => outcome).increment(1);
+}
+
+/// Tokens that a call took, as a part of what was expected of it.
+pub fn estimate_error(model: &str, ratio: f64) {
+    histogram!(ESTIMATE_ERROR, "model" => model.to_owned()).record(ratio);
+}
+
+/// The gateway's own limits have refused a call.
+pub fn refusal(team: &str, key_id: &str, why: &'static str) {
+    counter!(REFUSALS, "team" => team.to_owned(), "key_id" => key_id.to_owned(), "why" => why).increment(1);
+}
+
+/// Calls that are running under the ledger.
+pub fn holds(open: usize, oldest: Duration) {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    gauge!(HOLDS_OPEN).set(open as f64);
+    gauge!(HOLD_OLDEST).set(oldest.as_secs_f64());
+}
+
+/// A hold ended with nobody knowing what its call has cost.
+pub fn hold_presumed() {
+    counter!(HOLDS_PRESUMED).increment(1);
+}
+
+/// One batch was written to the ledger, or failed to be.
+pub fn ledger_append(took: Duration) {
+    histogram!(LEDGER_APPEND).record(took);
+}
+
+pub fn ledger_error() {
+    counter!(LEDGER_ERRORS).increment(1);
+}
+
+/// A record is in no ledger.
+pub fn ledger_record_lost() {
+    counter!(LEDGER_LOST).increment(1);
+}
+
+/// The ledger's file, and what is not in it yet.
+#[expect(clippy::cast_precision_loss, reason = "sizes stay far below 2^53")]
+pub fn ledger_state(bytes: u64, backlog: usize) {
+    gauge!(LEDGER_BYTES).set(bytes as f64);
+    gauge!(LEDGER_BACKLOG).set(backlog as f64);
+}
+
+/// A request cost more than `alert_request_usd`.
+pub fn expensive_request(model: &str) {
+    counter!(EXPENSIVE, "model" => model.to_owned()).increment(1);
+}
+
+/// An alert was sent, given up, or dropped.
+pub fn alert(kind: &'static str, outcome: &'static str) {
+    counter!(ALERTS, "kind" => kind, "outcome" => outcome).increment(1);
 }
 
 /// Lines of the log that were dropped since the start.

@@ -13,7 +13,7 @@ use super::{
     transport::{Operation, Transport},
 };
 use crate::{
-    call::{Call, Chunk},
+    call::{Call, Chunk, Ticket},
     converse::reply::ConverseReply,
     error::{Error, Kind},
     metrics,
@@ -35,7 +35,10 @@ pub async fn stream(leaf: &Bedrock, call: &Call<ChatRequest>, prepared: &Prepare
             EventStream::open(body, translator, call.model.timeouts.idle).await
         };
         match counted.record(result.await) {
-            Ok(stream) => return Ok(stream),
+            Ok(mut stream) => {
+                stream.account(counted.ticket.take());
+                return Ok(stream);
+            }
             Err(error) => attempts.after(error).await?,
         }
     }
@@ -67,9 +70,7 @@ pub async fn whole(leaf: &Bedrock, call: &Call<ChatRequest>, prepared: &Prepared
         false => "response_format: the answer is not the JSON that was asked for, nor was the one before it",
     });
     // Both calls were made, and both are paid for.
-    let first =
-        read.chunks.into_iter().find_map(|chunk| if let Chunk::Usage(usage) = chunk { Some(usage) } else { None });
-    if let (Some(first), Some(Chunk::Usage(last))) = (first, second.chunks.back_mut()) {
+    if let (Some(first), Some(Chunk::Usage(last))) = (read.usage(), second.chunks.back_mut()) {
         *last = first + *last;
     }
     Ok(second)
@@ -84,7 +85,12 @@ async fn ask(leaf: &Bedrock, call: &Call<ChatRequest>, body: &Bytes, plan: &Arc<
             translate::whole_reply(parsed(&collected(reply).await?)?, plan, &call.notes)
         };
         match counted.record(result.await) {
-            Ok(read) => return Ok(read),
+            Ok(read) => {
+                if let (Some(ticket), Some(usage)) = (counted.ticket.take(), read.usage()) {
+                    ticket.used(usage);
+                }
+                return Ok(read);
+            }
             Err(error) => attempts.after(error).await?,
         }
     }
@@ -156,19 +162,26 @@ async fn collected(body: SdkBody) -> Result<Bytes, Error> {
     }
 }
 
-/// Counts a call to Bedrock however it ends; `abandoned` is one that the deadline or the client gave up.
+/// Counts a call to Bedrock however it ends; `abandoned` is one that the deadline or the client gave up. Only what the
+/// service has refused is not on the bill.
 struct Counted<'a> {
     call: &'a Call<ChatRequest>,
+    ticket: Option<Ticket>,
     retried: bool,
     code: &'static str,
 }
 
 impl<'a> Counted<'a> {
     fn new(call: &'a Call<ChatRequest>, retried: bool) -> Self {
-        Self { call, retried, code: "abandoned" }
+        Self { call, ticket: Some(call.spending.send()), retried, code: "abandoned" }
     }
 
     fn record<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if result.as_ref().is_err_and(|error| !error.is_perhaps_billed())
+            && let Some(ticket) = self.ticket.take()
+        {
+            ticket.free();
+        }
         self.code = result.as_ref().err().map_or("ok", |error| error.code().unwrap_or(error.kind().reason()));
         result
     }

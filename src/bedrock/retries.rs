@@ -72,6 +72,10 @@ impl<B> Attempts<'_, B> {
         let (call, target) = (self.call, &self.call.model.target);
         let again = error.how_often_again();
         let Some(pause) = pause(again, self.made, call.model.retry) else { return Err(error) };
+        // What is lost may be on the bill, and must not be there twice unless there is money for that.
+        if error.is_perhaps_billed() && !call.spending.allows_another() {
+            return Err(error);
+        }
         if !self.budget.withdraw() {
             metrics::retry_budget_exhausted(&target.region, call.model.label());
             return Err(error);

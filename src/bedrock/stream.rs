@@ -17,7 +17,7 @@ use super::{
     frames::{Frame, FrameReader},
 };
 use crate::{
-    call::Chunk,
+    call::{Chunk, Ticket},
     error::{Error, Kind},
     translate::StreamTranslator,
 };
@@ -42,6 +42,8 @@ pub struct EventStream {
     /// The first chunk was there.
     begun: bool,
     done: bool,
+    /// Settled with the usage that the service tells, or with what has come.
+    ticket: Option<Ticket>,
 }
 
 impl EventStream {
@@ -60,6 +62,7 @@ impl EventStream {
             armed: false,
             begun: false,
             done: false,
+            ticket: None,
         };
         match stream.next().await {
             Some(Ok(first)) => {
@@ -70,6 +73,19 @@ impl EventStream {
             Some(Err(error)) => Err(error),
             None => Err(failure::truncated("the stream held nothing")),
         }
+    }
+
+    /// Whom to tell what the stream has cost.
+    pub fn account(&mut self, ticket: Option<Ticket>) {
+        self.ticket = ticket;
+    }
+
+    /// Tells what the stream has cost, once.
+    fn tell(&mut self) {
+        let Some(ticket) = self.ticket.take() else { return };
+        let told =
+            self.ready.iter().find_map(|chunk| if let Chunk::Usage(usage) = chunk { Some(*usage) } else { None });
+        ticket.used(told.unwrap_or_else(|| self.translator.estimate()));
     }
 
     fn take_frame(&mut self, frame: Frame) -> Result<(), Error> {
@@ -145,6 +161,9 @@ impl Stream for EventStream {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
+            if let Some(Chunk::Usage(_)) = self.ready.front() {
+                self.tell();
+            }
             if let Some(chunk) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(chunk)));
             }
@@ -153,8 +172,15 @@ impl Stream for EventStream {
             }
             if let Err(error) = std::task::ready!(self.advance(cx)) {
                 self.done = true;
+                self.tell();
                 return Poll::Ready(Some(Err(error)));
             }
         }
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.tell();
     }
 }

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Facts, Price};
+use super::{Budget, Facts, Limits, Price};
 use crate::openai::chat::ChatRequest;
 
 /// Where a model is called.
@@ -143,6 +143,8 @@ pub struct Model {
     /// None where no price is known.
     pub price: Option<Arc<Price>>,
     pub options: ModelOptions,
+    pub limits: Limits,
+    pub budgets: Vec<Arc<Budget>>,
 }
 
 impl Model {
@@ -163,6 +165,8 @@ impl Model {
             facts: Arc::default(),
             price: None,
             options: ModelOptions::default(),
+            limits: Limits::default(),
+            budgets: Vec::new(),
         }
     }
 

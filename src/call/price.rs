@@ -62,7 +62,7 @@ impl fmt::Display for PicoUsd {
 
 impl PicoUsd {
     /// Rounded up to whole nano-dollars, so that a sum of costs is never below the bill.
-    fn times(self, tokens: u64) -> NanoUsd {
+    pub fn times(self, tokens: u64) -> NanoUsd {
         let pico = u128::from(self.0) * u128::from(tokens);
         NanoUsd(u64::try_from(pico.div_ceil(1000)).unwrap_or(u64::MAX))
     }
@@ -203,6 +203,24 @@ impl Price {
             server_tool_use: None,
             long_context: Vec::new(),
         }
+    }
+
+    /// The dearest rates of input and output that a call may be billed at. None where the tier has none.
+    pub fn dearest(&self, tier: Tier, may_cache: bool) -> Option<(PicoUsd, PicoUsd)> {
+        let long = |of: fn(&LongContext) -> Option<PicoUsd>| self.long_context.iter().filter_map(of).max();
+        let (tier_input, tier_output) = match tier {
+            Tier::Standard | Tier::Flex => (self.input, self.output),
+            // The service may fall back to standard.
+            Tier::Priority => (self.priority_input.unwrap_or(self.input), self.priority_output.unwrap_or(self.output)),
+            Tier::Optimized => (self.optimized_input?, self.optimized_output?),
+        };
+        let plain = long(|long| long.input).max(Some(self.input.max(tier_input)))?;
+        let written =
+            long(|long| long.cache_write.max(long.cache_write_1h)).max(self.cache_write).max(self.cache_write_1h);
+        // A tier, and a long context without a price of its own, make the cache as much dearer as the input.
+        let written = written.map(|written| ratio(written, plain, self.input));
+        let input = if may_cache { written.unwrap_or(plain).max(plain) } else { plain };
+        Some((input, long(|long| long.output).max(Some(self.output.max(tier_output)))?))
     }
 
     /// Each bucket by itself, rounded up to whole nano-dollars. None where something was used that has no price: a part

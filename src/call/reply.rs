@@ -25,6 +25,8 @@ pub enum How {
     Failed(&'static str),
     /// The client left before the end.
     ClientGone,
+    /// The client left before the end, and the gateway has read on for the sake of the usage.
+    Drained,
 }
 
 impl How {
@@ -33,6 +35,7 @@ impl How {
         match self {
             Self::Complete => "complete",
             Self::ClientGone => "client_gone",
+            Self::Drained => "drained",
             Self::Failed(label) => label,
         }
     }
@@ -149,11 +152,13 @@ pub struct ChunkStream {
     endings: Vec<Callback>,
     usage: Option<Usage>,
     finish_reason: Option<FinishReason>,
+    /// Nobody reads any more but the gateway.
+    drained: bool,
 }
 
 impl ChunkStream {
     pub fn new(inner: impl Stream<Item = Result<ChoiceChunk, Error>> + Send + 'static) -> Self {
-        Self { inner: Box::pin(inner), endings: Vec::new(), usage: None, finish_reason: None }
+        Self { inner: Box::pin(inner), endings: Vec::new(), usage: None, finish_reason: None, drained: false }
     }
 
     /// The gateway itself ends the stream early; drop it next.
@@ -161,7 +166,15 @@ impl ChunkStream {
         self.end(How::Failed("cut"));
     }
 
+    /// The client has left; what comes now is only read to learn what it costs.
+    pub fn drain(&mut self) {
+        self.drained = true;
+    }
+
     fn end(&mut self, how: How) {
+        // What it holds tells its cost when it goes, and the callbacks want to know that.
+        self.inner = Box::pin(futures_util::stream::empty());
+        let how = if self.drained && how == How::Complete { How::Drained } else { how };
         let ending = Ending { how, usage: self.usage, finish_reason: self.finish_reason };
         // Innermost first: a step sees the end after every step that it wraps.
         for callback in std::mem::take(&mut self.endings) {

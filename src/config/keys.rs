@@ -57,7 +57,7 @@ fn key(name: &str, mut section: Section<'_>, surroundings: &Surroundings) -> Opt
     Some(Key {
         digest: digest?,
         expires,
-        caller: Arc::new(Caller { key_id: name.to_owned(), models, guardrail, cache }),
+        caller: Arc::new(Caller { key_id: name.to_owned(), models, guardrail, cache, ..Caller::default() }),
     })
 }
 

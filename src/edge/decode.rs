@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Edge, Limits, access_log::Entry};
 use crate::{
-    call::{Call, Caller, Fetched, Notes, Upstream},
+    call::{Allowance, Call, Caller, Fetched, Notes, Spending, Upstream},
     error::{Error, Kind},
     openai::{chat::ChatRequest, extension::GuardrailOptions, object::Object},
     translate,
@@ -43,6 +43,9 @@ pub async fn chat(
     let mut body = chat_request(&bytes, &notes)?;
     guardrail(&parts.headers, &mut body);
     let model = edge.dispatch.models().resolve_for(&body.model, &caller)?;
+    let name = body.user.as_deref().or(body.safety_identifier.as_deref());
+    let end_user = caller.end_users.as_ref().zip(name).map(|(users, name)| users.account(name)).unwrap_or_default();
+    let worst = translate::worst_case(&body, bytes.len(), &model, &caller);
     Ok(Call {
         request_id: entry.request_id().clone(),
         caller,
@@ -52,6 +55,10 @@ pub async fn chat(
         fetched: Fetched::default(),
         received,
         upstream: Upstream::default(),
+        worst,
+        end_user,
+        spending: Spending::default(),
+        allowance: Allowance::default(),
     })
 }
 

@@ -52,7 +52,11 @@ fn status_and_type(kind: Kind) -> (StatusCode, &'static str) {
         Kind::Conflict => (StatusCode::CONFLICT, "api_error"),
         Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
         Kind::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error"),
-        Kind::UpstreamThrottle | Kind::UpstreamQuota => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error"),
+        Kind::BudgetSpent => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota"),
+        Kind::LedgerUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "api_error"),
+        Kind::RateLimited | Kind::BudgetBusy | Kind::UpstreamThrottle | Kind::UpstreamQuota => {
+            (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error")
+        }
         Kind::Upstream => (StatusCode::BAD_GATEWAY, "api_error"),
         Kind::UpstreamUnavailable | Kind::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "api_error"),
         Kind::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),

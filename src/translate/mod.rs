@@ -24,6 +24,7 @@ mod text;
 mod tools;
 mod turns;
 mod validate;
+mod worst_case;
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
@@ -32,6 +33,7 @@ pub use plan::ReplyPlan;
 pub use reply::{Folded, Read, fold, whole_reply};
 pub use stream::StreamTranslator;
 pub use validate::validate;
+pub use worst_case::worst_case;
 
 use crate::{
     call::{Caller, DroppedParameters, Fetched, Model, Notes, Tier},

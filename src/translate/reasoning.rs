@@ -16,6 +16,9 @@ const SCALE: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "
 /// The least that Claude takes as a budget, in tokens.
 const MIN_BUDGET: u32 = 1024;
 
+/// The most that is asked for, in tokens.
+const MAX_BUDGET: u32 = 16_384;
+
 /// What is left for the answer beside a budget where the client has set no limit, in tokens.
 const VISIBLE: u32 = 4096;
 
@@ -129,7 +132,7 @@ fn on(effort: &'static str, request: &ChatRequest, model: &Model, notes: &Notes)
                 "medium" => 2048,
                 "high" => 4096,
                 "xhigh" => 8192,
-                "max" => 16_384,
+                "max" => MAX_BUDGET,
                 _ => MIN_BUDGET,
             };
             let budget = fitting(wanted, request, model, notes);
@@ -180,6 +183,11 @@ pub fn max_tokens(asked: Option<u32>, budget: u32, model: &Model, notes: &Notes)
             raised
         }
     }
+}
+
+/// The most that `maxTokens` can become beside a budget, in tokens.
+pub fn most_with_budget(asked: Option<u32>) -> u32 {
+    asked.unwrap_or(VISIBLE).saturating_add(MAX_BUDGET)
 }
 
 /// Claude refuses to think on after a tool call whose thinking is missing. Seen on the turns as they would be sent,

@@ -24,6 +24,13 @@ pub struct Read {
     pub invoked_model: Option<String>,
 }
 
+impl Read {
+    /// What the reply has cost.
+    pub fn usage(&self) -> Option<Usage> {
+        self.chunks.iter().rev().find_map(|chunk| if let Chunk::Usage(usage) = chunk { Some(*usage) } else { None })
+    }
+}
+
 /// # Errors
 /// Where the model produced nothing that could be passed on.
 pub fn whole_reply(reply: ConverseReply, plan: &Arc<ReplyPlan>, notes: &Notes) -> Result<Read, Error> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{answer::Answer, finish, plan::ReplyPlan};
 use crate::{
-    call::{Chunk, Notes},
+    call::{Chunk, Notes, Usage},
     converse::{
         event::{ContentBlockDelta, ContentBlockStart, ContentBlockStop, MessageStop},
         reply::Metadata,
@@ -43,6 +43,11 @@ impl StreamTranslator {
     /// Everything that belongs to a complete reply has come.
     pub fn is_complete(&self) -> bool {
         self.stopped && self.told
+    }
+
+    /// What has come so far would cost, where the service will not tell any more.
+    pub fn estimate(&self) -> Usage {
+        finish::usage(None, finish::Terms::default(), self.reasoning, self.answer.written, &self.plan)
     }
 
     /// Takes one event; puts what follows from it into `out`. Unknown events are ignored.

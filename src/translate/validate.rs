@@ -2,6 +2,7 @@
 
 use super::tools::WEB_SEARCH;
 use crate::{
+    call::NanoUsd,
     error::Error,
     openai::{
         chat::{ChatRequest, Function, JsonSchema},
@@ -34,6 +35,10 @@ const MAX_DEPTH: usize = 128;
 pub fn validate(request: &ChatRequest) -> Result<(), Error> {
     ranges(request)?;
     unsupported(request)?;
+    if request.max_cost_usd.as_deref().is_some_and(|text| NanoUsd::parse(text.get()).is_none()) {
+        let text = "'max_cost_usd' must be a number of US dollars with nine decimal places at most.";
+        return Err(Error::invalid("max_cost_usd", text));
+    }
     if request.messages.is_empty() {
         return Err(Error::invalid("messages", "'messages' must hold at least one message."));
     }
@@ -125,7 +130,6 @@ fn unsupported(request: &ChatRequest) -> Result<(), Error> {
     let members = [
         ("moderation", request.moderation.is_some(), "name a guardrail in 'bedrock'"),
         ("kb", request.kb.is_some(), "this version of lintel has no knowledge bases"),
-        ("max_cost_usd", request.max_cost_usd.is_some(), "this version of lintel has no budgets"),
     ];
     match members.into_iter().find(|(_, present, _)| *present) {
         Some((param, _, why)) => refused(param, why),

@@ -1,0 +1,107 @@
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::Usage;
+
+/// What a call has come to so far, request by request, so that nothing is forgotten however it ends.
+#[derive(Clone, Default)]
+pub struct Spending(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    spent: Mutex<Spent>,
+    another: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
+}
+
+/// The sum of all requests of a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Of the requests whose usage is known, or was estimated.
+    pub usage: Option<Usage>,
+    /// Requests that may be on the bill with nobody knowing how much.
+    pub lost: u32,
+    /// Requests were sent.
+    pub sent: bool,
+}
+
+impl Spending {
+    /// A request is about to leave. What becomes of it is told to the ticket; one that is dropped is lost.
+    pub fn send(&self) -> Ticket {
+        self.with(|spent| spent.sent = true);
+        Ticket { spending: Some(self.clone()) }
+    }
+
+    pub fn spent(&self) -> Spent {
+        let mut copy = Spent::default();
+        self.with(|spent| copy = *spent);
+        copy
+    }
+
+    /// Who must agree before a request is repeated that may be on the bill. Set once.
+    pub fn ask_before_another(&self, ask: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.0.another.set(Box::new(ask));
+    }
+
+    /// May a request that is lost be made again?
+    pub fn allows_another(&self) -> bool {
+        self.0.another.get().is_none_or(|ask| ask())
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Spent)) {
+        change(&mut self.0.spent.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl std::fmt::Debug for Spending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.spent().fmt(f)
+    }
+}
+
+/// One request to Bedrock.
+#[derive(Debug)]
+pub struct Ticket {
+    spending: Option<Spending>,
+}
+
+impl Ticket {
+    /// The service refused it, or never got it: it is not on the bill.
+    pub fn free(mut self) {
+        self.spending = None;
+    }
+
+    /// It is on the bill with this usage.
+    pub fn used(mut self, usage: Usage) {
+        if let Some(spending) = self.spending.take() {
+            spending.with(|spent| spent.usage = Some(spent.usage.map_or(usage, |before| before + usage)));
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(spending) = self.spending.take() {
+            spending.with(|spent| spent.lost += 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_is_accounted_for() {
+        let spending = Spending::default();
+        assert_eq!(spending.spent(), Spent::default());
+        let usage = Usage { input: 1, output: 2, ..Usage::default() };
+        spending.send().free();
+        spending.send().used(usage);
+        spending.send().used(usage);
+        drop(spending.send());
+        let spent = spending.spent();
+        assert_eq!((spent.usage.unwrap().output, spent.lost, spent.sent), (4, 1, true));
+        assert!(spending.allows_another());
+        spending.ask_before_another(|| false);
+        assert!(!spending.allows_another());
+    }
+}

@@ -1,0 +1,214 @@
+//! What calls cost, and what may still be spent. Balances live in memory; every hold is in the file before its call
+//! leaves, and every record after it, so that balances can be rebuilt and nothing is free that was billed.
+
+mod balances;
+mod corrections;
+mod hold;
+mod record;
+mod store;
+mod window;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+
+pub use balances::{Raise, Refusal, Standing};
+pub use corrections::{REQUEST_ID, Reconciled};
+pub use hold::{Hold, Outcome};
+pub use record::{Entry, Kind, Record};
+pub use store::{Audit, By, Durability, Group, KeyRow, Location, Report, Settings};
+pub use window::Window;
+
+use crate::{
+    call::{Alerts, Budget, EndUsers, NanoUsd},
+    metrics,
+};
+use balances::Balances;
+use store::{HoldRow, Store};
+
+/// The ledger of this gateway. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    balances: Mutex<Balances>,
+    /// Something was settled: money that was set aside may be free again.
+    settled: Notify,
+    alerts: Alerts,
+    /// Calls that are running, by their request ids, with when they began.
+    open: Mutex<std::collections::BTreeMap<Arc<str>, Timestamp>>,
+}
+
+/// The file could not be written, so the call was not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable;
+
+impl Ledger {
+    /// Opens the store, and books the holds that a process which is gone has left as presumed spend.
+    ///
+    /// # Errors
+    /// If the store cannot be opened; the text says why.
+    pub async fn open(settings: &Settings, alerts: Alerts) -> Result<Self, String> {
+        let store = Store::open(settings)?;
+        let ledger = Self(Arc::new(Inner {
+            store,
+            balances: Mutex::default(),
+            settled: Notify::new(),
+            alerts,
+            open: Mutex::default(),
+        }));
+        ledger.presume().await?;
+        Ok(ledger)
+    }
+
+    /// What was running when a process ended is on the bill for all that anybody knows.
+    async fn presume(&self) -> Result<(), String> {
+        let now = Timestamp::now().as_millisecond();
+        for hold in self.0.store.holds().await? {
+            let HoldRow { entry, amount } = hold;
+            tracing::warn!(
+                request_id = &*entry.request_id,
+                key_id = entry.key_id,
+                model = entry.model,
+                cost_usd = %amount,
+                "a call was running when the gateway ended; its whole hold is presumed to be spent"
+            );
+            metrics::hold_presumed();
+            self.0.store.writer.settle(Record::presumed(entry, amount, now, "gateway_ended"));
+        }
+        self.0.store.writer.flush().await;
+        Ok(())
+    }
+
+    /// Takes budgets up, with what is already spent of their current windows. Those that are known are left alone.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn track(&self, budgets: impl IntoIterator<Item = Arc<Budget>>) -> Result<(), String> {
+        let new: Vec<Arc<Budget>> = {
+            let balances = self.balances();
+            budgets.into_iter().filter(|budget| !balances.knows(&budget.id)).collect()
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        let now = Timestamp::now();
+        let read = self.0.store.opening(new, now).await?;
+        let mut balances = self.balances();
+        for (budget, settled, raise) in read {
+            balances.open(&budget, settled, raise, now);
+        }
+        Ok(())
+    }
+
+    /// Takes up the accounts of the end users that a key already has.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn track_end_users(&self, key_id: &str, end_users: &EndUsers) -> Result<(), String> {
+        let oldest = Timestamp::now().as_second() - 31 * 86_400;
+        let users = self.0.store.end_users(key_id, oldest).await?;
+        for user in users.into_iter().take(end_users.max) {
+            let scope = format!("key:{key_id}/user:{user}");
+            end_users.known.lock().unwrap_or_else(PoisonError::into_inner).insert(user);
+            self.track(end_users.budgets.iter().map(|budget| Arc::new(budget.of(&scope)))).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets money aside for a call in all `asked` budgets at once, and writes it down before the call may leave.
+    ///
+    /// # Errors
+    /// Why the call may not leave. `Err(Err(_))`: a call under a budget, and the file cannot be written.
+    pub async fn hold(
+        &self,
+        entry: Entry,
+        most: NanoUsd,
+        asked: &[(Arc<Budget>, NanoUsd)],
+        wait: Duration,
+    ) -> Result<Hold, Result<Refusal, Unavailable>> {
+        let places = self.reserve(asked, wait).await.map_err(Ok)?;
+        let hold = Hold::new(self.clone(), entry, most, places);
+        if self.0.store.is_durable() {
+            let written = self.0.store.writer.hold(hold.row()).await;
+            if !written && !asked.is_empty() {
+                hold.release();
+                return Err(Err(Unavailable));
+            }
+        }
+        Ok(hold)
+    }
+
+    async fn reserve(&self, asked: &[(Arc<Budget>, NanoUsd)], wait: Duration) -> Result<Vec<balances::Place>, Refusal> {
+        let deadline = tokio::time::Instant::now() + wait;
+        loop {
+            // Before the look, so that nothing that is settled meanwhile is missed.
+            let settled = self.0.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            let refusal = match self.balances().reserve(asked, Timestamp::now()) {
+                Ok(places) => return Ok(places),
+                Err(refusal @ Refusal::Spent(_)) => return Err(refusal),
+                Err(refusal) => refusal,
+            };
+            if wait.is_zero() || tokio::time::timeout_at(deadline, settled).await.is_err() {
+                return Err(refusal);
+            }
+        }
+    }
+
+    /// How the budgets stand that `wanted` picks.
+    pub fn standings(&self, wanted: impl Fn(&Budget) -> bool) -> Vec<Standing> {
+        self.balances().standings(wanted, Timestamp::now())
+    }
+
+    /// How one budget stands that may not have been used yet.
+    pub fn standing(&self, budget: &Arc<Budget>) -> Option<Standing> {
+        let now = Timestamp::now();
+        let mut balances = self.balances();
+        // Asking for nothing opens the account.
+        let _ = balances.reserve(&[(budget.clone(), NanoUsd(0))], now);
+        balances.standings(|other| other.id == budget.id, now).pop()
+    }
+
+    /// Calls that are running, and for how long the oldest is.
+    pub fn open_holds(&self) -> (usize, Duration) {
+        let open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = open.values().min().map(|began| Timestamp::now().duration_since(*began));
+        (open.len(), oldest.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default())
+    }
+
+    /// Can calls under a budget be admitted?
+    pub fn is_well(&self) -> bool {
+        self.0.store.writer.health.is_well()
+    }
+
+    pub fn publish_metrics(&self) {
+        let (open, oldest) = self.open_holds();
+        metrics::holds(open, oldest);
+        metrics::ledger_state(self.0.store.bytes(), self.0.store.writer.health.backlog());
+        for standing in self.standings(|budget| !budget.scope.contains("/user:")) {
+            metrics::budget(
+                &standing.budget.id,
+                standing.limit,
+                standing.settled,
+                standing.reserved,
+                standing.resets_at,
+            );
+        }
+    }
+
+    /// Everything that was settled is in the file.
+    pub async fn flush(&self) {
+        self.0.store.writer.flush().await;
+    }
+
+    fn balances(&self) -> std::sync::MutexGuard<'_, Balances> {
+        self.0.balances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,57 @@
+//! The tables, and how a file of an older version gets to today's.
+
+use rusqlite::Connection;
+
+/// In order; a file has as many of them as its `user_version` says. Never change one that was released: add another.
+const MIGRATIONS: [&str; 1] = [
+    // Money is nano-dollars, `at` is Unix milliseconds; roll-ups are per quarter of an hour, because some time zones
+    // begin their days at one, and are kept when records are not.
+    "CREATE TABLE records (
+        id INTEGER PRIMARY KEY, request_id TEXT NOT NULL, at INTEGER NOT NULL, ended_at INTEGER NOT NULL,
+        key_id TEXT NOT NULL, team TEXT NOT NULL, end_user TEXT NOT NULL, model TEXT NOT NULL, target TEXT NOT NULL,
+        region TEXT NOT NULL, route TEXT NOT NULL DEFAULT 'converse',
+        input INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write_5m INTEGER NOT NULL,
+        cache_write_1h INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL,
+        server_tool_uses INTEGER NOT NULL, price TEXT NOT NULL, cost INTEGER, kind TEXT NOT NULL,
+        status TEXT NOT NULL, how TEXT NOT NULL, attempts INTEGER NOT NULL);
+     CREATE INDEX records_by_time ON records (at);
+     CREATE INDEX records_by_request ON records (request_id);
+     CREATE TABLE rollups (
+        quarter INTEGER NOT NULL, key_id TEXT NOT NULL, team TEXT NOT NULL, end_user TEXT NOT NULL,
+        model TEXT NOT NULL, kind TEXT NOT NULL, calls INTEGER NOT NULL,
+        input INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, output INTEGER NOT NULL,
+        cost INTEGER NOT NULL,
+        PRIMARY KEY (quarter, key_id, team, end_user, model, kind)) WITHOUT ROWID;
+     CREATE TABLE holds (
+        request_id TEXT PRIMARY KEY, at INTEGER NOT NULL, amount INTEGER NOT NULL, key_id TEXT NOT NULL,
+        team TEXT NOT NULL, end_user TEXT NOT NULL, model TEXT NOT NULL, target TEXT NOT NULL, region TEXT NOT NULL,
+        price TEXT NOT NULL) WITHOUT ROWID;
+     CREATE TABLE keys (
+        id TEXT PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, old_sha256 TEXT, old_until INTEGER,
+        settings TEXT NOT NULL, metadata TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER,
+        revoked_at INTEGER, last_used_at INTEGER) WITHOUT ROWID;
+     CREATE TABLE overrides (
+        budget TEXT PRIMARY KEY, amount INTEGER NOT NULL, until INTEGER NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
+     CREATE TABLE audit (
+        id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL,
+        before TEXT, after TEXT, reason TEXT NOT NULL DEFAULT '');",
+];
+
+/// Brings the file to today's version.
+///
+/// # Errors
+/// If the file is newer than this program, or cannot be written.
+pub fn migrate(connection: &mut Connection) -> Result<(), String> {
+    let text = |error: rusqlite::Error| error.to_string();
+    let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(text)?;
+    if version as usize > MIGRATIONS.len() {
+        return Err(format!("it was written by a newer version of lintel (schema {version})"));
+    }
+    for (number, migration) in (1u32..).zip(MIGRATIONS).skip(version as usize) {
+        let transaction = connection.transaction().map_err(text)?;
+        transaction.execute_batch(migration).map_err(text)?;
+        transaction.pragma_update(None, "user_version", number).map_err(text)?;
+        transaction.commit().map_err(text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Calendar periods in a time zone, as instants.
+
+use jiff::{Timestamp, ToSpan, Zoned, tz::TimeZone};
+
+use crate::call::Per;
+
+/// One period of a budget, in Unix seconds; the end is exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub start: i64,
+    pub end: i64,
+}
+
+impl Window {
+    /// The period around `at`. A local day has one reset, however long it is.
+    pub fn around(per: Per, timezone: &TimeZone, at: Timestamp) -> Self {
+        // The calendar of jiff ends in the year 9999; an hour's window is good enough for what comes after.
+        calendar(per, &at.to_zoned(timezone.clone())).unwrap_or_else(|_| hour(at))
+    }
+
+    pub fn contains(&self, at: Timestamp) -> bool {
+        (self.start..self.end).contains(&at.as_second())
+    }
+}
+
+fn calendar(per: Per, at: &Zoned) -> Result<Window, jiff::Error> {
+    let day = at.start_of_day()?;
+    let (start, end) = match per {
+        Per::Hour => return Ok(hour(at.timestamp())),
+        Per::Day => (day.clone(), day.checked_add(1.day())?),
+        Per::Week => {
+            let monday = day.checked_sub(i64::from(at.weekday().to_monday_zero_offset()).days())?;
+            (monday.clone(), monday.checked_add(7.days())?)
+        }
+        Per::Month => {
+            let first = day.first_of_month()?;
+            (first.clone(), first.checked_add(1.month())?)
+        }
+    };
+    // Midnight may not exist on the first day after a jump.
+    let (start, end) = (start.start_of_day()?, end.start_of_day()?);
+    Ok(Window { start: start.timestamp().as_second(), end: end.timestamp().as_second() })
+}
+
+/// Hours begin where UTC's do: nobody's local hour is shorter or longer for it.
+fn hour(at: Timestamp) -> Window {
+    let start = at.as_second().div_euclid(3600) * 3600;
+    Window { start, end: start + 3600 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beginning and end of the period around `at`, in UTC.
+    fn around(per: Per, zone: &str, at: &str) -> String {
+        let zone = TimeZone::get(zone).unwrap();
+        let at: Timestamp = at.parse().unwrap();
+        let window = Window::around(per, &zone, at);
+        assert!(window.contains(at), "{window:?}");
+        let text = |seconds| Timestamp::from_second(seconds).unwrap().to_string();
+        // The next window begins where this one ends.
+        let next = Window::around(per, &zone, Timestamp::from_second(window.end).unwrap());
+        assert_eq!(next.start, window.end);
+        format!("{} {}", text(window.start), text(window.end))
+    }
+
+    #[test]
+    fn days_weeks_and_months_are_those_of_the_calendar() {
+        for (per, zone, at, expected) in [
+            (Per::Hour, "UTC", "2026-03-01T23:59:59Z", "2026-03-01T23:00:00Z 2026-03-02T00:00:00Z"),
+            (Per::Day, "UTC", "2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z 2026-03-02T00:00:00Z"),
+            (Per::Day, "Asia/Kolkata", "2026-03-01T18:29:59Z", "2026-02-28T18:30:00Z 2026-03-01T18:30:00Z"),
+            (Per::Day, "Asia/Kolkata", "2026-03-01T18:30:00Z", "2026-03-01T18:30:00Z 2026-03-02T18:30:00Z"),
+            (Per::Week, "UTC", "2026-03-01T12:00:00Z", "2026-02-23T00:00:00Z 2026-03-02T00:00:00Z"),
+            (Per::Week, "UTC", "2026-01-01T00:00:00Z", "2025-12-29T00:00:00Z 2026-01-05T00:00:00Z"),
+            (Per::Month, "UTC", "2024-02-29T10:00:00Z", "2024-02-01T00:00:00Z 2024-03-01T00:00:00Z"),
+            (Per::Month, "UTC", "2025-12-31T23:59:59Z", "2025-12-01T00:00:00Z 2026-01-01T00:00:00Z"),
+            (Per::Month, "America/New_York", "2026-02-01T04:59:59Z", "2026-01-01T05:00:00Z 2026-02-01T05:00:00Z"),
+            // A month that holds a change of the clocks.
+            (Per::Month, "Europe/Berlin", "2026-03-31T21:59:59Z", "2026-02-28T23:00:00Z 2026-03-31T22:00:00Z"),
+        ] {
+            assert_eq!(around(per, zone, at), expected, "{per:?} {zone} {at}");
+        }
+    }
+
+    #[test]
+    fn a_day_with_a_change_of_the_clocks_has_one_reset() {
+        // 23 hours: 02:30 is missing; 25 hours: 02:30 comes twice.
+        let spring = "2026-03-28T23:00:00Z 2026-03-29T22:00:00Z";
+        for at in ["2026-03-28T23:00:00Z", "2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z", "2026-03-29T21:59:59Z"] {
+            assert_eq!(around(Per::Day, "Europe/Berlin", at), spring, "{at}");
+        }
+        let autumn = "2026-10-24T22:00:00Z 2026-10-25T23:00:00Z";
+        for at in ["2026-10-24T22:00:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T22:59:59Z"] {
+            assert_eq!(around(Per::Day, "Europe/Berlin", at), autumn, "{at}");
+        }
+        // In Cairo the jump is at midnight itself: the day begins at one.
+        let cairo = "2026-04-23T22:00:00Z 2026-04-24T21:00:00Z";
+        assert_eq!(around(Per::Day, "Africa/Cairo", "2026-04-24T12:00:00Z"), cairo);
+    }
+}
