@@ -7,18 +7,22 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, Api, KeyStore},
     bedrock::{Bedrock, Clients},
+    call::{Alert, Alerts},
     config::{self, Config},
     dispatch::Dispatch,
-    edge::{self, Edge, Keys, Limits},
-    middleware::FetchMedia,
+    edge::{self, Calls, Edge, FailedLogins, Keys, Limits},
+    ledger::Ledger,
+    middleware::{Budget, BudgetSettings, FetchMedia, InFlight, RateLimit},
+    pipeline::Shared,
     server,
     telemetry::Telemetry,
+    webhook,
 };
 
 /// For a scrape that runs when everything else has ended.
@@ -30,6 +34,9 @@ pub struct App {
     data: TcpListener,
     admin: TcpListener,
     telemetry: Telemetry,
+    ledger: Ledger,
+    alerts: mpsc::Receiver<Alert>,
+    alerts_sender: Alerts,
     /// Where the data port is.
     pub data_addr: SocketAddr,
     /// Where the admin port is.
@@ -37,42 +44,66 @@ pub struct App {
 }
 
 impl App {
-    /// Opens both ports. Port 0 takes a free one.
+    /// Opens both ports and the ledger. Port 0 takes a free one.
     ///
     /// # Errors
-    /// If an address cannot be bound; the text names it.
+    /// If an address cannot be bound, or the ledger cannot be opened; the text names it.
     pub async fn bind(config: Config, telemetry: Telemetry) -> io::Result<Self> {
         let data = bind("server.listen", config.server.listen).await?;
         let admin = bind("admin.listen", config.admin.listen).await?;
         let (data_addr, admin_addr) = (data.local_addr()?, admin.local_addr()?);
-        Ok(Self { config, data, admin, telemetry, data_addr, admin_addr })
+        let (alerts_sender, alerts) = mpsc::channel(webhook::WAITING);
+        let store = |error: String| io::Error::other(format!("store: {error}"));
+        let ledger = Ledger::open(&config.store, alerts_sender.clone()).await.map_err(store)?;
+        track(&ledger, &config).await.map_err(store)?;
+        Ok(Self { config, data, admin, telemetry, ledger, alerts, alerts_sender, data_addr, admin_addr })
     }
 
     /// Serves until `shutdown`, then drains. Metrics and health answer until the last stream has ended.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { config, data, admin, telemetry, .. } = self;
+        let Self { config, data, admin, telemetry, ledger, alerts, alerts_sender, .. } = self;
         for warning in config::warnings(&config) {
             tracing::warn!("{warning}");
+        }
+        let tasks = TaskTracker::new();
+        let keys = Keys::new(config.keys);
+        let key_store = KeyStore::new(keys.clone(), ledger.clone(), config.teams);
+        if let Err(error) = key_store.load().await {
+            tracing::error!(error, "the virtual keys could not be read; they are refused");
         }
         let models = Arc::new(config.models);
         let regions = models.named().map(|model| model.target.region.clone()).chain([config.aws.region.clone()]);
         let clients = Arc::new(Clients::new(config.aws.settings, config.aws.region.clone(), regions));
-        let media = FetchMedia(config.remote_media);
-        let dispatch = Dispatch::new(models, &media, &Bedrock::new(clients.clone()));
-        let cut = CancellationToken::new();
+        let budget = Budget::new(BudgetSettings {
+            ledger: ledger.clone(),
+            gateway: config.budget.budgets,
+            allow_unpriced: config.allow_unpriced,
+            alert_request: config.budget.alert_request,
+            alerts: alerts_sender,
+        });
+        let shared = Shared {
+            rate_limit: RateLimit::default(),
+            in_flight: InFlight::default(),
+            budget,
+            media: FetchMedia(config.remote_media),
+            bedrock: Bedrock::new(clients.clone()),
+        };
+        let calls = Calls { tasks: TaskTracker::new(), cut: CancellationToken::new(), drain: config.drain };
         let edge = Arc::new(Edge {
-            keys: Keys::new(config.keys),
-            dispatch,
+            keys,
+            failed_logins: FailedLogins::new(config.server.failed_logins_per_minute),
+            dispatch: Dispatch::new(models, &shared),
+            ledger: ledger.clone(),
+            calls: calls.clone(),
             limits: Limits {
                 max_body: config.server.max_body,
                 body_timeout: config.server.header_timeout,
                 max_in_flight: config.server.max_in_flight,
+                max_requests_per_second: config.server.max_requests_per_second,
             },
             cors_origins: config.server.cors_origins,
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
-            cut: cut.clone(),
         });
-        let tasks = TaskTracker::new();
         telemetry.keep_up(&tasks, shutdown.clone());
         let warming = clients.clone();
         let not_needed = shutdown.clone();
@@ -82,6 +113,12 @@ impl App {
                 () = not_needed.cancelled() => {}
             }
         });
+        let drained = CancellationToken::new();
+        // Without a webhook the log has them.
+        if let Some(webhook) = config.alerts {
+            tasks.spawn(webhook.run(alerts, drained.clone()));
+        }
+        tasks.spawn(key_store.clone().note_uses(drained.clone()));
         let settings = server::Settings {
             header_timeout: config.server.header_timeout,
             keep_alive: config.server.keep_alive,
@@ -91,18 +128,39 @@ impl App {
         let admin_router = admin::router(Arc::new(Admin {
             telemetry,
             clients,
+            api: Api { ledger: ledger.clone(), keys: key_store },
             token: config.admin.token,
             shutdown: shutdown.clone(),
             last_ready: Mutex::new(None),
         }));
-        let drained = CancellationToken::new();
         let admin_settings = server::Settings { drain_timeout: ADMIN_DRAIN, ..settings };
         tasks.spawn(server::serve(admin, admin_router, admin_settings, drained.clone(), CancellationToken::new()));
         tasks.close();
-        server::serve(data, edge::router(edge), settings, shutdown, cut).await;
+        server::serve(data, edge::router(edge), settings, shutdown, calls.cut.clone()).await;
+        // What is still read for clients that have left gets as long again, then it is settled as it is.
+        calls.tasks.close();
+        let _ = tokio::time::timeout(settings.drain_timeout, calls.tasks.wait()).await;
+        calls.cut.cancel();
+        calls.tasks.wait().await;
         drained.cancel();
         tasks.wait().await;
+        ledger.flush().await;
     }
+}
+
+/// Every budget of the configuration, with what is already spent of it.
+async fn track(ledger: &Ledger, config: &Config) -> Result<(), String> {
+    let callers = || config.keys.iter().map(|key| &key.caller);
+    let budgets = callers().flat_map(|caller| caller.budgets.iter());
+    let budgets = budgets.chain(config.teams.values().flat_map(|team| &team.budgets));
+    let budgets = budgets.chain(config.models.named().flat_map(|model| &model.budgets)).chain(&config.budget.budgets);
+    ledger.track(budgets.cloned()).await?;
+    for caller in callers() {
+        if let Some(users) = &caller.end_users {
+            ledger.track_end_users(&caller.key_id, users).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The variable that overrides a setting.

@@ -30,6 +30,7 @@ pub mod middleware;
 pub mod bedrock;
 pub mod ledger;
 pub mod remote_media;
+pub mod webhook;
 
 // Pure: values in, values out.
 pub mod translate;

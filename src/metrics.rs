@@ -3,7 +3,11 @@
 //! Labels are bounded: a model is a configured name or `unknown`, a reason is one of a fixed list. Names follow
 //! OpenTelemetry's `gen_ai` conventions where those have one, Prometheus naming otherwise.
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    sync::{LazyLock, Mutex, PoisonError},
+    time::Duration,
+};
 
 use metrics::{
     Counter, Gauge, Histogram, Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
@@ -138,8 +142,8 @@ pub fn describe() {
     describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Duration of a call, to its last byte");
     describe_histogram!(TIME_TO_FIRST_TOKEN, Unit::Seconds, "Time to the first token of a stream");
     describe_histogram!(TIME_PER_OUTPUT_TOKEN, Unit::Seconds, "Time between the tokens of a stream, after the first");
-    describe_counter!(TOKENS, "Tokens, by key, model and type; reasoning is part of output");
-    describe_gauge!(SPEND, "US dollars, by key, model and kind: actual, or estimated where Bedrock told no usage");
+    describe_counter!(TOKENS, "Tokens, by team, key, model and type; reasoning is part of output");
+    describe_gauge!(SPEND, "US dollars, by team, key, model and kind: actual, estimated or presumed");
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
@@ -191,6 +195,24 @@ pub fn budget(id: &str, limit: NanoUsd, settled: NanoUsd, reserved: NanoUsd, res
     set(BUDGET_RESET, resets_at as f64);
 }
 
+/// What a call has cost; `kind` is how sure that is.
+pub fn spent(team: &str, key_id: &str, model: &str, kind: &'static str, cost: NanoUsd) {
+    gauge!(SPEND, "team" => team.to_owned(), "key_id" => key_label(key_id), "model" => model.to_owned(), "kind" => kind)
+        .increment(cost.as_usd());
+}
+
+/// Keys that have series of their own; all others are `other`.
+const MAX_KEYS: usize = 1000;
+
+fn key_label(key_id: &str) -> String {
+    static SEEN: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if seen.contains(key_id) || (seen.len() < MAX_KEYS && seen.insert(key_id.to_owned())) {
+        return key_id.to_owned();
+    }
+    "other".to_owned()
+}
+
 /// A budget has refused a call: `settled`, `reserved`, `unpriced` or `backend`.
 pub fn budget_refusal(id: &str, why: &'static str) {
     counter!(BUDGET_REFUSALS, "budget_id" => id.to_owned(), "why" => why).increment(1);
@@ -209,7 +231,7 @@ pub fn estimate_error(model: &str, ratio: f64) {
 
 /// The gateway's own limits have refused a call.
 pub fn refusal(team: &str, key_id: &str, why: &'static str) {
-    counter!(REFUSALS, "team" => team.to_owned(), "key_id" => key_id.to_owned(), "why" => why).increment(1);
+    counter!(REFUSALS, "team" => team.to_owned(), "key_id" => key_label(key_id), "why" => why).increment(1);
 }
 
 /// Calls that are running under the ledger.
@@ -297,7 +319,7 @@ impl ModelMetrics {
     }
 
     /// A call of `key_id` has ended; `error_type` is empty when it went well.
-    pub fn ended(&self, key_id: &str, duration: Duration, error_type: &'static str, usage: Option<Usage>) {
+    pub fn ended(&self, team: &str, key_id: &str, duration: Duration, error_type: &'static str, usage: Option<Usage>) {
         if error_type.is_empty() {
             self.duration_ok.record(duration);
         } else {
@@ -308,7 +330,8 @@ impl ModelMetrics {
         let Some(usage) = usage else { return };
         let labels = |kind: &'static str, value: &'static str| {
             [
-                Label::new("key_id", key_id.to_owned()),
+                Label::new("team", team.to_owned()),
+                Label::new("key_id", key_label(key_id)),
                 Label::new("model", self.model.clone()),
                 Label::from_static_parts(kind, value),
             ]
@@ -319,10 +342,6 @@ impl ModelMetrics {
                 histogram.record(count as f64);
                 counter!(TOKENS, labels("token_type", kind).iter()).increment(count);
             }
-        }
-        if let Some(cost) = usage.cost {
-            let kind = if usage.estimated { "estimated" } else { "actual" };
-            gauge!(SPEND, labels("kind", kind).iter()).increment(cost.total().as_usd());
         }
     }
 

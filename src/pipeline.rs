@@ -6,23 +6,36 @@ use crate::{
     bedrock::Bedrock,
     call::{Call, ChatReply, Operation},
     error::Error,
-    middleware::{Deadline, FetchMedia, Measure, step},
+    middleware::{Budget, Deadline, FetchMedia, InFlight, Measure, RateLimit, step},
     openai::chat::ChatRequest,
 };
 
 /// A stack for the operation `T`. Boxed at its door: one type for every model's stack.
 pub type Stack<T> = BoxCloneSyncService<Call<T>, <T as Operation>::Reply, Error>;
 
+/// What the stacks of all models have in common.
+#[derive(Clone)]
+pub struct Shared {
+    pub rate_limit: RateLimit,
+    pub in_flight: InFlight,
+    pub budget: Budget,
+    pub media: FetchMedia,
+    pub bedrock: Bedrock,
+}
+
 /// The stack of one model for chat. `label` is its name in metrics.
-pub fn chat(
-    label: &str,
-    media: FetchMedia,
-    bedrock: Bedrock,
-) -> BoxCloneSyncService<Call<ChatRequest>, ChatReply, Error> {
+pub fn chat(label: &str, shared: &Shared) -> BoxCloneSyncService<Call<ChatRequest>, ChatReply, Error> {
+    let Shared { rate_limit, in_flight, budget, media, bedrock } = shared.clone();
     BoxCloneSyncService::new(
         ServiceBuilder::new()
             // Sees every refusal and every end of the steps below.
             .layer(step(Measure::new(ChatRequest::NAME, label)))
+            // Cheap refusals first.
+            .layer(step(rate_limit))
+            // Behind the rates, because a permit is worth more than a token.
+            .layer(step(in_flight))
+            // Before anything that costs. Writes the ledger, also for calls without a budget.
+            .layer(step(budget))
             // Bounds all that follows, up to the first token.
             .layer(step(Deadline::default()))
             // Behind whatever refuses a call: it connects to where the client says.

@@ -1,11 +1,14 @@
-//! The admin port: metrics and health, for operators and their machines. Never on the data port.
+//! The admin port: metrics, health and the admin API, for operators and their machines. Never on the data port.
+
+pub mod api;
+mod key_store;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -13,17 +16,24 @@ use axum::{
 use serde_json::json;
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+pub use api::Api;
+pub use key_store::KeyStore;
 
 use crate::{bedrock::Clients, call::Secret, telemetry::Telemetry};
 
 /// A good answer about credentials holds this long: probes must not wear out the credential service.
 const READY_FOR: Duration = Duration::from_secs(60);
+/// For invocation logs.
+const MAX_BODY: usize = 256 << 20;
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the admin port needs to know.
 pub struct Admin {
     pub telemetry: Telemetry,
     pub clients: Arc<Clients>,
+    pub api: Api,
     pub token: Option<Secret>,
     pub shutdown: CancellationToken,
     pub last_ready: Mutex<Option<Instant>>,
@@ -35,11 +45,13 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/admin/{*path}", axum::routing::any(admin_api))
-        .fallback(|| async { problem(StatusCode::NOT_FOUND, "There are /metrics, /healthz and /readyz.") })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .fallback(|| async { problem(StatusCode::NOT_FOUND, "There are /metrics, /healthz, /readyz and /admin/.") })
         .with_state(admin)
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    admin.api.ledger.publish_metrics();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.telemetry.render()).into_response()
 }
 
@@ -52,6 +64,9 @@ async fn healthz() -> Response {
 async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     if admin.shutdown.is_cancelled() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
+    }
+    if !admin.api.ledger.is_well() {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written");
     }
     let fresh =
         admin.last_ready.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < READY_FOR);
@@ -66,7 +81,7 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     Json(json!({"status": "ready"})).into_response()
 }
 
-/// Nothing of the admin API is built yet; who may ask is checked all the same.
+/// The admin API, for who has the token.
 async fn admin_api(State(admin): State<Arc<Admin>>, request: Request) -> Response {
     let presented =
         request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
@@ -75,7 +90,7 @@ async fn admin_api(State(admin): State<Arc<Admin>>, request: Request) -> Respons
         _ => false,
     };
     if allowed {
-        problem(StatusCode::NOT_FOUND, "This version of lintel has no admin API.")
+        api::router(admin.api.clone()).oneshot(request).await.unwrap_or_else(|never| match never {})
     } else {
         problem(StatusCode::FORBIDDEN, "The admin API needs the admin token.")
     }

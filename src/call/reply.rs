@@ -144,6 +144,18 @@ pub enum Chunk {
     Usage(Usage),
 }
 
+impl Chunk {
+    /// About how many bytes of the answer it holds.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Content(text) | Self::ReasoningContent(text) | Self::FunctionArguments(text) => text.len(),
+            Self::ToolArguments { fragment, .. } => fragment.len(),
+            Self::CustomToolCall { call, .. } => call.input.len(),
+            _ => 0,
+        }
+    }
+}
+
 type Callback = Box<dyn FnOnce(&Ending) + Send>;
 
 /// A streamed answer. An error is its last item.

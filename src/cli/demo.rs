@@ -34,7 +34,7 @@ pub async fn run(args: Args) -> Outcome {
     let demo = Demo {
         endpoint_url,
         credentials: (own.access_key_id.clone(), Secret::new(&own.secret_access_key)),
-        key: Key { digest: Sha256::digest(secret.as_bytes()).into(), expires: None, caller },
+        key: Key { digest: Sha256::digest(secret.as_bytes()).into(), expires: None, allow_ips: Vec::new(), caller },
     };
     let surroundings = Surroundings::of_process(args.listen);
     let (name, read) = match &args.config {

@@ -1,30 +1,42 @@
-//! `[keys.*]`: static keys. The file never holds a secret, only its digest or where to find it.
+//! `[keys.*]`: static keys, and the settings of virtual ones. The file never holds a secret, only its digest or where to
+//! find it.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
+use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
 
 use super::{
-    Surroundings, options,
+    Problem, Surroundings,
+    governance::{self, Teams},
+    options,
     reader::{Report, Section},
+    tree::Value,
 };
 use crate::{call::Caller, edge::Key};
 
 /// A guess at a shorter secret could succeed.
 const MIN_SECRET: usize = 16;
 
-pub fn keys(sections: Vec<(String, Section<'_>)>, surroundings: &Surroundings, report: &Report) -> Vec<Key> {
+pub fn keys(
+    sections: Vec<(String, Section<'_>)>,
+    teams: &Teams,
+    surroundings: &Surroundings,
+    report: &Report,
+) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
-    if sections.is_empty() {
-        report.problem(
-            "keys",
-            None,
-            "no key is configured, so every request would be refused; add [keys.NAME] with secret_env",
+    for (name, mut section) in sections {
+        let digest = digest(&mut section, surroundings);
+        section.never_here(
+            "secret",
+            "a secret never stands in the file: name an environment variable with secret_env, or give its sha256",
         );
-    }
-    for (name, section) in sections {
-        let Some(key) = key(&name, section, surroundings) else { continue };
+        section.not_supported(&["knowledge_bases"]);
+        let settings = settings(&mut section, &name, teams);
+        section.finish();
+        let Some(digest) = digest else { continue };
+        let key = Key { digest, expires: settings.expires, allow_ips: settings.allow_ips, caller: settings.caller };
         if let Some(other) = keys.iter().find(|other| other.digest == key.digest) {
             report.problem(
                 format!("keys.{name}"),
@@ -37,8 +49,16 @@ pub fn keys(sections: Vec<(String, Section<'_>)>, surroundings: &Surroundings, r
     keys
 }
 
-fn key(name: &str, mut section: Section<'_>, surroundings: &Surroundings) -> Option<Key> {
-    let digest = digest(&mut section, surroundings);
+/// What a key may do, without its secret.
+#[derive(Clone, Debug)]
+pub struct KeySettings {
+    pub caller: Arc<Caller>,
+    pub expires: Option<SystemTime>,
+    pub allow_ips: Vec<IpNet>,
+}
+
+/// The members that static and virtual keys have in common.
+pub fn settings(section: &mut Section<'_>, key_id: &str, teams: &Teams) -> KeySettings {
     let models = section.strings("models").map(|globs| globs.iter().map(|glob| WildMatch::new(glob)).collect());
     let expires = section.string("expires").and_then(|text| match humantime::parse_rfc3339(&text) {
         Ok(time) => Some(time),
@@ -47,18 +67,47 @@ fn key(name: &str, mut section: Section<'_>, surroundings: &Surroundings) -> Opt
             None::<SystemTime>
         }
     });
-    let (cache, guardrail) = (options::cache(&mut section), options::guardrail(&mut section));
-    section.never_here(
-        "secret",
-        "a secret never stands in the file: name an environment variable with secret_env, or give its sha256",
-    );
-    section.not_supported(&["team", "limits", "budget", "knowledge_bases"]);
+    let mut allow_ips = Vec::new();
+    for text in section.strings("allow_ips").unwrap_or_default() {
+        match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+            Ok(net) => allow_ips.push(net),
+            Err(_) => {
+                section.problem_at("allow_ips", format!("'{text}' is not an address or a range such as 10.0.0.0/8"))
+            }
+        }
+    }
+    let (cache, guardrail) = (options::cache(section), options::guardrail(section));
+    let caller = Caller {
+        key_id: key_id.to_owned(),
+        team: governance::team(section, teams),
+        models,
+        guardrail,
+        cache,
+        limits: governance::limits(section),
+        model_limits: governance::model_limits(section),
+        budgets: governance::budgets(section, &format!("key:{key_id}")),
+        end_users: governance::end_users(section, key_id),
+    };
+    KeySettings { caller: Arc::new(caller), expires, allow_ips }
+}
+
+/// The settings of a virtual key, as JSON.
+///
+/// # Errors
+/// Every problem there is.
+pub fn virtual_key(json: serde_json::Value, key_id: &str, teams: &Teams) -> Result<KeySettings, Vec<Problem>> {
+    let report = Report::default();
+    let Ok(Value::Table(table)) = Value::try_from(json) else {
+        report.problem("", None, "the settings of a key are an object");
+        return Err(report.into_parts().0);
+    };
+    let mut section = Section::root(table, &report);
+    let settings = settings(&mut section, key_id, teams);
     section.finish();
-    Some(Key {
-        digest: digest?,
-        expires,
-        caller: Arc::new(Caller { key_id: name.to_owned(), models, guardrail, cache, ..Caller::default() }),
-    })
+    match report.into_parts().0 {
+        problems if problems.is_empty() => Ok(settings),
+        problems => Err(problems),
+    }
 }
 
 fn digest(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<[u8; 32]> {

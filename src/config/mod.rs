@@ -1,6 +1,7 @@
 //! The configuration, ready to use. `tree` is what was written, `reader` reads it by type and keeps every problem,
 //! `sections`, `models` and `keys` know what may stand where.
 
+mod governance;
 mod keys;
 mod models;
 mod options;
@@ -13,11 +14,21 @@ use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
 use axum::http::HeaderValue;
 
+pub use governance::{Gateway, Teams};
+pub use keys::{KeySettings, virtual_key};
 pub use reader::Resolved;
 pub use tree::Origin;
 pub use warnings::warnings;
 
-use crate::{bedrock::AwsSettings, call::Secret, dispatch::Models, edge::Key, remote_media::RemoteMedia};
+use crate::{
+    bedrock::AwsSettings,
+    call::{self, Secret},
+    dispatch::Models,
+    edge::Key,
+    ledger,
+    remote_media::RemoteMedia,
+    webhook::Webhook,
+};
 use reader::{Report, Section};
 use tree::{Table, Value};
 
@@ -32,6 +43,16 @@ pub struct Config {
     pub aws: Aws,
     pub models: Models,
     pub keys: Vec<Key>,
+    pub teams: Teams,
+    /// The whole gateway's budgets.
+    pub budget: Gateway,
+    pub store: ledger::Settings,
+    /// None: alerts are only in the log.
+    pub alerts: Option<Webhook>,
+    /// Calls under a budget may go to models without a price.
+    pub allow_unpriced: bool,
+    /// Calls whose client has left are read to their end.
+    pub drain: bool,
     /// None: media are not fetched.
     pub remote_media: Option<RemoteMedia>,
 }
@@ -46,6 +67,10 @@ pub struct Server {
     pub max_in_flight: usize,
     pub max_connections: usize,
     pub keep_alive: Duration,
+    /// From one address.
+    pub failed_logins_per_minute: u32,
+    /// Of one credential.
+    pub max_requests_per_second: u32,
     pub cors_origins: Vec<HeaderValue>,
 }
 
@@ -182,12 +207,56 @@ fn read(mut tree: Table, surroundings: &Surroundings, demo: Option<Demo>, report
     let defaults = models::defaults(root.section("defaults"));
     let region = aws.as_ref().map_or("us-east-1", |aws| aws.region.as_str());
     let models = models::models(root.named_sections("models"), &defaults, region, report);
+    let teams = governance::teams(root.named_sections("teams"));
+    let store = match demo {
+        Some(_) => {
+            root.section("store");
+            ledger::Settings::in_memory()
+        }
+        None => governance::store(root.section("store")),
+    };
+    let is_demo = demo.is_some();
     let keys = match demo {
         Some(demo) => vec![demo.key],
-        None => keys::keys(root.named_sections("keys"), surroundings, report),
+        None => keys::keys(root.named_sections("keys"), &teams, surroundings, report),
     };
+    if keys.is_empty() && admin.as_ref().is_some_and(|admin| admin.token.is_none()) {
+        let text = "no key is configured, so every request would be refused; add [keys.NAME] with secret_env, or set \
+                    the admin token and make one with `lintel keys create`";
+        report.problem("keys", None, text);
+    }
+    let budget = governance::gateway(&mut root);
+    let alerts = governance::alerts(root.section("alerts"), surroundings);
+    let budgeted = |key: &Key| {
+        let caller = &key.caller;
+        let of_users = caller.end_users.as_ref().is_some_and(|users| !users.budgets.is_empty());
+        !caller.budgets.is_empty() || of_users || caller.team.as_ref().is_some_and(|team| !team.budgets.is_empty())
+    };
+    if !defaults.allow_unpriced {
+        let everything = !budget.budgets.is_empty();
+        let by_key = |model: &call::Model| {
+            !is_demo && keys.iter().any(|key| budgeted(key) && key.caller.may_use(&model.name, false))
+        };
+        governance::check_prices(
+            models.named().filter(|model| everything || by_key(model) || !model.budgets.is_empty()),
+            report,
+        );
+    }
     let remote_media = sections::remote_media(root.section("remote_media"));
-    root.not_supported(&["store", "teams", "budget", "alerts", "knowledge_bases"]);
+    root.not_supported(&["knowledge_bases"]);
     root.finish();
-    Some(Config { server: server?, admin: admin?, aws: aws?, models, keys, remote_media })
+    Some(Config {
+        server: server?,
+        admin: admin?,
+        aws: aws?,
+        models,
+        keys,
+        teams,
+        budget,
+        store,
+        alerts,
+        allow_unpriced: defaults.allow_unpriced,
+        drain: defaults.drain,
+        remote_media,
+    })
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    options,
+    governance, options,
     reader::{Report, Section},
 };
 use crate::{
@@ -18,6 +18,8 @@ pub struct Defaults {
     raw_model_ids: bool,
     dropped_parameters: DroppedParameters,
     retry: RetryPolicy,
+    pub allow_unpriced: bool,
+    pub drain: bool,
 }
 
 /// The largest integer of the service model.
@@ -36,8 +38,9 @@ pub fn defaults(mut section: Section<'_>) -> Defaults {
         raw_model_ids: section.boolean("raw_model_ids", true),
         dropped_parameters: read_dropped_parameters(&mut section, dropped_parameters),
         retry: options::retry(&mut section, RetryPolicy::default()),
+        allow_unpriced: section.choice("unpriced_models", &[("refuse", false), ("allow", true)], false),
+        drain: section.choice("on_disconnect", &[("drain", true), ("cancel", false)], true),
     };
-    section.not_supported(&["unpriced_models", "on_disconnect"]);
     section.finish();
     defaults
 }
@@ -155,9 +158,11 @@ fn model(name: String, target: String, mut section: Section<'_>, defaults: &Defa
         retry: if section.has("retry") { options::retry(&mut section, defaults.retry) } else { defaults.retry },
         description: section.string("description"),
         use_cases: section.strings("use_cases").unwrap_or_default(),
+        limits: governance::limits(&mut section),
+        budgets: governance::budgets(&mut section, &format!("model:{name}")),
         ..Model::new(name, target)
     };
-    section.not_supported(&["fallbacks", "limits", "budget"]);
+    section.not_supported(&["fallbacks"]);
     section.finish();
     Some(model)
 }

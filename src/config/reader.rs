@@ -12,6 +12,18 @@ use super::{
 
 /// Far beyond any use, and far from where clocks overflow.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
+const MAX_LONG_DURATION: Duration = Duration::from_secs(3650 * 86_400);
+
+/// A part of a whole, in percent.
+fn share(value: &Value) -> Result<u8, Option<String>> {
+    let Value::Float(share) = value else { return Err(None) };
+    let percent = (share * 100.0).round();
+    match (1.0..=100.0).contains(&percent) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 100")]
+        true => Ok(percent as u8),
+        false => Err(Some("must be between 0.01 and 1.0".to_owned())),
+    }
+}
 
 /// Gathers while the configuration is read.
 #[derive(Debug, Default)]
@@ -111,6 +123,36 @@ impl<'r> Section<'r> {
             }
         }
         sections
+    }
+
+    /// The tables under `key`: one, or an array of them.
+    pub fn tables(&mut self, key: &'static str) -> Vec<Section<'r>> {
+        let path = self.path_of(key);
+        let report = self.report;
+        let new =
+            |path, origin, table| Section { path, origin, table, asked: Vec::new(), origins: HashMap::new(), report };
+        match self.take(key) {
+            None => Vec::new(),
+            Some(Node { value: Value::Table(table), origin }) => vec![new(path, origin, table)],
+            Some(Node { value: Value::Array(items), .. })
+                if items.iter().all(|item| matches!(item.value, Value::Table(_))) =>
+            {
+                let tables = items.into_iter().enumerate().filter_map(|(at, item)| match item.value {
+                    Value::Table(table) => Some(new(format!("{path}[{at}]"), item.origin, table)),
+                    _ => None,
+                });
+                tables.collect()
+            }
+            Some(node) => {
+                self.wrong(key, &node, "a table, or an array of tables");
+                Vec::new()
+            }
+        }
+    }
+
+    /// The key stood there, whatever became of it.
+    pub fn was_given(&self, key: &str) -> bool {
+        self.origins.contains_key(key)
     }
 
     pub fn has(&self, key: &str) -> bool {
@@ -223,11 +265,42 @@ impl<'r> Section<'r> {
 
     /// A duration such as `"30s"`, longer than nothing.
     pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
+        self.between(key, Duration::from_nanos(1), MAX_DURATION, "must be longer than zero, and 30 days at most")
+    }
+
+    /// A duration that may be `"0s"`.
+    pub fn pause(&mut self, key: &'static str) -> Option<Duration> {
+        self.between(key, Duration::ZERO, MAX_DURATION, "must be 30 days at most")
+    }
+
+    /// A duration such as `"90d"`, up to ten years.
+    pub fn long_duration(&mut self, key: &'static str) -> Option<Duration> {
+        self.between(key, Duration::from_nanos(1), MAX_LONG_DURATION, "must be longer than zero, and ten years at most")
+    }
+
+    /// Parts of a whole such as `[0.8, 0.95]`, in percent.
+    pub fn shares(&mut self, key: &'static str) -> Option<Vec<u8>> {
+        let path = self.path_of(key);
+        let (shares, origin) = self.read_raw(key, "a list of numbers between 0 and 1", |value| match value {
+            Value::Array(items) => items.iter().map(|item| share(&item.value)).collect::<Result<Vec<u8>, _>>(),
+            _ => Err(None),
+        })?;
+        self.report.resolved(path, format!("{shares:?} %"), origin);
+        Some(shares)
+    }
+
+    fn between(
+        &mut self,
+        key: &'static str,
+        least: Duration,
+        most: Duration,
+        bounds: &'static str,
+    ) -> Option<Duration> {
         let path = self.path_of(key);
         let (duration, origin) = self.read_raw(key, "a duration such as \"30s\"", |value| match value {
             Value::String(text) => match humantime::parse_duration(text) {
-                Ok(duration) if !duration.is_zero() && duration <= MAX_DURATION => Ok(duration),
-                Ok(_) => Err(Some("must be longer than zero, and 30 days at most".to_owned())),
+                Ok(duration) if duration >= least && duration <= most => Ok(duration),
+                Ok(_) => Err(Some(bounds.to_owned())),
                 Err(error) => Err(Some(format!("'{text}' is not a duration such as \"30s\": {error}"))),
             },
             _ => Err(None),

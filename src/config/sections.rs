@@ -25,6 +25,10 @@ pub fn server(mut section: Section<'_>) -> Option<Server> {
     let max_connections = section.count("max_connections", 1_000_000);
     let max_connections = section.or_default("max_connections", max_connections, 10_000);
     let keep_alive = section.duration_or("keep_alive", Duration::from_secs(75));
+    let failed_logins = section.count("failed_logins_per_minute", 1_000_000).and_then(|n| u32::try_from(n).ok());
+    let failed_logins_per_minute = section.or_default("failed_logins_per_minute", failed_logins, 60);
+    let per_second = section.count("max_requests_per_second", 1_000_000).and_then(|n| u32::try_from(n).ok());
+    let max_requests_per_second = section.or_default("max_requests_per_second", per_second, 10_000);
     let mut cors_origins = Vec::new();
     for origin in section.strings("cors_origins").unwrap_or_default() {
         // A browser would never send either of them as its origin.
@@ -44,6 +48,8 @@ pub fn server(mut section: Section<'_>) -> Option<Server> {
         max_in_flight: usize::try_from(max_in_flight).ok()?,
         max_connections: usize::try_from(max_connections).ok()?,
         keep_alive,
+        failed_logins_per_minute,
+        max_requests_per_second,
         cors_origins,
     })
 }

@@ -64,6 +64,30 @@ impl From<Value> for serde_json::Value {
     }
 }
 
+/// JSON that somebody has sent, to be read like a part of the file. Null is what is not there.
+impl TryFrom<serde_json::Value> for Value {
+    type Error = ();
+
+    fn try_from(value: serde_json::Value) -> Result<Self, ()> {
+        use serde_json::Value as Json;
+        let node = |value| Ok(Node { value: Self::try_from(value)?, origin: Origin::Default });
+        Ok(match value {
+            Json::Null => return Err(()),
+            Json::Bool(boolean) => Self::Boolean(boolean),
+            Json::Number(number) => match number.as_i64() {
+                Some(integer) => Self::Integer(integer),
+                None => Self::Float(number.as_f64().ok_or(())?),
+            },
+            Json::String(text) => Self::String(text),
+            Json::Array(items) => Self::Array(items.into_iter().map(node).collect::<Result<_, ()>>()?),
+            Json::Object(members) => {
+                let members = members.into_iter().filter(|(_, value)| !value.is_null());
+                Self::Table(members.map(|(key, value)| Ok((key, node(value)?))).collect::<Result<_, ()>>()?)
+            }
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
     pub value: Value,

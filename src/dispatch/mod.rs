@@ -7,12 +7,10 @@ use std::{collections::HashMap, sync::Arc};
 use tower::ServiceExt;
 
 use crate::{
-    bedrock::Bedrock,
     call::{Call, ChatReply},
     error::{Error, Kind},
-    middleware::FetchMedia,
     openai::chat::ChatRequest,
-    pipeline::{self, Stack},
+    pipeline::{self, Shared, Stack},
 };
 
 pub use models::{Listed, Models};
@@ -27,8 +25,8 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    pub fn new(models: Arc<Models>, media: &FetchMedia, bedrock: &Bedrock) -> Self {
-        let stack = |name: &str| pipeline::chat(name, media.clone(), bedrock.clone());
+    pub fn new(models: Arc<Models>, shared: &Shared) -> Self {
+        let stack = |name: &str| pipeline::chat(name, shared);
         let chat = models.named().map(|model| (model.name.clone(), stack(model.label()))).collect();
         let raw = models.raw().map(|model| stack(model.label()));
         Self { models, chat: Arc::new(chat), raw }

@@ -2,7 +2,7 @@
 //! never any text of a prompt or an answer.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -17,7 +17,7 @@ use ulid::Ulid;
 
 use super::{body_guard::until_end, labels, rescue::Rescued};
 use crate::{
-    call::{Ending, How, Notes, Usage},
+    call::{Caller, Ending, How, Notes, Usage},
     error::Error,
     metrics,
 };
@@ -30,16 +30,22 @@ pub struct Peer(pub SocketAddr);
 #[derive(Clone)]
 pub struct Entry(Arc<Inner>);
 
+/// The line is written when the last one that knows of the request lets go of it: a call may outlive its reply.
 struct Inner {
     id: Ulid,
     request_id: Arc<str>,
     began: Instant,
+    route: &'static str,
+    method: &'static str,
+    peer: Option<Peer>,
     facts: Mutex<Facts>,
 }
 
 #[derive(Default)]
 struct Facts {
+    status: Option<u16>,
     key_id: Option<String>,
+    team: Option<String>,
     model: Option<String>,
     target: Option<String>,
     stream: bool,
@@ -59,10 +65,10 @@ struct Logged {
 }
 
 impl Entry {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(route: &'static str, method: &'static str, peer: Option<Peer>) -> Self {
         let id = Ulid::generate();
         let request_id = format!("req_{id}").into();
-        Self(Arc::new(Inner { id, request_id, began: Instant::now(), facts: Mutex::default() }))
+        Self(Arc::new(Inner { id, request_id, began: Instant::now(), route, method, peer, facts: Mutex::default() }))
     }
 
     /// The id of the request; its text also names the reply, so that one leads to the other.
@@ -79,8 +85,16 @@ impl Entry {
         self.0.began.elapsed()
     }
 
-    pub fn caller(&self, key_id: &str) {
-        self.with(|facts| facts.key_id = Some(key_id.to_owned()));
+    /// Where the request comes from.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.0.peer.map(|Peer(address)| address.ip())
+    }
+
+    pub fn caller(&self, caller: &Caller) {
+        self.with(|facts| {
+            facts.key_id = Some(caller.key_id.clone());
+            facts.team = caller.team.as_ref().map(|team| team.name.clone());
+        });
     }
 
     pub fn call(&self, model: &str, target: &str, stream: bool, notes: &Notes) {
@@ -119,15 +133,13 @@ impl Entry {
 
 /// The layer.
 pub async fn access_log(mut request: Request, next: Next) -> Response {
-    let entry = Entry::new();
     let route = labels::route(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
     let method = labels::method(request.method());
     let peer = request.extensions().get::<Peer>().copied();
+    let entry = Entry::new(route, method, peer);
     request.extensions_mut().insert(entry.clone());
-    // From here on the line is written whatever happens, also if the client leaves before there is a reply.
-    let mut line = Line { entry: entry.clone(), route, method, peer, status: None };
     let mut response = next.run(request).await;
-    line.status = Some(response.status().as_u16());
+    entry.with(|facts| facts.status = Some(response.status().as_u16()));
     if let Some(Rescued(error)) = response.extensions().get::<Rescued>() {
         entry.error(error);
     }
@@ -137,25 +149,16 @@ pub async fn access_log(mut request: Request, next: Next) -> Response {
     }
     let millis = u64::try_from(entry.elapsed().as_millis()).unwrap_or(u64::MAX);
     headers.insert(HeaderName::from_static("openai-processing-ms"), HeaderValue::from(millis));
-    until_end(response, line)
+    until_end(response, entry)
 }
 
-struct Line {
-    entry: Entry,
-    route: &'static str,
-    method: &'static str,
-    peer: Option<Peer>,
-    status: Option<u16>,
-}
-
-impl Drop for Line {
+impl Drop for Inner {
     fn drop(&mut self) {
-        let Inner { request_id, began, facts, .. } = &*self.entry.0;
-        let facts = std::mem::take(&mut *facts.lock().unwrap_or_else(PoisonError::into_inner));
-        let Facts { key_id, model, target, stream, usage, how, finish_reason, error, notes } = facts;
-        let gone = self.status.is_none() || how == Some(How::ClientGone);
+        let facts = std::mem::take(self.facts.get_mut().unwrap_or_else(PoisonError::into_inner));
+        let Facts { status, key_id, team, model, target, stream, usage, how, finish_reason, error, notes } = facts;
+        let gone = status.is_none() || matches!(how, Some(How::ClientGone | How::Drained));
         // 499: the client left before there was a status to send.
-        let status = self.status.unwrap_or(499);
+        let status = status.unwrap_or(499);
         let reason = match &error {
             Some(error) => error.reason,
             None if gone => "client_cancel",
@@ -164,14 +167,15 @@ impl Drop for Line {
         metrics::http_request(self.route, self.method, status, reason);
         tracing::info!(
             target: "lintel::access",
-            request_id = &**request_id,
+            request_id = &*self.request_id,
             client = self.peer.map(|peer| tracing::field::display(peer.0.ip())),
             method = self.method,
             route = self.route,
             status,
             reason,
-            duration_ms = began.elapsed().as_secs_f64() * 1000.0,
+            duration_ms = self.began.elapsed().as_secs_f64() * 1000.0,
             key_id,
+            team,
             model,
             target_model = target,
             stream,

@@ -1,7 +1,12 @@
 //! Who is calling. A 401 tells nothing about why; the metric does.
 
-use std::{collections::HashMap, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
+use super::{Edge, access_log::Entry};
+use crate::{
+    error::{Error, Kind},
+    metrics,
+};
 use axum::{
     Extension,
     extract::{Request, State},
@@ -9,43 +14,6 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
-
-use super::{Edge, access_log::Entry};
-use crate::{
-    call::Caller,
-    error::{Error, Kind},
-    metrics,
-};
-
-/// One static key; of the secret only its SHA-256 is kept.
-#[derive(Clone, Debug)]
-pub struct Key {
-    pub digest: [u8; 32],
-    pub expires: Option<SystemTime>,
-    pub caller: Arc<Caller>,
-}
-
-/// All keys, by digest. The map is keyed by what an attacker cannot steer bit by bit, and compared in constant time.
-#[derive(Clone, Debug, Default)]
-pub struct Keys(HashMap<[u8; 32], Key>);
-
-impl Keys {
-    pub fn new(keys: impl IntoIterator<Item = Key>) -> Self {
-        Self(keys.into_iter().map(|key| (key.digest, key)).collect())
-    }
-
-    /// The caller that holds `secret`, or the bounded label of why there is none.
-    fn find(&self, secret: &[u8], now: SystemTime) -> Result<&Arc<Caller>, &'static str> {
-        let digest: [u8; 32] = Sha256::digest(secret).into();
-        let key = self.0.get(&digest).filter(|key| bool::from(key.digest.ct_eq(&digest))).ok_or("unknown")?;
-        if key.expires.is_some_and(|expires| expires <= now) {
-            return Err("expired");
-        }
-        Ok(&key.caller)
-    }
-}
 
 /// The layer: puts the [`Caller`] into the request's extensions, where `decode` takes it.
 pub async fn auth(
@@ -54,18 +22,20 @@ pub async fn auth(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Error> {
-    let found = presented(request.headers()).and_then(|secret| edge.keys.find(secret, SystemTime::now()));
-    let caller = found.map_err(|why| {
+    let address = entry.address();
+    let found = presented(request.headers()).and_then(|secret| edge.keys.find(secret, address, SystemTime::now()));
+    let caller = found.or_else(|why| {
         metrics::auth_failure(why);
-        Error::new(
+        edge.failed_logins.count(address)?;
+        Err(Error::new(
             Kind::Unauthenticated,
             "No valid API key was given. Send one as 'Authorization: Bearer <key>', 'x-api-key' or 'api-key'.",
         )
         .with_code("invalid_api_key")
-        .with_detail(why)
+        .with_detail(why))
     })?;
-    entry.caller(&caller.key_id);
-    request.extensions_mut().insert(caller.clone());
+    entry.caller(&caller);
+    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
@@ -119,15 +89,5 @@ mod tests {
         assert_eq!(presented(&headers(&[("authorization", "Basic YTpi")])), Err("malformed"));
         assert_eq!(presented(&headers(&[("authorization", "Bearer ")])), Err("missing"));
         assert_eq!(presented(&headers(&[("authorization", "Bearer abc"), ("x-api-key", "abd")])), Err("malformed"));
-    }
-
-    #[test]
-    fn keys_expire() {
-        let caller = Arc::new(Caller { key_id: "ci".into(), ..Caller::default() });
-        let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(100);
-        let keys = Keys::new([Key { digest: Sha256::digest(b"abc").into(), expires: Some(at), caller }]);
-        assert!(keys.find(b"abc", SystemTime::UNIX_EPOCH).is_ok());
-        assert_eq!(keys.find(b"abc", at).err(), Some("expired"));
-        assert_eq!(keys.find(b"abd", at).err(), Some("unknown"));
     }
 }

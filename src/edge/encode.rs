@@ -1,6 +1,6 @@
 //! Replies as HTTP.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::{
     body::Body,
@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::access_log::Entry;
 use crate::{
-    call::{Model, Notes, Usage, WholeReply},
+    call::{Allowed, Model, Notes, Usage, WholeReply},
     error::{Error, Kind},
     openai::{
         completion::{ChatCompletion, Choice},
@@ -119,7 +119,49 @@ pub fn add_attempts(response: &mut Response, attempts: u32) {
     response.headers_mut().insert(HeaderName::from_static("x-lintel-attempts"), HeaderValue::from(attempts));
 }
 
+/// What is left of the tightest limits, in OpenAI's headers.
+pub fn add_rate_limits(response: &mut Response, allowed: &Allowed) {
+    const REQUESTS: [&str; 3] =
+        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
+    const TOKENS: [&str; 3] = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+    for (names, left) in [(REQUESTS, allowed.requests), (TOKENS, allowed.tokens)] {
+        let Some(left) = left else { continue };
+        let values = [left.limit.to_string(), left.remaining.to_string(), reset(left.reset)];
+        for (name, value) in names.into_iter().zip(values) {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                response.headers_mut().insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+}
+
+/// OpenAI's durations: `12ms`, `1.5s`, `6m0s`.
+fn reset(left: Duration) -> String {
+    let (seconds, millis) = (left.as_secs(), left.subsec_millis());
+    match (seconds, millis) {
+        (0, millis) => format!("{millis}ms"),
+        (1..60, 0) => format!("{seconds}s"),
+        (1..60, _) => format!("{}s", f64::from(u32::try_from(left.as_millis()).unwrap_or(u32::MAX)) / 1000.0),
+        (60..3600, _) => format!("{}m{}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{}m{}s", seconds / 3600, seconds / 60 % 60, seconds % 60),
+    }
+}
+
 /// Client text may stand in a warning: only printable ASCII goes into a header.
 fn printable(text: &str) -> String {
     text.chars().take(MAX_WARNINGS).map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_openais() {
+        for (millis, text) in
+            [(0, "0ms"), (12, "12ms"), (1000, "1s"), (1500, "1.5s"), (360_000, "6m0s"), (3_661_000, "1h1m1s")]
+        {
+            assert_eq!(reset(Duration::from_millis(millis)), text);
+        }
+    }
 }

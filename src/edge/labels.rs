@@ -9,6 +9,7 @@ pub const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
 pub fn route(matched: Option<&str>) -> &'static str {
     match matched.map(|path| path.strip_prefix("/v1").unwrap_or(path)) {
         Some("/chat/completions") => CHAT_COMPLETIONS,
+        Some("/usage") => "/v1/usage",
         Some("/models") => "/v1/models",
         Some("/models/{*model}") => "/v1/models/{model}",
         _ => "unknown",

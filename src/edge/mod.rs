@@ -4,40 +4,46 @@ mod access_log;
 mod auth;
 mod body_guard;
 mod decode;
+mod detached;
 mod encode;
 mod endpoints;
+mod flood;
+mod keys;
 mod labels;
 mod rescue;
 mod routes;
 mod shed;
 mod sse;
+pub mod virtual_key;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, http::HeaderValue, middleware};
-use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
 pub use access_log::Peer;
-pub use auth::{Key, Keys};
 pub use body_guard::until_end;
 pub use decode::chat_request;
+pub use detached::Calls;
+pub use flood::FailedLogins;
+pub use keys::{Key, Keys, VirtualKey};
 pub use sse::SseWriter;
 
-use crate::dispatch::Dispatch;
+use crate::{dispatch::Dispatch, ledger::Ledger};
 
 /// What the data port needs to know.
 pub struct Edge {
     pub keys: Keys,
+    pub failed_logins: FailedLogins,
     pub dispatch: Dispatch,
+    pub ledger: Ledger,
+    pub calls: Calls,
     pub limits: Limits,
     /// Browser origins that may call; none: no CORS headers at all.
     pub cors_origins: Vec<HeaderValue>,
     /// Unix seconds of the start.
     pub created: u64,
-    /// Set when draining is over: what still runs must end now.
-    pub cut: CancellationToken,
 }
 
 /// Bounds of one request, and of all together.
@@ -49,6 +55,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Requests from their admission to their last byte.
     pub max_in_flight: usize,
+    /// Requests of one credential in a second.
+    pub max_requests_per_second: u32,
 }
 
 /// The outer stack.
@@ -62,11 +70,16 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .layer(CatchPanicLayer::custom(rescue::panicked))
         // Before any work is done, and until the last byte is gone.
         .layer(middleware::from_fn_with_state(
-            shed::Shed::new(edge.limits.max_in_flight, edge.cut.clone()),
+            shed::Shed::new(edge.limits.max_in_flight, edge.calls.cut.clone()),
             shed::shed,
         ));
-    routes::router()
-        // Innermost, and only for paths that exist: an unknown path is a 404 to everybody.
+    let mut routes = routes::router();
+    // Behind `auth`, because it counts by credential.
+    if let Some(flood) = flood::layer(edge.limits.max_requests_per_second) {
+        routes = routes.route_layer(flood);
+    }
+    routes
+        // Only for paths that exist: an unknown path is a 404 to everybody.
         .route_layer(middleware::from_fn_with_state(edge.clone(), auth::auth))
         .layer(order)
         .with_state(edge)

@@ -12,7 +12,7 @@ use super::{Edge, endpoints, labels};
 use crate::error::{Error, Kind};
 
 /// Paths of OpenAI's API that this version does not serve, so that the answer can say so.
-const NOT_SERVED: [&str; 12] = [
+const NOT_SERVED: [&str; 11] = [
     "/completions",
     "/embeddings",
     "/responses",
@@ -24,7 +24,6 @@ const NOT_SERVED: [&str; 12] = [
     "/files",
     "/batches",
     "/knowledge_bases",
-    "/usage",
 ];
 
 pub fn router() -> Router<Arc<Edge>> {
@@ -33,6 +32,7 @@ pub fn router() -> Router<Arc<Edge>> {
             .route("/chat/completions", post(endpoints::chat::create))
             .route("/models", get(endpoints::models::list))
             .route("/models/{*model}", get(endpoints::models::retrieve))
+            .route("/usage", get(endpoints::usage::retrieve))
     };
     paths().nest("/v1", paths()).fallback(not_found).method_not_allowed_fallback(method_not_allowed)
 }

@@ -304,7 +304,8 @@ mod tests {
         let chunk = ChoiceChunk { choice: 0, chunk: Chunk::Content("Hi".into()) };
         let chunks = stream::once(async { Ok(chunk) }).chain(stream::pending());
         let request: ChatRequest = serde_json::from_str(r#"{"model":"m","messages":[]}"#).unwrap();
-        let response = response(&Entry::new(), &request, ChunkStream::new(chunks), CancellationToken::new());
+        let response =
+            response(&Entry::new("/", "GET", None), &request, ChunkStream::new(chunks), CancellationToken::new());
         let mut body = response.into_body();
         let mut next = async || body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert!(next().await.ends_with(b"\n\n"));

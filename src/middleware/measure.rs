@@ -91,7 +91,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.metrics.ended(&self.caller.key_id, self.began.elapsed(), self.error_type, self.usage);
+        self.metrics.ended(
+            self.caller.team_name(),
+            &self.caller.key_id,
+            self.began.elapsed(),
+            self.error_type,
+            self.usage,
+        );
         self.metrics.inflight_requests.decrement(1.0);
         if self.first_token.is_some() {
             self.metrics.inflight_streams.decrement(1.0);

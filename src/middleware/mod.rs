@@ -1,9 +1,12 @@
 //! The steps around a call. A step is one file with one `async fn` around the rest of the call; the adapter below makes
 //! each of them a tower layer. Their order stands in [`crate::pipeline`]. No step imports another.
 
+mod budget;
 mod deadline;
 mod fetch_media;
+mod in_flight;
 mod measure;
+mod rate_limit;
 
 use std::{
     future::Future,
@@ -13,9 +16,12 @@ use std::{
 use futures_util::future::BoxFuture;
 use tower::{Layer, Service};
 
+pub use budget::{Budget, Settings as BudgetSettings};
 pub use deadline::Deadline;
 pub use fetch_media::FetchMedia;
+pub use in_flight::InFlight;
 pub use measure::Measure;
+pub use rate_limit::RateLimit;
 
 use crate::{
     call::{Call, Operation},

@@ -13,3 +13,4 @@ pub mod models;
 pub mod object;
 pub mod tool_choice;
 pub mod usage;
+pub mod usage_page;

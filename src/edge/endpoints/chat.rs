@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::{Request, State},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 
 use crate::{
-    call::{Caller, ChatReply, Ends},
+    call::{Call, Caller, ChatReply, Ending},
     edge::{Edge, access_log::Entry, decode, encode, labels, sse},
     error::Error,
     metrics,
+    openai::chat::ChatRequest,
 };
 
 pub async fn create(
@@ -22,21 +23,31 @@ pub async fn create(
     request: Request,
 ) -> Result<Response, Error> {
     let call = decode::chat(&edge, &entry, caller, request).await?;
+    let allowance = call.allowance.clone();
+    let mut response = match answer(&edge, &entry, call).await {
+        Ok(response) => response,
+        Err(error) => error.into_response(),
+    };
+    encode::add_rate_limits(&mut response, &allowance.get());
+    Ok(response)
+}
+
+async fn answer(edge: &Edge, entry: &Entry, call: Call<ChatRequest>) -> Result<Response, Error> {
     let (chat, model, notes, upstream) =
         (call.body.clone(), call.model.clone(), call.notes.clone(), call.upstream.clone());
     let received = call.received;
     entry.call(&model.name, &model.target.id, chat.is_stream(), &notes);
     let watcher = entry.clone();
-    let reply = edge.dispatch.chat(call).await?.on_end(move |ending| watcher.ending(ending));
-    let (phase, mut response) = match reply {
+    let on_end = move |ending: &Ending| watcher.ending(ending);
+    let (phase, mut response) = match edge.calls.run(edge.dispatch.clone(), call, on_end).await? {
         ChatReply::Whole(reply) => {
-            let mut response = encode::whole(&entry, &chat.model, &reply)?;
+            let mut response = encode::whole(entry, &chat.model, &reply)?;
             encode::add_headers(&mut response, &model, "converse", &notes, Some(&reply));
             ("request", response)
         }
         ChatReply::Stream(stream) => {
             let route = if model.answers_whole(&chat) { "converse; reason=stream_not_offered" } else { "converse" };
-            let mut response = sse::response(&entry, &chat, stream, edge.cut.clone());
+            let mut response = sse::response(entry, &chat, stream, edge.calls.cut.clone());
             encode::add_headers(&mut response, &model, route, &notes, None);
             ("first_chunk", response)
         }

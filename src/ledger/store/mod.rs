@@ -46,6 +46,14 @@ pub struct Settings {
     pub retention: Duration,
 }
 
+impl Settings {
+    /// Nothing outlives the process.
+    pub fn in_memory() -> Self {
+        let retention = Duration::from_secs(90 * 86_400);
+        Self { location: Location::Memory, durability: Durability::Process, retention }
+    }
+}
+
 /// The open file.
 pub struct Store {
     location: Location,

@@ -72,6 +72,8 @@ fn configuration(endpoint_url: &str, more: &str) -> String {
         {more}
         [admin]
         listen = "127.0.0.1:0"
+        [store]
+        url = "memory:"
         [aws]
         region = "us-east-1"
         endpoint_url = "{endpoint_url}"

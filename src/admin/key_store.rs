@@ -1,0 +1,236 @@
+//! Virtual keys: in the ledger's file, and in memory where requests look them up. A change holds for the next request.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::api::ApiError;
+use crate::{
+    config::{self, KeySettings, Teams},
+    edge::{Keys, VirtualKey, virtual_key},
+    ledger::{Audit, KeyRow, Ledger},
+};
+
+/// How often it is written down that keys were used.
+const NOTE: Duration = Duration::from_secs(60);
+
+#[derive(Clone)]
+pub struct KeyStore {
+    keys: Keys,
+    ledger: Ledger,
+    teams: Arc<Teams>,
+}
+
+/// Members of a request that are not settings of the key.
+const OWN: [&str; 2] = ["name", "metadata"];
+
+impl KeyStore {
+    pub fn new(keys: Keys, ledger: Ledger, teams: Teams) -> Self {
+        Self { keys, ledger, teams: Arc::new(teams) }
+    }
+
+    /// Puts every key of the file in place.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub async fn load(&self) -> Result<(), String> {
+        for row in self.ledger.keys().await? {
+            if let Err(error) = self.place(&row).await {
+                // Its team may be gone from the configuration: better no key than one without limits.
+                tracing::error!(
+                    key_id = row.id,
+                    error = error.message,
+                    "a virtual key has settings that do not hold; it is refused"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down when keys were used, until `shutdown`.
+    pub async fn note_uses(self, shutdown: CancellationToken) {
+        let mut noted: HashMap<String, i64> = HashMap::new();
+        let mut last = false;
+        while !last {
+            tokio::select! {
+                () = tokio::time::sleep(NOTE) => {}
+                () = shutdown.cancelled() => last = true,
+            }
+            for (id, at) in self.keys.last_used() {
+                if at > 0 && noted.insert(id.clone(), at) != Some(at) {
+                    self.ledger.key_used(id, at).await;
+                }
+            }
+        }
+    }
+
+    pub async fn list(&self) -> Result<Vec<Value>, ApiError> {
+        Ok(self.ledger.keys().await?.iter().map(view).collect())
+    }
+
+    pub async fn show(&self, id: &str) -> Result<Value, ApiError> {
+        Ok(view(&self.row(id).await?))
+    }
+
+    /// A new key; its secret is in the answer and nowhere else.
+    pub async fn create(&self, body: Value, who: String) -> Result<Value, ApiError> {
+        let (id, secret) = virtual_key::generate(None).map_err(|error| ApiError::failed(error.to_string()))?;
+        let Value::Object(mut settings) = body else { return Err(ApiError::invalid("Send an object.")) };
+        let [name, metadata] = OWN.map(|member| settings.remove(member));
+        let name = match name {
+            Some(Value::String(name)) if !name.trim().is_empty() => name,
+            _ => return Err(ApiError::invalid("'name' is missing: what the key is for.")),
+        };
+        let mut row = KeyRow {
+            id,
+            name,
+            sha256: hex::encode(Sha256::digest(secret.as_bytes())),
+            old_sha256: None,
+            old_until: None,
+            settings: Value::Object(settings).to_string(),
+            metadata: metadata.unwrap_or_else(|| json!({})).to_string(),
+            created_at: Timestamp::now().as_second(),
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        row.expires_at = self.settings(&row)?.expires.and_then(seconds);
+        self.write(&row, audit(who, "key.create", None, &row)).await?;
+        Ok(json!({"secret": secret, "key": view(&row)}))
+    }
+
+    /// New settings in place of the old ones; members that are not named stay, null takes one out.
+    pub async fn change(&self, id: &str, body: Value, who: String) -> Result<Value, ApiError> {
+        let before = self.row(id).await?;
+        let Value::Object(members) = body else { return Err(ApiError::invalid("Send an object.")) };
+        let mut row = before.clone();
+        let mut settings = parsed(&row.settings);
+        for (name, value) in members {
+            match (name.as_str(), &value) {
+                ("name", Value::String(text)) => row.name = text.clone(),
+                ("metadata", _) => row.metadata = value.to_string(),
+                (_, Value::Null) => drop(settings.as_object_mut().and_then(|settings| settings.remove(&name))),
+                _ => settings[name] = value,
+            }
+        }
+        row.settings = settings.to_string();
+        row.expires_at = self.settings(&row)?.expires.and_then(seconds);
+        self.write(&row, audit(who, "key.change", Some(&before), &row)).await?;
+        Ok(json!({"key": view(&row)}))
+    }
+
+    /// A new secret; the old one holds for `overlap` more.
+    pub async fn rotate(&self, id: &str, overlap: Duration, who: String) -> Result<Value, ApiError> {
+        let before = self.row(id).await?;
+        if before.revoked_at.is_some() {
+            return Err(ApiError::invalid("This key is revoked. Make another one."));
+        }
+        let (_, secret) = virtual_key::generate(Some(id)).map_err(|error| ApiError::failed(error.to_string()))?;
+        let until = Timestamp::now().as_second().saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
+        let row = KeyRow {
+            sha256: hex::encode(Sha256::digest(secret.as_bytes())),
+            old_sha256: Some(before.sha256.clone()),
+            old_until: Some(until),
+            ..before.clone()
+        };
+        self.write(&row, audit(who, "key.rotate", Some(&before), &row)).await?;
+        Ok(json!({"secret": secret, "key": view(&row)}))
+    }
+
+    /// No request with this key is admitted any more; those that run may end.
+    pub async fn revoke(&self, id: &str, who: String) -> Result<Value, ApiError> {
+        let before = self.row(id).await?;
+        let revoked_at = before.revoked_at.or(Some(Timestamp::now().as_second()));
+        let row = KeyRow { revoked_at, ..before.clone() };
+        self.write(&row, audit(who, "key.revoke", Some(&before), &row)).await?;
+        Ok(json!({"key": view(&row)}))
+    }
+
+    async fn row(&self, id: &str) -> Result<KeyRow, ApiError> {
+        let row = self.ledger.key(id.to_owned()).await?;
+        row.ok_or_else(|| ApiError::not_found("There is no virtual key with this id. GET /admin/keys lists them."))
+    }
+
+    async fn write(&self, row: &KeyRow, audit: Audit) -> Result<(), ApiError> {
+        self.ledger.put_key(row.clone(), audit).await?;
+        self.place(row).await
+    }
+
+    async fn place(&self, row: &KeyRow) -> Result<(), ApiError> {
+        let settings = match self.settings(row) {
+            Ok(settings) => settings,
+            Err(error) => {
+                self.keys.put(&row.id, None);
+                return Err(error);
+            }
+        };
+        let caller = settings.caller;
+        self.ledger.track(caller.budgets.iter().cloned()).await?;
+        if let Some(users) = &caller.end_users {
+            self.ledger.track_end_users(&caller.key_id, users).await?;
+        }
+        let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        let digest = |text: &str| hex::decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let old = row.old_sha256.as_deref().and_then(digest).map(|old| (old, row.old_until.map(time)));
+        let digests = digest(&row.sha256).map(|new| (new, None)).into_iter().chain(old).collect();
+        let key = VirtualKey {
+            digests,
+            expires: settings.expires,
+            allow_ips: settings.allow_ips,
+            revoked: row.revoked_at.is_some(),
+            caller,
+            last_used: row.last_used_at.unwrap_or(0).into(),
+        };
+        self.keys.put(&row.id, Some(key));
+        Ok(())
+    }
+
+    fn settings(&self, row: &KeyRow) -> Result<KeySettings, ApiError> {
+        config::virtual_key(parsed(&row.settings), &row.id, &self.teams).map_err(|problems| {
+            let problems: Vec<String> =
+                problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+            ApiError::invalid(problems.join("; "))
+        })
+    }
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| json!({}))
+}
+
+fn seconds(time: SystemTime) -> Option<i64> {
+    time.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok())
+}
+
+/// What may be known of a key: everything but its secrets and their digests.
+fn view(row: &KeyRow) -> Value {
+    let status = match row {
+        KeyRow { revoked_at: Some(_), .. } => "revoked",
+        KeyRow { expires_at: Some(at), .. } if *at <= Timestamp::now().as_second() => "expired",
+        _ => "active",
+    };
+    json!({
+        "id": row.id, "name": row.name, "status": status, "settings": parsed(&row.settings),
+        "metadata": parsed(&row.metadata), "created_at": row.created_at, "expires_at": row.expires_at,
+        "revoked_at": row.revoked_at, "last_used_at": row.last_used_at, "old_secret_until": row.old_until,
+    })
+}
+
+fn audit(who: String, action: &'static str, before: Option<&KeyRow>, after: &KeyRow) -> Audit {
+    Audit {
+        at: Timestamp::now().as_second(),
+        who,
+        action,
+        subject: format!("key:{}", after.id),
+        before: before.map(|row| view(row).to_string()),
+        after: Some(view(after).to_string()),
+        reason: String::new(),
+    }
+}

@@ -1,0 +1,227 @@
+//! Who may spend what: `limits`, `budget`, `[teams]`, `[budget]`, `[store]`, `[alerts]`.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::tz::TimeZone;
+
+use super::{
+    Surroundings,
+    reader::{Report, Section},
+};
+use crate::{
+    call::{Budget, EndUsers, Limits, Mode, Model, NanoUsd, Per, Secret, Team},
+    ledger::{Durability, Location, Settings},
+    webhook::Webhook,
+};
+
+const MONEY: &str = "US dollars, with nine decimal places at most";
+
+/// The records of a budget's longest window must be there after a restart.
+const MIN_RETENTION: Duration = Duration::from_secs(32 * 86_400);
+
+/// The whole gateway's.
+#[derive(Clone, Debug, Default)]
+pub struct Gateway {
+    pub budgets: Vec<Arc<Budget>>,
+    /// Requests that cost more are told of.
+    pub alert_request: Option<NanoUsd>,
+}
+
+pub type Teams = BTreeMap<String, Arc<Team>>;
+
+/// The table `limits`, if it is there.
+pub fn limits(section: &mut Section<'_>) -> Limits {
+    if !section.has("limits") {
+        return Limits::default();
+    }
+    let mut section = section.section("limits");
+    let limits = read_limits(&mut section);
+    section.finish();
+    limits
+}
+
+fn read_limits(section: &mut Section<'_>) -> Limits {
+    let mut count = |key| section.count(key, u64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok());
+    let limits = Limits {
+        requests_per_minute: count("requests_per_minute"),
+        burst: count("burst"),
+        tokens_per_minute: count("tokens_per_minute"),
+        max_request_tokens: count("max_request_tokens"),
+        in_flight: count("in_flight"),
+    };
+    if limits.burst.is_some() && limits.requests_per_minute.is_none() {
+        section.problem_at("burst", "means nothing without requests_per_minute");
+    }
+    limits
+}
+
+/// `model_limits`: limits by the name of a model.
+pub fn model_limits(section: &mut Section<'_>) -> Vec<(String, Limits)> {
+    if !section.has("model_limits") {
+        return Vec::new();
+    }
+    let read = |(name, mut section): (String, Section<'_>)| {
+        let limits = read_limits(&mut section);
+        section.finish();
+        (name, limits)
+    };
+    section.named_sections("model_limits").into_iter().map(read).collect()
+}
+
+/// `budget`: a table, or an array of tables with different periods.
+pub fn budgets(section: &mut Section<'_>, scope: &str) -> Vec<Arc<Budget>> {
+    if !section.has("budget") {
+        return Vec::new();
+    }
+    let read = |mut section: Section<'_>| {
+        let budget = budget(&mut section, scope);
+        section.finish();
+        budget.map(Arc::new)
+    };
+    let budgets: Vec<Arc<Budget>> = section.tables("budget").into_iter().filter_map(read).collect();
+    check_periods(section, &budgets);
+    budgets
+}
+
+fn check_periods(section: &Section<'_>, budgets: &[Arc<Budget>]) {
+    let periods: HashSet<Per> = budgets.iter().map(|budget| budget.per).collect();
+    if periods.len() < budgets.len() {
+        section.problem_at("budget", "has two budgets for the same period");
+    }
+}
+
+fn budget(section: &mut Section<'_>, scope: &str) -> Option<Budget> {
+    let limit = section.decimal("usd", MONEY, NanoUsd::parse);
+    if limit.is_none() && !section.was_given("usd") {
+        section.problem("needs 'usd'");
+    }
+    let per = section.choice("per", &Per::ALL.map(|(name, per)| (name, Some(per))), None);
+    if per.is_none() && !section.was_given("per") {
+        section.problem("needs 'per': \"hour\", \"day\", \"week\" or \"month\"");
+    }
+    let timezone = section.string("timezone").map_or(Some(TimeZone::UTC), |name| match TimeZone::get(&name) {
+        Ok(timezone) => Some(timezone),
+        Err(_) => {
+            section.problem_at("timezone", format!("'{name}' is not a time zone such as \"Europe/Berlin\""));
+            None
+        }
+    });
+    let mode = section.choice("mode", &[("strict", Mode::Strict), ("sliced", Mode::Sliced)], Mode::Strict);
+    let fit = section.boolean("fit", false);
+    let wait = section.pause("wait").unwrap_or(Duration::ZERO);
+    let alert_at = section.shares("alert_at").unwrap_or_default();
+    let per = per?;
+    let id = format!("{scope}/{}", per.as_str()).into();
+    Some(Budget { scope: scope.into(), id, limit: limit?, per, timezone: timezone?, mode, fit, wait, alert_at })
+}
+
+/// `end_users`: what every single end user of a key may do.
+pub fn end_users(section: &mut Section<'_>, key_id: &str) -> Option<EndUsers> {
+    let mut section = section.has("end_users").then(|| section.section("end_users"))?;
+    let limits = limits(&mut section);
+    let budgets = budgets(&mut section, &format!("key:{key_id}"));
+    let max = section.count("max", 1_000_000);
+    let max = section.or_default("max", max, 10_000);
+    section.finish();
+    Some(EndUsers { limits, budgets, max: usize::try_from(max).unwrap_or(usize::MAX), known: Default::default() })
+}
+
+pub fn teams(sections: Vec<(String, Section<'_>)>) -> Teams {
+    let read = |(name, mut section): (String, Section<'_>)| {
+        let limits = limits(&mut section);
+        let budgets = budgets(&mut section, &format!("team:{name}"));
+        section.finish();
+        (name.clone(), Arc::new(Team { name, limits, budgets }))
+    };
+    sections.into_iter().map(read).collect()
+}
+
+/// `[budget]`, which also says from what cost on a request is told of.
+pub fn gateway(root: &mut Section<'_>) -> Gateway {
+    if !root.has("budget") {
+        return Gateway::default();
+    }
+    let mut alert_request = None;
+    let mut budgets: Vec<Arc<Budget>> = Vec::new();
+    for mut section in root.tables("budget") {
+        alert_request = section.decimal("alert_request_usd", MONEY, NanoUsd::parse).or(alert_request);
+        // Somebody may want to be told and nothing else.
+        if section.has("usd") || section.has("per") {
+            budgets.extend(budget(&mut section, "gateway").map(Arc::new));
+        }
+        section.finish();
+    }
+    check_periods(root, &budgets);
+    Gateway { budgets, alert_request }
+}
+
+/// `[store]`.
+pub fn store(mut section: Section<'_>) -> Settings {
+    let url = section.string("url");
+    let url = section.or_default("url", url, "sqlite:lintel.db".to_owned());
+    let location = match url.split_once(':') {
+        Some(("memory", "")) => Location::Memory,
+        Some(("sqlite", path)) if !path.is_empty() => {
+            Location::File(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))
+        }
+        Some(("redis" | "rediss", _)) => {
+            section.problem_at("url", "this version of lintel has no store for many machines; use sqlite:FILE");
+            Location::Memory
+        }
+        _ => {
+            section.problem_at("url", format!("'{url}' is not \"sqlite:FILE\" or \"memory:\""));
+            Location::Memory
+        }
+    };
+    let choices = [("process", Durability::Process), ("power", Durability::Power)];
+    let durability = section.choice("durability", &choices, Durability::Process);
+    let retention = section.long_duration("retention").unwrap_or(Duration::from_secs(90 * 86_400));
+    if retention < MIN_RETENTION {
+        section.problem_at("retention", "must be 32 days at least");
+    }
+    section.finish();
+    Settings { location, durability, retention }
+}
+
+/// `[alerts]`: none without a URL.
+pub fn alerts(mut section: Section<'_>, surroundings: &Surroundings) -> Option<Webhook> {
+    let url = section.string("webhook_url");
+    let secret_env = section.string("secret_env");
+    let secret = secret_env.as_deref().and_then(|name| surroundings.variable(name)).map(Secret::new);
+    if let (Some(name), None) = (&secret_env, &secret) {
+        section.problem_at("secret_env", format!("the environment variable {name} is not set"));
+    }
+    let webhook = url.and_then(|url| match Webhook::new(&url, secret) {
+        Ok(webhook) => Some(webhook),
+        Err(error) => {
+            section.problem_at("webhook_url", error);
+            None
+        }
+    });
+    section.finish();
+    webhook
+}
+
+/// The team that a key names.
+pub fn team(section: &mut Section<'_>, teams: &Teams) -> Option<Arc<Team>> {
+    let name = section.string("team")?;
+    let team = teams.get(&name).cloned();
+    if team.is_none() {
+        section.problem_at("team", format!("there is no [teams.{name}]"));
+    }
+    team
+}
+
+/// Under a budget a model without a price would be refused, request by request: better to say so at the start.
+pub fn check_prices<'m>(models: impl Iterator<Item = &'m Arc<Model>>, report: &Report) {
+    for model in models.filter(|model| model.price.is_none()) {
+        let text = "stands under a budget and has no known price: set price = { input, output }, or \
+                    defaults.unpriced_models = \"allow\"";
+        report.problem(format!("models.{}", model.name), None, text);
+    }
+}

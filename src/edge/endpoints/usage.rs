@@ -1,0 +1,82 @@
+//! `GET /v1/usage`: the caller's own limits, and what it has spent.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State, response::Response};
+use jiff::{Timestamp, tz::TimeZone};
+
+use crate::{
+    call::{Caller, Limits, Per},
+    edge::{Edge, encode},
+    error::{Error, Kind},
+    ledger::{Report, Standing, Window},
+    openai::usage_page::{BudgetObject, LimitObject, SpendObject, UsagePage, dollars},
+};
+
+pub async fn retrieve(
+    State(edge): State<Arc<Edge>>,
+    Extension(caller): Extension<Arc<Caller>>,
+) -> Result<Response, Error> {
+    let team = caller.team.as_deref();
+    let budgets = caller.budgets.iter().chain(team.iter().flat_map(|team| &team.budgets));
+    let budgets = budgets.filter_map(|budget| edge.ledger.standing(budget)).map(|standing| object(&standing)).collect();
+    let mut limits = vec![limit(format!("key:{}", caller.key_id), &caller.limits)];
+    limits.extend(
+        caller.model_limits.iter().map(|(model, own)| limit(format!("key:{}/model:{model}", caller.key_id), own)),
+    );
+    limits.extend(team.map(|team| limit(format!("team:{}", team.name), &team.limits)));
+    limits.retain(LimitObject::is_some);
+    let mut spend = Vec::new();
+    for per in [Per::Day, Per::Month] {
+        spend.push(spent(&edge, &caller, per).await?);
+    }
+    encode::json(&UsagePage {
+        object: "usage",
+        key_id: &caller.key_id,
+        team: team.map(|team| team.name.as_str()),
+        limits,
+        budgets,
+        spend,
+    })
+}
+
+fn object(standing: &Standing) -> BudgetObject {
+    let budget = &standing.budget;
+    BudgetObject {
+        scope: budget.scope.to_string(),
+        per: budget.per.as_str(),
+        limit_usd: dollars(standing.limit),
+        settled_usd: dollars(standing.settled),
+        reserved_usd: dollars(standing.reserved),
+        remaining_usd: dollars(standing.remaining()),
+        resets_at: standing.resets_at,
+    }
+}
+
+fn limit(scope: String, limits: &Limits) -> LimitObject {
+    LimitObject {
+        scope,
+        requests_per_minute: limits.requests_per_minute,
+        tokens_per_minute: limits.tokens_per_minute,
+        in_flight: limits.in_flight,
+    }
+}
+
+/// What the key has spent in the current day or month of UTC.
+async fn spent(edge: &Edge, caller: &Caller, per: Per) -> Result<SpendObject, Error> {
+    let Window { start, end } = Window::around(per, &TimeZone::UTC, Timestamp::now());
+    let report = Report { by: Vec::new(), since: start, until: end, key_id: Some(caller.key_id.clone()) };
+    let groups = edge.ledger.report(report).await.map_err(|error| {
+        Error::new(Kind::LedgerUnavailable, "The ledger cannot be read at the moment. Try again.").with_detail(error)
+    })?;
+    let group = groups.first();
+    let count = |of: fn(&crate::ledger::Group) -> i64| group.map_or(0, of);
+    Ok(SpendObject {
+        per: per.as_str(),
+        since: start,
+        requests: count(|group| group.calls),
+        input_tokens: count(|group| group.input + group.cache_read + group.cache_write),
+        output_tokens: count(|group| group.output),
+        cost_usd: dollars(crate::call::NanoUsd(u64::try_from(count(|group| group.cost)).unwrap_or(0))),
+    })
+}

@@ -1,0 +1,78 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tower::Service;
+
+use super::Around;
+use crate::{
+    call::{Call, Ends, Operation},
+    error::{Error, Kind},
+    metrics,
+};
+
+/// Bounds the calls that run at once in every scope. A permit lives until the last byte of its reply. All models share
+/// one.
+#[derive(Clone, Default)]
+pub struct InFlight(Arc<Mutex<HashMap<String, u32>>>);
+
+/// When some call may have ended.
+const WAIT: Duration = Duration::from_secs(1);
+
+impl<T: Operation> Around<T> for InFlight {
+    async fn around<S>(&self, call: Call<T>, mut next: S) -> Result<T::Reply, Error>
+    where
+        S: Service<Call<T>, Response = T::Reply, Error = Error, Future: Send> + Send,
+    {
+        let mut permits = Permits { counts: self.0.clone(), scopes: Vec::new() };
+        for scope in call.scopes() {
+            let Some(most) = scope.limits.in_flight else { continue };
+            let admitted = permits.enter(&scope.id, most);
+            metrics::rate_limit(&scope.id, "concurrency", admitted);
+            if !admitted {
+                metrics::refusal(call.caller.team_name(), &call.caller.key_id, "concurrency");
+                let text = format!("'{}' allows {most} requests at once, and as many are running.", scope.id);
+                return Err(Error::new(Kind::RateLimited, text)
+                    .with_code("rate_limit_exceeded")
+                    .with_retry_after(WAIT));
+            }
+        }
+        let reply = next.call(call).await?;
+        Ok(reply.on_end(move |_| drop(permits)))
+    }
+}
+
+/// Places that a call has taken; given back when it is dropped.
+struct Permits {
+    counts: Arc<Mutex<HashMap<String, u32>>>,
+    scopes: Vec<String>,
+}
+
+impl Permits {
+    fn enter(&mut self, scope: &str, most: u32) -> bool {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(scope.to_owned()).or_default();
+        if *count >= most {
+            return false;
+        }
+        *count += 1;
+        self.scopes.push(scope.to_owned());
+        true
+    }
+}
+
+impl Drop for Permits {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        for scope in &self.scopes {
+            if let Some(count) = counts.get_mut(scope) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(scope);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use governor::{
+    clock::{Clock, DefaultClock},
+    middleware::StateInformationMiddleware,
+};
+use tower::Service;
+use tower_governor::governor::{GovernorConfigBuilder, SharedRateLimiter};
+
+use super::Around;
+use crate::{
+    call::{Call, Ends, Limits, Operation, Remaining, Scope, Spending},
+    error::{Error, Kind},
+    metrics,
+};
+
+mod bucket;
+mod extractor;
+
+use bucket::Bucket;
+use extractor::ByScope;
+
+type Limiter = SharedRateLimiter<String, StateInformationMiddleware>;
+
+/// Requests and tokens per minute, for every scope that a call falls under. Refuses, never queues; a permit that was taken
+/// before a later scope refuses is lost, tokens are given back. All models share one.
+#[derive(Clone, Default)]
+pub struct RateLimit(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    /// One limiter for each quota: what is one minute's worth, and what may come at once.
+    requests: Mutex<HashMap<(u32, u32), Limiter>>,
+    /// By scope.
+    tokens: Mutex<HashMap<String, Bucket>>,
+}
+
+/// Beyond so many scopes those that are full again are forgotten.
+const MANY: usize = 10_000;
+
+impl<T: Operation> Around<T> for RateLimit {
+    async fn around<S>(&self, call: Call<T>, mut next: S) -> Result<T::Reply, Error>
+    where
+        S: Service<Call<T>, Response = T::Reply, Error = Error, Future: Send> + Send,
+    {
+        let scopes = call.scopes();
+        if scopes.is_empty() {
+            return next.call(call).await;
+        }
+        let refused = |error: Error| {
+            metrics::refusal(call.caller.team_name(), &call.caller.key_id, "rate_limit");
+            error
+        };
+        for scope in &scopes {
+            self.request(scope, &call).map_err(refused)?;
+        }
+        let mut taken = Taken {
+            limits: self.clone(),
+            scopes: Vec::new(),
+            expected: call.worst.likely_tokens(),
+            spending: call.spending.clone(),
+            model: call.model.label().to_owned(),
+        };
+        for scope in scopes {
+            self.take(scope, &call, &mut taken).map_err(refused)?;
+        }
+        let reply = next.call(call).await?;
+        Ok(reply.on_end(move |_| drop(taken)))
+    }
+}
+
+impl RateLimit {
+    fn request<T>(&self, scope: &Scope, call: &Call<T>) -> Result<(), Error> {
+        let Some(rate) = scope.limits.requests_per_minute else { return Ok(()) };
+        let period = Duration::from_secs(60) / rate.max(1);
+        let burst = scope.limits.burst();
+        let Some(limiter) = self.limiter(rate, burst, period) else { return Ok(()) };
+        let decision = limiter.check_key(&scope.id);
+        metrics::rate_limit(&scope.id, "rpm", decision.is_ok());
+        match decision {
+            Ok(state) => {
+                let remaining = state.remaining_burst_capacity();
+                let reset = period * burst.saturating_sub(remaining);
+                call.allowance.requests(Remaining { limit: rate.into(), remaining: remaining.into(), reset });
+                Ok(())
+            }
+            Err(not_until) => {
+                let wait = not_until.wait_time_from(DefaultClock::default().now());
+                call.allowance.requests(Remaining { limit: rate.into(), remaining: 0, reset: period * burst });
+                Err(exceeded(&scope.id, &format!("{rate} requests per minute"), wait))
+            }
+        }
+    }
+
+    fn limiter(&self, rate: u32, burst: u32, period: Duration) -> Option<Limiter> {
+        let mut limiters = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(limiter) = limiters.get(&(rate, burst)) {
+            if limiter.len() > MANY {
+                limiter.retain_recent();
+            }
+            return Some(limiter.clone());
+        }
+        let config = GovernorConfigBuilder::default()
+            .key_extractor(ByScope)
+            .period(period)
+            .burst_size(burst)
+            .use_headers()
+            .finish()?;
+        let limiter = config.limiter().clone();
+        limiters.insert((rate, burst), limiter.clone());
+        Some(limiter)
+    }
+
+    fn take<T>(&self, scope: Scope, call: &Call<T>, taken: &mut Taken) -> Result<(), Error> {
+        let expected = taken.expected;
+        let Limits { tokens_per_minute, max_request_tokens, .. } = scope.limits;
+        if let Some(most) = max_request_tokens.filter(|most| expected > u64::from(*most)) {
+            return Err(Error::new(
+                Kind::RateLimited,
+                format!("This request may need {expected} tokens; '{}' allows {most} for one request.", scope.id),
+            )
+            .with_code("rate_limit_exceeded")
+            .without_retry());
+        }
+        let Some(rate) = tokens_per_minute else { return Ok(()) };
+        let now = Instant::now();
+        let decision = self.bucket(&scope.id, rate, now, |bucket| {
+            let decision = bucket.take(expected, now);
+            let left = Remaining { limit: rate.into(), remaining: bucket.left(), reset: bucket.until_full() };
+            call.allowance.tokens(left);
+            decision
+        });
+        metrics::rate_limit(&scope.id, "tpm", decision.is_ok());
+        decision.map_err(|wait| exceeded(&scope.id, &format!("{rate} tokens per minute"), wait))?;
+        taken.scopes.push((scope.id, rate));
+        Ok(())
+    }
+
+    fn bucket<R>(&self, scope: &str, rate: u32, now: Instant, work: impl FnOnce(&mut Bucket) -> R) -> R {
+        let mut buckets = self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() > MANY && !buckets.contains_key(scope) {
+            buckets.retain(|_, bucket| !bucket.is_full(now));
+        }
+        let bucket = buckets.entry(scope.to_owned()).or_insert_with(|| Bucket::new(rate, now));
+        bucket.set_rate(rate);
+        work(bucket)
+    }
+}
+
+/// Tokens that a call has taken. When it is dropped, what the call really needed is put in their place.
+struct Taken {
+    limits: RateLimit,
+    scopes: Vec<(String, u32)>,
+    expected: u64,
+    spending: Spending,
+    model: String,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        if self.scopes.is_empty() {
+            return;
+        }
+        let (spent, now) = (self.spending.spent(), Instant::now());
+        let tokens = spent.usage.map_or(0, |usage| usage.total());
+        // Of what was lost nobody knows how much it was: as much as was expected.
+        let tokens = if spent.lost > 0 { tokens.max(self.expected) } else { tokens };
+        if self.expected > 0 && spent.usage.is_some() {
+            #[expect(clippy::cast_precision_loss, reason = "a ratio of counts far below 2^53")]
+            metrics::estimate_error(&self.model, tokens as f64 / self.expected as f64);
+        }
+        for (scope, rate) in std::mem::take(&mut self.scopes) {
+            self.limits.bucket(&scope, rate, now, |bucket| bucket.correct(self.expected, tokens, now));
+        }
+    }
+}
+
+fn exceeded(scope: &str, limit: &str, wait: Duration) -> Error {
+    Error::new(
+        Kind::RateLimited,
+        format!("Rate limit reached: '{scope}' allows {limit}. Try again in {:.3} s.", wait.as_secs_f64()),
+    )
+    .with_code("rate_limit_exceeded")
+    .with_retry_after(wait)
+}

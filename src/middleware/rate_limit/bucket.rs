@@ -1,0 +1,133 @@
+use std::time::{Duration, Instant};
+
+/// Tokens of one scope. A call takes what it is expected to need, and later what it has needed; the bucket may go into
+/// debt, which the refill repays. A full bucket lets every call pass, or one that is larger would wait for ever.
+#[derive(Debug)]
+pub struct Bucket {
+    /// Tokens per minute, which is also what it holds.
+    rate: u32,
+    /// In millionths of a token, so that a fast clock loses nothing.
+    level: i128,
+    at: Instant,
+}
+
+const MICRO: i128 = 1_000_000;
+
+impl Bucket {
+    pub fn new(rate: u32, now: Instant) -> Self {
+        Self { rate, level: i128::from(rate) * MICRO, at: now }
+    }
+
+    pub fn set_rate(&mut self, rate: u32) {
+        self.rate = rate;
+        self.level = self.level.min(self.capacity());
+    }
+
+    /// # Errors
+    /// How long to wait.
+    pub fn take(&mut self, expected: u64, now: Instant) -> Result<(), Duration> {
+        self.refill(now);
+        let wanted = i128::from(expected) * MICRO;
+        if self.level >= wanted || self.level == self.capacity() {
+            self.level -= wanted;
+            return Ok(());
+        }
+        Err(self.refill_time(wanted.min(self.capacity()) - self.level))
+    }
+
+    /// A call that was expected to need `expected` tokens has needed `actual`.
+    pub fn correct(&mut self, expected: u64, actual: u64, now: Instant) {
+        self.refill(now);
+        let back = (i128::from(expected) - i128::from(actual)) * MICRO;
+        self.level = (self.level + back).min(self.capacity());
+    }
+
+    /// Whole tokens that are there; none while in debt.
+    pub fn left(&self) -> u64 {
+        u64::try_from(self.level / MICRO).unwrap_or(0)
+    }
+
+    pub fn until_full(&self) -> Duration {
+        self.refill_time(self.capacity() - self.level)
+    }
+
+    pub fn is_full(&mut self, now: Instant) -> bool {
+        self.refill(now);
+        self.level == self.capacity()
+    }
+
+    fn capacity(&self) -> i128 {
+        i128::from(self.rate) * MICRO
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.at);
+        let gained = i128::try_from(passed.as_micros()).unwrap_or(i128::MAX / MICRO) * i128::from(self.rate) / 60;
+        // What is less than a millionth of a token stays in the clock.
+        if gained > 0 {
+            self.level = (self.level + gained).min(self.capacity());
+            self.at = now;
+        }
+    }
+
+    fn refill_time(&self, missing: i128) -> Duration {
+        let micros = (missing.max(0) * 60).div_euclid(i128::from(self.rate.max(1))) + 1;
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn an_idle_bucket_admits_a_call_that_is_larger_than_it_once() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(60, start);
+        assert_eq!(bucket.take(600, start), Ok(()));
+        assert_eq!(bucket.left(), 0);
+        let wait = bucket.take(1, start).unwrap_err();
+        assert!(wait >= 541 * SECOND && wait <= 542 * SECOND, "the debt is repaid first: {wait:?}");
+        assert!(bucket.take(1, start + 540 * SECOND).is_err());
+        assert_eq!(bucket.take(1, start + 542 * SECOND), Ok(()));
+    }
+
+    #[test]
+    fn what_was_not_needed_comes_back() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(100, start);
+        bucket.take(100, start).unwrap();
+        assert!(bucket.take(50, start).is_err());
+        bucket.correct(100, 20, start);
+        assert_eq!(bucket.left(), 80);
+        bucket.take(50, start).unwrap();
+        bucket.correct(50, 200, start);
+        assert_eq!(bucket.left(), 0, "in debt");
+        assert!(bucket.until_full() > 120 * SECOND);
+    }
+
+    proptest! {
+        /// In any minute no more passes than the rate and a full bucket, whatever is asked for when.
+        #[test]
+        fn no_more_than_the_rate_passes(asks in prop::collection::vec((0u64..5_000, 1u64..100), 1..300)) {
+            let start = Instant::now();
+            let mut bucket = Bucket::new(6000, start);
+            let mut now = start;
+            let mut passed: Vec<(Instant, u64)> = Vec::new();
+            for (millis, tokens) in asks {
+                now += Duration::from_millis(millis);
+                if bucket.take(tokens, now).is_ok() {
+                    passed.push((now, tokens));
+                }
+            }
+            for (from, _) in &passed {
+                let sum: u64 = passed.iter().filter(|(at, _)| at >= from && *at < *from + 60 * SECOND).map(|p| p.1).sum();
+                prop_assert!(sum <= 12_001, "{sum} tokens in a minute");
+            }
+        }
+    }
+}
