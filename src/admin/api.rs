@@ -8,7 +8,7 @@ use axum::{
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+    routing::{any, delete, get, post},
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -78,7 +78,7 @@ pub fn router(api: Api) -> Router {
         .route("/admin/budgets/override", post(raise))
         .route("/admin/ledger/reconcile", post(reconcile))
         .route("/admin/audit", get(audit))
-        .fallback(|| async { ApiError::not_found("There is no such path in the admin API.") })
+        .route("/admin/{*path}", any(|| async { ApiError::not_found("There is no such path in the admin API.") }))
         .with_state(Arc::new(api))
 }
 

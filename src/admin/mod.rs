@@ -10,13 +10,13 @@ use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Request, State},
     http::{StatusCode, header},
+    middleware::Next,
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde_json::json;
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 pub use api::Api;
 pub use key_store::KeyStore;
@@ -40,14 +40,16 @@ pub struct Admin {
 }
 
 pub fn router(admin: Arc<Admin>) -> Router {
+    let api = api::router(admin.api.clone())
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(axum::middleware::from_fn_with_state(admin.clone(), authorize));
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/admin/{*path}", axum::routing::any(admin_api))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .fallback(|| async { problem(StatusCode::NOT_FOUND, "There are /metrics, /healthz, /readyz and /admin/.") })
         .with_state(admin)
+        .merge(api)
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
@@ -81,8 +83,8 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     Json(json!({"status": "ready"})).into_response()
 }
 
-/// The admin API, for who has the token.
-async fn admin_api(State(admin): State<Arc<Admin>>, request: Request) -> Response {
+/// The layer before the admin API: only who has the token gets there.
+async fn authorize(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     let presented =
         request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     let allowed = match (&admin.token, presented) {
@@ -90,7 +92,7 @@ async fn admin_api(State(admin): State<Arc<Admin>>, request: Request) -> Respons
         _ => false,
     };
     if allowed {
-        api::router(admin.api.clone()).oneshot(request).await.unwrap_or_else(|never| match never {})
+        next.run(request).await
     } else {
         problem(StatusCode::FORBIDDEN, "The admin API needs the admin token.")
     }

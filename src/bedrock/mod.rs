@@ -74,11 +74,12 @@ impl Bedrock {
             fetched: &call.fetched,
         };
         let mut translated = translate::chat_request(&call.body, &cx)?;
+        let no_input = translate::identify(&mut translated.request, &call.request_id, &call.caller.key_id);
         let body = serde_json::to_vec(&translated.request).map(Bytes::from).map_err(|error| {
             Error::new(Kind::Internal, "The gateway could not write the request to Bedrock.")
                 .with_detail(error.to_string())
         })?;
-        translated.plan.request_bytes = body.len();
+        translated.plan.request_bytes = body.len().saturating_sub(no_input);
         let repairs = translated.plan.schema.is_some() && call.model.options.repair_json;
         let whole = !call.body.is_stream() || translated.whole || repairs;
         let operation = if whole { Operation::Converse } else { Operation::ConverseStream };

@@ -157,6 +157,9 @@ impl<T> Call<T> {
     }
 }
 
+/// The member of Bedrock's `requestMetadata` that leads from a line of its invocation log to a record of the ledger.
+pub const REQUEST_ID: &str = "lintel_request_id";
+
 /// A parsed request of a known caller for a resolved model.
 #[derive(Debug)]
 pub struct Call<T> {

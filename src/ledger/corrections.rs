@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Audit, Group, KeyRow, Ledger, Raise, Report, store};
-use crate::call::{Budget, NanoUsd, Price, Tier, Usage};
+use crate::call::{Budget, NanoUsd, Price, REQUEST_ID, Tier, Usage};
 
 /// What a reconciliation has changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,9 +41,6 @@ struct Counts {
     cache_write_input_token_count: u64,
     output_token_count: u64,
 }
-
-/// The member of `requestMetadata` that leads from a line of the log to a record.
-pub const REQUEST_ID: &str = "lintel_request_id";
 
 impl Ledger {
     /// Corrects estimated and presumed records from Bedrock's invocation log: one JSON object a line.

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use tokio::sync::Notify;
 
 pub use balances::{Raise, Refusal, Standing};
-pub use corrections::{REQUEST_ID, Reconciled};
+pub use corrections::Reconciled;
 pub use hold::{Hold, Outcome};
 pub use record::{Entry, Kind, Record};
 pub use store::{Audit, By, Durability, Group, KeyRow, Location, Report, Settings};

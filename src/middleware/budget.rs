@@ -38,6 +38,9 @@ pub struct Settings {
 /// The shortest answer that `fit` makes of a longer one, in tokens.
 const MIN_FIT: u64 = 16;
 
+/// Bytes of `"max_completion_tokens": 1234567, `.
+const LIMIT_MEMBER: u64 = 34;
+
 /// When some of what is set aside may have been settled.
 const BUSY: Duration = Duration::from_millis(500);
 
@@ -166,7 +169,9 @@ impl Budget {
         }
         metrics::budget_refusal(&budget.id, "settled");
         let left = NanoUsd(limit.0.saturating_sub(settled.0));
-        let fits = call.model.price.as_deref().and_then(|price| call.worst.output_for(price, left));
+        // A member that says so is input too.
+        let more = WorstCase { input_tokens: call.worst.input_tokens + LIMIT_MEMBER, ..call.worst };
+        let fits = call.model.price.as_deref().and_then(|price| more.output_for(price, left));
         let fits = match fits.filter(|tokens| *tokens > 0) {
             Some(tokens) => format!("${left} are left: max_tokens of {tokens} would fit"),
             None => format!("${left} are left, which is less than its input may cost"),

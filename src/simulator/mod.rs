@@ -42,6 +42,9 @@ use fault::Plan;
 /// The service's own limit for a request.
 const MAX_REQUEST: usize = 25_000_000;
 
+/// How many answers the invocation log keeps.
+const MAX_INVOCATIONS: usize = 20_000;
+
 /// How many received requests are remembered.
 const MAX_REMEMBERED: usize = 1000;
 
@@ -65,6 +68,7 @@ pub fn validate(model_id: &str, request: &Value, stream: bool) -> Result<(), Ser
 struct Shared {
     script: VecDeque<Scripted>,
     received: VecDeque<Received>,
+    invocations: VecDeque<Value>,
     cache: PromptCache,
 }
 
@@ -115,17 +119,39 @@ impl Simulator {
         self.shared().received.iter().cloned().collect()
     }
 
-    /// The service, and two paths to steer it from outside.
+    /// Every answer that would be on the bill, in the form of Bedrock's model invocation log: also those that break on
+    /// their way.
+    pub fn invocations(&self) -> Vec<Value> {
+        self.shared().invocations.iter().cloned().collect()
+    }
+
+    /// The service, and paths to steer it from outside.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/_simulator/replies", post(add_reply))
             .route("/_simulator/requests", get(list_requests))
+            .route("/_simulator/invocations", get(list_invocations))
             .fallback(operation)
             .with_state(self.clone())
     }
 
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bill(&self, model_id: &str, request: &Value, usage: &Value) {
+        let mut shared = self.shared();
+        if shared.invocations.len() == MAX_INVOCATIONS {
+            shared.invocations.pop_front();
+        }
+        let count = |name: &str| usage[name].as_u64().unwrap_or(0);
+        shared.invocations.push_back(json!({
+            "schemaType": "ModelInvocationLog", "schemaVersion": "1.0", "operation": "Converse", "modelId": model_id,
+            "requestMetadata": request["requestMetadata"],
+            "input": {"inputTokenCount": count("inputTokens"), "cacheReadInputTokenCount": count("cacheReadInputTokens"),
+                      "cacheWriteInputTokenCount": count("cacheWriteInputTokens")},
+            "output": {"outputTokenCount": count("outputTokens")},
+        }));
     }
 
     fn remember(&self, received: Received) {
@@ -198,6 +224,7 @@ async fn operation(State(simulator): State<Simulator>, request: Request) -> Resu
     }
     let answer = answer::answer(&request, &plan);
     let cached = simulator.shared().cache.look_up(&model_id, &request);
+    simulator.bill(&model_id, &request, &reply::usage(&answer, cached));
     plan.before_reply().await;
     Ok(if stream {
         reply::stream(&request, &answer, cached, &plan)
@@ -251,6 +278,11 @@ async fn add_reply(State(simulator): State<Simulator>, Json(reply): Json<Value>)
     }
     simulator.script(scripted);
     StatusCode::NO_CONTENT.into_response()
+}
+
+/// One JSON object a line.
+async fn list_invocations(State(simulator): State<Simulator>) -> String {
+    simulator.invocations().iter().map(|line| format!("{line}\n")).collect()
 }
 
 async fn list_requests(State(simulator): State<Simulator>) -> Response {

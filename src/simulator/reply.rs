@@ -208,7 +208,7 @@ pub fn with_request_id(status: u16, body: Body) -> Response {
     response
 }
 
-fn usage(answer: &Answer, cached: Cached) -> Value {
+pub fn usage(answer: &Answer, cached: Cached) -> Value {
     let Answer { input_tokens, output_tokens, .. } = answer;
     let mut usage = json!({
         "inputTokens": input_tokens, "outputTokens": output_tokens,

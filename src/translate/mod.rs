@@ -31,6 +31,7 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 pub use misfit::misfit;
 pub use plan::ReplyPlan;
 pub use reply::{Folded, Read, fold, whole_reply};
+pub use sampling::identify;
 pub use stream::StreamTranslator;
 pub use validate::validate;
 pub use worst_case::worst_case;

@@ -7,7 +7,10 @@ use crate::{
     call::{Model, Notes, ReasoningStyle},
     converse::content::ContentBlock,
     error::Error,
-    openai::{chat::ChatRequest, message::Role},
+    openai::{
+        chat::ChatRequest,
+        message::{Content, Message, Role},
+    },
 };
 
 /// Every effort that OpenAI and the families know, weakest first.
@@ -190,6 +193,16 @@ pub fn most_with_budget(asked: Option<u32>) -> u32 {
     asked.unwrap_or(VISIBLE).saturating_add(MAX_BUDGET)
 }
 
+fn says_something(message: &Message) -> bool {
+    let calls = message.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty()) || message.function_call.is_some();
+    let text = match &message.content {
+        Some(Content::Text(text)) => !text.trim().is_empty(),
+        Some(Content::Parts(parts)) => !parts.is_empty(),
+        None => message.refusal.is_some(),
+    };
+    message.role == Role::Assistant && (calls || text)
+}
+
 /// Claude refuses to think on after a tool call whose thinking is missing. Seen on the turns as they would be sent,
 /// because merging and mending decide what stands where.
 fn has_lost_thinking(request: &ChatRequest, cx: &Context<'_>) -> bool {
@@ -200,7 +213,8 @@ fn has_lost_thinking(request: &ChatRequest, cx: &Context<'_>) -> bool {
         return false;
     }
     // What was said before the last question does not matter, and may hold media that are costly to look at.
-    let assistant = request.messages.iter().rposition(|message| message.role == Role::Assistant).unwrap_or_default();
+    // An assistant message that says nothing is left out.
+    let assistant = request.messages.iter().rposition(says_something).unwrap_or_default();
     let from = request.messages[..assistant].iter().rposition(|message| message.role == Role::User).unwrap_or_default();
     let unheard = Context { notes: &Notes::default(), ..*cx };
     let mut names = tools::names(request);

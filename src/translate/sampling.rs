@@ -7,14 +7,17 @@ use sha2::{Digest, Sha256};
 
 use super::{Context, reasoning, reasoning::Reasoning};
 use crate::{
-    call::{Model, Notes, Sampling},
-    converse::request::{InferenceConfig, OrderedMap, ServiceTier},
+    call::{Model, Notes, REQUEST_ID, Sampling},
+    converse::request::{ConverseRequest, InferenceConfig, OrderedMap, ServiceTier},
     error::Error,
     openai::chat::ChatRequest,
 };
 
 /// The service model's `requestMetadata`: 16 pairs, values of 256 characters.
 const METADATA_MAX: usize = 16;
+
+/// Pairs of the gateway's own, by which a line of Bedrock's invocation log is matched with the ledger.
+const OWN_METADATA: usize = 2;
 const METADATA_VALUE_MAX: usize = 256;
 
 /// Below this Claude refuses `top_p` while it thinks.
@@ -204,8 +207,8 @@ pub fn request_metadata<'a>(
     let identity = identity.into_iter().filter_map(|(key, value)| Some((key, hashed(value.as_deref()?))));
     let mut pairs: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
     for (key, value) in own.map(|(key, value)| (key, Cow::Borrowed(value))).chain(identity) {
-        if pairs.len() == METADATA_MAX {
-            notes.dropped(key.to_owned(), "Bedrock takes 16 pairs of request metadata");
+        if pairs.len() == METADATA_MAX - OWN_METADATA {
+            notes.dropped(key.to_owned(), "Bedrock takes 16 pairs of request metadata, and two are the gateway's");
             continue;
         }
         let (fit_key, fit_value) = (fitting(Cow::Borrowed(key)), fitting(value.clone()));
@@ -213,11 +216,20 @@ pub fn request_metadata<'a>(
             notes
                 .add(format!("{fit_key}: cut, or with '_' for characters that Bedrock's request metadata cannot hold"));
         }
-        if pairs.iter().all(|(other, _)| *other != fit_key) {
+        if pairs.iter().all(|(other, _)| *other != fit_key) && !fit_key.starts_with("lintel_") {
             pairs.push((fit_key, fit_value));
         }
     }
     (!pairs.is_empty()).then_some(OrderedMap(pairs))
+}
+
+/// Says in Bedrock's invocation log whose request this is. Tells how many bytes that adds, which are no input.
+pub fn identify<'a>(converse: &mut ConverseRequest<'a>, request_id: &'a str, key_id: &'a str) -> usize {
+    let around = if converse.request_metadata.is_some() { 43 } else { 62 };
+    let pairs = &mut converse.request_metadata.get_or_insert_with(|| OrderedMap(Vec::new())).0;
+    pairs.push((Cow::Borrowed(REQUEST_ID), Cow::Borrowed(request_id)));
+    pairs.push((Cow::Borrowed("lintel_key_id"), fitting(Cow::Borrowed(key_id))));
+    around + request_id.len() + key_id.len()
 }
 
 /// The service model's pattern: other characters become `_`, what is too long is cut.

@@ -110,7 +110,7 @@ timeout = 30
 [models.a]
 target = "amazon.nova-micro-v1:0"
 temperature = 3
-limits = { in_flight = 1 }
+limits = { in_flite = 1 }
 [models.b]
 [models.c]
 target = "d"
@@ -128,6 +128,16 @@ target = "asistant"
 [models.slow]
 timeout = "500years"
 target = "amazon.nova-micro-v1:0"
+[teams.y]
+budget = [{ per = "day" }, { usd = 1, per = "year" }]
+limits = { burst = 3 }
+[keys.four]
+team = "nobody"
+budget = { usd = 0.5, per = "month", timezone = "Mars" }
+allow_ips = ["10.0.0.0/40"]
+[store]
+url = "redis://host:6379"
+retention = "7d"
 "#;
     let problems = config::parse(text, &surroundings(&[]), None).unwrap_err();
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -139,13 +149,20 @@ target = "amazon.nova-micro-v1:0"
         "line 9: aws.region: expected a string, found an integer",
         "line 11: defaults.timeout: expected a duration such as \"30s\", found an integer",
         "line 14: models.a.temperature: must be between 0 and 2",
-        "line 15: models.a.limits: not supported by this version",
+        "line 15: models.a.limits.in_flite: unknown key; did you mean 'in_flight'?",
+        "line 34: teams.y.budget[0]: needs 'usd'",
+        "line 34: teams.y.budget[1].per: 'year' is not \"hour\"",
+        "line 35: teams.y.limits.burst: means nothing without requests_per_minute",
+        "line 37: keys.four.team: there is no [teams.nobody]",
+        "line 38: keys.four.budget.timezone: 'Mars' is not a time zone",
+        "line 39: keys.four.allow_ips: '10.0.0.0/40' is not an address or a range",
+        "line 41: store.url: this version of lintel has no store for many machines",
+        "line 42: store.retention: must be 32 days at least",
         "line 16: models.b: 'target' is missing",
         "models.c.target: 'd' leads to no model",
         "keys.one.secret_env: the environment variable NOT_SET is not set",
         "line 23: keys.two: needs exactly one of secret_env",
-        "line 24: budgets: unknown key; known here are: server, admin, aws, defaults, models, keys",
-        "line 25: teams: not supported by this version",
+        "line 24: budgets: unknown key; did you mean 'budget'?",
         "line 7: admin.listen: beyond loopback",
         "line 22: keys.one.secret_env",
         "line 27: keys.three.secret: a secret never stands in the file",

@@ -3,16 +3,20 @@
 
 mod admin;
 mod auth;
+mod budgets;
 mod chat;
 mod config;
 mod errors;
 #[path = "../golden/mod.rs"]
 mod golden;
+mod keys;
+mod limits;
 mod mended;
 mod models;
 mod requests;
 mod retries;
 mod server;
+mod settlements;
 mod streams;
 mod support;
 mod translate;

@@ -271,3 +271,12 @@ async fn a_model_that_does_not_obey_a_tool_choice_is_told_of() {
     let reply = gateway.any(&request).await;
     assert!(reply.header("x-lintel-warnings").unwrap().contains("told to call a tool, and did not"));
 }
+
+#[tokio::test]
+async fn thinking_that_is_lost_behind_an_empty_message_is_noticed() {
+    let gateway = Gateway::start().await;
+    let request = json!({"model": "us.anthropic.claude-opus-4-1-20250805-v1:0", "reasoning_effort": "minimal", "messages": [
+        {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "user", "content": ""}, {"role": "assistant", "content": ""}]});
+    assert_eq!(gateway.any(&request).await.status, StatusCode::OK);
+}

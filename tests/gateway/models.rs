@@ -195,9 +195,12 @@ async fn a_managed_prompt_brings_its_own_settings() {
     request["bedrock"] = json!({"prompt_variables": {"city": "Rome"}});
     let reply = gateway.chat(&request).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let mut sent = sent(&gateway);
+    assert_eq!(sent["requestMetadata"]["lintel_key_id"], "all");
+    sent.as_object_mut().unwrap().remove("requestMetadata");
     let expected = json!({"messages": [{"role": "user", "content": [{"text": "Hi"}]}],
                           "promptVariables": {"city": {"text": "Rome"}}});
-    assert_eq!(sent(&gateway), expected);
+    assert_eq!(sent, expected);
     request["temperature"] = 0.5.into();
     assert_eq!(gateway.chat(&request).await.error()["param"], "temperature");
     request = of("claude", request);
@@ -228,7 +231,7 @@ async fn tokens_and_dollars_are_counted_by_key_and_model() {
             metrics.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("{series}: {metrics}"));
         line.rsplit(' ').next().unwrap().parse().unwrap()
     };
-    let labels = |rest: &str| format!("{{key_id=\"all\",model=\"counted\",{rest}}}");
+    let labels = |rest: &str| format!("{{team=\"\",key_id=\"all\",model=\"counted\",{rest}}}");
     assert_eq!(value(&format!("lintel_tokens_total{}", labels("token_type=\"output\""))), 8.0);
     let spent = value(&format!("lintel_spend_usd_total{}", labels("kind=\"actual\"")));
     assert!((spent - (4.0 * 0.06 + 8.0 * 0.24) / 1e6).abs() < 1e-12, "{spent}");

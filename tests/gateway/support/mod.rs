@@ -1,5 +1,7 @@
 //! A gateway and its simulator, and a client that checks every reply.
 
+pub mod money;
+
 use std::{net::SocketAddr, sync::OnceLock, time::Duration};
 
 use axum::body::Body;
@@ -27,7 +29,15 @@ pub const ANY_KEY: &str = "sk-test-any";
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Names that a reply may carry; a header that is not here is a leak, or belongs on this list.
-const ALLOWED_HEADERS: [&str; 24] = [
+pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
+
+const ALLOWED_HEADERS: [&str; 30] = [
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-limit-tokens",
+    "x-ratelimit-remaining-tokens",
+    "x-ratelimit-reset-tokens",
     "content-type",
     "content-length",
     "transfer-encoding",
@@ -77,8 +87,8 @@ fn configuration(endpoint_url: &str, more: &str) -> String {
         [aws]
         region = "us-east-1"
         endpoint_url = "{endpoint_url}"
-        [defaults]
-        retry = {{ attempts = 1 }}
+        [defaults.retry]
+        attempts = 1
         [models.again]
         target = "amazon.nova-2-lite-v1:0"
         retry = {{ attempts = 3, base = "1ms" }}
@@ -147,7 +157,8 @@ impl Gateway {
         let shutdown = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "ends with the test")]
         tokio::spawn(simulator::serve(listener, simulator.router(), CancellationToken::new()));
-        let environment = vec![("TEST_KEY".to_owned(), KEY.to_owned())];
+        let environment =
+            vec![("TEST_KEY".to_owned(), KEY.to_owned()), ("LINTEL_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned())];
         let surroundings = Surroundings { environment, listen: None };
         let (mut config, _) = config::parse(&configuration(&endpoint_url, server), &surroundings, None).unwrap();
         config.aws.settings.static_credentials = Some(("simulator".into(), Secret::new("simulator")));
@@ -196,6 +207,53 @@ impl Gateway {
             .header("authorization", format!("Bearer {ANY_KEY}"))
             .header("content-type", "application/json");
         self.send(request.body(body.to_string().into()).unwrap()).await
+    }
+
+    /// A reply whose body nobody has read yet; dropping it is what a client does that leaves.
+    pub async fn open(&self, body: &Value) -> http::Response<hyper::body::Incoming> {
+        let request = self.request(Method::POST, "/v1/chat/completions").header("content-type", "application/json");
+        let request = request.body(body.to_string().into()).unwrap();
+        tokio::time::timeout(PATIENCE, self.client.request(request)).await.expect("no reply in time").unwrap()
+    }
+
+    /// The same with another key.
+    pub async fn open_as(&self, secret: &str, body: &Value) -> http::Response<hyper::body::Incoming> {
+        let request = Request::post(format!("http://{}/v1/chat/completions", self.data))
+            .header("authorization", format!("Bearer {secret}"))
+            .header("content-type", "application/json");
+        let request = request.body(body.to_string().into()).unwrap();
+        tokio::time::timeout(PATIENCE, self.client.request(request)).await.expect("no reply in time").unwrap()
+    }
+
+    /// Asks again until it is so.
+    pub async fn until(&self, mut so: impl AsyncFnMut() -> bool) {
+        let asked = async {
+            while !so().await {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asked).await.expect("it never came to be");
+    }
+
+    /// A request with another key.
+    pub async fn as_key(&self, secret: &str, body: &Value) -> Reply {
+        let request = Request::post(format!("http://{}/v1/chat/completions", self.data))
+            .header("authorization", format!("Bearer {secret}"))
+            .header("content-type", "application/json");
+        self.send(request.body(body.to_string().into()).unwrap()).await
+    }
+
+    /// A request to the admin API, with its token.
+    pub async fn administer(&self, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.admin))
+            .header("authorization", format!("Bearer {ADMIN_TOKEN}"));
+        let body = if body.is_null() { Body::empty() } else { body.to_string().into() };
+        let response = self.client.request(request.body(body).unwrap()).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&body))))
     }
 
     pub async fn get(&self, path: &str) -> Reply {
