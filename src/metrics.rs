@@ -144,6 +144,10 @@ pub fn describe() {
     describe_histogram!(TIME_PER_OUTPUT_TOKEN, Unit::Seconds, "Time between the tokens of a stream, after the first");
     describe_counter!(TOKENS, "Tokens, by team, key, model and type; reasoning is part of output");
     describe_gauge!(SPEND, "US dollars, by team, key, model and kind: actual, estimated or presumed");
+    // A first failure is an increase only if there was a zero before it.
+    for name in [LEDGER_ERRORS, LEDGER_LOST, HOLDS_PRESUMED] {
+        counter!(name).increment(0);
+    }
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 

@@ -1,11 +1,17 @@
 //! The command line. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod budget;
 mod check;
+mod client;
 mod demo;
 mod healthcheck;
+mod keys;
+mod ledger;
 mod models;
 mod serve;
 mod simulate;
+mod table;
+mod usage;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -39,6 +45,14 @@ enum Command {
     Check(check::Args),
     /// Every configured model with its target, price, limits and lifecycle
     Models(models::Args),
+    /// Virtual keys: made, listed, rotated, revoked
+    Keys(keys::Args),
+    /// What was spent
+    Usage(usage::Args),
+    /// How budgets stand, and a temporary raise
+    Budget(budget::Args),
+    /// Corrections of the ledger
+    Ledger(ledger::Args),
     /// Asks a running gateway whether it lives (for container health checks)
     Healthcheck(healthcheck::Args),
 }
@@ -67,6 +81,10 @@ pub fn run() -> ExitCode {
         Command::Simulate(args) => run_async(simulate::run(args)),
         Command::Check(args) => check::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Keys(args) => run_async(keys::run(args)),
+        Command::Usage(args) => run_async(usage::run(args)),
+        Command::Budget(args) => run_async(budget::run(args)),
+        Command::Ledger(args) => run_async(ledger::run(args)),
         Command::Healthcheck(args) => healthcheck::run(&args),
     };
     match outcome {

@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::{ConfigFile, Outcome, print};
+use super::{ConfigFile, Outcome, print, table};
 use crate::{
     call::Model,
     config::{self, Surroundings},
@@ -28,8 +28,7 @@ pub fn run(args: &Args) -> Outcome {
         format!("{}\n", Value::from(models))
     } else {
         let rows = listed.map(|listed| row(listed.name, listed.model, listed.alias));
-        let rows: Vec<[String; 7]> = std::iter::once(HEADS.map(str::to_owned)).chain(rows).collect();
-        table(&rows) + "Prices are US dollars per million tokens.\n"
+        table::render(&HEADS, &rows.collect::<Vec<_>>()) + "Prices are US dollars per million tokens.\n"
     };
     print(&text)
 }
@@ -49,12 +48,12 @@ fn object(name: &str, model: &Model) -> Value {
     })
 }
 
-fn row(name: &str, model: &Model, alias: bool) -> [String; 7] {
+fn row(name: &str, model: &Model, alias: bool) -> Vec<String> {
     let price = |of: fn(&crate::call::Price) -> crate::call::PicoUsd| {
         model.price.as_deref().map_or_else(|| "?".to_owned(), |price| of(price).to_string())
     };
     let lifecycle = &model.facts.lifecycle;
-    [
+    vec![
         name.to_owned(),
         if alias { format!("= {}", model.name) } else { model.target.id.clone() },
         model.target.region.clone(),
@@ -63,15 +62,4 @@ fn row(name: &str, model: &Model, alias: bool) -> [String; 7] {
         model.facts.max_output_tokens.map_or_else(|| "?".to_owned(), |tokens| tokens.to_string()),
         [lifecycle.status.as_str(), lifecycle.eol.as_deref().unwrap_or_default()].join(" ").trim_end().to_owned(),
     ]
-}
-
-/// Columns as wide as their widest cell.
-fn table(rows: &[[String; 7]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..HEADS.len()).map(width).collect();
-    let line = |row: &[String; 7]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
 }

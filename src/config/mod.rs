@@ -10,7 +10,7 @@ mod sections;
 mod tree;
 mod warnings;
 
-use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+use std::{fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use axum::http::HeaderValue;
 
@@ -22,7 +22,7 @@ pub use warnings::warnings;
 
 use crate::{
     bedrock::AwsSettings,
-    call::{self, Secret},
+    call::{self, Budget, Secret},
     dispatch::Models,
     edge::Key,
     ledger,
@@ -192,6 +192,50 @@ pub fn admin_listen(path: &Path, surroundings: &Surroundings) -> Option<SocketAd
     tree::overlay_environment(&mut tree, surroundings.environment.iter().cloned());
     let report = Report::default();
     sections::admin(Section::root(tree, &report).section("admin"), surroundings).map(|admin| admin.listen)
+}
+
+/// What the commands need that speak to the admin API or open the ledger's file.
+#[derive(Clone, Debug)]
+pub struct Administration {
+    pub listen: SocketAddr,
+    pub token: Option<Secret>,
+    pub store: ledger::Settings,
+    pub teams: Teams,
+    /// Those of the configuration; a virtual key brings its own.
+    pub budgets: Vec<Arc<Budget>>,
+}
+
+/// The parts of the file at `path` that commands need, whatever stands in the others: their variables are the gateway's.
+///
+/// # Errors
+/// Every problem there is in these parts.
+pub fn administration(path: &Path, surroundings: &Surroundings) -> Result<Administration, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot read {}: {error}", path.display());
+        vec![Problem { path: String::new(), origin: None, message }]
+    })?;
+    let mut tree = tree::parse(&text, &mut problems);
+    tree::overlay_environment(&mut tree, surroundings.environment.iter().cloned());
+    let report = Report::default();
+    let mut root = Section::root(tree, &report);
+    let admin = sections::admin(root.section("admin"), surroundings);
+    let store = governance::store(root.section("store"));
+    let teams = governance::teams(root.named_sections("teams"));
+    let mut budgets = governance::gateway(&mut root).budgets;
+    budgets.extend(teams.values().flat_map(|team| team.budgets.iter().cloned()));
+    for (kind, sections) in [("key", root.named_sections("keys")), ("model", root.named_sections("models"))] {
+        for (name, mut section) in sections {
+            budgets.extend(governance::budgets(&mut section, &format!("{kind}:{name}")));
+        }
+    }
+    problems.extend(report.into_parts().0);
+    match admin {
+        Some(Admin { listen, token }) if problems.is_empty() => {
+            Ok(Administration { listen, token, store, teams, budgets })
+        }
+        _ => Err(problems),
+    }
 }
 
 fn read(mut tree: Table, surroundings: &Surroundings, demo: Option<Demo>, report: &Report) -> Option<Config> {

@@ -1,0 +1,127 @@
+//! Speaks to the admin API: of the gateway that runs with the same configuration, or, where none runs, over the ledger's
+//! file within this process.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::{Router, body::Body};
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tower::ServiceExt;
+
+use super::Outcome;
+use crate::{
+    admin::{KeyStore, api},
+    call::Secret,
+    config::{self, Administration, Surroundings},
+    edge::Keys,
+    ledger::{Ledger, Location},
+};
+
+/// An answer of the admin API.
+pub struct Answer {
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// `Null` where it is no JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Asks the admin API.
+///
+/// # Errors
+/// How the command ends instead.
+pub async fn ask(
+    config: &std::path::Path,
+    method: Method,
+    path: &str,
+    body: Option<String>,
+) -> Result<Answer, Outcome> {
+    let settings = config::administration(config, &Surroundings::of_process(None))
+        .map_err(|problems| Outcome::Misconfigured(config.display().to_string(), problems))?;
+    let request = |origin: &str, token: Option<&Secret>| {
+        let mut request = Request::builder().method(method.clone()).uri(format!("{origin}{path}"));
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {}", token.expose()));
+        }
+        let user = std::env::var("USER").unwrap_or_else(|_| "cli".to_owned());
+        let body = body.clone().unwrap_or_default();
+        request.header("x-lintel-actor", user).body(body).map_err(|error| Outcome::Failed(error.to_string()))
+    };
+    let address = reachable(settings.listen);
+    match tokio::net::TcpStream::connect(address).await {
+        Ok(_) => {
+            let Some(token) = &settings.token else {
+                return Err(Outcome::Failed(format!(
+                    "a gateway runs at {address}, and the admin token is not set here: set the variable of admin.token_env"
+                )));
+            };
+            over_the_network(request(&format!("http://{address}"), Some(token))?).await
+        }
+        Err(_) => in_this_process(settings, request("", None)?).await,
+    }
+}
+
+/// Where a listener on all addresses is reached from this machine.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+async fn over_the_network(request: Request<String>) -> Result<Answer, Outcome> {
+    let failed = |error: reqwest::Error| Outcome::Failed(format!("the gateway did not answer: {error}"));
+    let (parts, body) = request.into_parts();
+    let client = reqwest::Client::builder().no_proxy().build().map_err(failed)?;
+    let response = client
+        .request(parts.method, parts.uri.to_string())
+        .headers(parts.headers)
+        .body(body)
+        .send()
+        .await
+        .map_err(failed)?;
+    let status = response.status();
+    let body = response.bytes().await.map_err(failed)?.to_vec();
+    checked(status, body)
+}
+
+async fn in_this_process(settings: Administration, request: Request<String>) -> Result<Answer, Outcome> {
+    if settings.store.location == Location::Memory {
+        return Err(Outcome::Failed(format!(
+            "no gateway answers at {}, and its ledger is in memory: there is nothing to speak to",
+            settings.listen
+        )));
+    }
+    let (alerts, _none) = mpsc::channel(1);
+    let failed =
+        |error: String| Outcome::Failed(format!("no gateway answers at {}; the ledger: {error}", settings.listen));
+    let ledger = Ledger::open(&settings.store, alerts).await.map_err(failed)?;
+    let keys = KeyStore::new(Keys::default(), ledger.clone(), settings.teams);
+    ledger.track(settings.budgets).await.map_err(failed)?;
+    keys.load().await.map_err(failed)?;
+    let router: Router = api::router(api::Api { ledger: ledger.clone(), keys });
+    let response = router.oneshot(request.map(Body::from)).await.unwrap_or_else(|never| match never {});
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(|error| Outcome::Failed(error.to_string()))?;
+    ledger.flush().await;
+    checked(status, body.to_bytes().to_vec())
+}
+
+fn checked(status: http::StatusCode, body: Vec<u8>) -> Result<Answer, Outcome> {
+    let answer = Answer { body };
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let message = answer.json()["error"]["message"].as_str().map_or_else(|| answer.text(), str::to_owned);
+    Err(Outcome::Failed(message))
+}

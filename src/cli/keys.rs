@@ -1,0 +1,221 @@
+use clap::Subcommand;
+use http::Method;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::{ConfigFile, Outcome, client, print, table};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes a key; its secret is printed once
+    Create(Box<Create>),
+    /// Every virtual key
+    List(Plain),
+    /// One key, with how its budgets stand
+    Show(One),
+    /// A new secret for a key; the old one holds for a while
+    Rotate(Rotate),
+    /// No request with this key is admitted any more
+    Revoke(One),
+}
+
+#[derive(Debug, clap::Args)]
+struct Plain {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct One {
+    /// The key's public id
+    id: String,
+    #[command(flatten)]
+    plain: Plain,
+}
+
+#[derive(Debug, clap::Args)]
+struct Rotate {
+    /// The key's public id
+    id: String,
+    /// How long the old secret holds
+    #[arg(long, default_value = "24h")]
+    overlap: String,
+    #[command(flatten)]
+    plain: Plain,
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// What the key is for
+    #[arg(long)]
+    name: String,
+    /// A team of the configuration
+    #[arg(long)]
+    team: Option<String>,
+    /// Globs over model names and Bedrock ids, comma-separated
+    #[arg(long, value_delimiter = ',')]
+    models: Option<Vec<String>>,
+    /// US dollars per hour, day, week or month, such as 10/day; several times for several periods
+    #[arg(long, value_name = "USD/PERIOD")]
+    budget: Vec<String>,
+    #[arg(long)]
+    requests_per_minute: Option<u32>,
+    #[arg(long)]
+    tokens_per_minute: Option<u32>,
+    /// Requests that may run at once
+    #[arg(long)]
+    in_flight: Option<u32>,
+    /// A time such as 2027-01-01T00:00:00Z, or a duration such as 90d
+    #[arg(long)]
+    expires: Option<String>,
+    /// Addresses and ranges that may use it, comma-separated
+    #[arg(long, value_delimiter = ',')]
+    allow_ips: Option<Vec<String>>,
+    /// Something of your own, such as owner=zoe; several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    metadata: Vec<String>,
+    /// Any other settings that a key has in the configuration, as JSON
+    #[arg(long, value_name = "JSON")]
+    settings: Option<String>,
+    #[command(flatten)]
+    plain: Plain,
+}
+
+pub async fn run(args: Args) -> Outcome {
+    match done(args.command).await {
+        Ok(outcome) | Err(outcome) => outcome,
+    }
+}
+
+async fn done(command: Command) -> Result<Outcome, Outcome> {
+    match command {
+        Command::Create(create) => {
+            let body = body(&create)?;
+            let made =
+                client::ask(&create.plain.file.config, Method::POST, "/admin/keys", Some(body.to_string())).await?;
+            Ok(secret(&made.json(), create.plain.json))
+        }
+        Command::List(plain) => {
+            let answer = client::ask(&plain.file.config, Method::GET, "/admin/keys", None).await?.json();
+            if plain.json {
+                return Ok(print(&format!("{:#}\n", answer["keys"])));
+            }
+            let rows = answer["keys"].as_array().into_iter().flatten().map(row).collect::<Vec<_>>();
+            Ok(print(&table::render(&["ID", "NAME", "STATUS", "TEAM", "CREATED", "LAST USED"], &rows)))
+        }
+        Command::Show(one) => {
+            let path = format!("/admin/keys/{}", one.id);
+            let answer = client::ask(&one.plain.file.config, Method::GET, &path, None).await?.json();
+            Ok(print(&format!("{answer:#}\n")))
+        }
+        Command::Rotate(rotate) => {
+            let path = format!("/admin/keys/{}/rotate", rotate.id);
+            let body = json!({"overlap": rotate.overlap}).to_string();
+            let made = client::ask(&rotate.plain.file.config, Method::POST, &path, Some(body)).await?;
+            Ok(secret(&made.json(), rotate.plain.json))
+        }
+        Command::Revoke(one) => {
+            let path = format!("/admin/keys/{}", one.id);
+            let answer = client::ask(&one.plain.file.config, Method::DELETE, &path, None).await?.json();
+            match one.plain.json {
+                true => Ok(print(&format!("{answer:#}\n"))),
+                false => Ok(print(&format!("{} is revoked\n", one.id))),
+            }
+        }
+    }
+}
+
+/// The secret alone on standard output, so that it can be piped; what else there is to say goes to the other.
+fn secret(made: &Value, as_json: bool) -> Outcome {
+    if as_json {
+        return print(&format!("{made:#}\n"));
+    }
+    let key = &made["key"];
+    eprintln!("key {} ({}); this is its secret, which is not shown again:", text(&key["id"]), text(&key["name"]));
+    print(&format!("{}\n", text(&made["secret"])))
+}
+
+fn row(key: &Value) -> Vec<String> {
+    let time = |value: &Value| {
+        let time = value.as_i64().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        time.map_or_else(|| "-".to_owned(), |time| time.to_string())
+    };
+    let team = key["settings"]["team"].as_str().unwrap_or("-").to_owned();
+    vec![
+        text(&key["id"]),
+        text(&key["name"]),
+        text(&key["status"]),
+        team,
+        time(&key["created_at"]),
+        time(&key["last_used_at"]),
+    ]
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn body(create: &Create) -> Result<Value, Outcome> {
+    let wrong = |message: String| Outcome::Failed(message);
+    let mut body = match &create.settings {
+        Some(settings) => serde_json::from_str::<Map<String, Value>>(settings)
+            .map_err(|error| wrong(format!("--settings is not a JSON object: {error}")))?,
+        None => Map::new(),
+    };
+    let mut set = |name: &str, value: Option<Value>| {
+        body.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    set("name", Some(create.name.clone().into()));
+    set("team", create.team.clone().map(Value::from));
+    set("models", create.models.clone().map(Value::from));
+    set("allow_ips", create.allow_ips.clone().map(Value::from));
+    let expires = create.expires.as_deref().map(expiry).transpose().map_err(wrong)?;
+    set("expires", expires.map(Value::from));
+    let budgets: Vec<Value> = create.budget.iter().map(|text| budget(text)).collect::<Result<_, _>>().map_err(wrong)?;
+    set("budget", (!budgets.is_empty()).then(|| budgets.into()));
+    let limits = [
+        ("requests_per_minute", create.requests_per_minute),
+        ("tokens_per_minute", create.tokens_per_minute),
+        ("in_flight", create.in_flight),
+    ];
+    let limits: Map<String, Value> =
+        limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?.into()))).collect();
+    set("limits", (!limits.is_empty()).then(|| limits.into()));
+    let metadata = create.metadata.iter().map(|pair| {
+        let (name, value) =
+            pair.split_once('=').ok_or_else(|| wrong(format!("--metadata '{pair}' is not NAME=VALUE")))?;
+        Ok((name.to_owned(), Value::from(value)))
+    });
+    let metadata: Map<String, Value> = metadata.collect::<Result<_, Outcome>>()?;
+    set("metadata", (!metadata.is_empty()).then(|| metadata.into()));
+    Ok(Value::Object(body))
+}
+
+/// `10/day`.
+fn budget(text: &str) -> Result<Value, String> {
+    let wrong = || format!("--budget '{text}' is not dollars per period, such as 10/day");
+    let (usd, per) = text.split_once('/').ok_or_else(wrong)?;
+    let usd: serde_json::Number = serde_json::from_str(usd).map_err(|_| wrong())?;
+    Ok(json!({"usd": usd, "per": per}))
+}
+
+/// A time, or a duration from now on.
+fn expiry(text: &str) -> Result<String, String> {
+    if text.parse::<Timestamp>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let wrong = |_| format!("--expires '{text}' is neither a time nor a duration such as 90d");
+    let duration = humantime::parse_duration(text).map_err(wrong)?;
+    let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let at = Timestamp::from_second(Timestamp::now().as_second().saturating_add(seconds));
+    at.map(|at| at.to_string()).map_err(|error| error.to_string())
+}

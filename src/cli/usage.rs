@@ -1,0 +1,62 @@
+use http::Method;
+use serde_json::Value;
+
+use super::{ConfigFile, Outcome, client, print, table};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// What to group by: key, team, model, end_user, day, kind; comma-separated
+    #[arg(long, default_value = "key,team,model")]
+    by: String,
+    /// A duration back from now, or a time such as 2026-01-31T00:00:00Z
+    #[arg(long, default_value = "7d")]
+    since: String,
+    /// The same, for the end
+    #[arg(long)]
+    until: Option<String>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print CSV
+    #[arg(long)]
+    csv: bool,
+}
+
+pub async fn run(args: Args) -> Outcome {
+    // What a query cannot hold is in none of these.
+    let escaped = |text: &str| text.replace('%', "%25").replace('&', "%26").replace('+', "%2B").replace(' ', "%20");
+    let mut path = format!("/admin/usage?by={}&since={}", escaped(&args.by), escaped(&args.since));
+    if let Some(until) = &args.until {
+        path.push_str(&format!("&until={}", escaped(until)));
+    }
+    if args.csv {
+        path.push_str("&format=csv");
+    }
+    let answer = match client::ask(&args.file.config, Method::GET, &path, None).await {
+        Ok(answer) => answer,
+        Err(outcome) => return outcome,
+    };
+    if args.csv {
+        return print(&answer.text());
+    }
+    let rows = &answer.json()["rows"];
+    if args.json {
+        return print(&format!("{rows:#}\n"));
+    }
+    let names: Vec<&str> = args.by.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    const COUNTS: [&str; 6] =
+        ["requests", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "cost_usd"];
+    let cell = |value: &Value| match value {
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let lines = rows.as_array().into_iter().flatten();
+    let lines: Vec<Vec<String>> =
+        lines.map(|row| names.iter().chain(&COUNTS).map(|name| cell(&row[*name])).collect()).collect();
+    let heads: Vec<String> = names.iter().chain(&COUNTS).map(|name| name.replace('_', " ").to_uppercase()).collect();
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    print(&table::render(&heads, &lines))
+}
