@@ -19,6 +19,8 @@ CONFIG = """
 listen = "127.0.0.1:0"
 [admin]
 listen = "127.0.0.1:0"
+[store]
+url = "memory:"
 [models.claude]
 target = "us.anthropic.claude-sonnet-5-5"
 [models.hidden]
@@ -48,13 +50,14 @@ class Process:
     seen: list = field(default_factory=list)
 
     @classmethod
-    def start(cls, arguments, environment):
+    def start(cls, arguments, environment, **more):
         process = subprocess.Popen(
             [os.environ["LINTEL"], *arguments],
             env={**os.environ, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            **more,
         )
         started = cls(process)
         threading.Thread(target=started._read, daemon=True).start()

@@ -1,0 +1,379 @@
+"""The ledger as operators meet it: a file that outlives the process, kills, a full disk, the command line, alerts."""
+
+import hashlib
+import hmac
+import http.server
+import json
+import os
+import queue
+import random
+import resource
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+from conftest import KEY, PATIENCE, Process
+
+TOKEN = "token-of-the-admin"
+# A token of input costs 2,000 nano-dollars and one of output 10,000.
+CONFIG = """
+[server]
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+[aws]
+region = "us-east-1"
+[store]
+url = "sqlite:{store}"
+[defaults]
+retry = {{ attempts = 1 }}
+[models.priced]
+target = "amazon.nova-lite-v1:0"
+max_tokens = 100
+price = {{ input = 2.0, output = 10.0 }}
+[keys.app]
+secret_env = "CANARY_KEY"
+budget = {{ usd = {usd}, per = "month" }}
+{more}
+"""
+
+
+class Gateway:
+    """A gateway over a file of its own."""
+
+    def __init__(self, folder, simulator, usd=100, more=""):
+        self.folder, self.simulator = folder, simulator
+        self.config = folder / "config.toml"
+        self.store = folder / "lintel.db"
+        self.config.write_text(CONFIG.format(store=self.store, usd=usd, more=more))
+        self.environment = {
+            "CANARY_KEY": KEY,
+            "LINTEL_ADMIN_TOKEN": TOKEN,
+            "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": simulator,
+            "AWS_ACCESS_KEY_ID": "simulator",
+            "AWS_SECRET_ACCESS_KEY": "simulator",
+        }
+        self.start()
+
+    def start(self):
+        # Python ignores the signal of a file that may not grow, and so does the gateway then: it gets an error.
+        self.process = Process.start(["serve", "--config", str(self.config)], self.environment, restore_signals=False)
+        match = self.process.wait_for(r'"message":"serving".*"data":"([^"]+)","admin":"([^"]+)"')
+        self.data, self.admin = match.group(1), match.group(2)
+
+    def kill(self):
+        self.process.process.kill()
+        self.process.process.wait(timeout=PATIENCE)
+
+    def chat(self, text, **more):
+        body = {"model": "priced", "messages": [{"role": "user", "content": text}], **more}
+        headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        request = urllib.request.Request(f"http://{self.data}/v1/chat/completions", json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
+                return reply.status, reply.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def ask(self, path):
+        request = urllib.request.Request(f"http://{self.admin}{path}", headers={"authorization": f"Bearer {TOKEN}"})
+        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
+            return json.loads(reply.read())
+
+    def settled(self):
+        budget = next(budget for budget in self.ask("/admin/budgets")["budgets"] if budget["id"] == "key:app/month")
+        return nano(budget["settled_usd"]), nano(budget["reserved_usd"])
+
+    def cli(self, *arguments, running=True, **environment):
+        # The ports are the system's choice, so the command is told where the gateway is.
+        admin = {"LINTEL__ADMIN__LISTEN": self.admin if running else "127.0.0.1:1"}
+        environment = {**os.environ, **self.environment, **admin, **environment}
+        command = [os.environ["LINTEL"], *arguments, "--config", str(self.config)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+
+
+def nano(usd):
+    sign, usd = (-1, usd[1:]) if usd.startswith("-") else (1, usd)
+    whole, _, fraction = usd.partition(".")
+    return sign * (int(whole) * 10**9 + int(fraction.ljust(9, "0") or 0))
+
+
+def until(so):
+    deadline = time.monotonic() + PATIENCE
+    while not so():
+        assert time.monotonic() < deadline, "it never came to be"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def own_simulator():
+    """One whose invocation log holds nothing of other tests."""
+    process = Process.start(["simulate", "--listen", "127.0.0.1:0"], {})
+    yield process.wait_for(r"Bedrock is at (http://\S+)").group(1)
+    process.stop()
+
+
+def invocations(simulator):
+    with urllib.request.urlopen(f"{simulator}/_simulator/invocations", timeout=PATIENCE) as reply:
+        return [json.loads(line) for line in reply.read().decode().splitlines()]
+
+
+def billed(simulator):
+    return sum(
+        line["input"]["inputTokenCount"] * 2000 + line["output"]["outputTokenCount"] * 10_000
+        for line in invocations(simulator)
+    )
+
+
+def test_what_was_spent_is_known_after_a_restart(own_simulator, tmp_path):
+    gateway = Gateway(tmp_path, own_simulator)
+    for _ in range(3):
+        assert gateway.chat("Hi")[0] == 200
+    assert gateway.process.stop() == 0
+    gateway.start()
+    assert gateway.settled() == (3 * 32_000, 0)
+    assert gateway.process.stop() == 0
+
+
+def test_kill_at_random_points_under_load(own_simulator, tmp_path):
+    """50 kills: nothing is free that was billed, no hold stays."""
+    gateway = Gateway(tmp_path, own_simulator)
+    dice = random.Random(7)
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(50):
+            stop = threading.Event()
+
+            def load(seed):
+                own = random.Random(seed)
+                while not stop.is_set():
+                    text = f"[simulate words {own.randint(1, 80)}] [simulate pace 1ms]"
+                    try:
+                        gateway.chat(text, stream=own.random() < 0.5)
+                    except OSError:
+                        pass
+                    except Exception as error:  # a reply that was cut off
+                        assert "Incomplete" in type(error).__name__ or "Disconnected" in type(error).__name__, error
+
+            running = [pool.submit(load, dice.random()) for _ in range(8)]
+            time.sleep(dice.uniform(0.005, 0.12))
+            gateway.kill()
+            stop.set()
+            for one in running:
+                one.result()
+            gateway.start()
+            settled, reserved = gateway.settled()
+            assert reserved == 0, "no hold stays"
+            assert settled >= billed(own_simulator), "nothing is free that was billed"
+    kinds = {row["kind"]: row for row in gateway.ask("/admin/usage?by=kind&since=1h")["rows"]}
+    presumed = kinds["presumed"]
+    true_bill = billed(own_simulator)
+    excess = gateway.settled()[0] - true_bill
+    print(f"{sum(row['requests'] for row in kinds.values())} calls, {presumed['requests']} presumed, "
+          f"billed {true_bill} nano-dollars, excess {excess} ({excess / true_bill:.1%})")
+    # What is presumed is corrected from Bedrock's own log.
+    log = tmp_path / "invocations.jsonl"
+    log.write_text("".join(json.dumps(line) + "\n" for line in invocations(own_simulator)) + "not json\n")
+    done = gateway.cli("ledger", "reconcile", str(log), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["unreadable_lines"] == 1
+    never_sent = settled_without_log(gateway, own_simulator)
+    assert gateway.settled()[0] == true_bill + never_sent, "but for calls that never got there, it is the bill"
+    again = json.loads(gateway.cli("ledger", "reconcile", str(log), "--json").stdout)
+    assert again["corrected_records"] == 0, "once is enough"
+    gateway.kill()
+    gateway.start()
+    assert gateway.settled()[0] == true_bill + never_sent, "a correction outlives the process"
+    assert gateway.process.stop() == 0
+
+
+def settled_without_log(gateway, simulator):
+    """What is presumed of calls that Bedrock never saw."""
+    seen = {line["requestMetadata"]["lintel_request_id"] for line in invocations(simulator)}
+    with sqlite3.connect(f"file:{gateway.store}?mode=ro", uri=True) as file:
+        rows = file.execute("SELECT request_id, cost FROM records WHERE kind = 'presumed'").fetchall()
+    return sum(cost for request_id, cost in rows if request_id not in seen)
+
+
+def test_the_bill_to_the_nano_dollar(own_simulator, tmp_path):
+    gateway = Gateway(tmp_path, own_simulator)
+    with ThreadPoolExecutor(8) as pool:
+        done = pool.map(lambda n: gateway.chat(f"[simulate words {n % 60 + 1}]", stream=n % 2 == 0)[0], range(200))
+        assert set(done) == {200}
+    until(lambda: gateway.settled()[1] == 0)
+    assert gateway.settled()[0] == billed(own_simulator)
+    assert gateway.process.stop() == 0
+    with sqlite3.connect(gateway.store) as file:
+        assert file.execute("SELECT COUNT(*), SUM(cost) FROM records WHERE kind = 'actual'").fetchone() == (
+            200,
+            billed(own_simulator),
+        )
+        assert file.execute("SELECT COUNT(*) FROM holds").fetchone() == (0,)
+
+
+def test_a_second_gateway_on_the_same_file_is_refused(own_simulator, tmp_path):
+    gateway = Gateway(tmp_path, own_simulator)
+    second = gateway.cli("serve", running=False, LINTEL__ADMIN__LISTEN="127.0.0.1:0")
+    assert second.returncode == 1
+    assert "another lintel runs with this ledger" in second.stderr
+    assert gateway.process.stop() == 0
+
+
+def test_a_file_that_cannot_be_opened_is_told_at_the_start(own_simulator, tmp_path):
+    gateway = Gateway(tmp_path, own_simulator)
+    assert gateway.process.stop() == 0
+    for store in ["/nowhere/at/all/lintel.db", str(tmp_path)]:
+        done = gateway.cli("serve", LINTEL__STORE__URL=f"sqlite:{store}", LINTEL__ADMIN__LISTEN="127.0.0.1:0")
+        assert done.returncode == 1 and "store: " in done.stderr, done.stderr
+    with sqlite3.connect(gateway.store) as file:
+        file.execute("PRAGMA user_version = 99")
+    done = gateway.cli("serve", LINTEL__ADMIN__LISTEN="127.0.0.1:0")
+    assert "newer version of lintel" in done.stderr
+
+
+def test_a_locked_file_refuses_what_is_under_a_budget_and_recovers_alone(own_simulator, tmp_path):
+    free = '[keys.free]\nsha256 = "{}"\n'.format(hashlib.sha256(b"sk-free-0123456789").hexdigest())
+    gateway = Gateway(tmp_path, own_simulator, more=free)
+    assert gateway.chat("Hi")[0] == 200
+    other = sqlite3.connect(gateway.store, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    status, body = gateway.chat("Hi")
+    assert (status, json.loads(body)["error"]["code"]) == (503, "budget_backend_unavailable")
+    client = openai.OpenAI(base_url=f"http://{gateway.data}/v1", api_key="sk-free-0123456789", max_retries=0)
+    reply = client.chat.completions.create(model="priced", messages=[{"role": "user", "content": "Hi"}])
+    assert reply.choices[0].message.content == "You said: Hi", "without a budget calls go on"
+    with pytest.raises(urllib.error.HTTPError) as unready:
+        urllib.request.urlopen(f"http://{gateway.admin}/readyz", timeout=PATIENCE)
+    assert unready.value.code == 503
+    other.execute("ROLLBACK")
+    until(lambda: gateway.chat("Hi")[0] == 200)
+    usage = gateway.ask("/admin/usage?by=key&since=1h")["rows"]
+    assert {row["key"]: row["requests"] for row in usage}["free"] == 1, "its record was kept meanwhile"
+    assert gateway.process.stop() == 0
+
+
+def test_a_full_disk_refuses_what_is_under_a_budget_and_recovers_alone(own_simulator, tmp_path):
+    gateway = Gateway(tmp_path, own_simulator)
+    process = gateway.process.process.pid
+    assert gateway.chat("Hi")[0] == 200
+    # No file of the process may grow beyond what the log of the ledger already has: to it the disk is full.
+    size = os.path.getsize(f"{gateway.store}-wal")
+    soft, hard = resource.prlimit(process, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    statuses = [gateway.chat("Hi")[0] for _ in range(20)]
+    assert statuses[-1] == 503 and set(statuses) <= {200, 503}, statuses
+    settled = gateway.settled()[0]
+    assert settled == billed(own_simulator), "what was admitted before is known"
+    resource.prlimit(process, resource.RLIMIT_FSIZE, (soft, hard))
+    until(lambda: gateway.chat("Hi")[0] == 200)
+    assert gateway.process.process.poll() is None, "the process lives"
+    assert gateway.process.stop() == 0
+    gateway.start()
+    assert gateway.settled()[0] == billed(own_simulator), "and nothing was lost"
+    assert gateway.process.stop() == 0
+
+
+def test_the_retries_of_the_sdk_stop_when_a_budget_is_spent(own_simulator, tmp_path):
+    gateway = Gateway(tmp_path, own_simulator, usd=0.0001)
+    client = openai.OpenAI(base_url=f"http://{gateway.data}/v1", api_key=KEY, max_retries=5)
+    with pytest.raises(openai.RateLimitError) as error:
+        client.chat.completions.create(model="priced", messages=[{"role": "user", "content": "Hi"}])
+    assert (error.value.code, error.value.type) == ("insufficient_quota", "insufficient_quota")
+    metrics = urllib.request.urlopen(f"http://{gateway.admin}/metrics", timeout=PATIENCE).read().decode()
+    refused = 'lintel_http_requests_total{route="/v1/chat/completions",method="POST",status="429",reason="budget"} 1'
+    assert refused in metrics, "one request arrived, not six"
+    assert gateway.process.stop() == 0
+
+
+def test_the_command_line_speaks_to_the_gateway_or_to_the_file(own_simulator, tmp_path):
+    gateway = Gateway(tmp_path, own_simulator, more="[teams.search]\nbudget = { usd = 5, per = \"day\" }")
+    made = gateway.cli("keys", "create", "--name", "mobile", "--team", "search", "--budget", "1/day",
+                       "--requests-per-minute", "600", "--expires", "90d", "--metadata", "owner=zoe")
+    assert made.returncode == 0, made.stderr
+    secret = made.stdout.strip()
+    key_id = secret.split("-")[2]
+    client = openai.OpenAI(base_url=f"http://{gateway.data}/v1", api_key=secret, max_retries=0)
+    ask = lambda: client.chat.completions.create(model="priced", messages=[{"role": "user", "content": "Hi"}])
+    assert ask().usage.cost == 0.000032
+    assert f"{key_id},search,priced,1,1,0,0,3,0.000032" in gateway.cli("usage", "--csv").stdout
+    assert json.loads(gateway.cli("usage", "--json", "--by", "team").stdout)[0]["cost_usd"] == "0.000032"
+    assert key_id in gateway.cli("keys", "list").stdout
+    raised = gateway.cli("budget", "override", f"key:{key_id}/day", "--usd", "2.5", "--for", "1h", "--reason", "launch")
+    assert raised.returncode == 0 and " 3.5 " in raised.stdout, raised.stdout
+    assert gateway.cli("budget", "override", "key:nobody/day", "--usd", "1", "--reason", "x").returncode == 1
+    wrong = gateway.cli("keys", "list", LINTEL_ADMIN_TOKEN="")
+    assert wrong.returncode == 1 and "admin token" in wrong.stderr
+    assert gateway.process.stop() == 0
+    # No gateway runs: the same commands open the file.
+    shown = json.loads(gateway.cli("keys", "show", key_id, running=False).stdout)
+    assert shown["key"]["metadata"] == {"owner": "zoe"}
+    assert {budget["settled_usd"] for budget in shown["budgets"]} == {"0.000032"}
+    assert shown["budgets"][0]["limit_usd"] == "3.5", "the raise is in the file"
+    second = gateway.cli("keys", "rotate", key_id, "--overlap", "0s", running=False).stdout.strip()
+    gateway.start()
+    client = openai.OpenAI(base_url=f"http://{gateway.data}/v1", api_key=secret, max_retries=0)
+    with pytest.raises(openai.AuthenticationError):
+        ask()
+    client = openai.OpenAI(base_url=f"http://{gateway.data}/v1", api_key=second, max_retries=0)
+    assert ask().choices
+    assert gateway.cli("keys", "revoke", key_id).returncode == 0
+    with pytest.raises(openai.AuthenticationError):
+        ask()
+    assert secret not in "".join(gateway.process.seen) and second not in "".join(gateway.process.seen)
+    assert gateway.process.stop() == 0
+
+
+def test_alerts_reach_a_webhook_signed_and_after_a_failure(own_simulator, tmp_path):
+    arrived, failures = queue.Queue(), [503]
+
+    class Hook(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["content-length"]))
+            if failures:
+                self.send_response(failures.pop())
+            else:
+                arrived.put((self.headers["x-lintel-signature"], body))
+                self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    hook = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=hook.serve_forever, daemon=True).start()
+    more = (
+        f'[alerts]\nwebhook_url = "http://127.0.0.1:{hook.server_port}/hook"\nsecret_env = "CANARY_KEY"\n'
+        '[budget]\nusd = 0.01\nper = "day"\nalert_at = [0.01]\nalert_request_usd = 0.0003\n'
+    )
+    gateway = Gateway(tmp_path, own_simulator, more=more)
+    assert gateway.chat("[simulate words 40]")[0] == 200
+    alerts = {}
+    for _ in range(2):
+        signature, body = arrived.get(timeout=PATIENCE)
+        assert signature == "sha256=" + hmac.new(KEY.encode(), body, hashlib.sha256).hexdigest()
+        alert = json.loads(body)
+        alerts[alert["type"]] = alert
+    assert alerts["budget_threshold"]["budget"] == "gateway/day"
+    assert alerts["expensive_request"]["cost_usd"] == "0.000406"
+    assert gateway.process.stop() == 0
+    hook.shutdown()
+
+
+def test_sigterm_settles_every_stream(own_simulator, tmp_path):
+    gateway = Gateway(tmp_path, own_simulator)
+    with ThreadPoolExecutor(20) as pool:
+        running = [pool.submit(gateway.chat, "[simulate words 40] [simulate pace 5ms]", stream=True) for _ in range(20)]
+        until(lambda: len(invocations(own_simulator)) == 20)
+        gateway.process.process.send_signal(signal.SIGTERM)
+        assert all(one.result()[1].endswith(b"data: [DONE]\n\n") for one in running)
+    assert gateway.process.process.wait(timeout=PATIENCE) == 0
+    with sqlite3.connect(gateway.store) as file:
+        assert file.execute("SELECT COUNT(*), SUM(cost) FROM records WHERE kind = 'actual'").fetchone() == (
+            20,
+            billed(own_simulator),
+        )
