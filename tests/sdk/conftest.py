@@ -17,6 +17,7 @@ PATIENCE = 30
 CONFIG = """
 [server]
 listen = "127.0.0.1:0"
+drain_timeout = "3s"
 [admin]
 listen = "127.0.0.1:0"
 [store]
