@@ -23,7 +23,9 @@ const TEXT: &str =
 struct Bench {
     proxy: Process,
     lintel: Process,
-    addresses: [std::net::SocketAddr; 3],
+    /// The same program with a ledger on disk, and with limits and budgets in the way of every call.
+    governed: Process,
+    addresses: [std::net::SocketAddr; 4],
     seconds: u64,
 }
 
@@ -32,19 +34,30 @@ pub async fn run(lintel: &Path, seconds: u64) -> Result<(), BoxError> {
     let (mock_at, proxy_at, lintel_at, admin_at) = (free_address()?, free_address()?, free_address()?, free_address()?);
     let _mock = Process::start(&own, &["mock", &mock_at.to_string()], &[], mock_at)?;
     let proxy = Process::start(&own, &["proxy", &proxy_at.to_string(), &mock_at.to_string()], &[], proxy_at)?;
-    let config = std::env::temp_dir().join(format!("lintel-bench-{}.toml", std::process::id()));
-    fs::write(&config, configuration(&mock_at.to_string(), &lintel_at.to_string(), &admin_at.to_string()))?;
+    let (governed_at, governed_admin_at) = (free_address()?, free_address()?);
+    let folder = std::env::temp_dir().join(format!("lintel-bench-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    let ledger = format!("sqlite:{}", folder.join("lintel.db").display());
+    let configs = [(lintel_at, admin_at, "memory:", ""), (governed_at, governed_admin_at, ledger.as_str(), GOVERNANCE)];
+    let configs = configs.map(|(data, admin, store, more)| {
+        let path = folder.join(format!("{}.toml", data.port()));
+        fs::write(&path, configuration(&mock_at.to_string(), &data.to_string(), &admin.to_string(), store, more))
+            .map(|()| path.to_string_lossy().into_owned())
+    });
+    let [plain, with_ledger] = configs;
     let environment = [
         ("BENCH_KEY", "sk-bench-0123456789abcdef"),
         ("AWS_ACCESS_KEY_ID", "bench"),
         ("AWS_SECRET_ACCESS_KEY", "bench"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
     ];
-    let lintel = Process::start(lintel, &["serve", "--config", &config.to_string_lossy()], &environment, lintel_at)?;
+    let start = |config: &str, at| Process::start(lintel, &["serve", "--config", config], &environment, at);
+    let (lintel, governed) = (start(&plain?, lintel_at)?, start(&with_ledger?, governed_at)?);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let bench = Bench { proxy, lintel, addresses: [mock_at, proxy_at, lintel_at], seconds };
+    let bench = Bench { proxy, lintel, governed, addresses: [mock_at, proxy_at, lintel_at, governed_at], seconds };
     let rows = bench.measure().await;
-    fs::remove_file(&config)?;
+    drop(bench);
+    fs::remove_dir_all(&folder)?;
     let rows = rows?;
     println!(
         "{CONNECTIONS} connections, {seconds} s a measurement, {DELTAS} chunks a stream; the access log goes to /dev/null"
@@ -54,12 +67,27 @@ pub async fn run(lintel: &Path, seconds: u64) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn configuration(mock: &str, data: &str, admin: &str) -> String {
+/// What stands in the way of every call of the governed gateway, and refuses none.
+const GOVERNANCE: &str = r#"
+limits = { requests_per_minute = 60000000, burst = 1000000, tokens_per_minute = 4000000000, in_flight = 100000 }
+budget = [{ usd = 1000000, per = "day" }, { usd = 10000000, per = "month" }]
+team = "bench"
+[teams.bench]
+budget = { usd = 10000000, per = "month" }
+[budget]
+usd = 10000000
+per = "month"
+"#;
+
+fn configuration(mock: &str, data: &str, admin: &str, store: &str, more: &str) -> String {
     let models = ["each", "burst", "paced", "slow"];
-    let models: String = models.iter().map(|name| format!("[models.{name}]\ntarget = \"bench.{name}\"\n")).collect();
+    let models = models
+        .iter()
+        .map(|name| format!("[models.{name}]\ntarget = \"bench.{name}\"\nprice = {{ input = 1, output = 5 }}\n"));
+    let models: String = models.collect();
     format!(
         "[server]\nlisten = \"{data}\"\n[admin]\nlisten = \"{admin}\"\n[aws]\nregion = \"us-east-1\"\nendpoint_url = \"http://{mock}\"\n\
-         {models}[keys.bench]\nsecret_env = \"BENCH_KEY\"\n"
+         [store]\nurl = \"{store}\"\n{models}[keys.bench]\nsecret_env = \"BENCH_KEY\"\n{more}"
     )
 }
 
@@ -99,6 +127,7 @@ impl Bench {
         ] {
             self.closed_loop(model, what, target, &mut rows).await?;
         }
+        self.governance(&mut rows).await?;
         self.latency(&mut rows).await?;
         rows.push(row("RSS after the load", Some(self.proxy.rss()?), self.lintel.rss()?, "MiB", None, false));
         let held = load::hold(&self.job("slow", true, 1), HELD_STREAMS).await?;
@@ -117,12 +146,12 @@ impl Bench {
         Ok(rows)
     }
 
-    /// `whom`: 0 the mock itself, 1 the proxy, 2 the gateway.
+    /// `whom`: 0 the mock itself, 1 the proxy, 2 the gateway, 3 the governed one.
     fn job(&self, model: &str, stream: bool, whom: usize) -> Job {
-        let (path, body) = if whom == 2 { chat(model, stream) } else { converse(model, stream) };
+        let (path, body) = if whom >= 2 { chat(model, stream) } else { converse(model, stream) };
         let expect = match (stream, whom) {
             (false, _) => Expect::Whole,
-            (true, 2) => Expect::Events,
+            (true, 2..) => Expect::Events,
             (true, _) => Expect::Frames,
         };
         Job { address: self.addresses[whom], path, body, expect }
@@ -154,15 +183,43 @@ impl Bench {
         Ok(())
     }
 
+    /// What limits, budgets and the ledger on disk add: the governed gateway beside the other one.
+    async fn governance(&self, rows: &mut Vec<Row>) -> Result<(), BoxError> {
+        let duration = Duration::from_secs(self.seconds);
+        let mut measured = Vec::new();
+        for (whom, process) in [(2, &self.lintel), (3, &self.governed)] {
+            let job = self.job("each", false, whom);
+            load::closed(&job, CONNECTIONS, Duration::from_millis(500)).await?;
+            let before = process.cpu()?;
+            let outcome = load::closed(&job, CONNECTIONS, duration).await?;
+            measured.push((process.cpu()? - before).as_secs_f64() * 1e6 / outcome.requests as f64);
+        }
+        let [plain, governed] = measured[..] else { return Err("two were measured".into()) };
+        rows.push(row(
+            "CPU a whole request, without and with limits, budgets and ledger",
+            Some(plain),
+            governed,
+            "us",
+            Some(1.5),
+            true,
+        ));
+        Ok(())
+    }
+
     /// Added latency: what the way through a program costs against asking the mock itself, at a rate that both bear.
     async fn latency(&self, rows: &mut Vec<Row>) -> Result<(), BoxError> {
         let duration = Duration::from_secs(self.seconds);
         let mut quantiles = Vec::new();
-        for whom in 0..3 {
+        for whom in 0..4 {
             let mut outcome = load::open(&self.job("each", false, whom), CONNECTIONS, OPEN_LOOP_RATE, duration).await?;
             quantiles.push((outcome.quantile(0.5), outcome.quantile(0.99)));
         }
-        let [direct, proxy, lintel] = quantiles[..] else { return Err("three were measured".into()) };
+        let [direct, proxy, lintel, governed] = quantiles[..] else { return Err("four were measured".into()) };
+        for (what, of) in [("p50", 0), ("p99", 1)] {
+            let at = |pair: (f64, f64)| if of == 0 { pair.0 } else { pair.1 };
+            let what = format!("added latency {what}, 200 requests a second, with limits, budgets and ledger");
+            rows.push(row(&what, Some(at(proxy) - at(direct)), at(governed) - at(direct), "us", None, false));
+        }
         rows.push(row(
             "added latency p50, 200 requests a second",
             Some(proxy.0 - direct.0),

@@ -180,7 +180,7 @@ pub fn store(mut section: Section<'_>) -> Settings {
     };
     let choices = [("process", Durability::Process), ("power", Durability::Power)];
     let durability = section.choice("durability", &choices, Durability::Process);
-    let retention = section.long_duration("retention").unwrap_or(Duration::from_secs(90 * 86_400));
+    let retention = section.long_duration_or("retention", Duration::from_secs(90 * 86_400));
     if retention < MIN_RETENTION {
         section.problem_at("retention", "must be 32 days at least");
     }

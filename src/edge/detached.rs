@@ -6,14 +6,14 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt};
-use tokio::{runtime::Handle, sync::oneshot};
+use futures_util::{Stream, StreamExt, future::BoxFuture};
+use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     call::{Call, ChatReply, ChoiceChunk, ChunkStream, Ending, Ends},
     dispatch::Dispatch,
-    error::{Error, Kind},
+    error::Error,
     openai::chat::ChatRequest,
 };
 
@@ -46,28 +46,53 @@ impl Calls {
             return Ok(dispatch.chat(call).await?.on_end(on_end));
         }
         let (calls, limit) = (self.clone(), call.model.timeouts.whole);
-        let (tell, told) = oneshot::channel();
-        self.tasks.spawn(async move {
-            let cut = calls.cut.clone();
-            let answer = async {
-                let reply = dispatch.chat(call).await?.on_end(on_end);
-                Ok(match reply {
-                    ChatReply::Stream(inner) => {
-                        ChatReply::Stream(ChunkStream::new(Drained { inner: Some(inner), calls, limit }))
-                    }
-                    whole @ ChatReply::Whole(_) => whole,
-                })
-            };
+        let answer = async move {
+            let reply = dispatch.chat(call).await?.on_end(on_end);
+            Ok(match reply {
+                ChatReply::Stream(inner) => {
+                    ChatReply::Stream(ChunkStream::new(Drained { inner: Some(inner), calls, limit }))
+                }
+                whole @ ChatReply::Whole(_) => whole,
+            })
+        };
+        Detachable { answer: Some(Box::pin(answer)), calls: self.clone() }.await
+    }
+}
+
+/// A call that goes on by itself when nobody waits for it any more. Until then it is no task of its own: to wake one for
+/// every request would cost more than the request.
+struct Detachable {
+    answer: Option<BoxFuture<'static, Result<ChatReply, Error>>>,
+    calls: Calls,
+}
+
+impl Future for Detachable {
+    type Output = Result<ChatReply, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(answer) = &mut self.answer else { return Poll::Pending };
+        let result = std::task::ready!(answer.as_mut().poll(cx));
+        self.answer = None;
+        Poll::Ready(result)
+    }
+}
+
+impl Drop for Detachable {
+    fn drop(&mut self) {
+        // Without a runtime the process is about to end, and what is dropped is settled as it is.
+        let (Some(answer), Ok(runtime)) = (self.answer.take(), Handle::try_current()) else { return };
+        if std::thread::panicking() || self.calls.cut.is_cancelled() {
+            return;
+        }
+        let cut = self.calls.cut.clone();
+        let go_on = async move {
             tokio::select! {
-                // Nobody may wait any more: then a stream is read to its end by its own `Drop`.
-                reply = answer => drop(tell.send(reply)),
+                // A stream is read to its end by its own `Drop`.
+                reply = answer => drop(reply),
                 () = cut.cancelled() => {}
             }
-        });
-        told.await.unwrap_or_else(|_| {
-            Err(Error::new(Kind::Internal, "The gateway failed while it handled this request.")
-                .with_detail("the task of the call ended"))
-        })
+        };
+        self.calls.tasks.spawn_on(go_on, &runtime);
     }
 }
 

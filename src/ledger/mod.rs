@@ -135,8 +135,10 @@ impl Ledger {
         let places = self.reserve(asked, wait).await.map_err(Ok)?;
         let hold = Hold::new(self.clone(), entry, most, places);
         if self.0.store.is_durable() {
-            let written = self.0.store.writer.hold(hold.row()).await;
-            if !written && !asked.is_empty() {
+            // Without a budget nothing is enforced by it, and a crash within the moment of the write is all that is lost.
+            if asked.is_empty() {
+                self.0.store.writer.note(hold.row());
+            } else if !self.0.store.writer.hold(hold.row()).await {
                 hold.release();
                 return Err(Err(Unavailable));
             }

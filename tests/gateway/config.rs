@@ -31,7 +31,16 @@ fn the_example_is_a_good_configuration() {
     assert_eq!(config.models.resolve("claude-3-haiku").unwrap().timeouts.whole, Duration::from_secs(15));
 }
 
-const CHOICES: [&str; 5] = [".dropped_parameters", ".cache", ".message_names", ".user_ids", ".file_names"];
+const CHOICES: [&str; 8] = [
+    ".unpriced_models",
+    ".on_disconnect",
+    ".durability",
+    ".dropped_parameters",
+    ".cache",
+    ".message_names",
+    ".user_ids",
+    ".file_names",
+];
 
 #[test]
 fn what_the_example_comments_out_is_the_default() {
@@ -45,12 +54,30 @@ fn what_the_example_comments_out_is_the_default() {
         kept.fold(String::new(), |text, line| text + line + "\n")
     };
     // These need something of the machine.
-    let of_machine = ["profile", "assume_role"];
+    let of_machine = ["profile", "assume_role", "secret_env = \"LINTEL_WEBHOOK_SECRET"];
     config::parse(&without(&of_machine), &surroundings(&[KEY]), None).unwrap_or_else(|problems| panic!("{problems:?}"));
     // And these are examples rather than defaults.
     let examples =
         ["endpoint_url", "cors_origins", "models = ", "expires", "hosts", "s3", "base_model", "price", "facts"];
-    let more = ["guardrail"];
+    let more = [
+        "guardrail",
+        "[teams",
+        "[budget",
+        "[alerts",
+        "limits",
+        "budget",
+        "usd",
+        "per",
+        "timezone",
+        "fit",
+        "wait",
+        "alert_request_usd",
+        "webhook_url",
+        "team = ",
+        "model_limits",
+        "end_users",
+        "allow_ips",
+    ];
     let commented = without(&[&of_machine[..], &examples, &more].concat());
     let values = |text: &str| {
         let (_, resolved) = config::parse(text, &surroundings(&[KEY]), None).unwrap();
@@ -66,7 +93,8 @@ fn what_the_example_comments_out_is_the_default() {
 
 /// `key = value`, as against prose.
 fn is_setting(line: &str) -> bool {
-    line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+    let section = line.starts_with('[') && line.split('#').next().is_some_and(|head| head.trim_end().ends_with(']'));
+    section || line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
 }
 
 #[test]

@@ -34,8 +34,12 @@ impl Section<'_> {
     }
 
     /// A duration such as `"90d"`, up to ten years.
-    pub fn long_duration(&mut self, key: &'static str) -> Option<Duration> {
-        self.between(key, Duration::from_nanos(1), MAX_LONG_DURATION, "must be longer than zero, and ten years at most")
+    pub fn long_duration_or(&mut self, key: &'static str, default: Duration) -> Duration {
+        let bounds = "must be longer than zero, and ten years at most";
+        self.between(key, Duration::from_nanos(1), MAX_LONG_DURATION, bounds).unwrap_or_else(|| {
+            self.report.resolved(self.path_of(key), humantime::format_duration(default), Origin::Default);
+            default
+        })
     }
 
     /// Parts of a whole such as `[0.8, 0.95]`, in percent.

@@ -34,8 +34,8 @@ const PRUNE: Duration = Duration::from_secs(3600);
 type Exclusive = Box<dyn FnOnce(&mut Connection) + Send>;
 
 enum Job {
-    /// Answered once it is committed.
-    Hold(HoldRow, oneshot::Sender<bool>),
+    /// Answered once it is committed, if somebody waits for that.
+    Hold(HoldRow, Option<oneshot::Sender<bool>>),
     Raise(Arc<str>, NanoUsd),
     Settle(Box<Record>),
     /// Something else that needs the file for itself.
@@ -90,7 +90,12 @@ impl Writer {
     /// Writes a hold; true once it is committed.
     pub async fn hold(&self, hold: HoldRow) -> bool {
         let (tell, told) = oneshot::channel();
-        self.jobs.send(Job::Hold(hold, tell)).is_ok() && told.await.unwrap_or(false)
+        self.jobs.send(Job::Hold(hold, Some(tell))).is_ok() && told.await.unwrap_or(false)
+    }
+
+    /// Writes a hold, when there is time.
+    pub fn note(&self, hold: HoldRow) {
+        let _ = self.jobs.send(Job::Hold(hold, None));
     }
 
     /// Writes that a hold was extended, when there is time.
@@ -196,7 +201,7 @@ impl Thread {
         }
         for job in batch {
             match job {
-                Job::Hold(_, tell) => {
+                Job::Hold(_, Some(tell)) => {
                     let _ = tell.send(well);
                 }
                 Job::Settle(_) | Job::Raise(..) if !well => self.backlog.push_back(job),
