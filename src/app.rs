@@ -12,13 +12,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     admin::{self, Admin, Api, KeyStore},
-    bedrock::{Bedrock, Clients},
+    bedrock::{Bedrock, Clients, Descriptions},
     call::{Alert, Alerts},
     config::{self, Config},
     dispatch::Dispatch,
     edge::{self, Calls, Edge, FailedLogins, Keys, Limits},
     ledger::Ledger,
-    middleware::{Budget, BudgetSettings, FetchMedia, InFlight, RateLimit},
+    middleware::{Budget, BudgetSettings, Describe, FetchMedia, InFlight, RateLimit},
     pipeline::Shared,
     server,
     telemetry::Telemetry,
@@ -85,6 +85,7 @@ impl App {
             rate_limit: RateLimit::default(),
             in_flight: InFlight::default(),
             budget,
+            describe: Describe(Descriptions::new(clients.clone())),
             media: FetchMedia(config.remote_media),
             bedrock: Bedrock::new(clients.clone()),
         };

@@ -6,7 +6,7 @@ use crate::{
     bedrock::Bedrock,
     call::{Call, ChatReply, Operation},
     error::Error,
-    middleware::{Budget, Deadline, FetchMedia, InFlight, Measure, RateLimit, step},
+    middleware::{Budget, Deadline, Describe, FetchMedia, InFlight, Measure, RateLimit, step},
     openai::chat::ChatRequest,
 };
 
@@ -19,17 +19,20 @@ pub struct Shared {
     pub rate_limit: RateLimit,
     pub in_flight: InFlight,
     pub budget: Budget,
+    pub describe: Describe,
     pub media: FetchMedia,
     pub bedrock: Bedrock,
 }
 
 /// The stack of one model for chat. `label` is its name in metrics.
 pub fn chat(label: &str, shared: &Shared) -> BoxCloneSyncService<Call<ChatRequest>, ChatReply, Error> {
-    let Shared { rate_limit, in_flight, budget, media, bedrock } = shared.clone();
+    let Shared { rate_limit, in_flight, budget, describe, media, bedrock } = shared.clone();
     BoxCloneSyncService::new(
         ServiceBuilder::new()
             // Sees every refusal and every end of the steps below.
             .layer(step(Measure::new(ChatRequest::NAME, label)))
+            // Limits and budgets want to know what the model is and costs.
+            .layer(step(describe))
             // Cheap refusals first.
             .layer(step(rate_limit))
             // Behind the rates, because a permit is worth more than a token.

@@ -7,7 +7,10 @@ use std::{
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, identity::IdentityCache, sts::AssumeRoleProvider};
-use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, error::CredentialsError},
+};
 use aws_sdk_bedrockruntime::{
     Client,
     config::{Intercept, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
@@ -102,6 +105,26 @@ impl Clients {
             }
             Err(error) => Err(describe(&error)),
         }
+    }
+
+    /// Credentials for what no client of the SDK sends.
+    ///
+    /// # Errors
+    /// The reason, for the log.
+    pub(super) async fn credentials(&self) -> Result<Credentials, String> {
+        let provider = self.base().await.credentials_provider().ok_or("no credentials provider")?;
+        provider.provide_credentials().await.map_err(|error| describe(&error))
+    }
+
+    /// Where the control plane of a region is: scheme and host.
+    pub(super) async fn control_plane(&self, region: &str) -> String {
+        let own = self.settings.endpoint_url.clone().or_else(|| std::env::var("AWS_ENDPOINT_URL_BEDROCK").ok());
+        let own = own.or_else(|| self.base.get().and_then(|base| base.endpoint_url().map(str::to_owned)));
+        let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+        own.map_or_else(
+            || format!("https://bedrock.{region}.amazonaws.com{suffix}"),
+            |url| url.trim_end_matches('/').to_owned(),
+        )
     }
 
     /// Makes every client, so that the first request does not wait for certificates.

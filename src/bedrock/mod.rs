@@ -4,6 +4,7 @@
 
 mod choices;
 mod clients;
+mod describe;
 mod exchange;
 mod failure;
 mod frames;
@@ -23,6 +24,7 @@ use futures_util::future::{BoxFuture, try_join_all};
 use tower::Service;
 
 pub use clients::{AssumeRole, AwsSettings, Clients};
+pub use describe::Descriptions;
 pub use frames::{Frame, FrameError, FrameReader};
 pub use transport::{Operation, SendError, Transport};
 

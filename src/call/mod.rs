@@ -168,6 +168,8 @@ pub struct Call<T> {
     pub caller: Arc<Caller>,
     pub model: Arc<Model>,
     pub body: Arc<T>,
+    /// The size of the request's body.
+    pub body_bytes: usize,
     pub notes: Notes,
     /// Media by URL that were fetched for this call.
     pub fetched: Fetched,

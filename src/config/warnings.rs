@@ -28,7 +28,12 @@ fn of_model(model: &Model) -> Vec<String> {
     let facts = &model.facts;
     let mut all = Vec::new();
     all.extend(facts.lifecycle.warning());
-    if model.base.is_none() {
+    if model.base.is_none() && model.target.id.starts_with("arn:") {
+        all.push(
+            "does not tell its model: AWS is asked for it at the first call; name its base_model to know it at once"
+                .to_owned(),
+        );
+    } else if model.base.is_none() {
         all.push("is not in the catalogue: mistyped, or name its base_model, or its facts and price".to_owned());
     } else if facts.modality != "chat" {
         all.push(format!("is for {}, not for chat", facts.modality.replace('_', " ")));

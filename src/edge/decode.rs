@@ -51,6 +51,7 @@ pub async fn chat(
         caller,
         model,
         body: Arc::new(body),
+        body_bytes: bytes.len(),
         notes,
         fetched: Fetched::default(),
         received,

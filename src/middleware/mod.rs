@@ -3,6 +3,7 @@
 
 mod budget;
 mod deadline;
+mod describe;
 mod fetch_media;
 mod in_flight;
 mod measure;
@@ -18,6 +19,7 @@ use tower::{Layer, Service};
 
 pub use budget::{Budget, Settings as BudgetSettings};
 pub use deadline::Deadline;
+pub use describe::Describe;
 pub use fetch_media::FetchMedia;
 pub use in_flight::InFlight;
 pub use measure::Measure;

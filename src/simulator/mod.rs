@@ -16,7 +16,7 @@ mod sigv4;
 mod validate;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -69,6 +69,8 @@ struct Shared {
     script: VecDeque<Scripted>,
     received: VecDeque<Received>,
     invocations: VecDeque<Value>,
+    /// What stands behind the account's own ARNs: the ARN of a model each.
+    described: HashMap<String, String>,
     cache: PromptCache,
 }
 
@@ -117,6 +119,11 @@ impl Simulator {
     /// What has arrived, oldest first, refused requests included.
     pub fn received(&self) -> Vec<Received> {
         self.shared().received.iter().cloned().collect()
+    }
+
+    /// From now on the control plane says that `model_arn` stands behind `arn`.
+    pub fn describe(&self, arn: &str, model_arn: &str) {
+        self.shared().described.insert(arn.to_owned(), model_arn.to_owned());
     }
 
     /// Every answer that would be on the bill, in the form of Bedrock's model invocation log: also those that break on
@@ -196,6 +203,15 @@ impl IntoResponse for ServiceError {
 /// `POST /model/{modelId}/converse` and `/converse-stream`.
 async fn operation(State(simulator): State<Simulator>, request: Request) -> Result<Response, ServiceError> {
     let (parts, body) = request.into_parts();
+    if let Some(arn) = described(&parts.method, &parts.uri) {
+        sigv4::check(&simulator.secret_key, &parts.method, &parts.uri, &parts.headers, &[])?;
+        let model_arn = simulator.shared().described.get(&arn).cloned();
+        let missing =
+            ServiceError { name: "ResourceNotFoundException", status: 404, message: "No such resource.".into() };
+        let model_arn = model_arn.ok_or(missing)?;
+        let body = json!({"models": [{"modelArn": model_arn}], "foundationModelArn": model_arn});
+        return Ok(reply::with_request_id(200, Body::from(body.to_string())));
+    }
     let (model_id, stream) = route(&parts.method, &parts.uri)?;
     let body = match Limited::new(body, MAX_REQUEST).collect().await {
         Ok(body) => body.to_bytes(),
@@ -231,6 +247,13 @@ async fn operation(State(simulator): State<Simulator>, request: Request) -> Resu
     } else {
         reply::whole(&request, &answer, cached, &plan)
     })
+}
+
+/// `GET /inference-profiles/{arn}` and its like.
+fn described(method: &Method, uri: &Uri) -> Option<String> {
+    let collections = ["/inference-profiles/", "/provisioned-model-throughput/", "/custom-models/"];
+    let arn = collections.iter().find_map(|collection| uri.path().strip_prefix(collection));
+    arn.filter(|_| method == Method::GET).and_then(percent_decode)
 }
 
 fn route(method: &Method, uri: &Uri) -> Result<(String, bool), ServiceError> {

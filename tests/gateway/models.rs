@@ -273,3 +273,29 @@ fn mistakes_about_models_are_told() {
     }
     assert_eq!(told.len(), 7, "{told:#?}");
 }
+
+#[tokio::test]
+async fn what_stands_behind_an_arn_is_asked_of_aws() {
+    const ARN: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/team";
+    let settings = format!(
+        "[models.ours]\ntarget = \"{ARN}\"\n[models.priced]\ntarget = \"{ARN}\"\nprice = {{ input = 1, output = 1 }}"
+    );
+    let gateway = Gateway::start_with(&settings).await;
+    gateway
+        .simulator
+        .describe(ARN, "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0");
+    let mut request = of("ours", user("Hi"));
+    request["reasoning_effort"] = "low".into();
+    let reply = gateway.chat(&request).await;
+    assert!(!reply.header("x-lintel-warnings").unwrap().contains("guessed"), "{:?}", reply.headers);
+    let sent = sent(&gateway);
+    assert_eq!(sent["additionalModelRequestFields"]["thinking"]["budget_tokens"], 1024, "as Claude 4.5 wants it");
+    assert!(reply.json()["usage"]["cost"].as_f64().is_some_and(|cost| cost > 0.0), "{}", reply.text());
+    // An operator's price goes before the catalogue's: one token in and three out, and those of the thinking.
+    let priced = gateway.chat(&of("priced", user("Hi"))).await.json();
+    assert_eq!(priced["usage"]["cost"], 0.000004);
+    // One that AWS does not describe is served as before, with a warning.
+    let unknown = gateway.chat(&of("patient", user("Hi"))).await;
+    assert_eq!(unknown.status, StatusCode::OK);
+    assert!(unknown.header("x-lintel-warnings").unwrap().contains("not in the catalogue"));
+}

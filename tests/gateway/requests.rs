@@ -122,6 +122,23 @@ fn effort() -> impl Strategy<Value = Value> {
     prop_oneof![Just(Value::Null), prop::sample::select(efforts.to_vec()).prop_map(Value::from)]
 }
 
+/// Bytes of text that a model reads: all strings but media, and the names of members where those are the client's.
+fn bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(bytes).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, member)| match name.as_str() {
+                "bytes" => 0,
+                "inputSchema" | "input" | "jsonSchema" => member.to_string().len(),
+                _ => bytes(member),
+            })
+            .sum(),
+        _ => 0,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
@@ -147,13 +164,23 @@ proptest! {
         let model = catalogue::model("m", Target::new(id, "us-east-1"));
         let caller = Caller { cache: if automatic { CachePolicy::Auto } else { CachePolicy::Marked }, ..Caller::default() };
         let (notes, recalled, fetched) = (Notes::default(), Recalled::default(), Fetched::default());
-        let request = lintel::edge::chat_request(request.to_string().as_bytes(), &notes).unwrap();
+        let body = request.to_string();
+        let request = lintel::edge::chat_request(body.as_bytes(), &notes).unwrap();
+        let worst = translate::worst_case(&request, body.len(), &model, &caller);
         let cx = Context { model: &model, caller: &caller, notes: &notes, recalled: &recalled, fetched: &fetched };
         match translate::chat_request(&request, &cx) {
             Ok(translated) => {
                 let converse = serde_json::to_string(&translated.request).unwrap();
                 let checked = lintel::simulator::validate(id, &serde_json::from_str(&converse).unwrap(), stream && !translated.whole);
                 prop_assert!(checked.is_ok(), "{id}: {checked:?}: {converse}");
+                // What budgets set aside is never less than what is sent.
+                let converse: Value = serde_json::from_str(&converse).unwrap();
+                let most = u64::from(model.facts.max_output_tokens.unwrap_or(u32::MAX));
+                let limit = converse["inferenceConfig"]["maxTokens"].as_u64().unwrap_or(most);
+                prop_assert!(limit <= worst.output_tokens, "{id}: {limit} tokens of output: {worst:?}");
+                let text: usize = ["system", "messages", "toolConfig", "outputConfig"].map(|part| bytes(&converse[part])).iter().sum();
+                let window = model.facts.context_window.unwrap_or(u64::MAX);
+                prop_assert!(text as u64 <= worst.input_tokens || worst.input_tokens >= window, "{id}: {text} bytes: {worst:?}: {converse}");
             }
             Err(error) => {
                 prop_assert!(matches!(error.kind(), Kind::InvalidRequest | Kind::NotFound), "{error}");
