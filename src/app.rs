@@ -7,7 +7,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -81,15 +84,21 @@ impl App {
             alert_request: config.budget.alert_request,
             alerts: alerts_sender,
         });
+        let bedrock = Bedrock::new(clients.clone());
         let shared = Shared {
             rate_limit: RateLimit::default(),
             in_flight: InFlight::default(),
             budget,
-            describe: Describe(Descriptions::new(clients.clone())),
+            describe: Describe { models: Descriptions::new(clients.clone()), bedrock: bedrock.clone() },
             media: FetchMedia(config.remote_media),
-            bedrock: Bedrock::new(clients.clone()),
+            bedrock,
         };
-        let calls = Calls { tasks: TaskTracker::new(), cut: CancellationToken::new(), drain: config.drain };
+        let calls = Calls {
+            tasks: TaskTracker::new(),
+            cut: CancellationToken::new(),
+            drain: config.drain,
+            room: Arc::new(Semaphore::new(config.server.max_in_flight.min(Semaphore::MAX_PERMITS))),
+        };
         let edge = Arc::new(Edge {
             keys,
             failed_logins: FailedLogins::new(config.server.failed_logins_per_minute),

@@ -217,15 +217,24 @@ fn key_label(key_id: &str) -> String {
     "other".to_owned()
 }
 
+/// End users are no labels: clients choose how many there are.
+fn without_user(id: &str) -> String {
+    match id.split_once("/user:") {
+        Some((key, rest)) => format!("{key}/user{}", rest.find('/').map_or("", |at| &rest[at..])),
+        None => id.to_owned(),
+    }
+}
+
 /// A budget has refused a call: `settled`, `reserved`, `unpriced` or `backend`.
 pub fn budget_refusal(id: &str, why: &'static str) {
-    counter!(BUDGET_REFUSALS, "budget_id" => id.to_owned(), "why" => why).increment(1);
+    counter!(BUDGET_REFUSALS, "budget_id" => without_user(id), "why" => why).increment(1);
 }
 
 /// A rate limit has decided: `kind` is `rpm`, `tpm` or `concurrency`.
 pub fn rate_limit(limit_id: &str, kind: &'static str, admitted: bool) {
     let outcome = if admitted { "admitted" } else { "refused" };
-    counter!(RATELIMIT_DECISIONS, "limit_id" => limit_id.to_owned(), "kind" => kind, "outcome" => outcome).increment(1);
+    counter!(RATELIMIT_DECISIONS, "limit_id" => without_user(limit_id), "kind" => kind, "outcome" => outcome)
+        .increment(1);
 }
 
 /// Tokens that a call took, as a part of what was expected of it.

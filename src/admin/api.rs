@@ -239,9 +239,12 @@ fn row(by: &[By], group: &Group) -> Value {
 }
 
 fn csv(by: &[By], groups: &[Group]) -> String {
-    let quoted = |text: &str| match text.contains([',', '"', '\n', '\r']) || text.starts_with(['=', '+', '-', '@']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
+    // A spreadsheet would take such a cell for a formula.
+    let plain =
+        |text: &str| if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text.to_owned() };
+    let quoted = |text: &str| match plain(text) {
+        text if text.contains([',', '"', '\n', '\r']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        text => text,
     };
     let heads = by.iter().map(|by| by.as_str()).chain([
         "requests",
@@ -265,7 +268,7 @@ fn standing(standing: &Standing) -> Value {
     let Standing { budget, limit, settled, reserved, resets_at } = standing;
     json!({
         "id": &*budget.id, "scope": &*budget.scope, "per": budget.per.as_str(), "limit_usd": limit.to_string(),
-        "settled_usd": settled.to_string(), "reserved_usd": reserved.to_string(),
+        "configured_limit_usd": budget.limit.to_string(), "settled_usd": settled.to_string(), "reserved_usd": reserved.to_string(),
         "remaining_usd": standing.remaining().to_string(), "resets_at": resets_at,
     })
 }
@@ -274,6 +277,9 @@ async fn budgets(State(api): State<Arc<Api>>) -> Answer {
     let budgets: Vec<Value> = api.ledger.standings(|_| true).iter().map(standing).collect();
     Ok(Json(json!({"budgets": budgets})).into_response())
 }
+
+/// Longer is a change of the configuration.
+const MAX_RAISE: Duration = Duration::from_secs(366 * 86_400);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -294,8 +300,12 @@ async fn raise(State(api): State<Arc<Api>>, peer: Option<Extension<Peer>>, heade
     if reason.trim().is_empty() {
         return Err(ApiError::invalid("'reason' is missing: it goes into the audit log."));
     }
+    let time = duration("for", &time)?;
+    if by.0 == 0 || time.as_secs() == 0 || time > MAX_RAISE {
+        return Err(ApiError::invalid("'usd' must be more than nothing, and 'for' between a second and a year."));
+    }
     let now = Timestamp::now().as_second();
-    let until = now.saturating_add(i64::try_from(duration("for", &time)?.as_secs()).unwrap_or(i64::MAX));
+    let until = now.saturating_add(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
     let find = || api.ledger.standings(|other| *other.id == budget).first().map(standing);
     let before = find();
     let audit = Audit {
@@ -308,7 +318,9 @@ async fn raise(State(api): State<Arc<Api>>, peer: Option<Extension<Peer>>, heade
         reason: reason.clone(),
     };
     if !api.ledger.raise(&budget, Raise { by, until }, reason, audit).await? {
-        return Err(ApiError::not_found("There is no such budget. GET /admin/budgets lists them."));
+        return Err(ApiError::not_found(
+            "There is no such budget. `lintel budget show`, or GET /admin/budgets, shows them.",
+        ));
     }
     Ok(Json(json!({"budget": find(), "until": until})).into_response())
 }
@@ -316,7 +328,7 @@ async fn raise(State(api): State<Arc<Api>>, peer: Option<Extension<Peer>>, heade
 async fn reconcile(State(api): State<Arc<Api>>, text: String) -> Answer {
     let done = api.ledger.reconcile(&text).await?;
     Ok(Json(json!({
-        "matched_lines": done.matched, "unreadable_lines": done.unreadable, "corrected_records": done.corrected,
+        "matched_lines": done.matched, "unreadable_lines": done.unreadable, "corrected_records": done.corrected, "left_records": done.left,
         "delta_usd": dollars(done.delta),
     }))
     .into_response())

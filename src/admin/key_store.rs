@@ -18,6 +18,9 @@ use crate::{
     ledger::{Audit, KeyRow, Ledger},
 };
 
+/// The longest time for which two secrets hold.
+const MAX_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
+
 /// How often it is written down that keys were used.
 const NOTE: Duration = Duration::from_secs(60);
 
@@ -26,6 +29,8 @@ pub struct KeyStore {
     keys: Keys,
     ledger: Ledger,
     teams: Arc<Teams>,
+    /// A change reads before it writes.
+    changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Members of a request that are not settings of the key.
@@ -33,7 +38,7 @@ const OWN: [&str; 2] = ["name", "metadata"];
 
 impl KeyStore {
     pub fn new(keys: Keys, ledger: Ledger, teams: Teams) -> Self {
-        Self { keys, ledger, teams: Arc::new(teams) }
+        Self { keys, ledger, teams: Arc::new(teams), changing: Arc::default() }
     }
 
     /// Puts every key of the file in place.
@@ -72,11 +77,24 @@ impl KeyStore {
     }
 
     pub async fn list(&self) -> Result<Vec<Value>, ApiError> {
-        Ok(self.ledger.keys().await?.iter().map(view).collect())
+        let used: HashMap<String, i64> = self.keys.last_used().into_iter().collect();
+        Ok(self.ledger.keys().await?.into_iter().map(|row| self.shown(row, &used)).collect())
     }
 
     pub async fn show(&self, id: &str) -> Result<Value, ApiError> {
-        Ok(view(&self.row(id).await?))
+        let used = self.keys.last_used().into_iter().collect();
+        Ok(self.shown(self.row(id).await?, &used))
+    }
+
+    /// With what is not written down yet, and whether its settings still hold.
+    fn shown(&self, mut row: KeyRow, used: &HashMap<String, i64>) -> Value {
+        row.last_used_at = used.get(&row.id).copied().filter(|at| *at > 0).or(row.last_used_at);
+        let mut shown = view(&row);
+        if let Err(error) = self.settings(&row) {
+            shown["status"] = "refused".into();
+            shown["problem"] = error.message.into();
+        }
+        shown
     }
 
     /// A new key; its secret is in the answer and nowhere else.
@@ -85,8 +103,8 @@ impl KeyStore {
         let Value::Object(mut settings) = body else { return Err(ApiError::invalid("Send an object.")) };
         let [name, metadata] = OWN.map(|member| settings.remove(member));
         let name = match name {
-            Some(Value::String(name)) if !name.trim().is_empty() => name,
-            _ => return Err(ApiError::invalid("'name' is missing: what the key is for.")),
+            Some(Value::String(name)) => checked_name(name)?,
+            _ => return Err(ApiError::invalid("'name' is missing: a text, what the key is for.")),
         };
         let mut row = KeyRow {
             id,
@@ -101,20 +119,30 @@ impl KeyStore {
             revoked_at: None,
             last_used_at: None,
         };
-        row.expires_at = self.settings(&row)?.expires.and_then(seconds);
+        let made = self.settings(&row)?;
+        if made.expires.is_some_and(|expires| expires <= SystemTime::now()) {
+            return Err(ApiError::invalid("expires: is over, so nobody could use this key."));
+        }
+        if made.caller.models.as_ref().is_some_and(Vec::is_empty) {
+            return Err(ApiError::invalid(
+                "models: is empty, so nobody could use this key; without it every configured model may be used.",
+            ));
+        }
+        row.expires_at = made.expires.and_then(seconds);
         self.write(&row, audit(who, "key.create", None, &row)).await?;
         Ok(json!({"secret": secret, "key": view(&row)}))
     }
 
     /// New settings in place of the old ones; members that are not named stay, null takes one out.
     pub async fn change(&self, id: &str, body: Value, who: String) -> Result<Value, ApiError> {
+        let _one = self.changing.lock().await;
         let before = self.row(id).await?;
         let Value::Object(members) = body else { return Err(ApiError::invalid("Send an object.")) };
         let mut row = before.clone();
         let mut settings = parsed(&row.settings);
         for (name, value) in members {
             match (name.as_str(), &value) {
-                ("name", Value::String(text)) => row.name = text.clone(),
+                ("name", Value::String(text)) => row.name = checked_name(text.clone())?,
                 ("metadata", _) => row.metadata = value.to_string(),
                 (_, Value::Null) => drop(settings.as_object_mut().and_then(|settings| settings.remove(&name))),
                 _ => settings[name] = value,
@@ -128,11 +156,15 @@ impl KeyStore {
 
     /// A new secret; the old one holds for `overlap` more.
     pub async fn rotate(&self, id: &str, overlap: Duration, who: String) -> Result<Value, ApiError> {
+        let _one = self.changing.lock().await;
         let before = self.row(id).await?;
         if before.revoked_at.is_some() {
             return Err(ApiError::invalid("This key is revoked. Make another one."));
         }
         let (_, secret) = virtual_key::generate(Some(id)).map_err(|error| ApiError::failed(error.to_string()))?;
+        if overlap > MAX_OVERLAP {
+            return Err(ApiError::invalid("'overlap' may be 30 days at most."));
+        }
         let until = Timestamp::now().as_second().saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
         let row = KeyRow {
             sha256: hex::encode(Sha256::digest(secret.as_bytes())),
@@ -146,6 +178,7 @@ impl KeyStore {
 
     /// No request with this key is admitted any more; those that run may end.
     pub async fn revoke(&self, id: &str, who: String) -> Result<Value, ApiError> {
+        let _one = self.changing.lock().await;
         let before = self.row(id).await?;
         let revoked_at = before.revoked_at.or(Some(Timestamp::now().as_second()));
         let row = KeyRow { revoked_at, ..before.clone() };
@@ -155,7 +188,11 @@ impl KeyStore {
 
     async fn row(&self, id: &str) -> Result<KeyRow, ApiError> {
         let row = self.ledger.key(id.to_owned()).await?;
-        row.ok_or_else(|| ApiError::not_found("There is no virtual key with this id. GET /admin/keys lists them."))
+        row.ok_or_else(|| {
+            ApiError::not_found(
+                "There is no virtual key with this id. `lintel keys list`, or GET /admin/keys, shows them.",
+            )
+        })
     }
 
     async fn write(&self, row: &KeyRow, audit: Audit) -> Result<(), ApiError> {
@@ -163,15 +200,19 @@ impl KeyStore {
         self.place(row).await
     }
 
+    /// In memory, or nowhere: a key that cannot be put in place is refused.
     async fn place(&self, row: &KeyRow) -> Result<(), ApiError> {
-        let settings = match self.settings(row) {
-            Ok(settings) => settings,
-            Err(error) => {
-                self.keys.put(&row.id, None);
-                return Err(error);
-            }
-        };
+        let placed = self.put(row).await;
+        if placed.is_err() {
+            self.keys.put(&row.id, None);
+        }
+        placed
+    }
+
+    async fn put(&self, row: &KeyRow) -> Result<(), ApiError> {
+        let settings = self.settings(row)?;
         let caller = settings.caller;
+        self.ledger.forget_others(&format!("key:{}", row.id), &caller.budgets);
         self.ledger.track(caller.budgets.iter().cloned()).await?;
         if let Some(users) = &caller.end_users {
             self.ledger.track_end_users(&caller.key_id, users).await?;
@@ -198,6 +239,17 @@ impl KeyStore {
                 problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
             ApiError::invalid(problems.join("; "))
         })
+    }
+}
+
+/// It is printed on terminals and in tables.
+fn checked_name(name: String) -> Result<String, ApiError> {
+    let odd = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    match !name.trim().is_empty() && name.chars().count() <= 100 && !name.contains(odd) {
+        true => Ok(name),
+        false => Err(ApiError::invalid("'name' must be 1 to 100 characters of plain text.")),
     }
 }
 

@@ -58,6 +58,16 @@ impl Bedrock {
         Self { transport, thoughts: Arc::default(), retries: Arc::default() }
     }
 
+    /// Bytes of remembered reasoning that will be sent with this call.
+    pub fn recalled_bytes(&self, call: &Call<ChatRequest>) -> u64 {
+        let recalled = self.thoughts.recall(&call.caller.key_id, &call.model, &call.body);
+        let bytes = recalled.values().flat_map(|blocks| blocks.iter()).map(|block| {
+            let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+            block.thinking.len() + optional(&block.signature) + optional(&block.data)
+        });
+        bytes.sum::<usize>() as u64
+    }
+
     async fn chat(self, call: Call<ChatRequest>) -> Result<ChatReply, Error> {
         let prepared = self.prepare(&call)?;
         let asked = Instant::now();

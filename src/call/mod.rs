@@ -73,8 +73,8 @@ pub trait Operation: Send + Sync + 'static {
         None
     }
 
-    /// The client wants its answer piece by piece.
-    fn is_streamed(&self) -> bool {
+    /// The answer comes piece by piece, and all of it can be seen as it comes.
+    fn streams_visibly(&self, _: &Model) -> bool {
         false
     }
 }
@@ -113,8 +113,12 @@ impl Operation for ChatRequest {
         self.max_cost_usd.as_deref().and_then(|text| NanoUsd::parse(text.get()))
     }
 
-    fn is_streamed(&self) -> bool {
-        self.is_stream()
+    fn streams_visibly(&self, model: &Model) -> bool {
+        // Thinking may be hidden, and calls beyond the first are left out where the client wants one.
+        let reasons = self.reasoning_effort.is_some() || self.reasoning.is_some() || model.facts.reasoning.default_on;
+        let left_out =
+            self.parallel_tool_calls == Some(false) || self.functions.is_some() || self.tool_choice.is_some();
+        self.is_stream() && !model.answers_whole(self) && !reasons && !left_out
     }
 }
 

@@ -17,6 +17,8 @@ struct Inner {
 pub struct Spent {
     /// Of the requests whose usage is known, or was estimated.
     pub usage: Option<Usage>,
+    /// Requests whose usage the gateway has estimated.
+    pub estimated: u32,
     /// Requests that may be on the bill with nobody knowing how much.
     pub lost: u32,
     /// Requests were sent.
@@ -72,7 +74,10 @@ impl Ticket {
     /// It is on the bill with this usage.
     pub fn used(mut self, usage: Usage) {
         if let Some(spending) = self.spending.take() {
-            spending.with(|spent| spent.usage = Some(spent.usage.map_or(usage, |before| before + usage)));
+            spending.with(|spent| {
+                spent.usage = Some(spent.usage.map_or(usage, |before| before + usage));
+                spent.estimated += u32::from(usage.estimated);
+            });
         }
     }
 }

@@ -102,6 +102,16 @@ async fn in_this_process(settings: Administration, request: Request<String>) -> 
             settings.listen
         )));
     }
+    if let Location::File(path) = &settings.store.location
+        && !path.exists()
+    {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        return Err(Outcome::Failed(format!(
+            "no gateway answers at {}, and there is no ledger at {} (a relative store.url begins where the command runs)",
+            settings.listen,
+            path.display()
+        )));
+    }
     let (alerts, _none) = mpsc::channel(1);
     let failed =
         |error: String| Outcome::Failed(format!("no gateway answers at {}; the ledger: {error}", settings.listen));

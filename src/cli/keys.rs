@@ -65,7 +65,7 @@ struct Create {
     #[arg(long, value_delimiter = ',')]
     models: Option<Vec<String>>,
     /// US dollars per hour, day, week or month, such as 10/day; several times for several periods
-    #[arg(long, value_name = "USD/PERIOD")]
+    #[arg(long, value_name = "USD/PERIOD", allow_hyphen_values = true)]
     budget: Vec<String>,
     #[arg(long)]
     requests_per_minute: Option<u32>,
@@ -113,19 +113,17 @@ async fn done(command: Command) -> Result<Outcome, Outcome> {
             Ok(print(&table::render(&["ID", "NAME", "STATUS", "TEAM", "CREATED", "LAST USED"], &rows)))
         }
         Command::Show(one) => {
-            let path = format!("/admin/keys/{}", one.id);
-            let answer = client::ask(&one.plain.file.config, Method::GET, &path, None).await?.json();
+            let answer = client::ask(&one.plain.file.config, Method::GET, &path_of(&one.id)?, None).await?.json();
             Ok(print(&format!("{answer:#}\n")))
         }
         Command::Rotate(rotate) => {
-            let path = format!("/admin/keys/{}/rotate", rotate.id);
+            let path = format!("{}/rotate", path_of(&rotate.id)?);
             let body = json!({"overlap": rotate.overlap}).to_string();
             let made = client::ask(&rotate.plain.file.config, Method::POST, &path, Some(body)).await?;
             Ok(secret(&made.json(), rotate.plain.json))
         }
         Command::Revoke(one) => {
-            let path = format!("/admin/keys/{}", one.id);
-            let answer = client::ask(&one.plain.file.config, Method::DELETE, &path, None).await?.json();
+            let answer = client::ask(&one.plain.file.config, Method::DELETE, &path_of(&one.id)?, None).await?.json();
             match one.plain.json {
                 true => Ok(print(&format!("{answer:#}\n"))),
                 false => Ok(print(&format!("{} is revoked\n", one.id))),
@@ -171,8 +169,11 @@ fn body(create: &Create) -> Result<Value, Outcome> {
             .map_err(|error| wrong(format!("--settings is not a JSON object: {error}")))?,
         None => Map::new(),
     };
+    let mut twice = None;
     let mut set = |name: &str, value: Option<Value>| {
-        body.extend(value.map(|value| (name.to_owned(), value)));
+        if value.is_some_and(|value| body.insert(name.to_owned(), value).is_some()) {
+            twice = Some(name.to_owned());
+        }
     };
     set("name", Some(create.name.clone().into()));
     set("team", create.team.clone().map(Value::from));
@@ -197,7 +198,21 @@ fn body(create: &Create) -> Result<Value, Outcome> {
     });
     let metadata: Map<String, Value> = metadata.collect::<Result<_, Outcome>>()?;
     set("metadata", (!metadata.is_empty()).then(|| metadata.into()));
-    Ok(Value::Object(body))
+    match twice {
+        Some(name) => Err(wrong(format!("'{name}' stands in --settings and in an option of its own"))),
+        None => Ok(Value::Object(body)),
+    }
+}
+
+/// The path of a key in the admin API.
+fn path_of(id: &str) -> Result<String, Outcome> {
+    match !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        true => Ok(format!("/admin/keys/{id}")),
+        false => Err(Outcome::Failed(format!(
+            "'{}' is not the id of a key; `lintel keys list` shows them",
+            id.escape_debug()
+        ))),
+    }
 }
 
 /// `10/day`.
@@ -217,5 +232,5 @@ fn expiry(text: &str) -> Result<String, String> {
     let duration = humantime::parse_duration(text).map_err(wrong)?;
     let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let at = Timestamp::from_second(Timestamp::now().as_second().saturating_add(seconds));
-    at.map(|at| at.to_string()).map_err(|error| error.to_string())
+    at.map(|at| at.to_string()).map_err(|_| format!("--expires '{text}' is too far away"))
 }

@@ -41,6 +41,9 @@ pub async fn run(args: Args) -> Outcome {
     if json {
         return print(&format!("{answer:#}\n"));
     }
+    if answer["matched_lines"] == 0 && answer["unreadable_lines"] != 0 {
+        return Outcome::Failed(format!("{} is not an invocation log: no line could be read", log.display()));
+    }
     let text = |name: &str| answer[name].as_str().map_or_else(|| answer[name].to_string(), str::to_owned);
     print(&format!(
         "{} lines were of this gateway, {} could not be read; {} records were corrected by ${}\n",

@@ -11,7 +11,7 @@ pub struct Args {
     #[arg(long, default_value = "key,team,model")]
     by: String,
     /// A duration back from now, or a time such as 2026-01-31T00:00:00Z
-    #[arg(long, default_value = "7d")]
+    #[arg(long, default_value = "7d", allow_hyphen_values = true)]
     since: String,
     /// The same, for the end
     #[arg(long)]

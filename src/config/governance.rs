@@ -19,7 +19,7 @@ use crate::{
     webhook::Webhook,
 };
 
-const MONEY: &str = "US dollars, with nine decimal places at most";
+const MONEY: &str = "an amount of US dollars: 0 to 999999999, with nine decimal places at most";
 
 /// The records of a budget's longest window must be there after a restart.
 const MIN_RETENTION: Duration = Duration::from_secs(32 * 86_400);
@@ -97,6 +97,9 @@ fn check_periods(section: &Section<'_>, budgets: &[Arc<Budget>]) {
 
 fn budget(section: &mut Section<'_>, scope: &str) -> Option<Budget> {
     let limit = section.decimal("usd", MONEY, NanoUsd::parse);
+    if limit == Some(NanoUsd(0)) {
+        section.problem_at("usd", "must be more than nothing; to allow nothing, take the key away");
+    }
     if limit.is_none() && !section.was_given("usd") {
         section.problem("needs 'usd'");
     }

@@ -69,6 +69,7 @@ pub fn settings(section: &mut Section<'_>, key_id: &str, teams: &Teams) -> KeySe
     });
     let mut allow_ips = Vec::new();
     for text in section.strings("allow_ips").unwrap_or_default() {
+        let text = text.trim();
         match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
             Ok(net) => allow_ips.push(net),
             Err(_) => {

@@ -269,6 +269,12 @@ fn read(mut tree: Table, surroundings: &Surroundings, demo: Option<Demo>, report
                     the admin token and make one with `lintel keys create`";
         report.problem("keys", None, text);
     }
+    for (key, name) in keys.iter().flat_map(|key| key.caller.model_limits.iter().map(move |(name, _)| (key, name))) {
+        if !models.named().any(|model| model.name == *name) {
+            let path = format!("keys.{}.model_limits.{name}", key.caller.key_id);
+            report.problem(path, None, "there is no model of this name (an alias has the limits of its target)");
+        }
+    }
     let budget = governance::gateway(&mut root);
     let alerts = governance::alerts(root.section("alerts"), surroundings);
     let budgeted = |key: &Key| {

@@ -13,6 +13,9 @@ use crate::{
     remote_media::{self, RemoteMedia},
 };
 
+/// A guess at a shorter one could succeed.
+const MIN_TOKEN: usize = 16;
+
 const ADDRESS: &str = "an address such as \"127.0.0.1:8080\"";
 
 pub fn server(mut section: Section<'_>) -> Option<Server> {
@@ -65,8 +68,12 @@ pub fn admin(mut section: Section<'_>, surroundings: &Surroundings) -> Option<Ad
             "beyond loopback the admin port speaks plain text; set allow_plaintext = true if that is meant",
         );
     }
+    let token = surroundings.variable(&token_env);
+    if token.is_some_and(|token| token.len() < MIN_TOKEN) {
+        section.problem_at("token_env", format!("the token in {token_env} has fewer than {MIN_TOKEN} characters"));
+    }
     section.finish();
-    Some(Admin { listen: listen?, token: surroundings.variable(&token_env).map(Secret::new) })
+    Some(Admin { listen: listen?, token: token.map(Secret::new) })
 }
 
 fn address(section: &mut Section<'_>, default: ([u8; 4], u16)) -> Option<SocketAddr> {

@@ -2,12 +2,13 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use futures_util::{Stream, StreamExt, future::BoxFuture};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -29,6 +30,8 @@ pub struct Calls {
     pub cut: CancellationToken,
     /// A call goes on when its client has left; else it is dropped.
     pub drain: bool,
+    /// Room for calls whose clients have left; beyond it they are cut.
+    pub room: Arc<Semaphore>,
 }
 
 impl Calls {
@@ -84,8 +87,10 @@ impl Drop for Detachable {
         if std::thread::panicking() || self.calls.cut.is_cancelled() {
             return;
         }
+        let Ok(permit) = self.calls.room.clone().try_acquire_owned() else { return };
         let cut = self.calls.cut.clone();
         let go_on = async move {
+            let _permit = permit;
             tokio::select! {
                 // A stream is read to its end by its own `Drop`.
                 reply = answer => drop(reply),
@@ -123,6 +128,7 @@ impl Drop for Drained {
         if self.calls.cut.is_cancelled() {
             return inner.cut();
         }
+        let Ok(permit) = self.calls.room.clone().try_acquire_owned() else { return inner.cut() };
         inner.drain();
         let (cut, limit) = (self.calls.cut.clone(), self.limit);
         let read_on = async move {
@@ -135,6 +141,7 @@ impl Drop for Drained {
             }
         };
         let bounded = async move {
+            let _permit = permit;
             tokio::select! {
                 _ = tokio::time::timeout(limit, read_on) => {}
                 () = cut.cancelled() => {}

@@ -74,10 +74,18 @@ impl FailedLogins {
         if limiter.len() > MANY {
             limiter.retain_recent();
         }
-        limiter.check_key(&address).map_err(|not_until| {
+        limiter.check_key(&network(address)).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
             too_many("Too many failed logins from this address.", wait)
         })
+    }
+}
+
+/// Whoever has an IPv6 address has 2^64 of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
+        address => address,
     }
 }
 

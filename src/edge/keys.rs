@@ -36,7 +36,7 @@ pub struct VirtualKey {
     pub allow_ips: Vec<IpNet>,
     pub revoked: bool,
     pub caller: Arc<Caller>,
-    /// Unix seconds, to the hour.
+    /// Unix seconds, to the minute.
     pub last_used: AtomicI64,
 }
 
@@ -117,9 +117,9 @@ impl Keys {
 impl VirtualKey {
     fn use_at(&self, now: SystemTime) {
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-        let hour = i64::try_from(seconds / 3600 * 3600).unwrap_or(0);
-        if self.last_used.load(Ordering::Relaxed) != hour {
-            self.last_used.store(hour, Ordering::Relaxed);
+        let minute = i64::try_from(seconds / 60 * 60).unwrap_or(0);
+        if self.last_used.load(Ordering::Relaxed) != minute {
+            self.last_used.store(minute, Ordering::Relaxed);
         }
     }
 }
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(keys.find(new.as_bytes(), None, at(10)).err(), Some("unknown"));
         keys.put(&id, Some(key(false)));
         assert!(keys.find(new.as_bytes(), None, at(10_000)).is_ok());
-        assert_eq!(keys.last_used(), [(id.clone(), 7200)]);
+        assert_eq!(keys.last_used(), [(id.clone(), 9960)]);
         assert!(keys.find(old.as_bytes(), None, at(49)).is_ok(), "both hold for a while");
         assert_eq!(keys.find(old.as_bytes(), None, at(50)).err(), Some("unknown"));
         keys.put(&id, Some(key(true)));

@@ -18,7 +18,7 @@ struct Account {
     budget: Arc<Budget>,
     /// The current window, and those before it in which calls are still running.
     windows: Vec<Balance>,
-    raise: Option<Raise>,
+    raises: Vec<Raise>,
 }
 
 /// One window of one budget.
@@ -166,9 +166,9 @@ impl Balances {
     }
 
     /// Takes a budget up, with what is already spent of its current window.
-    pub fn open(&mut self, budget: &Arc<Budget>, settled: NanoUsd, raise: Option<Raise>, now: Timestamp) {
+    pub fn open(&mut self, budget: &Arc<Budget>, settled: NanoUsd, raises: Vec<Raise>, now: Timestamp) {
         let account = self.account(budget);
-        account.raise = raise;
+        account.raises = raises;
         let limit = account.limit(now);
         let balance = account.current(now);
         balance.settled = settled;
@@ -177,9 +177,16 @@ impl Balances {
         balance.told = budget.alert_at.iter().copied().filter(|at| *at <= percent).max().unwrap_or(0);
     }
 
-    /// False if there is no such budget.
+    /// Beside those that hold already. False if there is no such budget.
     pub fn raise(&mut self, id: &str, raise: Raise) -> bool {
-        self.accounts.get_mut(id).map(|account| account.raise = Some(raise)).is_some()
+        self.accounts.get_mut(id).map(|account| account.raises.push(raise)).is_some()
+    }
+
+    /// Takes budgets out in which nothing is set aside.
+    pub fn drop_accounts(&mut self, gone: impl Fn(&Budget) -> bool) {
+        self.accounts.retain(|_, account| {
+            !gone(&account.budget) || account.windows.iter().any(|balance| balance.reserved.0 > 0)
+        });
     }
 
     pub fn knows(&self, id: &str) -> bool {
@@ -204,7 +211,7 @@ impl Balances {
         let account = self.accounts.entry(budget.id.clone()).or_insert_with(|| Account {
             budget: budget.clone(),
             windows: Vec::new(),
-            raise: None,
+            raises: Vec::new(),
         });
         if !Arc::ptr_eq(&account.budget, budget) {
             account.budget = budget.clone();
@@ -219,10 +226,8 @@ impl Balances {
 
 impl Account {
     fn limit(&self, now: Timestamp) -> NanoUsd {
-        match self.raise.filter(|raise| raise.until > now.as_second()) {
-            Some(raise) => self.budget.limit + raise.by,
-            None => self.budget.limit,
-        }
+        let raised = self.raises.iter().filter(|raise| raise.until > now.as_second()).map(|raise| raise.by);
+        self.budget.limit + raised.sum()
     }
 
     fn find(&self, start: i64) -> Option<&Balance> {
@@ -242,6 +247,7 @@ impl Account {
 
     /// Windows that are over, and in which nothing runs any more.
     fn forget(&mut self, now: Timestamp) {
+        self.raises.retain(|raise| raise.until > now.as_second());
         self.windows.retain(|balance| balance.window.contains(now) || balance.reserved.0 > 0);
     }
 

@@ -17,6 +17,8 @@ pub struct Reconciled {
     pub unreadable: u64,
     /// Records that were corrected.
     pub corrected: u64,
+    /// Records whose price depends on more than the log tells: tiers, longer contexts, tools.
+    pub left: u64,
     /// Nano-dollars: what the records cost more, or less, than was booked.
     pub delta: i64,
 }
@@ -48,6 +50,8 @@ impl Ledger {
     /// # Errors
     /// If the store cannot be read or written.
     pub async fn reconcile(&self, log: &str) -> Result<Reconciled, String> {
+        // Two at once would correct twice.
+        let _one = self.0.reconciling.lock().await;
         let mut done = Reconciled::default();
         let mut by_request: HashMap<String, Usage> = HashMap::new();
         for line in log.lines().filter(|line| !line.trim().is_empty()) {
@@ -71,7 +75,10 @@ impl Ledger {
         let uncertain = self.0.store.uncertain(by_request.keys().cloned().collect()).await?;
         for (entry, booked) in uncertain {
             let Some(usage) = by_request.get(&*entry.request_id) else { continue };
-            let Some(cost) = price(&entry.price).and_then(|price| price.cost(usage, Tier::Standard)) else { continue };
+            let Some(cost) = price(&entry.price).and_then(|price| price.cost(usage, Tier::Standard)) else {
+                done.left += 1;
+                continue;
+            };
             let signed = |money: NanoUsd| i64::try_from(money.0).unwrap_or(i64::MAX);
             let delta = signed(cost.total()) - signed(booked);
             self.0.store.correct(entry.clone(), *usage, delta).await?;
@@ -99,6 +106,7 @@ impl Ledger {
     /// # Errors
     /// If the store cannot be read.
     pub async fn report(&self, report: Report) -> Result<Vec<Group>, String> {
+        let _permit = self.0.reports.acquire().await.map_err(|error| error.to_string())?;
         self.flush().await;
         self.0.store.read(move |connection| store::report(connection, &report)).await
     }
@@ -160,5 +168,6 @@ fn price(text: &str) -> Option<Price> {
     let mut price = Price::new(rates.next()??, rates.next()??);
     (price.cache_read, price.cache_write, price.cache_write_1h) =
         (rates.next().flatten(), rates.next().flatten(), rates.next().flatten());
-    Some(price)
+    // What a line of the log does not tell cannot be priced from it.
+    rates.next().is_none().then_some(price)
 }

@@ -75,6 +75,9 @@ impl Hold {
     /// more, and nothing was changed.
     pub fn extend(&self, strict: NanoUsd, sliced: NanoUsd) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.ended {
+            return false;
+        }
         let more = |budget: &Budget| if budget.mode == Mode::Sliced { sliced } else { strict };
         if !self.ledger.balances().extend(&mut state.places, more, Timestamp::now()) {
             return false;
@@ -99,11 +102,12 @@ impl Hold {
         self.ledger.0.store.writer.settle(Record { entry, ended_at, usage, cost, kind, status, how, attempts });
     }
 
-    /// Nothing was sent, and nothing is written down: as if the call had never come.
+    /// Nothing was sent, and nothing stays written down: as if the call had never come.
     pub(super) fn release(self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.ended = true;
         self.end(&state, NanoUsd::default());
+        self.ledger.0.store.writer.forget(state.entry.request_id.clone());
     }
 
     fn end(&self, state: &State, cost: NanoUsd) {

@@ -14,7 +14,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 pub use balances::{Raise, Refusal, Standing};
 pub use corrections::Reconciled;
@@ -37,11 +37,31 @@ pub struct Ledger(Arc<Inner>);
 struct Inner {
     store: Store,
     balances: Mutex<Balances>,
+    /// Reports that may run at once: each is a thread and a look at much of the file.
+    reports: Semaphore,
+    reconciling: tokio::sync::Mutex<()>,
     /// Something was settled: money that was set aside may be free again.
     settled: Notify,
     alerts: Alerts,
     /// Calls that are running, by their request ids, with when they began.
     open: Mutex<std::collections::BTreeMap<Arc<str>, Timestamp>>,
+}
+
+/// A hold whose call may not leave yet. Dropped, it is as if the call had never come.
+struct Pending(Option<Hold>);
+
+impl Pending {
+    fn admitted(mut self) -> Option<Hold> {
+        self.0.take()
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(hold) = self.0.take() {
+            hold.release();
+        }
+    }
 }
 
 /// The file could not be written, so the call was not admitted.
@@ -58,6 +78,8 @@ impl Ledger {
         let ledger = Self(Arc::new(Inner {
             store,
             balances: Mutex::default(),
+            reports: Semaphore::new(2),
+            reconciling: tokio::sync::Mutex::default(),
             settled: Notify::new(),
             alerts,
             open: Mutex::default(),
@@ -100,10 +122,15 @@ impl Ledger {
         let now = Timestamp::now();
         let read = self.0.store.opening(new, now).await?;
         let mut balances = self.balances();
-        for (budget, settled, raise) in read {
-            balances.open(&budget, settled, raise, now);
+        for (budget, settled, raises) in read {
+            balances.open(&budget, settled, raises, now);
         }
         Ok(())
+    }
+
+    /// Only these budgets of a key are left: what another has known is read anew should it come back.
+    pub fn forget_others(&self, scope: &str, kept: &[Arc<Budget>]) {
+        self.balances().drop_accounts(|budget| *budget.scope == *scope && kept.iter().all(|kept| kept.id != budget.id));
     }
 
     /// Takes up the accounts of the end users that a key already has.
@@ -130,24 +157,24 @@ impl Ledger {
         entry: Entry,
         most: NanoUsd,
         asked: &[(Arc<Budget>, NanoUsd)],
-        wait: Duration,
     ) -> Result<Hold, Result<Refusal, Unavailable>> {
-        let places = self.reserve(asked, wait).await.map_err(Ok)?;
-        let hold = Hold::new(self.clone(), entry, most, places);
+        let places = self.reserve(asked).await.map_err(Ok)?;
+        // Nothing leaves before this returns: who gives up meanwhile has spent nothing.
+        let pending = Pending(Some(Hold::new(self.clone(), entry, most, places)));
+        let Some(hold) = &pending.0 else { return Err(Err(Unavailable)) };
         if self.0.store.is_durable() {
             // Without a budget nothing is enforced by it, and a crash within the moment of the write is all that is lost.
             if asked.is_empty() {
                 self.0.store.writer.note(hold.row());
             } else if !self.0.store.writer.hold(hold.row()).await {
-                hold.release();
                 return Err(Err(Unavailable));
             }
         }
-        Ok(hold)
+        pending.admitted().ok_or(Err(Unavailable))
     }
 
-    async fn reserve(&self, asked: &[(Arc<Budget>, NanoUsd)], wait: Duration) -> Result<Vec<balances::Place>, Refusal> {
-        let deadline = tokio::time::Instant::now() + wait;
+    async fn reserve(&self, asked: &[(Arc<Budget>, NanoUsd)]) -> Result<Vec<balances::Place>, Refusal> {
+        let began = tokio::time::Instant::now();
         loop {
             // Before the look, so that nothing that is settled meanwhile is missed.
             let settled = self.0.settled.notified();
@@ -155,10 +182,11 @@ impl Ledger {
             settled.as_mut().enable();
             let refusal = match self.balances().reserve(asked, Timestamp::now()) {
                 Ok(places) => return Ok(places),
-                Err(refusal @ Refusal::Spent(_)) => return Err(refusal),
                 Err(refusal) => refusal,
             };
-            if wait.is_zero() || tokio::time::timeout_at(deadline, settled).await.is_err() {
+            let Refusal::Reserved(standing) = &refusal else { return Err(refusal) };
+            let deadline = began + standing.budget.wait;
+            if tokio::time::timeout_at(deadline, settled).await.is_err() {
                 return Err(refusal);
             }
         }

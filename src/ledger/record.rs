@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::call::{Call, NanoUsd, Usage};
+use crate::call::{Call, NanoUsd, Tier, Usage, WorstCase};
 
 /// How sure the cost of a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,8 @@ pub struct Entry {
     /// The Bedrock id or ARN that was called.
     pub target: String,
     pub region: String,
-    /// US dollars per million tokens: input/output/cache read/cache write 5 m/cache write 1 h; empty: unknown.
+    /// US dollars per million tokens: input/output/cache read/cache write 5 m/cache write 1 h; empty: unknown. A sixth
+    /// member says that there was more to it: a tier, longer contexts, tools.
     pub price: String,
 }
 
@@ -51,7 +52,11 @@ impl Entry {
         let price = call.model.price.as_deref().map(|price| {
             let bucket = |of: Option<crate::call::PicoUsd>| of.map_or_else(|| "-".to_owned(), |of| of.to_string());
             let (read, write) = (bucket(price.cache_read), bucket(price.cache_write));
-            format!("{}/{}/{read}/{write}/{}", price.input, price.output, bucket(price.cache_write_1h))
+            let more = match call.worst {
+                WorstCase { tier: Tier::Standard, server_tools: false, .. } if price.long_context.is_empty() => "",
+                _ => "/more",
+            };
+            format!("{}/{}/{read}/{write}/{}{more}", price.input, price.output, bucket(price.cache_write_1h))
         });
         Self {
             request_id: call.request_id.clone(),

@@ -15,7 +15,7 @@ impl Window {
     /// The period around `at`. A local day has one reset, however long it is.
     pub fn around(per: Per, timezone: &TimeZone, at: Timestamp) -> Self {
         // The calendar of jiff ends in the year 9999; an hour's window is good enough for what comes after.
-        calendar(per, &at.to_zoned(timezone.clone())).unwrap_or_else(|_| hour(at))
+        calendar(per, &at.to_zoned(timezone.clone())).unwrap_or_else(|_| hour(at, 0))
     }
 
     pub fn contains(&self, at: Timestamp) -> bool {
@@ -26,7 +26,7 @@ impl Window {
 fn calendar(per: Per, at: &Zoned) -> Result<Window, jiff::Error> {
     let day = at.start_of_day()?;
     let (start, end) = match per {
-        Per::Hour => return Ok(hour(at.timestamp())),
+        Per::Hour => return Ok(hour(at.timestamp(), at.offset().seconds().into())),
         Per::Day => (day.clone(), day.checked_add(1.day())?),
         Per::Week => {
             let monday = day.checked_sub(i64::from(at.weekday().to_monday_zero_offset()).days())?;
@@ -42,9 +42,9 @@ fn calendar(per: Per, at: &Zoned) -> Result<Window, jiff::Error> {
     Ok(Window { start: start.timestamp().as_second(), end: end.timestamp().as_second() })
 }
 
-/// Hours begin where UTC's do: nobody's local hour is shorter or longer for it.
-fn hour(at: Timestamp) -> Window {
-    let start = at.as_second().div_euclid(3600) * 3600;
+/// Some zones begin their hours at half past UTC's.
+fn hour(at: Timestamp, offset: i64) -> Window {
+    let start = (at.as_second() + offset).div_euclid(3600) * 3600 - offset;
     Window { start, end: start + 3600 }
 }
 
@@ -69,6 +69,7 @@ mod tests {
     fn days_weeks_and_months_are_those_of_the_calendar() {
         for (per, zone, at, expected) in [
             (Per::Hour, "UTC", "2026-03-01T23:59:59Z", "2026-03-01T23:00:00Z 2026-03-02T00:00:00Z"),
+            (Per::Hour, "Asia/Kolkata", "2026-03-01T20:39:00Z", "2026-03-01T20:30:00Z 2026-03-01T21:30:00Z"),
             (Per::Day, "UTC", "2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z 2026-03-02T00:00:00Z"),
             (Per::Day, "Asia/Kolkata", "2026-03-01T18:29:59Z", "2026-02-28T18:30:00Z 2026-03-01T18:30:00Z"),
             (Per::Day, "Asia/Kolkata", "2026-03-01T18:30:00Z", "2026-03-01T18:30:00Z 2026-03-02T18:30:00Z"),

@@ -114,7 +114,8 @@ impl Budget {
             }
             return Err(refused(call, unpriced()));
         }
-        let slice = call.body.is_streamed().then(|| sliced::first(&call.worst, price.as_deref())).flatten();
+        let slice =
+            call.body.streams_visibly(&call.model).then(|| sliced::first(&call.worst, price.as_deref())).flatten();
         let asked: Vec<_> = budgets
             .iter()
             .map(|budget| {
@@ -123,9 +124,8 @@ impl Budget {
                 (budget.clone(), amount.min(whole))
             })
             .collect();
-        let wait = budgets.iter().map(|budget| budget.wait).max().unwrap_or_default();
         let entry = Entry::of(call, &call.end_user, Timestamp::now().as_millisecond());
-        let hold = match self.0.ledger.hold(entry, most.unwrap_or_default(), &asked, wait).await {
+        let hold = match self.0.ledger.hold(entry, most.unwrap_or_default(), &asked).await {
             Ok(hold) => Arc::new(hold),
             Err(Ok(refusal)) => return Err(refused(call, self.explain(call, &refusal, &asked))),
             Err(Err(_)) => {
@@ -271,12 +271,17 @@ impl Settling {
         let mut kind = Certainty::Actual;
         let mut cost = NanoUsd::default();
         if let Some(usage) = spent.usage {
-            let Some(known) = usage.cost else { return (None, kind) };
-            cost = known.total();
-            if usage.estimated {
+            match (usage.cost, self.price.as_deref().and_then(|price| self.worst.cost(price))) {
+                (Some(known), _) => cost = known.total(),
+                // Something that has no price was used beside what has one.
+                (None, Some(most)) => return (Some(most), Certainty::Presumed),
+                (None, None) => return (None, kind),
+            }
+            if spent.estimated > 0 {
                 // Nobody has counted the input: as much as was set aside for it.
                 kind = Certainty::Estimated;
-                cost = cost.max(worst(0).unwrap_or_default());
+                let input = worst(0).unwrap_or_default();
+                cost = cost.max(NanoUsd(input.0.saturating_mul(spent.estimated.into())));
             }
         }
         if spent.lost > 0 {

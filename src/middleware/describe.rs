@@ -4,7 +4,7 @@ use tower::Service;
 
 use super::Around;
 use crate::{
-    bedrock::Descriptions,
+    bedrock::{Bedrock, Descriptions},
     call::{Call, ChatReply, Facts, Model, Target},
     catalogue,
     error::Error,
@@ -12,9 +12,13 @@ use crate::{
     translate,
 };
 
-/// Gives a model behind an ARN that does not tell the facts and the price of its base model, where AWS says which it is.
+/// Completes what is known of a call before limits and budgets look at it. A model behind an ARN that does not tell gets
+/// the facts and the price of its base model, where AWS says which it is; reasoning that will be put back is input too.
 #[derive(Clone)]
-pub struct Describe(pub Descriptions);
+pub struct Describe {
+    pub models: Descriptions,
+    pub bedrock: Bedrock,
+}
 
 impl Around<ChatRequest> for Describe {
     async fn around<S>(&self, mut call: Call<ChatRequest>, mut next: S) -> Result<ChatReply, Error>
@@ -22,7 +26,7 @@ impl Around<ChatRequest> for Describe {
         S: Service<Call<ChatRequest>, Response = ChatReply, Error = Error, Future: Send> + Send,
     {
         if call.model.base.is_none()
-            && let Some(base) = self.0.base(&call.model.target).await
+            && let Some(base) = self.models.base(&call.model.target).await
         {
             let target = Target { id: base.clone(), region: call.model.target.region.clone() };
             let known = catalogue::lookup(&target);
@@ -38,6 +42,7 @@ impl Around<ChatRequest> for Describe {
             call.worst = translate::worst_case(&call.body, call.body_bytes, &model, &call.caller);
             call.model = Arc::new(model);
         }
+        call.worst.input_tokens += self.bedrock.recalled_bytes(&call);
         next.call(call).await
     }
 }

@@ -13,7 +13,7 @@ use tower_governor::governor::{GovernorConfigBuilder, SharedRateLimiter};
 
 use super::Around;
 use crate::{
-    call::{Call, Ends, Limits, Operation, Remaining, Scope, Spending},
+    call::{Call, Ends, Operation, Remaining, Scope, Spending},
     error::{Error, Kind},
     metrics,
 };
@@ -55,13 +55,16 @@ impl<T: Operation> Around<T> for RateLimit {
             metrics::refusal(call.caller.team_name(), &call.caller.key_id, "rate_limit");
             error
         };
+        let expected = call.worst.likely_tokens();
+        // Before a permit is taken that could not be used.
+        scopes.iter().try_for_each(|scope| size(scope, expected)).map_err(refused)?;
         for scope in &scopes {
             self.request(scope, &call).map_err(refused)?;
         }
         let mut taken = Taken {
             limits: self.clone(),
             scopes: Vec::new(),
-            expected: call.worst.likely_tokens(),
+            expected,
             spending: call.spending.clone(),
             model: call.model.label().to_owned(),
         };
@@ -117,16 +120,7 @@ impl RateLimit {
 
     fn take<T>(&self, scope: Scope, call: &Call<T>, taken: &mut Taken) -> Result<(), Error> {
         let expected = taken.expected;
-        let Limits { tokens_per_minute, max_request_tokens, .. } = scope.limits;
-        if let Some(most) = max_request_tokens.filter(|most| expected > u64::from(*most)) {
-            return Err(Error::new(
-                Kind::RateLimited,
-                format!("This request may need {expected} tokens; '{}' allows {most} for one request.", scope.id),
-            )
-            .with_code("rate_limit_exceeded")
-            .without_retry());
-        }
-        let Some(rate) = tokens_per_minute else { return Ok(()) };
+        let Some(rate) = scope.limits.tokens_per_minute else { return Ok(()) };
         let now = Instant::now();
         let decision = self.bucket(&scope.id, rate, now, |bucket| {
             let decision = bucket.take(expected, now);
@@ -149,6 +143,13 @@ impl RateLimit {
         bucket.set_rate(rate);
         work(bucket)
     }
+}
+
+fn size(scope: &Scope, expected: u64) -> Result<(), Error> {
+    let Some(most) = scope.limits.max_request_tokens.filter(|most| expected > u64::from(*most)) else { return Ok(()) };
+    let text =
+        format!("This request may need {expected} tokens; '{}' allows {most} for one. Lower max_tokens.", scope.id);
+    Err(Error::new(Kind::RateLimited, text).with_code("rate_limit_exceeded").with_param("max_tokens").without_retry())
 }
 
 /// Tokens that a call has taken. When it is dropped, what the call really needed is put in their place.

@@ -19,13 +19,14 @@ pub struct LimitObject {
     pub scope: String,
     pub requests_per_minute: Option<u32>,
     pub tokens_per_minute: Option<u32>,
+    pub max_request_tokens: Option<u32>,
     pub in_flight: Option<u32>,
 }
 
 impl LimitObject {
     /// Something is limited.
     pub fn is_some(&self) -> bool {
-        self.requests_per_minute.or(self.tokens_per_minute).or(self.in_flight).is_some()
+        self.requests_per_minute.or(self.tokens_per_minute).or(self.max_request_tokens).or(self.in_flight).is_some()
     }
 }
 

@@ -37,7 +37,9 @@ pub fn finish_reason(
                 "messages",
                 "The conversation is longer than the model's context window. Shorten it.",
             )
-            .with_code("context_length_exceeded"));
+            .with_code("context_length_exceeded")
+            // It was read, and perhaps thought about.
+            .may_be_billed());
         }
         "model_context_window_exceeded" => FinishReason::Length,
         "guardrail_intervened" => {
@@ -115,7 +117,7 @@ pub fn usage(
     };
     let invoked = router.and_then(|router| router.invoked_model_id.as_deref());
     let price = match invoked {
-        Some(invoked) => catalogue::lookup(&Target::new(invoked, &plan.region)).price,
+        Some(invoked) => catalogue::lookup(&Target::new(invoked, &plan.region)).price.or_else(|| plan.price.clone()),
         None => plan.price.clone(),
     };
     usage.cost = price.and_then(|price: Arc<Price>| price.cost(&usage, tier));

@@ -47,7 +47,8 @@ impl StreamTranslator {
 
     /// What has come so far would cost, where the service will not tell any more.
     pub fn estimate(&self) -> Usage {
-        finish::usage(None, finish::Terms::default(), self.reasoning, self.answer.written, &self.plan)
+        let counted = self.held.as_ref().and_then(|metadata| metadata.usage.clone());
+        finish::usage(counted, finish::Terms::default(), self.reasoning, self.answer.written, &self.plan)
     }
 
     /// Takes one event; puts what follows from it into `out`. Unknown events are ignored.

@@ -20,6 +20,9 @@ const IMAGE: u64 = 6000;
 /// About what an image comes to.
 const LIKELY_IMAGE: u64 = 1500;
 
+/// The longest context that any model of Bedrock has, in tokens.
+const LONG_WINDOW: u64 = 1_000_000;
+
 /// Where neither the model's output nor its context has a known bound, in tokens.
 const UNKNOWN: u64 = 131_072;
 
@@ -32,12 +35,17 @@ pub fn worst_case(request: &ChatRequest, bytes: usize, model: &Model, caller: &C
     let template = if tools > 0 { TOOLS_TEMPLATE } else { TEMPLATE };
     let overhead = template + MESSAGE * request.messages.len() as u64 + TOOL * tools as u64 + added(request);
     // What cannot be told from its size may fill the context; so may a schema whose references must be resolved.
-    let window = facts.context_window.unwrap_or(UNKNOWN);
-    let unbounded = media.unbounded || has_references(request, facts);
-    let input = if unbounded { window } else { (text + overhead + media.images * IMAGE).min(window) };
+    let window = window(request, model);
+    let known = text + overhead + media.images * IMAGE;
+    // A managed prompt brings text and limits of its own.
+    let prompt = model.target.id.starts_with("arn:") && model.target.id.contains(":prompt/");
+    let input = match media.unbounded || prompt || has_references(request, facts) {
+        true => window.unwrap_or(UNKNOWN).max(known.min(window.unwrap_or(u64::MAX))),
+        false => known.min(window.unwrap_or(u64::MAX)),
+    };
     let json = request.response_format.as_ref().is_some_and(|format| format.kind == "json_schema");
     let repairs = json && model.options.repair_json;
-    let output = output_tokens(request, model);
+    let output = if prompt { all_output(facts) } else { output_tokens(request, model) };
     WorstCase {
         // The second request of a repair holds the first answer too.
         input_tokens: if repairs { input + output + TEMPLATE } else { input },
@@ -48,6 +56,19 @@ pub fn worst_case(request: &ChatRequest, bytes: usize, model: &Model, caller: &C
         server_tools: facts.web_search.is_some() && wants_server_tools(request),
         likely_input_tokens: text / 4 + media.images * LIKELY_IMAGE,
     }
+}
+
+/// What a request may hold at most, where that is known. A beta may open a longer one than the catalogue's.
+fn window(request: &ChatRequest, model: &Model) -> Option<u64> {
+    let longer = model.price.as_ref().is_some_and(|price| !price.long_context.is_empty())
+        || request.bedrock.as_ref().is_some_and(|own| own.additional_model_request_fields.is_some());
+    let window = model.facts.context_window?;
+    Some(if longer { window.max(LONG_WINDOW) } else { window })
+}
+
+/// All that a model can write.
+fn all_output(facts: &Facts) -> u64 {
+    facts.max_output_tokens.map_or_else(|| facts.context_window.unwrap_or(UNKNOWN), u64::from)
 }
 
 /// `maxTokens` as it will be sent at most; where it must not be sent, all that the model can write.
@@ -63,7 +84,7 @@ fn output_tokens(request: &ChatRequest, model: &Model) -> u64 {
         _ => plain,
     };
     match tokens {
-        u32::MAX => model.facts.context_window.unwrap_or(UNKNOWN),
+        u32::MAX => all_output(&model.facts),
         tokens => u64::from(tokens),
     }
 }

@@ -136,6 +136,7 @@ async fn a_sliced_budget_ends_a_stream_that_it_cannot_pay() {
     let booked = booked(&gateway, &id).await;
     assert_eq!((booked.len(), booked[0].0.as_str()), (1, "estimated"));
     assert!(nano(&booked[0].2) <= nano("0.03") + 2000 * 10_000, "a slice too much at most: {booked:?}");
+    assert!(nano(&booked[0].2) >= nano("0.02"), "and not much is left unused: {booked:?}");
     // The same in full is refused at once by a strict one.
     let (_, strict) = key(&gateway, budget(0.03)).await;
     assert_spent(&gateway.as_key(&strict, &request).await);

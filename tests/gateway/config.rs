@@ -210,7 +210,8 @@ fn text_that_is_not_toml_is_a_problem_with_its_line() {
 #[test]
 fn no_secret_is_printed() {
     let (config, resolved) =
-        config::parse(config::EXAMPLE, &surroundings(&[KEY, ("LINTEL_ADMIN_TOKEN", "hush-hush")]), None).unwrap();
+        config::parse(config::EXAMPLE, &surroundings(&[KEY, ("LINTEL_ADMIN_TOKEN", "hush-hush-hush-hush")]), None)
+            .unwrap();
     let printed = format!("{config:?} {resolved:?}");
     assert!(!printed.contains(KEY.1) && !printed.contains("hush-hush"));
 }

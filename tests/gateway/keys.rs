@@ -75,6 +75,11 @@ async fn settings_of_a_key_are_checked() {
         (json!({"name": "a", "modles": ["x"]}), "did you mean 'models'?"),
         (json!({"name": "a", "limits": {"requests_per_minute": 0}}), "must be between 1 and"),
         (json!({"name": "a", "secret": "sk-0123456789abcdef"}), "secret: unknown key"),
+        (json!({"name": "a\u{1b}[31m"}), "plain text"),
+        (json!({"name": "a".repeat(101)}), "1 to 100 characters"),
+        (json!({"name": "a", "expires": "2020-01-01T00:00:00Z"}), "expires: is over"),
+        (json!({"name": "a", "models": []}), "models: is empty"),
+        (json!({"name": "a", "budget": {"usd": 0, "per": "day"}}), "budget.usd: must be more than nothing"),
     ] {
         let (status, answer) = gateway.administer(Method::POST, "/admin/keys", &body).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
@@ -93,7 +98,10 @@ async fn a_key_may_be_bound_to_addresses_and_time() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (_, elsewhere) = create(&gateway, json!({"name": "a", "allow_ips": ["10.0.0.0/8"]})).await;
     let (_, here) = create(&gateway, json!({"name": "b", "allow_ips": ["127.0.0.0/8", "::1"]})).await;
-    let (_, old) = create(&gateway, json!({"name": "c", "expires": "2020-01-01T00:00:00Z"})).await;
+    let (id, old) = create(&gateway, json!({"name": "c"})).await;
+    let over = json!({"expires": "2020-01-01T00:00:00Z"});
+    let (status, ended) = gateway.administer(Method::PATCH, &format!("/admin/keys/{id}"), &over).await;
+    assert_eq!((status, &ended["key"]["status"]), (StatusCode::OK, &json!("expired")));
     for (secret, status) in [(elsewhere, 401), (here, 200), (old, 401)] {
         assert_eq!(gateway.as_key(&secret, &user("Hi")).await.status.as_u16(), status);
     }
@@ -117,7 +125,7 @@ async fn a_key_sees_its_own_limits_and_spend() {
     assert_eq!((&page["key_id"], &page["team"]), (&json!(id), &json!("search")));
     assert_eq!(
         page["limits"][0],
-        json!({"scope": format!("key:{id}"), "requests_per_minute": 60, "tokens_per_minute": null, "in_flight": null})
+        json!({"scope": format!("key:{id}"), "requests_per_minute": 60, "tokens_per_minute": null, "max_request_tokens": null, "in_flight": null})
     );
     let budgets = page["budgets"].as_array().unwrap();
     assert_eq!(budgets.len(), 2, "its own and its team's");

@@ -111,6 +111,30 @@ async fn what_its_siblings_have_said_is_paid_for_when_one_fails() {
     assert!(nano(&cost) >= billed * nano("0.000032"), "{cost} for {billed}");
 }
 
+#[tokio::test]
+async fn reasoning_that_is_put_back_is_set_aside_for() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let mut own = budget(100.0);
+    own["models"] = json!(["*"]);
+    let (knows, secret) = key(&gateway, own.clone()).await;
+    let mut request = json!({"model": "us.anthropic.claude-haiku-4-5-20251001-v1:0", "reasoning_effort": "low",
+        "tools": [{"type": "function", "function": {"name": "f"}}],
+        "messages": [{"role": "user", "content": "Use f"}]});
+    let answer = gateway.as_key(&secret, &request).await.json();
+    let message = &answer["choices"][0]["message"];
+    let call = &message["tool_calls"][0];
+    assert!(message["thinking_blocks"].is_array() && call.is_object(), "{answer}");
+    // A plain client drops the reasoning; the gateway puts it back for the key that has seen it.
+    request["messages"] = json!([{"role": "user", "content": "Use f"}, {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call["id"], "content": "1"}, {"role": "user", "content": "[simulate stall]"}]);
+    request["stream"] = true.into();
+    let (stranger, other) = key(&gateway, own).await;
+    let open = [gateway.open_as(&secret, &request).await, gateway.open_as(&other, &request).await];
+    assert!(open.iter().all(|open| open.status() == StatusCode::OK));
+    let (with, without) = (standing(&gateway, &knows).await.1, standing(&gateway, &stranger).await.1);
+    assert!(nano(&with) > nano(&without), "{with} is more than {without}");
+}
+
 /// 500 calls of random cost, whole and streamed, some of clients that leave, some that fail, race for a budget that fits
 /// a tenth of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -306,6 +306,11 @@ def test_the_command_line_speaks_to_the_gateway_or_to_the_file(own_simulator, tm
     raised = gateway.cli("budget", "override", f"key:{key_id}/day", "--usd", "2.5", "--for", "1h", "--reason", "launch")
     assert raised.returncode == 0 and " 3.5 " in raised.stdout, raised.stdout
     assert gateway.cli("budget", "override", "key:nobody/day", "--usd", "1", "--reason", "x").returncode == 1
+    assert " 4.5 " in gateway.cli("budget", "override", f"key:{key_id}/day", "--usd", "1", "--reason", "more").stdout
+    for odd in ["../budgets", f"{key_id}?x", ""]:
+        assert gateway.cli("keys", "show", odd).returncode == 1
+    twice = gateway.cli("keys", "create", "--name", "x", "--team", "search", "--settings", '{"team": "ads"}')
+    assert twice.returncode == 1 and "stands in --settings" in twice.stderr
     wrong = gateway.cli("keys", "list", LINTEL_ADMIN_TOKEN="")
     assert wrong.returncode == 1 and "admin token" in wrong.stderr
     assert gateway.process.stop() == 0
@@ -313,7 +318,9 @@ def test_the_command_line_speaks_to_the_gateway_or_to_the_file(own_simulator, tm
     shown = json.loads(gateway.cli("keys", "show", key_id, running=False).stdout)
     assert shown["key"]["metadata"] == {"owner": "zoe"}
     assert {budget["settled_usd"] for budget in shown["budgets"]} == {"0.000032"}
-    assert shown["budgets"][0]["limit_usd"] == "3.5", "the raise is in the file"
+    assert shown["budgets"][0]["limit_usd"] == "4.5", "both raises are in the file"
+    elsewhere = gateway.cli("usage", running=False, LINTEL__STORE__URL=f"sqlite:{tmp_path}/other.db")
+    assert elsewhere.returncode == 1 and "there is no ledger at" in elsewhere.stderr
     second = gateway.cli("keys", "rotate", key_id, "--overlap", "0s", running=False).stdout.strip()
     gateway.start()
     client = openai.OpenAI(base_url=f"http://{gateway.data}/v1", api_key=secret, max_retries=0)

@@ -23,12 +23,13 @@ pub async fn create(
     request: Request,
 ) -> Result<Response, Error> {
     let call = decode::chat(&edge, &entry, caller, request).await?;
-    let allowance = call.allowance.clone();
+    let (allowance, upstream) = (call.allowance.clone(), call.upstream.clone());
     let mut response = match answer(&edge, &entry, call).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     };
     encode::add_rate_limits(&mut response, &allowance.get());
+    encode::add_attempts(&mut response, upstream.attempts());
     Ok(response)
 }
 
@@ -39,7 +40,7 @@ async fn answer(edge: &Edge, entry: &Entry, call: Call<ChatRequest>) -> Result<R
     entry.call(&model.name, &model.target.id, chat.is_stream(), &notes);
     let watcher = entry.clone();
     let on_end = move |ending: &Ending| watcher.ending(ending);
-    let (phase, mut response) = match edge.calls.run(edge.dispatch.clone(), call, on_end).await? {
+    let (phase, response) = match edge.calls.run(edge.dispatch.clone(), call, on_end).await? {
         ChatReply::Whole(reply) => {
             let mut response = encode::whole(entry, &chat.model, &reply)?;
             encode::add_headers(&mut response, &model, "converse", &notes, Some(&reply));
@@ -52,7 +53,6 @@ async fn answer(edge: &Edge, entry: &Entry, call: Call<ChatRequest>) -> Result<R
             ("first_chunk", response)
         }
     };
-    encode::add_attempts(&mut response, upstream.attempts());
     let own = received.elapsed().saturating_sub(upstream.waited());
     metrics::overhead(labels::CHAT_COMPLETIONS, phase, own);
     Ok(response)

@@ -58,6 +58,7 @@ fn limit(scope: String, limits: &Limits) -> LimitObject {
         scope,
         requests_per_minute: limits.requests_per_minute,
         tokens_per_minute: limits.tokens_per_minute,
+        max_request_tokens: limits.max_request_tokens,
         in_flight: limits.in_flight,
     }
 }

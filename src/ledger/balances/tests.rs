@@ -68,8 +68,10 @@ fn a_call_belongs_to_the_window_of_its_admission() {
 fn a_raise_ends() {
     let a = budget("a", 100);
     let mut balances = Balances::default();
-    balances.open(&a, NanoUsd(100), None, at(NOON));
-    assert!(balances.raise("a/day", Raise { by: NanoUsd(50), until: at(NOON).as_second() + 60 }));
+    balances.open(&a, NanoUsd(100), Vec::new(), at(NOON));
+    let raise = |by, seconds| Raise { by: NanoUsd(by), until: at(NOON).as_second() + seconds };
+    assert!(balances.raise("a/day", raise(49, 60)));
+    assert!(balances.raise("a/day", raise(1, 30)), "one does not end the other");
     assert!(balances.reserve(&[(a.clone(), NanoUsd(50))], at(NOON)).is_ok());
     let later = at("2026-03-01T12:01:00Z");
     assert!(matches!(balances.reserve(&[(a, NanoUsd(1))], later), Err(Refusal::Spent(_))));

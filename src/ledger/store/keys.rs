@@ -20,7 +20,7 @@ pub struct KeyRow {
     pub created_at: i64,
     pub expires_at: Option<i64>,
     pub revoked_at: Option<i64>,
-    /// To the hour.
+    /// To the minute.
     pub last_used_at: Option<i64>,
 }
 

@@ -116,18 +116,20 @@ impl Store {
         &self,
         budgets: Vec<Arc<Budget>>,
         now: Timestamp,
-    ) -> Result<Vec<(Arc<Budget>, NanoUsd, Option<Raise>)>, String> {
+    ) -> Result<Vec<(Arc<Budget>, NanoUsd, Vec<Raise>)>, String> {
         self.writer
             .run(move |connection| {
                 let one = |budget: Arc<Budget>| {
                     let window = Window::around(budget.per, &budget.timezone, now);
                     let settled = report::settled(connection, &budget, window.start)?;
                     let sql = "SELECT amount, until FROM overrides WHERE budget = ? AND until > ?";
-                    let raise = connection.query_row(sql, params![&*budget.id, now.as_second()], |row| {
+                    let mut statement = connection.prepare_cached(sql)?;
+                    let raises = statement.query_map(params![&*budget.id, now.as_second()], |row| {
                         let by: i64 = row.get(0)?;
                         Ok(Raise { by: NanoUsd(u64::try_from(by).unwrap_or(0)), until: row.get(1)? })
-                    });
-                    Ok((budget, settled, raise.optional()?))
+                    })?;
+                    let raises = raises.collect::<rusqlite::Result<_>>()?;
+                    Ok((budget, settled, raises))
                 };
                 budgets.into_iter().map(one).collect()
             })
@@ -145,7 +147,7 @@ impl Store {
             .run(move |connection| {
                 let by = i64::try_from(raise.by.0).unwrap_or(i64::MAX);
                 connection.execute(
-                    "INSERT OR REPLACE INTO overrides VALUES (?, ?, ?, ?)",
+                    "INSERT INTO overrides (budget, amount, until, reason) VALUES (?, ?, ?, ?)",
                     params![id, by, raise.until, reason],
                 )?;
                 keys::put_audit(connection, &audit)

@@ -50,8 +50,11 @@ pub fn raise_hold(connection: &Connection, request_id: &str, amount: NanoUsd) ->
 pub fn settle(connection: &Connection, record: &Record) -> Result<()> {
     insert_record(connection, record)?;
     sum_up(connection, record)?;
-    let id = &*record.entry.request_id;
-    connection.prepare_cached("DELETE FROM holds WHERE request_id = ?")?.execute([id]).map(drop)
+    delete_hold(connection, &record.entry.request_id)
+}
+
+pub fn delete_hold(connection: &Connection, request_id: &str) -> Result<()> {
+    connection.prepare_cached("DELETE FROM holds WHERE request_id = ?")?.execute([request_id]).map(drop)
 }
 
 /// The roll-up alone, for a ledger that must not grow.

@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; 1] = [
         input INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, output INTEGER NOT NULL,
         cost INTEGER NOT NULL,
         PRIMARY KEY (quarter, key_id, team, end_user, model, kind)) WITHOUT ROWID;
+     CREATE INDEX rollups_by_key ON rollups (key_id, quarter);
      CREATE TABLE holds (
         request_id TEXT PRIMARY KEY, at INTEGER NOT NULL, amount INTEGER NOT NULL, key_id TEXT NOT NULL,
         team TEXT NOT NULL, end_user TEXT NOT NULL, model TEXT NOT NULL, target TEXT NOT NULL, region TEXT NOT NULL,
@@ -31,7 +32,9 @@ const MIGRATIONS: [&str; 1] = [
         settings TEXT NOT NULL, metadata TEXT NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER,
         revoked_at INTEGER, last_used_at INTEGER) WITHOUT ROWID;
      CREATE TABLE overrides (
-        budget TEXT PRIMARY KEY, amount INTEGER NOT NULL, until INTEGER NOT NULL, reason TEXT NOT NULL) WITHOUT ROWID;
+        id INTEGER PRIMARY KEY, budget TEXT NOT NULL, amount INTEGER NOT NULL, until INTEGER NOT NULL,
+        reason TEXT NOT NULL);
+     CREATE INDEX overrides_by_budget ON overrides (budget, until);
      CREATE TABLE audit (
         id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL,
         before TEXT, after TEXT, reason TEXT NOT NULL DEFAULT '');",

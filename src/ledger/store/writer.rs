@@ -37,6 +37,8 @@ enum Job {
     /// Answered once it is committed, if somebody waits for that.
     Hold(HoldRow, Option<oneshot::Sender<bool>>),
     Raise(Arc<str>, NanoUsd),
+    /// A hold whose call never left.
+    Forget(Arc<str>),
     Settle(Box<Record>),
     /// Something else that needs the file for itself.
     Run(Exclusive),
@@ -79,7 +81,8 @@ impl Writer {
         let retention = settings.retention;
         // A process's memory is no place for them.
         let records = settings.location != Location::Memory;
-        let mut thread = Thread { connection, health: health.clone(), backlog: VecDeque::new(), retention, records };
+        let mut thread =
+            Thread { connection, health: health.clone(), backlog: VecDeque::new(), retention, records, failed: None };
         std::thread::Builder::new()
             .name("lintel-ledger".into())
             .spawn(move || thread.run(&work))
@@ -101,6 +104,11 @@ impl Writer {
     /// Writes that a hold was extended, when there is time.
     pub fn raise(&self, request_id: Arc<str>, amount: NanoUsd) {
         let _ = self.jobs.send(Job::Raise(request_id, amount));
+    }
+
+    /// Takes a hold out whose call never left, when there is time.
+    pub fn forget(&self, request_id: Arc<str>) {
+        let _ = self.jobs.send(Job::Forget(request_id));
     }
 
     /// Writes a record in a hold's place, when there is time.
@@ -144,6 +152,16 @@ struct Thread {
     retention: Duration,
     /// Single records are kept, not only their sums.
     records: bool,
+    /// When the last try failed.
+    failed: Option<Instant>,
+}
+
+/// Why a batch is not in the file.
+#[derive(Debug)]
+enum Failure {
+    Sqlite(#[expect(dead_code, reason = "for the log")] rusqlite::Error),
+    /// It failed a moment ago.
+    Resting,
 }
 
 impl Thread {
@@ -185,25 +203,31 @@ impl Thread {
             return;
         }
         let began = Instant::now();
-        let result = self.commit(&batch);
-        metrics::ledger_append(began.elapsed());
+        // A broken disk is not asked again by every call.
+        let rests = self.failed.is_some_and(|at| at.elapsed() < AGAIN);
+        let result = if rests { Err(Failure::Resting) } else { self.commit(&batch).map_err(Failure::Sqlite) };
+        if !rests {
+            metrics::ledger_append(began.elapsed());
+            self.failed = result.is_err().then(Instant::now);
+        }
         let well = result.is_ok();
         if self.health.0.broken.swap(!well, Ordering::Relaxed) == well {
             match &result {
                 Ok(()) => tracing::warn!("the ledger can be written again"),
-                Err(error) => tracing::error!(%error, "the ledger cannot be written; calls under a budget are refused"),
+                Err(error) => tracing::error!(?error, "the ledger cannot be written; calls under a budget are refused"),
             }
         }
-        if well {
-            self.backlog.clear();
-        } else {
-            metrics::ledger_error();
+        match result {
+            Ok(()) => self.backlog.clear(),
+            Err(Failure::Sqlite(_)) => metrics::ledger_error(),
+            Err(Failure::Resting) => {}
         }
         for job in batch {
             match job {
                 Job::Hold(_, Some(tell)) => {
                     let _ = tell.send(well);
                 }
+                // A hold that stays behind is presumed at the next start, which is the safe side.
                 Job::Settle(_) | Job::Raise(..) if !well => self.backlog.push_back(job),
                 _ => {}
             }
@@ -220,6 +244,7 @@ impl Thread {
         for job in self.backlog.iter().chain(batch) {
             match job {
                 Job::Hold(hold, _) => rows::insert_hold(&transaction, hold)?,
+                Job::Forget(request_id) => rows::delete_hold(&transaction, request_id)?,
                 Job::Raise(request_id, amount) => rows::raise_hold(&transaction, request_id, *amount)?,
                 Job::Settle(record) if self.records => rows::settle(&transaction, record)?,
                 Job::Settle(record) => rows::sum_up(&transaction, record)?,

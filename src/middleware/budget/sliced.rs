@@ -9,7 +9,10 @@ use std::{
 use futures_util::Stream;
 
 use crate::{
-    call::{Call, ChatReply, ChoiceChunk, Chunk, ChunkStream, NanoUsd, Notes, Operation, Price, Spending, WorstCase},
+    call::{
+        Call, ChatReply, ChoiceChunk, Chunk, ChunkStream, NanoUsd, Notes, Operation, PicoUsd, Price, Spending,
+        WorstCase,
+    },
     error::Error,
     ledger::Hold,
     openai::{chat::ChatRequest, completion::FinishReason},
@@ -17,6 +20,12 @@ use crate::{
 
 /// Output that is set aside at a time, in tokens of each answer.
 const SLICE: u64 = 2000;
+
+/// The smallest part of a slice that is worth its while, in tokens of each answer.
+const MIN_SLICE: u64 = 50;
+
+/// About as many bytes are a token.
+const TOKEN_BYTES: u64 = 4;
 
 /// An operation whose reply can be ended early.
 pub trait Slice: Operation {
@@ -43,7 +52,9 @@ pub fn first(worst: &WorstCase, price: Option<&Price>) -> Option<NanoUsd> {
 #[derive(Clone)]
 pub struct Slices {
     hold: Weak<Hold>,
-    slice: NanoUsd,
+    /// Of one token of output.
+    price: PicoUsd,
+    answers: u64,
     /// Output of all answers that is set aside, in tokens.
     covered: u64,
     step: u64,
@@ -62,7 +73,8 @@ impl Slices {
         let most = worst.output_tokens.saturating_mul(answers);
         Some(Self {
             hold,
-            slice: output.times(step),
+            price: output,
+            answers,
             covered: step.min(most),
             step,
             most,
@@ -74,11 +86,16 @@ impl Slices {
     /// Is there money for `tokens` of output in all?
     fn cover(&mut self, tokens: u64) -> bool {
         while tokens > self.covered && self.covered < self.most {
-            let extended = self.hold.upgrade().is_some_and(|hold| hold.extend(NanoUsd::default(), self.slice));
-            if !extended {
+            let more = self.price.times(self.step);
+            let extended = self.hold.upgrade().is_some_and(|hold| hold.extend(NanoUsd::default(), more));
+            if extended {
+                self.covered += self.step;
+            } else if self.step / 2 >= MIN_SLICE * self.answers {
+                // The last money goes in smaller pieces.
+                self.step /= 2;
+            } else {
                 return false;
             }
-            self.covered += self.step;
         }
         true
     }
@@ -88,8 +105,9 @@ impl Slices {
 struct Sliced {
     inner: Option<ChunkStream>,
     slices: Slices,
-    /// Bytes of output so far. Few tokens are shorter than two bytes.
+    /// Bytes of output so far, and the pieces in which it came: each is a token at least.
     bytes: u64,
+    pieces: u64,
     /// Answers that have begun and not ended.
     open: Vec<u32>,
     told: bool,
@@ -97,14 +115,16 @@ struct Sliced {
 
 impl Sliced {
     fn new(inner: ChunkStream, slices: Slices) -> Self {
-        Self { inner: Some(inner), slices, bytes: 0, open: Vec::new(), told: false }
+        Self { inner: Some(inner), slices, bytes: 0, pieces: 0, open: Vec::new(), told: false }
     }
 
     fn observe(&mut self, item: &ChoiceChunk) {
         if !self.open.contains(&item.choice) && !matches!(item.chunk, Chunk::Usage(_) | Chunk::Guardrail(_)) {
             self.open.push(item.choice);
         }
-        self.bytes += item.chunk.weight() as u64;
+        let bytes = item.chunk.weight() as u64;
+        self.bytes += bytes;
+        self.pieces += u64::from(bytes > 0);
         if matches!(item.chunk, Chunk::Finish(_)) {
             self.open.retain(|open| *open != item.choice);
         }
@@ -128,7 +148,7 @@ impl Stream for Sliced {
         let item = ready!(Pin::new(inner).poll_next(cx));
         if let Some(Ok(chunk)) = &item {
             self.observe(chunk);
-            let tokens = self.bytes / 2;
+            let tokens = self.pieces.max(self.bytes / TOKEN_BYTES);
             if !self.open.is_empty() && !self.slices.cover(tokens) {
                 self.slices.notes.add("finish_reason: a budget has no more for this answer");
                 // To stop reading ends the call; what has come is settled as an estimate.
