@@ -62,6 +62,11 @@ impl App {
         Ok(Self { config, data, admin, telemetry, ledger, alerts, alerts_sender, data_addr, admin_addr })
     }
 
+    /// The open ledger.
+    pub fn ledger(&self) -> Ledger {
+        self.ledger.clone()
+    }
+
     /// Serves until `shutdown`, then drains. Metrics and health answer until the last stream has ended.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self { config, data, admin, telemetry, ledger, alerts, alerts_sender, .. } = self;

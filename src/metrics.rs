@@ -41,6 +41,7 @@ pub const LEDGER_APPEND: &str = "lintel_ledger_append_seconds";
 pub const LEDGER_ERRORS: &str = "lintel_ledger_errors_total";
 pub const LEDGER_LOST: &str = "lintel_ledger_records_lost_total";
 pub const LEDGER_BYTES: &str = "lintel_ledger_bytes";
+pub const STORE_FREE: &str = "lintel_store_free_bytes";
 pub const LEDGER_BACKLOG: &str = "lintel_ledger_backlog";
 pub const EXPENSIVE: &str = "lintel_expensive_requests_total";
 pub const ALERTS: &str = "lintel_alerts_total";
@@ -132,6 +133,7 @@ pub fn describe() {
     describe_counter!(LEDGER_ERRORS, "Batches that could not be written to the ledger");
     describe_counter!(LEDGER_LOST, "Records that were given up because the ledger could not be written for too long");
     describe_gauge!(LEDGER_BYTES, Unit::Bytes, "Size of the ledger's file");
+    describe_gauge!(STORE_FREE, Unit::Bytes, "Free space of the disk that the ledger is on");
     describe_gauge!(LEDGER_BACKLOG, "Records that wait for the ledger to be written again");
     describe_counter!(EXPENSIVE, "Requests that cost more than alert_request_usd");
     describe_counter!(ALERTS, "Alerts for the webhook, by kind and outcome");
@@ -275,8 +277,11 @@ pub fn ledger_record_lost() {
 
 /// The ledger's file, and what is not in it yet.
 #[expect(clippy::cast_precision_loss, reason = "sizes stay far below 2^53")]
-pub fn ledger_state(bytes: u64, backlog: usize) {
+pub fn ledger_state(bytes: u64, free: Option<u64>, backlog: usize) {
     gauge!(LEDGER_BYTES).set(bytes as f64);
+    if let Some(free) = free {
+        gauge!(STORE_FREE).set(free as f64);
+    }
     gauge!(LEDGER_BACKLOG).set(backlog as f64);
 }
 

@@ -31,12 +31,12 @@ pub fn chat(label: &str, shared: &Shared) -> BoxCloneSyncService<Call<ChatReques
         ServiceBuilder::new()
             // Sees every refusal and every end of the steps below.
             .layer(step(Measure::new(ChatRequest::NAME, label)))
-            // Limits and budgets want to know what the model is and costs.
-            .layer(step(describe))
             // Cheap refusals first.
             .layer(step(rate_limit))
             // Behind the rates, because a permit is worth more than a token.
             .layer(step(in_flight))
+            // Budgets want to know what the model is and costs; who is over a limit may not make us ask AWS.
+            .layer(step(describe))
             // Before anything that costs. Writes the ledger, also for calls without a budget.
             .layer(step(budget))
             // Bounds all that follows, up to the first token.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::key_store::KeyStore;
+use super::{error::ApiError, key_store::KeyStore};
 use crate::{
     call::NanoUsd,
     edge::Peer,
@@ -26,43 +26,6 @@ use crate::{
 pub struct Api {
     pub ledger: Ledger,
     pub keys: KeyStore,
-}
-
-/// An answer other than what was asked for.
-#[derive(Debug)]
-pub struct ApiError {
-    pub status: StatusCode,
-    pub message: String,
-}
-
-impl ApiError {
-    pub fn invalid(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, message: message.into() }
-    }
-
-    pub fn not_found(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::NOT_FOUND, message: message.into() }
-    }
-
-    pub fn failed(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: message.into() }
-    }
-}
-
-/// Those of the store.
-impl From<String> for ApiError {
-    fn from(error: String) -> Self {
-        tracing::error!(error, "the ledger failed an admin request");
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: format!("The ledger: {error}") }
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let kind = if self.status.is_client_error() { "invalid_request_error" } else { "api_error" };
-        let error = json!({"message": self.message, "type": kind, "param": null, "code": null});
-        (self.status, Json(json!({"error": error}))).into_response()
-    }
 }
 
 type Answer = Result<Response, ApiError>;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::api::ApiError;
+use super::error::ApiError;
 use crate::{
     config::{self, KeySettings, Teams},
     edge::{Keys, VirtualKey, virtual_key},

@@ -1,6 +1,7 @@
 //! The admin port: metrics, health and the admin API, for operators and their machines. Never on the data port.
 
 pub mod api;
+mod error;
 mod key_store;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -13,7 +13,7 @@ mod simulate;
 mod table;
 mod usage;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app::App,
     config::{Config, Origin, Problem},
+    ledger::Ledger,
     telemetry::{Log, Telemetry},
 };
 
@@ -131,12 +132,15 @@ async fn start(config: Config) -> Result<(App, CancellationToken, Log), String> 
     let log = Log::start();
     let telemetry = Telemetry::install(Some(&log)).map_err(|error| error.to_string())?;
     let app = App::bind(config, telemetry).await.map_err(|error| error.to_string())?;
-    let shutdown = shutdown_on_signal().map_err(|error| error.to_string())?;
+    let shutdown = shutdown_on_signal(app.ledger()).map_err(|error| error.to_string())?;
     Ok((app, shutdown, log))
 }
 
-/// Set by the first SIGTERM or SIGINT; the second one ends the process at once.
-fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
+/// For what is settled already to reach the ledger's file.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// Set by the first SIGTERM or SIGINT; the second one ends the process at once, but for what the ledger has to write.
+fn shutdown_on_signal(ledger: Ledger) -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -164,6 +168,7 @@ fn shutdown_on_signal() -> std::io::Result<CancellationToken> {
             }
         }
         tracing::warn!("second signal: ending at once");
+        let _ = tokio::time::timeout(LAST_WRITES, ledger.flush()).await;
         std::process::exit(1);
     });
     Ok(shutdown)

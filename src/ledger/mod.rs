@@ -221,7 +221,7 @@ impl Ledger {
     pub fn publish_metrics(&self) {
         let (open, oldest) = self.open_holds();
         metrics::holds(open, oldest);
-        metrics::ledger_state(self.0.store.bytes(), self.0.store.writer.health.backlog());
+        metrics::ledger_state(self.0.store.bytes(), self.0.store.free_bytes(), self.0.store.writer.health.backlog());
         for standing in self.standings(|budget| !budget.scope.contains("/user:")) {
             metrics::budget(
                 &standing.budget.id,

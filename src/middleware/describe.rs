@@ -12,7 +12,7 @@ use crate::{
     translate,
 };
 
-/// Completes what is known of a call before limits and budgets look at it. A model behind an ARN that does not tell gets
+/// Completes what is known of a call before budgets look at it. A model behind an ARN that does not tell gets
 /// the facts and the price of its base model, where AWS says which it is; reasoning that will be put back is input too.
 #[derive(Clone)]
 pub struct Describe {

@@ -181,6 +181,13 @@ impl Store {
         self.writer.run(move |connection| rows::correct(connection, &entry, &usage, delta, now)).await
     }
 
+    /// What is free on its disk; none where it is in memory.
+    pub fn free_bytes(&self) -> Option<u64> {
+        let Location::File(path) = &self.location else { return None };
+        let disk = rustix::fs::statvfs(path).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     /// Runs `query` beside the writer where that is possible.
     ///
     /// # Errors
