@@ -132,7 +132,7 @@ async fn start(config: Config) -> Result<(App, CancellationToken, Log), String> 
     let log = Log::start();
     let telemetry = Telemetry::install(Some(&log)).map_err(|error| error.to_string())?;
     let app = App::bind(config, telemetry).await.map_err(|error| error.to_string())?;
-    let shutdown = shutdown_on_signal(app.ledger()).map_err(|error| error.to_string())?;
+    let shutdown = shutdown_on_signal(Some(app.ledger())).map_err(|error| error.to_string())?;
     Ok((app, shutdown, log))
 }
 
@@ -140,7 +140,7 @@ async fn start(config: Config) -> Result<(App, CancellationToken, Log), String> 
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// Set by the first SIGTERM or SIGINT; the second one ends the process at once, but for what the ledger has to write.
-fn shutdown_on_signal(ledger: Ledger) -> std::io::Result<CancellationToken> {
+fn shutdown_on_signal(ledger: Option<Ledger>) -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -168,7 +168,9 @@ fn shutdown_on_signal(ledger: Ledger) -> std::io::Result<CancellationToken> {
             }
         }
         tracing::warn!("second signal: ending at once");
-        let _ = tokio::time::timeout(LAST_WRITES, ledger.flush()).await;
+        if let Some(ledger) = ledger {
+            let _ = tokio::time::timeout(LAST_WRITES, ledger.flush()).await;
+        }
         std::process::exit(1);
     });
     Ok(shutdown)
