@@ -1,6 +1,7 @@
 //! The ledger's file: SQLite in WAL mode, one writer.
 
 mod keys;
+mod queue;
 mod report;
 mod rows;
 mod schema;

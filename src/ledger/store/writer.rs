@@ -5,7 +5,6 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{self, RecvTimeoutError},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -15,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Location, Settings,
+    queue::{Queue, Sender},
     rows::{self, HoldRow},
 };
 use crate::{call::NanoUsd, ledger::record::Record, metrics};
@@ -68,7 +68,7 @@ impl Health {
 /// The writer's end for everybody else. The thread ends when the last clone is gone, after all that was sent.
 #[derive(Clone)]
 pub struct Writer {
-    jobs: mpsc::Sender<Job>,
+    jobs: Arc<Sender<Job>>,
     pub health: Health,
 }
 
@@ -76,7 +76,7 @@ impl Writer {
     /// # Errors
     /// If no thread can be started.
     pub fn start(connection: Connection, settings: &Settings) -> Result<Self, String> {
-        let (jobs, work) = mpsc::channel();
+        let (jobs, work) = Queue::new();
         let health = Health::default();
         let retention = settings.retention;
         // A process's memory is no place for them.
@@ -87,33 +87,34 @@ impl Writer {
             .name("lintel-ledger".into())
             .spawn(move || thread.run(&work))
             .map_err(|error| error.to_string())?;
-        Ok(Self { jobs, health })
+        Ok(Self { jobs: Arc::new(jobs), health })
     }
 
     /// Writes a hold; true once it is committed.
     pub async fn hold(&self, hold: HoldRow) -> bool {
         let (tell, told) = oneshot::channel();
-        self.jobs.send(Job::Hold(hold, Some(tell))).is_ok() && told.await.unwrap_or(false)
+        self.jobs.send(Job::Hold(hold, Some(tell)), true);
+        told.await.unwrap_or(false)
     }
 
     /// Writes a hold, when there is time.
     pub fn note(&self, hold: HoldRow) {
-        let _ = self.jobs.send(Job::Hold(hold, None));
+        self.jobs.send(Job::Hold(hold, None), false);
     }
 
     /// Writes that a hold was extended, when there is time.
     pub fn raise(&self, request_id: Arc<str>, amount: NanoUsd) {
-        let _ = self.jobs.send(Job::Raise(request_id, amount));
+        self.jobs.send(Job::Raise(request_id, amount), false);
     }
 
     /// Takes a hold out whose call never left, when there is time.
     pub fn forget(&self, request_id: Arc<str>) {
-        let _ = self.jobs.send(Job::Forget(request_id));
+        self.jobs.send(Job::Forget(request_id), false);
     }
 
     /// Writes a record in a hold's place, when there is time.
     pub fn settle(&self, record: Record) {
-        let _ = self.jobs.send(Job::Settle(Box::new(record)));
+        self.jobs.send(Job::Settle(Box::new(record)), false);
     }
 
     /// Runs `work` on the writer's own connection, in a transaction.
@@ -132,9 +133,8 @@ impl Writer {
             });
             let _ = tell.send(result.map_err(|error| error.to_string()));
         }));
-        let gone = "the ledger is closed";
-        self.jobs.send(job).map_err(|_| gone.to_owned())?;
-        told.await.unwrap_or_else(|_| Err(gone.to_owned()))
+        self.jobs.send(job, true);
+        told.await.unwrap_or_else(|_| Err("the ledger is closed".to_owned()))
     }
 
     /// Everything that was sent before is in the file, if it can be written at all.
@@ -165,18 +165,13 @@ enum Failure {
 }
 
 impl Thread {
-    fn run(&mut self, work: &mpsc::Receiver<Job>) {
+    fn run(&mut self, work: &Queue<Job>) {
         let mut pruned = Instant::now();
         loop {
             let patience = if self.backlog.is_empty() { PRUNE } else { AGAIN };
-            let first = match work.recv_timeout(patience) {
-                Ok(job) => Some(job),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return self.write(Vec::new()),
-            };
-            let mut batch = Vec::new();
-            let mut next = first;
-            while let Some(job) = next.take() {
+            let Some(jobs) = work.next(BATCH, patience) else { return self.write(Vec::new()) };
+            let mut batch = Vec::with_capacity(jobs.len());
+            for job in jobs {
                 match job {
                     Job::Run(work) => {
                         // What came before it must be seen by it.
@@ -184,9 +179,6 @@ impl Thread {
                         work(&mut self.connection);
                     }
                     job => batch.push(job),
-                }
-                if batch.len() < BATCH {
-                    next = work.try_recv().ok();
                 }
             }
             self.write(batch);
