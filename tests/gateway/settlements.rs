@@ -45,6 +45,18 @@ async fn however_a_call_ends_its_cost_is_booked() {
 }
 
 #[tokio::test]
+async fn the_input_of_an_unknown_usage_costs_all_that_was_set_aside_for_it() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let (id, secret) = key(&gateway, budget(1.0)).await;
+    let text = format!("[simulate words 50] [simulate cut] {}", "long ".repeat(400));
+    gateway.as_key(&secret, &of("priced", streamed(&text))).await;
+    gateway.until(async || !booked(&gateway, &id).await.is_empty()).await;
+    let (kind, _, cost) = booked(&gateway, &id).await.remove(0);
+    // Four bytes a token is an estimate, and one byte a token what the input cannot exceed: at 2000 nano-dollars each.
+    assert!(kind == "estimated" && nano(&cost) >= text.len() as i64 * 2000, "{kind} {cost}");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_read_on_for_or_cut() {
     for (policy, kind) in [("drain", "actual"), ("cancel", "estimated")] {
         let settings = format!("{SETTINGS}\n[defaults]\non_disconnect = \"{policy}\"");
