@@ -1,5 +1,6 @@
 """The ledger as operators meet it: a file that outlives the process, kills, a full disk, the command line, alerts."""
 
+import ctypes
 import hashlib
 import hmac
 import http.server
@@ -91,12 +92,19 @@ class Gateway:
         budget = next(budget for budget in self.ask("/admin/budgets")["budgets"] if budget["id"] == "key:app/month")
         return nano(budget["settled_usd"]), nano(budget["reserved_usd"])
 
-    def cli(self, *arguments, running=True, **environment):
+    def cli(self, *arguments, running=True, before=None, **environment):
         # The ports are the system's choice, so the command is told where the gateway is.
         admin = {"LINTEL__ADMIN__LISTEN": self.admin if running else "127.0.0.1:1"}
         environment = {**os.environ, **self.environment, **admin, **environment}
         command = [os.environ["LINTEL"], *arguments, "--config", str(self.config)]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        run = {"capture_output": True, "text": True, "timeout": PATIENCE, "preexec_fn": before}
+        return subprocess.run(command, env=environment, **run)
+
+
+def heed_permissions():
+    """Takes away what lets root write any file: CAP_DAC_OVERRIDE, by PR_CAPBSET_DROP."""
+    if os.getuid() == 0:
+        ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
 
 def nano(usd):
@@ -231,6 +239,10 @@ def test_a_file_that_cannot_be_opened_is_told_at_the_start(own_simulator, tmp_pa
     for store in ["/nowhere/at/all/lintel.db", str(tmp_path)]:
         done = gateway.cli("serve", LINTEL__STORE__URL=f"sqlite:{store}", LINTEL__ADMIN__LISTEN="127.0.0.1:0")
         assert done.returncode == 1 and "store: " in done.stderr, done.stderr
+    os.chmod(gateway.store, 0o444)
+    done = gateway.cli("serve", LINTEL__ADMIN__LISTEN="127.0.0.1:0", before=heed_permissions)
+    assert done.returncode == 1 and "may be read but not written" in done.stderr, done.stderr
+    os.chmod(gateway.store, 0o644)
     with sqlite3.connect(gateway.store) as file:
         file.execute("PRAGMA user_version = 99")
     done = gateway.cli("serve", LINTEL__ADMIN__LISTEN="127.0.0.1:0")

@@ -10,7 +10,7 @@ mod writer;
 use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, params};
 use tokio::sync::oneshot;
 
 pub use keys::{Audit, KeyRow, audit, keys, one, put, put_audit, used};
@@ -233,6 +233,10 @@ fn lock(path: &std::path::Path) -> Result<File, String> {
 
 fn prepare(connection: &mut Connection, durability: Durability) -> Result<(), String> {
     let text = |error: rusqlite::Error| error.to_string();
+    // SQLite opens what it may not write for reading, says nothing, and stays so when the file may be written again.
+    if connection.is_readonly(MAIN_DB).map_err(text)? {
+        return Err("it may be read but not written; give lintel's user the right to write it".to_owned());
+    }
     connection.busy_timeout(BUSY).map_err(text)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(text)?;
     let synchronous = match durability {
