@@ -159,7 +159,7 @@ impl App {
         calls.tasks.wait().await;
         drained.cancel();
         tasks.wait().await;
-        ledger.flush().await;
+        ledger.close().await;
     }
 }
 

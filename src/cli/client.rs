@@ -123,7 +123,7 @@ async fn in_this_process(settings: Administration, request: Request<String>) -> 
     let response = router.oneshot(request.map(Body::from)).await.unwrap_or_else(|never| match never {});
     let status = response.status();
     let body = response.into_body().collect().await.map_err(|error| Outcome::Failed(error.to_string()))?;
-    ledger.flush().await;
+    ledger.close().await;
     checked(status, body.to_bytes().to_vec())
 }
 

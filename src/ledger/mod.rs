@@ -238,6 +238,11 @@ impl Ledger {
         self.0.store.writer.flush().await;
     }
 
+    /// As [`Ledger::flush`], and into one file: for the end of the process.
+    pub async fn close(&self) {
+        self.0.store.writer.checkpoint().await;
+    }
+
     fn balances(&self) -> std::sync::MutexGuard<'_, Balances> {
         self.0.balances.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -142,6 +142,19 @@ impl Writer {
         // The answer comes behind all other work; what it is does not matter.
         let _ = self.run(|_| Ok(())).await;
     }
+
+    /// Flushes, and moves everything into the one file, so that a copy of it is whole.
+    pub async fn checkpoint(&self) {
+        let (tell, told) = oneshot::channel();
+        let job = Job::Run(Box::new(move |connection| {
+            if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+                tracing::warn!(%error, "the ledger stays in two files, of which the log is needed too");
+            }
+            let _ = tell.send(());
+        }));
+        self.jobs.send(job, true);
+        let _ = told.await;
+    }
 }
 
 struct Thread {
