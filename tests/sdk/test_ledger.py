@@ -386,6 +386,9 @@ def test_alerts_reach_a_webhook_signed_and_after_a_failure(own_simulator, tmp_pa
 
 def test_sigterm_settles_every_stream(own_simulator, tmp_path):
     gateway = Gateway(tmp_path, own_simulator)
+    # Somebody looks at the file: so it is not SQLite itself that moves the log into it when the gateway ends.
+    looks = sqlite3.connect(gateway.store)
+    looks.execute("SELECT COUNT(*) FROM records").fetchone()
     with ThreadPoolExecutor(20) as pool:
         running = [pool.submit(gateway.chat, "[simulate words 40] [simulate pace 5ms]", stream=True) for _ in range(20)]
         until(lambda: len(invocations(own_simulator)) == 20)
@@ -394,6 +397,7 @@ def test_sigterm_settles_every_stream(own_simulator, tmp_path):
     assert gateway.process.process.wait(timeout=PATIENCE) == 0
     # The file alone, as one who copies it after a stop would take it.
     copy = shutil.copy(gateway.store, tmp_path / "copy.db")
+    looks.close()
     with sqlite3.connect(copy) as file:
         assert file.execute("SELECT COUNT(*), SUM(cost) FROM records WHERE kind = 'actual'").fetchone() == (
             20,
