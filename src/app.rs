@@ -18,10 +18,11 @@ use crate::{
     bedrock::{Bedrock, Clients, Descriptions},
     call::{Alert, Alerts},
     config::{self, Config},
-    dispatch::Dispatch,
+    dispatch::{Dispatch, Reentry},
     edge::{self, Calls, Edge, FailedLogins, Keys, Limits},
+    knowledge::BedrockKnowledgeBases,
     ledger::Ledger,
-    middleware::{Budget, BudgetSettings, Describe, FetchMedia, InFlight, RateLimit},
+    middleware::{Budget, BudgetSettings, Describe, FetchMedia, InFlight, RateLimit, Retrieve},
     pipeline::Shared,
     server,
     telemetry::Telemetry,
@@ -80,7 +81,9 @@ impl App {
             tracing::error!(error, "the virtual keys could not be read; they are refused");
         }
         let models = Arc::new(config.models);
-        let regions = models.named().map(|model| model.target.region.clone()).chain([config.aws.region.clone()]);
+        let regions =
+            models.named().map(|model| &model.target).chain(config.knowledge_bases.iter().map(|base| &base.target));
+        let regions = regions.map(|target| target.region.clone()).chain([config.aws.region.clone()]);
         let clients = Arc::new(Clients::new(config.aws.settings, config.aws.region.clone(), regions));
         let budget = Budget::new(BudgetSettings {
             ledger: ledger.clone(),
@@ -90,14 +93,19 @@ impl App {
             alerts: alerts_sender,
         });
         let bedrock = Bedrock::new(clients.clone());
+        let reentry = Arc::new(Reentry::default());
+        let retriever = Arc::new(BedrockKnowledgeBases::new(clients.clone()));
         let shared = Shared {
             rate_limit: RateLimit::default(),
             in_flight: InFlight::default(),
             budget,
             describe: Describe { models: Descriptions::new(clients.clone()), bedrock: bedrock.clone() },
+            retrieve: Retrieve { retriever, completer: reentry.clone() },
             media: FetchMedia(config.remote_media),
             bedrock,
         };
+        let dispatch = Dispatch::new(models, &shared);
+        reentry.leads_to(dispatch.clone());
         let calls = Calls {
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
@@ -107,7 +115,8 @@ impl App {
         let edge = Arc::new(Edge {
             keys,
             failed_logins: FailedLogins::new(config.server.failed_logins_per_minute),
-            dispatch: Dispatch::new(models, &shared),
+            dispatch,
+            knowledge_bases: config.knowledge_bases,
             ledger: ledger.clone(),
             calls: calls.clone(),
             limits: Limits {

@@ -28,6 +28,7 @@ pub mod pipeline;
 pub mod middleware;
 
 pub mod bedrock;
+pub mod knowledge;
 pub mod ledger;
 pub mod remote_media;
 pub mod webhook;

@@ -3,18 +3,19 @@
 //! Labels are bounded: a model is a configured name or `unknown`, a reason is one of a fixed list. Names follow
 //! OpenTelemetry's `gen_ai` conventions where those have one, Prometheus naming otherwise.
 
+mod model;
+
 use std::{
     collections::HashSet,
     sync::{LazyLock, Mutex, PoisonError},
     time::Duration,
 };
 
-use metrics::{
-    Counter, Gauge, Histogram, Label, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
-    histogram,
-};
+use metrics::{Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::call::{NanoUsd, Usage};
+pub use model::ModelMetrics;
+
+use crate::call::NanoUsd;
 
 pub const HTTP_REQUESTS: &str = "lintel_http_requests_total";
 pub const OVERHEAD: &str = "lintel_overhead_seconds";
@@ -45,6 +46,11 @@ pub const STORE_FREE: &str = "lintel_store_free_bytes";
 pub const LEDGER_BACKLOG: &str = "lintel_ledger_backlog";
 pub const EXPENSIVE: &str = "lintel_expensive_requests_total";
 pub const ALERTS: &str = "lintel_alerts_total";
+pub const KB_RETRIEVE: &str = "lintel_kb_retrieve_seconds";
+pub const KB_RESULTS: &str = "lintel_kb_results";
+pub const KB_DROPPED: &str = "lintel_kb_dropped_total";
+pub const KB_CONTEXT: &str = "lintel_kb_context_chars";
+pub const KB_ERRORS: &str = "lintel_kb_errors_total";
 pub const CONNECTIONS: &str = "lintel_connections";
 pub const LOG_LINES_LOST: &str = "lintel_log_lines_lost_total";
 pub const BUILD_INFO: &str = "lintel_build_info";
@@ -56,7 +62,7 @@ pub const TOKENS: &str = "lintel_tokens_total";
 pub const SPEND: &str = "lintel_spend_usd_total";
 
 /// OpenTelemetry's advice for each histogram; seconds, but for tokens.
-pub const BUCKETS: [(&str, &[f64]); 7] = [
+pub const BUCKETS: [(&str, &[f64]); 10] = [
     (
         TOKEN_USAGE,
         &[
@@ -93,18 +99,11 @@ pub const BUCKETS: [(&str, &[f64]); 7] = [
     (TIME_PER_OUTPUT_TOKEN, &[0.001, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5]),
     (ESTIMATE_ERROR, &[0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 2.0]),
     (LEDGER_APPEND, &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0]),
+    (KB_RETRIEVE, &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
+    (KB_RESULTS, &[0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0]),
+    (KB_CONTEXT, &[0.0, 250.0, 500.0, 1000.0, 2000.0, 3000.0, 5000.0, 10_000.0, 30_000.0, 100_000.0]),
     (OVERHEAD, &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25]),
 ];
-
-const PROVIDER: &str = "aws.bedrock";
-
-/// The buckets of [`Usage`], as labels.
-const TOKEN_TYPES: [&str; 6] = ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "reasoning"];
-
-fn by_type(usage: &Usage) -> [u64; TOKEN_TYPES.len()] {
-    let Usage { input, output, cache_read, cache_write_1h, reasoning, .. } = *usage;
-    [input, output, cache_read, usage.cache_write_5m(), cache_write_1h, reasoning]
-}
 
 /// Registers the help texts, and what is known at the start. Call it once the recorder is installed.
 pub fn describe() {
@@ -137,6 +136,11 @@ pub fn describe() {
     describe_gauge!(LEDGER_BACKLOG, "Records that wait for the ledger to be written again");
     describe_counter!(EXPENSIVE, "Requests that cost more than alert_request_usd");
     describe_counter!(ALERTS, "Alerts for the webhook, by kind and outcome");
+    describe_histogram!(KB_RETRIEVE, Unit::Seconds, "Time to search a knowledge base, pages and retries included");
+    describe_histogram!(KB_RESULTS, "Passages that a knowledge base has found for one question");
+    describe_counter!(KB_DROPPED, "Passages that scored too low to be used, by knowledge base");
+    describe_histogram!(KB_CONTEXT, "Characters of a knowledge base's passages that a model was given");
+    describe_counter!(KB_ERRORS, "Searches of a knowledge base that have failed, by code");
     describe_gauge!(CONNECTIONS, "Client connections that are open");
     describe_counter!(LOG_LINES_LOST, "Lines of the log that were dropped because nobody read them fast enough");
     describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
@@ -295,6 +299,33 @@ pub fn alert(kind: &'static str, outcome: &'static str) {
     counter!(ALERTS, "kind" => kind, "outcome" => outcome).increment(1);
 }
 
+/// A knowledge base was searched, with what success ever; `kb` is its configured name.
+pub fn kb_retrieved(kb: &str, took: Duration) {
+    histogram!(KB_RETRIEVE, "kb" => kb.to_owned()).record(took);
+}
+
+/// Passages that it has found.
+pub fn kb_results(kb: &str, count: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    histogram!(KB_RESULTS, "kb" => kb.to_owned()).record(count as f64);
+}
+
+/// Passages that scored too low.
+pub fn kb_dropped(kb: &str, count: usize) {
+    counter!(KB_DROPPED, "kb" => kb.to_owned()).increment(count as u64);
+}
+
+/// Characters of its passages that a model was given.
+pub fn kb_context(kb: &str, chars: usize) {
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+    histogram!(KB_CONTEXT, "kb" => kb.to_owned()).record(chars as f64);
+}
+
+/// A search has failed; `code` is one of ours.
+pub fn kb_error(kb: &str, code: &'static str) {
+    counter!(KB_ERRORS, "kb" => kb.to_owned(), "code" => code).increment(1);
+}
+
 /// Lines of the log that were dropped since the start.
 pub fn log_lines_lost(count: usize) {
     counter!(LOG_LINES_LOST).absolute(count as u64);
@@ -303,72 +334,4 @@ pub fn log_lines_lost(count: usize) {
 /// Open client connections.
 pub fn connections() -> Gauge {
     gauge!(CONNECTIONS)
-}
-
-/// Handles for one model: a look-up by labels costs twenty times as much.
-#[derive(Clone, Debug)]
-pub struct ModelMetrics {
-    model: String,
-    operation: &'static str,
-    pub inflight_requests: Gauge,
-    pub inflight_streams: Gauge,
-    pub time_to_first_token: Histogram,
-    pub time_per_output_token: Histogram,
-    duration_ok: Histogram,
-    streams_complete: Counter,
-    tokens: [Histogram; TOKEN_TYPES.len()],
-}
-
-impl ModelMetrics {
-    pub fn new(operation: &'static str, model: &str) -> Self {
-        let tokens = |kind: &'static str| histogram!(TOKEN_USAGE, "operation" => operation, "provider" => PROVIDER, "request_model" => model.to_owned(), "token_type" => kind);
-        let model = model.to_owned();
-        Self {
-            operation,
-            inflight_requests: gauge!(INFLIGHT_REQUESTS, "model" => model.clone()),
-            inflight_streams: gauge!(INFLIGHT_STREAMS, "model" => model.clone()),
-            time_to_first_token: histogram!(TIME_TO_FIRST_TOKEN, "request_model" => model.clone()),
-            time_per_output_token: histogram!(TIME_PER_OUTPUT_TOKEN, "request_model" => model.clone()),
-            duration_ok: histogram!(REQUEST_DURATION, "operation" => operation, "request_model" => model.clone(), "error_type" => ""),
-            streams_complete: counter!(STREAM_END, "model" => model.clone(), "how" => "complete"),
-            tokens: TOKEN_TYPES.map(tokens),
-            model,
-        }
-    }
-
-    /// A call of `key_id` has ended; `error_type` is empty when it went well.
-    pub fn ended(&self, team: &str, key_id: &str, duration: Duration, error_type: &'static str, usage: Option<Usage>) {
-        if error_type.is_empty() {
-            self.duration_ok.record(duration);
-        } else {
-            let model = self.model.clone();
-            histogram!(REQUEST_DURATION, "operation" => self.operation, "request_model" => model, "error_type" => error_type)
-                .record(duration);
-        }
-        let Some(usage) = usage else { return };
-        let labels = |kind: &'static str, value: &'static str| {
-            [
-                Label::new("team", team.to_owned()),
-                Label::new("key_id", key_label(key_id)),
-                Label::new("model", self.model.clone()),
-                Label::from_static_parts(kind, value),
-            ]
-        };
-        for ((histogram, kind), count) in self.tokens.iter().zip(TOKEN_TYPES).zip(by_type(&usage)) {
-            if count > 0 {
-                #[expect(clippy::cast_precision_loss, reason = "token counts stay far below 2^53")]
-                histogram.record(count as f64);
-                counter!(TOKENS, labels("token_type", kind).iter()).increment(count);
-            }
-        }
-    }
-
-    /// A stream has ended; `how` is one of a fixed list.
-    pub fn stream_ended(&self, how: &'static str) {
-        if how == "complete" {
-            self.streams_complete.increment(1);
-        } else {
-            counter!(STREAM_END, "model" => self.model.clone(), "how" => how).increment(1);
-        }
-    }
 }

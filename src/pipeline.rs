@@ -6,7 +6,7 @@ use crate::{
     bedrock::Bedrock,
     call::{Call, ChatReply, Operation},
     error::Error,
-    middleware::{Budget, Deadline, Describe, FetchMedia, InFlight, Measure, RateLimit, step},
+    middleware::{Budget, Deadline, Describe, FetchMedia, InFlight, Measure, RateLimit, Retrieve, step},
     openai::chat::ChatRequest,
 };
 
@@ -20,13 +20,14 @@ pub struct Shared {
     pub in_flight: InFlight,
     pub budget: Budget,
     pub describe: Describe,
+    pub retrieve: Retrieve,
     pub media: FetchMedia,
     pub bedrock: Bedrock,
 }
 
 /// The stack of one model for chat. `label` is its name in metrics.
 pub fn chat(label: &str, shared: &Shared) -> BoxCloneSyncService<Call<ChatRequest>, ChatReply, Error> {
-    let Shared { rate_limit, in_flight, budget, describe, media, bedrock } = shared.clone();
+    let Shared { rate_limit, in_flight, budget, describe, retrieve, media, bedrock } = shared.clone();
     BoxCloneSyncService::new(
         ServiceBuilder::new()
             // Sees every refusal and every end of the steps below.
@@ -39,6 +40,8 @@ pub fn chat(label: &str, shared: &Shared) -> BoxCloneSyncService<Call<ChatReques
             .layer(step(describe))
             // Before anything that costs. Writes the ledger, also for calls without a budget.
             .layer(step(budget))
+            // Costs, and only for a caller who is known to be good. Has a time-out of its own.
+            .layer(step(retrieve))
             // Bounds all that follows, up to the first token.
             .layer(step(Deadline::default()))
             // Behind whatever refuses a call: it connects to where the client says.

@@ -13,7 +13,7 @@ const FLOORS: [&[&str]; 8] = [
     &["edge"],
     &["pipeline", "dispatch"],
     &["middleware"],
-    &["bedrock", "ledger", "remote_media", "webhook"],
+    &["bedrock", "knowledge", "ledger", "remote_media", "webhook"],
     &["translate"],
     &["catalogue"],
     &["call", "openai", "converse", "error", "metrics"],

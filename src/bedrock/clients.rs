@@ -2,33 +2,26 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, identity::IdentityCache, sts::AssumeRoleProvider};
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, error::CredentialsError},
-};
+use aws_credential_types::{Credentials, provider::ProvideCredentials};
+use aws_sdk_bedrockagentruntime as agent;
 use aws_sdk_bedrockruntime::{
     Client,
-    config::{Intercept, StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
-    error::SdkError,
+    config::{StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
 };
-use aws_smithy_runtime_api::{
-    box_error::BoxError,
-    client::{
-        interceptors::context::BeforeDeserializationInterceptorContextMut, orchestrator::HttpResponse,
-        result::ConnectorError, runtime_components::RuntimeComponents,
-    },
-};
-use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
+use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::OnceCell;
 
-use super::transport::{Operation, SendError, Transport};
+use super::{
+    carry::{Take, describe, send_error},
+    transport::{Operation, SendError, Transport},
+};
 use crate::call::{Secret, Target};
 
 /// How AWS is reached; what is not set comes from the SDK's default chain and the `AWS_*` variables.
@@ -59,10 +52,11 @@ pub struct Clients {
     good_until: Mutex<Option<SystemTime>>,
 }
 
-/// The client of one region.
+/// The clients of one region.
 #[derive(Default)]
 struct Slot {
     client: Option<Client>,
+    agent: Option<agent::Client>,
     /// When its credentials were last thrown away.
     refreshed: Option<Instant>,
 }
@@ -152,6 +146,27 @@ impl Clients {
         Ok(slot.client.get_or_insert_with(|| self.make(base, region, fresh)).clone())
     }
 
+    /// The one for Knowledge Bases, made when it is needed.
+    async fn agent(&self, region: &str) -> Result<agent::Client, SendError> {
+        let Some(slot) = self.by_region.get(region) else {
+            return Err(SendError::Other(format!("no client for region {region}")));
+        };
+        let base = self.base().await;
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = slot.refreshed.is_some();
+        let make = || {
+            let mut config = agent::config::Builder::from(base).region(Region::new(region.to_owned()));
+            if let Some(url) = &self.settings.endpoint_url {
+                config = config.endpoint_url(url);
+            }
+            if fresh {
+                config = config.identity_cache(IdentityCache::lazy().build());
+            }
+            agent::Client::from_conf(config.build())
+        };
+        Ok(slot.agent.get_or_insert_with(make).clone())
+    }
+
     /// `fresh`: credentials that others have cached are not good enough.
     fn make(&self, base: &SdkConfig, region: &str, fresh: bool) -> Client {
         let mut config = aws_sdk_bedrockruntime::config::Builder::from(base).region(Region::new(region.to_owned()));
@@ -205,7 +220,6 @@ impl Transport for Clients {
         body: Bytes,
     ) -> BoxFuture<'a, Result<http::Response<SdkBody>, SendError>> {
         Box::pin(async move {
-            let client = self.client(&target.region).await?;
             let take = Take::default();
             // Runs before signing. Without the right content-length only the old length would leave the socket.
             let ours = move |request: &mut aws_smithy_runtime_api::client::orchestrator::HttpRequest| {
@@ -214,11 +228,18 @@ impl Transport for Clients {
             };
             let failure = match operation {
                 Operation::Converse => {
+                    let client = self.client(&target.region).await?;
                     let call = client.converse().model_id(&target.id).customize();
                     call.mutate_request(ours).interceptor(take.clone()).send().await.err().map(send_error)
                 }
                 Operation::ConverseStream => {
+                    let client = self.client(&target.region).await?;
                     let call = client.converse_stream().model_id(&target.id).customize();
+                    call.mutate_request(ours).interceptor(take.clone()).send().await.err().map(send_error)
+                }
+                Operation::Retrieve => {
+                    let client = self.agent(&target.region).await?;
+                    let call = client.retrieve().knowledge_base_id(&target.id).customize();
                     call.mutate_request(ours).interceptor(take.clone()).send().await.err().map(send_error)
                 }
             };
@@ -233,82 +254,8 @@ impl Transport for Clients {
         let Some(slot) = self.by_region.get(&target.region) else { return };
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.refreshed.is_none_or(|at| at.elapsed() > REFRESH_EVERY) {
-            *slot = Slot { client: None, refreshed: Some(Instant::now()) };
+            *slot = Slot { refreshed: Some(Instant::now()), ..Slot::default() };
             tracing::warn!(region = target.region, "AWS refused the credentials as outdated; new ones are fetched");
         }
     }
-}
-
-/// Takes the reply out of the SDK's hands before it would be deserialized, and leaves an empty body behind.
-#[derive(Clone, Debug, Default)]
-struct Take(Arc<Mutex<Option<HttpResponse>>>);
-
-impl Take {
-    fn into_reply(self) -> Option<HttpResponse> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl Intercept for Take {
-    fn name(&self) -> &'static str {
-        "TakeReply"
-    }
-
-    fn modify_before_deserialization(
-        &self,
-        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let reply = context.response_mut();
-        let body = std::mem::replace(reply.body_mut(), SdkBody::empty());
-        let mut taken = HttpResponse::new(reply.status(), body);
-        *taken.headers_mut() = reply.headers().clone();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
-        Ok(())
-    }
-}
-
-fn send_error<E: std::error::Error + 'static>(error: SdkError<E, HttpResponse>) -> SendError {
-    let text = describe(&error);
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(cause) = source {
-        if cause.is::<CredentialsError>() {
-            return SendError::Credentials(text);
-        }
-        source = cause.source();
-    }
-    match error {
-        // Before there is a connection nothing was sent; of all other failures nobody can say.
-        SdkError::DispatchFailure(failure) if failure.as_connector_error().is_some_and(no_connection) => {
-            SendError::Unreachable(text)
-        }
-        SdkError::ConstructionFailure(_) => SendError::Other(text),
-        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => SendError::Lost(text),
-        _ => SendError::Other(text),
-    }
-}
-
-/// The name did not resolve, the connection was refused, its handshake failed, or it took too long.
-fn no_connection(error: &ConnectorError) -> bool {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = source {
-        if let Some(error) = cause.downcast_ref::<hyper_util::client::legacy::Error>() {
-            return error.is_connect();
-        }
-        source = cause.source();
-    }
-    false
-}
-
-/// The whole chain of causes: the SDK's own text is only "dispatch failure".
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     Bedrock, Prepared, failure,
+    retries::Subject,
     stream::EventStream,
     transport::{Operation, Transport},
 };
@@ -26,7 +27,7 @@ const MAX_REPLY_BYTES: usize = 64 << 20;
 
 /// A streamed answer, from its first token on.
 pub async fn stream(leaf: &Bedrock, call: &Call<ChatRequest>, prepared: &Prepared) -> Result<EventStream, Error> {
-    let mut attempts = leaf.retries.begin(&*leaf.transport, call);
+    let mut attempts = leaf.retries.begin(&*leaf.transport, Subject::of(call));
     loop {
         let mut counted = Counted::new(call, attempts.is_repeated());
         let result = async {
@@ -77,7 +78,7 @@ pub async fn whole(leaf: &Bedrock, call: &Call<ChatRequest>, prepared: &Prepared
 }
 
 async fn ask(leaf: &Bedrock, call: &Call<ChatRequest>, body: &Bytes, plan: &Arc<ReplyPlan>) -> Result<Read, Error> {
-    let mut attempts = leaf.retries.begin(&*leaf.transport, call);
+    let mut attempts = leaf.retries.begin(&*leaf.transport, Subject::of(call));
     loop {
         let mut counted = Counted::new(call, attempts.is_repeated());
         let result = async {
@@ -155,7 +156,8 @@ async fn send(
     Err(failure::from_reply(parts.status, &parts.headers, &body))
 }
 
-async fn collected(body: SdkBody) -> Result<Bytes, Error> {
+/// All of a reply's body.
+pub async fn collected(body: SdkBody) -> Result<Bytes, Error> {
     match Limited::new(body, MAX_REPLY_BYTES).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) => Err(failure::truncated(error.to_string())),

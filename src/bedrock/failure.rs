@@ -21,6 +21,12 @@ const QUOTA_WAIT: Duration = Duration::from_secs(3600);
 
 /// A reply with an error status.
 pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+    let (name, reply, detail) = read(status, headers, body);
+    named(&name, Some(status), &reply).with_detail(detail)
+}
+
+/// The short name of an error, such as `Throttling`, its body, and a text for the log.
+pub fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> (String, ErrorReply, String) {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let reply: ErrorReply = serde_json::from_slice(body).unwrap_or_default();
     let name = text("x-amzn-errortype").or(reply.kind.as_deref()).unwrap_or_default().to_owned();
@@ -30,7 +36,7 @@ pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error
         reply.message.as_deref().unwrap_or_default(),
         reply.original_message.as_deref().unwrap_or_default()
     );
-    named(short_name(&name), Some(status), &reply).with_detail(detail)
+    (short_name(&name).to_owned(), reply, detail)
 }
 
 /// An exception event in a stream.
@@ -108,24 +114,15 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
         | "invalidsignature"
         | "incompletesignature"
         | "missingauthenticationtoken"
-        | "signaturedoesnotmatch" => access_denied(),
+        | "signaturedoesnotmatch" => access_denied("this model"),
         // Credentials that somebody has replaced, or whose end came early.
-        "unrecognizedclient" | "expiredtoken" | "invalidclienttokenid" => access_denied().again(Again::Refreshed),
-        "resourcenotfound" => resource_not_found(reply),
-        "throttling" | "toomanyrequests" => throttle(),
-        "servicequotaexceeded" => Error::new(
-            Kind::UpstreamQuota,
-            "A quota of the AWS account behind this gateway is exhausted. Try again much later.",
-        )
-        .with_code("rate_limit_exceeded")
-        .with_retry_after(QUOTA_WAIT)
-        .without_retry(),
-        "modelnotready" => {
-            Error::new(Kind::UpstreamUnavailable, "The model is still being loaded by Bedrock. Try again shortly.")
-                .with_code("model_not_ready")
-                .with_retry_after(MODEL_NOT_READY_WAIT)
-                .again(Again::Slowly)
+        "unrecognizedclient" | "expiredtoken" | "invalidclienttokenid" => {
+            access_denied("this model").again(Again::Refreshed)
         }
+        "resourcenotfound" => resource_not_found(reply),
+        "throttling" | "toomanyrequests" => throttled("this model"),
+        "servicequotaexceeded" => quota_exhausted(),
+        "modelnotready" => model_not_ready(),
         "modeltimeout" => Error::new(Kind::UpstreamTimeout, "The model took too long to answer.")
             .with_code("model_timeout")
             .again(Again::Once)
@@ -134,7 +131,7 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
             Some(400) => {
                 Error::new(Kind::InvalidRequest, "The model refused the request as invalid.").with_code("model_error")
             }
-            Some(429) => throttle(),
+            Some(429) => throttled("this model"),
             _ => Error::new(Kind::Upstream, "The model failed while it answered.")
                 .with_code("model_error")
                 .again(Again::Often)
@@ -147,8 +144,8 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
         // The name is missing or new: the status still says whose fault it is.
         _ => match status.map(|status| status.as_u16()) {
             Some(400 | 413 | 415 | 422) => validation(reply),
-            Some(401 | 403) => access_denied(),
-            Some(429) => throttle(),
+            Some(401 | 403) => access_denied("this model"),
+            Some(429) => throttled("this model"),
             Some(503) => unavailable(),
             _ => Error::new(Kind::Upstream, "Bedrock failed while it handled the request.")
                 .with_code("upstream_error")
@@ -158,24 +155,45 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
     }
 }
 
+/// A quota of the account, such as one per day.
+pub fn quota_exhausted() -> Error {
+    Error::new(
+        Kind::UpstreamQuota,
+        "A quota of the AWS account behind this gateway is exhausted. Try again much later.",
+    )
+    .with_code("rate_limit_exceeded")
+    .with_retry_after(QUOTA_WAIT)
+    .without_retry()
+}
+
+/// The service is still loading a model.
+pub fn model_not_ready() -> Error {
+    Error::new(Kind::UpstreamUnavailable, "The model is still being loaded by Bedrock. Try again shortly.")
+        .with_code("model_not_ready")
+        .with_retry_after(MODEL_NOT_READY_WAIT)
+        .again(Again::Slowly)
+}
+
 /// A fault of the gateway's credentials: never a 401 to the caller.
-fn access_denied() -> Error {
+pub fn access_denied(what: &str) -> Error {
     Error::new(
         Kind::Upstream,
-        "AWS denied the gateway access to this model. Your key is not at fault; tell the gateway's operator.",
+        format!("AWS denied the gateway access to {what}. Your key is not at fault; tell the gateway's operator."),
     )
     .with_code("upstream_access_denied")
     .without_retry()
 }
 
-fn throttle() -> Error {
-    Error::new(Kind::UpstreamThrottle, "Bedrock is throttling this model. Try again shortly.")
+/// `what` is being throttled.
+pub fn throttled(what: &str) -> Error {
+    Error::new(Kind::UpstreamThrottle, format!("Bedrock is throttling {what}. Try again shortly."))
         .with_code("rate_limit_exceeded")
         .with_retry_after(THROTTLE_WAIT)
         .again(Again::Often)
 }
 
-fn unavailable() -> Error {
+/// The service says so itself.
+pub fn unavailable() -> Error {
     Error::new(Kind::UpstreamUnavailable, "Bedrock is not available at the moment. Try again.")
         .with_code("upstream_unavailable")
         .with_retry_after(THROTTLE_WAIT)
@@ -236,7 +254,7 @@ fn not_found(message: &'static str) -> Error {
 }
 
 /// Takes ARNs and account ids out of a text for the client, and bounds it.
-fn redact(text: &str) -> String {
+pub fn redact(text: &str) -> String {
     let digits = |word: &str| word.bytes().filter(u8::is_ascii_digit).count();
     let words = text.split_whitespace().map(|word| match word {
         _ if word.contains("arn:") => "[arn]",

@@ -1,12 +1,13 @@
-//! The leaf of every stack, and the only folder that calls the Bedrock runtime.
+//! The leaf of every stack, and the only folder that has clients of the SDK.
 //!
 //! We own the bytes that go to Bedrock and read those that come back; [`Transport`] only carries them.
 
+mod carry;
 mod choices;
 mod clients;
 mod describe;
 mod exchange;
-mod failure;
+pub mod failure;
 mod frames;
 mod retries;
 mod stream;
@@ -25,7 +26,9 @@ use tower::Service;
 
 pub use clients::{AssumeRole, AwsSettings, Clients};
 pub use describe::Descriptions;
+pub use exchange::collected;
 pub use frames::{Frame, FrameError, FrameReader};
+pub use retries::{Attempts, Retries, Subject};
 pub use transport::{Operation, SendError, Transport};
 
 use crate::{
@@ -34,7 +37,6 @@ use crate::{
     openai::chat::ChatRequest,
     translate::{self, ReplyPlan},
 };
-use retries::Retries;
 use thoughts::Thoughts;
 
 /// Answers a call by asking Bedrock, once for each of its `n` choices. A stream is `Ok` only once its first token is
@@ -50,7 +52,7 @@ pub struct Bedrock {
 struct Prepared {
     body: Bytes,
     plan: Arc<ReplyPlan>,
-    operation: Operation,
+    stream: bool,
 }
 
 impl Bedrock {
@@ -94,20 +96,19 @@ impl Bedrock {
         translated.plan.request_bytes = body.len().saturating_sub(no_input);
         let repairs = translated.plan.schema.is_some() && call.model.options.repair_json;
         let whole = !call.body.is_stream() || translated.whole || repairs;
-        let operation = if whole { Operation::Converse } else { Operation::ConverseStream };
-        Ok(Prepared { body, plan: Arc::new(translated.plan), operation })
+        Ok(Prepared { body, plan: Arc::new(translated.plan), stream: !whole })
     }
 
     async fn answer(&self, call: &Call<ChatRequest>, prepared: &Prepared) -> Result<ChatReply, Error> {
         let count = call.body.n.unwrap_or(1);
         let remember = || self.thoughts.recorder(&call.caller.key_id, &call.model);
-        match prepared.operation {
-            Operation::ConverseStream => {
+        match prepared.stream {
+            true => {
                 let open = (0..count).map(|_| exchange::stream(self, call, prepared));
                 let streams = try_join_all(open).await?;
                 Ok(ChatReply::Stream(choices::stream(streams, remember)))
             }
-            Operation::Converse => {
+            false => {
                 let ask = (0..count).map(|_| exchange::whole(self, call, prepared));
                 let mut replies = try_join_all(ask).await?;
                 for reply in &mut replies {

@@ -9,7 +9,7 @@ use tower::retry::budget::{Budget, TpsBudget};
 
 use super::transport::Transport;
 use crate::{
-    call::{Call, RetryPolicy},
+    call::{Call, Notes, RetryPolicy, Spending, Target},
     error::{Again, Error},
     metrics,
 };
@@ -39,25 +39,50 @@ impl Default for Retries {
 
 impl Retries {
     /// A call that has not been made yet.
-    pub fn begin<'a, B>(&self, transport: &'a dyn Transport, call: &'a Call<B>) -> Attempts<'a, B> {
-        let target = &call.model.target;
+    pub fn begin<'a>(&self, transport: &'a dyn Transport, subject: Subject<'a>) -> Attempts<'a> {
+        let target = subject.target;
         let new = || Ok::<_, Infallible>(Arc::new(TpsBudget::new(WINDOW, PER_SECOND, SHARE)));
         let budget = self.budgets.get_or_insert_with(&format!("{} {}", target.region, target.id), new);
         let budget = budget.unwrap_or_else(|never| match never {});
         budget.deposit();
-        Attempts { transport, call, budget, made: 0 }
+        Attempts { transport, subject, budget, made: 0 }
+    }
+}
+
+/// What is called, and for whom.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    pub target: &'a Target,
+    /// The `model` label of metrics.
+    pub label: &'a str,
+    pub policy: RetryPolicy,
+    pub notes: &'a Notes,
+    pub spending: &'a Spending,
+}
+
+impl<'a> Subject<'a> {
+    /// A call of a model.
+    pub fn of<B>(call: &'a Call<B>) -> Self {
+        let model = &call.model;
+        Self {
+            target: &model.target,
+            label: model.label(),
+            policy: model.retry,
+            notes: &call.notes,
+            spending: &call.spending,
+        }
     }
 }
 
 /// The attempts of one call.
-pub struct Attempts<'a, B> {
+pub struct Attempts<'a> {
     transport: &'a dyn Transport,
-    call: &'a Call<B>,
+    subject: Subject<'a>,
     budget: Arc<TpsBudget>,
     made: u32,
 }
 
-impl<B> Attempts<'_, B> {
+impl Attempts<'_> {
     /// The attempt to come is not the first.
     pub fn is_repeated(&self) -> bool {
         self.made > 0
@@ -69,22 +94,22 @@ impl<B> Attempts<'_, B> {
     /// `error`, where trying again is pointless.
     pub async fn after(&mut self, error: Error) -> Result<(), Error> {
         self.made += 1;
-        let (call, target) = (self.call, &self.call.model.target);
+        let Subject { target, label, policy, notes, spending } = self.subject;
         let again = error.how_often_again();
-        let Some(pause) = pause(again, self.made, call.model.retry) else { return Err(error) };
+        let Some(pause) = pause(again, self.made, policy) else { return Err(error) };
         // What is lost may be on the bill, and must not be there twice unless there is money for that.
-        if error.is_perhaps_billed() && !call.spending.allows_another() {
+        if error.is_perhaps_billed() && !spending.allows_another() {
             return Err(error);
         }
         if !self.budget.withdraw() {
-            metrics::retry_budget_exhausted(&target.region, call.model.label());
+            metrics::retry_budget_exhausted(&target.region, label);
             return Err(error);
         }
         if again == Again::Refreshed {
             self.transport.refresh(target);
         }
-        metrics::upstream_retry(&target.region, call.model.label());
-        call.notes.add(format!("attempts: Bedrock was asked again after '{}'", error.code().unwrap_or_default()));
+        metrics::upstream_retry(&target.region, label);
+        notes.add(format!("attempts: Bedrock was asked again after '{}'", error.code().unwrap_or_default()));
         drop(error);
         sleep(pause).await;
         Ok(())

@@ -4,11 +4,13 @@ use futures_util::future::BoxFuture;
 
 use crate::call::Target;
 
-/// The operations of the service model `bedrock-runtime` that lintel uses.
+/// The operations that lintel uses: of the service model `bedrock-runtime`, and Retrieve of `bedrock-agent-runtime`,
+/// whose target is a Knowledge Base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     Converse,
     ConverseStream,
+    Retrieve,
 }
 
 /// The seam between what we say to Bedrock and how it travels. Raw both ways: bytes out; status, headers and a byte

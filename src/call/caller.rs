@@ -3,6 +3,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
 
@@ -16,6 +17,12 @@ pub struct Caller {
     pub team: Option<Arc<Team>>,
     /// Globs over configured model names and raw ids; none: every configured name, no raw id.
     pub models: Option<Vec<WildMatch>>,
+    /// Globs over configured names of Knowledge Bases; empty: none.
+    pub knowledge_bases: Vec<WildMatch>,
+    /// AND-ed with every other filter, in Bedrock's form.
+    pub knowledge_base_filter: Option<Value>,
+    /// Who the service is told that asks; none: the id of the key.
+    pub knowledge_base_user: Option<String>,
     /// Goes before the model's.
     pub guardrail: Option<Guardrail>,
     pub cache: CachePolicy,
@@ -66,6 +73,11 @@ impl Caller {
             Some(globs) => globs.iter().any(|glob| glob.matches(name)),
             None => !raw,
         }
+    }
+
+    /// May this caller search the Knowledge Base called `name`?
+    pub fn may_search(&self, name: &str) -> bool {
+        self.knowledge_bases.iter().any(|glob| glob.matches(name))
     }
 
     /// The team's name, for the ledger and for metrics.

@@ -5,11 +5,13 @@ mod budget;
 mod caller;
 mod facts;
 mod fetched;
+mod knowledge_base;
 mod limits;
 mod model;
 mod notes;
 mod price;
 mod reply;
+mod retrieval;
 mod secret;
 mod spending;
 mod usage;
@@ -31,6 +33,10 @@ pub use facts::{
     Cache, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle, Sampling, ToolChoiceMode, ToolUseIdForm,
 };
 pub use fetched::Fetched;
+pub use knowledge_base::{
+    KnowledgeBase, KnowledgeBaseKind, MAX_PAGES, OnError, PASSAGE_BYTES, Question, Rerank, RerankModel, SOURCE_BYTES,
+    Search, SearchType,
+};
 pub use limits::Limits;
 pub use model::{
     CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions, RetryPolicy, Target, Timeouts,
@@ -38,6 +44,7 @@ pub use model::{
 pub use notes::Notes;
 pub use price::{Cost, LongContext, NanoUsd, PicoUsd, Price, Tier};
 pub use reply::{ChatReply, ChoiceChunk, Chunk, ChunkStream, Ending, Ends, How, WholeChoice, WholeReply};
+pub use retrieval::{Passage, Retrieval, Retrieved};
 pub use secret::Secret;
 pub use spending::{Spending, Spent, Ticket};
 pub use usage::Usage;
@@ -177,6 +184,10 @@ pub struct Call<T> {
     pub notes: Notes,
     /// Media by URL that were fetched for this call.
     pub fetched: Fetched,
+    /// What Knowledge Bases are asked; none: the model answers alone.
+    pub question: Option<Arc<Question>>,
+    /// What they have found.
+    pub retrieved: Retrieved,
     /// When the last byte of the request was there.
     pub received: Instant,
     pub upstream: Upstream,

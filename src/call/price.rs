@@ -162,12 +162,14 @@ pub struct Cost {
     /// Reasoning included.
     pub output: NanoUsd,
     pub server_tools: NanoUsd,
+    /// Of passages, by models of its own.
+    pub reranking: NanoUsd,
 }
 
 impl Cost {
     pub fn total(&self) -> NanoUsd {
-        let Self { input, cache_read, cache_write, cache_write_1h, output, server_tools } = *self;
-        [input, cache_read, cache_write, cache_write_1h, output, server_tools].into_iter().sum()
+        let Self { input, cache_read, cache_write, cache_write_1h, output, server_tools, reranking } = *self;
+        [input, cache_read, cache_write, cache_write_1h, output, server_tools, reranking].into_iter().sum()
     }
 }
 
@@ -182,6 +184,7 @@ impl Add for Cost {
             cache_write_1h: self.cache_write_1h + other.cache_write_1h,
             output: self.output + other.output,
             server_tools: self.server_tools + other.server_tools,
+            reranking: self.reranking + other.reranking,
         }
     }
 }
@@ -256,6 +259,7 @@ impl Price {
             cache_write_1h: cache_write_1h.times(usage.cache_write_1h),
             output: output.times(usage.output),
             server_tools,
+            reranking: NanoUsd::default(),
         })
     }
 }

@@ -110,6 +110,8 @@ pub struct ChoiceChunk {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chunk {
     Content(String),
+    /// Content, and the citations that end in it.
+    CitedContent(String, Vec<Annotation>),
     ReasoningContent(String),
     /// All of a block of reasoning, as the model signed it; after its `ReasoningContent`.
     Thinking(ThinkingBlock),
@@ -148,7 +150,10 @@ impl Chunk {
     /// About how many bytes of the answer it holds.
     pub fn weight(&self) -> usize {
         match self {
-            Self::Content(text) | Self::ReasoningContent(text) | Self::FunctionArguments(text) => text.len(),
+            Self::Content(text)
+            | Self::CitedContent(text, _)
+            | Self::ReasoningContent(text)
+            | Self::FunctionArguments(text) => text.len(),
             Self::ToolArguments { fragment, .. } => fragment.len(),
             Self::CustomToolCall { call, .. } => call.input.len(),
             _ => 0,

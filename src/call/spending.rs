@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::Usage;
+use super::{NanoUsd, Usage};
 
 /// What a call has come to so far, request by request, so that nothing is forgotten however it ends.
 #[derive(Clone, Default)]
@@ -23,6 +23,10 @@ pub struct Spent {
     pub lost: u32,
     /// Requests were sent.
     pub sent: bool,
+    /// What reranking has cost, beside the model.
+    pub fees: NanoUsd,
+    /// Some of it has no known price.
+    pub unpriced_fees: bool,
 }
 
 impl Spending {
@@ -30,6 +34,14 @@ impl Spending {
     pub fn send(&self) -> Ticket {
         self.with(|spent| spent.sent = true);
         Ticket { spending: Some(self.clone()) }
+    }
+
+    /// Something was used that is billed by itself; none: nobody knows its price.
+    pub fn fee(&self, price: Option<NanoUsd>) {
+        self.with(|spent| {
+            spent.fees = spent.fees + price.unwrap_or_default();
+            spent.unpriced_fees |= price.is_none();
+        });
     }
 
     pub fn spent(&self) -> Spent {

@@ -14,6 +14,10 @@ pub struct WorstCase {
     pub tier: Tier,
     /// Tools that AWS runs itself may be used.
     pub server_tools: bool,
+    /// What reranking of passages may cost in all, beside the model.
+    pub fees: NanoUsd,
+    /// The price of some reranking is not known.
+    pub unpriced_fees: bool,
     /// About as many tokens as the input really has: four bytes each.
     pub likely_input_tokens: u64,
 }
@@ -39,14 +43,17 @@ impl WorstCase {
 
     /// What all of it may cost.
     pub fn cost(&self, price: &Price) -> Option<NanoUsd> {
+        if self.unpriced_fees {
+            return None;
+        }
         let one = self.cost_of_one(price, self.output_tokens)?;
-        Some(NanoUsd(one.0.saturating_mul(u64::from(self.requests.max(1)))))
+        Some(NanoUsd(one.0.saturating_mul(u64::from(self.requests.max(1)))) + self.fees)
     }
 
     /// The most output of each answer that `money` pays for, beside the input of all of them.
     pub fn output_for(&self, price: &Price, money: NanoUsd) -> Option<u64> {
         let (_, output) = price.dearest(self.tier, self.may_cache)?;
-        let share = money.0 / u64::from(self.requests.max(1));
+        let share = money.0.checked_sub(self.fees.0)? / u64::from(self.requests.max(1));
         let left = share.checked_sub(self.cost_of_one(price, 0)?.0)?;
         Some(u64::try_from(u128::from(left) * 1000 / u128::from(output.0.max(1))).unwrap_or(u64::MAX))
     }

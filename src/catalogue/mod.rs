@@ -16,7 +16,7 @@ use wildmatch::WildMatch;
 
 pub use reference::{Reference, reference};
 
-use crate::call::{Facts, Model, Price, Target};
+use crate::call::{Facts, Model, NanoUsd, Price, Target};
 
 /// What the catalogue says of a target.
 #[derive(Clone, Debug)]
@@ -56,6 +56,11 @@ pub fn overridden(known: &Known, base: &str, overrides: Value) -> Result<Arc<Fac
     serde_json::from_value(value).map(Arc::new).map_err(|error| error.to_string())
 }
 
+/// What one query of the reranking model `id` costs; none where it is no such model, or its price is not known.
+pub fn query_price(id: &str) -> Option<NanoUsd> {
+    entry(id)?.query_price.and_then(NanoUsd::parse)
+}
+
 /// Every base model of the catalogue.
 pub fn ids() -> impl Iterator<Item = &'static str> {
     CATALOGUE.entries.iter().map(|entry| entry.id)
@@ -82,6 +87,9 @@ struct Entry<'a> {
     price_by_profile: HashMap<&'a str, &'a RawValue>,
     #[serde(borrow, default)]
     price_by_region: HashMap<&'a str, &'a RawValue>,
+    /// US dollars.
+    #[serde(default)]
+    query_price: Option<&'a str>,
     #[serde(skip)]
     built: OnceLock<Arc<Facts>>,
 }

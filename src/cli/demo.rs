@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
+use wildmatch::WildMatch;
 
 use super::{Outcome, start};
 use crate::{
@@ -30,7 +31,8 @@ pub async fn run(args: Args) -> Outcome {
         Err(error) => return Outcome::Failed(format!("the simulator cannot listen: {error}")),
     };
     let secret = format!("sk-demo-{}", Ulid::generate());
-    let caller = Arc::new(Caller { key_id: "demo".into(), ..Caller::default() });
+    let caller =
+        Arc::new(Caller { key_id: "demo".into(), knowledge_bases: vec![WildMatch::new("*")], ..Caller::default() });
     let demo = Demo {
         endpoint_url,
         credentials: (own.access_key_id.clone(), Secret::new(&own.secret_access_key)),
@@ -62,6 +64,7 @@ async fn gateway(config: Config, secret: &str) -> Outcome {
         .find(|listed| listed.alias)
         .or_else(|| config.models.list().next())
         .map(|listed| listed.name.to_owned());
+    let base = config.knowledge_bases.iter().next().map(|base| base.name.clone());
     let (app, shutdown, _log) = match start(config).await {
         Ok(started) => started,
         Err(message) => return Outcome::Failed(message),
@@ -76,6 +79,15 @@ async fn gateway(config: Config, secret: &str) -> Outcome {
         "  curl http://{data}/v1/chat/completions -H 'authorization: Bearer {secret}' -H 'content-type: application/json' \
          -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello!\"}}]}}'"
     );
+    if let Some(base) = base {
+        eprintln!();
+        eprintln!("and with sources, from the Knowledge Base '{base}':");
+        eprintln!();
+        eprintln!(
+            "  curl http://{data}/v1/chat/completions -H 'authorization: Bearer {secret}' -H 'content-type: application/json' \
+             -d '{{\"model\": \"{model}\", \"kb\": \"{base}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What does a budget set aside?\"}}]}}'"
+        );
+    }
     eprintln!();
     app.run(shutdown).await;
     Outcome::Done

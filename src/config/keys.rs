@@ -10,7 +10,7 @@ use wildmatch::WildMatch;
 use super::{
     Problem, Surroundings,
     governance::{self, Teams},
-    options,
+    knowledge_bases, options,
     reader::{Report, Section},
     tree::Value,
 };
@@ -32,7 +32,6 @@ pub fn keys(
             "secret",
             "a secret never stands in the file: name an environment variable with secret_env, or give its sha256",
         );
-        section.not_supported(&["knowledge_bases"]);
         let settings = settings(&mut section, &name, teams);
         section.finish();
         let Some(digest) = digest else { continue };
@@ -77,11 +76,15 @@ pub fn settings(section: &mut Section<'_>, key_id: &str, teams: &Teams) -> KeySe
             }
         }
     }
+    let globs = section.strings("knowledge_bases").unwrap_or_default();
     let (cache, guardrail) = (options::cache(section), options::guardrail(section));
     let caller = Caller {
         key_id: key_id.to_owned(),
         team: governance::team(section, teams),
         models,
+        knowledge_bases: globs.iter().map(|glob| WildMatch::new(glob)).collect(),
+        knowledge_base_filter: knowledge_bases::filter(section, "knowledge_base_filter"),
+        knowledge_base_user: section.string("knowledge_base_user"),
         guardrail,
         cache,
         limits: governance::limits(section),

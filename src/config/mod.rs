@@ -3,6 +3,7 @@
 
 mod governance;
 mod keys;
+mod knowledge_bases;
 mod models;
 mod options;
 mod reader;
@@ -25,6 +26,7 @@ use crate::{
     call::{self, Budget, Secret},
     dispatch::Models,
     edge::Key,
+    knowledge::KnowledgeBases,
     ledger,
     remote_media::RemoteMedia,
     webhook::Webhook,
@@ -42,6 +44,7 @@ pub struct Config {
     pub admin: Admin,
     pub aws: Aws,
     pub models: Models,
+    pub knowledge_bases: KnowledgeBases,
     pub keys: Vec<Key>,
     pub teams: Teams,
     /// The whole gateway's budgets.
@@ -84,6 +87,8 @@ pub struct Admin {
 #[derive(Clone, Debug)]
 pub struct Aws {
     pub region: String,
+    /// A Bedrock API key is there, which goes before other credentials, but for Knowledge Bases.
+    pub has_api_key: bool,
     pub settings: AwsSettings,
 }
 
@@ -251,6 +256,8 @@ fn read(mut tree: Table, surroundings: &Surroundings, demo: Option<Demo>, report
     let defaults = models::defaults(root.section("defaults"));
     let region = aws.as_ref().map_or("us-east-1", |aws| aws.region.as_str());
     let models = models::models(root.named_sections("models"), &defaults, region, report);
+    let sections = root.named_sections("knowledge_bases");
+    let knowledge_bases = knowledge_bases::knowledge_bases(sections, &defaults, region, &models);
     let teams = governance::teams(root.named_sections("teams"));
     let store = match demo {
         Some(_) => {
@@ -293,13 +300,13 @@ fn read(mut tree: Table, surroundings: &Surroundings, demo: Option<Demo>, report
         );
     }
     let remote_media = sections::remote_media(root.section("remote_media"));
-    root.not_supported(&["knowledge_bases"]);
     root.finish();
     Some(Config {
         server: server?,
         admin: admin?,
         aws: aws?,
         models,
+        knowledge_bases,
         keys,
         teams,
         budget,

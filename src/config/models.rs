@@ -17,7 +17,7 @@ pub struct Defaults {
     timeouts: Timeouts,
     raw_model_ids: bool,
     dropped_parameters: DroppedParameters,
-    retry: RetryPolicy,
+    pub retry: RetryPolicy,
     pub allow_unpriced: bool,
     pub drain: bool,
 }

@@ -145,6 +145,11 @@ impl<'r> Section<'r> {
         self.table.contains_key(key)
     }
 
+    /// The key is there, and its value is a table.
+    pub fn is_table(&self, key: &str) -> bool {
+        matches!(self.table.get(key), Some(Node { value: Value::Table(_), .. }))
+    }
+
     /// A key of the contract that this version does not serve: to take it in silence would be a lie.
     pub fn not_supported(&mut self, keys: &[&'static str]) {
         for key in keys {

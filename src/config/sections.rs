@@ -110,7 +110,8 @@ pub fn aws(mut section: Section<'_>, surroundings: &Surroundings, demo: Option<&
         },
         None => AwsSettings { endpoint_url, profile, assume_role: assume_role.flatten(), static_credentials: None },
     };
-    Some(Aws { region: region?, settings })
+    let has_api_key = surroundings.variable("AWS_BEARER_TOKEN_BEDROCK").is_some();
+    Some(Aws { region: region?, has_api_key, settings })
 }
 
 /// Off unless hosts are named.

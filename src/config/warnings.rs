@@ -3,7 +3,10 @@
 use std::time::SystemTime;
 
 use super::Config;
-use crate::{call::Model, dispatch::Listed};
+use crate::{
+    call::{KnowledgeBase, Model, Rerank, RerankModel},
+    dispatch::Listed,
+};
 
 /// One line each, with the place that it is about.
 pub fn warnings(config: &Config) -> Vec<String> {
@@ -20,6 +23,27 @@ pub fn warnings(config: &Config) -> Vec<String> {
         if key.caller.models.is_some() && !config.models.list().any(usable) {
             all.push(format!("keys.{name}: its globs match no configured model"));
         }
+        for glob in &key.caller.knowledge_bases {
+            if !config.knowledge_bases.iter().any(|base| glob.matches(&base.name)) {
+                all.push(format!("keys.{name}: there is no knowledge base '{glob}'"));
+            }
+        }
+    }
+    all.extend(config.knowledge_bases.iter().flat_map(|base| of_knowledge_base(base, config)));
+    all
+}
+
+fn of_knowledge_base(base: &KnowledgeBase, config: &Config) -> Vec<String> {
+    let at = |text: &str| format!("knowledge_bases.{}: {text}", base.name);
+    let mut all = Vec::new();
+    if config.aws.has_api_key {
+        all.push(at("a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) does not work here: AWS credentials are needed too"));
+    }
+    if base.implicit_filter.is_some() {
+        all.push(at("its implicit filter has AWS call a model whose cost no reply tells: the ledger does not have it"));
+    }
+    if let Rerank::Model(RerankModel { id, price: None, .. }) = &base.rerank {
+        all.push(at(&format!("{id} has no known price: set rerank.query_price, or no budget can allow it")));
     }
     all
 }

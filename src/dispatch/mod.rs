@@ -2,13 +2,18 @@
 
 mod models;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
+use futures_util::future::BoxFuture;
 use tower::ServiceExt;
 
 use crate::{
     call::{Call, ChatReply},
     error::{Error, Kind},
+    middleware::Completer,
     openai::chat::ChatRequest,
     pipeline::{self, Shared, Stack},
 };
@@ -45,5 +50,29 @@ impl Dispatch {
                 .with_detail(call.model.name.clone()));
         };
         stack.clone().oneshot(call).await
+    }
+}
+
+/// The way back to the door, for steps that make calls of their own: they are parts of the stacks that the dispatch is made
+/// of, so it can only be told to them afterwards.
+#[derive(Default)]
+pub struct Reentry(OnceLock<Dispatch>);
+
+impl Reentry {
+    /// Only the first counts.
+    pub fn leads_to(&self, dispatch: Dispatch) {
+        let _ = self.0.set(dispatch);
+    }
+}
+
+impl Completer for Reentry {
+    fn complete(&self, call: Call<ChatRequest>) -> BoxFuture<'static, Result<ChatReply, Error>> {
+        let dispatch = self.0.get().cloned();
+        Box::pin(async move {
+            match dispatch {
+                Some(dispatch) => dispatch.chat(call).await,
+                None => Err(Error::new(Kind::Internal, "The gateway is not ready for calls of its own.")),
+            }
+        })
     }
 }

@@ -17,9 +17,10 @@ use ulid::Ulid;
 
 use super::{body_guard::until_end, labels, rescue::Rescued};
 use crate::{
-    call::{Caller, Ending, How, Notes, Usage},
+    call::{Call, Caller, Ending, How, Notes, Retrieved, Usage},
     error::Error,
     metrics,
+    openai::chat::ChatRequest,
 };
 
 /// The address at the other end of the connection.
@@ -54,6 +55,7 @@ struct Facts {
     finish_reason: Option<&'static str>,
     error: Option<Logged>,
     notes: Option<Notes>,
+    retrieved: Option<Retrieved>,
 }
 
 /// The parts of an error that the log wants.
@@ -97,12 +99,13 @@ impl Entry {
         });
     }
 
-    pub fn call(&self, model: &str, target: &str, stream: bool, notes: &Notes) {
+    pub fn call(&self, call: &Call<ChatRequest>) {
         self.with(|facts| {
-            facts.model = Some(model.to_owned());
-            facts.target = Some(target.to_owned());
-            facts.stream = stream;
-            facts.notes = Some(notes.clone());
+            facts.model = Some(call.model.name.clone());
+            facts.target = Some(call.model.target.id.clone());
+            facts.stream = call.body.is_stream();
+            facts.notes = Some(call.notes.clone());
+            facts.retrieved = Some(call.retrieved.clone());
         });
     }
 
@@ -155,7 +158,9 @@ pub async fn access_log(mut request: Request, next: Next) -> Response {
 impl Drop for Inner {
     fn drop(&mut self) {
         let facts = std::mem::take(self.facts.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let Facts { status, key_id, team, model, target, stream, usage, how, finish_reason, error, notes } = facts;
+        let Facts { status, key_id, team, model, target, stream, usage, how, finish_reason, error, notes, retrieved } =
+            facts;
+        let kb = retrieved.as_ref().and_then(Retrieved::get);
         let gone = status.is_none() || matches!(how, Some(How::ClientGone | How::Drained));
         // 499: the client left before there was a status to send.
         let status = status.unwrap_or(499);
@@ -188,6 +193,14 @@ impl Drop for Inner {
             reasoning_tokens = usage.map(|usage| usage.reasoning).filter(|n| *n > 0),
             cost_usd = usage.and_then(|usage| usage.cost).map(|cost| tracing::field::display(cost.total())),
             usage_estimated = usage.map(|usage| usage.estimated).filter(|estimated| *estimated),
+            kb = kb.map(|kb| kb.names.as_slice().join(",")),
+            kb_used = kb.map(|kb| kb.used()),
+            kb_reason = kb.and_then(|kb| kb.reason),
+            kb_results = kb.map(|kb| kb.found),
+            kb_dropped = kb.map(|kb| kb.dropped).filter(|n| *n > 0),
+            kb_passages = kb.map(|kb| kb.passages.len()),
+            kb_context_chars = kb.map(|kb| kb.context_chars),
+            kb_ms = kb.map(|kb| kb.took.as_secs_f64() * 1000.0),
             error_code = error.as_ref().and_then(|error| error.code),
             error = error.as_ref().map(|error| error.message.as_str()),
             error_detail = error.as_ref().and_then(|error| error.detail.as_deref()),

@@ -11,9 +11,9 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Edge, Limits, access_log::Entry};
+use super::{Edge, Limits, access_log::Entry, question};
 use crate::{
-    call::{Allowance, Call, Caller, Fetched, Notes, Spending, Upstream},
+    call::{Allowance, Call, Caller, Fetched, Notes, Retrieved, Spending, Upstream},
     error::{Error, Kind},
     openai::{chat::ChatRequest, extension::GuardrailOptions, object::Object},
     translate,
@@ -45,7 +45,8 @@ pub async fn chat(
     let model = edge.dispatch.models().resolve_for(&body.model, &caller)?;
     let name = body.user.as_deref().or(body.safety_identifier.as_deref());
     let end_user = caller.end_users.as_ref().zip(name).map(|(users, name)| users.account(name)).unwrap_or_default();
-    let worst = translate::worst_case(&body, bytes.len(), &model, &caller);
+    let question = question::take(&mut body, &edge.knowledge_bases, &caller, &notes)?;
+    let worst = translate::worst_case(&body, bytes.len(), &model, &caller, question.as_deref());
     Ok(Call {
         request_id: entry.request_id().clone(),
         caller,
@@ -54,6 +55,8 @@ pub async fn chat(
         body_bytes: bytes.len(),
         notes,
         fetched: Fetched::default(),
+        question,
+        retrieved: Retrieved::default(),
         received,
         upstream: Upstream::default(),
         worst,

@@ -1,6 +1,9 @@
 //! Replies as HTTP.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use axum::{
     body::Body,
@@ -12,10 +15,11 @@ use serde_json::value::RawValue;
 
 use super::access_log::Entry;
 use crate::{
-    call::{Allowed, Model, Notes, Usage, WholeReply},
+    call::{Allowed, Model, Notes, Passage, Retrieval, Usage, WholeReply},
     error::{Error, Kind},
     openai::{
         completion::{ChatCompletion, Choice},
+        knowledge_base::{KbReply, PassageObject},
         usage as wire,
     },
 };
@@ -35,7 +39,12 @@ pub fn json(value: &impl Serialize) -> Result<Response, Error> {
 }
 
 /// A whole chat completion. `model` is the name that the client asked for.
-pub fn whole(entry: &Entry, model: &str, reply: &WholeReply) -> Result<Response, Error> {
+pub fn whole(
+    entry: &Entry,
+    model: &str,
+    reply: &WholeReply,
+    retrieval: Option<&Arc<Retrieval>>,
+) -> Result<Response, Error> {
     json(&ChatCompletion {
         id: &completion_id(entry),
         object: "chat.completion",
@@ -53,7 +62,26 @@ pub fn whole(entry: &Entry, model: &str, reply: &WholeReply) -> Result<Response,
         service_tier: reply.usage.service_tier,
         usage: usage(&reply.usage),
         bedrock_guardrail: reply.guardrail.as_ref(),
+        kb: retrieval.map(|retrieval| kb(retrieval)),
     })
+}
+
+/// Where the answer comes from.
+pub fn kb(retrieval: &Retrieval) -> KbReply<'_> {
+    let object = |(index, passage)| passage_object(index, passage);
+    let passages = || (1..).zip(&retrieval.passages).map(object).collect();
+    KbReply {
+        name: &retrieval.names,
+        used: retrieval.used(),
+        passages: retrieval.include_sources.then(passages),
+        context_chars: retrieval.context_chars,
+        reason: retrieval.reason,
+    }
+}
+
+fn passage_object(index: usize, passage: &Passage) -> PassageObject<'_> {
+    let Passage { kb, source, score, metadata, location, .. } = passage;
+    PassageObject { index, kb, source, score: *score, metadata, location: location.as_ref() }
 }
 
 pub fn completion_id(entry: &Entry) -> String {

@@ -10,6 +10,7 @@ mod endpoints;
 mod flood;
 mod keys;
 mod labels;
+mod question;
 mod rescue;
 mod routes;
 mod shed;
@@ -30,13 +31,14 @@ pub use flood::FailedLogins;
 pub use keys::{Key, Keys, VirtualKey};
 pub use sse::SseWriter;
 
-use crate::{dispatch::Dispatch, ledger::Ledger};
+use crate::{dispatch::Dispatch, knowledge::KnowledgeBases, ledger::Ledger};
 
 /// What the data port needs to know.
 pub struct Edge {
     pub keys: Keys,
     pub failed_logins: FailedLogins,
     pub dispatch: Dispatch,
+    pub knowledge_bases: KnowledgeBases,
     pub ledger: Ledger,
     pub calls: Calls,
     pub limits: Limits,

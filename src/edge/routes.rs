@@ -12,7 +12,7 @@ use super::{Edge, endpoints, labels};
 use crate::error::{Error, Kind};
 
 /// Paths of OpenAI's API that this version does not serve, so that the answer can say so.
-const NOT_SERVED: [&str; 11] = [
+const NOT_SERVED: [&str; 10] = [
     "/completions",
     "/embeddings",
     "/responses",
@@ -23,7 +23,6 @@ const NOT_SERVED: [&str; 11] = [
     "/messages",
     "/files",
     "/batches",
-    "/knowledge_bases",
 ];
 
 pub fn router() -> Router<Arc<Edge>> {
@@ -32,6 +31,7 @@ pub fn router() -> Router<Arc<Edge>> {
             .route("/chat/completions", post(endpoints::chat::create))
             .route("/models", get(endpoints::models::list))
             .route("/models/{*model}", get(endpoints::models::retrieve))
+            .route("/knowledge_bases", get(endpoints::knowledge_bases::list))
             .route("/usage", get(endpoints::usage::retrieve))
     };
     paths().nest("/v1", paths()).fallback(not_found).method_not_allowed_fallback(method_not_allowed)

@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -22,7 +23,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{access_log::Entry, encode, rescue, shed};
 use crate::{
-    call::{ChoiceChunk, Chunk, ChunkStream},
+    call::{ChoiceChunk, Chunk, ChunkStream, Retrieval},
     error::Error,
     openai::{
         chat::ChatRequest,
@@ -34,9 +35,18 @@ use crate::{
 const MAX_FRAME: usize = 32 * 1024;
 
 /// The reply to a streamed request.
-pub fn response(entry: &Entry, request: &ChatRequest, stream: ChunkStream, cut: CancellationToken) -> Response {
-    let writer =
+pub fn response(
+    entry: &Entry,
+    request: &ChatRequest,
+    stream: ChunkStream,
+    retrieval: Option<&Arc<Retrieval>>,
+    cut: CancellationToken,
+) -> Response {
+    let mut writer =
         SseWriter::new(&encode::completion_id(entry), encode::created(), &request.model, request.include_usage());
+    if let Some(retrieval) = retrieval {
+        writer.answers_from(retrieval);
+    }
     let body = SseBody {
         stream,
         heartbeat: Box::pin(sleep(HEARTBEAT)),
@@ -61,6 +71,8 @@ pub struct SseWriter {
     /// `data: {…,"model":"…",`
     head: Vec<u8>,
     include_usage: bool,
+    /// `,"kb":{…}`, for the chunks that carry `finish_reason`; mostly empty.
+    kb: Vec<u8>,
     /// One bit a choice; OpenAI knows 128 at most.
     begun: u128,
 }
@@ -82,7 +94,14 @@ impl SseWriter {
         if let Some(brace) = rendered.last_mut() {
             *brace = b',';
         }
-        Self { out: BytesMut::new(), head: rendered, include_usage, begun: 0 }
+        Self { out: BytesMut::new(), head: rendered, include_usage, kb: Vec::new(), begun: 0 }
+    }
+
+    /// The answer comes from passages, or was to come from them.
+    pub fn answers_from(&mut self, retrieval: &Retrieval) {
+        self.kb = b",\"kb\":".to_vec();
+        // Plain structs and JSON values cannot fail to be written.
+        let _ = serde_json::to_writer(&mut self.kb, &encode::kb(retrieval));
     }
 
     /// Adds one chunk; the role goes before the first of each choice.
@@ -110,6 +129,9 @@ impl SseWriter {
         }
         match chunk {
             Chunk::Content(text) => self.delta(choice, &Delta::Content(text)),
+            Chunk::CitedContent(content, annotations) => {
+                self.delta(choice, &Delta::CitedContent { content, annotations });
+            }
             Chunk::ReasoningContent(text) => self.delta(choice, &Delta::ReasoningContent(text)),
             Chunk::Thinking(block) => self.delta(choice, &Delta::ThinkingBlocks([block])),
             Chunk::ServerTool(block) => self.delta(choice, &Delta::ServerToolBlocks([block])),
@@ -211,7 +233,11 @@ impl SseWriter {
             }
             None => self.out.put_slice(b"null"),
         }
-        self.out.put_slice(if self.include_usage { br#"}],"usage":null}"#.as_slice() } else { b"}]}" });
+        self.out.put_slice(b"}]");
+        if finish_reason.is_some() {
+            self.out.put_slice(&self.kb);
+        }
+        self.out.put_slice(if self.include_usage { br#","usage":null}"#.as_slice() } else { b"}" });
         self.out.put_slice(b"\n\n");
     }
 
@@ -305,7 +331,7 @@ mod tests {
         let chunks = stream::once(async { Ok(chunk) }).chain(stream::pending());
         let request: ChatRequest = serde_json::from_str(r#"{"model":"m","messages":[]}"#).unwrap();
         let response =
-            response(&Entry::new("/", "GET", None), &request, ChunkStream::new(chunks), CancellationToken::new());
+            response(&Entry::new("/", "GET", None), &request, ChunkStream::new(chunks), None, CancellationToken::new());
         let mut body = response.into_body();
         let mut next = async || body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert!(next().await.ends_with(b"\n\n"));

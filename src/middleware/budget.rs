@@ -289,7 +289,10 @@ impl Settling {
             let Some(one) = worst(self.worst.output_tokens) else { return (None, kind) };
             cost = cost + NanoUsd(one.0.saturating_mul(spent.lost.into()));
         }
-        (Some(cost), kind)
+        if spent.unpriced_fees {
+            return (None, kind);
+        }
+        (Some(cost + spent.fees), kind)
     }
 }
 

@@ -39,7 +39,8 @@ impl Around<ChatRequest> for Describe {
                 price: own.price.clone().or(known.price),
                 ..Model::clone(own)
             };
-            call.worst = translate::worst_case(&call.body, call.body_bytes, &model, &call.caller);
+            call.worst =
+                translate::worst_case(&call.body, call.body_bytes, &model, &call.caller, call.question.as_deref());
             call.model = Arc::new(model);
         }
         call.worst.input_tokens += self.bedrock.recalled_bytes(&call);

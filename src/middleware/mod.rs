@@ -8,6 +8,7 @@ mod fetch_media;
 mod in_flight;
 mod measure;
 mod rate_limit;
+mod retrieve;
 
 use std::{
     future::Future,
@@ -24,6 +25,7 @@ pub use fetch_media::FetchMedia;
 pub use in_flight::InFlight;
 pub use measure::Measure;
 pub use rate_limit::RateLimit;
+pub use retrieve::{Completer, Retrieve};
 
 use crate::{
     call::{Call, Operation},

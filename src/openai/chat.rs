@@ -6,10 +6,11 @@ use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{
     extension::BedrockOptions,
+    knowledge_base::{Kb, RankingOptions},
     message::{CacheControl, Message},
     object,
     tool_choice::ToolChoice,
@@ -99,7 +100,7 @@ pub struct ChatRequest {
     #[serde(default)]
     pub prompt_cache_options: Option<PromptCacheOptions>,
     #[serde(default)]
-    pub kb: Option<Box<RawValue>>,
+    pub kb: Option<Kb>,
     #[serde(default)]
     pub bedrock: Option<BedrockOptions>,
     #[serde(default)]
@@ -148,6 +149,15 @@ pub struct Tool {
     pub custom: Option<CustomTool>,
     #[serde(default)]
     pub cache_control: Option<CacheControl>,
+    /// Of `file_search`: names of knowledge bases, and how to search them.
+    #[serde(default)]
+    pub vector_store_ids: Option<Vec<String>>,
+    #[serde(default)]
+    pub max_num_results: Option<u32>,
+    #[serde(default)]
+    pub ranking_options: Option<RankingOptions>,
+    #[serde(default)]
+    pub filters: Option<Value>,
 }
 
 /// A tool whose input is text and not JSON.

@@ -4,6 +4,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::knowledge_base::KbReply;
+
 /// A whole reply.
 #[derive(Debug, Serialize)]
 pub struct ChatCompletion<'a> {
@@ -19,6 +21,9 @@ pub struct ChatCompletion<'a> {
     /// An extension: what the guardrail saw, where operators let clients see it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bedrock_guardrail: Option<&'a Value>,
+    /// An extension: where the answer comes from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kb: Option<KbReply<'a>>,
 }
 
 #[derive(Debug, Serialize)]

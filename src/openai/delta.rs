@@ -17,6 +17,11 @@ pub enum Delta<'a> {
     Images([&'a Image; 1]),
     ToolCalls([ToolCallDelta<'a>; 1]),
     FunctionCall(FunctionDelta<'a>),
+    #[serde(untagged)]
+    CitedContent {
+        content: &'a str,
+        annotations: &'a [Annotation],
+    },
 }
 
 /// The first delta of a call has id, type and name; later ones only arguments.

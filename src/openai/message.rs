@@ -10,11 +10,12 @@ use serde_json::value::RawValue;
 
 use super::object::{self, Object};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     System,
     Developer,
+    #[default]
     User,
     Assistant,
     Tool,
@@ -35,7 +36,7 @@ impl Role {
 }
 
 /// One message of any role; which members may stand together is checked when it is translated.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Message {
     pub role: Role,
     #[serde(default)]

@@ -8,6 +8,7 @@ pub mod completion;
 pub mod delta;
 pub mod error;
 pub mod extension;
+pub mod knowledge_base;
 pub mod message;
 pub mod models;
 pub mod object;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::ServiceError;
+use super::{ServiceError, answer::said};
 
 /// What `lintel simulate --help` tells.
 pub const HELP: &str = "\
@@ -23,7 +23,13 @@ Faults on demand: put one or more of these into the last user message.
   [simulate bad-crc]          a damaged frame                     [simulate bad-length] an absurd frame length
   [simulate guardrail]        the guardrail of the request intervenes
   [simulate exception NAME]   an exception event in the middle, such as throttlingException
-  [simulate first-exception NAME]  an exception as the first event";
+  [simulate first-exception NAME]  an exception as the first event
+
+Every Knowledge Base holds the gateway's own documentation, but for the ids MISSING000, EMPTY00000 and NOHYBRID00; an id
+that begins with MANAGED is a managed one. Faults of Retrieve, in the query:
+  [simulate kb throttle|quota|internal|access-denied|dependency-failed|bad-gateway|conflict|not-ready|validation]
+  [simulate kb slow 2s]  [simulate kb hang]  [simulate kb empty]  [simulate kb malformed]
+  [simulate kb guardrail]     the guardrail of the search intervenes";
 
 /// Where and how a stream goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +64,7 @@ impl Plan {
     pub fn of(request: &Value) -> Self {
         let mut plan = Self::default();
         let last = request["messages"].as_array().and_then(|messages| messages.last());
-        for text in last.and_then(|m| m["content"].as_array()).into_iter().flatten().filter_map(|b| b["text"].as_str())
-        {
+        for text in last.and_then(|m| m["content"].as_array()).into_iter().flatten().filter_map(said) {
             for directive in text.split("[simulate ").skip(1).filter_map(|rest| rest.split(']').next()) {
                 plan.add(directive);
             }
@@ -86,6 +91,8 @@ impl Plan {
             "bad-length" => self.breaks = Some(Break::BadLength),
             "exception" => self.breaks = Some(Break::Exception(argument.to_owned())),
             "first-exception" => self.breaks = Some(Break::FirstException(argument.to_owned())),
+            // For the Knowledge Base that was asked before.
+            "kb" => {}
             _ => self.error = Some(name.to_owned()),
         }
     }

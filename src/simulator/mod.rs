@@ -1,4 +1,4 @@
-//! A Bedrock that speaks the real wire protocol on loopback, for any AWS SDK: Converse and ConverseStream with signed
+//! A Bedrock that speaks the real wire protocol on loopback, for any AWS SDK: Converse, ConverseStream and Retrieve with signed
 //! requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
 //!
 //! It stands beside the gateway and shares none of its code, so that it can judge it.
@@ -9,6 +9,7 @@ mod connection;
 mod families;
 pub mod fault;
 mod frames;
+mod knowledge;
 mod model;
 mod reply;
 mod schema;
@@ -100,6 +101,7 @@ impl Scripted {
 pub struct Received {
     /// The path as it stood in the request line, escapes and all.
     pub path: String,
+    /// Of a model, or of a Knowledge Base.
     pub model_id: String,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -200,7 +202,7 @@ impl IntoResponse for ServiceError {
     }
 }
 
-/// `POST /model/{modelId}/converse` and `/converse-stream`.
+/// `POST /model/{modelId}/converse` and `/converse-stream`, and what stands beside them.
 async fn operation(State(simulator): State<Simulator>, request: Request) -> Result<Response, ServiceError> {
     let (parts, body) = request.into_parts();
     if let Some(arn) = described(&parts.method, &parts.uri) {
@@ -212,7 +214,11 @@ async fn operation(State(simulator): State<Simulator>, request: Request) -> Resu
         let body = json!({"models": [{"modelArn": model_arn}], "foundationModelArn": model_arn});
         return Ok(reply::with_request_id(200, Body::from(body.to_string())));
     }
-    let (model_id, stream) = route(&parts.method, &parts.uri)?;
+    let knowledge_base = knowledge::route(&parts.method, &parts.uri);
+    let (model_id, stream) = match &knowledge_base {
+        Some(id) => (id.clone(), false),
+        None => route(&parts.method, &parts.uri)?,
+    };
     let body = match Limited::new(body, MAX_REQUEST).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => return Err(ServiceError::validation("The request body is too large or incomplete.")),
@@ -224,6 +230,9 @@ async fn operation(State(simulator): State<Simulator>, request: Request) -> Resu
         headers: parts.headers.clone(),
         body: body.clone(),
     });
+    if knowledge_base.is_some() && sigv4::is_api_key(&parts.headers) {
+        return Ok(knowledge::refuse_api_key());
+    }
     sigv4::check(&simulator.secret_key, &parts.method, &parts.uri, &parts.headers, &body)?;
     let scripted = simulator.shared().script.pop_front();
     if let Some(scripted) = scripted {
@@ -233,6 +242,9 @@ async fn operation(State(simulator): State<Simulator>, request: Request) -> Resu
         name: "SerializationException",
         ..ServiceError::validation(error.to_string())
     })?;
+    if let Some(id) = knowledge_base {
+        return knowledge::retrieve(&id, &request).await;
+    }
     validate(&model_id, &request, stream)?;
     let plan = Plan::of(&request);
     if let Some(error) = plan.refusal() {

@@ -1,4 +1,4 @@
-//! The service model, as data: shapes, required members, enums, ranges.
+//! Two service models, as data: shapes, required members, enums, ranges.
 
 use std::{collections::HashMap, sync::LazyLock};
 
@@ -29,17 +29,29 @@ struct File {
     shapes: HashMap<String, Shape>,
 }
 
-static SHAPES: LazyLock<HashMap<String, Shape>> = LazyLock::new(|| {
-    // The file is part of the program: a test reads it.
-    serde_json::from_str::<File>(include_str!("service-model.json")).map(|file| file.shapes).unwrap_or_default()
-});
+/// The shapes of one service.
+pub struct ServiceModel(HashMap<String, Shape>);
 
-/// Checks `value` against the shape `name`; `path` is where it stands, as the service writes it.
-///
-/// # Errors
-/// The first thing that does not fit.
-pub fn check(name: &str, value: &Value, path: &str) -> Result<(), String> {
-    let Some(shape) = SHAPES.get(name) else {
+pub static RUNTIME: LazyLock<ServiceModel> = LazyLock::new(|| read(include_str!("service-model.json")));
+pub static AGENT_RUNTIME: LazyLock<ServiceModel> = LazyLock::new(|| read(include_str!("agent-service-model.json")));
+
+/// The files are part of the program: a test reads them.
+fn read(text: &str) -> ServiceModel {
+    ServiceModel(serde_json::from_str::<File>(text).map(|file| file.shapes).unwrap_or_default())
+}
+
+impl ServiceModel {
+    /// Checks `value` against the shape `name`; `path` is where it stands, as the service writes it.
+    ///
+    /// # Errors
+    /// The first thing that does not fit.
+    pub fn check(&self, name: &str, value: &Value, path: &str) -> Result<(), String> {
+        check(self, name, value, path)
+    }
+}
+
+fn check(model: &ServiceModel, name: &str, value: &Value, path: &str) -> Result<(), String> {
+    let Some(shape) = model.0.get(name) else {
         return Err(format!("{path}: the simulator does not know the shape {name}"));
     };
     match (shape.r#type.as_str(), value) {
@@ -49,13 +61,13 @@ pub fn check(name: &str, value: &Value, path: &str) -> Result<(), String> {
             items
                 .iter()
                 .enumerate()
-                .try_for_each(|(index, item)| check(&shape.of, item, &format!("{path}.{}.member", index + 1)))
+                .try_for_each(|(index, item)| check(model, &shape.of, item, &format!("{path}.{}.member", index + 1)))
         }
         ("map", Value::Object(map)) => {
             within(shape, map.len() as f64, path, "length")?;
             map.iter().try_for_each(|(key, item)| {
-                check(&shape.key, &Value::from(key.as_str()), &format!("{path} key"))?;
-                check(&shape.value, item, &format!("{path}.{key}"))
+                check(model, &shape.key, &Value::from(key.as_str()), &format!("{path} key"))?;
+                check(model, &shape.value, item, &format!("{path}.{key}"))
             })
         }
         ("boolean", Value::Bool(_)) => Ok(()),
@@ -66,7 +78,7 @@ pub fn check(name: &str, value: &Value, path: &str) -> Result<(), String> {
         ("float" | "double", Value::Number(number)) => {
             within(shape, number.as_f64().unwrap_or_default(), path, "value")
         }
-        ("", Value::Object(members)) => structure(shape, members, path),
+        ("", Value::Object(members)) => structure(model, shape, members, path),
         (expected, _) => {
             let expected = if expected.is_empty() { "structure" } else { expected };
             Err(format!("Value at '{path}' failed to satisfy constraint: Member must be a {expected}"))
@@ -74,7 +86,12 @@ pub fn check(name: &str, value: &Value, path: &str) -> Result<(), String> {
     }
 }
 
-fn structure(shape: &Shape, members: &serde_json::Map<String, Value>, path: &str) -> Result<(), String> {
+fn structure(
+    model: &ServiceModel,
+    shape: &Shape,
+    members: &serde_json::Map<String, Value>,
+    path: &str,
+) -> Result<(), String> {
     let at = |member: &str| if path.is_empty() { member.to_owned() } else { format!("{path}.{member}") };
     for required in &shape.required {
         if members.get(required).is_none_or(Value::is_null) {
@@ -93,7 +110,7 @@ fn structure(shape: &Shape, members: &serde_json::Map<String, Value>, path: &str
         let Some(name) = shape.members.get(member) else {
             return Err(format!("The service model has no member '{}'", at(member)));
         };
-        check(name, value, &at(member))?;
+        check(model, name, value, &at(member))?;
     }
     Ok(())
 }

@@ -196,6 +196,13 @@ pub fn scripted(scripted: Scripted) -> Response {
     response
 }
 
+/// A whole reply of an operation that does not stream.
+pub fn json(body: &Value) -> Response {
+    let mut response = with_request_id(200, Body::from(body.to_string()));
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    response
+}
+
 /// Every reply of the service has an id, in the form of a UUID.
 pub fn with_request_id(status: u16, body: Body) -> Response {
     static COUNT: AtomicU64 = AtomicU64::new(1);

@@ -10,7 +10,8 @@ use super::{ServiceError, model};
 /// `ValidationException`, with the reason.
 pub fn converse(request: &Value, stream: bool) -> Result<(), ServiceError> {
     let shape = if stream { "ConverseStreamRequest" } else { "ConverseRequest" };
-    model::check(shape, request, "")
+    model::RUNTIME
+        .check(shape, request, "")
         .map_err(|text| ServiceError::validation(format!("1 validation error detected: {text}")))?;
     conversation(request).map_err(ServiceError::validation)
 }

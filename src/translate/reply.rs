@@ -130,6 +130,10 @@ pub fn fold(chunks: impl IntoIterator<Item = Chunk>) -> Folded {
         match chunk {
             Chunk::Content(text) if content.is_empty() => content = text,
             Chunk::Content(text) => content.push_str(&text),
+            Chunk::CitedContent(text, annotations) => {
+                content.push_str(&text);
+                message.annotations.extend(annotations);
+            }
             Chunk::ReasoningContent(text) => reasoning.push_str(&text),
             Chunk::Thinking(block) => message.thinking_blocks.push(block),
             Chunk::ServerTool(block) => message.server_tool_blocks.push(block),

@@ -127,12 +127,8 @@ fn unsupported(request: &ChatRequest) -> Result<(), Error> {
             }
         }
     }
-    let members = [
-        ("moderation", request.moderation.is_some(), "name a guardrail in 'bedrock'"),
-        ("kb", request.kb.is_some(), "this version of lintel has no knowledge bases"),
-    ];
-    match members.into_iter().find(|(_, present, _)| *present) {
-        Some((param, _, why)) => refused(param, why),
+    match request.moderation {
+        Some(_) => refused("moderation", "name a guardrail in 'bedrock'"),
         None => Ok(()),
     }
 }

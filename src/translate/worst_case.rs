@@ -2,7 +2,7 @@
 
 use super::reasoning;
 use crate::{
-    call::{CachePolicy, Caller, Facts, Model, ReasoningStyle, Tier, WorstCase},
+    call::{CachePolicy, Caller, Facts, Model, Question, ReasoningStyle, Tier, WorstCase},
     openai::{
         chat::ChatRequest,
         message::{Content, Part},
@@ -26,17 +26,25 @@ const LONG_WINDOW: u64 = 1_000_000;
 /// Where neither the model's output nor its context has a known bound, in tokens.
 const UNKNOWN: u64 = 131_072;
 
-/// The worst case of a request whose body has `bytes` bytes. A token is never less than one byte of text.
-pub fn worst_case(request: &ChatRequest, bytes: usize, model: &Model, caller: &Caller) -> WorstCase {
+/// The worst case of a request whose body has `bytes` bytes. A token is never less than one byte of text. Passages of
+/// Knowledge Bases come to what they may at most.
+pub fn worst_case(
+    request: &ChatRequest,
+    bytes: usize,
+    model: &Model,
+    caller: &Caller,
+    question: Option<&Question>,
+) -> WorstCase {
     let facts = &model.facts;
     let media = media(request);
-    let text = (bytes as u64).saturating_sub(media.bytes);
+    let text = (bytes as u64).saturating_sub(media.bytes) + question.map_or(0, Question::most_bytes);
     let tools = request.tools.as_ref().map_or(0, Vec::len) + request.functions.as_ref().map_or(0, Vec::len);
     let template = if tools > 0 { TOOLS_TEMPLATE } else { TEMPLATE };
     let overhead = template + MESSAGE * request.messages.len() as u64 + TOOL * tools as u64 + added(request);
     // What cannot be told from its size may fill the context; so may a schema whose references must be resolved.
     let window = window(request, model);
-    let known = text + overhead + media.images * IMAGE;
+    let passages = question.filter(|_| facts.image).map_or(0, |question| u64::from(question.max_images));
+    let known = text + overhead + (media.images + passages) * IMAGE;
     // A managed prompt brings text and limits of its own.
     let prompt = model.target.id.starts_with("arn:") && model.target.id.contains(":prompt/");
     let input = match media.unbounded || prompt || has_references(request, facts) {
@@ -54,6 +62,8 @@ pub fn worst_case(request: &ChatRequest, bytes: usize, model: &Model, caller: &C
         may_cache: facts.cache.is_some() && (media.marked || is_automatic(request, model, caller)),
         tier: tier(request),
         server_tools: facts.web_search.is_some() && wants_server_tools(request),
+        fees: question.and_then(Question::most_fees).unwrap_or_default(),
+        unpriced_fees: question.is_some_and(|question| question.most_fees().is_none()),
         likely_input_tokens: text / 4 + media.images * LIKELY_IMAGE,
     }
 }

@@ -36,19 +36,20 @@ pub async fn create(
 async fn answer(edge: &Edge, entry: &Entry, call: Call<ChatRequest>) -> Result<Response, Error> {
     let (chat, model, notes, upstream) =
         (call.body.clone(), call.model.clone(), call.notes.clone(), call.upstream.clone());
+    let retrieved = call.retrieved.clone();
     let received = call.received;
-    entry.call(&model.name, &model.target.id, chat.is_stream(), &notes);
+    entry.call(&call);
     let watcher = entry.clone();
     let on_end = move |ending: &Ending| watcher.ending(ending);
     let (phase, response) = match edge.calls.run(edge.dispatch.clone(), call, on_end).await? {
         ChatReply::Whole(reply) => {
-            let mut response = encode::whole(entry, &chat.model, &reply)?;
+            let mut response = encode::whole(entry, &chat.model, &reply, retrieved.get())?;
             encode::add_headers(&mut response, &model, "converse", &notes, Some(&reply));
             ("request", response)
         }
         ChatReply::Stream(stream) => {
             let route = if model.answers_whole(&chat) { "converse; reason=stream_not_offered" } else { "converse" };
-            let mut response = sse::response(entry, &chat, stream, edge.calls.cut.clone());
+            let mut response = sse::response(entry, &chat, stream, retrieved.get(), edge.calls.cut.clone());
             encode::add_headers(&mut response, &model, route, &notes, None);
             ("first_chunk", response)
         }

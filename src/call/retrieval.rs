@@ -1,0 +1,76 @@
+//! What Knowledge Bases have found for a call.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use serde_json::{Map, Value};
+
+use crate::openai::knowledge_base::Names;
+
+/// One result of a Knowledge Base.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Passage {
+    /// The configured name of the Knowledge Base.
+    pub kb: Arc<str>,
+    pub text: String,
+    /// A data URL.
+    pub image: Option<String>,
+    /// Where it comes from: a URI, a URL, an id; empty where the service does not say.
+    pub source: String,
+    pub score: Option<f64>,
+    pub metadata: Map<String, Value>,
+    /// As the service tells it.
+    pub location: Option<Value>,
+}
+
+impl Passage {
+    /// A name for people: that of the metadata, or the last part of the source.
+    pub fn title(&self) -> &str {
+        let own = ["title", "x-amz-bedrock-kb-title"].iter().find_map(|key| self.metadata.get(*key)?.as_str());
+        let file = || self.source.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
+        own.or_else(file).unwrap_or(&self.source)
+    }
+}
+
+/// What was found, and what of it the model was given.
+#[derive(Clone, Debug)]
+pub struct Retrieval {
+    pub names: Names,
+    /// What the model was given, in the order of its numbers, from 1.
+    pub passages: Vec<Passage>,
+    /// Why there are none, or why not all Knowledge Bases have answered: one of a fixed list.
+    pub reason: Option<&'static str>,
+    /// Unicode code points of the passages.
+    pub context_chars: usize,
+    /// Results of all Knowledge Bases.
+    pub found: usize,
+    /// Those whose score was too low.
+    pub dropped: usize,
+    pub took: Duration,
+    /// The client wants to see the passages.
+    pub include_sources: bool,
+}
+
+impl Retrieval {
+    /// Does the answer come from passages?
+    pub fn used(&self) -> bool {
+        !self.passages.is_empty()
+    }
+}
+
+/// The retrieval of a call, once it is known: for the reply and for the log.
+#[derive(Clone, Debug, Default)]
+pub struct Retrieved(Arc<OnceLock<Arc<Retrieval>>>);
+
+impl Retrieved {
+    /// Only the first counts.
+    pub fn set(&self, retrieval: Arc<Retrieval>) {
+        let _ = self.0.set(retrieval);
+    }
+
+    pub fn get(&self) -> Option<&Arc<Retrieval>> {
+        self.0.get()
+    }
+}

@@ -1,0 +1,225 @@
+//! `[knowledge_bases.*]`
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{models::Defaults, options, reader::Section};
+use crate::{
+    call::{KnowledgeBase, KnowledgeBaseKind, NanoUsd, OnError, Rerank, RerankModel, SearchType, Target},
+    catalogue,
+    dispatch::Models,
+    knowledge::{KnowledgeBases, filter, model_arn, prompt},
+};
+
+/// Where a setting is missing: five passages of the length that Bedrock cuts documents into by default.
+const MAX_RESULTS: u32 = 5;
+const MAX_CONTEXT_CHARS: u32 = 8000;
+const MAX_IMAGES: u32 = 2;
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// The service model's bounds: of `numberOfResults`, and of `metadataAttributes`.
+const MOST_RESULTS: u64 = 100;
+const MAX_ATTRIBUTES: usize = 25;
+
+/// More than any model's context.
+const MOST_CONTEXT: u64 = 4_000_000;
+
+pub fn knowledge_bases(
+    sections: Vec<(String, Section<'_>)>,
+    defaults: &Defaults,
+    region: &str,
+    models: &Models,
+) -> KnowledgeBases {
+    let read = |(name, section)| knowledge_base(name, section, defaults, region, models);
+    KnowledgeBases::new(sections.into_iter().filter_map(read))
+}
+
+fn knowledge_base(
+    name: String,
+    mut section: Section<'_>,
+    defaults: &Defaults,
+    region: &str,
+    models: &Models,
+) -> Option<KnowledgeBase> {
+    let id = section.string("id");
+    match &id {
+        None if !section.was_given("id") => section.problem("'id' is missing: the id or ARN of a Knowledge Base"),
+        Some(id) if !is_id(id) => {
+            section.problem_at(
+                "id",
+                format!("'{id}' is neither the id of a Knowledge Base (ten letters and digits) nor its ARN"),
+            );
+        }
+        _ => {}
+    }
+    let region = section.string("region").unwrap_or_else(|| region.to_owned());
+    let target = Target::new(id.unwrap_or_default(), &region);
+    let kinds = [("vector", KnowledgeBaseKind::Vector), ("managed", KnowledgeBaseKind::Managed)];
+    let kind = section.choice("type", &kinds, KnowledgeBaseKind::Vector);
+    let default_search = if kind == KnowledgeBaseKind::Managed { SearchType::Auto } else { SearchType::Hybrid };
+    let search = section.choice("search", &SearchType::ALL, default_search);
+    if kind == KnowledgeBaseKind::Managed && search != SearchType::Auto {
+        section.problem_at("search", "a managed Knowledge Base decides by itself how it searches; remove it");
+    }
+    let guardrail = options::guardrail(&mut section).map(|guardrail| (guardrail.identifier, guardrail.version));
+    let base = KnowledgeBase {
+        name: name.into(),
+        description: section.string("description"),
+        kind,
+        search,
+        max_results: bounded(&mut section, "max_results", MOST_RESULTS).unwrap_or(MAX_RESULTS),
+        min_score: section.number("min_score", 0.0, 1.0).unwrap_or_default(),
+        max_context_chars: bounded(&mut section, "max_context_chars", MOST_CONTEXT).unwrap_or(MAX_CONTEXT_CHARS),
+        max_context_tokens: bounded(&mut section, "max_context_tokens", MOST_CONTEXT),
+        max_images: images(&mut section),
+        on_error: section.choice("on_error", &OnError::ALL, OnError::AnswerWithout),
+        filter: filter(&mut section, "filter"),
+        implicit_filter: implicit_filter(&mut section, &target, kind),
+        user_context: section.boolean("user_context", false),
+        guardrail,
+        rerank: rerank(&mut section, kind),
+        template: template(&mut section),
+        condense_with: section.string("condense_with").and_then(|model| {
+            let found = models.list().find(|listed| listed.name == model).map(|listed| listed.model.clone());
+            if found.is_none() {
+                section.problem_at("condense_with", format!("there is no [models.{model}]"));
+            }
+            found
+        }),
+        timeout: section.duration_or("timeout", TIMEOUT),
+        retry: if section.has("retry") { options::retry(&mut section, defaults.retry) } else { defaults.retry },
+        target,
+    };
+    section.finish();
+    Some(base)
+}
+
+/// The service model's KnowledgeBaseIdentifier.
+fn is_id(id: &str) -> bool {
+    let plain = |id: &str| id.len() == 10 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let of_arn = id.strip_prefix("arn:aws").and_then(|arn| arn.split_once(":knowledge-base/"));
+    plain(id) || of_arn.is_some_and(|(arn, id)| plain(id) && arn.split(':').nth(1) == Some("bedrock"))
+}
+
+fn bounded(section: &mut Section<'_>, key: &'static str, max: u64) -> Option<u32> {
+    section.count(key, max).and_then(|count| u32::try_from(count).ok())
+}
+
+/// None is a number too.
+fn images(section: &mut Section<'_>) -> u32 {
+    let images = section.number("max_images", 0.0, 20.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 20")]
+    images.map_or(MAX_IMAGES, |images| images as u32)
+}
+
+/// A metadata filter, in Bedrock's form or OpenAI's.
+pub fn filter(section: &mut Section<'_>, key: &'static str) -> Option<Value> {
+    let given = section.json(key)?;
+    match filter::parse(&given) {
+        Ok(filter) => Some(filter),
+        Err(wrong) => {
+            section.problem_at(
+                key,
+                format!("{}{}{}", wrong.at, if wrong.at.is_empty() { "" } else { ": " }, wrong.message),
+            );
+            None
+        }
+    }
+}
+
+/// `implicit_filter = { model, attributes = [{ key, type, description }] }`
+fn implicit_filter(section: &mut Section<'_>, target: &Target, kind: KnowledgeBaseKind) -> Option<Value> {
+    let mut section = section.has("implicit_filter").then(|| section.section("implicit_filter"))?;
+    if kind == KnowledgeBaseKind::Managed {
+        section.problem("a managed Knowledge Base has no implicit filters; remove it");
+    }
+    let model = section.string("model");
+    let mut attributes = Vec::new();
+    for mut attribute in section.tables("attributes") {
+        let (key, description) = (attribute.string("key"), attribute.string("description"));
+        let types = ["STRING", "NUMBER", "BOOLEAN", "STRING_LIST"].map(|kind| (kind, Some(kind)));
+        let kind = attribute.choice("type", &types, None);
+        match (key, kind, description) {
+            (Some(key), Some(kind), Some(description)) => {
+                attributes.push(json!({"key": key, "type": kind, "description": description}));
+            }
+            _ => attribute.problem("needs 'key', 'type' and 'description'"),
+        }
+        attribute.finish();
+    }
+    if model.is_none() || attributes.is_empty() || attributes.len() > MAX_ATTRIBUTES {
+        section.problem(format!("needs 'model' and 1 to {MAX_ATTRIBUTES} 'attributes'"));
+    }
+    section.finish();
+    Some(json!({"modelArn": model_arn(&model?, target), "metadataAttributes": attributes}))
+}
+
+/// The id of a model, or a table with more; for managed Knowledge Bases also "managed" and "none".
+fn rerank(section: &mut Section<'_>, kind: KnowledgeBaseKind) -> Rerank {
+    if !section.has("rerank") {
+        return Rerank::Unsaid;
+    }
+    if section.is_table("rerank") {
+        return rerank_model(section.section("rerank")).map_or(Rerank::Unsaid, Rerank::Model);
+    }
+    match section.string("rerank").as_deref() {
+        None => Rerank::Unsaid,
+        Some("none") => Rerank::Never,
+        Some("managed") if kind == KnowledgeBaseKind::Managed => Rerank::Managed,
+        Some(id) if id.contains('.') || id.starts_with("arn:") => Rerank::Model(RerankModel {
+            id: id.to_owned(),
+            price: catalogue::query_price(id),
+            ..RerankModel::default()
+        }),
+        Some(other) => {
+            section.problem_at("rerank", format!("'{other}' is not the id of a reranking model"));
+            Rerank::Unsaid
+        }
+    }
+}
+
+fn rerank_model(mut section: Section<'_>) -> Option<RerankModel> {
+    let id = section.string("model");
+    if id.is_none() {
+        section.problem("needs 'model'");
+    }
+    let (include, exclude) = (section.strings("include_metadata"), section.strings("exclude_metadata"));
+    if include.is_some() && exclude.is_some() {
+        section.problem_at("exclude_metadata", "give include_metadata or exclude_metadata, not both");
+    }
+    let fields = |names: Vec<String>| names.into_iter().map(|name| json!({"fieldName": name})).collect::<Vec<_>>();
+    let selected = |member: &str, names| json!({"selectionMode": "SELECTIVE", "selectiveModeConfiguration": {member: fields(names)}});
+    let metadata = match (include, exclude) {
+        (Some(names), _) => Some(selected("fieldsToInclude", names)),
+        (None, Some(names)) if names.is_empty() => Some(json!({"selectionMode": "ALL"})),
+        (None, Some(names)) => Some(selected("fieldsToExclude", names)),
+        (None, None) => None,
+    };
+    let candidates = bounded(&mut section, "candidates", MOST_RESULTS);
+    let price =
+        section.decimal("query_price", "US dollars for one query, with nine decimal places at most", NanoUsd::parse);
+    let fields = section.json("additional_model_request_fields").map(|fields| match fields {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    });
+    section.finish();
+    let id = id?;
+    let price = price.or_else(|| catalogue::query_price(&id));
+    Some(RerankModel { id, candidates, metadata, fields, price })
+}
+
+fn template(section: &mut Section<'_>) -> Arc<str> {
+    let Some(path) = section.string("prompt_file") else { return prompt::TEMPLATE.into() };
+    match std::fs::read_to_string(&path) {
+        Ok(text) if text.matches(prompt::PLACEHOLDER).count() == 1 => text.trim_end().into(),
+        Ok(_) => {
+            section.problem_at("prompt_file", format!("{path} must hold {} exactly once", prompt::PLACEHOLDER));
+            prompt::TEMPLATE.into()
+        }
+        Err(error) => {
+            section.problem_at("prompt_file", format!("cannot read {path}: {error}"));
+            prompt::TEMPLATE.into()
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `GET /v1/knowledge_bases`: what the key may use.
+
+use std::sync::Arc;
+
+use axum::{Extension, extract::State, response::Response};
+
+use crate::{
+    call::{Caller, KnowledgeBase, KnowledgeBaseKind},
+    edge::{Edge, encode},
+    error::Error,
+    openai::knowledge_base::{KnowledgeBaseList, KnowledgeBaseObject},
+};
+
+pub async fn list(State(edge): State<Arc<Edge>>, Extension(caller): Extension<Arc<Caller>>) -> Result<Response, Error> {
+    let usable = edge.knowledge_bases.iter().filter(|base| caller.may_search(&base.name));
+    encode::json(&KnowledgeBaseList { object: "list", data: usable.map(|base| object(base)).collect() })
+}
+
+/// Its id and its region are nobody's business but the operator's.
+fn object(base: &KnowledgeBase) -> KnowledgeBaseObject<'_> {
+    KnowledgeBaseObject {
+        id: &base.name,
+        object: "knowledge_base",
+        description: base.description.as_deref(),
+        kind: base.kind.as_str(),
+        search: (base.kind == KnowledgeBaseKind::Vector).then(|| base.search.as_str()),
+        max_results: base.max_results,
+        min_score: base.min_score,
+        max_context_chars: base.max_context_chars,
+        on_error: base.on_error.as_str(),
+    }
+}

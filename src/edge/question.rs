@@ -1,0 +1,206 @@
+//! What a request asks of Knowledge Bases: its `kb`, or a `file_search` tool that says the same in OpenAI's words.
+
+use std::{collections::HashSet, sync::Arc};
+
+use serde_json::Value;
+
+use crate::{
+    call::{Caller, KnowledgeBase, Notes, OnError, Question, Rerank, RerankModel, Search, SearchType},
+    catalogue,
+    error::Error,
+    knowledge::{KnowledgeBases, filter, prompt},
+    openai::{
+        chat::{ChatRequest, Tool},
+        knowledge_base::{Kb, KbOptions, Names, RankingOptions},
+    },
+};
+
+const FILE_SEARCH: &str = "file_search";
+
+/// One request is as many searches.
+const MAX_BASES: usize = 10;
+
+/// The service model's bounds of `numberOfResults`.
+const MAX_RESULTS: u32 = 100;
+
+/// More than any model's context.
+const MAX_CONTEXT_CHARS: u32 = 4_000_000;
+
+/// Takes the question out of `request`; none where it asks no Knowledge Base.
+///
+/// # Errors
+/// A 400 that names the member, a 403 or a 404.
+pub fn take(
+    request: &mut ChatRequest,
+    bases: &KnowledgeBases,
+    caller: &Caller,
+    notes: &Notes,
+) -> Result<Option<Arc<Question>>, Error> {
+    let (asked, at) = match (request.kb.take(), file_search(request, notes)?) {
+        (None, None) => return Ok(None),
+        (Some(Kb(options)), None) => (options, At::Kb),
+        (None, Some((index, options))) => (options, At::Tool(index)),
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid("kb", "Send 'kb' or a tool of type 'file_search', not both."));
+        }
+    };
+    check(&asked, at)?;
+    let has_question = asked.query.as_deref().is_some_and(|query| !query.trim().is_empty());
+    if !has_question && prompt::question(request).is_none() {
+        let text = "There is nothing to look for: no user message has text. Say what to look for in 'kb.query'.";
+        return Err(Error::invalid(at.member("query"), text));
+    }
+    let names = asked.name.as_slice();
+    let unique: HashSet<&String> = names.iter().collect();
+    if names.is_empty() || names.len() > MAX_BASES || unique.len() < names.len() {
+        let text = format!("Name 1 to {MAX_BASES} knowledge bases, each of them once.");
+        return Err(Error::invalid(at.member("name"), text));
+    }
+    let named = names.iter().map(|name| bases.resolve_for(name, caller));
+    let named = named.collect::<Result<Vec<_>, _>>().map_err(|error| error.with_param(at.member("name")))?;
+    let own_filter = asked.filter.as_ref().map(filter::parse).transpose();
+    let own_filter =
+        own_filter.map_err(|wrong| Error::invalid(format!("{}{}", at.member("filter"), wrong.at), wrong.message))?;
+    let search = |base: &Arc<KnowledgeBase>| search(base, &asked, own_filter.as_ref(), caller, at);
+    let searches = named.iter().map(search).collect::<Result<Vec<_>, _>>()?;
+    let widest = named.iter().map(|base| base.max_context_chars).max().unwrap_or_default();
+    let tokens = named.iter().filter_map(|base| base.max_context_tokens).max();
+    Ok(Some(Arc::new(Question {
+        searches,
+        query: asked.query.filter(|_| has_question),
+        max_context_chars: asked.max_context_chars.unwrap_or(widest),
+        max_context_tokens: asked.max_context_tokens.or(tokens),
+        max_images: named.iter().map(|base| base.max_images).max().unwrap_or_default(),
+        include_sources: asked.include_sources.unwrap_or(true),
+        names: asked.name,
+    })))
+}
+
+/// Where the client has said it.
+#[derive(Clone, Copy)]
+enum At {
+    Kb,
+    /// The place of the tool.
+    Tool(usize),
+}
+
+impl At {
+    /// The path of a member of `kb`, as the client has written it.
+    fn member(self, member: &str) -> String {
+        let Self::Tool(index) = self else { return format!("kb.{member}") };
+        let theirs = match member {
+            "name" => "vector_store_ids",
+            "max_results" => "max_num_results",
+            "min_score" => "ranking_options.score_threshold",
+            "filter" => "filters",
+            other => other,
+        };
+        format!("tools[{index}].{theirs}")
+    }
+}
+
+/// Takes the tool `file_search` out of the tools: it is not the model's to call, because the search has been made already.
+fn file_search(request: &mut ChatRequest, notes: &Notes) -> Result<Option<(usize, KbOptions)>, Error> {
+    let Some(tools) = &mut request.tools else { return Ok(None) };
+    let Some(index) = tools.iter().position(|tool| tool.kind == FILE_SEARCH) else { return Ok(None) };
+    let tool = tools.remove(index);
+    if tools.iter().any(|tool| tool.kind == FILE_SEARCH) {
+        return Err(Error::invalid("tools", "One tool of type 'file_search' is enough: it may name several stores."));
+    }
+    if tools.is_empty() {
+        request.tools = None;
+        // Whatever it says, there is nothing left to choose.
+        request.tool_choice = None;
+    }
+    let Tool { vector_store_ids, max_num_results, ranking_options, filters, .. } = tool;
+    let ranking = ranking_options.unwrap_or_default();
+    weights(&ranking, index, notes);
+    Ok(Some((
+        index,
+        KbOptions {
+            name: Names::Many(vector_store_ids.unwrap_or_default()),
+            max_results: max_num_results,
+            min_score: ranking.score_threshold,
+            filter: filters,
+            ..KbOptions::default()
+        },
+    )))
+}
+
+/// How OpenAI would weigh text against meaning: the service has no such choice.
+fn weights(ranking: &RankingOptions, index: usize, notes: &Notes) {
+    if ranking.hybrid_search.is_some() {
+        notes.dropped(format!("tools[{index}].ranking_options.hybrid_search"), "Bedrock weighs by itself");
+    }
+    if ranking.ranker.as_deref().is_some_and(|ranker| ranker != "auto") {
+        notes.dropped(format!("tools[{index}].ranking_options.ranker"), "the operator chooses how results are ranked");
+    }
+}
+
+fn check(asked: &KbOptions, at: At) -> Result<(), Error> {
+    let within = |member: &str, value: Option<u32>, max: u32| match value {
+        Some(value) if !(1..=max).contains(&value) => {
+            Err(Error::invalid(at.member(member), format!("This must be between 1 and {max}.")))
+        }
+        _ => Ok(()),
+    };
+    let max_results = if matches!(at, At::Tool(_)) { MAX_RESULTS / 2 } else { MAX_RESULTS };
+    within("max_results", asked.max_results, max_results)?;
+    within("max_context_chars", asked.max_context_chars, MAX_CONTEXT_CHARS)?;
+    within("max_context_tokens", asked.max_context_tokens, MAX_CONTEXT_CHARS)?;
+    match asked.min_score {
+        Some(score) if !(0.0..=1.0).contains(&score) => {
+            Err(Error::invalid(at.member("min_score"), "This must be between 0 and 1."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One of a list of words.
+fn word<T: Copy>(word: Option<&str>, words: &[(&str, T)], default: T, param: String) -> Result<T, Error> {
+    let Some(word) = word else { return Ok(default) };
+    let known = || words.iter().map(|(name, _)| format!("'{name}'")).collect::<Vec<_>>().join(" or ");
+    let found = words.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
+    found.ok_or_else(|| Error::invalid(param, format!("This must be {}.", known())))
+}
+
+/// The filters of the Knowledge Base and of the key hold whatever the client says.
+fn search(
+    base: &Arc<KnowledgeBase>,
+    asked: &KbOptions,
+    own_filter: Option<&Value>,
+    caller: &Caller,
+    at: At,
+) -> Result<Search, Error> {
+    let filters = [base.filter.as_ref(), caller.knowledge_base_filter.as_ref(), own_filter];
+    let user = || caller.knowledge_base_user.as_ref().unwrap_or(&caller.key_id).clone();
+    Ok(Search {
+        max_results: asked.max_results.unwrap_or(base.max_results),
+        min_score: asked.min_score.unwrap_or(base.min_score),
+        search: word(asked.search.as_deref(), &SearchType::ALL, base.search, at.member("search"))?,
+        filter: filter::all(filters.into_iter().flatten().cloned()),
+        own_filter: own_filter.is_some(),
+        user_id: base.user_context.then(user),
+        rerank: rerank(base, asked.rerank.as_deref(), at)?,
+        on_error: word(asked.on_error.as_deref(), &OnError::ALL, base.on_error, at.member("on_error"))?,
+        base: base.clone(),
+    })
+}
+
+/// The operator's model, none, or another that the catalogue knows: what nobody knows has no price.
+fn rerank(base: &KnowledgeBase, asked: Option<&str>, at: At) -> Result<Rerank, Error> {
+    match (asked, &base.rerank) {
+        (None, own) => Ok(own.clone()),
+        (Some("none"), _) => Ok(Rerank::Never),
+        (Some(id), Rerank::Model(own)) if own.id == id => Ok(base.rerank.clone()),
+        (Some(id), own) => {
+            let price = catalogue::query_price(id);
+            if price.is_none() {
+                let text = "This must be the id of a reranking model, such as 'cohere.rerank-v3-5:0', or 'none'.";
+                return Err(Error::invalid(at.member("rerank"), text));
+            }
+            let own = if let Rerank::Model(own) = own { own.clone() } else { RerankModel::default() };
+            Ok(Rerank::Model(RerankModel { id: id.to_owned(), price, fields: None, ..own }))
+        }
+    }
+}

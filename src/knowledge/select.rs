@@ -1,0 +1,148 @@
+//! Which of the passages that were found the model is given.
+
+use super::prompt;
+use crate::call::{Notes, Passage, Question, Search};
+
+/// What is left, and what was left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selected {
+    /// Best first.
+    pub passages: Vec<Passage>,
+    /// Unicode code points of their text.
+    pub context_chars: usize,
+}
+
+/// Of what one search has found: what scores enough, best first. Also how many did not. A passage without a score passes
+/// the floor and comes last.
+pub fn best(search: &Search, mut passages: Vec<Passage>) -> (Vec<Passage>, usize) {
+    let found = passages.len();
+    passages.retain(|passage| passage.score.is_none_or(|score| score >= search.min_score));
+    let dropped = found - passages.len();
+    by_score(&mut passages);
+    passages.truncate(search.max_results as usize);
+    (passages, dropped)
+}
+
+/// What of all passages fits into the question's bounds, in order; only the first is cut, if it alone is too long.
+pub fn select(mut passages: Vec<Passage>, question: &Question, sees_images: bool, notes: &Notes) -> Selected {
+    by_score(&mut passages);
+    let max_images = if sees_images { question.max_images as usize } else { 0 };
+    let mut room = Room::of(question);
+    let mut images = 0;
+    let mut unseen = 0;
+    let mut selected = Selected::default();
+    for mut passage in passages {
+        if passage.image.is_some() && images == max_images {
+            passage.image = None;
+            unseen += 1;
+        }
+        if passage.image.is_none() && passage.text.trim().is_empty() {
+            continue;
+        }
+        let fitting = room.fitting(&passage.text);
+        if fitting < passage.text.len() {
+            if !selected.passages.is_empty() || fitting == 0 {
+                break;
+            }
+            passage.text.truncate(fitting);
+            notes.add("kb: the first passage alone is longer than the context may be, and was cut");
+        }
+        room.take(&passage.text);
+        images += usize::from(passage.image.is_some());
+        selected.context_chars += passage.text.chars().count();
+        selected.passages.push(passage);
+    }
+    if unseen > 0 {
+        notes.add(format!("kb: {unseen} images among the passages are not shown to the model"));
+    }
+    selected
+}
+
+/// Highest first; among equals, and without a score, in the order in which they came.
+fn by_score(passages: &mut [Passage]) {
+    let score = |passage: &Passage| passage.score.unwrap_or(f64::NEG_INFINITY);
+    passages.sort_by(|a, b| score(b).total_cmp(&score(a)));
+}
+
+/// What is left of the bounds.
+struct Room {
+    chars: usize,
+    /// As they stand in the prompt.
+    bytes: usize,
+}
+
+impl Room {
+    fn of(question: &Question) -> Self {
+        Self {
+            chars: question.max_context_chars as usize,
+            bytes: question.max_context_tokens.map_or(usize::MAX, |tokens| 4 * tokens as usize),
+        }
+    }
+
+    /// Bytes of `text` that fit.
+    fn fitting(&self, text: &str) -> usize {
+        let mut bytes = 0;
+        let ends = text.char_indices().enumerate().find(|(nth, (_, c))| {
+            bytes += prompt::escaped_len(*c);
+            *nth == self.chars || bytes > self.bytes
+        });
+        ends.map_or(text.len(), |(_, (at, _))| at)
+    }
+
+    fn take(&mut self, text: &str) {
+        self.chars -= text.chars().count().min(self.chars);
+        self.bytes = self.bytes.saturating_sub(text.chars().map(prompt::escaped_len).sum());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passage(text: &str, score: Option<f64>) -> Passage {
+        Passage { text: text.into(), score, ..Passage::default() }
+    }
+
+    fn question(chars: u32, tokens: Option<u32>) -> Question {
+        Question {
+            names: Default::default(),
+            searches: Vec::new(),
+            query: None,
+            max_context_chars: chars,
+            max_context_tokens: tokens,
+            max_images: 1,
+            include_sources: true,
+        }
+    }
+
+    fn texts(selected: &Selected) -> Vec<&str> {
+        selected.passages.iter().map(|passage| passage.text.as_str()).collect()
+    }
+
+    #[test]
+    fn the_best_are_taken_whole_until_the_context_is_full() {
+        let notes = Notes::default();
+        let passages = || {
+            vec![passage("none", None), passage("low", Some(0.1)), passage("äöü", Some(0.9)), passage("mid", Some(0.5))]
+        };
+        assert_eq!(texts(&select(passages(), &question(100, None), false, &notes)), ["äöü", "mid", "low", "none"]);
+        let selected = select(passages(), &question(8, None), false, &notes);
+        assert_eq!((texts(&selected), selected.context_chars), (vec!["äöü", "mid"], 6), "'low' would have to be cut");
+        assert_eq!(texts(&select(passages(), &question(100, Some(2)), false, &notes)), ["äöü"], "six bytes of eight");
+        assert!(notes.joined().is_none());
+        assert_eq!(texts(&select(passages(), &question(2, None), false, &notes)), ["äö"]);
+        assert!(notes.joined().unwrap().contains("was cut"));
+    }
+
+    #[test]
+    fn images_go_only_to_models_that_see_them() {
+        let image = |text: &str| Passage { image: Some("data:image/png;base64,AA==".into()), ..passage(text, None) };
+        let passages = || vec![image(""), image("a caption"), image("")];
+        let notes = Notes::default();
+        let blind = select(passages(), &question(100, None), false, &notes);
+        assert_eq!((texts(&blind), blind.passages[0].image.is_some()), (vec!["a caption"], false));
+        let seeing = select(passages(), &question(100, None), true, &notes);
+        assert_eq!(seeing.passages.iter().filter(|passage| passage.image.is_some()).count(), 1, "max_images");
+        assert!(notes.joined().unwrap().contains("images among the passages"));
+    }
+}

@@ -1,0 +1,227 @@
+//! Retrieve of the service model `bedrock-agent-runtime`: its request, and its results as passages.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::call::{KnowledgeBaseKind, Passage, Rerank, RerankModel, Search, SearchType, Target};
+
+/// The body of a request.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetrieveRequest<'a> {
+    pub retrieval_query: Query<'a>,
+    pub retrieval_configuration: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guardrail_configuration: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_context: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Query<'a> {
+    pub text: &'a str,
+}
+
+/// The request for `search`. The service may refuse `says_type`: to be told how to search.
+pub fn request<'a>(search: &Search, text: &'a str, says_type: bool) -> RetrieveRequest<'a> {
+    let base = &search.base;
+    RetrieveRequest {
+        retrieval_query: Query { text },
+        retrieval_configuration: match base.kind {
+            KnowledgeBaseKind::Vector => json!({"vectorSearchConfiguration": vector(search, says_type)}),
+            KnowledgeBaseKind::Managed => json!({"managedSearchConfiguration": managed(search)}),
+        },
+        guardrail_configuration: base
+            .guardrail
+            .as_ref()
+            .map(|(id, version)| json!({"guardrailId": id, "guardrailVersion": version})),
+        user_context: search.user_id.as_ref().map(|id| json!({"userId": id})),
+        next_token: None,
+    }
+}
+
+fn vector(search: &Search, says_type: bool) -> Value {
+    let mut configuration = common(search);
+    match search.search {
+        SearchType::Hybrid if says_type => configuration["overrideSearchType"] = "HYBRID".into(),
+        SearchType::Semantic if says_type => configuration["overrideSearchType"] = "SEMANTIC".into(),
+        _ => {}
+    }
+    if let Some(implicit) = &search.base.implicit_filter {
+        configuration["implicitFilterConfiguration"] = implicit.clone();
+    }
+    if let Rerank::Model(model) = &search.rerank {
+        configuration["rerankingConfiguration"] = reranking(model, search);
+    }
+    configuration
+}
+
+fn managed(search: &Search) -> Value {
+    let mut configuration = common(search);
+    match &search.rerank {
+        Rerank::Unsaid => {}
+        Rerank::Never => configuration["rerankingModelType"] = "NONE".into(),
+        Rerank::Managed => configuration["rerankingModelType"] = "MANAGED".into(),
+        Rerank::Model(model) => {
+            configuration["rerankingModelType"] = "CUSTOM".into();
+            configuration["rerankingConfiguration"] = reranking(model, search);
+        }
+    }
+    configuration
+}
+
+fn common(search: &Search) -> Value {
+    let candidates = match &search.rerank {
+        Rerank::Model(model) => model.candidates.unwrap_or(0),
+        _ => 0,
+    };
+    let mut configuration = json!({"numberOfResults": candidates.max(search.max_results)});
+    if let Some(filter) = &search.filter {
+        configuration["filter"] = filter.clone();
+    }
+    configuration
+}
+
+fn reranking(model: &RerankModel, search: &Search) -> Value {
+    let mut configuration = json!({
+        "modelConfiguration": {"modelArn": model_arn(&model.id, &search.base.target)},
+        "numberOfRerankedResults": search.max_results,
+    });
+    if let Some(fields) = &model.fields {
+        configuration["modelConfiguration"]["additionalModelRequestFields"] = Value::Object(fields.clone());
+    }
+    if let Some(metadata) = &model.metadata {
+        configuration["metadataConfiguration"] = metadata.clone();
+    }
+    json!({"type": "BEDROCK_RERANKING_MODEL", "bedrockRerankingConfiguration": configuration})
+}
+
+/// The ARN of a foundation model in the region of `target`.
+pub fn model_arn(id: &str, target: &Target) -> String {
+    if id.starts_with("arn:") {
+        return id.to_owned();
+    }
+    let partition = match target.region.split('-').next() {
+        Some("cn") => "aws-cn",
+        _ if target.region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
+    format!("arn:{partition}:bedrock:{}::foundation-model/{id}", target.region)
+}
+
+/// The body of a reply. A result of a form that nobody knows must not cost the others.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetrieveReply {
+    pub retrieval_results: Vec<Value>,
+    #[serde(default)]
+    pub next_token: Option<String>,
+    #[serde(default)]
+    pub guardrail_action: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct RetrievalResult {
+    content: Option<Content>,
+    location: Option<Value>,
+    metadata: Option<Map<String, Value>>,
+    score: Option<f64>,
+    document_id: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Content {
+    text: Option<String>,
+    /// A data URI.
+    byte_content: Option<String>,
+    row: Option<Vec<Column>>,
+    audio: Option<AudioSegment>,
+    video: Option<VideoSegment>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Column {
+    column_name: Option<String>,
+    column_value: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AudioSegment {
+    s3_uri: Option<String>,
+    transcription: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct VideoSegment {
+    s3_uri: Option<String>,
+    summary: Option<String>,
+}
+
+/// Where the service says what a document is called, in the members of a location: one for each of its types.
+const LOCATIONS: [(&str, &str); 10] = [
+    ("s3Location", "uri"),
+    ("webLocation", "url"),
+    ("confluenceLocation", "url"),
+    ("salesforceLocation", "url"),
+    ("sharePointLocation", "url"),
+    ("customDocumentLocation", "id"),
+    ("kendraDocumentLocation", "uri"),
+    ("sqlLocation", "query"),
+    ("oneDriveLocation", "url"),
+    ("googleDriveLocation", "url"),
+];
+
+/// Metadata that the service adds itself.
+const SOURCE_URI: &str = "x-amz-bedrock-kb-source-uri";
+
+/// A result as a passage; none where it holds neither text nor an image.
+pub fn passage(result: Value, kb: &Arc<str>) -> Option<Passage> {
+    let result: RetrievalResult = serde_json::from_value(result).ok()?;
+    let content = result.content.unwrap_or_default();
+    let metadata = result.metadata.unwrap_or_default();
+    let segment = content.audio.as_ref().and_then(|audio| audio.s3_uri.clone());
+    let segment = segment.or_else(|| content.video.as_ref().and_then(|video| video.s3_uri.clone()));
+    let location = result.location.filter(|location| !location.is_null());
+    let source = location.as_ref().and_then(|location| {
+        LOCATIONS.iter().find_map(|(kind, member)| location.get(kind)?.get(member)?.as_str().map(str::to_owned))
+    });
+    let source = source
+        .or_else(|| metadata.get(SOURCE_URI).and_then(Value::as_str).map(str::to_owned))
+        .or(segment)
+        .or(result.document_id)
+        .unwrap_or_default();
+    let image = content.byte_content.clone().filter(|data| data.starts_with("data:image/"));
+    let text = text(content).unwrap_or_default();
+    (image.is_some() || !text.trim().is_empty()).then(|| Passage {
+        kb: kb.clone(),
+        text,
+        image,
+        source,
+        score: result.score.filter(|score| score.is_finite()),
+        metadata,
+        location,
+    })
+}
+
+/// Text of every kind of result.
+fn text(content: Content) -> Option<String> {
+    let row = content.row.map(|row| {
+        let columns = row.into_iter().map(|column| {
+            let (name, value) = (column.column_name.unwrap_or_default(), column.column_value.unwrap_or_default());
+            if name.is_empty() { value } else { format!("{name}: {value}") }
+        });
+        columns.collect::<Vec<_>>().join("\n")
+    });
+    let spoken = content.audio.and_then(|audio| audio.transcription);
+    let seen = content.video.and_then(|video| video.summary);
+    [content.text, row, spoken, seen].into_iter().flatten().find(|text| !text.trim().is_empty())
+}

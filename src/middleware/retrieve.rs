@@ -1,0 +1,195 @@
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{
+    future::{BoxFuture, join_all},
+    stream,
+};
+use tower::Service;
+
+use super::Around;
+use crate::{
+    call::{
+        Call, ChatReply, ChoiceChunk, Chunk, ChunkStream, Cost, OnError, Passage, Question, Retrieval, Search, Usage,
+        WholeChoice, WholeReply,
+    },
+    error::Error,
+    knowledge::{self, Asked, Found, MAX_QUERY, Retriever, citations, prompt},
+    metrics,
+    openai::{
+        chat::ChatRequest,
+        completion::{AssistantMessage, FinishReason},
+    },
+};
+
+mod condense;
+
+/// Searches the Knowledge Bases that a call asks, puts what they found before its question, and marks in the answer where
+/// it cites. Calls that ask none pass through.
+#[derive(Clone)]
+pub struct Retrieve {
+    pub retriever: Arc<dyn Retriever>,
+    pub completer: Arc<dyn Completer>,
+}
+
+/// Makes calls for the gateway's own purposes, on their way like any caller's: limited, metered, and paid for.
+pub trait Completer: Send + Sync + 'static {
+    /// # Errors
+    /// Those of the call.
+    fn complete(&self, call: Call<ChatRequest>) -> BoxFuture<'static, Result<ChatReply, Error>>;
+}
+
+/// What the client reads where a guardrail lets nothing through.
+const BLOCKED: &str = "This question cannot be answered here: the guardrail of the knowledge base has stopped it.";
+
+/// What all searches together came to.
+struct Gathered {
+    /// What the search was prepared for, beside the searches themselves; none: not known.
+    cost: Option<Cost>,
+    passages: Vec<Passage>,
+    found: usize,
+    dropped: usize,
+    blocked: bool,
+    /// The code of a failure that the call survives.
+    failed: Option<&'static str>,
+}
+
+impl Around<ChatRequest> for Retrieve {
+    async fn around<S>(&self, mut call: Call<ChatRequest>, mut next: S) -> Result<ChatReply, Error>
+    where
+        S: Service<Call<ChatRequest>, Response = ChatReply, Error = Error, Future: Send> + Send,
+    {
+        let Some(question) = call.question.clone() else { return next.call(call).await };
+        let began = Instant::now();
+        let gathered = self.gather(&call, &question).await;
+        call.upstream.add_since(began);
+        let gathered = gathered?;
+        let (blocked, condensed) = (gathered.blocked, gathered.cost);
+        let retrieval = Arc::new(chosen(&call, &question, gathered, began.elapsed()));
+        call.retrieved.set(retrieval.clone());
+        if retrieval.used() {
+            let context = prompt::render(&retrieval.passages, question.template(), &prompt::tag()?);
+            let images = retrieval.passages.iter().filter_map(|passage| passage.image.clone());
+            call.body = prompt::with_context(&call.body, context, images);
+        }
+        let spending = call.spending.clone();
+        let reply = if blocked { refusal(&call) } else { next.call(call).await? };
+        // Whatever reranking costs was told before there could be an answer.
+        let spent = spending.spent();
+        let reranked = (!spent.unpriced_fees).then_some(Cost { reranking: spent.fees, ..Cost::default() });
+        let fees = reranked.zip(condensed).map(|(reranked, condensed)| reranked + condensed);
+        Ok(citations::annotated(reply, &retrieval, fees))
+    }
+}
+
+impl Retrieve {
+    /// # Errors
+    /// A failed search, where the operator or the client wants that to fail the call.
+    async fn gather(&self, call: &Call<ChatRequest>, question: &Question) -> Result<Gathered, Error> {
+        let (query, cost) = self.query(call, question).await;
+        let asked = Asked { query: &query, notes: &call.notes, spending: &call.spending };
+        let searches = question.searches.iter().map(|search| self.retriever.retrieve(search, asked));
+        let mut gathered = Gathered::new(cost);
+        for (search, result) in question.searches.iter().zip(join_all(searches).await) {
+            match result {
+                Ok(found) => gathered.add(search, found),
+                Err(error) if search.on_error == OnError::Fail => return Err(error),
+                Err(error) => gathered.survive(call, search, &error),
+            }
+        }
+        if gathered.blocked {
+            gathered.passages.clear();
+        }
+        Ok(gathered)
+    }
+
+    /// What to look for: what the client says, the conversation as one question, or its last user message.
+    async fn query(&self, call: &Call<ChatRequest>, question: &Question) -> (String, Option<Cost>) {
+        let said = || (prompt::question(&call.body).unwrap_or_default(), Some(Cost::default()));
+        let (mut query, cost) = match question.query.clone() {
+            Some(own) => (own, Some(Cost::default())),
+            None => condense::query(&*self.completer, call, question).await.unwrap_or_else(said),
+        };
+        if let Some((end, _)) = query.char_indices().nth(MAX_QUERY) {
+            query.truncate(end);
+            call.notes.add(format!("kb: the question was cut to {MAX_QUERY} characters for the search"));
+        }
+        (query, cost)
+    }
+}
+
+impl Gathered {
+    fn new(cost: Option<Cost>) -> Self {
+        Self { cost, passages: Vec::new(), found: 0, dropped: 0, blocked: false, failed: None }
+    }
+
+    fn add(&mut self, search: &Search, found: Found) {
+        self.blocked |= found.blocked;
+        self.found += found.passages.len();
+        let (best, dropped) = knowledge::best(search, found.passages);
+        metrics::kb_dropped(&search.base.name, dropped);
+        self.dropped += dropped;
+        self.passages.extend(best);
+    }
+
+    fn survive(&mut self, call: &Call<ChatRequest>, search: &Search, error: &Error) {
+        let name = &search.base.name;
+        let code = error.code().unwrap_or(error.kind().reason());
+        tracing::warn!(
+            request_id = &*call.request_id,
+            kb = &**name,
+            code,
+            detail = error.detail(),
+            "a search failed; the call goes on without it"
+        );
+        call.notes.add(format!("kb: '{name}' could not be searched ({code})"));
+        self.failed.get_or_insert(code);
+    }
+}
+
+/// What of it the model is given.
+fn chosen(call: &Call<ChatRequest>, question: &Question, gathered: Gathered, took: Duration) -> Retrieval {
+    let Gathered { passages, found, dropped, blocked, failed, .. } = gathered;
+    let selected = knowledge::select(passages, question, call.model.facts.image, &call.notes);
+    for search in &question.searches {
+        let name = &search.base.name;
+        let own = selected.passages.iter().filter(|passage| passage.kb == *name);
+        metrics::kb_context(name, own.map(|passage| passage.text.chars().count()).sum());
+    }
+    let nothing = || if dropped > 0 { "below_min_score" } else { "no_results" };
+    let reason = match selected.passages.is_empty() {
+        _ if blocked => Some("guardrail"),
+        true => Some(failed.unwrap_or_else(nothing)),
+        false => failed,
+    };
+    Retrieval {
+        names: question.names.clone(),
+        passages: selected.passages,
+        reason,
+        context_chars: selected.context_chars,
+        found,
+        dropped,
+        took,
+        include_sources: question.include_sources,
+    }
+}
+
+/// An answer that no model has given.
+fn refusal(call: &Call<ChatRequest>) -> ChatReply {
+    let choices = 0..call.body.n.unwrap_or(1);
+    let usage = Usage { cost: Some(Cost::default()), ..Usage::default() };
+    if !call.body.is_stream() {
+        let message = || AssistantMessage { content: Some(BLOCKED.to_owned()), ..AssistantMessage::default() };
+        let choice = |_| WholeChoice { message: message(), finish_reason: FinishReason::ContentFilter };
+        let choices = choices.map(choice).collect();
+        return ChatReply::Whole(WholeReply { choices, usage, guardrail: None, invoked_model: None });
+    }
+    let chunks = choices.flat_map(|choice| {
+        [Chunk::Content(BLOCKED.to_owned()), Chunk::Finish(FinishReason::ContentFilter)]
+            .map(|chunk| ChoiceChunk { choice, chunk })
+    });
+    let usage = ChoiceChunk { choice: 0, chunk: Chunk::Usage(usage) };
+    ChatReply::Stream(ChunkStream::new(stream::iter(chunks.chain([usage]).map(Ok).collect::<Vec<_>>())))
+}

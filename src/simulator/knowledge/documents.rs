@@ -1,0 +1,166 @@
+//! The documents: the gateway's own documentation, cut at its headings, ranked by BM25.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
+
+use bm25::{Embedder, EmbedderBuilder, Scorer, Tokenizer};
+use serde_json::{Value, json};
+
+use super::filter;
+
+const FILES: [(&str, &str, &str); 6] = [
+    ("README.md", "guide", include_str!("../../../README.md")),
+    ("ARCHITECTURE.md", "design", include_str!("../../../ARCHITECTURE.md")),
+    ("SECURITY.md", "guide", include_str!("../../../SECURITY.md")),
+    ("docs/compatibility.md", "reference", include_str!("../../../docs/compatibility.md")),
+    ("docs/governance.md", "guide", include_str!("../../../docs/governance.md")),
+    ("docs/knowledge-bases.md", "guide", include_str!("../../../docs/knowledge-bases.md")),
+];
+
+/// About as long as the service makes its own, in characters.
+const CHUNK: usize = 1200;
+
+/// A score of BM25 has no bound; this one comes to a half.
+const HALF: f64 = 4.0;
+
+struct Chunk {
+    text: String,
+    metadata: Value,
+    uri: String,
+}
+
+struct Index {
+    chunks: Vec<Chunk>,
+    embedder: Embedder<u32, Words>,
+    scorer: Scorer<usize>,
+}
+
+/// A chunk, and how well it fits, from 0 to 1.
+pub struct Hit {
+    chunk: &'static Chunk,
+    score: f64,
+}
+
+static INDEX: LazyLock<Index> = LazyLock::new(|| {
+    let chunks: Vec<Chunk> = FILES.iter().flat_map(|(name, kind, text)| cut(name, kind, text)).collect();
+    let texts: Vec<&str> = chunks.iter().map(|chunk| chunk.text.as_str()).collect();
+    let embedder: Embedder<u32, Words> = EmbedderBuilder::with_tokenizer_and_fit_to_corpus(Words, &texts).build();
+    let mut scorer = Scorer::new();
+    for (at, text) in texts.iter().enumerate() {
+        scorer.upsert(&at, embedder.embed(text));
+    }
+    Index { chunks, embedder, scorer }
+});
+
+/// Words in small letters, without the plural's ending and without those that say nothing.
+struct Words;
+
+const SAY_NOTHING: [&str; 36] = [
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "do", "doe", "for", "from", "how", "i", "if", "in",
+    "is", "it", "no", "not", "of", "on", "or", "that", "the", "this", "to", "what", "when", "which", "who", "why",
+    "with", "you",
+];
+
+impl Tokenizer for Words {
+    fn tokenize(&self, text: &str) -> Vec<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        let stems = words.map(|word| {
+            let word = word.to_lowercase();
+            if word.len() > 3 { word.strip_suffix('s').map(str::to_owned).unwrap_or(word) } else { word }
+        });
+        stems.filter(|word| !SAY_NOTHING.contains(&word.as_str())).collect()
+    }
+}
+
+/// Everything that has a word of `query` and fits `filter`, best first.
+pub fn search(query: &str, filter: &Value) -> Vec<Hit> {
+    let index = &*INDEX;
+    let matches = index.scorer.matches(&index.embedder.embed(query));
+    let hits = matches.into_iter().map(|found| {
+        let score = f64::from(found.score);
+        Hit { chunk: &index.chunks[found.id], score: score / (score + HALF) }
+    });
+    let mut hits: Vec<Hit> = hits.filter(|hit| filter::holds(filter, &hit.chunk.metadata)).collect();
+    // The same question always finds the same: among equals the one that stands first.
+    hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.place().cmp(&b.place())));
+    hits
+}
+
+/// A reranking model's order: by the part of the query's words that a chunk has.
+pub fn rerank(query: &str, hits: &mut [Hit]) {
+    let asked: HashSet<String> = Words.tokenize(query).into_iter().collect();
+    for hit in &mut *hits {
+        let own: HashSet<String> = Words.tokenize(&hit.chunk.text).into_iter().collect();
+        #[expect(clippy::cast_precision_loss, reason = "words of one query")]
+        let part = asked.intersection(&own).count() as f64 / asked.len().max(1) as f64;
+        hit.score = part;
+    }
+    hits.sort_by(|a, b| b.score.total_cmp(&a.score));
+}
+
+impl Hit {
+    fn place(&self) -> *const Chunk {
+        self.chunk
+    }
+}
+
+/// A hit as the service tells it.
+pub fn result(hit: &Hit) -> Value {
+    json!({
+        "content": {"text": hit.chunk.text, "type": "TEXT"},
+        "location": {"s3Location": {"uri": hit.chunk.uri}, "type": "S3"},
+        "metadata": hit.chunk.metadata,
+        "score": hit.score,
+    })
+}
+
+/// Sections, and long ones between their paragraphs.
+fn cut(name: &str, kind: &str, text: &str) -> Vec<Chunk> {
+    let uri = format!("s3://lintel-docs/{name}");
+    let mut chunks: Vec<Chunk> = Vec::new();
+    let mut parts: HashMap<&str, u32> = HashMap::new();
+    let mut section = name;
+    for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
+        let heading = paragraph.lines().next().and_then(|line| line.strip_prefix('#'));
+        if let Some(heading) = heading {
+            section = heading.trim_start_matches('#').trim();
+        }
+        let last = chunks.last_mut().filter(|last| {
+            heading.is_none() && last.metadata["section"] == section && last.text.len() + paragraph.len() < CHUNK
+        });
+        if let Some(last) = last {
+            last.text.push_str("\n\n");
+            last.text.push_str(paragraph);
+            continue;
+        }
+        let part = parts.entry(section).and_modify(|part| *part += 1).or_insert(1);
+        let metadata = json!({
+            "x-amz-bedrock-kb-source-uri": uri, "title": section, "file": name, "section": section, "part": part,
+            "kind": kind, "tags": ["lintel", kind],
+        });
+        chunks.push(Chunk { text: paragraph.to_owned(), metadata, uri: uri.clone() });
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_answers_questions_about_itself() {
+        for (question, file) in [
+            ("How is a budget set aside before a call?", "docs/governance.md"),
+            ("Which Knowledge Base search types are there?", "docs/knowledge-bases.md"),
+        ] {
+            let best = &search(question, &Value::Null)[0];
+            assert_eq!(best.chunk.metadata["file"], file, "{question}: {}", best.chunk.text);
+            assert!(best.score > 0.3 && best.score < 1.0);
+        }
+        assert!(search("xyzzy", &Value::Null).is_empty());
+        let only = search("budget", &json!({"equals": {"key": "file", "value": "README.md"}}));
+        assert!(!only.is_empty() && only.iter().all(|hit| hit.chunk.uri.ends_with("README.md")));
+    }
+}
