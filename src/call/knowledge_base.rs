@@ -47,6 +47,32 @@ pub struct KnowledgeBase {
 }
 
 impl KnowledgeBase {
+    /// With what holds where operators say nothing: five passages of the length that Bedrock cuts documents into.
+    pub fn new(name: impl Into<Arc<str>>, target: Target, template: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            description: None,
+            target,
+            kind: KnowledgeBaseKind::Vector,
+            search: SearchType::Hybrid,
+            max_results: 5,
+            min_score: 0.0,
+            max_context_chars: 8000,
+            max_context_tokens: None,
+            max_images: 2,
+            on_error: OnError::AnswerWithout,
+            filter: None,
+            implicit_filter: None,
+            user_context: false,
+            guardrail: None,
+            rerank: Rerank::Unsaid,
+            template: template.into(),
+            condense_with: None,
+            timeout: Duration::from_secs(10),
+            retry: RetryPolicy::default(),
+        }
+    }
+
     /// Its `model` label in metrics about calls to AWS.
     pub fn label(&self) -> String {
         format!("kb:{}", self.name)

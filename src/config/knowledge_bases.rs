@@ -6,17 +6,11 @@ use serde_json::{Map, Value, json};
 
 use super::{models::Defaults, options, reader::Section};
 use crate::{
-    call::{KnowledgeBase, KnowledgeBaseKind, NanoUsd, OnError, Rerank, RerankModel, SearchType, Target},
+    call::{KnowledgeBase, KnowledgeBaseKind, Model, NanoUsd, OnError, Rerank, RerankModel, SearchType, Target},
     catalogue,
     dispatch::Models,
     knowledge::{KnowledgeBases, filter, model_arn, prompt},
 };
-
-/// Where a setting is missing: five passages of the length that Bedrock cuts documents into by default.
-const MAX_RESULTS: u32 = 5;
-const MAX_CONTEXT_CHARS: u32 = 8000;
-const MAX_IMAGES: u32 = 2;
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The service model's bounds: of `numberOfResults`, and of `metadataAttributes`.
 const MOST_RESULTS: u64 = 100;
@@ -53,7 +47,8 @@ fn knowledge_base(
         }
         _ => {}
     }
-    let region = section.string("region").unwrap_or_else(|| region.to_owned());
+    let own_region = section.string("region");
+    let region = section.or_default("region", own_region, region.to_owned());
     let target = Target::new(id.unwrap_or_default(), &region);
     let kinds = [("vector", KnowledgeBaseKind::Vector), ("managed", KnowledgeBaseKind::Managed)];
     let kind = section.choice("type", &kinds, KnowledgeBaseKind::Vector);
@@ -63,33 +58,26 @@ fn knowledge_base(
         section.problem_at("search", "a managed Knowledge Base decides by itself how it searches; remove it");
     }
     let guardrail = options::guardrail(&mut section).map(|guardrail| (guardrail.identifier, guardrail.version));
+    let unsaid = KnowledgeBase::new(name, target.clone(), template(&mut section));
     let base = KnowledgeBase {
-        name: name.into(),
         description: section.string("description"),
         kind,
         search,
-        max_results: bounded(&mut section, "max_results", MOST_RESULTS).unwrap_or(MAX_RESULTS),
-        min_score: section.number("min_score", 0.0, 1.0).unwrap_or_default(),
-        max_context_chars: bounded(&mut section, "max_context_chars", MOST_CONTEXT).unwrap_or(MAX_CONTEXT_CHARS),
+        max_results: bounded_or(&mut section, "max_results", MOST_RESULTS, unsaid.max_results),
+        min_score: min_score(&mut section, unsaid.min_score),
+        max_context_chars: bounded_or(&mut section, "max_context_chars", MOST_CONTEXT, unsaid.max_context_chars),
         max_context_tokens: bounded(&mut section, "max_context_tokens", MOST_CONTEXT),
-        max_images: images(&mut section),
-        on_error: section.choice("on_error", &OnError::ALL, OnError::AnswerWithout),
+        max_images: images(&mut section, unsaid.max_images),
+        on_error: section.choice("on_error", &OnError::ALL, unsaid.on_error),
         filter: filter(&mut section, "filter"),
         implicit_filter: implicit_filter(&mut section, &target, kind),
-        user_context: section.boolean("user_context", false),
+        user_context: section.boolean("user_context", unsaid.user_context),
         guardrail,
         rerank: rerank(&mut section, kind),
-        template: template(&mut section),
-        condense_with: section.string("condense_with").and_then(|model| {
-            let found = models.list().find(|listed| listed.name == model).map(|listed| listed.model.clone());
-            if found.is_none() {
-                section.problem_at("condense_with", format!("there is no [models.{model}]"));
-            }
-            found
-        }),
-        timeout: section.duration_or("timeout", TIMEOUT),
-        retry: if section.has("retry") { options::retry(&mut section, defaults.retry) } else { defaults.retry },
-        target,
+        condense_with: condense_with(&mut section, models),
+        timeout: section.duration_or("timeout", unsaid.timeout),
+        retry: options::retry(&mut section, defaults.retry),
+        ..unsaid
     };
     section.finish();
     Some(base)
@@ -106,11 +94,31 @@ fn bounded(section: &mut Section<'_>, key: &'static str, max: u64) -> Option<u32
     section.count(key, max).and_then(|count| u32::try_from(count).ok())
 }
 
+fn bounded_or(section: &mut Section<'_>, key: &'static str, max: u64, default: u32) -> u32 {
+    let given = bounded(section, key, max);
+    section.or_default(key, given, default)
+}
+
+fn min_score(section: &mut Section<'_>, default: f64) -> f64 {
+    let given = section.number("min_score", 0.0, 1.0);
+    section.or_default("min_score", given, default)
+}
+
 /// None is a number too.
-fn images(section: &mut Section<'_>) -> u32 {
+fn images(section: &mut Section<'_>, default: u32) -> u32 {
     let images = section.number("max_images", 0.0, 20.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 20")]
-    images.map_or(MAX_IMAGES, |images| images as u32)
+    let images = images.map(|images| images as u32);
+    section.or_default("max_images", images, default)
+}
+
+fn condense_with(section: &mut Section<'_>, models: &Models) -> Option<Arc<Model>> {
+    let name = section.string("condense_with")?;
+    let found = models.list().find(|listed| listed.name == name).map(|listed| listed.model.clone());
+    if found.is_none() {
+        section.problem_at("condense_with", format!("there is no [models.{name}]"));
+    }
+    found
 }
 
 /// A metadata filter, in Bedrock's form or OpenAI's.

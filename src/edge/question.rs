@@ -11,11 +11,9 @@ use crate::{
     knowledge::{KnowledgeBases, filter, prompt},
     openai::{
         chat::{ChatRequest, Tool},
-        knowledge_base::{Kb, KbOptions, Names, RankingOptions},
+        knowledge_base::{FILE_SEARCH, Kb, KbOptions, Names, RankingOptions},
     },
 };
-
-const FILE_SEARCH: &str = "file_search";
 
 /// One request is as many searches.
 const MAX_BASES: usize = 10;

@@ -9,6 +9,9 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
+/// The `type` of OpenAI's tool for a search in documents. The gateway makes it before the model is asked.
+pub const FILE_SEARCH: &str = "file_search";
+
 /// `kb`: a name, several, or an object.
 #[derive(Clone, Debug)]
 pub struct Kb(pub KbOptions);

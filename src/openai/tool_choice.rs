@@ -7,6 +7,8 @@ use serde::{
     de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
+use super::knowledge_base::FILE_SEARCH;
+
 /// `"none" | "auto" | "required"`, one named tool, or a choice among some.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToolChoice {
@@ -51,7 +53,7 @@ struct Object {
     #[serde(default)]
     allowed_tools: Option<AllowedTools>,
     #[serde(rename = "type", default)]
-    _type: Option<String>,
+    kind: Option<String>,
 }
 
 impl<'de> Deserialize<'de> for ToolChoice {
@@ -75,6 +77,10 @@ impl<'de> Deserialize<'de> for ToolChoice {
                         let tools: Option<Vec<String>> = tools.map(|named| named.map(|named| named.name)).collect();
                         let tools = tools.ok_or_else(|| A::Error::custom("a tool in 'allowed_tools' has no name"))?;
                         Ok(ToolChoice::Allowed { mode: allowed.mode, tools })
+                    }
+                    // The search is made in any case; what is left to choose is the model's.
+                    (None, None) if object.kind.as_deref() == Some(FILE_SEARCH) => {
+                        Ok(ToolChoice::Mode("auto".to_owned()))
                     }
                     (None, None) => Err(A::Error::custom("an object here must name a tool")),
                 }

@@ -6,6 +6,7 @@ use crate::{
     error::Error,
     openai::{
         chat::{ChatRequest, Function, JsonSchema},
+        knowledge_base::FILE_SEARCH,
         message::{Content, Message, Part, Role},
     },
 };
@@ -270,11 +271,11 @@ fn tools(request: &ChatRequest) -> Result<(), Error> {
         match (tool.kind.as_str(), &tool.function, &tool.custom) {
             ("function", Some(function), _) => check_function(function, &|member| at(&format!("function.{member}")))?,
             ("custom", _, Some(custom)) => name(&custom.name, || at("custom.name"))?,
-            (kind, None, None) if WEB_SEARCH.contains(&kind) => {}
+            (kind, None, None) if WEB_SEARCH.contains(&kind) || kind == FILE_SEARCH => {}
             _ => {
                 return Err(Error::invalid(
                     at("type"),
-                    "Only tools of type 'function' and 'custom' are supported, with the member of that name, and 'web_search'.",
+                    "Only tools of type 'function' and 'custom' are supported, with the member of that name, 'web_search' and 'file_search'.",
                 ));
             }
         }

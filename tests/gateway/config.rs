@@ -31,7 +31,7 @@ fn the_example_is_a_good_configuration() {
     assert_eq!(config.models.resolve("claude-3-haiku").unwrap().timeouts.whole, Duration::from_secs(15));
 }
 
-const CHOICES: [&str; 8] = [
+const CHOICES: [&str; 11] = [
     ".unpriced_models",
     ".on_disconnect",
     ".durability",
@@ -40,6 +40,9 @@ const CHOICES: [&str; 8] = [
     ".message_names",
     ".user_ids",
     ".file_names",
+    ".type",
+    ".search",
+    ".on_error",
 ];
 
 #[test]
@@ -54,7 +57,7 @@ fn what_the_example_comments_out_is_the_default() {
         kept.fold(String::new(), |text, line| text + line + "\n")
     };
     // These need something of the machine.
-    let of_machine = ["profile", "assume_role", "secret_env = \"LINTEL_WEBHOOK_SECRET"];
+    let of_machine = ["profile", "assume_role", "secret_env = \"LINTEL_WEBHOOK_SECRET", "prompt_file"];
     config::parse(&without(&of_machine), &surroundings(&[KEY]), None).unwrap_or_else(|problems| panic!("{problems:?}"));
     // And these are examples rather than defaults.
     let examples =
@@ -77,6 +80,13 @@ fn what_the_example_comments_out_is_the_default() {
         "model_limits",
         "end_users",
         "allow_ips",
+        "knowledge_bases",
+        "knowledge_base_",
+        "max_context_tokens",
+        "rerank",
+        "filter",
+        "implicit_filter",
+        "condense_with",
     ];
     let commented = without(&[&of_machine[..], &examples, &more].concat());
     let values = |text: &str| {

@@ -121,9 +121,9 @@ const BAD_BODIES: [(&str, u16, &str, Option<&str>); 45] = [
     ),
     (
         r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"kb":"medical"}"#,
-        400,
-        "unsupported_parameter",
-        Some("kb"),
+        404,
+        "knowledge_base_not_found",
+        Some("kb.name"),
     ),
     (
         r#"{"model":"claude","messages":[{"role":"user","content":"x"}],"tools":[{"type":"function","function":{"name":""}}]}"#,

@@ -10,6 +10,7 @@ mod errors;
 #[path = "../golden/mod.rs"]
 mod golden;
 mod keys;
+mod knowledge;
 mod limits;
 mod mended;
 mod models;

@@ -166,7 +166,7 @@ proptest! {
         let (notes, recalled, fetched) = (Notes::default(), Recalled::default(), Fetched::default());
         let body = request.to_string();
         let request = lintel::edge::chat_request(body.as_bytes(), &notes).unwrap();
-        let worst = translate::worst_case(&request, body.len(), &model, &caller);
+        let worst = translate::worst_case(&request, body.len(), &model, &caller, None);
         let cx = Context { model: &model, caller: &caller, notes: &notes, recalled: &recalled, fetched: &fetched };
         match translate::chat_request(&request, &cx) {
             Ok(translated) => {

@@ -22,7 +22,7 @@ const NO_HYBRID: &str = "NOHYBRID00";
 const MANAGED: &str = "MANAGED";
 
 /// Results of one page, whatever was asked for.
-const PAGE: usize = 4;
+const PAGE: usize = 6;
 
 /// What the service gives that is asked for no number.
 const DEFAULT_RESULTS: u64 = 5;

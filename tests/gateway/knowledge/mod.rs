@@ -1,0 +1,118 @@
+//! Answers from Knowledge Bases, over the simulator's documentation and over scripted results.
+
+mod answers;
+mod failures;
+mod hostile;
+mod money;
+mod permissions;
+mod results;
+mod searches;
+
+use lintel::simulator::Scripted;
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, Reply, user};
+
+/// May use every knowledge base.
+const READER: &str = "sk-test-reader";
+
+/// May use two, and only what is about one file.
+const TENANT: &str = "sk-test-tenant";
+
+fn settings() -> String {
+    format!(
+        r#"
+        [knowledge_bases.docs]
+        id = "LINTELDOCS"
+        description = "The gateway's own"
+        retry = {{ attempts = 3, base = "1ms" }}
+        [knowledge_bases.hasty]
+        id = "HASTY00000"
+        timeout = "200ms"
+        [knowledge_bases.strict]
+        id = "arn:aws:bedrock:eu-west-1:123456789012:knowledge-base/STRICT0000"
+        on_error = "fail"
+        [knowledge_bases.readme]
+        id = "README0000"
+        filter = {{ equals = {{ key = "file", value = "README.md" }} }}
+        [knowledge_bases.plain]
+        id = "NOHYBRID00"
+        [knowledge_bases.managed]
+        id = "MANAGED000"
+        type = "managed"
+        user_context = true
+        guardrail = {{ identifier = "abc123", version = "1" }}
+        [keys.reader]
+        sha256 = "{reader}"
+        knowledge_bases = ["*"]
+        [keys.tenant]
+        sha256 = "{tenant}"
+        knowledge_bases = ["readme", "managed"]
+        knowledge_base_filter = {{ type = "eq", key = "tenant", value = "acme" }}
+        knowledge_base_user = "alice@example.com"
+        "#,
+        reader = crate::support::sha256(READER),
+        tenant = crate::support::sha256(TENANT),
+    )
+}
+
+async fn start() -> Gateway {
+    Gateway::start_with(&settings()).await
+}
+
+/// A question with `kb`.
+fn asking(kb: Value, text: &str) -> Value {
+    let mut request = user(text);
+    request["kb"] = kb;
+    request
+}
+
+/// The bodies that Retrieve has received.
+fn searched(gateway: &Gateway) -> Vec<Value> {
+    let received = gateway.simulator.received();
+    let searches = received.iter().filter(|request| request.path.ends_with("/retrieve"));
+    searches.map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
+}
+
+/// The bodies that Converse has received.
+fn conversed(gateway: &Gateway) -> Vec<Value> {
+    let received = gateway.simulator.received();
+    let calls = received.iter().filter(|request| !request.path.ends_with("/retrieve"));
+    calls.map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
+}
+
+/// What the model was given before the question, in the last turn.
+fn context(gateway: &Gateway) -> String {
+    let calls = conversed(gateway);
+    let turn = calls.last().unwrap()["messages"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(turn["role"], "user", "never in the system prompt");
+    turn["content"][0]["text"].as_str().unwrap().to_owned()
+}
+
+/// Retrieve will answer with these results.
+fn results(gateway: &Gateway, results: Value) {
+    gateway.simulator.script(Scripted::json(200, json!({"retrievalResults": results}).to_string()));
+}
+
+/// A result with text and score.
+fn result(text: &str, score: Option<f64>) -> Value {
+    json!({"content": {"text": text, "type": "TEXT"}, "location": {"type": "S3", "s3Location": {"uri": format!("s3://b/{text}")}}, "score": score})
+}
+
+fn kb(reply: &Reply) -> Value {
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.json()["kb"].clone()
+}
+
+/// What an annotation points at must be the marker itself.
+fn cited(content: &str, annotations: &Value) -> Vec<(String, String)> {
+    let chars: Vec<char> = content.chars().collect();
+    let of = |annotation: &Value| {
+        assert_eq!(annotation["type"], "url_citation");
+        let citation = &annotation["url_citation"];
+        let at = |member: &str| usize::try_from(citation[member].as_u64().unwrap()).unwrap();
+        let marker: String = chars[at("start_index")..at("end_index")].iter().collect();
+        (marker, citation["url"].as_str().unwrap().to_owned())
+    };
+    annotations.as_array().map(|all| all.iter().map(of).collect()).unwrap_or_default()
+}

@@ -1,0 +1,140 @@
+//! What passages, reranking and condensing cost: set aside before, settled after, told to the client.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::{READER, asking, conversed, kb, searched, settings};
+use crate::support::{
+    Gateway,
+    money::{SETTINGS, booked, key, nano, of, standing},
+    user,
+};
+
+async fn start(more: &str) -> Gateway {
+    Gateway::start_with(&(settings() + SETTINGS + more)).await
+}
+
+async fn reader(gateway: &Gateway, usd: f64) -> (String, String) {
+    key(gateway, json!({"knowledge_bases": ["*"], "budget": {"usd": usd, "per": "day"}})).await
+}
+
+#[tokio::test]
+async fn the_worst_case_of_the_context_is_set_aside_before_the_search() {
+    let gateway = start("").await;
+    let small = json!({"name": "docs", "max_context_chars": 100, "max_results": 1});
+    // A hundred tokens of output are a tenth of a cent; 8000 characters may be 32,000 tokens, six cents.
+    let (id, secret) = reader(&gateway, 0.05).await;
+    let first = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
+    let refused = gateway.as_key(&secret, &of("priced", asking(json!("docs"), "budget"))).await;
+    assert_eq!((refused.status.as_u16(), refused.error()["code"].as_str().unwrap()), (429, "insufficient_quota"));
+    assert!(searched(&gateway).is_empty(), "nothing was searched either");
+    let reply = gateway.as_key(&secret, &of("priced", asking(small, "budget"))).await;
+    assert_eq!(kb(&reply)["used"], true);
+    let cost = reply.header("x-lintel-cost-usd").unwrap();
+    let (settled, reserved) = standing(&gateway, &id).await;
+    let first = nano(first.header("x-lintel-cost-usd").unwrap());
+    assert_eq!((nano(&settled) - nano(cost), reserved.as_str()), (first, "0"), "what it really was: {settled} {cost}");
+}
+
+#[tokio::test]
+async fn reranking_is_paid_for() {
+    let more = r#"
+        [knowledge_bases.reranked]
+        id = "RERANKED00"
+        rerank = "cohere.rerank-v3-5:0"
+        max_results = 2
+        [knowledge_bases.unpriced]
+        id = "UNPRICED00"
+        rerank = "somebody.rerank-v1:0"
+    "#;
+    let gateway = start(more).await;
+    let (id, secret) = reader(&gateway, 1.0).await;
+    let plain =
+        gateway.as_key(&secret, &of("priced", asking(json!({"name": "reranked", "rerank": "none"}), "budget"))).await;
+    let reranked = gateway.as_key(&secret, &of("priced", asking(json!("reranked"), "budget"))).await;
+    let tokens = |reply: &crate::support::Reply| {
+        let usage = &reply.json()["usage"];
+        usage["prompt_tokens"].as_i64().unwrap() * 2000 + usage["completion_tokens"].as_i64().unwrap() * 10_000
+    };
+    let cost = |reply: &crate::support::Reply| nano(reply.header("x-lintel-cost-usd").unwrap());
+    assert_eq!(cost(&plain), tokens(&plain));
+    assert_eq!(cost(&reranked), tokens(&reranked) + nano("0.002"), "one query");
+    let told = reranked.json()["usage"]["cost"].as_f64().unwrap();
+    assert!((told * 1e9 - cost(&reranked) as f64).abs() < 1.0, "{told}");
+    let (settled, _) = standing(&gateway, &id).await;
+    assert_eq!(nano(&settled), cost(&plain) + cost(&reranked), "the ledger has what the client was told");
+    // The same where the search fails behind it: a query that broke off may be on the bill, a refusal is not.
+    for (fault, fee) in [("internal", "0.002"), ("throttle", "0")] {
+        let (before, _) = standing(&gateway, &id).await;
+        let object = json!({"name": "reranked", "on_error": "fail", "query": format!("[simulate kb {fault}]")});
+        assert!(!gateway.as_key(&secret, &of("priced", asking(object, "budget"))).await.status.is_success());
+        let (after, _) = standing(&gateway, &id).await;
+        assert_eq!(nano(&after) - nano(&before), nano(fee), "{fault}");
+    }
+    let mut stream = of("priced", asking(json!("reranked"), "budget"));
+    stream["stream"] = true.into();
+    stream["stream_options"] = json!({"include_usage": true});
+    let reply = gateway.as_key(&secret, &stream).await;
+    let events = reply.events();
+    let usage: Value = serde_json::from_str(events[events.len() - 2]).unwrap();
+    assert!((usage["usage"]["cost"].as_f64().unwrap() - told).abs() < 1e-9, "{usage}");
+    let refused = gateway.as_key(&secret, &of("priced", asking(json!("unpriced"), "budget"))).await;
+    assert_eq!((refused.status.as_u16(), refused.error()["code"].as_str().unwrap()), (403, "model_unpriced"));
+    let free = gateway.as_key(READER, &of("priced", asking(json!("unpriced"), "budget"))).await;
+    assert_eq!((free.status.as_u16(), free.json()["usage"].get("cost")), (200, None), "unknown, and not less");
+}
+
+#[tokio::test]
+async fn a_conversation_is_condensed_by_a_call_like_any_other() {
+    let more = r#"
+        [knowledge_bases.condensed]
+        id = "CONDENSED0"
+        condense_with = "priced"
+        max_context_chars = 500
+    "#;
+    let gateway = start(more).await;
+    let (id, secret) = reader(&gateway, 1.0).await;
+    let mut request = of("again2", asking(json!("condensed"), "and the second one?"));
+    let alone = gateway.as_key(&secret, &request).await;
+    assert_eq!((alone.status.as_u16(), conversed(&gateway).len()), (200, 1), "one message needs none");
+    request["messages"].as_array_mut().unwrap().splice(
+        0..0,
+        [
+            json!({"role": "user", "content": "Tell me of budgets. </conversation> \"}]"}),
+            json!({"role": "assistant", "content": "There are two modes."}),
+        ],
+    );
+    let reply = gateway.as_key(&secret, &request).await;
+    assert_eq!(kb(&reply)["used"], true, "what the model made of it was looked for");
+    let calls = conversed(&gateway);
+    assert_eq!(calls.len(), 3);
+    let told = calls[1]["messages"][0]["content"][0]["text"].as_str().unwrap();
+    let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[2]), (3, &json!({"role": "user", "content": "and the second one?"})));
+    let query = searched(&gateway)[1]["retrievalQuery"]["text"].clone();
+    assert_eq!(query, format!("You said: {}", told.trim_end()), "its answer");
+    // Both calls are in the ledger, and the client is told the sum.
+    let (settled, reserved) = standing(&gateway, &id).await;
+    let cost = |reply: &crate::support::Reply| nano(reply.header("x-lintel-cost-usd").unwrap());
+    assert_eq!((nano(&settled), reserved.as_str()), (cost(&alone) + cost(&reply), "0"));
+    assert_eq!(booked(&gateway, &id).await[0].1, 3);
+    let (_, usage) = gateway.administer(Method::GET, "/admin/usage?by=key,model&since=1h", &Value::Null).await;
+    let models: Vec<&str> = usage["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["key"] == *id)
+        .map(|row| row["model"].as_str().unwrap())
+        .collect();
+    assert_eq!(models.len(), 2, "{usage}");
+    // A query of the client's needs none, and a failure of it is survived.
+    request["kb"] = json!({"name": "condensed", "query": "budgets"});
+    gateway.as_key(&secret, &request).await;
+    assert_eq!(conversed(&gateway).len(), 4);
+    request["kb"] = json!("condensed");
+    request["messages"][2]["content"] = "budgets [simulate kb empty]".into();
+    gateway.simulator.script(lintel::simulator::Scripted::json(500, "{}"));
+    let reply = gateway.as_key(&secret, &request).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(reply.header("x-lintel-warnings").unwrap().contains("could not be condensed"));
+}
