@@ -3,6 +3,7 @@
 //! After a change that is meant: `INSTA_UPDATE=always cargo test --test gateway golden`, and read the difference.
 
 mod families;
+mod knowledge;
 mod replies;
 
 use std::{
@@ -111,8 +112,9 @@ fn no_snapshot_is_stale() {
     let recordings = [".bin", ".chunks.txt", ".json"].into_iter().flat_map(|ending| files("recorded", ending));
     let families = files("families", ".json").into_iter().map(|path| format!("family_{}.snap", name(&path)));
     let replies = files("replies", ".json").into_iter().map(|path| format!("reply_{}.snap", name(&path)));
+    let knowledge = files("knowledge", ".json").into_iter().map(|path| format!("knowledge_{}.snap", name(&path)));
     let recordings = recordings.map(|path| format!("recorded_{}.snap", name(&path)));
-    let mut expected: Vec<String> = inputs.chain(recordings).chain(families).chain(replies).collect();
+    let mut expected: Vec<String> = inputs.chain(recordings).chain(families).chain(replies).chain(knowledge).collect();
     expected.sort();
     let snapshots = files("snapshots", ".snap");
     let found: Vec<&str> = snapshots.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
