@@ -1,6 +1,7 @@
 //! Chunks as server-sent events. A stream that breaks ends with one error event and without `[DONE]`.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -27,7 +28,7 @@ use crate::{
     error::Error,
     openai::{
         chat::ChatRequest,
-        delta::{Delta, FunctionDelta, ToolCallDelta},
+        delta::{Delta, FunctionDelta, Indexed, ToolCallDelta},
     },
 };
 
@@ -75,6 +76,17 @@ pub struct SseWriter {
     kb: Vec<u8>,
     /// One bit a choice; OpenAI knows 128 at most.
     begun: u128,
+    /// Entries so far, by choice; mostly none.
+    lists: BTreeMap<(u32, List), u32>,
+}
+
+/// Lists that come in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum List {
+    ThinkingBlocks,
+    ServerToolBlocks,
+    Annotations,
+    Images,
 }
 
 impl SseWriter {
@@ -94,7 +106,7 @@ impl SseWriter {
         if let Some(brace) = rendered.last_mut() {
             *brace = b',';
         }
-        Self { out: BytesMut::new(), head: rendered, include_usage, kb: Vec::new(), begun: 0 }
+        Self { out: BytesMut::new(), head: rendered, include_usage, kb: Vec::new(), begun: 0, lists: BTreeMap::new() }
     }
 
     /// The answer comes from passages, or was to come from them.
@@ -130,14 +142,27 @@ impl SseWriter {
         match chunk {
             Chunk::Content(text) => self.delta(choice, &Delta::Content(text)),
             Chunk::CitedContent(content, annotations) => {
+                let annotations = self.indexed(choice, List::Annotations, annotations);
                 self.delta(choice, &Delta::CitedContent { content, annotations });
             }
             Chunk::ReasoningContent(text) => self.delta(choice, &Delta::ReasoningContent(text)),
-            Chunk::Thinking(block) => self.delta(choice, &Delta::ThinkingBlocks([block])),
-            Chunk::ServerTool(block) => self.delta(choice, &Delta::ServerToolBlocks([block])),
+            Chunk::Thinking(block) => {
+                let block = self.index(choice, List::ThinkingBlocks, block);
+                self.delta(choice, &Delta::ThinkingBlocks([block]));
+            }
+            Chunk::ServerTool(block) => {
+                let block = self.index(choice, List::ServerToolBlocks, block);
+                self.delta(choice, &Delta::ServerToolBlocks([block]));
+            }
             Chunk::StopSequence(stop) => self.delta(choice, &Delta::StopSequence(stop)),
-            Chunk::Annotations(annotations) => self.delta(choice, &Delta::Annotations(annotations)),
-            Chunk::Image(image) => self.delta(choice, &Delta::Images([image])),
+            Chunk::Annotations(annotations) => {
+                let annotations = self.indexed(choice, List::Annotations, annotations);
+                self.delta(choice, &Delta::Annotations(annotations));
+            }
+            Chunk::Image(image) => {
+                let image = self.index(choice, List::Images, image);
+                self.delta(choice, &Delta::Images([image]));
+            }
             Chunk::ToolCall { index, id, name } => {
                 let function = Some(FunctionDelta { name: Some(name), arguments: "" });
                 self.tool_call(
@@ -187,6 +212,18 @@ impl SseWriter {
 
     pub fn is_empty(&self) -> bool {
         self.out.is_empty()
+    }
+
+    /// The next entry of a list.
+    fn index<T>(&mut self, choice: u32, list: List, entry: T) -> Indexed<T> {
+        let next = self.lists.entry((choice, list)).or_default();
+        let index = *next;
+        *next += 1;
+        Indexed { index, entry }
+    }
+
+    fn indexed<'a, T>(&mut self, choice: u32, list: List, entries: &'a [T]) -> Vec<Indexed<&'a T>> {
+        entries.iter().map(|entry| self.index(choice, list, entry)).collect()
     }
 
     fn tool_call(&mut self, choice: u32, call: ToolCallDelta<'_>) {

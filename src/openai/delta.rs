@@ -10,18 +10,27 @@ use super::completion::{Annotation, CustomCall, Image, ThinkingBlock};
 pub enum Delta<'a> {
     Content(&'a str),
     ReasoningContent(&'a str),
-    ThinkingBlocks([&'a ThinkingBlock; 1]),
-    ServerToolBlocks([&'a Value; 1]),
+    ThinkingBlocks([Indexed<&'a ThinkingBlock>; 1]),
+    ServerToolBlocks([Indexed<&'a Value>; 1]),
     StopSequence(&'a str),
-    Annotations(&'a [Annotation]),
-    Images([&'a Image; 1]),
+    Annotations(Vec<Indexed<&'a Annotation>>),
+    Images([Indexed<&'a Image>; 1]),
     ToolCalls([ToolCallDelta<'a>; 1]),
     FunctionCall(FunctionDelta<'a>),
     #[serde(untagged)]
     CitedContent {
         content: &'a str,
-        annotations: &'a [Annotation],
+        annotations: Vec<Indexed<&'a Annotation>>,
     },
+}
+
+/// An entry of a list that comes in pieces. OpenAI's SDKs put such lists together by `index`, and fail without one.
+#[derive(Debug, Serialize)]
+pub struct Indexed<T> {
+    /// Its place in the whole list.
+    pub index: u32,
+    #[serde(flatten)]
+    pub entry: T,
 }
 
 /// The first delta of a call has id, type and name; later ones only arguments.

@@ -119,7 +119,18 @@ fn add(old: &mut Value, member: &str, new: &Value) {
             }
         }
         (_, Value::String(old), Value::String(new)) => old.push_str(new),
-        (_, Value::Array(old), Value::Array(new)) => old.extend(new.clone()),
+        // Every other list of objects too is put together by its entries' `index`, each of which comes once.
+        (_, old, Value::Array(new)) if new.iter().all(Value::is_object) => {
+            if old.is_null() {
+                *old = json!([]);
+            }
+            let list = old.as_array_mut().unwrap();
+            for entry in new {
+                let mut entry = entry.clone();
+                assert_eq!(entry.as_object_mut().unwrap().shift_remove("index"), Some(json!(list.len())), "{member}");
+                list.push(entry);
+            }
+        }
         ("function_call", Value::Object(old), new) => add(&mut old["arguments"], "text", &new["arguments"]),
         (_, old, new) => *old = new.clone(),
     }

@@ -33,12 +33,19 @@ timeout = "300ms"
 target = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 [models.task]
 target = "claude"
+[knowledge_bases.docs]
+id = "LINTELDOCS"
+[knowledge_bases.strict]
+id = "MISSING000"
+on_error = "fail"
 [keys.canary]
 secret_env = "CANARY_KEY"
+knowledge_bases = ["docs"]
 models = ["claude", "haiku", "hasty", "nobody"]
 [keys.wide]
 secret_env = "WIDE_KEY"
 models = ["*"]
+knowledge_bases = ["*"]
 """
 
 
@@ -111,6 +118,7 @@ def gateway(simulator, tmp_path_factory):
         "CANARY_KEY": KEY,
         "WIDE_KEY": WIDE_KEY,
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": simulator,
+        "AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME": simulator,
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "simulator",
         "AWS_SECRET_ACCESS_KEY": "simulator",

@@ -9,7 +9,10 @@ import botocore.loaders
 import pytest
 
 SHAPES = botocore.loaders.Loader().load_service_model("bedrock-runtime", "service-2")["shapes"]
-SIMULATED = json.loads((pathlib.Path(__file__).parents[2] / "src/simulator/service-model.json").read_text())["shapes"]
+SIMULATOR = pathlib.Path(__file__).parents[2] / "src/simulator"
+SIMULATED = json.loads((SIMULATOR / "service-model.json").read_text())["shapes"]
+AGENT_SHAPES = botocore.loaders.Loader().load_service_model("bedrock-agent-runtime", "service-2")["shapes"]
+AGENT_SIMULATED = json.loads((SIMULATOR / "agent-service-model.json").read_text())["shapes"]
 
 # Members that translation decides about. When one is added: decide, build, then add it here.
 KNOWN = {
@@ -39,13 +42,39 @@ def test_members_that_translation_knows(shape):
     assert set(SHAPES[shape]["members"]) == set(KNOWN[shape].split())
 
 
+# The same for Retrieve: what a result may hold, and where it may come from.
+KNOWN_RESULTS = {
+    "RetrieveResponse": "guardrailAction nextToken retrievalResults",
+    "KnowledgeBaseRetrievalResult": "content documentId location metadata score",
+    "RetrievalResultContent": "audio byteContent row text type video",
+    "RetrievalResultLocation": "confluenceLocation customDocumentLocation googleDriveLocation kendraDocumentLocation"
+    " oneDriveLocation s3Location salesforceLocation sharePointLocation sqlLocation type webLocation",
+    "RetrieveRequest": "guardrailConfiguration knowledgeBaseId nextToken retrievalConfiguration retrievalQuery userContext",
+    "RetrievalFilter": "andAll equals greaterThan greaterThanOrEquals in lessThan lessThanOrEquals listContains notEquals"
+    " notIn orAll startsWith stringContains",
+}
+
+
+@pytest.mark.parametrize("shape", KNOWN_RESULTS)
+def test_members_that_retrieval_knows(shape):
+    assert set(AGENT_SHAPES[shape]["members"]) == set(KNOWN_RESULTS[shape].split())
+
+
 @pytest.mark.parametrize("name", SIMULATED)
 def test_the_simulator_has_the_service_model(name):
-    ours, theirs = SIMULATED[name], SHAPES[name]
+    compare(SIMULATED[name], SHAPES[name], name, "modelId")
+
+
+@pytest.mark.parametrize("name", AGENT_SIMULATED)
+def test_the_simulator_has_the_service_model_of_retrieve(name):
+    compare(AGENT_SIMULATED[name], AGENT_SHAPES[name], name, "knowledgeBaseId")
+
+
+def compare(ours, theirs, name, in_path):
     members = {member: shape["shape"] for member, shape in theirs.get("members", {}).items()}
-    members.pop("modelId", None) if name.endswith("Request") else None
+    members.pop(in_path, None) if name.endswith("Request") else None
     assert ours.get("members", {}) == members
-    assert set(ours.get("required", [])) == set(theirs.get("required", [])) - {"modelId"}
+    assert set(ours.get("required", [])) == set(theirs.get("required", [])) - {in_path}
     assert ours.get("enum", []) == theirs.get("enum", [])
     assert bool(ours.get("union")) == bool(theirs.get("union"))
     for bound in ("min", "max", "pattern"):
