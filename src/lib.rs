@@ -5,7 +5,7 @@
 //! stack of its model ([`pipeline`]) wraps the one service that talks to Bedrock ([`bedrock`]).
 //!
 //! ```text
-//! server > edge (access log, shed, auth, decode) > dispatch > pipeline (measure, deadline, fetch media) > bedrock
+//! server > edge (access log, shed, auth, decode) > dispatch > pipeline (limits, budget, retrieve, …) > bedrock
 //! ```
 //!
 //! Modules are listed by floor, top to bottom; imports go downward only (`tests/tidy.rs` checks it).
