@@ -1,6 +1,7 @@
 //! Assembly: a configuration becomes a running gateway.
 
 use std::{
+    collections::BTreeSet,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -81,9 +82,10 @@ impl App {
             tracing::error!(error, "the virtual keys could not be read; they are refused");
         }
         let models = Arc::new(config.models);
-        let regions =
-            models.named().map(|model| &model.target).chain(config.knowledge_bases.iter().map(|base| &base.target));
-        let regions = regions.map(|target| target.region.clone()).chain([config.aws.region.clone()]);
+        let kb_regions: BTreeSet<String> =
+            config.knowledge_bases.iter().map(|base| base.target.region.clone()).collect();
+        let regions = models.named().map(|model| model.target.region.clone());
+        let regions = regions.chain(kb_regions.iter().cloned()).chain([config.aws.region.clone()]);
         let clients = Arc::new(Clients::new(config.aws.settings, config.aws.region.clone(), regions));
         let budget = Budget::new(BudgetSettings {
             ledger: ledger.clone(),
@@ -129,11 +131,11 @@ impl App {
             created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
         });
         telemetry.keep_up(&tasks, shutdown.clone());
-        let warming = clients.clone();
+        let warming = (clients.clone(), kb_regions);
         let not_needed = shutdown.clone();
         tasks.spawn(async move {
             tokio::select! {
-                () = warming.warm() => {}
+                () = warming.0.warm(&warming.1) => {}
                 () = not_needed.cancelled() => {}
             }
         });

@@ -1,7 +1,7 @@
 //! The first transport: the SDK's client signs and carries our bytes; its typed input and output stay empty.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
@@ -121,11 +121,16 @@ impl Clients {
         )
     }
 
-    /// Makes every client, so that the first request does not wait for certificates.
-    pub async fn warm(&self) {
+    /// Makes every client, so that the first request does not wait for certificates. `knowledge_bases`: regions of those.
+    pub async fn warm(&self, knowledge_bases: &BTreeSet<String>) {
         for region in self.by_region.keys() {
             if let Err(error) = self.client(region).await {
                 tracing::warn!(?error, region, "no client could be made");
+            }
+            if knowledge_bases.contains(region)
+                && let Err(error) = self.agent(region).await
+            {
+                tracing::warn!(?error, region, "no client for Knowledge Bases could be made");
             }
         }
         // A failure here is told by readiness, and by the first request.

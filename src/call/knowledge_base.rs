@@ -221,6 +221,11 @@ impl Question {
         by_chars.min(by_tokens) + passages * (PASSAGE_BYTES + SOURCE_BYTES as u64) + template + 2 * PASSAGE_BYTES
     }
 
+    /// About as many bytes as they really add: most text has one a character.
+    pub fn likely_bytes(&self) -> u64 {
+        self.most_bytes().min(u64::from(self.max_context_chars) + self.template().len() as u64)
+    }
+
     /// What reranking may cost at most; none where the price of some is not known.
     pub fn most_fees(&self) -> Option<NanoUsd> {
         self.searches.iter().map(Search::most_fees).sum()

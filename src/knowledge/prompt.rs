@@ -97,6 +97,15 @@ pub fn text(message: &Message) -> Option<String> {
     (!text.trim().is_empty()).then_some(text)
 }
 
+/// Images that the client itself has sent.
+pub fn images(request: &ChatRequest) -> usize {
+    let parts = request.messages.iter().filter_map(|message| match &message.content {
+        Some(Content::Parts(parts)) => Some(parts),
+        _ => None,
+    });
+    parts.flatten().filter(|part| part.image_url.is_some()).count()
+}
+
 /// The request with `context`, and then `images`, before the question: in the user's turn, because nobody but the operator
 /// and the application speaks in the system prompt.
 pub fn with_context(request: &ChatRequest, context: String, images: impl Iterator<Item = String>) -> Arc<ChatRequest> {

@@ -1,7 +1,10 @@
 //! Which of the passages that were found the model is given.
 
 use super::prompt;
-use crate::call::{Notes, Passage, Question, Search};
+use crate::{
+    call::{Notes, Passage, Question, Search},
+    translate,
+};
 
 /// What is left, and what was left out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,15 +27,15 @@ pub fn best(search: &Search, mut passages: Vec<Passage>) -> (Vec<Passage>, usize
 }
 
 /// What of all passages fits into the question's bounds, in order; only the first is cut, if it alone is too long.
-pub fn select(mut passages: Vec<Passage>, question: &Question, sees_images: bool, notes: &Notes) -> Selected {
+/// `max_images`: as many as the model may see; those that it cannot be sent do not count.
+pub fn select(mut passages: Vec<Passage>, question: &Question, max_images: usize, notes: &Notes) -> Selected {
     by_score(&mut passages);
-    let max_images = if sees_images { question.max_images as usize } else { 0 };
     let mut room = Room::of(question);
     let mut images = 0;
     let mut unseen = 0;
     let mut selected = Selected::default();
     for mut passage in passages {
-        if passage.image.is_some() && images == max_images {
+        if passage.image.as_deref().is_some_and(|image| images == max_images || !translate::takes_image(image)) {
             passage.image = None;
             unseen += 1;
         }
@@ -125,24 +128,30 @@ mod tests {
         let passages = || {
             vec![passage("none", None), passage("low", Some(0.1)), passage("äöü", Some(0.9)), passage("mid", Some(0.5))]
         };
-        assert_eq!(texts(&select(passages(), &question(100, None), false, &notes)), ["äöü", "mid", "low", "none"]);
-        let selected = select(passages(), &question(8, None), false, &notes);
+        assert_eq!(texts(&select(passages(), &question(100, None), 0, &notes)), ["äöü", "mid", "low", "none"]);
+        let selected = select(passages(), &question(8, None), 0, &notes);
         assert_eq!((texts(&selected), selected.context_chars), (vec!["äöü", "mid"], 6), "'low' would have to be cut");
-        assert_eq!(texts(&select(passages(), &question(100, Some(2)), false, &notes)), ["äöü"], "six bytes of eight");
+        assert_eq!(texts(&select(passages(), &question(100, Some(2)), 0, &notes)), ["äöü"], "six bytes of eight");
         assert!(notes.joined().is_none());
-        assert_eq!(texts(&select(passages(), &question(2, None), false, &notes)), ["äö"]);
+        assert_eq!(texts(&select(passages(), &question(2, None), 0, &notes)), ["äö"]);
         assert!(notes.joined().unwrap().contains("was cut"));
     }
 
     #[test]
     fn images_go_only_to_models_that_see_them() {
-        let image = |text: &str| Passage { image: Some("data:image/png;base64,AA==".into()), ..passage(text, None) };
+        let image = |text: &str| {
+            Passage { image: Some("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==".into()), ..passage(text, None) }
+        };
         let passages = || vec![image(""), image("a caption"), image("")];
         let notes = Notes::default();
-        let blind = select(passages(), &question(100, None), false, &notes);
+        let blind = select(passages(), &question(100, None), 0, &notes);
         assert_eq!((texts(&blind), blind.passages[0].image.is_some()), (vec!["a caption"], false));
-        let seeing = select(passages(), &question(100, None), true, &notes);
-        assert_eq!(seeing.passages.iter().filter(|passage| passage.image.is_some()).count(), 1, "max_images");
+        let seeing = select(passages(), &question(100, None), 1, &notes);
+        assert_eq!(
+            seeing.passages.iter().filter(|passage| passage.image.is_some()).count(),
+            1,
+            "as many as it may see"
+        );
         assert!(notes.joined().unwrap().contains("images among the passages"));
     }
 }

@@ -42,7 +42,7 @@ pub struct Entry {
     pub target: String,
     pub region: String,
     /// US dollars per million tokens: input/output/cache read/cache write 5 m/cache write 1 h; empty: unknown. A sixth
-    /// member says that there was more to it: a tier, longer contexts, tools.
+    /// member says that there was more to it: a tier, longer contexts, tools, reranking.
     pub price: String,
 }
 
@@ -53,7 +53,9 @@ impl Entry {
             let bucket = |of: Option<crate::call::PicoUsd>| of.map_or_else(|| "-".to_owned(), |of| of.to_string());
             let (read, write) = (bucket(price.cache_read), bucket(price.cache_write));
             let more = match call.worst {
-                WorstCase { tier: Tier::Standard, server_tools: false, .. } if price.long_context.is_empty() => "",
+                WorstCase {
+                    tier: Tier::Standard, server_tools: false, fees: NanoUsd(0), unpriced_fees: false, ..
+                } if price.long_context.is_empty() => "",
                 _ => "/more",
             };
             format!("{}/{}/{read}/{write}/{}{more}", price.input, price.output, bucket(price.cache_write_1h))

@@ -22,6 +22,7 @@ use crate::{
         chat::ChatRequest,
         completion::{AssistantMessage, FinishReason},
     },
+    translate,
 };
 
 mod condense;
@@ -152,7 +153,9 @@ impl Gathered {
 /// What of it the model is given.
 fn chosen(call: &Call<ChatRequest>, question: &Question, gathered: Gathered, took: Duration) -> Retrieval {
     let Gathered { passages, found, dropped, blocked, failed, .. } = gathered;
-    let selected = knowledge::select(passages, question, call.model.facts.image, &call.notes);
+    let room = translate::MAX_IMAGES.saturating_sub(prompt::images(&call.body));
+    let max_images = if call.model.facts.image { room.min(question.max_images as usize) } else { 0 };
+    let selected = knowledge::select(passages, question, max_images, &call.notes);
     for search in &question.searches {
         let name = &search.base.name;
         let own = selected.passages.iter().filter(|passage| passage.kb == *name);

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The service's own limits for one request, <https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference-call.html>.
-const MAX_IMAGES: usize = 20;
+pub const MAX_IMAGES: usize = 20;
 const MAX_IMAGE_BYTES: usize = 3_932_160;
 const MAX_IMAGE_SIDE: usize = 8000;
 const MAX_DOCUMENTS: usize = 5;
@@ -25,6 +25,14 @@ const MAX_VIDEO_BYTES: usize = 25_000_000;
 
 /// Base64 as the service wants it, its bytes, and the declared type.
 type Data<'a> = (Cow<'a, str>, Vec<u8>, Option<&'a str>);
+
+/// Could a model that sees images be sent this data URL? For those that no client has sent, and that no client should be
+/// refused for.
+pub fn takes_image(url: &str) -> bool {
+    let facts = Facts { image: true, ..Facts::default() };
+    let image = MediaUrl { url: url.to_owned(), detail: None, bucket_owner: None };
+    Media::new(&facts, &Notes::default(), &Fetched::default(), false).image(&image, "").is_ok()
+}
 
 /// Builds the media blocks of one request.
 pub struct Media<'a, 'n> {

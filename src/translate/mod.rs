@@ -28,6 +28,7 @@ mod worst_case;
 
 use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
+pub use media::{MAX_IMAGES, takes_image};
 pub use misfit::misfit;
 pub use plan::ReplyPlan;
 pub use reply::{Folded, Read, fold, whole_reply};

@@ -37,7 +37,8 @@ pub fn worst_case(
 ) -> WorstCase {
     let facts = &model.facts;
     let media = media(request);
-    let text = (bytes as u64).saturating_sub(media.bytes) + question.map_or(0, Question::most_bytes);
+    let own = (bytes as u64).saturating_sub(media.bytes);
+    let text = own + question.map_or(0, Question::most_bytes);
     let tools = request.tools.as_ref().map_or(0, Vec::len) + request.functions.as_ref().map_or(0, Vec::len);
     let template = if tools > 0 { TOOLS_TEMPLATE } else { TEMPLATE };
     let overhead = template + MESSAGE * request.messages.len() as u64 + TOOL * tools as u64 + added(request);
@@ -64,7 +65,7 @@ pub fn worst_case(
         server_tools: facts.web_search.is_some() && wants_server_tools(request),
         fees: question.and_then(Question::most_fees).unwrap_or_default(),
         unpriced_fees: question.is_some_and(|question| question.most_fees().is_none()),
-        likely_input_tokens: text / 4 + media.images * LIKELY_IMAGE,
+        likely_input_tokens: (own + question.map_or(0, Question::likely_bytes)) / 4 + media.images * LIKELY_IMAGE,
     }
 }
 

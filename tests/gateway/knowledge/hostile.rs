@@ -132,7 +132,7 @@ proptest! {
         let mut question = question(max_chars, 8);
         question.max_context_tokens = tokens;
         let notes = lintel::call::Notes::default();
-        let selected = lintel::knowledge::select(passages, &question, true, &notes);
+        let selected = lintel::knowledge::select(passages, &question, question.max_images as usize, &notes);
         prop_assert!(selected.context_chars <= max_chars as usize);
         let request: ChatRequest = serde_json::from_value(json!({"model": "m", "messages": [{"role": "user", "content": "x"}]})).unwrap();
         let context = prompt::render(&selected.passages, question.template(), TAG);

@@ -76,8 +76,13 @@ async fn every_kind_of_result_becomes_text_or_an_image() {
 }
 
 #[tokio::test]
-async fn a_model_that_sees_no_images_gets_none() {
+async fn images_that_no_model_or_not_this_one_can_see_are_left_out() {
     let gateway = start().await;
+    let broken = "data:image/png;base64,AA==";
+    results(&gateway, json!([{"content": {"type": "IMAGE", "byteContent": broken}}, result("text", None)]));
+    let reply = gateway.as_key(READER, &asking(json!("docs"), "Hi")).await;
+    assert_eq!(reply.status, 200, "no client is refused for what a document holds: {}", reply.text());
+    assert!(reply.header("x-lintel-warnings").unwrap().contains("1 images among the passages are not shown"));
     results(&gateway, json!([{"content": {"type": "IMAGE", "byteContent": PNG}}, result("text", None)]));
     let mut request = asking(json!("docs"), "Hi");
     request["model"] = "strict".into();
