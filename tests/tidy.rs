@@ -249,8 +249,8 @@ fn blocks(markdown: &str, kind: &str) -> Vec<String> {
 
 #[test]
 fn configuration_in_the_readme_loads() {
-    let readme = read(&root().join("README.md"));
-    let blocks = blocks(&readme, "toml");
+    let pages = ["README.md", "docs/knowledge-bases.md"].map(|page| read(&root().join(page))).concat();
+    let blocks = blocks(&pages, "toml");
     assert!(!blocks.is_empty());
     let environment = vec![("LINTEL_KEY_APP".to_owned(), "sk-0123456789abcdef".to_owned())];
     for block in blocks {

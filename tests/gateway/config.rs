@@ -212,6 +212,72 @@ retention = "7d"
 }
 
 #[test]
+fn problems_and_warnings_of_knowledge_bases_are_told() {
+    let text = r#"
+[knowledge_bases.a]
+[knowledge_bases.b]
+id = "../KB12345"
+max_results = 101
+min_score = 1.5
+on_error = "ignore"
+filter = { equals = { key = "", value = 1 } }
+condense_with = "nobody"
+prompt_file = "/does/not/exist"
+rerank = "best"
+[knowledge_bases.c]
+id = "KB12345678"
+type = "managed"
+search = "hybrid"
+implicit_filter = { model = "anthropic.claude-3-5-sonnet-20240620-v1:0" }
+rerank = { candidates = 5, include_metadata = ["a"], exclude_metadata = ["b"] }
+[keys.one]
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+knowledge_base_filter = { type = "and", filters = [] }
+"#;
+    let problems = config::parse(text, &surroundings(&[]), None).unwrap_err();
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    for expected in [
+        "line 2: knowledge_bases.a: 'id' is missing",
+        "line 4: knowledge_bases.b.id: '../KB12345' is neither",
+        "line 5: knowledge_bases.b.max_results: must be between 1 and 100",
+        "line 6: knowledge_bases.b.min_score: must be between 0 and 1",
+        "line 7: knowledge_bases.b.on_error: 'ignore' is not \"fail\"",
+        "line 8: knowledge_bases.b.filter: .equals.key: 'key' must be a string",
+        "line 9: knowledge_bases.b.condense_with: there is no [models.nobody]",
+        "line 10: knowledge_bases.b.prompt_file: cannot read",
+        "line 11: knowledge_bases.b.rerank: 'best' is not the id",
+        "line 15: knowledge_bases.c.search: a managed Knowledge Base decides by itself",
+        "line 16: knowledge_bases.c.implicit_filter: a managed Knowledge Base has no implicit filters",
+        "line 16: knowledge_bases.c.implicit_filter: needs 'model' and 1 to 25 'attributes'",
+        "line 17: knowledge_bases.c.rerank: needs 'model'",
+        "line 17: knowledge_bases.c.rerank.exclude_metadata: give include_metadata or",
+        "line 20: keys.one.knowledge_base_filter: .filters: This list must hold",
+    ] {
+        assert!(told.iter().any(|problem| problem.contains(expected)), "{expected:?} is not in {told:#?}");
+    }
+    let text = r#"
+[aws]
+region = "us-east-1"
+[models.a]
+target = "amazon.nova-micro-v1:0"
+[knowledge_bases.docs]
+id = "KB12345678"
+rerank = "somebody.rerank-v1:0"
+implicit_filter = { model = "m.n", attributes = [{ key = "a", type = "STRING", description = "b" }] }
+[keys.one]
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+knowledge_bases = ["docs", "other"]
+"#;
+    let (config, _) = config::parse(text, &surroundings(&[("AWS_BEARER_TOKEN_BEDROCK", "x")]), None).unwrap();
+    let warnings = config::warnings(&config);
+    for expected in
+        ["Bedrock API key", "implicit filter", "somebody.rerank-v1:0 has no known price", "no knowledge base 'other'"]
+    {
+        assert!(warnings.iter().any(|warning| warning.contains(expected)), "{expected:?} is not in {warnings:#?}");
+    }
+}
+
+#[test]
 fn text_that_is_not_toml_is_a_problem_with_its_line() {
     let problems = config::parse("[server\nlisten = ", &surroundings(&[]), None).unwrap_err();
     assert!(problems[0].to_string().starts_with("line 1: "), "{problems:?}");
