@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{fault::Plan, schema};
+use super::{fault::Plan, passages, schema};
 
 /// What the model says.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,7 +122,7 @@ fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str, Optio
     }
     let mut text = match plan.words {
         Some(words) => vec!["word"; words].join(" "),
-        None => passages(request).unwrap_or_else(|| format!("You said: {said}")),
+        None => passages::answer(last_blocks(request)).unwrap_or_else(|| format!("You said: {said}")),
     };
     let config = &request["inferenceConfig"];
     let stops = config["stopSequences"].as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -138,33 +138,6 @@ fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str, Optio
         (stop_reason, met) = ("max_tokens", None);
     }
     (Block::Text(text), stop_reason, met)
-}
-
-/// How the text begins that holds passages of a Knowledge Base.
-const PASSAGES: &str = "<passages-";
-
-/// The beginnings of the first two passages that the last message brings, each cited.
-fn passages(request: &Value) -> Option<String> {
-    let context =
-        last_blocks(request).iter().find_map(|block| text_of(block).filter(|text| text.contains(PASSAGES)))?;
-    let begins = context.split("<passage-").skip(1).take(2);
-    let sentences = begins.filter_map(|rest| {
-        let (head, text) = rest.split_once(">\n")?;
-        let number = head.split_once("number=\"")?.1.split('"').next()?;
-        let words: Vec<&str> =
-            text.split_whitespace().take_while(|word| !word.starts_with("</passage-")).take(24).collect();
-        Some(format!("{} [{number}].", words.join(" ")))
-    });
-    Some(format!("The passages say: {}", sentences.collect::<Vec<_>>().join(" ")))
-}
-
-fn text_of(block: &Value) -> Option<&str> {
-    block["text"].as_str().or_else(|| block["guardContent"]["text"]["text"].as_str())
-}
-
-/// What the user has said, without passages that were put before it.
-pub fn said(block: &Value) -> Option<&str> {
-    text_of(block).filter(|text| !text.contains(PASSAGES))
 }
 
 /// Everything that stands as an instruction: the system text, or what a family without one gets first.
@@ -267,7 +240,7 @@ fn last_blocks(request: &Value) -> &[Value] {
 
 fn last_text(request: &Value) -> String {
     let texts = last_blocks(request).iter().flat_map(|block| {
-        let own = said(block);
+        let own = passages::said(block);
         let result = block["toolResult"]["content"].as_array().into_iter().flatten();
         own.into_iter().chain(result.filter_map(|content| content["text"].as_str()))
     });

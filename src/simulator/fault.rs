@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{ServiceError, answer::said};
+use super::{ServiceError, passages::said};
 
 /// What `lintel simulate --help` tells.
 pub const HELP: &str = "\

@@ -11,6 +11,7 @@ pub mod fault;
 mod frames;
 mod knowledge;
 mod model;
+mod passages;
 mod reply;
 mod schema;
 mod sigv4;
