@@ -47,18 +47,48 @@ pub struct Clients {
     settings: AwsSettings,
     base: OnceCell<SdkConfig>,
     default_region: String,
-    by_region: HashMap<String, Mutex<Slot>>,
+    by_region: HashMap<String, OfRegion>,
     /// Until when the credentials that were last seen hold.
     good_until: Mutex<Option<SystemTime>>,
 }
 
-/// The clients of one region.
+/// The clients of one region: for models, and for Knowledge Bases.
 #[derive(Default)]
-struct Slot {
-    client: Option<Client>,
-    agent: Option<agent::Client>,
+struct OfRegion {
+    runtime: Mutex<Slot<Client>>,
+    agent: Mutex<Slot<agent::Client>>,
+}
+
+/// One client.
+struct Slot<C> {
+    client: Option<C>,
     /// When its credentials were last thrown away.
     refreshed: Option<Instant>,
+}
+
+impl<C> Default for Slot<C> {
+    fn default() -> Self {
+        Self { client: None, refreshed: None }
+    }
+}
+
+impl<C: Clone> Slot<C> {
+    /// The client; `make` is told whether credentials that others have cached are not good enough.
+    fn get(slot: &Mutex<Self>, make: impl FnOnce(bool) -> C) -> C {
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = slot.refreshed.is_some();
+        slot.client.get_or_insert_with(|| make(fresh)).clone()
+    }
+
+    /// Throws the client away. False if that was done just now.
+    fn refresh(slot: &Mutex<Self>) -> bool {
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = slot.refreshed.is_none_or(|at| at.elapsed() > REFRESH_EVERY);
+        if due {
+            *slot = Self { client: None, refreshed: Some(Instant::now()) };
+        }
+        due
+    }
 }
 
 /// Many calls fail together when credentials end; one refresh is for all of them.
@@ -67,7 +97,7 @@ const REFRESH_EVERY: Duration = Duration::from_secs(5);
 impl Clients {
     /// `regions`: every region of a configured target.
     pub fn new(settings: AwsSettings, default_region: String, regions: impl IntoIterator<Item = String>) -> Self {
-        let by_region = regions.into_iter().map(|region| (region, Mutex::default())).collect();
+        let by_region = regions.into_iter().map(|region| (region, OfRegion::default())).collect();
         Self { settings, base: OnceCell::new(), default_region, by_region, good_until: Mutex::default() }
     }
 
@@ -141,25 +171,29 @@ impl Clients {
         self.base.get_or_init(|| load(&self.settings, &self.default_region)).await
     }
 
+    fn of_region(&self, region: &str) -> Result<&OfRegion, SendError> {
+        self.by_region.get(region).ok_or_else(|| SendError::Other(format!("no client for region {region}")))
+    }
+
     async fn client(&self, region: &str) -> Result<Client, SendError> {
-        let Some(slot) = self.by_region.get(region) else {
-            return Err(SendError::Other(format!("no client for region {region}")));
-        };
-        let base = self.base().await;
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = slot.refreshed.is_some();
-        Ok(slot.client.get_or_insert_with(|| self.make(base, region, fresh)).clone())
+        let (of_region, base) = (self.of_region(region)?, self.base().await);
+        Ok(Slot::get(&of_region.runtime, |fresh| {
+            let mut config = aws_sdk_bedrockruntime::config::Builder::from(base).region(Region::new(region.to_owned()));
+            // Here and not in the base, which the role's credentials are fetched with too.
+            if let Some(url) = &self.settings.endpoint_url {
+                config = config.endpoint_url(url);
+            }
+            if fresh {
+                config = config.identity_cache(IdentityCache::lazy().build());
+            }
+            Client::from_conf(config.build())
+        }))
     }
 
     /// The one for Knowledge Bases, made when it is needed.
     async fn agent(&self, region: &str) -> Result<agent::Client, SendError> {
-        let Some(slot) = self.by_region.get(region) else {
-            return Err(SendError::Other(format!("no client for region {region}")));
-        };
-        let base = self.base().await;
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = slot.refreshed.is_some();
-        let make = || {
+        let (of_region, base) = (self.of_region(region)?, self.base().await);
+        Ok(Slot::get(&of_region.agent, |fresh| {
             let mut config = agent::config::Builder::from(base).region(Region::new(region.to_owned()));
             if let Some(url) = &self.settings.endpoint_url {
                 config = config.endpoint_url(url);
@@ -168,21 +202,7 @@ impl Clients {
                 config = config.identity_cache(IdentityCache::lazy().build());
             }
             agent::Client::from_conf(config.build())
-        };
-        Ok(slot.agent.get_or_insert_with(make).clone())
-    }
-
-    /// `fresh`: credentials that others have cached are not good enough.
-    fn make(&self, base: &SdkConfig, region: &str, fresh: bool) -> Client {
-        let mut config = aws_sdk_bedrockruntime::config::Builder::from(base).region(Region::new(region.to_owned()));
-        // Here and not in the base, which the role's credentials are fetched with too.
-        if let Some(url) = &self.settings.endpoint_url {
-            config = config.endpoint_url(url);
-        }
-        if fresh {
-            config = config.identity_cache(IdentityCache::lazy().build());
-        }
-        Client::from_conf(config.build())
+        }))
     }
 }
 
@@ -255,12 +275,15 @@ impl Transport for Clients {
         })
     }
 
-    fn refresh(&self, target: &Target) {
-        let Some(slot) = self.by_region.get(&target.region) else { return };
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if slot.refreshed.is_none_or(|at| at.elapsed() > REFRESH_EVERY) {
-            *slot = Slot { refreshed: Some(Instant::now()), ..Slot::default() };
-            tracing::warn!(region = target.region, "AWS refused the credentials as outdated; new ones are fetched");
+    fn refresh(&self, operation: Operation, target: &Target) {
+        let Some(of_region) = self.by_region.get(&target.region) else { return };
+        let refreshed = match operation {
+            Operation::Converse | Operation::ConverseStream => Slot::refresh(&of_region.runtime),
+            Operation::Retrieve => Slot::refresh(&of_region.agent),
+        };
+        if refreshed {
+            let region = &target.region;
+            tracing::warn!(region, "AWS refused the credentials, or what they may do; new ones are fetched once");
         }
     }
 }

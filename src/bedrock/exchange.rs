@@ -83,7 +83,7 @@ async fn ask(leaf: &Bedrock, call: &Call<ChatRequest>, body: &Bytes, plan: &Arc<
         let mut counted = Counted::new(call, attempts.is_repeated());
         let result = async {
             let reply = send(&*leaf.transport, Operation::Converse, call, body.clone()).await?;
-            translate::whole_reply(parsed(&collected(reply).await?)?, plan, &call.notes)
+            translate::whole_reply(parsed(&collected(reply, MAX_REPLY_BYTES).await?)?, plan, &call.notes)
         };
         match counted.record(result.await) {
             Ok(read) => {
@@ -152,13 +152,13 @@ async fn send(
     if parts.status.is_success() {
         return Ok(body);
     }
-    let body = collected(body).await.unwrap_or_default();
+    let body = collected(body, MAX_REPLY_BYTES).await.unwrap_or_default();
     Err(failure::from_reply(parts.status, &parts.headers, &body))
 }
 
-/// All of a reply's body.
-pub async fn collected(body: SdkBody) -> Result<Bytes, Error> {
-    match Limited::new(body, MAX_REPLY_BYTES).collect().await {
+/// All of a reply's body, if it has `max` bytes at most.
+pub async fn collected(body: SdkBody, max: usize) -> Result<Bytes, Error> {
+    match Limited::new(body, max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) => Err(failure::truncated(error.to_string())),
     }

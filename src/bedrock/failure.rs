@@ -253,12 +253,19 @@ fn not_found(message: &'static str) -> Error {
     Error::new(Kind::NotFound, message).with_code("model_not_found").with_param("model")
 }
 
-/// Takes ARNs and account ids out of a text for the client, and bounds it.
+/// The form of the ids of Knowledge Bases and of their indexes: ten capitals and digits.
+fn is_resource_id(word: &str) -> bool {
+    let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let plain = word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    word.len() == 10 && plain && word.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// Takes ARNs, account ids and ids of resources out of a text for the client, and bounds it.
 pub fn redact(text: &str) -> String {
     let digits = |word: &str| word.bytes().filter(u8::is_ascii_digit).count();
     let words = text.split_whitespace().map(|word| match word {
         _ if word.contains("arn:") => "[arn]",
-        _ if digits(word) >= 12 => "[id]",
+        _ if digits(word) >= 12 || is_resource_id(word) => "[id]",
         _ => word,
     });
     let mut kept = words.collect::<Vec<_>>().join(" ");
@@ -287,5 +294,6 @@ mod tests {
     fn the_client_sees_no_arn_and_no_account() {
         let text = "User: arn:aws:sts::123456789012:assumed-role/x is not allowed in account 123456789012, sorry";
         assert_eq!(redact(text), "User: [arn] is not allowed in account [id] sorry");
+        assert_eq!(redact("for index KCOEXQD1NV. Retry, EXCEPTIONS aside"), "for index [id] Retry, EXCEPTIONS aside");
     }
 }

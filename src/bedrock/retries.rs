@@ -7,7 +7,7 @@ use quick_cache::sync::Cache;
 use tokio::time::sleep;
 use tower::retry::budget::{Budget, TpsBudget};
 
-use super::transport::Transport;
+use super::transport::{Operation, Transport};
 use crate::{
     call::{Call, Notes, RetryPolicy, Spending, Target},
     error::{Again, Error},
@@ -52,6 +52,7 @@ impl Retries {
 /// What is called, and for whom.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
+    pub operation: Operation,
     pub target: &'a Target,
     /// The `model` label of metrics.
     pub label: &'a str,
@@ -65,6 +66,7 @@ impl<'a> Subject<'a> {
     pub fn of<B>(call: &'a Call<B>) -> Self {
         let model = &call.model;
         Self {
+            operation: Operation::Converse,
             target: &model.target,
             label: model.label(),
             policy: model.retry,
@@ -94,7 +96,7 @@ impl Attempts<'_> {
     /// `error`, where trying again is pointless.
     pub async fn after(&mut self, error: Error) -> Result<(), Error> {
         self.made += 1;
-        let Subject { target, label, policy, notes, spending } = self.subject;
+        let Subject { operation, target, label, policy, notes, spending } = self.subject;
         let again = error.how_often_again();
         let Some(pause) = pause(again, self.made, policy) else { return Err(error) };
         // What is lost may be on the bill, and must not be there twice unless there is money for that.
@@ -106,7 +108,7 @@ impl Attempts<'_> {
             return Err(error);
         }
         if again == Again::Refreshed {
-            self.transport.refresh(target);
+            self.transport.refresh(operation, target);
         }
         metrics::upstream_retry(&target.region, label);
         notes.add(format!("attempts: Bedrock was asked again after '{}'", error.code().unwrap_or_default()));

@@ -23,8 +23,8 @@ pub trait Transport: Send + Sync + 'static {
         body: Bytes,
     ) -> BoxFuture<'a, Result<http::Response<SdkBody>, SendError>>;
 
-    /// The service refused the credentials as outdated: get new ones before the next call.
-    fn refresh(&self, target: &Target);
+    /// The service refused the credentials of an operation: get new ones before its next call.
+    fn refresh(&self, operation: Operation, target: &Target);
 }
 
 /// There was no reply at all. Texts are for the log.

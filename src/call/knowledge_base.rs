@@ -96,7 +96,7 @@ impl KnowledgeBaseKind {
 }
 
 /// How an index is searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SearchType {
     Hybrid,
     Semantic,
@@ -156,6 +156,28 @@ pub struct RerankModel {
     pub price: Option<NanoUsd>,
 }
 
+/// What AWS calls a query has so many documents at most, each of so many tokens with the question; a longer document is
+/// several. Source: the pricing page of Amazon Bedrock, Rerank models, 2026-11.
+const QUERY_DOCUMENTS: u64 = 100;
+const DOCUMENT_TOKENS: u64 = 512;
+
+/// The longest passage that a Knowledge Base cuts documents into, in tokens.
+const LONGEST_PASSAGE: u64 = 8192;
+
+/// Characters of a token, about.
+const TOKEN_CHARS: u64 = 4;
+
+impl RerankModel {
+    /// What reranking `candidates` of `passage` characters at most for a question of `question` characters costs; none
+    /// where its price is not known. The service does not say how it has counted.
+    pub fn fee(&self, candidates: u32, question: usize, passage: u64) -> Option<NanoUsd> {
+        let tokens = (question as u64 + passage).div_ceil(TOKEN_CHARS).max(1);
+        let documents = u64::from(candidates) * tokens.div_ceil(DOCUMENT_TOKENS);
+        let queries = documents.div_ceil(QUERY_DOCUMENTS).max(1);
+        self.price.map(|price| NanoUsd(price.0.saturating_mul(queries)))
+    }
+}
+
 /// What a call asks of Knowledge Bases.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -165,6 +187,8 @@ pub struct Question {
     pub searches: Vec<Search>,
     /// Instead of the last user message.
     pub query: Option<String>,
+    /// Unicode code points of what is looked for, at most.
+    pub query_chars: usize,
     pub max_context_chars: u32,
     pub max_context_tokens: Option<u32>,
     pub max_images: u32,
@@ -198,15 +222,28 @@ pub const PASSAGE_BYTES: u64 = 128;
 pub const SOURCE_BYTES: usize = 256;
 
 impl Search {
-    /// What reranking may cost at most; none where its price is not known.
-    pub fn most_fees(&self) -> Option<NanoUsd> {
+    /// Results that the service is asked for: more than are wanted where it chooses among them.
+    pub fn candidates(&self) -> u32 {
         match &self.rerank {
-            Rerank::Model(model) => {
-                let requests = u64::from(self.base.retry.attempts.max(1) - 1 + MAX_PAGES);
-                model.price.map(|price| NanoUsd(price.0.saturating_mul(requests)))
-            }
+            Rerank::Model(model) => model.candidates.unwrap_or(0).max(self.max_results),
+            _ => self.max_results,
+        }
+    }
+
+    /// What reranking of one request costs, whose longest passage has `passage` characters. None where its price is not
+    /// known.
+    pub fn fee(&self, question: usize, passage: Option<u64>) -> Option<NanoUsd> {
+        let passage = passage.unwrap_or(LONGEST_PASSAGE * TOKEN_CHARS);
+        match &self.rerank {
+            Rerank::Model(model) => model.fee(self.candidates(), question, passage),
             _ => Some(NanoUsd::default()),
         }
+    }
+
+    /// What reranking may cost at most, in all requests.
+    pub fn most_fees(&self, question: usize) -> Option<NanoUsd> {
+        let requests = u64::from(self.base.retry.attempts.max(1) - 1 + MAX_PAGES);
+        self.fee(question, None).map(|fee| NanoUsd(fee.0.saturating_mul(requests)))
     }
 }
 
@@ -228,7 +265,7 @@ impl Question {
 
     /// What reranking may cost at most; none where the price of some is not known.
     pub fn most_fees(&self) -> Option<NanoUsd> {
-        self.searches.iter().map(Search::most_fees).sum()
+        self.searches.iter().map(|search| search.most_fees(self.query_chars)).sum()
     }
 
     /// The first knowledge base's.

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::{NanoUsd, Usage};
+use super::{Cost, NanoUsd, Usage};
 
 /// What a call has come to so far, request by request, so that nothing is forgotten however it ends.
 #[derive(Clone, Default)]
@@ -27,6 +27,19 @@ pub struct Spent {
     pub fees: NanoUsd,
     /// Some of it has no known price.
     pub unpriced_fees: bool,
+    /// What calls beside this one have cost, which have records of their own.
+    pub beside: Cost,
+    /// Some of them have no known cost.
+    pub unknown_beside: bool,
+}
+
+impl Spent {
+    /// `usage` as the client is told it: its cost with all that was spent beside the model.
+    pub fn told(&self, usage: Usage) -> Usage {
+        let known = !self.unpriced_fees && !self.unknown_beside;
+        let more = self.beside + Cost { reranking: self.fees, ..Cost::default() };
+        Usage { cost: usage.cost.filter(|_| known).map(|cost| cost + more), ..usage }
+    }
 }
 
 impl Spending {
@@ -41,6 +54,14 @@ impl Spending {
         self.with(|spent| {
             spent.fees = spent.fees + price.unwrap_or_default();
             spent.unpriced_fees |= price.is_none();
+        });
+    }
+
+    /// The gateway has made a call of its own for this one; none: nobody knows what it has cost.
+    pub fn beside(&self, cost: Option<Cost>) {
+        self.with(|spent| {
+            spent.beside = spent.beside + cost.unwrap_or_default();
+            spent.unknown_beside |= cost.is_none();
         });
     }
 

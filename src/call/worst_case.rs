@@ -41,11 +41,8 @@ impl WorstCase {
         Some(input.times(self.input_tokens) + output.times(output_tokens) + server_tools)
     }
 
-    /// What all of it may cost.
+    /// What all of it may cost, as far as prices are known: see `unpriced_fees`.
     pub fn cost(&self, price: &Price) -> Option<NanoUsd> {
-        if self.unpriced_fees {
-            return None;
-        }
         let one = self.cost_of_one(price, self.output_tokens)?;
         Some(NanoUsd(one.0.saturating_mul(u64::from(self.requests.max(1)))) + self.fees)
     }

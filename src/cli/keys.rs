@@ -64,6 +64,9 @@ struct Create {
     /// Globs over model names and Bedrock ids, comma-separated
     #[arg(long, value_delimiter = ',')]
     models: Option<Vec<String>>,
+    /// Globs over Knowledge Bases of the configuration, comma-separated; without it: none
+    #[arg(long, value_delimiter = ',', value_name = "GLOBS")]
+    knowledge_bases: Option<Vec<String>>,
     /// US dollars per hour, day, week or month, such as 10/day; several times for several periods
     #[arg(long, value_name = "USD/PERIOD", allow_hyphen_values = true)]
     budget: Vec<String>,
@@ -178,6 +181,7 @@ fn body(create: &Create) -> Result<Value, Outcome> {
     set("name", Some(create.name.clone().into()));
     set("team", create.team.clone().map(Value::from));
     set("models", create.models.clone().map(Value::from));
+    set("knowledge_bases", create.knowledge_bases.clone().map(Value::from));
     set("allow_ips", create.allow_ips.clone().map(Value::from));
     let expires = create.expires.as_deref().map(expiry).transpose().map_err(wrong)?;
     set("expires", expires.map(Value::from));

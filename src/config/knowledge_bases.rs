@@ -48,8 +48,11 @@ fn knowledge_base(
         _ => {}
     }
     let own_region = section.string("region");
-    let region = section.or_default("region", own_region, region.to_owned());
-    let target = Target::new(id.unwrap_or_default(), &region);
+    let target = Target::new(id.unwrap_or_default(), own_region.as_deref().unwrap_or(region));
+    if own_region.as_ref().is_some_and(|own| *own != target.region) {
+        section.problem_at("region", format!("the ARN says {}; remove it", target.region));
+    }
+    section.or_default("region", own_region, target.region.clone());
     let kinds = [("vector", KnowledgeBaseKind::Vector), ("managed", KnowledgeBaseKind::Managed)];
     let kind = section.choice("type", &kinds, KnowledgeBaseKind::Vector);
     let default_search = if kind == KnowledgeBaseKind::Managed { SearchType::Auto } else { SearchType::Hybrid };
@@ -126,11 +129,9 @@ pub fn filter(section: &mut Section<'_>, key: &'static str) -> Option<Value> {
     let given = section.json(key)?;
     match filter::parse(&given) {
         Ok(filter) => Some(filter),
-        Err(wrong) => {
-            section.problem_at(
-                key,
-                format!("{}{}{}", wrong.at, if wrong.at.is_empty() { "" } else { ": " }, wrong.message),
-            );
+        Err(filter::FilterError { at, message }) => {
+            let at = at.trim_start_matches('.');
+            section.problem_at(key, if at.is_empty() { message } else { format!("{at}: {message}") });
             None
         }
     }
@@ -152,6 +153,7 @@ fn implicit_filter(section: &mut Section<'_>, target: &Target, kind: KnowledgeBa
             (Some(key), Some(kind), Some(description)) => {
                 attributes.push(json!({"key": key, "type": kind, "description": description}));
             }
+            _ if ["key", "type", "description"].iter().all(|key| attribute.was_given(key)) => {}
             _ => attribute.problem("needs 'key', 'type' and 'description'"),
         }
         attribute.finish();
@@ -175,7 +177,7 @@ fn rerank(section: &mut Section<'_>, kind: KnowledgeBaseKind) -> Rerank {
         None => Rerank::Unsaid,
         Some("none") => Rerank::Never,
         Some("managed") if kind == KnowledgeBaseKind::Managed => Rerank::Managed,
-        Some(id) if id.contains('.') || id.starts_with("arn:") => Rerank::Model(RerankModel {
+        Some(id) if is_model(id) => Rerank::Model(RerankModel {
             id: id.to_owned(),
             price: catalogue::query_price(id),
             ..RerankModel::default()
@@ -187,14 +189,26 @@ fn rerank(section: &mut Section<'_>, kind: KnowledgeBaseKind) -> Rerank {
     }
 }
 
+/// `vendor.name`, or an ARN.
+fn is_model(id: &str) -> bool {
+    id.contains('.') || id.starts_with("arn:")
+}
+
 fn rerank_model(mut section: Section<'_>) -> Option<RerankModel> {
     let id = section.string("model");
-    if id.is_none() {
-        section.problem("needs 'model'");
+    match &id {
+        None if !section.was_given("model") => section.problem("needs 'model'"),
+        Some(other) if !is_model(other) => {
+            section.problem_at("model", format!("'{other}' is not the id of a reranking model"));
+        }
+        _ => {}
     }
     let (include, exclude) = (section.strings("include_metadata"), section.strings("exclude_metadata"));
     if include.is_some() && exclude.is_some() {
         section.problem_at("exclude_metadata", "give include_metadata or exclude_metadata, not both");
+    }
+    if include.as_ref().is_some_and(Vec::is_empty) {
+        section.problem_at("include_metadata", "names no member; exclude_metadata = [] takes them all");
     }
     let fields = |names: Vec<String>| names.into_iter().map(|name| json!({"fieldName": name})).collect::<Vec<_>>();
     let selected = |member: &str, names| json!({"selectionMode": "SELECTIVE", "selectiveModeConfiguration": {member: fields(names)}});
@@ -209,6 +223,7 @@ fn rerank_model(mut section: Section<'_>) -> Option<RerankModel> {
         section.decimal("query_price", "US dollars for one query, with nine decimal places at most", NanoUsd::parse);
     let fields = section.json("additional_model_request_fields").map(|fields| match fields {
         Value::Object(fields) => fields,
+        // Nothing else is a table.
         _ => Map::new(),
     });
     section.finish();
@@ -226,7 +241,8 @@ fn template(section: &mut Section<'_>) -> Arc<str> {
             prompt::TEMPLATE.into()
         }
         Err(error) => {
-            section.problem_at("prompt_file", format!("cannot read {path}: {error}"));
+            let place = std::path::absolute(&path).map_or(path, |place| place.display().to_string());
+            section.problem_at("prompt_file", format!("cannot read {place}: {error}"));
             prompt::TEMPLATE.into()
         }
     }

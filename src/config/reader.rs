@@ -269,7 +269,7 @@ impl<'r> Section<'r> {
     }
 
     /// One word out of a list.
-    pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&'static str, T)], default: T) -> T {
+    pub fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, choices: &[(&'static str, T)], default: T) -> T {
         let words = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ");
         let word = self.read(key, "a string", |value| match value {
             Value::String(text) if choices.iter().any(|(word, _)| word == text) => Ok(text.clone()),
@@ -277,6 +277,11 @@ impl<'r> Section<'r> {
             _ => Err(None),
         });
         let chosen = word.and_then(|word| choices.iter().find(|(other, _)| *other == word).map(|(_, choice)| *choice));
+        if chosen.is_none()
+            && let Some((word, _)) = choices.iter().find(|(_, choice)| *choice == default)
+        {
+            self.report.resolved(self.path_of(key), word, Origin::Default);
+        }
         chosen.unwrap_or(default)
     }
 

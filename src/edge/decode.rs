@@ -91,7 +91,8 @@ pub fn chat_request(bytes: &[u8], notes: &Notes) -> Result<ChatRequest, Error> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_ignored::deserialize(&mut json, |path| {
         if unknown.len() < MAX_UNKNOWN_NAMED {
-            unknown.push(path.to_string().chars().take(80).collect::<String>());
+            // serde_ignored marks every optional member on the way.
+            unknown.push(path.to_string().replace(".?", "").chars().take(80).collect::<String>());
         } else {
             more += 1;
         }

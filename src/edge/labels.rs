@@ -10,6 +10,7 @@ pub fn route(matched: Option<&str>) -> &'static str {
     match matched.map(|path| path.strip_prefix("/v1").unwrap_or(path)) {
         Some("/chat/completions") => CHAT_COMPLETIONS,
         Some("/usage") => "/v1/usage",
+        Some("/knowledge_bases") => "/v1/knowledge_bases",
         Some("/models") => "/v1/models",
         Some("/models/{*model}") => "/v1/models/{model}",
         _ => "unknown",

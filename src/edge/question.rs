@@ -5,10 +5,12 @@ use std::{collections::HashSet, sync::Arc};
 use serde_json::Value;
 
 use crate::{
-    call::{Caller, KnowledgeBase, Notes, OnError, Question, Rerank, RerankModel, Search, SearchType},
+    call::{
+        Caller, KnowledgeBase, KnowledgeBaseKind, Notes, OnError, Question, Rerank, RerankModel, Search, SearchType,
+    },
     catalogue,
     error::Error,
-    knowledge::{KnowledgeBases, filter, prompt},
+    knowledge::{KnowledgeBases, MAX_QUERY, filter, prompt},
     openai::{
         chat::{ChatRequest, Tool},
         knowledge_base::{FILE_SEARCH, Kb, KbOptions, Names, RankingOptions},
@@ -20,6 +22,9 @@ const MAX_BASES: usize = 10;
 
 /// The service model's bounds of `numberOfResults`.
 const MAX_RESULTS: u32 = 100;
+
+/// Characters of a condensed question, far more than its tokens allow.
+const MAX_CONDENSED: usize = 4000;
 
 /// More than any model's context.
 const MAX_CONTEXT_CHARS: u32 = 4_000_000;
@@ -56,15 +61,21 @@ pub fn take(
     }
     let named = names.iter().map(|name| bases.resolve_for(name, caller));
     let named = named.collect::<Result<Vec<_>, _>>().map_err(|error| error.with_param(at.member("name")))?;
-    let own_filter = asked.filter.as_ref().map(filter::parse).transpose();
+    let own_filter = asked.filter.as_ref().map(|json| filter::parse_text(json.get())).transpose();
     let own_filter =
         own_filter.map_err(|wrong| Error::invalid(format!("{}{}", at.member("filter"), wrong.at), wrong.message))?;
+    if asked.search.is_some() && named.iter().any(|base| base.kind == KnowledgeBaseKind::Managed) {
+        notes.dropped(at.member("search"), "a managed Knowledge Base decides by itself how it searches");
+    }
     let search = |base: &Arc<KnowledgeBase>| search(base, &asked, own_filter.as_ref(), caller, at);
     let searches = named.iter().map(search).collect::<Result<Vec<_>, _>>()?;
     let widest = named.iter().map(|base| base.max_context_chars).max().unwrap_or_default();
-    let tokens = named.iter().filter_map(|base| base.max_context_tokens).max();
+    // The widest bound of all, and none where one of them has none.
+    let tokens = named.iter().map(|base| base.max_context_tokens).collect::<Option<Vec<_>>>();
+    let tokens = tokens.and_then(|tokens| tokens.into_iter().max());
     Ok(Some(Arc::new(Question {
         searches,
+        query_chars: query_chars(&asked, &named, request),
         query: asked.query.filter(|_| has_question),
         max_context_chars: asked.max_context_chars.unwrap_or(widest),
         max_context_tokens: asked.max_context_tokens.or(tokens),
@@ -72,6 +83,14 @@ pub fn take(
         include_sources: asked.include_sources.unwrap_or(true),
         names: asked.name,
     })))
+}
+
+/// The longest thing that may be looked for: what is said, or what a model makes of it.
+fn query_chars(asked: &KbOptions, named: &[Arc<KnowledgeBase>], request: &ChatRequest) -> usize {
+    let own = asked.query.clone().filter(|query| !query.trim().is_empty());
+    let said = own.or_else(|| prompt::question(request)).map_or(0, |text| text.chars().count());
+    let condensed = if named.iter().any(|base| base.condense_with.is_some()) { MAX_CONDENSED } else { 0 };
+    said.max(condensed).min(MAX_QUERY)
 }
 
 /// Where the client has said it.
@@ -110,7 +129,11 @@ fn file_search(request: &mut ChatRequest, notes: &Notes) -> Result<Option<(usize
         // Whatever it says, there is nothing left to choose.
         request.tool_choice = None;
     }
-    let Tool { vector_store_ids, max_num_results, ranking_options, filters, .. } = tool;
+    let Tool { vector_store_ids, max_num_results, ranking_options, filters, file_search, .. } = tool;
+    if file_search.is_some() {
+        let text = "The members of a 'file_search' tool stand beside its 'type', not in an object of its name.";
+        return Err(Error::invalid(format!("tools[{index}].file_search"), text));
+    }
     let ranking = ranking_options.unwrap_or_default();
     weights(&ranking, index, notes);
     Ok(Some((

@@ -72,7 +72,7 @@ pub struct SseWriter {
     /// `data: {…,"model":"…",`
     head: Vec<u8>,
     include_usage: bool,
-    /// `,"kb":{…}`, for the chunks that carry `finish_reason`; mostly empty.
+    /// `,"kb":{…}`, for the first chunk that carries `finish_reason`; mostly empty.
     kb: Vec<u8>,
     /// One bit a choice; OpenAI knows 128 at most.
     begun: u128,
@@ -271,8 +271,9 @@ impl SseWriter {
             None => self.out.put_slice(b"null"),
         }
         self.out.put_slice(b"}]");
+        // It is the same for all choices.
         if finish_reason.is_some() {
-            self.out.put_slice(&self.kb);
+            self.out.put_slice(&std::mem::take(&mut self.kb));
         }
         self.out.put_slice(if self.include_usage { br#","usage":null}"#.as_slice() } else { b"}" });
         self.out.put_slice(b"\n\n");

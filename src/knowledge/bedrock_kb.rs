@@ -1,9 +1,9 @@
 //! Knowledge Bases of Amazon Bedrock, through Retrieve.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -14,79 +14,84 @@ use tokio::time::timeout;
 use super::{Asked, Found, Retriever, failure, wire};
 use crate::{
     bedrock::{Operation, Retries, SendError, Subject, Transport, collected},
-    call::{KnowledgeBaseKind, MAX_PAGES, Rerank, Search, SearchType, Spending},
+    call::{KnowledgeBaseKind, MAX_PAGES, Passage, Rerank, Search, SearchType},
     error::{Error, Kind},
     metrics,
 };
+
+/// Bytes of one reply: a hundred results with the longest passages, and some images.
+const MAX_REPLY_BYTES: usize = 16 << 20;
+
+/// How long a store is believed to have no such search: it may be mended.
+const WITHOUT_FOR: Duration = Duration::from_secs(3600);
 
 /// Asks the service page by page, and again where that may help.
 pub struct BedrockKnowledgeBases {
     transport: Arc<dyn Transport>,
     retries: Retries,
-    /// Those whose store has refused a search type.
-    plain: Mutex<HashSet<Arc<str>>>,
+    /// Search types that stores have refused, and since when.
+    refused: Mutex<HashMap<(Arc<str>, SearchType), Instant>>,
 }
 
 /// What one request came to.
-enum Page {
-    Read(wire::RetrieveReply),
+enum Outcome {
+    Read(Page),
     /// The store has no such search type.
     SearchTypeRefused,
 }
 
+struct Page {
+    passages: Vec<Passage>,
+    /// Results that hold nothing.
+    empty: usize,
+    next: Option<String>,
+    blocked: bool,
+}
+
 impl BedrockKnowledgeBases {
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, retries: Retries::default(), plain: Mutex::default() }
+        Self { transport, retries: Retries::default(), refused: Mutex::default() }
     }
 
     async fn search(&self, search: &Search, asked: Asked<'_>) -> Result<Found, Error> {
         let base = &search.base;
         let label = base.label();
         let Asked { notes, spending, .. } = asked;
-        let subject = Subject { target: &base.target, label: &label, policy: base.retry, notes, spending };
+        let (operation, target, policy) = (Operation::Retrieve, &base.target, base.retry);
+        let subject = Subject { operation, target, label: &label, policy, notes, spending };
         let mut attempts = self.retries.begin(&*self.transport, subject);
+        let typed = base.kind == KnowledgeBaseKind::Vector && search.search != SearchType::Auto;
+        let mut without_type = typed && self.has_refused(search);
         let mut found = Found::default();
         let mut token = None;
-        let mut pages = 0;
-        let mut unread = 0;
-        let typed = base.kind == KnowledgeBaseKind::Vector && search.search != SearchType::Auto;
-        loop {
-            let says_type = typed && !self.plain().contains(&base.name);
-            let mut request = wire::request(search, asked.query, says_type);
-            request.next_token = token.clone();
-            let counted = Counted::new(search, asked.spending, &label, attempts.is_repeated());
-            let reply = match self.page(search, &request, says_type, counted).await {
-                Ok(Page::Read(reply)) => reply,
-                Ok(Page::SearchTypeRefused) => {
-                    self.plain().insert(base.name.clone());
-                    tracing::warn!(kb = &*base.name, "its store has no such search type; it is searched without one");
-                    continue;
-                }
-                Err(error) => {
-                    attempts.after(error).await?;
-                    continue;
+        let mut empty = 0;
+        for _ in 0..MAX_PAGES {
+            let page = loop {
+                let says_type = typed && !without_type;
+                let mut request = wire::request(search, asked.query, says_type);
+                request.next_token.clone_from(&token);
+                let counted = Counted::new(search, asked, &label, attempts.is_repeated());
+                match self.page(search, &request, says_type, counted).await {
+                    Ok(Outcome::Read(page)) => break page,
+                    Ok(Outcome::SearchTypeRefused) => without_type = true,
+                    Err(error) => attempts.after(error).await?,
                 }
             };
-            found.blocked |= reply.guardrail_action.as_deref() == Some("INTERVENED");
-            for result in reply.retrieval_results {
-                match wire::passage(result, &base.name) {
-                    Some(passage) => found.passages.push(passage),
-                    None => unread += 1,
-                }
-            }
-            pages += 1;
-            token = reply.next_token.filter(|token| !token.is_empty());
-            let enough = found.passages.len() >= search.max_results as usize;
-            if token.is_none() || enough || found.blocked || pages == MAX_PAGES {
+            found.passages.extend(page.passages);
+            found.blocked |= page.blocked;
+            empty += page.empty;
+            token = page.next;
+            if token.is_none() || found.blocked || found.passages.len() >= search.max_results as usize {
                 break;
             }
         }
-        if typed && self.plain().contains(&base.name) {
-            let search = search.search.as_str();
-            notes.add(format!("kb: '{}' has no {search} search and was searched without", base.name));
+        if without_type {
+            self.remember(search);
+            let kind = search.search.as_str();
+            notes.add(format!("kb: '{}' has no {kind} search and was searched without", base.name));
         }
-        if unread > 0 {
-            notes.add(format!("kb: {unread} results of '{}' hold neither text nor an image", base.name));
+        if empty > 0 {
+            notes.add(format!("kb: results of '{}' that hold neither text nor an image: {empty}", base.name));
         }
         Ok(found)
     }
@@ -97,7 +102,8 @@ impl BedrockKnowledgeBases {
         request: &wire::RetrieveRequest<'_>,
         says_type: bool,
         mut counted: Counted<'_>,
-    ) -> Result<Page, Error> {
+    ) -> Result<Outcome, Error> {
+        let name = &search.base.name;
         let body = serde_json::to_vec(request).map(Bytes::from).map_err(|error| {
             Error::new(Kind::Internal, "The gateway could not write the request to the knowledge base.")
                 .with_detail(error.to_string())
@@ -106,31 +112,56 @@ impl BedrockKnowledgeBases {
             Ok(reply) => reply,
             Err(error) => {
                 counted.billed &= matches!(error, SendError::Lost(_) | SendError::Other(_));
-                return counted.record(Err(failure::from_send(error)));
+                return counted.record(Err(failure::from_send(error, name)));
             }
         };
         let (parts, body) = reply.into_parts();
         counted.billed &= !parts.status.is_client_error();
-        let body = collected(body).await;
+        let body = collected(body, MAX_REPLY_BYTES).await;
         if parts.status.is_success() {
-            return counted.record(body.map_err(failure::cut).and_then(|body| read(&body)).map(Page::Read));
+            let cut = |error: Error| error.detail().unwrap_or_default().to_owned();
+            let page = body.map_err(cut).and_then(|body| read(&body, name));
+            let page = page.map_err(|detail| failure::malformed(name, &parts.headers, &detail));
+            return counted.record(page.map(Outcome::Read));
         }
         let body = body.unwrap_or_default();
         let refused = says_type && parts.status == StatusCode::BAD_REQUEST && failure::is_about_search_type(&body);
         counted.record(match refused {
-            true => Ok(Page::SearchTypeRefused),
-            false => Err(failure::from_reply(parts.status, &parts.headers, &body, search.own_filter)),
+            true => Ok(Outcome::SearchTypeRefused),
+            false => Err(failure::from_reply(parts.status, &parts.headers, &body, search)),
         })
     }
 
-    fn plain(&self) -> std::sync::MutexGuard<'_, HashSet<Arc<str>>> {
-        self.plain.lock().unwrap_or_else(PoisonError::into_inner)
+    fn has_refused(&self, search: &Search) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.get(&(search.base.name.clone(), search.search)).is_some_and(|since| since.elapsed() < WITHOUT_FOR)
+    }
+
+    /// Only once the search without a type went well: the refusal may have been about something else.
+    fn remember(&self, search: &Search) {
+        let key = (search.base.name.clone(), search.search);
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.get(&key).is_none_or(|since| since.elapsed() >= WITHOUT_FOR) {
+            refused.insert(key, Instant::now());
+            let (kb, kind) = (&*search.base.name, search.search.as_str());
+            tracing::warn!(kb, search = kind, "the store has no such search; it is searched without for an hour");
+        }
     }
 }
 
-fn read(body: &[u8]) -> Result<wire::RetrieveReply, Error> {
-    serde_json::from_slice(body).map_err(|error| {
-        failure::malformed(format!("{:?} at column {} of {} bytes", error.classify(), error.column(), body.len()))
+/// # Errors
+/// A text for the log, without anything of the body.
+fn read(body: &[u8], name: &Arc<str>) -> Result<Page, String> {
+    let reply: wire::RetrieveReply = serde_json::from_slice(body)
+        .map_err(|error| format!("{:?} at column {} of {} bytes", error.classify(), error.column(), body.len()))?;
+    let results = reply.retrieval_results.len();
+    let passages: Vec<Passage> =
+        reply.retrieval_results.iter().filter_map(|result| wire::passage(result, name)).collect();
+    Ok(Page {
+        empty: results - passages.len(),
+        passages,
+        next: reply.next_token.filter(|token| !token.is_empty()),
+        blocked: reply.guardrail_action.as_deref() == Some("INTERVENED"),
     })
 }
 
@@ -140,9 +171,11 @@ impl Retriever for BedrockKnowledgeBases {
             let (name, began) = (&search.base.name, Instant::now());
             let limit = search.base.timeout;
             let result = timeout(limit, self.search(search, asked)).await;
-            let result = result.unwrap_or_else(|_| Err(failure::timed_out(limit)));
+            let result = result.unwrap_or_else(|_| Err(failure::timed_out(name, limit)));
             metrics::kb_retrieved(name, began.elapsed());
             match &result {
+                // What a guardrail holds back was not missing.
+                Ok(found) if found.blocked => {}
                 Ok(found) => metrics::kb_results(name, found.passages.len()),
                 Err(error) => metrics::kb_error(name, error.code().unwrap_or(error.kind().reason())),
             }
@@ -155,22 +188,28 @@ impl Retriever for BedrockKnowledgeBases {
 /// the service refuses it.
 struct Counted<'a> {
     search: &'a Search,
-    spending: &'a Spending,
+    asked: Asked<'a>,
     label: &'a str,
     repeated: bool,
     code: &'static str,
     billed: bool,
+    /// Characters of the longest passage, once it is known.
+    longest: Option<u64>,
 }
 
 impl<'a> Counted<'a> {
-    fn new(search: &'a Search, spending: &'a Spending, label: &'a str, repeated: bool) -> Self {
-        Self { search, spending, label, repeated, code: "abandoned", billed: true }
+    fn new(search: &'a Search, asked: Asked<'a>, label: &'a str, repeated: bool) -> Self {
+        Self { search, asked, label, repeated, code: "abandoned", billed: true, longest: None }
     }
 
-    fn record(mut self, result: Result<Page, Error>) -> Result<Page, Error> {
+    fn record(mut self, result: Result<Outcome, Error>) -> Result<Outcome, Error> {
         self.code = match &result {
-            Ok(Page::Read(_)) => "ok",
-            Ok(Page::SearchTypeRefused) => "search_type_refused",
+            Ok(Outcome::Read(page)) => {
+                let longest = page.passages.iter().map(|passage| passage.text.chars().count()).max();
+                self.longest = Some(longest.unwrap_or(0) as u64);
+                "ok"
+            }
+            Ok(Outcome::SearchTypeRefused) => "search_type_refused",
             Err(error) => error.code().unwrap_or(error.kind().reason()),
         };
         result
@@ -179,9 +218,10 @@ impl<'a> Counted<'a> {
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        metrics::upstream_request(&self.search.base.target.region, self.label, self.code, self.repeated);
-        if let (Rerank::Model(model), true) = (&self.search.rerank, self.billed) {
-            self.spending.fee(model.price);
+        let Self { search, asked, .. } = self;
+        metrics::upstream_request(&search.base.target.region, self.label, self.code, self.repeated);
+        if matches!(search.rerank, Rerank::Model(_)) && self.billed {
+            asked.spending.fee(search.fee(asked.query.chars().count(), self.longest));
         }
     }
 }

@@ -1,18 +1,26 @@
-//! Where an answer cites passages: `[2]`, or `[1, 3]`, also where a stream has cut it into pieces.
+//! Where an answer cites passages: `[2]`, or `[1, 3]`, also where a stream has cut it into pieces. Brackets in fenced
+//! code, and those of JSON outside its strings, are no citations.
 
 use std::collections::HashMap;
 
 use futures_util::StreamExt;
 
 use crate::{
-    call::{ChatReply, ChoiceChunk, Chunk, ChunkStream, Cost, Passage, Retrieval, Usage},
+    call::{ChatReply, ChoiceChunk, Chunk, ChunkStream, Passage, Retrieval, Spent},
     openai::completion::{Annotation, UrlCitation},
 };
 
-/// Digits of a number; longer ones are none of ours.
+/// More is no number of ours, and no marker that anybody would write.
 const MAX_DIGITS: usize = 4;
+const MAX_NUMBERS: usize = 20;
 
-/// A marker in a text: its position in Unicode code points, the end exclusive, and the numbers in it.
+/// Backticks that fence code.
+const FENCE: usize = 3;
+
+/// Characters of a source's name.
+const MAX_TITLE: usize = 200;
+
+/// A marker in a text: its position in Unicode code points, the end exclusive, and the numbers in it, each once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marker {
     pub start: usize,
@@ -23,6 +31,13 @@ pub struct Marker {
 /// Finds markers in a text that comes in pieces.
 #[derive(Debug, Default)]
 pub struct Finder {
+    /// The text is JSON.
+    json: bool,
+    in_string: bool,
+    escaped: bool,
+    /// Backticks of the fence that is open, and those that stand right before.
+    code: usize,
+    ticks: usize,
     /// Code points so far.
     position: usize,
     open: Option<Open>,
@@ -37,66 +52,103 @@ struct Open {
 }
 
 impl Finder {
+    /// `json`: the answer is to be JSON.
+    pub fn new(json: bool) -> Self {
+        Self { json, ..Self::default() }
+    }
+
     /// The markers that end in `text`.
     pub fn push(&mut self, text: &str) -> Vec<Marker> {
-        let mut found = Vec::new();
-        for c in text.chars() {
-            self.position += 1;
-            if c == '[' {
-                self.open = Some(Open { start: self.position - 1, numbers: Vec::new(), digits: String::new() });
-                continue;
-            }
-            let Some(mut open) = self.open.take() else { continue };
-            match c {
-                '0'..='9' if open.digits.len() < MAX_DIGITS => open.digits.push(c),
-                ',' | ']' if !open.digits.is_empty() => {
-                    open.numbers.extend(open.digits.parse::<usize>());
-                    open.digits.clear();
-                    if c == ']' {
-                        found.push(Marker { start: open.start, end: self.position, numbers: open.numbers });
-                        continue;
-                    }
-                }
-                ' ' if open.digits.is_empty() && !open.numbers.is_empty() => {}
-                _ => continue,
-            }
-            self.open = Some(open);
+        text.chars().filter_map(|c| self.next(c)).collect()
+    }
+
+    fn next(&mut self, c: char) -> Option<Marker> {
+        self.position += 1;
+        if !self.is_prose(c) {
+            self.open = None;
+            return None;
         }
-        found
+        if c == '[' {
+            self.open = Some(Open { start: self.position - 1, numbers: Vec::new(), digits: String::new() });
+            return None;
+        }
+        let mut open = self.open.take()?;
+        match c {
+            '0' if open.digits.is_empty() => return None,
+            '0'..='9' if open.digits.len() < MAX_DIGITS => open.digits.push(c),
+            ',' | ']' if !open.digits.is_empty() && open.numbers.len() < MAX_NUMBERS => {
+                let number = open.digits.parse().ok()?;
+                open.digits.clear();
+                if !open.numbers.contains(&number) {
+                    open.numbers.push(number);
+                }
+                if c == ']' {
+                    return Some(Marker { start: open.start, end: self.position, numbers: open.numbers });
+                }
+            }
+            ' ' if open.digits.is_empty() && !open.numbers.is_empty() => {}
+            _ => return None,
+        }
+        self.open = Some(open);
+        None
+    }
+
+    /// Is the character part of what people read?
+    fn is_prose(&mut self, c: char) -> bool {
+        if self.json {
+            let (was, escaped) = (self.in_string, std::mem::take(&mut self.escaped));
+            match c {
+                '"' if !escaped => self.in_string = !was,
+                '\\' if was && !escaped => self.escaped = true,
+                _ => {}
+            }
+            return was && self.in_string;
+        }
+        if c == '`' {
+            self.ticks += 1;
+            return self.code == 0;
+        }
+        match std::mem::take(&mut self.ticks) {
+            // Code within a line cannot be told from a lone backtick before it has ended.
+            0..FENCE => {}
+            ticks if self.code == 0 => self.code = ticks,
+            ticks if ticks >= self.code => self.code = 0,
+            _ => {}
+        }
+        self.code == 0
     }
 }
 
 /// The annotations of the markers that end in `text`. Numbers that no passage has are text like any other.
 fn annotations(finder: &mut Finder, text: &str, passages: &[Passage]) -> Vec<Annotation> {
-    let annotate = |marker: Marker| {
-        let cited = marker.numbers.clone().into_iter().filter_map(|number| passages.get(number.checked_sub(1)?));
-        cited
-            .map(|passage| Annotation::UrlCitation {
-                url_citation: UrlCitation {
-                    start_index: marker.start,
-                    end_index: marker.end,
-                    url: passage.source.clone(),
-                    title: passage.title().to_owned(),
-                },
-                bedrock_citation: None,
-            })
-            .collect::<Vec<_>>()
-    };
-    finder.push(text).into_iter().flat_map(annotate).collect()
+    let markers = finder.push(text).into_iter();
+    markers.flat_map(|marker| annotate(&marker, passages)).collect()
 }
 
-/// The reply with an annotation for every citation, if the client wants to see sources, and with what retrieval has
-/// cost beside the model: `None` where that is not known.
-pub fn annotated(reply: ChatReply, retrieval: &Retrieval, fees: Option<Cost>) -> ChatReply {
+fn annotate(marker: &Marker, passages: &[Passage]) -> Vec<Annotation> {
+    let cited = marker.numbers.iter().filter_map(|number| passages.get(number.checked_sub(1)?));
+    let citation = |passage: &Passage| Annotation::UrlCitation {
+        url_citation: UrlCitation {
+            start_index: marker.start,
+            end_index: marker.end,
+            url: passage.source.clone(),
+            title: passage.title().chars().take(MAX_TITLE).collect(),
+        },
+        bedrock_citation: None,
+    };
+    cited.map(citation).collect()
+}
+
+/// The reply with an annotation for every citation, if the client wants to see sources, and with what was spent beside the
+/// model. `json`: the answer is to be JSON.
+pub fn annotated(reply: ChatReply, retrieval: &Retrieval, json: bool, spent: Spent) -> ChatReply {
     let passages = if retrieval.include_sources { retrieval.passages.clone() } else { Vec::new() };
-    let charge = move |usage: Usage| Usage { cost: usage.cost.zip(fees).map(|(cost, fees)| cost + fees), ..usage };
     match reply {
         ChatReply::Whole(mut reply) => {
-            reply.usage = charge(reply.usage);
+            reply.usage = spent.told(reply.usage);
             for message in reply.choices.iter_mut().map(|choice| &mut choice.message) {
-                let found =
-                    annotations(&mut Finder::default(), message.content.as_deref().unwrap_or_default(), &passages);
-                message.annotations.extend(found);
+                let content = message.content.as_deref().unwrap_or_default();
+                message.annotations.extend(annotations(&mut Finder::new(json), content, &passages));
             }
             ChatReply::Whole(reply)
         }
@@ -106,10 +158,13 @@ pub fn annotated(reply: ChatReply, retrieval: &Retrieval, fees: Option<Cost>) ->
                 let ChoiceChunk { choice, chunk } = item?;
                 let chunk = match chunk {
                     Chunk::Content(text) => {
-                        let found = annotations(finders.entry(choice).or_default(), &text, &passages);
-                        if found.is_empty() { Chunk::Content(text) } else { Chunk::CitedContent(text, found) }
+                        let finder = finders.entry(choice).or_insert_with(|| Finder::new(json));
+                        match annotations(finder, &text, &passages) {
+                            found if found.is_empty() => Chunk::Content(text),
+                            found => Chunk::CitedContent(text, found),
+                        }
                     }
-                    Chunk::Usage(usage) => Chunk::Usage(charge(usage)),
+                    Chunk::Usage(usage) => Chunk::Usage(spent.told(usage)),
                     other => other,
                 };
                 Ok(ChoiceChunk { choice, chunk })
@@ -134,14 +189,25 @@ mod tests {
         assert_eq!(found(&["a[1][2]"]), [(1, 4, vec![1]), (4, 7, vec![2])]);
         assert_eq!(found(&["see [1, 3] and [2,4]"]), [(4, 10, vec![1, 3]), (15, 20, vec![2, 4])]);
         assert_eq!(found(&["[[7]"]), [(1, 4, vec![7])]);
-        for text in ["[a]", "[]", "[1", "1]", "[1a]", "[ 1]", "[12345]", "[1,]", "[1 2]", "[-1]"] {
+        assert_eq!(found(&["[3, 3,3]"]), [(0, 8, vec![3])], "each once");
+        assert_eq!(found(&[&format!("[{}]", (1..100).map(|n| n.to_string()).collect::<Vec<_>>().join(","))]), []);
+        for text in ["[a]", "[]", "[1", "1]", "[1a]", "[ 1]", "[12345]", "[1,]", "[1 2]", "[-1]", "[01]", "[0]"] {
             assert_eq!(found(&[text]), [], "{text}");
         }
     }
 
     #[test]
+    fn code_and_json_are_no_prose() {
+        assert_eq!(found(&["x\n```py\na[1] = `b[2]`\n```\nso [3]"]).len(), 1);
+        assert_eq!(found(&["````\n```[1]```\n```` [2] ` [3]"]).len(), 2);
+        let json = |text: &str| Finder::new(true).push(text).len();
+        assert_eq!(json(r#"{"ids": [1], "text": "so [2], \"or [3]\" it \\\\", "more": [4]}"#), 2);
+        assert_eq!(json("[1]"), 0);
+    }
+
+    #[test]
     fn any_cut_finds_the_same() {
-        let text = "ö[1] x [2, 10]y[[3]";
+        let text = "ö[1] x [2, 10]y[[3] ```[4]```";
         let whole = found(&[text]);
         assert_eq!(whole.len(), 3);
         for at in (0..=text.len()).filter(|at| text.is_char_boundary(*at)) {

@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-/// Conditions and groups of one filter; bounds the work that a request can cause.
+/// Bytes, conditions and groups of one filter; bounds the work that a request can cause.
+const MAX_BYTES: usize = 16 * 1024;
 const MAX_CONDITIONS: usize = 100;
 const MAX_DEPTH: usize = 8;
 
@@ -43,6 +44,20 @@ pub struct FilterError {
     /// Such as `.andAll[1].key`; empty for the filter itself.
     pub at: String,
     pub message: String,
+}
+
+/// The filter in `json`, in Bedrock's form.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn parse_text(json: &str) -> Result<Value, FilterError> {
+    if json.len() > MAX_BYTES {
+        return wrong("", format!("A filter may have {MAX_BYTES} bytes at most."));
+    }
+    match serde_json::from_str(json) {
+        Ok(filter) => parse(&filter),
+        Err(_) => wrong("", "A filter must be an object."),
+    }
 }
 
 /// `filter` in Bedrock's form.
@@ -149,8 +164,10 @@ fn comparison(operator: &str, members: &Map<String, Value>, at: &str) -> Result<
         _ => scalar(value),
     };
     if !fits {
-        let wanted =
-            if matches!(operator, "in" | "notIn") { "a list of them" } else { "a string, a number or a boolean" };
+        let wanted = match operator {
+            "in" | "notIn" => "a list of strings, numbers or booleans",
+            _ => "a string, a number or a boolean",
+        };
         return wrong(format!("{at}.value"), format!("'value' must be {wanted}."));
     }
     Ok(json!({ operator: {"key": key, "value": value} }))

@@ -34,7 +34,8 @@ pub fn select(mut passages: Vec<Passage>, question: &Question, max_images: usize
     let mut images = 0;
     let mut unseen = 0;
     let mut selected = Selected::default();
-    for mut passage in passages {
+    let mut left = passages.into_iter();
+    while let Some(mut passage) = left.next() {
         if passage.image.as_deref().is_some_and(|image| images == max_images || !translate::takes_image(image)) {
             passage.image = None;
             unseen += 1;
@@ -45,6 +46,7 @@ pub fn select(mut passages: Vec<Passage>, question: &Question, max_images: usize
         let fitting = room.fitting(&passage.text);
         if fitting < passage.text.len() {
             if !selected.passages.is_empty() || fitting == 0 {
+                notes.add(format!("kb: passages that did not fit into the context: {}", left.len() + 1));
                 break;
             }
             passage.text.truncate(fitting);
@@ -56,7 +58,7 @@ pub fn select(mut passages: Vec<Passage>, question: &Question, max_images: usize
         selected.passages.push(passage);
     }
     if unseen > 0 {
-        notes.add(format!("kb: {unseen} images among the passages are not shown to the model"));
+        notes.add(format!("kb: images among the passages that the model is not shown: {unseen}"));
     }
     selected
 }
@@ -111,6 +113,7 @@ mod tests {
             names: Default::default(),
             searches: Vec::new(),
             query: None,
+            query_chars: 0,
             max_context_chars: chars,
             max_context_tokens: tokens,
             max_images: 1,
@@ -132,7 +135,7 @@ mod tests {
         let selected = select(passages(), &question(8, None), 0, &notes);
         assert_eq!((texts(&selected), selected.context_chars), (vec!["äöü", "mid"], 6), "'low' would have to be cut");
         assert_eq!(texts(&select(passages(), &question(100, Some(2)), 0, &notes)), ["äöü"], "six bytes of eight");
-        assert!(notes.joined().is_none());
+        assert!(notes.joined().unwrap().contains("did not fit into the context: 2"));
         assert_eq!(texts(&select(passages(), &question(2, None), 0, &notes)), ["äö"]);
         assert!(notes.joined().unwrap().contains("was cut"));
     }

@@ -1,9 +1,12 @@
 //! Retrieve of the service model `bedrock-agent-runtime`: its request, and its results as passages.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::call::{KnowledgeBaseKind, Passage, Rerank, RerankModel, Search, SearchType, Target};
 
@@ -75,11 +78,7 @@ fn managed(search: &Search) -> Value {
 }
 
 fn common(search: &Search) -> Value {
-    let candidates = match &search.rerank {
-        Rerank::Model(model) => model.candidates.unwrap_or(0),
-        _ => 0,
-    };
-    let mut configuration = json!({"numberOfResults": candidates.max(search.max_results)});
+    let mut configuration = json!({"numberOfResults": search.candidates()});
     if let Some(filter) = &search.filter {
         configuration["filter"] = filter.clone();
     }
@@ -113,23 +112,56 @@ pub fn model_arn(id: &str, target: &Target) -> String {
     format!("arn:{partition}:bedrock:{}::foundation-model/{id}", target.region)
 }
 
+/// Results of one reply that are read: as many as may be asked for.
+const MAX_RESULTS: usize = 100;
+
+/// Bytes of a result's metadata or location that are kept, and of its source.
+const MAX_JSON: usize = 16 * 1024;
+const MAX_SOURCE: usize = 2048;
+
 /// The body of a reply. A result of a form that nobody knows must not cost the others.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetrieveReply {
-    pub retrieval_results: Vec<Value>,
+    #[serde(deserialize_with = "first_results")]
+    pub retrieval_results: Vec<Box<RawValue>>,
     #[serde(default)]
     pub next_token: Option<String>,
     #[serde(default)]
     pub guardrail_action: Option<String>,
 }
 
+/// The rest is read over.
+fn first_results<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
+    struct First;
+    impl<'de> Visitor<'de> for First {
+        type Value = Vec<Box<RawValue>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of results")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            let mut first = Vec::new();
+            while first.len() < MAX_RESULTS {
+                match items.next_element()? {
+                    Some(item) => first.push(item),
+                    None => return Ok(first),
+                }
+            }
+            while items.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(first)
+        }
+    }
+    deserializer.deserialize_seq(First)
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RetrievalResult {
     content: Option<Content>,
-    location: Option<Value>,
-    metadata: Option<Map<String, Value>>,
+    location: Option<Box<RawValue>>,
+    metadata: Option<Box<RawValue>>,
     score: Option<f64>,
     document_id: Option<String>,
 }
@@ -184,21 +216,22 @@ const LOCATIONS: [(&str, &str); 10] = [
 const SOURCE_URI: &str = "x-amz-bedrock-kb-source-uri";
 
 /// A result as a passage; none where it holds neither text nor an image.
-pub fn passage(result: Value, kb: &Arc<str>) -> Option<Passage> {
-    let result: RetrievalResult = serde_json::from_value(result).ok()?;
+pub fn passage(result: &RawValue, kb: &Arc<str>) -> Option<Passage> {
+    let result: RetrievalResult = serde_json::from_str(result.get()).ok()?;
     let content = result.content.unwrap_or_default();
-    let metadata = result.metadata.unwrap_or_default();
+    let metadata: Map<String, Value> = small(result.metadata).unwrap_or_default();
+    let location: Option<Value> = small(result.location).filter(|location: &Value| !location.is_null());
     let segment = content.audio.as_ref().and_then(|audio| audio.s3_uri.clone());
     let segment = segment.or_else(|| content.video.as_ref().and_then(|video| video.s3_uri.clone()));
-    let location = result.location.filter(|location| !location.is_null());
     let source = location.as_ref().and_then(|location| {
         LOCATIONS.iter().find_map(|(kind, member)| location.get(kind)?.get(member)?.as_str().map(str::to_owned))
     });
-    let source = source
+    let mut source = source
         .or_else(|| metadata.get(SOURCE_URI).and_then(Value::as_str).map(str::to_owned))
         .or(segment)
         .or(result.document_id)
         .unwrap_or_default();
+    source.truncate(source.floor_char_boundary(MAX_SOURCE));
     let image = content.byte_content.clone().filter(|data| data.starts_with("data:image/"));
     let text = text(content).unwrap_or_default();
     (image.is_some() || !text.trim().is_empty()).then(|| Passage {
@@ -210,6 +243,11 @@ pub fn passage(result: Value, kb: &Arc<str>) -> Option<Passage> {
         metadata,
         location,
     })
+}
+
+/// What is too long for a reply, or of another form, is left out.
+fn small<T: DeserializeOwned>(json: Option<Box<RawValue>>) -> Option<T> {
+    json.filter(|json| json.get().len() <= MAX_JSON).and_then(|json| serde_json::from_str(json.get()).ok())
 }
 
 /// Text of every kind of result.

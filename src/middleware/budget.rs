@@ -105,10 +105,11 @@ impl Budget {
     async fn admit<T: Operation>(&self, call: &Call<T>, budgets: &[Arc<Terms>]) -> Result<Settling, Error> {
         let price = call.model.price.clone();
         let most = price.as_deref().and_then(|price| call.worst.cost(price));
+        let known = most.filter(|_| !call.worst.unpriced_fees);
         if let Some(max) = call.body.max_cost() {
-            within(max, most)?;
+            within(max, known, advice(call))?;
         }
-        if !budgets.is_empty() && most.is_none() && !self.0.allow_unpriced {
+        if !budgets.is_empty() && known.is_none() && !self.0.allow_unpriced {
             for budget in budgets {
                 metrics::budget_refusal(&budget.id, "unpriced");
             }
@@ -174,6 +175,9 @@ impl Budget {
         let fits = call.model.price.as_deref().and_then(|price| more.output_for(price, left));
         let fits = match fits.filter(|tokens| *tokens > 0) {
             Some(tokens) => format!("${left} are left: max_tokens of {tokens} would fit"),
+            None if call.question.is_some() => {
+                format!("${left} are left, which is less than its input and its passages may cost: {}", advice(call))
+            }
             None => format!("${left} are left, which is less than its input may cost"),
         };
         let reset = Timestamp::from_second(*resets_at).unwrap_or(Timestamp::MAX);
@@ -193,10 +197,18 @@ fn refused<T>(call: &Call<T>, error: Error) -> Error {
     error
 }
 
-fn within(max: NanoUsd, most: Option<NanoUsd>) -> Result<(), Error> {
+/// What makes a call cheaper.
+fn advice<T>(call: &Call<T>) -> &'static str {
+    match call.question {
+        Some(_) => "Lower max_tokens, or max_context_chars of 'kb'",
+        None => "Lower max_tokens",
+    }
+}
+
+fn within(max: NanoUsd, most: Option<NanoUsd>, advice: &str) -> Result<(), Error> {
     let problem = match most {
         Some(most) if most <= max => return Ok(()),
-        Some(most) => format!("This request may cost ${most}, more than 'max_cost_usd' of ${max}. Lower max_tokens."),
+        Some(most) => format!("This request may cost ${most}, more than 'max_cost_usd' of ${max}. {advice}."),
         None => "'max_cost_usd' needs a model with a known price, which this one is not.".to_owned(),
     };
     Err(Error::invalid("max_cost_usd", problem).with_code("max_cost_exceeded"))
@@ -290,7 +302,7 @@ impl Settling {
             cost = cost + NanoUsd(one.0.saturating_mul(spent.lost.into()));
         }
         if spent.unpriced_fees {
-            return (None, kind);
+            kind = Certainty::Presumed;
         }
         (Some(cost + spent.fees), kind)
     }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use futures_util::{
-    future::{BoxFuture, join_all},
+    future::{BoxFuture, try_join_all},
     stream,
 };
 use tower::Service;
@@ -46,9 +46,8 @@ pub trait Completer: Send + Sync + 'static {
 const BLOCKED: &str = "This question cannot be answered here: the guardrail of the knowledge base has stopped it.";
 
 /// What all searches together came to.
+#[derive(Default)]
 struct Gathered {
-    /// What the search was prepared for, beside the searches themselves; none: not known.
-    cost: Option<Cost>,
     passages: Vec<Passage>,
     found: usize,
     dropped: usize,
@@ -66,8 +65,15 @@ impl Around<ChatRequest> for Retrieve {
         let began = Instant::now();
         let gathered = self.gather(&call, &question).await;
         call.upstream.add_since(began);
-        let gathered = gathered?;
-        let (blocked, condensed) = (gathered.blocked, gathered.cost);
+        let gathered = match gathered {
+            Ok(gathered) => gathered,
+            Err(error) => {
+                let failed = Gathered { failed: Some(code(&error)), ..Gathered::default() };
+                call.retrieved.set(Arc::new(chosen(&call, &question, failed, began.elapsed())));
+                return Err(error);
+            }
+        };
+        let blocked = gathered.blocked;
         let retrieval = Arc::new(chosen(&call, &question, gathered, began.elapsed()));
         call.retrieved.set(retrieval.clone());
         if retrieval.used() {
@@ -75,28 +81,29 @@ impl Around<ChatRequest> for Retrieve {
             let images = retrieval.passages.iter().filter_map(|passage| passage.image.clone());
             call.body = prompt::with_context(&call.body, context, images);
         }
-        let spending = call.spending.clone();
+        // Whatever is spent beside the model is known before there can be an answer.
+        let spent = call.spending.spent();
+        let json = call.body.response_format.as_ref().is_some_and(|format| format.kind != "text");
         let reply = if blocked { refusal(&call) } else { next.call(call).await? };
-        // Whatever reranking costs was told before there could be an answer.
-        let spent = spending.spent();
-        let reranked = (!spent.unpriced_fees).then_some(Cost { reranking: spent.fees, ..Cost::default() });
-        let fees = reranked.zip(condensed).map(|(reranked, condensed)| reranked + condensed);
-        Ok(citations::annotated(reply, &retrieval, fees))
+        Ok(citations::annotated(reply, &retrieval, json, spent))
     }
 }
 
 impl Retrieve {
     /// # Errors
-    /// A failed search, where the operator or the client wants that to fail the call.
+    /// A failed search, where the operator or the client wants that to fail the call; the others are given up then.
     async fn gather(&self, call: &Call<ChatRequest>, question: &Question) -> Result<Gathered, Error> {
-        let (query, cost) = self.query(call, question).await;
+        let query = self.query(call, question).await;
         let asked = Asked { query: &query, notes: &call.notes, spending: &call.spending };
-        let searches = question.searches.iter().map(|search| self.retriever.retrieve(search, asked));
-        let mut gathered = Gathered::new(cost);
-        for (search, result) in question.searches.iter().zip(join_all(searches).await) {
+        let searches =
+            question.searches.iter().map(async |search| match self.retriever.retrieve(search, asked).await {
+                Err(error) if search.on_error == OnError::Fail => Err(error),
+                result => Ok((search, result)),
+            });
+        let mut gathered = Gathered::default();
+        for (search, result) in try_join_all(searches).await? {
             match result {
                 Ok(found) => gathered.add(search, found),
-                Err(error) if search.on_error == OnError::Fail => return Err(error),
                 Err(error) => gathered.survive(call, search, &error),
             }
         }
@@ -107,25 +114,25 @@ impl Retrieve {
     }
 
     /// What to look for: what the client says, the conversation as one question, or its last user message.
-    async fn query(&self, call: &Call<ChatRequest>, question: &Question) -> (String, Option<Cost>) {
-        let said = || (prompt::question(&call.body).unwrap_or_default(), Some(Cost::default()));
-        let (mut query, cost) = match question.query.clone() {
-            Some(own) => (own, Some(Cost::default())),
-            None => condense::query(&*self.completer, call, question).await.unwrap_or_else(said),
+    async fn query(&self, call: &Call<ChatRequest>, question: &Question) -> String {
+        let own = match &question.query {
+            Some(own) => Some(own.clone()),
+            None => condense::query(&*self.completer, call, question).await,
         };
+        let mut query = own.or_else(|| prompt::question(&call.body)).unwrap_or_default();
         if let Some((end, _)) = query.char_indices().nth(MAX_QUERY) {
             query.truncate(end);
             call.notes.add(format!("kb: the question was cut to {MAX_QUERY} characters for the search"));
         }
-        (query, cost)
+        query
     }
 }
 
-impl Gathered {
-    fn new(cost: Option<Cost>) -> Self {
-        Self { cost, passages: Vec::new(), found: 0, dropped: 0, blocked: false, failed: None }
-    }
+fn code(error: &Error) -> &'static str {
+    error.code().unwrap_or(error.kind().reason())
+}
 
+impl Gathered {
     fn add(&mut self, search: &Search, found: Found) {
         self.blocked |= found.blocked;
         self.found += found.passages.len();
@@ -136,8 +143,7 @@ impl Gathered {
     }
 
     fn survive(&mut self, call: &Call<ChatRequest>, search: &Search, error: &Error) {
-        let name = &search.base.name;
-        let code = error.code().unwrap_or(error.kind().reason());
+        let (name, code) = (&search.base.name, code(error));
         tracing::warn!(
             request_id = &*call.request_id,
             kb = &**name,
@@ -145,7 +151,7 @@ impl Gathered {
             detail = error.detail(),
             "a search failed; the call goes on without it"
         );
-        call.notes.add(format!("kb: '{name}' could not be searched ({code})"));
+        call.notes.add(format!("kb: '{name}' could not be searched ({code}): {}", error.message()));
         self.failed.get_or_insert(code);
     }
 }
@@ -161,7 +167,11 @@ fn chosen(call: &Call<ChatRequest>, question: &Question, gathered: Gathered, too
         let own = selected.passages.iter().filter(|passage| passage.kb == *name);
         metrics::kb_context(name, own.map(|passage| passage.text.chars().count()).sum());
     }
-    let nothing = || if dropped > 0 { "below_min_score" } else { "no_results" };
+    let nothing = || match found {
+        0 => "no_results",
+        found if found == dropped => "below_min_score",
+        _ => "not_usable",
+    };
     let reason = match selected.passages.is_empty() {
         _ if blocked => Some("guardrail"),
         true => Some(failed.unwrap_or_else(nothing)),

@@ -6,7 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
 };
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 use super::{
     extension::BedrockOptions,
@@ -156,8 +156,11 @@ pub struct Tool {
     pub max_num_results: Option<u32>,
     #[serde(default)]
     pub ranking_options: Option<RankingOptions>,
+    #[serde(default, alias = "filter")]
+    pub filters: Option<Box<RawValue>>,
+    /// Another API's form of the same: refused, because a filter may stand in it.
     #[serde(default)]
-    pub filters: Option<Value>,
+    pub file_search: Option<Box<RawValue>>,
 }
 
 /// A tool whose input is text and not JSON.

@@ -7,7 +7,7 @@ use serde::{
     Deserialize, Deserializer, Serialize,
     de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 /// The `type` of OpenAI's tool for a search in documents. The gateway makes it before the model is asked.
 pub const FILE_SEARCH: &str = "file_search";
@@ -36,7 +36,7 @@ pub struct KbOptions {
     pub search: Option<String>,
     /// In Bedrock's form (`{"equals": …}`) or OpenAI's (`{"type": "eq", …}`).
     #[serde(default)]
-    pub filter: Option<Value>,
+    pub filter: Option<Box<RawValue>>,
     #[serde(default)]
     pub include_sources: Option<bool>,
     /// What to look for, instead of the last user message.
@@ -140,7 +140,7 @@ pub struct RankingOptions {
     #[serde(default)]
     pub ranker: Option<String>,
     #[serde(default)]
-    pub hybrid_search: Option<Value>,
+    pub hybrid_search: Option<Box<RawValue>>,
 }
 
 /// The `kb` object of a reply: where the answer comes from.

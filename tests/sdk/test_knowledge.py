@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 
 import boto3
+import httpx
 import openai
 import pytest
 from botocore.config import Config
@@ -98,6 +99,14 @@ def test_the_line_in_the_log(gateway, client):
     assert (line["kb"], line["kb_used"], line["kb_results"], line["kb_passages"]) == ("docs", True, 5, 5)
     assert line["kb_ms"] > 0 and line["kb_context_chars"] > 0
     assert "budget set aside" not in str(line), "no text of a question or a passage"
+    wide = openai.OpenAI(base_url=gateway.base_url, api_key=gateway.wide_key, max_retries=0)
+    with pytest.raises(openai.NotFoundError) as missing:
+        wide.chat.completions.create(model="claude", messages=QUESTION, extra_body={"kb": ["docs", "strict"]})
+    line = gateway.log_of(missing.value.response.headers["x-request-id"])
+    assert (line["kb"], line["kb_used"], line["kb_reason"]) == ("docs,strict", False, "knowledge_base_not_found")
+    assert "'strict'" in line["error"] and "Retrieve of 'strict'" in line["error_detail"]
+    listed = client.get("/knowledge_bases", cast_to=httpx.Response)
+    assert gateway.log_of(listed.headers["x-request-id"])["route"] == "/v1/knowledge_bases"
 
 
 def test_a_bedrock_api_key_is_good_for_chat_only(simulator, tmp_path):

@@ -42,10 +42,10 @@ impl Slice for ChatRequest {
     }
 }
 
-/// What is set aside before a stream begins: all of its input, and a slice of each answer. None where no price is known.
+/// What is set aside before a stream begins: all of its input, what reranking may cost, and a slice of each answer. None where no price is known.
 pub fn first(worst: &WorstCase, price: Option<&Price>) -> Option<NanoUsd> {
     let one = worst.cost_of_one(price?, SLICE.min(worst.output_tokens))?;
-    Some(NanoUsd(one.0.saturating_mul(u64::from(worst.requests.max(1)))))
+    Some(NanoUsd(one.0.saturating_mul(u64::from(worst.requests.max(1)))) + worst.fees)
 }
 
 /// The slices of one call that are still to come.
@@ -138,8 +138,10 @@ impl Stream for Sliced {
         let Some(inner) = &mut self.inner else {
             if self.open.is_empty() {
                 // What has come was counted when the stream went.
-                let usage = self.slices.spending.spent().usage.filter(|_| !std::mem::replace(&mut self.told, true));
-                return Poll::Ready(usage.map(|usage| Ok(ChoiceChunk { choice: 0, chunk: Chunk::Usage(usage) })));
+                let spent = self.slices.spending.spent();
+                let usage = spent.usage.filter(|_| !std::mem::replace(&mut self.told, true));
+                let chunk = usage.map(|usage| Chunk::Usage(spent.told(usage)));
+                return Poll::Ready(chunk.map(|chunk| Ok(ChoiceChunk { choice: 0, chunk })));
             }
             return Poll::Ready(
                 self.open.pop().map(|choice| Ok(ChoiceChunk { choice, chunk: Chunk::Finish(FinishReason::Length) })),

@@ -122,7 +122,7 @@ fn cut(name: &str, kind: &str, text: &str) -> Vec<Chunk> {
     let mut chunks: Vec<Chunk> = Vec::new();
     let mut parts: HashMap<&str, u32> = HashMap::new();
     let mut section = name;
-    for paragraph in text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty()) {
+    for paragraph in text.split("\n\n").map(str::trim).flat_map(pieces) {
         let heading = paragraph.lines().next().and_then(|line| line.strip_prefix('#'));
         if let Some(heading) = heading {
             section = heading.trim_start_matches('#').trim();
@@ -143,6 +143,20 @@ fn cut(name: &str, kind: &str, text: &str) -> Vec<Chunk> {
         chunks.push(Chunk { text: paragraph.to_owned(), metadata, uri: uri.clone() });
     }
     chunks
+}
+
+/// A paragraph, or where it is a long table, runs of its lines.
+fn pieces(paragraph: &str) -> Vec<&str> {
+    let mut pieces = Vec::new();
+    let mut rest = paragraph;
+    while rest.len() > CHUNK {
+        let end = rest.floor_char_boundary(CHUNK);
+        let Some(line) = rest[..end].rfind('\n').filter(|at| *at > 0).or_else(|| rest.find('\n')) else { break };
+        pieces.push(&rest[..line]);
+        rest = &rest[line + 1..];
+    }
+    pieces.extend(Some(rest).filter(|rest| !rest.is_empty()));
+    pieces
 }
 
 #[cfg(test)]

@@ -87,6 +87,10 @@ async fn all_choices_come_from_one_search() {
     for choice in reply["choices"].as_array().unwrap() {
         assert_eq!(choice["message"]["annotations"].as_array().unwrap().len(), 2);
     }
+    request["stream"] = true.into();
+    let reply = gateway.as_key(READER, &request).await;
+    let chunks: Vec<&str> = reply.events().into_iter().filter(|event| event.contains("\"kb\":")).collect();
+    assert!(chunks.len() == 1 && chunks[0].contains("\"finish_reason\":\"stop\""), "once, for all of them: {chunks:?}");
 }
 
 #[tokio::test]

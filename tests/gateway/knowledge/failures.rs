@@ -157,6 +157,7 @@ async fn what_a_client_asks_wrongly_is_named() {
         (json!({"name": "docs", "on_error": "ignore"}), "kb.on_error"),
         (json!({"name": "docs", "rerank": "amazon.nova-lite-v1:0"}), "kb.rerank"),
         (json!({"name": "docs", "filter": {"andAll": []}}), "kb.filter.andAll"),
+        (json!({"name": "docs", "filter": {"in": {"key": "a", "value": vec![1; 10_000]}}}), "kb.filter"),
         (json!({"name": "docs", "filters": {}}), "kb.filters"),
         (json!({"name": "docs", "guardrail": {}}), "kb.guardrail"),
         (json!({"max_results": 3}), "kb.name"),
@@ -176,11 +177,15 @@ async fn what_a_client_asks_wrongly_is_named() {
     let mut silent = asking(json!("docs"), "");
     silent["messages"] = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]}]);
     assert_eq!(gateway.as_key(READER, &silent).await.error()["param"], "kb.query");
+    let mut nested = asking(Value::Null, "Hi");
+    nested["tools"] = json!([{"type": "file_search", "vector_store_ids": ["docs"], "file_search": {"filters": {}}}]);
+    assert_eq!(gateway.as_key(READER, &nested).await.error()["param"], "tools[0].file_search", "it may be a filter");
     // The service's own words about a filter of the client's are the client's.
     let own =
         asking(json!({"name": "strict", "filter": {"equals": {"key": "a", "value": 1}}}), "[simulate kb validation]");
     let reply = gateway.as_key(READER, &own).await;
     assert_eq!((reply.status.as_u16(), &reply.error()["param"]), (400, &json!("kb.filter")));
+    assert_eq!(reply.error()["code"], "invalid_filter");
     assert!(!leaks(&reply) && reply.error()["message"].as_str().unwrap().contains("[arn]"), "{}", reply.text());
     assert!(conversed(&gateway).is_empty());
 }

@@ -73,9 +73,10 @@ fn question(max_context_chars: u32, max_results: u32) -> Question {
         names: Names::default(),
         searches: vec![search],
         query: None,
+        query_chars: 0,
         max_context_chars,
         max_context_tokens: None,
-        max_images: 2,
+        max_images: 0,
         include_sources: true,
     }
 }
@@ -132,7 +133,7 @@ proptest! {
         let mut question = question(max_chars, 8);
         question.max_context_tokens = tokens;
         let notes = lintel::call::Notes::default();
-        let selected = lintel::knowledge::select(passages, &question, question.max_images as usize, &notes);
+        let selected = lintel::knowledge::select(passages, &question, 0, &notes);
         prop_assert!(selected.context_chars <= max_chars as usize);
         let request: ChatRequest = serde_json::from_value(json!({"model": "m", "messages": [{"role": "user", "content": "x"}]})).unwrap();
         let context = prompt::render(&selected.passages, question.template(), TAG);
@@ -140,6 +141,5 @@ proptest! {
         let model = lintel::catalogue::model("m", lintel::call::Target::new("amazon.nova-lite-v1:0", "us-east-1"));
         let of = |question| lintel::translate::worst_case(&request, 100, &model, &Caller::default(), question).input_tokens;
         prop_assert!(of(None) + bytes <= of(Some(&question)), "{} bytes: {}", bytes, context);
-        prop_assert!(selected.passages.iter().filter(|passage| passage.image.is_some()).count() <= question.max_images as usize);
     }
 }

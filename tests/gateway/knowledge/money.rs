@@ -82,6 +82,51 @@ async fn reranking_is_paid_for() {
     assert_eq!((refused.status.as_u16(), refused.error()["code"].as_str().unwrap()), (403, "model_unpriced"));
     let free = gateway.as_key(READER, &of("priced", asking(json!("unpriced"), "budget"))).await;
     assert_eq!((free.status.as_u16(), free.json()["usage"].get("cost")), (200, None), "unknown, and not less");
+    let (_, usage) = gateway.administer(Method::GET, "/admin/usage?by=key,kind&since=1h", &Value::Null).await;
+    let row = usage["rows"].as_array().unwrap().iter().find(|row| row["key"] == "reader").unwrap();
+    assert_eq!(
+        (&row["kind"], nano(row["cost_usd"].as_str().unwrap())),
+        (&json!("presumed"), tokens(&free)),
+        "what is known"
+    );
+    // A slice of a stream holds what reranking may cost: six dollars for three thousand queries are more than there is.
+    let sliced = json!({"knowledge_bases": ["*"], "budget": {"usd": 0.1, "per": "day", "mode": "sliced"}});
+    let (_, secret) = key(&gateway, sliced).await;
+    let mut many = of("priced", asking(json!({"name": "reranked", "max_context_chars": 100}), "budget"));
+    many["stream"] = true.into();
+    assert_eq!(gateway.as_key(&secret, &many).await.status, 200);
+    many["kb"] = json!({"name": "reranked", "max_context_chars": 100, "max_results": 100, "query": "q".repeat(20_000)});
+    assert_eq!(gateway.as_key(&secret, &many).await.status, 429, "a hundred documents in 26 parts each, seven times");
+}
+
+#[tokio::test]
+async fn a_stream_that_a_budget_cuts_tells_the_whole_cost() {
+    let more = r#"
+        [knowledge_bases.reranked]
+        id = "RERANKED00"
+        rerank = "cohere.rerank-v3-5:0"
+        max_results = 1
+        max_context_chars = 100
+        [models.long]
+        target = "amazon.nova-lite-v1:0"
+        max_tokens = 5000
+        price = { input = 2.0, output = 10.0 }
+    "#;
+    let gateway = start(more).await;
+    let sliced = json!({"knowledge_bases": ["*"], "budget": {"usd": 0.07, "per": "day", "mode": "sliced"}});
+    let (id, secret) = key(&gateway, sliced).await;
+    let mut request = of("long", asking(json!("reranked"), "budget [simulate words 4900]"));
+    request["stream"] = true.into();
+    request["stream_options"] = json!({"include_usage": true});
+    let reply = gateway.as_key(&secret, &request).await;
+    let events = reply.events();
+    assert!(reply.text().contains("\"finish_reason\":\"length\""), "the budget has ended it");
+    let usage: Value = serde_json::from_str(events[events.len() - 2]).unwrap();
+    let told = usage["usage"]["cost"].as_f64().unwrap();
+    let output = usage["usage"]["completion_tokens"].as_f64().unwrap() * 1e-5;
+    assert!(told > output + 0.002, "with the query: {usage}");
+    let (settled, _) = standing(&gateway, &id).await;
+    assert!(nano(&settled) as f64 >= told * 1e9 - 1.0, "{settled}");
 }
 
 #[tokio::test]
@@ -127,14 +172,25 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
         .map(|row| row["model"].as_str().unwrap())
         .collect();
     assert_eq!(models.len(), 2, "{usage}");
+    // The client's own bound is for both calls.
+    request["max_cost_usd"] = json!(0.001);
+    let refused = gateway.as_key(&secret, &request).await.error()["message"].as_str().unwrap().to_owned();
+    assert!(refused.contains("or max_context_chars of 'kb'"), "{refused}");
+    let most: f64 = refused.split("may cost $").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+    request["max_cost_usd"] = json!(format!("{:.6}", most + 0.0001).parse::<f64>().unwrap());
+    let bounded = gateway.as_key(&secret, &request).await;
+    assert!(bounded.header("x-lintel-warnings").unwrap().contains("max_cost_exceeded"), "{:?}", bounded.headers);
+    assert_eq!(conversed(&gateway).len(), 4);
+    request["max_cost_usd"] = Value::Null;
     // A query of the client's needs none, and a failure of it is survived.
     request["kb"] = json!({"name": "condensed", "query": "budgets"});
     gateway.as_key(&secret, &request).await;
-    assert_eq!(conversed(&gateway).len(), 4);
+    assert_eq!(conversed(&gateway).len(), 5);
     request["kb"] = json!("condensed");
     request["messages"][2]["content"] = "budgets [simulate kb empty]".into();
     gateway.simulator.script(lintel::simulator::Scripted::json(500, "{}"));
     let reply = gateway.as_key(&secret, &request).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert!(reply.header("x-lintel-warnings").unwrap().contains("could not be condensed"));
+    assert_eq!(reply.header("x-lintel-cost-usd"), None, "nobody knows what the lost call has cost");
 }

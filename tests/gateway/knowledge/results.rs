@@ -66,7 +66,9 @@ async fn every_kind_of_result_becomes_text_or_an_image() {
     let sources: Vec<&str> =
         kb["passages"].as_array().unwrap().iter().map(|one| one["source"].as_str().unwrap()).collect();
     assert_eq!(sources, ["", "s3://b/a.mp3", "s3://b/v.mp4", "s3://b/i.png", "s3://b/text"]);
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("7 results of 'docs' hold neither text nor an image"));
+    assert!(
+        reply.header("x-lintel-warnings").unwrap().contains("results of 'docs' that hold neither text nor an image: 7")
+    );
     let context = context(&gateway);
     for text in ["name: Ada\nborn: 1815", "spoken words", "moving pictures", "(image 1)"] {
         assert!(context.contains(text), "{text}: {context}");
@@ -82,13 +84,17 @@ async fn images_that_no_model_or_not_this_one_can_see_are_left_out() {
     results(&gateway, json!([{"content": {"type": "IMAGE", "byteContent": broken}}, result("text", None)]));
     let reply = gateway.as_key(READER, &asking(json!("docs"), "Hi")).await;
     assert_eq!(reply.status, 200, "no client is refused for what a document holds: {}", reply.text());
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("1 images among the passages are not shown"));
+    assert!(
+        reply.header("x-lintel-warnings").unwrap().contains("images among the passages that the model is not shown: 1")
+    );
     results(&gateway, json!([{"content": {"type": "IMAGE", "byteContent": PNG}}, result("text", None)]));
     let mut request = asking(json!("docs"), "Hi");
     request["model"] = "strict".into();
     let reply = gateway.as_key(READER, &request).await;
     assert_eq!(kb(&reply)["passages"].as_array().unwrap().len(), 1);
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("1 images among the passages are not shown"));
+    assert!(
+        reply.header("x-lintel-warnings").unwrap().contains("images among the passages that the model is not shown: 1")
+    );
 }
 
 #[tokio::test]
@@ -98,11 +104,19 @@ async fn a_hostile_service_costs_no_more_than_a_search() {
     results(&gateway, json!(many));
     let kb = kb(&gateway.as_key(READER, &asking(json!("docs"), "Hi")).await);
     assert_eq!(kb["passages"].as_array().unwrap().len(), 5, "as many as were asked for");
+    let long = "x".repeat(100_000);
+    results(
+        &gateway,
+        json!([{"content": {"text": "t"}, "documentId": long, "metadata": {"a": long, "title": long}}, 7]),
+    );
+    let reply = gateway.as_key(READER, &asking(json!("docs"), "Hi")).await;
+    assert!(reply.body.len() < 10_000, "{} bytes", reply.body.len());
+    assert_eq!(reply.json()["kb"]["passages"][0]["metadata"], json!({}));
     for _ in 0..9 {
         let page = json!({"retrievalResults": [], "nextToken": "again"}).to_string();
         gateway.simulator.script(lintel::simulator::Scripted::json(200, page));
     }
     gateway.as_key(READER, &asking(json!("docs"), "Hi")).await;
     let searches = gateway.simulator.received().iter().filter(|one| one.path.ends_with("/retrieve")).count();
-    assert_eq!(searches, 1 + 5, "an empty page that leads on for ever is left");
+    assert_eq!(searches, 2 + 5, "an empty page that leads on for ever is left");
 }

@@ -31,6 +31,18 @@ async fn a_store_without_hybrid_search_is_searched_without_and_remembered() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_quotes_its_client_turns_no_search_type_off() {
+    let gateway = start().await;
+    // The simulator repeats the directive that it does not know.
+    let hostile =
+        asking(json!({"name": "docs", "on_error": "fail"}), "[simulate kb HYBRID search type is not supported]");
+    assert_eq!(gateway.as_key(READER, &hostile).await.error()["code"], "knowledge_base_refused");
+    let reply = gateway.as_key(READER, &asking(json!("docs"), "budget")).await;
+    assert_eq!((kb(&reply)["used"].clone(), reply.header("x-lintel-warnings")), (json!(true), None));
+    assert_eq!(vector(searched(&gateway).last().unwrap())["overrideSearchType"], "HYBRID");
+}
+
+#[tokio::test]
 async fn pages_are_read_until_there_is_enough() {
     let gateway = start().await;
     let request = asking(json!({"name": "docs", "max_results": 10, "max_context_chars": 100_000}), "key budget model");
