@@ -103,7 +103,8 @@ fn passage() -> impl Strategy<Value = Passage> {
         "[1]",
     ]);
     let text = || prop::collection::vec(pieces.clone(), 0..20).prop_map(|pieces| pieces.concat());
-    (text(), text(), prop::option::of(0.0..1.0f64), any::<bool>()).prop_map(|(text, source, score, image)| Passage {
+    let source = prop_oneof![text(), text().prop_map(|text| text + &"s".repeat(300))];
+    (text(), source, prop::option::of(0.0..1.0f64), any::<bool>()).prop_map(|(text, source, score, image)| Passage {
         text,
         source,
         score,
@@ -130,7 +131,7 @@ proptest! {
     fn passages_never_come_to_more_than_is_set_aside(
         passages in prop::collection::vec(passage(), 0..8), max_chars in 1u32..200, tokens in prop::option::of(1u32..50),
     ) {
-        let mut question = question(max_chars, 8);
+        let mut question = question(max_chars, u32::try_from(passages.len()).unwrap());
         question.max_context_tokens = tokens;
         let notes = lintel::call::Notes::default();
         let selected = lintel::knowledge::select(passages, &question, 0, &notes);
