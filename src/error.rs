@@ -198,6 +198,11 @@ impl Error {
         self.0.code
     }
 
+    /// What went wrong as one of a bounded list of words: the code, or the reason of its kind.
+    pub fn label(&self) -> &'static str {
+        self.0.code.unwrap_or(self.0.kind.reason())
+    }
+
     pub fn param(&self) -> Option<&str> {
         self.0.param.as_deref()
     }

@@ -42,7 +42,7 @@ pub struct AssumeRole {
     pub session_name: String,
 }
 
-/// One client per region, made at its first use: a start that waits for nothing.
+/// The clients of every region, made at their first use: a start that waits for nothing.
 pub struct Clients {
     settings: AwsSettings,
     base: OnceCell<SdkConfig>,
@@ -91,8 +91,9 @@ impl<C: Clone> Slot<C> {
     }
 }
 
-/// Many calls fail together when credentials end; one refresh is for all of them.
-const REFRESH_EVERY: Duration = Duration::from_secs(5);
+/// Many calls fail together when credentials end; one refresh is for all of them. What a role may not do fails for ever,
+/// so it must not cost connections all the time.
+const REFRESH_EVERY: Duration = Duration::from_secs(30);
 
 impl Clients {
     /// `regions`: every region of a configured target.

@@ -59,7 +59,7 @@ pub async fn whole(leaf: &Bedrock, call: &Call<ChatRequest>, prepared: &Prepared
         Ok(second) => second,
         Err(error) => {
             // The answer in hand is worth more than the error, which is told beside it.
-            let code = error.code().unwrap_or(error.kind().reason());
+            let code = error.label();
             call.notes
                 .add(format!("response_format: the answer is not the JSON that was asked for; the second try: {code}"));
             return Ok(read);
@@ -184,7 +184,7 @@ impl<'a> Counted<'a> {
         {
             ticket.free();
         }
-        self.code = result.as_ref().err().map_or("ok", |error| error.code().unwrap_or(error.kind().reason()));
+        self.code = result.as_ref().err().map_or("ok", |error| error.label());
         result
     }
 }

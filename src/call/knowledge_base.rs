@@ -15,7 +15,7 @@ pub struct KnowledgeBase {
     /// Its id or ARN, and its region.
     pub target: Target,
     pub kind: KnowledgeBaseKind,
-    pub search: SearchType,
+    pub search_type: SearchType,
     /// From 1 to 100.
     pub max_results: u32,
     /// From 0 to 1: what scores less is left out.
@@ -54,7 +54,7 @@ impl KnowledgeBase {
             description: None,
             target,
             kind: KnowledgeBaseKind::Vector,
-            search: SearchType::Hybrid,
+            search_type: SearchType::Hybrid,
             max_results: 5,
             min_score: 0.0,
             max_context_chars: 8000,
@@ -87,11 +87,10 @@ pub enum KnowledgeBaseKind {
 }
 
 impl KnowledgeBaseKind {
+    pub const ALL: [(&'static str, Self); 2] = [("vector", Self::Vector), ("managed", Self::Managed)];
+
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Vector => "vector",
-            Self::Managed => "managed",
-        }
+        Self::ALL.iter().find(|(_, own)| *own == self).map_or("vector", |(name, _)| name)
     }
 }
 
@@ -164,15 +163,10 @@ const DOCUMENT_TOKENS: u64 = 512;
 /// The longest passage that a Knowledge Base cuts documents into, in tokens.
 const LONGEST_PASSAGE: u64 = 8192;
 
-/// Characters of a token, about.
-const TOKEN_CHARS: u64 = 4;
-
 impl RerankModel {
-    /// What reranking `candidates` of `passage` characters at most for a question of `question` characters costs; none
-    /// where its price is not known. The service does not say how it has counted.
-    pub fn fee(&self, candidates: u32, question: usize, passage: u64) -> Option<NanoUsd> {
-        let tokens = (question as u64 + passage).div_ceil(TOKEN_CHARS).max(1);
-        let documents = u64::from(candidates) * tokens.div_ceil(DOCUMENT_TOKENS);
+    /// What reranking `candidates` costs, each of so many `tokens` with the question; none where its price is not known.
+    fn fee(&self, candidates: u32, tokens: u64) -> Option<NanoUsd> {
+        let documents = u64::from(candidates) * tokens.max(1).div_ceil(DOCUMENT_TOKENS);
         let queries = documents.div_ceil(QUERY_DOCUMENTS).max(1);
         self.price.map(|price| NanoUsd(price.0.saturating_mul(queries)))
     }
@@ -189,6 +183,7 @@ pub struct Question {
     pub query: Option<String>,
     /// Unicode code points of what is looked for, at most.
     pub query_chars: usize,
+    /// Unicode code points, and tokens of four bytes, of all passages together.
     pub max_context_chars: u32,
     pub max_context_tokens: Option<u32>,
     pub max_images: u32,
@@ -201,16 +196,24 @@ pub struct Search {
     pub base: Arc<KnowledgeBase>,
     pub max_results: u32,
     pub min_score: f64,
-    pub search: SearchType,
+    pub search_type: SearchType,
     /// All filters together, in Bedrock's form.
     pub filter: Option<Value>,
     /// The client has sent one of them.
     pub own_filter: bool,
+    /// Nothing but the client's own words went along that the service could refuse.
+    pub only_own: bool,
     /// `userContext.userId`
     pub user_id: Option<String>,
     pub rerank: Rerank,
     pub on_error: OnError,
 }
+
+/// The service model's bound of `numberOfResults`.
+pub const MAX_RESULTS: u32 = 100;
+
+/// Unicode code points, or tokens, that nobody needs: more than any model's context.
+pub const MAX_CONTEXT: u32 = 4_000_000;
 
 /// Pages of one search that are asked for at most.
 pub const MAX_PAGES: u32 = 5;
@@ -230,20 +233,25 @@ impl Search {
         }
     }
 
-    /// What reranking of one request costs, whose longest passage has `passage` characters. None where its price is not
-    /// known.
-    pub fn fee(&self, question: usize, passage: Option<u64>) -> Option<NanoUsd> {
-        let passage = passage.unwrap_or(LONGEST_PASSAGE * TOKEN_CHARS);
+    /// What reranking of one request costs, each of whose documents has so many tokens with the question. None where its
+    /// price is not known. The service does not say how it has counted.
+    pub fn fee(&self, tokens: u64) -> Option<NanoUsd> {
         match &self.rerank {
-            Rerank::Model(model) => model.fee(self.candidates(), question, passage),
+            Rerank::Model(model) => model.fee(self.candidates(), tokens),
             _ => Some(NanoUsd::default()),
         }
     }
 
-    /// What reranking may cost at most, in all requests.
+    /// What reranking of one request costs at most, for a question of so many code points: none of them is more than a
+    /// token.
+    pub fn most_fee(&self, question: usize) -> Option<NanoUsd> {
+        self.fee(question as u64 + LONGEST_PASSAGE)
+    }
+
+    /// The same for all requests of the search.
     pub fn most_fees(&self, question: usize) -> Option<NanoUsd> {
         let requests = u64::from(self.base.retry.attempts.max(1) - 1 + MAX_PAGES);
-        self.fee(question, None).map(|fee| NanoUsd(fee.0.saturating_mul(requests)))
+        self.most_fee(question).map(|fee| NanoUsd(fee.0.saturating_mul(requests)))
     }
 }
 

@@ -34,8 +34,8 @@ pub use facts::{
 };
 pub use fetched::Fetched;
 pub use knowledge_base::{
-    KnowledgeBase, KnowledgeBaseKind, MAX_PAGES, OnError, PASSAGE_BYTES, Question, Rerank, RerankModel, SOURCE_BYTES,
-    Search, SearchType,
+    KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_PAGES, MAX_RESULTS, OnError, PASSAGE_BYTES, Question, Rerank,
+    RerankModel, SOURCE_BYTES, Search, SearchType,
 };
 pub use limits::Limits;
 pub use model::{

@@ -38,7 +38,7 @@ impl Passage {
 #[derive(Clone, Debug)]
 pub struct Retrieval {
     pub names: Names,
-    /// What the model was given, in the order of its numbers, from 1.
+    /// What the model was given, in the order of its numbers, from 1; without text and images, which are in its prompt.
     pub passages: Vec<Passage>,
     /// Why there are none, or why not all Knowledge Bases have answered: one of a fixed list.
     pub reason: Option<&'static str>,
@@ -54,6 +54,11 @@ pub struct Retrieval {
 }
 
 impl Retrieval {
+    /// The passages, if the client wants to see them.
+    pub fn shown(&self) -> &[Passage] {
+        if self.include_sources { &self.passages } else { &[] }
+    }
+
     /// Does the answer come from passages?
     pub fn used(&self) -> bool {
         !self.passages.is_empty()

@@ -6,18 +6,20 @@ use serde_json::{Map, Value, json};
 
 use super::{models::Defaults, options, reader::Section};
 use crate::{
-    call::{KnowledgeBase, KnowledgeBaseKind, Model, NanoUsd, OnError, Rerank, RerankModel, SearchType, Target},
+    call::{
+        KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_RESULTS, Model, NanoUsd, OnError, Rerank, RerankModel,
+        SearchType, Target,
+    },
     catalogue,
     dispatch::Models,
     knowledge::{KnowledgeBases, filter, model_arn, prompt},
 };
 
-/// The service model's bounds: of `numberOfResults`, and of `metadataAttributes`.
-const MOST_RESULTS: u64 = 100;
+/// The service model's bound of `metadataAttributes`.
 const MAX_ATTRIBUTES: usize = 25;
 
-/// More than any model's context.
-const MOST_CONTEXT: u64 = 4_000_000;
+/// As many as a model takes in one request.
+const MOST_IMAGES: u32 = 20;
 
 pub fn knowledge_bases(
     sections: Vec<(String, Section<'_>)>,
@@ -53,23 +55,22 @@ fn knowledge_base(
         section.problem_at("region", format!("the ARN says {}; remove it", target.region));
     }
     section.or_default("region", own_region, target.region.clone());
-    let kinds = [("vector", KnowledgeBaseKind::Vector), ("managed", KnowledgeBaseKind::Managed)];
-    let kind = section.choice("type", &kinds, KnowledgeBaseKind::Vector);
+    let kind = section.choice("type", &KnowledgeBaseKind::ALL, KnowledgeBaseKind::Vector);
     let default_search = if kind == KnowledgeBaseKind::Managed { SearchType::Auto } else { SearchType::Hybrid };
-    let search = section.choice("search", &SearchType::ALL, default_search);
-    if kind == KnowledgeBaseKind::Managed && search != SearchType::Auto {
+    let search_type = section.choice("search", &SearchType::ALL, default_search);
+    if kind == KnowledgeBaseKind::Managed && search_type != SearchType::Auto {
         section.problem_at("search", "a managed Knowledge Base decides by itself how it searches; remove it");
     }
-    let guardrail = options::guardrail(&mut section).map(|guardrail| (guardrail.identifier, guardrail.version));
+    let guardrail = guardrail(&mut section);
     let unsaid = KnowledgeBase::new(name, target.clone(), template(&mut section));
     let base = KnowledgeBase {
         description: section.string("description"),
         kind,
-        search,
-        max_results: bounded_or(&mut section, "max_results", MOST_RESULTS, unsaid.max_results),
+        search_type,
+        max_results: bounded_or(&mut section, "max_results", MAX_RESULTS, unsaid.max_results),
         min_score: min_score(&mut section, unsaid.min_score),
-        max_context_chars: bounded_or(&mut section, "max_context_chars", MOST_CONTEXT, unsaid.max_context_chars),
-        max_context_tokens: bounded(&mut section, "max_context_tokens", MOST_CONTEXT),
+        max_context_chars: bounded_or(&mut section, "max_context_chars", MAX_CONTEXT, unsaid.max_context_chars),
+        max_context_tokens: bounded(&mut section, "max_context_tokens", MAX_CONTEXT),
         max_images: images(&mut section, unsaid.max_images),
         on_error: section.choice("on_error", &OnError::ALL, unsaid.on_error),
         filter: filter(&mut section, "filter"),
@@ -86,6 +87,17 @@ fn knowledge_base(
     Some(base)
 }
 
+/// Identifier and version: a search takes no more.
+fn guardrail(section: &mut Section<'_>) -> Option<(String, String)> {
+    let mut section = section.has("guardrail").then(|| section.section("guardrail"))?;
+    let both = section.string("identifier").zip(section.string("version"));
+    if both.is_none() {
+        section.problem("needs 'identifier' and 'version'");
+    }
+    section.finish();
+    both
+}
+
 /// The service model's KnowledgeBaseIdentifier.
 fn is_id(id: &str) -> bool {
     let plain = |id: &str| id.len() == 10 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -93,11 +105,11 @@ fn is_id(id: &str) -> bool {
     plain(id) || of_arn.is_some_and(|(arn, id)| plain(id) && arn.split(':').nth(1) == Some("bedrock"))
 }
 
-fn bounded(section: &mut Section<'_>, key: &'static str, max: u64) -> Option<u32> {
-    section.count(key, max).and_then(|count| u32::try_from(count).ok())
+fn bounded(section: &mut Section<'_>, key: &'static str, max: u32) -> Option<u32> {
+    section.count(key, max.into()).and_then(|count| u32::try_from(count).ok())
 }
 
-fn bounded_or(section: &mut Section<'_>, key: &'static str, max: u64, default: u32) -> u32 {
+fn bounded_or(section: &mut Section<'_>, key: &'static str, max: u32, default: u32) -> u32 {
     let given = bounded(section, key, max);
     section.or_default(key, given, default)
 }
@@ -109,10 +121,12 @@ fn min_score(section: &mut Section<'_>, default: f64) -> f64 {
 
 /// None is a number too.
 fn images(section: &mut Section<'_>, default: u32) -> u32 {
-    let images = section.number("max_images", 0.0, 20.0);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 20")]
-    let images = images.map(|images| images as u32);
-    section.or_default("max_images", images, default)
+    let images = section.number("max_images", 0.0, f64::from(MOST_IMAGES));
+    let whole = (0..=MOST_IMAGES).find(|count| images.is_some_and(|images| f64::from(*count) == images));
+    if images.is_some() && whole.is_none() {
+        section.problem_at("max_images", "must be a whole number");
+    }
+    section.or_default("max_images", whole, default)
 }
 
 fn condense_with(section: &mut Section<'_>, models: &Models) -> Option<Arc<Model>> {
@@ -218,7 +232,7 @@ fn rerank_model(mut section: Section<'_>) -> Option<RerankModel> {
         (None, Some(names)) => Some(selected("fieldsToExclude", names)),
         (None, None) => None,
     };
-    let candidates = bounded(&mut section, "candidates", MOST_RESULTS);
+    let candidates = bounded(&mut section, "candidates", MAX_RESULTS);
     let price =
         section.decimal("query_price", "US dollars for one query, with nine decimal places at most", NanoUsd::parse);
     let fields = section.json("additional_model_request_fields").map(|fields| match fields {

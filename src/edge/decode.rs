@@ -46,6 +46,10 @@ pub async fn chat(
     let name = body.user.as_deref().or(body.safety_identifier.as_deref());
     let end_user = caller.end_users.as_ref().zip(name).map(|(users, name)| users.account(name)).unwrap_or_default();
     let question = question::take(&mut body, &edge.knowledge_bases, &caller, &notes)?;
+    // What is refused must not be searched for first.
+    if question.is_some() {
+        translate::refuse_dropped(&model, &notes)?;
+    }
     let worst = translate::worst_case(&body, bytes.len(), &model, &caller, question.as_deref());
     Ok(Call {
         request_id: entry.request_id().clone(),

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::{
     call::{
-        Caller, KnowledgeBase, KnowledgeBaseKind, Notes, OnError, Question, Rerank, RerankModel, Search, SearchType,
+        Caller, KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_RESULTS, Notes, OnError, Question, Rerank,
+        RerankModel, Search, SearchType,
     },
     catalogue,
     error::Error,
@@ -20,14 +21,8 @@ use crate::{
 /// One request is as many searches.
 const MAX_BASES: usize = 10;
 
-/// The service model's bounds of `numberOfResults`.
-const MAX_RESULTS: u32 = 100;
-
 /// Characters of a condensed question, far more than its tokens allow.
 const MAX_CONDENSED: usize = 4000;
-
-/// More than any model's context.
-const MAX_CONTEXT_CHARS: u32 = 4_000_000;
 
 /// Takes the question out of `request`; none where it asks no Knowledge Base.
 ///
@@ -48,11 +43,11 @@ pub fn take(
         }
     };
     check(&asked, at)?;
-    let has_question = asked.query.as_deref().is_some_and(|query| !query.trim().is_empty());
-    if !has_question && prompt::question(request).is_none() {
+    let query = asked.query.clone().filter(|query| !query.trim().is_empty());
+    let Some(said) = query.clone().or_else(|| prompt::question(request)).map(|text| text.chars().count()) else {
         let text = "There is nothing to look for: no user message has text. Say what to look for in 'kb.query'.";
         return Err(Error::invalid(at.member("query"), text));
-    }
+    };
     let names = asked.name.as_slice();
     let unique: HashSet<&String> = names.iter().collect();
     if names.is_empty() || names.len() > MAX_BASES || unique.len() < names.len() {
@@ -73,24 +68,17 @@ pub fn take(
     // The widest bound of all, and none where one of them has none.
     let tokens = named.iter().map(|base| base.max_context_tokens).collect::<Option<Vec<_>>>();
     let tokens = tokens.and_then(|tokens| tokens.into_iter().max());
+    let condensed = if named.iter().any(|base| base.condense_with.is_some()) { MAX_CONDENSED } else { 0 };
     Ok(Some(Arc::new(Question {
         searches,
-        query_chars: query_chars(&asked, &named, request),
-        query: asked.query.filter(|_| has_question),
+        query,
+        query_chars: said.max(condensed).min(MAX_QUERY),
         max_context_chars: asked.max_context_chars.unwrap_or(widest),
         max_context_tokens: asked.max_context_tokens.or(tokens),
         max_images: named.iter().map(|base| base.max_images).max().unwrap_or_default(),
         include_sources: asked.include_sources.unwrap_or(true),
         names: asked.name,
     })))
-}
-
-/// The longest thing that may be looked for: what is said, or what a model makes of it.
-fn query_chars(asked: &KbOptions, named: &[Arc<KnowledgeBase>], request: &ChatRequest) -> usize {
-    let own = asked.query.clone().filter(|query| !query.trim().is_empty());
-    let said = own.or_else(|| prompt::question(request)).map_or(0, |text| text.chars().count());
-    let condensed = if named.iter().any(|base| base.condense_with.is_some()) { MAX_CONDENSED } else { 0 };
-    said.max(condensed).min(MAX_QUERY)
 }
 
 /// Where the client has said it.
@@ -116,15 +104,16 @@ impl At {
     }
 }
 
-/// Takes the tool `file_search` out of the tools: it is not the model's to call, because the search has been made already.
+/// What the tool `file_search` asks. It is not the model's to call, because the search is made before; among others it keeps
+/// its place, by which errors name the tools.
 fn file_search(request: &mut ChatRequest, notes: &Notes) -> Result<Option<(usize, KbOptions)>, Error> {
     let Some(tools) = &mut request.tools else { return Ok(None) };
     let Some(index) = tools.iter().position(|tool| tool.kind == FILE_SEARCH) else { return Ok(None) };
-    let tool = tools.remove(index);
-    if tools.iter().any(|tool| tool.kind == FILE_SEARCH) {
+    if tools.iter().filter(|tool| tool.kind == FILE_SEARCH).count() > 1 {
         return Err(Error::invalid("tools", "One tool of type 'file_search' is enough: it may name several stores."));
     }
-    if tools.is_empty() {
+    let tool = tools[index].clone();
+    if tools.len() == 1 {
         request.tools = None;
         // Whatever it says, there is nothing left to choose.
         request.tool_choice = None;
@@ -167,8 +156,8 @@ fn check(asked: &KbOptions, at: At) -> Result<(), Error> {
     };
     let max_results = if matches!(at, At::Tool(_)) { MAX_RESULTS / 2 } else { MAX_RESULTS };
     within("max_results", asked.max_results, max_results)?;
-    within("max_context_chars", asked.max_context_chars, MAX_CONTEXT_CHARS)?;
-    within("max_context_tokens", asked.max_context_tokens, MAX_CONTEXT_CHARS)?;
+    within("max_context_chars", asked.max_context_chars, MAX_CONTEXT)?;
+    within("max_context_tokens", asked.max_context_tokens, MAX_CONTEXT)?;
     match asked.min_score {
         Some(score) if !(0.0..=1.0).contains(&score) => {
             Err(Error::invalid(at.member("min_score"), "This must be between 0 and 1."))
@@ -193,14 +182,18 @@ fn search(
     caller: &Caller,
     at: At,
 ) -> Result<Search, Error> {
-    let filters = [base.filter.as_ref(), caller.knowledge_base_filter.as_ref(), own_filter];
+    let forced = [base.filter.as_ref(), caller.knowledge_base_filter.as_ref()];
+    let filters = forced.into_iter().chain([own_filter]);
     let user = || caller.knowledge_base_user.as_ref().unwrap_or(&caller.key_id).clone();
     Ok(Search {
         max_results: asked.max_results.unwrap_or(base.max_results),
         min_score: asked.min_score.unwrap_or(base.min_score),
-        search: word(asked.search.as_deref(), &SearchType::ALL, base.search, at.member("search"))?,
-        filter: filter::all(filters.into_iter().flatten().cloned()),
+        search_type: word(asked.search.as_deref(), &SearchType::ALL, base.search_type, at.member("search"))?,
+        filter: filter::all(filters.flatten().cloned()),
         own_filter: own_filter.is_some(),
+        only_own: forced.iter().all(|filter| filter.is_none())
+            && base.implicit_filter.is_none()
+            && matches!(base.rerank, Rerank::Unsaid | Rerank::Never),
         user_id: base.user_context.then(user),
         rerank: rerank(base, asked.rerank.as_deref(), at)?,
         on_error: word(asked.on_error.as_deref(), &OnError::ALL, base.on_error, at.member("on_error"))?,

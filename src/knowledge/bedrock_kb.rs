@@ -22,6 +22,9 @@ use crate::{
 /// Bytes of one reply: a hundred results with the longest passages, and some images.
 const MAX_REPLY_BYTES: usize = 16 << 20;
 
+/// About as many bytes are a token.
+const TOKEN_BYTES: u64 = 4;
+
 /// How long a store is believed to have no such search: it may be mended.
 const WITHOUT_FOR: Duration = Duration::from_secs(3600);
 
@@ -60,7 +63,7 @@ impl BedrockKnowledgeBases {
         let (operation, target, policy) = (Operation::Retrieve, &base.target, base.retry);
         let subject = Subject { operation, target, label: &label, policy, notes, spending };
         let mut attempts = self.retries.begin(&*self.transport, subject);
-        let typed = base.kind == KnowledgeBaseKind::Vector && search.search != SearchType::Auto;
+        let typed = base.kind == KnowledgeBaseKind::Vector && search.search_type != SearchType::Auto;
         let mut without_type = typed && self.has_refused(search);
         let mut found = Found::default();
         let mut token = None;
@@ -87,7 +90,7 @@ impl BedrockKnowledgeBases {
         }
         if without_type {
             self.remember(search);
-            let kind = search.search.as_str();
+            let kind = search.search_type.as_str();
             notes.add(format!("kb: '{}' has no {kind} search and was searched without", base.name));
         }
         if empty > 0 {
@@ -134,16 +137,16 @@ impl BedrockKnowledgeBases {
 
     fn has_refused(&self, search: &Search) -> bool {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.get(&(search.base.name.clone(), search.search)).is_some_and(|since| since.elapsed() < WITHOUT_FOR)
+        refused.get(&(search.base.name.clone(), search.search_type)).is_some_and(|since| since.elapsed() < WITHOUT_FOR)
     }
 
     /// Only once the search without a type went well: the refusal may have been about something else.
     fn remember(&self, search: &Search) {
-        let key = (search.base.name.clone(), search.search);
+        let key = (search.base.name.clone(), search.search_type);
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.get(&key).is_none_or(|since| since.elapsed() >= WITHOUT_FOR) {
             refused.insert(key, Instant::now());
-            let (kb, kind) = (&*search.base.name, search.search.as_str());
+            let (kb, kind) = (&*search.base.name, search.search_type.as_str());
             tracing::warn!(kb, search = kind, "the store has no such search; it is searched without for an hour");
         }
     }
@@ -177,7 +180,7 @@ impl Retriever for BedrockKnowledgeBases {
                 // What a guardrail holds back was not missing.
                 Ok(found) if found.blocked => {}
                 Ok(found) => metrics::kb_results(name, found.passages.len()),
-                Err(error) => metrics::kb_error(name, error.code().unwrap_or(error.kind().reason())),
+                Err(error) => metrics::kb_error(name, error.label()),
             }
             result
         })
@@ -193,8 +196,8 @@ struct Counted<'a> {
     repeated: bool,
     code: &'static str,
     billed: bool,
-    /// Characters of the longest passage, once it is known.
-    longest: Option<u64>,
+    /// Bytes of the longest document that was reranked, once it is known.
+    longest: Option<usize>,
 }
 
 impl<'a> Counted<'a> {
@@ -202,15 +205,25 @@ impl<'a> Counted<'a> {
         Self { search, asked, label, repeated, code: "abandoned", billed: true, longest: None }
     }
 
+    /// Bytes that a passage was when it was reranked: with its metadata, where the operator wants that.
+    fn document(&self, passage: &Passage) -> usize {
+        let metadata = match &self.search.rerank {
+            Rerank::Model(model) if model.metadata.is_some() => {
+                passage.metadata.iter().map(|(key, value)| key.len() + value.to_string().len()).sum()
+            }
+            _ => 0,
+        };
+        passage.text.len() + metadata
+    }
+
     fn record(mut self, result: Result<Outcome, Error>) -> Result<Outcome, Error> {
         self.code = match &result {
             Ok(Outcome::Read(page)) => {
-                let longest = page.passages.iter().map(|passage| passage.text.chars().count()).max();
-                self.longest = Some(longest.unwrap_or(0) as u64);
+                self.longest = Some(page.passages.iter().map(|passage| self.document(passage)).max().unwrap_or(0));
                 "ok"
             }
             Ok(Outcome::SearchTypeRefused) => "search_type_refused",
-            Err(error) => error.code().unwrap_or(error.kind().reason()),
+            Err(error) => error.label(),
         };
         result
     }
@@ -221,7 +234,10 @@ impl Drop for Counted<'_> {
         let Self { search, asked, .. } = self;
         metrics::upstream_request(&search.base.target.region, self.label, self.code, self.repeated);
         if matches!(search.rerank, Rerank::Model(_)) && self.billed {
-            asked.spending.fee(search.fee(asked.query.chars().count(), self.longest));
+            asked.spending.fee(match self.longest {
+                Some(longest) => search.fee(((asked.query.len() + longest) as u64).div_ceil(TOKEN_BYTES)),
+                None => search.most_fee(asked.query.chars().count()),
+            });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Where an answer cites passages: `[2]`, or `[1, 3]`, also where a stream has cut it into pieces. Brackets in fenced
 //! code, and those of JSON outside its strings, are no citations.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::StreamExt;
 
@@ -141,14 +141,13 @@ fn annotate(marker: &Marker, passages: &[Passage]) -> Vec<Annotation> {
 
 /// The reply with an annotation for every citation, if the client wants to see sources, and with what was spent beside the
 /// model. `json`: the answer is to be JSON.
-pub fn annotated(reply: ChatReply, retrieval: &Retrieval, json: bool, spent: Spent) -> ChatReply {
-    let passages = if retrieval.include_sources { retrieval.passages.clone() } else { Vec::new() };
+pub fn annotated(reply: ChatReply, retrieval: Arc<Retrieval>, json: bool, spent: Spent) -> ChatReply {
     match reply {
         ChatReply::Whole(mut reply) => {
             reply.usage = spent.told(reply.usage);
             for message in reply.choices.iter_mut().map(|choice| &mut choice.message) {
                 let content = message.content.as_deref().unwrap_or_default();
-                message.annotations.extend(annotations(&mut Finder::new(json), content, &passages));
+                message.annotations.extend(annotations(&mut Finder::new(json), content, retrieval.shown()));
             }
             ChatReply::Whole(reply)
         }
@@ -159,7 +158,7 @@ pub fn annotated(reply: ChatReply, retrieval: &Retrieval, json: bool, spent: Spe
                 let chunk = match chunk {
                     Chunk::Content(text) => {
                         let finder = finders.entry(choice).or_insert_with(|| Finder::new(json));
-                        match annotations(finder, &text, &passages) {
+                        match annotations(finder, &text, retrieval.shown()) {
                             found if found.is_empty() => Chunk::Content(text),
                             found => Chunk::CitedContent(text, found),
                         }

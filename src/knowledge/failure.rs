@@ -1,5 +1,5 @@
 //! What Retrieve answers when it fails, as our [`Error`]. Names and statuses are those of the service model
-//! `bedrock-agent-runtime`. Every text names the knowledge base: a request may ask several.
+//! `bedrock-agent-runtime`. The log names the knowledge base: a request may ask several.
 
 use std::time::Duration;
 
@@ -61,8 +61,11 @@ fn named(code: &str, status: StatusCode, reply: &ErrorReply, search: &Search) ->
         ("dependencyfailed" | "badgateway", _) => failed("knowledge_base_dependency_failed"),
         ("conflict", _) => failed("knowledge_base_conflict"),
         ("validation", _) | ("", 400) if search.own_filter => {
-            // It may be what the client has sent that is wrong.
-            let why = failure::redact(reply.message.as_deref().unwrap_or("no reason given"));
+            // It may be what the client has sent that is wrong. What the operator sends beside it is the operator's.
+            let why = match search.only_own {
+                true => failure::redact(reply.message.as_deref().unwrap_or("no reason given")),
+                false => "the filter does not fit, or not beside what this gateway adds to it".to_owned(),
+            };
             let text = format!("Bedrock refused to search {this}: {why}");
             Error::invalid("kb.filter", text).with_code("invalid_filter")
         }

@@ -49,7 +49,7 @@ pub fn request<'a>(search: &Search, text: &'a str, says_type: bool) -> RetrieveR
 
 fn vector(search: &Search, says_type: bool) -> Value {
     let mut configuration = common(search);
-    match search.search {
+    match search.search_type {
         SearchType::Hybrid if says_type => configuration["overrideSearchType"] = "HYBRID".into(),
         SearchType::Semantic if says_type => configuration["overrideSearchType"] = "SEMANTIC".into(),
         _ => {}

@@ -6,7 +6,7 @@ use tower::Service;
 use super::Around;
 use crate::{
     call::{
-        Alert, Alerts, Budget as Terms, Call, Ending, Ends, Mode, NanoUsd, Operation, Price, Spending, Upstream,
+        Alert, Alerts, Budget as Terms, Call, Ending, Ends, Mode, NanoUsd, Operation, Price, Spending, Spent, Upstream,
         WorstCase,
     },
     error::{Error, Kind},
@@ -74,7 +74,7 @@ impl<T: Slice> Around<T> for Budget {
                 })
             }
             Err(error) => {
-                settling.end(error.code().unwrap_or(error.kind().reason()), "failed");
+                settling.end(error.label(), "failed");
                 Err(error)
             }
         }
@@ -120,13 +120,13 @@ impl Budget {
         let asked: Vec<_> = budgets
             .iter()
             .map(|budget| {
-                let whole = most.unwrap_or_default();
+                let whole = most.unwrap_or(call.worst.fees);
                 let amount = if budget.mode == Mode::Sliced { slice.unwrap_or(whole) } else { whole };
                 (budget.clone(), amount.min(whole))
             })
             .collect();
         let entry = Entry::of(call, &call.end_user, Timestamp::now().as_millisecond());
-        let hold = match self.0.ledger.hold(entry, most.unwrap_or_default(), &asked).await {
+        let hold = match self.0.ledger.hold(entry, most.unwrap_or(call.worst.fees), &asked).await {
             Ok(hold) => Arc::new(hold),
             Err(Ok(refusal)) => return Err(refused(call, self.explain(call, &refusal, &asked))),
             Err(Err(_)) => {
@@ -209,7 +209,7 @@ fn within(max: NanoUsd, most: Option<NanoUsd>, advice: &str) -> Result<(), Error
     let problem = match most {
         Some(most) if most <= max => return Ok(()),
         Some(most) => format!("This request may cost ${most}, more than 'max_cost_usd' of ${max}. {advice}."),
-        None => "'max_cost_usd' needs a model with a known price, which this one is not.".to_owned(),
+        None => "'max_cost_usd' needs known prices, and no price of what this request asks for is known.".to_owned(),
     };
     Err(Error::invalid("max_cost_usd", problem).with_code("max_cost_exceeded"))
 }
@@ -276,6 +276,14 @@ impl Settling {
         }
     }
 
+    /// Of a model without a price.
+    fn fees_only(&self, spent: &Spent) -> (Option<NanoUsd>, Certainty) {
+        match spent.fees {
+            NanoUsd(0) => (None, Certainty::Actual),
+            fees => (Some(fees), Certainty::Presumed),
+        }
+    }
+
     /// What all requests of the call come to, and how sure that is.
     fn cost(&self) -> (Option<NanoUsd>, Certainty) {
         let spent = self.spending.spent();
@@ -287,7 +295,7 @@ impl Settling {
                 (Some(known), _) => cost = known.total(),
                 // Something that has no price was used beside what has one.
                 (None, Some(most)) => return (Some(most), Certainty::Presumed),
-                (None, None) => return (None, kind),
+                (None, None) => return self.fees_only(&spent),
             }
             if spent.estimated > 0 {
                 // Nobody has counted the input: as much as was set aside for it.
@@ -298,7 +306,7 @@ impl Settling {
         }
         if spent.lost > 0 {
             kind = Certainty::Presumed;
-            let Some(one) = worst(self.worst.output_tokens) else { return (None, kind) };
+            let Some(one) = worst(self.worst.output_tokens) else { return self.fees_only(&spent) };
             cost = cost + NanoUsd(one.0.saturating_mul(spent.lost.into()));
         }
         if spent.unpriced_fees {

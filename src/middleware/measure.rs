@@ -37,7 +37,7 @@ impl Around<ChatRequest> for Measure {
                 Ok(reply.on_end(move |ending: &Ending| running.end(error_type(ending), ending)))
             }
             Err(error) => {
-                running.error_type = error.code().unwrap_or(error.kind().reason());
+                running.error_type = error.label();
                 Err(error)
             }
         }

@@ -68,24 +68,27 @@ impl Around<ChatRequest> for Retrieve {
         let gathered = match gathered {
             Ok(gathered) => gathered,
             Err(error) => {
-                let failed = Gathered { failed: Some(code(&error)), ..Gathered::default() };
+                let failed = Gathered { failed: Some(error.label()), ..Gathered::default() };
                 call.retrieved.set(Arc::new(chosen(&call, &question, failed, began.elapsed())));
                 return Err(error);
             }
         };
         let blocked = gathered.blocked;
-        let retrieval = Arc::new(chosen(&call, &question, gathered, began.elapsed()));
-        call.retrieved.set(retrieval.clone());
+        let mut retrieval = chosen(&call, &question, gathered, began.elapsed());
         if retrieval.used() {
             let context = prompt::render(&retrieval.passages, question.template(), &prompt::tag()?);
-            let images = retrieval.passages.iter().filter_map(|passage| passage.image.clone());
+            let images = retrieval.passages.iter_mut().filter_map(|passage| passage.image.take());
             call.body = prompt::with_context(&call.body, context, images);
+            // A stream may be long, and who reads it needs to know no more than where it comes from.
+            retrieval.passages.iter_mut().for_each(|passage| passage.text = String::new());
         }
+        let retrieval = Arc::new(retrieval);
+        call.retrieved.set(retrieval.clone());
         // Whatever is spent beside the model is known before there can be an answer.
         let spent = call.spending.spent();
         let json = call.body.response_format.as_ref().is_some_and(|format| format.kind != "text");
         let reply = if blocked { refusal(&call) } else { next.call(call).await? };
-        Ok(citations::annotated(reply, &retrieval, json, spent))
+        Ok(citations::annotated(reply, retrieval, json, spent))
     }
 }
 
@@ -128,10 +131,6 @@ impl Retrieve {
     }
 }
 
-fn code(error: &Error) -> &'static str {
-    error.code().unwrap_or(error.kind().reason())
-}
-
 impl Gathered {
     fn add(&mut self, search: &Search, found: Found) {
         self.blocked |= found.blocked;
@@ -143,7 +142,7 @@ impl Gathered {
     }
 
     fn survive(&mut self, call: &Call<ChatRequest>, search: &Search, error: &Error) {
-        let (name, code) = (&search.base.name, code(error));
+        let (name, code) = (&search.base.name, error.label());
         tracing::warn!(
             request_id = &*call.request_id,
             kb = &**name,
@@ -158,7 +157,7 @@ impl Gathered {
 
 /// What of it the model is given.
 fn chosen(call: &Call<ChatRequest>, question: &Question, gathered: Gathered, took: Duration) -> Retrieval {
-    let Gathered { passages, found, dropped, blocked, failed, .. } = gathered;
+    let Gathered { passages, found, dropped, blocked, failed } = gathered;
     let room = translate::MAX_IMAGES.saturating_sub(prompt::images(&call.body));
     let max_images = if call.model.facts.image { room.min(question.max_images as usize) } else { 0 };
     let selected = knowledge::select(passages, question, max_images, &call.notes);

@@ -183,7 +183,11 @@ fn shows_guardrail(cx: &Context<'_>) -> bool {
     policy.is_none_or(|policy| policy.show_trace)
 }
 
-fn refuse_dropped(model: &Model, notes: &Notes) -> Result<(), Error> {
+/// Where the operator wants that, what was left out is refused.
+///
+/// # Errors
+/// A 400 that names the first of it.
+pub fn refuse_dropped(model: &Model, notes: &Notes) -> Result<(), Error> {
     if model.dropped_parameters == DroppedParameters::Refuse
         && let Some((param, why)) = notes.first_dropped()
     {

@@ -1,6 +1,6 @@
 //! The most that a request can come to: what budgets set aside before it leaves.
 
-use super::reasoning;
+use super::{reasoning, tools::WEB_SEARCH};
 use crate::{
     call::{CachePolicy, Caller, Facts, Model, Question, ReasoningStyle, Tier, WorstCase},
     openai::{
@@ -191,7 +191,7 @@ fn is_automatic(request: &ChatRequest, model: &Model, caller: &Caller) -> bool {
 
 fn wants_server_tools(request: &ChatRequest) -> bool {
     request.web_search_options.is_some()
-        || request.tools.iter().flatten().any(|tool| tool.function.is_none() && tool.custom.is_none())
+        || request.tools.iter().flatten().any(|tool| WEB_SEARCH.contains(&tool.kind.as_str()))
         || request.messages.iter().any(|message| message.server_tool_blocks.is_some())
 }
 

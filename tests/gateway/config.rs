@@ -209,6 +209,8 @@ rerank = "best"
 id = "KB12345678"
 type = "managed"
 search = "hybrid"
+max_images = 1.5
+guardrail = { identifier = "abc123", version = "1", show_trace = true }
 implicit_filter = { model = "anthropic.claude-3-5-sonnet-20240620-v1:0" }
 rerank = { candidates = 5, include_metadata = ["a"], exclude_metadata = ["b"] }
 [keys.one]
@@ -228,11 +230,13 @@ knowledge_base_filter = { type = "and", filters = [] }
         "line 10: knowledge_bases.b.prompt_file: cannot read",
         "line 11: knowledge_bases.b.rerank: 'best' is not the id",
         "line 15: knowledge_bases.c.search: a managed Knowledge Base decides by itself",
-        "line 16: knowledge_bases.c.implicit_filter: a managed Knowledge Base has no implicit filters",
-        "line 16: knowledge_bases.c.implicit_filter: needs 'model' and 1 to 25 'attributes'",
-        "line 17: knowledge_bases.c.rerank: needs 'model'",
-        "line 17: knowledge_bases.c.rerank.exclude_metadata: give include_metadata or",
-        "line 20: keys.one.knowledge_base_filter: filters: This list must hold",
+        "line 16: knowledge_bases.c.max_images: must be a whole number",
+        "line 17: knowledge_bases.c.guardrail.show_trace: unknown key",
+        "line 18: knowledge_bases.c.implicit_filter: a managed Knowledge Base has no implicit filters",
+        "line 18: knowledge_bases.c.implicit_filter: needs 'model' and 1 to 25 'attributes'",
+        "line 19: knowledge_bases.c.rerank: needs 'model'",
+        "line 19: knowledge_bases.c.rerank.exclude_metadata: give include_metadata or",
+        "line 22: keys.one.knowledge_base_filter: filters: This list must hold",
     ] {
         assert!(told.iter().any(|problem| problem.contains(expected)), "{expected:?} is not in {told:#?}");
     }

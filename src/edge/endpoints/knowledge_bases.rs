@@ -23,7 +23,7 @@ fn object(base: &KnowledgeBase) -> KnowledgeBaseObject<'_> {
         object: "knowledge_base",
         description: base.description.as_deref(),
         kind: base.kind.as_str(),
-        search: (base.kind == KnowledgeBaseKind::Vector).then(|| base.search.as_str()),
+        search: (base.kind == KnowledgeBaseKind::Vector).then(|| base.search_type.as_str()),
         max_results: base.max_results,
         min_score: base.min_score,
         max_context_chars: base.max_context_chars,

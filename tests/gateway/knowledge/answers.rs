@@ -164,6 +164,17 @@ async fn file_search_is_the_same_in_openais_words() {
     );
     request["kb"] = "docs".into();
     assert_eq!(gateway.as_key(READER, &request).await.error()["param"], "kb", "one of the two");
+    request["kb"] = Value::Null;
+    let search = request["tools"][0].clone();
+    request["tools"] = json!([search, {"type": "function", "function": {"name": ""}}]);
+    let reply = gateway.as_key(READER, &request).await;
+    assert_eq!(reply.error()["param"], "tools[1].function.name", "tools keep their places");
+    request["tools"] = json!([search, {"type": "custom", "custom": {"name": "run"}}]);
+    request["tool_choice"] = "auto".into();
+    assert_eq!(gateway.as_key(READER, &request).await.status, 200);
+    assert_eq!(conversed(&gateway)[1]["toolConfig"]["tools"].as_array().unwrap().len(), 1);
+    request["tools"] = json!([search, search]);
+    assert_eq!(gateway.as_key(READER, &request).await.error()["param"], "tools");
 }
 
 #[tokio::test]

@@ -180,6 +180,14 @@ async fn what_a_client_asks_wrongly_is_named() {
     let mut nested = asking(Value::Null, "Hi");
     nested["tools"] = json!([{"type": "file_search", "vector_store_ids": ["docs"], "file_search": {"filters": {}}}]);
     assert_eq!(gateway.as_key(READER, &nested).await.error()["param"], "tools[0].file_search", "it may be a filter");
+    let mut strict = asking(json!({"name": "managed", "search": "semantic"}), "Hi");
+    strict["model"] = "strict".into();
+    assert_eq!(
+        gateway.as_key(READER, &strict).await.error()["param"],
+        "kb.search",
+        "refused before anything is searched"
+    );
+    assert!(searched(&gateway).is_empty());
     // The service's own words about a filter of the client's are the client's.
     let own =
         asking(json!({"name": "strict", "filter": {"equals": {"key": "a", "value": 1}}}), "[simulate kb validation]");

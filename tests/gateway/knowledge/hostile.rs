@@ -61,9 +61,10 @@ fn question(max_context_chars: u32, max_results: u32) -> Question {
     let search = Search {
         max_results,
         min_score: 0.0,
-        search: base.search,
+        search_type: base.search_type,
         filter: None,
         own_filter: false,
+        only_own: false,
         user_id: None,
         rerank: base.rerank.clone(),
         on_error: base.on_error,

@@ -89,6 +89,13 @@ async fn reranking_is_paid_for() {
         (&json!("presumed"), tokens(&free)),
         "what is known"
     );
+    // Also where the model has no price: what is known is not lost.
+    let unknown = gateway.as_key(READER, &of("unpriced", asking(json!("reranked"), "budget"))).await;
+    assert_eq!((unknown.status.as_u16(), unknown.json()["usage"].get("cost")), (200, None));
+    let (_, usage) = gateway.administer(Method::GET, "/admin/usage?by=key,model&since=1h", &Value::Null).await;
+    let rows = usage["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["key"] == "reader" && row["model"] == "unpriced").unwrap();
+    assert_eq!(row["cost_usd"], "0.002");
     // A slice of a stream holds what reranking may cost.
     let sliced = json!({"knowledge_bases": ["*"], "budget": {"usd": 0.1, "per": "day", "mode": "sliced"}});
     let (_, secret) = key(&gateway, sliced).await;
@@ -186,10 +193,36 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
     assert!(bounded.header("x-lintel-warnings").unwrap().contains("max_cost_exceeded"), "{:?}", bounded.headers);
     assert_eq!(conversed(&gateway).len(), 4);
     request["max_cost_usd"] = Value::Null;
+    // Half a question is none, nor is what a guardrail says.
+    for (reason, text) in [("max_tokens", "half a"), ("guardrail_intervened", "No."), ("end_turn", "  ")] {
+        let answer = json!({"output": {"message": {"role": "assistant", "content": [{"text": text}]}}, "stopReason": reason,
+            "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}});
+        gateway.simulator.script(lintel::simulator::Scripted::json(200, answer.to_string()));
+        let reply = gateway.as_key(&secret, &request).await;
+        assert!(reply.header("x-lintel-warnings").unwrap().contains("condensed (empty_answer)"), "{reason}");
+        assert_eq!(searched(&gateway).last().unwrap()["retrievalQuery"]["text"], "and the second one?");
+        let usage = &reply.json()["usage"];
+        let own =
+            usage["prompt_tokens"].as_i64().unwrap() * 2000 + usage["completion_tokens"].as_i64().unwrap() * 10_000;
+        assert_eq!(nano(reply.header("x-lintel-cost-usd").unwrap()), own + 12_000, "it was paid for all the same");
+    }
+    // Of a long message the end is told, and of the last one as much as a search takes.
+    let long = format!("{}What does this mean?", "log line ".repeat(400));
+    request["messages"][0]["content"] = long.as_str().into();
+    request["messages"][2]["content"] = long.as_str().into();
+    gateway.as_key(&secret, &request).await;
+    let calls = conversed(&gateway);
+    let told = calls[calls.len() - 2]["messages"][0]["content"][0]["text"].as_str().unwrap();
+    let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let said = |line: &Value| line["content"].as_str().unwrap().to_owned();
+    assert!(said(&lines[0]).chars().count() == 2000 && said(&lines[0]).ends_with("What does this mean?"));
+    assert_eq!(said(&lines[2]), long);
+    request["messages"][2]["content"] = "and the second one?".into();
+    let before = conversed(&gateway).len();
     // A query of the client's needs none, and a failure of it is survived.
     request["kb"] = json!({"name": "condensed", "query": "budgets"});
     gateway.as_key(&secret, &request).await;
-    assert_eq!(conversed(&gateway).len(), 5);
+    assert_eq!(conversed(&gateway).len(), before + 1);
     request["kb"] = json!("condensed");
     request["messages"][2]["content"] = "budgets [simulate kb empty]".into();
     gateway.simulator.script(lintel::simulator::Scripted::json(500, "{}"));

@@ -69,6 +69,11 @@ async fn forced_filters_cannot_be_widened() {
             false => assert_eq!(sent["andAll"][0], readme, "AND-ed, and first: {sent}"),
         }
     }
+    // What the service says of a filter that is not the client's alone is not for the client.
+    let own = json!({"name": "readme", "on_error": "fail", "filter": {"equals": {"key": "a", "value": 1}}});
+    let reply = gateway.as_key(READER, &asking(own, "[simulate kb validation]")).await;
+    assert_eq!(reply.error()["code"], "invalid_filter");
+    assert!(!reply.text().contains("not valid"), "{}", reply.text());
     // Two members in one object would be a way around it.
     let two = json!({"equals": {"key": "file", "value": "README.md"}, "orAll": []});
     let reply = gateway.as_key(READER, &asking(json!({"name": "readme", "filter": two}), "budget")).await;
