@@ -1,7 +1,7 @@
 //! Any bytes, in any cut, as the event stream of Bedrock: the same frames, bounded memory, never a panic.
 #![no_main]
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use lintel::{
     bedrock::{Frame, FrameReader},
@@ -11,7 +11,7 @@ use lintel::{
 
 fn read(data: &[u8], cut: usize) -> String {
     let mut reader = FrameReader::default();
-    let mut translator = StreamTranslator::new(0, Notes::default());
+    let mut translator = StreamTranslator::new(Arc::default(), Notes::default());
     let mut chunks = VecDeque::new();
     let mut seen = String::new();
     for part in data.chunks(cut) {
