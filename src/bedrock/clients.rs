@@ -80,10 +80,10 @@ impl<C: Clone> Slot<C> {
         slot.client.get_or_insert_with(|| make(fresh)).clone()
     }
 
-    /// Throws the client away. False if that was done just now.
-    fn refresh(slot: &Mutex<Self>) -> bool {
+    /// Throws the client away. False if that was done just now, not longer ago than `every`.
+    fn refresh(slot: &Mutex<Self>, every: Duration) -> bool {
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = slot.refreshed.is_none_or(|at| at.elapsed() > REFRESH_EVERY);
+        let due = slot.refreshed.is_none_or(|at| at.elapsed() > every);
         if due {
             *slot = Self { client: None, refreshed: Some(Instant::now()) };
         }
@@ -91,9 +91,11 @@ impl<C: Clone> Slot<C> {
     }
 }
 
-/// Many calls fail together when credentials end; one refresh is for all of them. What a role may not do fails for ever,
-/// so it must not cost connections all the time.
-const REFRESH_EVERY: Duration = Duration::from_secs(30);
+/// Many calls fail together when credentials end; one refresh is for all of them.
+const REFRESH_EVERY: Duration = Duration::from_secs(5);
+
+/// Retrieve is refreshed for what the role may not do too, which fails for ever and must not cost connections all the time.
+const REFRESH_RETRIEVE_EVERY: Duration = Duration::from_secs(60);
 
 impl Clients {
     /// `regions`: every region of a configured target.
@@ -279,8 +281,8 @@ impl Transport for Clients {
     fn refresh(&self, operation: Operation, target: &Target) {
         let Some(of_region) = self.by_region.get(&target.region) else { return };
         let refreshed = match operation {
-            Operation::Converse | Operation::ConverseStream => Slot::refresh(&of_region.runtime),
-            Operation::Retrieve => Slot::refresh(&of_region.agent),
+            Operation::Converse | Operation::ConverseStream => Slot::refresh(&of_region.runtime, REFRESH_EVERY),
+            Operation::Retrieve => Slot::refresh(&of_region.agent, REFRESH_RETRIEVE_EVERY),
         };
         if refreshed {
             let region = &target.region;
