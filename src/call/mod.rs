@@ -44,7 +44,7 @@ pub use model::{
 pub use notes::Notes;
 pub use price::{Cost, LongContext, NanoUsd, PicoUsd, Price, Tier};
 pub use reply::{ChatReply, ChoiceChunk, Chunk, ChunkStream, Ending, Ends, How, WholeChoice, WholeReply};
-pub use retrieval::{Passage, Retrieval, Retrieved};
+pub use retrieval::{Passage, Retrieval, Retrieved, Searched};
 pub use secret::Secret;
 pub use spending::{Spending, Spent, Ticket};
 pub use usage::Usage;

@@ -34,20 +34,33 @@ impl Passage {
     }
 }
 
+/// One search of a retrieval.
+#[derive(Clone, Debug)]
+pub struct Searched {
+    /// The configured name of the Knowledge Base.
+    pub kb: Arc<str>,
+    pub found: usize,
+    /// Results whose score was too low.
+    pub dropped: usize,
+    /// Unicode code points of its passages that the model was given.
+    pub context_chars: usize,
+    pub took: Duration,
+    /// The code of its failure.
+    pub failed: Option<&'static str>,
+}
+
 /// What was found, and what of it the model was given.
 #[derive(Clone, Debug)]
 pub struct Retrieval {
     pub names: Names,
+    /// One for each Knowledge Base; none where a failure has ended them all.
+    pub searches: Vec<Searched>,
     /// What the model was given, in the order of its numbers, from 1; without text and images, which are in its prompt.
     pub passages: Vec<Passage>,
     /// Why there are none, or why not all Knowledge Bases have answered: one of a fixed list.
     pub reason: Option<&'static str>,
     /// Unicode code points of the passages.
     pub context_chars: usize,
-    /// Results of all Knowledge Bases.
-    pub found: usize,
-    /// Those whose score was too low.
-    pub dropped: usize,
     pub took: Duration,
     /// The client wants to see the passages.
     pub include_sources: bool,
@@ -57,6 +70,16 @@ impl Retrieval {
     /// The passages, if the client wants to see them.
     pub fn shown(&self) -> &[Passage] {
         if self.include_sources { &self.passages } else { &[] }
+    }
+
+    /// Results of all Knowledge Bases.
+    pub fn found(&self) -> usize {
+        self.searches.iter().map(|search| search.found).sum()
+    }
+
+    /// Those whose score was too low.
+    pub fn dropped(&self) -> usize {
+        self.searches.iter().map(|search| search.dropped).sum()
     }
 
     /// Does the answer come from passages?

@@ -17,7 +17,7 @@ use ulid::Ulid;
 
 use super::{body_guard::until_end, labels, rescue::Rescued};
 use crate::{
-    call::{Call, Caller, Ending, How, Notes, Retrieved, Usage},
+    call::{Call, Caller, Ending, How, Notes, Retrieval, Retrieved, Searched, Usage},
     error::Error,
     metrics,
     openai::chat::ChatRequest,
@@ -155,6 +155,19 @@ pub async fn access_log(mut request: Request, next: Next) -> Response {
     until_end(response, entry)
 }
 
+/// What each of several Knowledge Bases came to; of one the other fields tell.
+fn searches(kb: &Retrieval) -> Option<String> {
+    let one = |search: &Searched| {
+        let Searched { kb: name, found, dropped, context_chars, took, failed } = search;
+        let millis = took.as_millis();
+        match failed {
+            Some(code) => format!("{name}: {code}, {millis} ms"),
+            None => format!("{name}: results {found}, dropped {dropped}, context_chars {context_chars}, {millis} ms"),
+        }
+    };
+    (kb.searches.len() > 1).then(|| kb.searches.iter().map(one).collect::<Vec<_>>().join("; "))
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         let facts = std::mem::take(self.facts.get_mut().unwrap_or_else(PoisonError::into_inner));
@@ -196,11 +209,12 @@ impl Drop for Inner {
             kb = kb.map(|kb| kb.names.as_slice().join(",")),
             kb_used = kb.map(|kb| kb.used()),
             kb_reason = kb.and_then(|kb| kb.reason),
-            kb_results = kb.map(|kb| kb.found),
-            kb_dropped = kb.map(|kb| kb.dropped).filter(|n| *n > 0),
+            kb_results = kb.map(|kb| kb.found()),
+            kb_dropped = kb.map(|kb| kb.dropped()).filter(|n| *n > 0),
             kb_passages = kb.map(|kb| kb.passages.len()),
             kb_context_chars = kb.map(|kb| kb.context_chars),
             kb_ms = kb.map(|kb| kb.took.as_secs_f64() * 1000.0),
+            kb_searches = kb.and_then(|kb| searches(kb)),
             error_code = error.as_ref().and_then(|error| error.code),
             error = error.as_ref().map(|error| error.message.as_str()),
             error_detail = error.as_ref().and_then(|error| error.detail.as_deref()),

@@ -12,8 +12,8 @@ use tower::Service;
 use super::Around;
 use crate::{
     call::{
-        Call, ChatReply, ChoiceChunk, Chunk, ChunkStream, Cost, OnError, Passage, Question, Retrieval, Search, Usage,
-        WholeChoice, WholeReply,
+        Call, ChatReply, ChoiceChunk, Chunk, ChunkStream, Cost, OnError, Passage, Question, Retrieval, Search,
+        Searched, Usage, WholeChoice, WholeReply,
     },
     error::Error,
     knowledge::{self, Asked, Found, MAX_QUERY, Retriever, citations, prompt},
@@ -48,11 +48,10 @@ const BLOCKED: &str = "This question cannot be answered here: the guardrail of t
 /// What all searches together came to.
 #[derive(Default)]
 struct Gathered {
+    searches: Vec<Searched>,
     passages: Vec<Passage>,
-    found: usize,
-    dropped: usize,
     blocked: bool,
-    /// The code of a failure that the call survives.
+    /// The code of the first failure.
     failed: Option<&'static str>,
 }
 
@@ -98,16 +97,18 @@ impl Retrieve {
     async fn gather(&self, call: &Call<ChatRequest>, question: &Question) -> Result<Gathered, Error> {
         let query = self.query(call, question).await;
         let asked = Asked { query: &query, notes: &call.notes, spending: &call.spending };
-        let searches =
-            question.searches.iter().map(async |search| match self.retriever.retrieve(search, asked).await {
+        let searches = question.searches.iter().map(async |search| {
+            let began = Instant::now();
+            match self.retriever.retrieve(search, asked).await {
                 Err(error) if search.on_error == OnError::Fail => Err(error),
-                result => Ok((search, result)),
-            });
+                result => Ok((search, began.elapsed(), result)),
+            }
+        });
         let mut gathered = Gathered::default();
-        for (search, result) in try_join_all(searches).await? {
+        for (search, took, result) in try_join_all(searches).await? {
             match result {
-                Ok(found) => gathered.add(search, found),
-                Err(error) => gathered.survive(call, search, &error),
+                Ok(found) => gathered.add(search, took, found),
+                Err(error) => gathered.survive(call, search, took, &error),
             }
         }
         if gathered.blocked {
@@ -132,16 +133,17 @@ impl Retrieve {
 }
 
 impl Gathered {
-    fn add(&mut self, search: &Search, found: Found) {
+    fn add(&mut self, search: &Search, took: Duration, found: Found) {
         self.blocked |= found.blocked;
-        self.found += found.passages.len();
+        let kb = search.base.name.clone();
+        let count = found.passages.len();
         let (best, dropped) = knowledge::best(search, found.passages);
-        metrics::kb_dropped(&search.base.name, dropped);
-        self.dropped += dropped;
+        metrics::kb_dropped(&kb, dropped);
+        self.searches.push(Searched { kb, found: count, dropped, context_chars: 0, took, failed: None });
         self.passages.extend(best);
     }
 
-    fn survive(&mut self, call: &Call<ChatRequest>, search: &Search, error: &Error) {
+    fn survive(&mut self, call: &Call<ChatRequest>, search: &Search, took: Duration, error: &Error) {
         let (name, code) = (&search.base.name, error.label());
         tracing::warn!(
             request_id = &*call.request_id,
@@ -152,40 +154,41 @@ impl Gathered {
         );
         call.notes.add(format!("kb: '{name}' could not be searched ({code}): {}", error.message()));
         self.failed.get_or_insert(code);
+        let (kb, failed) = (name.clone(), Some(code));
+        self.searches.push(Searched { kb, found: 0, dropped: 0, context_chars: 0, took, failed });
     }
 }
 
 /// What of it the model is given.
 fn chosen(call: &Call<ChatRequest>, question: &Question, gathered: Gathered, took: Duration) -> Retrieval {
-    let Gathered { passages, found, dropped, blocked, failed } = gathered;
+    let Gathered { mut searches, passages, blocked, failed } = gathered;
     let room = translate::MAX_IMAGES.saturating_sub(prompt::images(&call.body));
     let max_images = if call.model.facts.image { room.min(question.max_images as usize) } else { 0 };
     let selected = knowledge::select(passages, question, max_images, &call.notes);
-    for search in &question.searches {
-        let name = &search.base.name;
-        let own = selected.passages.iter().filter(|passage| passage.kb == *name);
-        metrics::kb_context(name, own.map(|passage| passage.text.chars().count()).sum());
+    for search in &mut searches {
+        let own = selected.passages.iter().filter(|passage| passage.kb == search.kb);
+        search.context_chars = own.map(|passage| passage.text.chars().count()).sum();
+        metrics::kb_context(&search.kb, search.context_chars);
     }
-    let nothing = || match found {
-        0 => "no_results",
-        found if found == dropped => "below_min_score",
-        _ => "not_usable",
-    };
-    let reason = match selected.passages.is_empty() {
-        _ if blocked => Some("guardrail"),
-        true => Some(failed.unwrap_or_else(nothing)),
-        false => failed,
-    };
-    Retrieval {
+    let mut retrieval = Retrieval {
         names: question.names.clone(),
+        searches,
         passages: selected.passages,
-        reason,
+        reason: failed,
         context_chars: selected.context_chars,
-        found,
-        dropped,
         took,
         include_sources: question.include_sources,
+    };
+    if blocked {
+        retrieval.reason = Some("guardrail");
+    } else if !retrieval.used() {
+        retrieval.reason.get_or_insert(match (retrieval.found(), retrieval.dropped()) {
+            (0, _) => "no_results",
+            (found, dropped) if found == dropped => "below_min_score",
+            _ => "not_usable",
+        });
     }
+    retrieval
 }
 
 /// An answer that no model has given.

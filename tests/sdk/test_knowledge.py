@@ -105,6 +105,11 @@ def test_the_line_in_the_log(gateway, client):
     line = gateway.log_of(missing.value.response.headers["x-request-id"])
     assert (line["kb"], line["kb_used"], line["kb_reason"]) == ("docs,strict", False, "knowledge_base_not_found")
     assert "'strict'" in line["error"] and "Retrieve of 'strict'" in line["error_detail"]
+    both = {"kb": {"name": ["docs", "strict"], "on_error": "answer_without", "min_score": 0.5}}
+    wide.chat.completions.create(model="claude", messages=QUESTION, extra_body=both)
+    each = gateway.process.wait_for(r'"kb_searches":"([^"]+)"').group(1)
+    pattern = r"docs: results 5, dropped \d, context_chars \d+, \d+ ms; strict: knowledge_base_not_found, \d+ ms"
+    assert re.fullmatch(pattern, each), each
     listed = client.get("/knowledge_bases", cast_to=httpx.Response)
     assert gateway.log_of(listed.headers["x-request-id"])["route"] == "/v1/knowledge_bases"
 

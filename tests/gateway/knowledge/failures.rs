@@ -96,6 +96,8 @@ async fn nothing_found_is_told_too() {
     let gateway = start().await;
     for (kb_object, reason) in [
         (json!({"name": "docs", "query": "xyzzy"}), "no_results"),
+        // To find nothing is no failure.
+        (json!({"name": "strict", "query": "xyzzy"}), "no_results"),
         (json!({"name": "docs", "min_score": 1}), "below_min_score"),
         // What is wrong with a search matters more than what another one did not find.
         (json!({"name": ["docs", "readme"], "query": "xyzzy [simulate kb throttle]"}), "rate_limit_exceeded"),
