@@ -1,5 +1,9 @@
 //! The parts of the hot path by themselves: decode, translate, frames, server-sent events.
-#![allow(clippy::unwrap_used, clippy::allow_attributes, reason = "a benchmark may fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "a benchmark may fail"
+)]
 
 use std::{collections::VecDeque, hint::black_box, sync::Arc};
 
@@ -19,11 +23,21 @@ const EVENTS: u64 = 100;
 
 fn body() -> Vec<u8> {
     let turn = |role: &str, text: &str| json!({"role": role, "content": text.repeat(20)});
-    let messages: Vec<_> =
-        (0..10).flat_map(|_| [turn("user", "What is it? "), turn("assistant", "It is this. ")]).collect();
-    let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
-    let tools = json!([{"type": "function", "function": {"name": "weather", "parameters": schema}}]);
-    json!({"model": "m", "messages": messages, "tools": tools, "temperature": 0.5}).to_string().into_bytes()
+    let messages: Vec<_> = (0..10)
+        .flat_map(|_| {
+            [
+                turn("user", "What is it? "),
+                turn("assistant", "It is this. "),
+            ]
+        })
+        .collect();
+    let schema =
+        json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+    let tools =
+        json!([{"type": "function", "function": {"name": "weather", "parameters": schema}}]);
+    json!({"model": "m", "messages": messages, "tools": tools, "temperature": 0.5})
+        .to_string()
+        .into_bytes()
 }
 
 fn model() -> Model {
@@ -31,22 +45,43 @@ fn model() -> Model {
 }
 
 fn stream() -> Bytes {
-    let payload = r#"{"contentBlockIndex":0,"delta":{"text":" some words"},"p":"abcdefghijklmnop"}"#;
-    (0..EVENTS).flat_map(|_| encode_event("contentBlockDelta", payload)).collect()
+    let payload =
+        r#"{"contentBlockIndex":0,"delta":{"text":" some words"},"p":"abcdefghijklmnop"}"#;
+    (0..EVENTS)
+        .flat_map(|_| encode_event("contentBlockDelta", payload))
+        .collect()
 }
 
 fn requests(criterion: &mut Criterion) {
     let body = body();
     let mut group = criterion.benchmark_group("request");
     group.throughput(Throughput::Bytes(body.len() as u64));
-    group.bench_function("decode", |b| b.iter(|| chat_request(black_box(&body), &Notes::default()).unwrap()));
+    group.bench_function("decode", |b| {
+        b.iter(|| chat_request(black_box(&body), &Notes::default()).unwrap())
+    });
     let request = chat_request(&body, &Notes::default()).unwrap();
-    let (model, caller, recalled, fetched) = (model(), Caller::default(), Recalled::default(), Fetched::default());
+    let (model, caller, recalled, fetched) = (
+        model(),
+        Caller::default(),
+        Recalled::default(),
+        Fetched::default(),
+    );
     group.bench_function("translate", |b| {
         b.iter(|| {
             let notes = Notes::default();
-            let cx = Context { model: &model, caller: &caller, notes: &notes, recalled: &recalled, fetched: &fetched };
-            serde_json::to_vec(&translate::chat_request(black_box(&request), &cx).unwrap().request).unwrap()
+            let cx = Context {
+                model: &model,
+                caller: &caller,
+                notes: &notes,
+                recalled: &recalled,
+                fetched: &fetched,
+            };
+            serde_json::to_vec(
+                &translate::chat_request(black_box(&request), &cx)
+                    .unwrap()
+                    .request,
+            )
+            .unwrap()
         });
     });
     group.finish();
@@ -59,16 +94,26 @@ fn streams(criterion: &mut Criterion) {
     group.bench_function("frames and events", |b| {
         b.iter(|| {
             let mut reader = FrameReader::default();
-            let mut translator = StreamTranslator::new(Arc::new(ReplyPlan::default()), Notes::default());
+            let mut translator =
+                StreamTranslator::new(Arc::new(ReplyPlan::default()), Notes::default());
             let mut chunks = VecDeque::new();
             reader.push(bytes.clone());
-            while let Some(Frame::Event { event_type, payload }) = reader.next_frame().unwrap() {
-                translator.event(&event_type, &payload, &mut chunks).unwrap();
+            while let Some(Frame::Event {
+                event_type,
+                payload,
+            }) = reader.next_frame().unwrap()
+            {
+                translator
+                    .event(&event_type, &payload, &mut chunks)
+                    .unwrap();
             }
             chunks
         });
     });
-    let chunk = ChoiceChunk { choice: 0, chunk: Chunk::Content(" some words".into()) };
+    let chunk = ChoiceChunk {
+        choice: 0,
+        chunk: Chunk::Content(" some words".into()),
+    };
     group.bench_function("server-sent events", |b| {
         b.iter(|| {
             let mut writer = SseWriter::new("chatcmpl-01ARZ3NDEKTSV4RRFFQ69G5FAV", 1, "m", false);

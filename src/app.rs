@@ -59,9 +59,21 @@ impl App {
         let (data_addr, admin_addr) = (data.local_addr()?, admin.local_addr()?);
         let (alerts_sender, alerts) = mpsc::channel(webhook::WAITING);
         let store = |error: String| io::Error::other(format!("store: {error}"));
-        let ledger = Ledger::open(&config.store, alerts_sender.clone()).await.map_err(store)?;
+        let ledger = Ledger::open(&config.store, alerts_sender.clone())
+            .await
+            .map_err(store)?;
         track(&ledger, &config).await.map_err(store)?;
-        Ok(Self { config, data, admin, telemetry, ledger, alerts, alerts_sender, data_addr, admin_addr })
+        Ok(Self {
+            config,
+            data,
+            admin,
+            telemetry,
+            ledger,
+            alerts,
+            alerts_sender,
+            data_addr,
+            admin_addr,
+        })
     }
 
     /// The open ledger.
@@ -71,7 +83,16 @@ impl App {
 
     /// Serves until `shutdown`, then drains. Metrics and health answer until the last stream has ended.
     pub async fn run(self, shutdown: CancellationToken) {
-        let Self { config, data, admin, telemetry, ledger, alerts, alerts_sender, .. } = self;
+        let Self {
+            config,
+            data,
+            admin,
+            telemetry,
+            ledger,
+            alerts,
+            alerts_sender,
+            ..
+        } = self;
         for warning in config::warnings(&config) {
             tracing::warn!("{warning}");
         }
@@ -79,14 +100,26 @@ impl App {
         let keys = Keys::new(config.keys);
         let key_store = KeyStore::new(keys.clone(), ledger.clone(), config.teams);
         if let Err(error) = key_store.load().await {
-            tracing::error!(error, "the virtual keys could not be read; they are refused");
+            tracing::error!(
+                error,
+                "the virtual keys could not be read; they are refused"
+            );
         }
         let models = Arc::new(config.models);
-        let kb_regions: BTreeSet<String> =
-            config.knowledge_bases.iter().map(|base| base.target.region.clone()).collect();
+        let kb_regions: BTreeSet<String> = config
+            .knowledge_bases
+            .iter()
+            .map(|base| base.target.region.clone())
+            .collect();
         let regions = models.named().map(|model| model.target.region.clone());
-        let regions = regions.chain(kb_regions.iter().cloned()).chain([config.aws.region.clone()]);
-        let clients = Arc::new(Clients::new(config.aws.settings, config.aws.region.clone(), regions));
+        let regions = regions
+            .chain(kb_regions.iter().cloned())
+            .chain([config.aws.region.clone()]);
+        let clients = Arc::new(Clients::new(
+            config.aws.settings,
+            config.aws.region.clone(),
+            regions,
+        ));
         let budget = Budget::new(BudgetSettings {
             ledger: ledger.clone(),
             gateway: config.budget.budgets,
@@ -101,8 +134,14 @@ impl App {
             rate_limit: RateLimit::default(),
             in_flight: InFlight::default(),
             budget,
-            describe: Describe { models: Descriptions::new(clients.clone()), bedrock: bedrock.clone() },
-            retrieve: Retrieve { retriever, completer: reentry.clone() },
+            describe: Describe {
+                models: Descriptions::new(clients.clone()),
+                bedrock: bedrock.clone(),
+            },
+            retrieve: Retrieve {
+                retriever,
+                completer: reentry.clone(),
+            },
             media: FetchMedia(config.remote_media),
             bedrock,
         };
@@ -112,7 +151,9 @@ impl App {
             tasks: TaskTracker::new(),
             cut: CancellationToken::new(),
             drain: config.drain,
-            room: Arc::new(Semaphore::new(config.server.max_in_flight.min(Semaphore::MAX_PERMITS))),
+            room: Arc::new(Semaphore::new(
+                config.server.max_in_flight.min(Semaphore::MAX_PERMITS),
+            )),
         };
         let edge = Arc::new(Edge {
             keys,
@@ -128,7 +169,9 @@ impl App {
                 max_requests_per_second: config.server.max_requests_per_second,
             },
             cors_origins: config.server.cors_origins,
-            created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()),
+            created: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |now| now.as_secs()),
         });
         telemetry.keep_up(&tasks, shutdown.clone());
         let warming = (clients.clone(), kb_regions);
@@ -154,15 +197,34 @@ impl App {
         let admin_router = admin::router(Arc::new(Admin {
             telemetry,
             clients,
-            api: Api { ledger: ledger.clone(), keys: key_store },
+            api: Api {
+                ledger: ledger.clone(),
+                keys: key_store,
+            },
             token: config.admin.token,
             shutdown: shutdown.clone(),
             last_ready: Mutex::new(None),
         }));
-        let admin_settings = server::Settings { drain_timeout: ADMIN_DRAIN, ..settings };
-        tasks.spawn(server::serve(admin, admin_router, admin_settings, drained.clone(), CancellationToken::new()));
+        let admin_settings = server::Settings {
+            drain_timeout: ADMIN_DRAIN,
+            ..settings
+        };
+        tasks.spawn(server::serve(
+            admin,
+            admin_router,
+            admin_settings,
+            drained.clone(),
+            CancellationToken::new(),
+        ));
         tasks.close();
-        server::serve(data, edge::router(edge), settings, shutdown, calls.cut.clone()).await;
+        server::serve(
+            data,
+            edge::router(edge),
+            settings,
+            shutdown,
+            calls.cut.clone(),
+        )
+        .await;
         // What is still read for clients that have left gets as long again, then it is settled as it is.
         calls.tasks.close();
         let _ = tokio::time::timeout(settings.drain_timeout, calls.tasks.wait()).await;
@@ -179,7 +241,9 @@ async fn track(ledger: &Ledger, config: &Config) -> Result<(), String> {
     let callers = || config.keys.iter().map(|key| &key.caller);
     let budgets = callers().flat_map(|caller| caller.budgets.iter());
     let budgets = budgets.chain(config.teams.values().flat_map(|team| &team.budgets));
-    let budgets = budgets.chain(config.models.named().flat_map(|model| &model.budgets)).chain(&config.budget.budgets);
+    let budgets = budgets
+        .chain(config.models.named().flat_map(|model| &model.budgets))
+        .chain(&config.budget.budgets);
     ledger.track(budgets.cloned()).await?;
     for caller in callers() {
         if let Some(users) = &caller.end_users {
@@ -198,7 +262,10 @@ async fn bind(name: &str, address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         io::Error::new(
             error.kind(),
-            format!("{name}: cannot listen on {address}: {error}; {} takes another", override_of(name)),
+            format!(
+                "{name}: cannot listen on {address}: {error}; {} takes another",
+                override_of(name)
+            ),
         )
     })
 }

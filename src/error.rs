@@ -67,7 +67,9 @@ impl Kind {
             Self::BudgetSpent | Self::BudgetBusy | Self::LedgerUnavailable => "budget",
             Self::UpstreamThrottle => "upstream_throttle",
             Self::UpstreamQuota => "upstream_quota",
-            Self::Conflict | Self::Upstream | Self::UpstreamUnavailable | Self::UpstreamTimeout => "upstream_error",
+            Self::Conflict | Self::Upstream | Self::UpstreamUnavailable | Self::UpstreamTimeout => {
+                "upstream_error"
+            }
             Self::Overloaded => "overload",
             Self::Internal => "internal",
         }
@@ -128,7 +130,9 @@ impl Error {
 
     /// A value of the request that is not acceptable; `param` is its path, as OpenAI writes it (`messages[0].role`).
     pub fn invalid(param: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Kind::InvalidRequest, message).with_param(param).with_code("invalid_value")
+        Self::new(Kind::InvalidRequest, message)
+            .with_param(param)
+            .with_code("invalid_value")
     }
 
     /// OpenAI's machine-readable code, for example `model_not_found`.

@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use metrics::{Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Gauge, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 pub use model::ModelMetrics;
 
@@ -85,71 +87,205 @@ pub const BUCKETS: [(&str, &[f64]); 10] = [
     (
         REQUEST_DURATION,
         &[
-            0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68,
-            655.36,
+            0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+            163.84, 327.68, 655.36,
         ],
     ),
     (
         TIME_TO_FIRST_TOKEN,
         &[
-            0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 20.0,
-            30.0, 45.0, 60.0,
+            0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5,
+            10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
         ],
     ),
-    (TIME_PER_OUTPUT_TOKEN, &[0.001, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5]),
-    (ESTIMATE_ERROR, &[0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 2.0]),
-    (LEDGER_APPEND, &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0]),
-    (KB_RETRIEVE, &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0]),
-    (KB_RESULTS, &[0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0]),
-    (KB_CONTEXT, &[0.0, 250.0, 500.0, 1000.0, 2000.0, 3000.0, 5000.0, 8000.0, 12_000.0, 30_000.0, 100_000.0]),
-    (OVERHEAD, &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25]),
+    (
+        TIME_PER_OUTPUT_TOKEN,
+        &[
+            0.001, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5,
+        ],
+    ),
+    (
+        ESTIMATE_ERROR,
+        &[0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 2.0],
+    ),
+    (
+        LEDGER_APPEND,
+        &[
+            0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0,
+        ],
+    ),
+    (
+        KB_RETRIEVE,
+        &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0],
+    ),
+    (
+        KB_RESULTS,
+        &[0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0],
+    ),
+    (
+        KB_CONTEXT,
+        &[
+            0.0, 250.0, 500.0, 1000.0, 2000.0, 3000.0, 5000.0, 8000.0, 12_000.0, 30_000.0,
+            100_000.0,
+        ],
+    ),
+    (
+        OVERHEAD,
+        &[
+            0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25,
+        ],
+    ),
 ];
 
 /// Registers the help texts, and what is known at the start. Call it once the recorder is installed.
 pub fn describe() {
-    describe_counter!(HTTP_REQUESTS, "Requests answered on the data port, by route, method, status and reason");
-    describe_histogram!(OVERHEAD, Unit::Seconds, "Time to the reply's headers that was not spent waiting for Bedrock");
-    describe_counter!(SHED, "Requests refused because the gateway had no room, by cause");
+    describe_counter!(
+        HTTP_REQUESTS,
+        "Requests answered on the data port, by route, method, status and reason"
+    );
+    describe_histogram!(
+        OVERHEAD,
+        Unit::Seconds,
+        "Time to the reply's headers that was not spent waiting for Bedrock"
+    );
+    describe_counter!(
+        SHED,
+        "Requests refused because the gateway had no room, by cause"
+    );
     describe_counter!(AUTH_FAILURES, "Requests without a valid key, by why");
-    describe_gauge!(INFLIGHT_REQUESTS, "Calls from their admission to their last byte, by model");
+    describe_gauge!(
+        INFLIGHT_REQUESTS,
+        "Calls from their admission to their last byte, by model"
+    );
     describe_gauge!(INFLIGHT_STREAMS, "Streams that are open, by model");
     describe_counter!(STREAM_END, "Streams that have ended, by model and how");
-    describe_counter!(UPSTREAM_REQUESTS, "Calls to Bedrock, by region, model, code, and whether made again");
-    describe_counter!(UPSTREAM_RETRIES, "Calls to Bedrock that were made again, by region and model");
-    describe_counter!(RETRY_BUDGET_EXHAUSTED, "Failures that were not tried again because too many calls fail");
-    describe_gauge!(BUDGET_LIMIT, "The limit of a budget in US dollars, overrides included");
-    describe_gauge!(BUDGET_SETTLED, "Spent of a budget in its current window, in US dollars");
-    describe_gauge!(BUDGET_RESERVED, "Set aside of a budget for running calls, in US dollars");
-    describe_gauge!(BUDGET_RESET, Unit::Seconds, "When the current window of a budget ends, in Unix time");
+    describe_counter!(
+        UPSTREAM_REQUESTS,
+        "Calls to Bedrock, by region, model, code, and whether made again"
+    );
+    describe_counter!(
+        UPSTREAM_RETRIES,
+        "Calls to Bedrock that were made again, by region and model"
+    );
+    describe_counter!(
+        RETRY_BUDGET_EXHAUSTED,
+        "Failures that were not tried again because too many calls fail"
+    );
+    describe_gauge!(
+        BUDGET_LIMIT,
+        "The limit of a budget in US dollars, overrides included"
+    );
+    describe_gauge!(
+        BUDGET_SETTLED,
+        "Spent of a budget in its current window, in US dollars"
+    );
+    describe_gauge!(
+        BUDGET_RESERVED,
+        "Set aside of a budget for running calls, in US dollars"
+    );
+    describe_gauge!(
+        BUDGET_RESET,
+        Unit::Seconds,
+        "When the current window of a budget ends, in Unix time"
+    );
     describe_counter!(BUDGET_REFUSALS, "Calls that a budget has refused, by why");
-    describe_counter!(RATELIMIT_DECISIONS, "Decisions of rate limits, by limit, kind and outcome");
-    describe_histogram!(ESTIMATE_ERROR, "Tokens of a call as a part of what a token limit expected, by model");
-    describe_counter!(REFUSALS, "Calls that the gateway's own limits and budgets have refused, by team, key and why");
-    describe_gauge!(HOLDS_OPEN, "Calls for which something is set aside in the ledger");
+    describe_counter!(
+        RATELIMIT_DECISIONS,
+        "Decisions of rate limits, by limit, kind and outcome"
+    );
+    describe_histogram!(
+        ESTIMATE_ERROR,
+        "Tokens of a call as a part of what a token limit expected, by model"
+    );
+    describe_counter!(
+        REFUSALS,
+        "Calls that the gateway's own limits and budgets have refused, by team, key and why"
+    );
+    describe_gauge!(
+        HOLDS_OPEN,
+        "Calls for which something is set aside in the ledger"
+    );
     describe_gauge!(HOLD_OLDEST, Unit::Seconds, "Age of the oldest of them");
-    describe_counter!(HOLDS_PRESUMED, "Calls of which nobody knows how they ended; their whole hold counts as spent");
-    describe_histogram!(LEDGER_APPEND, Unit::Seconds, "Time to write one batch to the ledger");
-    describe_counter!(LEDGER_ERRORS, "Batches that could not be written to the ledger");
-    describe_counter!(LEDGER_LOST, "Records that were given up because the ledger could not be written for too long");
+    describe_counter!(
+        HOLDS_PRESUMED,
+        "Calls of which nobody knows how they ended; their whole hold counts as spent"
+    );
+    describe_histogram!(
+        LEDGER_APPEND,
+        Unit::Seconds,
+        "Time to write one batch to the ledger"
+    );
+    describe_counter!(
+        LEDGER_ERRORS,
+        "Batches that could not be written to the ledger"
+    );
+    describe_counter!(
+        LEDGER_LOST,
+        "Records that were given up because the ledger could not be written for too long"
+    );
     describe_gauge!(LEDGER_BYTES, Unit::Bytes, "Size of the ledger's file");
-    describe_gauge!(STORE_FREE, Unit::Bytes, "Free space of the disk that the ledger is on");
-    describe_gauge!(LEDGER_BACKLOG, "Records that wait for the ledger to be written again");
+    describe_gauge!(
+        STORE_FREE,
+        Unit::Bytes,
+        "Free space of the disk that the ledger is on"
+    );
+    describe_gauge!(
+        LEDGER_BACKLOG,
+        "Records that wait for the ledger to be written again"
+    );
     describe_counter!(EXPENSIVE, "Requests that cost more than alert_request_usd");
     describe_counter!(ALERTS, "Alerts for the webhook, by kind and outcome");
-    describe_histogram!(KB_RETRIEVE, Unit::Seconds, "Time to search a knowledge base, pages and retries included");
-    describe_histogram!(KB_RESULTS, "Passages that a knowledge base has found for one question");
-    describe_counter!(KB_DROPPED, "Passages that scored too low to be used, by knowledge base");
-    describe_histogram!(KB_CONTEXT, "Characters of a knowledge base's passages that a model was given");
-    describe_counter!(KB_ERRORS, "Searches of a knowledge base that have failed, by code");
+    describe_histogram!(
+        KB_RETRIEVE,
+        Unit::Seconds,
+        "Time to search a knowledge base, pages and retries included"
+    );
+    describe_histogram!(
+        KB_RESULTS,
+        "Passages that a knowledge base has found for one question"
+    );
+    describe_counter!(
+        KB_DROPPED,
+        "Passages that scored too low to be used, by knowledge base"
+    );
+    describe_histogram!(
+        KB_CONTEXT,
+        "Characters of a knowledge base's passages that a model was given"
+    );
+    describe_counter!(
+        KB_ERRORS,
+        "Searches of a knowledge base that have failed, by code"
+    );
     describe_gauge!(CONNECTIONS, "Client connections that are open");
-    describe_counter!(LOG_LINES_LOST, "Lines of the log that were dropped because nobody read them fast enough");
+    describe_counter!(
+        LOG_LINES_LOST,
+        "Lines of the log that were dropped because nobody read them fast enough"
+    );
     describe_gauge!(BUILD_INFO, "Always 1; the version is a label");
     describe_histogram!(TOKEN_USAGE, "Tokens of one call, by type");
-    describe_histogram!(REQUEST_DURATION, Unit::Seconds, "Duration of a call, to its last byte");
-    describe_histogram!(TIME_TO_FIRST_TOKEN, Unit::Seconds, "Time to the first token of a stream");
-    describe_histogram!(TIME_PER_OUTPUT_TOKEN, Unit::Seconds, "Time between the tokens of a stream, after the first");
-    describe_counter!(TOKENS, "Tokens, by team, key, model and type; reasoning is part of output");
-    describe_gauge!(SPEND, "US dollars, by team, key, model and kind: actual, estimated or presumed");
+    describe_histogram!(
+        REQUEST_DURATION,
+        Unit::Seconds,
+        "Duration of a call, to its last byte"
+    );
+    describe_histogram!(
+        TIME_TO_FIRST_TOKEN,
+        Unit::Seconds,
+        "Time to the first token of a stream"
+    );
+    describe_histogram!(
+        TIME_PER_OUTPUT_TOKEN,
+        Unit::Seconds,
+        "Time between the tokens of a stream, after the first"
+    );
+    describe_counter!(
+        TOKENS,
+        "Tokens, by team, key, model and type; reasoning is part of output"
+    );
+    describe_gauge!(
+        SPEND,
+        "US dollars, by team, key, model and kind: actual, estimated or presumed"
+    );
     // A first failure is an increase only if there was a zero before it.
     for name in [LEDGER_ERRORS, LEDGER_LOST, HOLDS_PRESUMED] {
         counter!(name).increment(0);
@@ -187,17 +323,20 @@ pub fn upstream_request(region: &str, model: &str, code: &'static str, retried: 
 
 /// A call to Bedrock is made again.
 pub fn upstream_retry(region: &str, model: &str) {
-    counter!(UPSTREAM_RETRIES, "region" => region.to_owned(), "model" => model.to_owned()).increment(1);
+    counter!(UPSTREAM_RETRIES, "region" => region.to_owned(), "model" => model.to_owned())
+        .increment(1);
 }
 
 /// A failure was not tried again, because the gateway retries too much already.
 pub fn retry_budget_exhausted(region: &str, model: &str) {
-    counter!(RETRY_BUDGET_EXHAUSTED, "region" => region.to_owned(), "model" => model.to_owned()).increment(1);
+    counter!(RETRY_BUDGET_EXHAUSTED, "region" => region.to_owned(), "model" => model.to_owned())
+        .increment(1);
 }
 
 /// How a budget stands; money in nano-dollars, the reset in Unix seconds.
 pub fn budget(id: &str, limit: NanoUsd, settled: NanoUsd, reserved: NanoUsd, resets_at: i64) {
-    let set = |name: &'static str, value: f64| gauge!(name, "budget_id" => id.to_owned()).set(value);
+    let set =
+        |name: &'static str, value: f64| gauge!(name, "budget_id" => id.to_owned()).set(value);
     set(BUDGET_LIMIT, limit.as_usd());
     set(BUDGET_SETTLED, settled.as_usd());
     set(BUDGET_RESERVED, reserved.as_usd());
@@ -250,7 +389,8 @@ pub fn estimate_error(model: &str, ratio: f64) {
 
 /// The gateway's own limits have refused a call.
 pub fn refusal(team: &str, key_id: &str, why: &'static str) {
-    counter!(REFUSALS, "team" => team.to_owned(), "key_id" => key_label(key_id), "why" => why).increment(1);
+    counter!(REFUSALS, "team" => team.to_owned(), "key_id" => key_label(key_id), "why" => why)
+        .increment(1);
 }
 
 /// Calls that are running under the ledger.

@@ -6,7 +6,9 @@ use crate::{
     bedrock::Bedrock,
     call::{Call, ChatReply, Operation},
     error::Error,
-    middleware::{Budget, Deadline, Describe, FetchMedia, InFlight, Measure, RateLimit, Retrieve, step},
+    middleware::{
+        Budget, Deadline, Describe, FetchMedia, InFlight, Measure, RateLimit, Retrieve, step,
+    },
     openai::chat::ChatRequest,
 };
 
@@ -26,8 +28,19 @@ pub struct Shared {
 }
 
 /// The stack of one model for chat. `label` is its name in metrics.
-pub fn chat(label: &str, shared: &Shared) -> BoxCloneSyncService<Call<ChatRequest>, ChatReply, Error> {
-    let Shared { rate_limit, in_flight, budget, describe, retrieve, media, bedrock } = shared.clone();
+pub fn chat(
+    label: &str,
+    shared: &Shared,
+) -> BoxCloneSyncService<Call<ChatRequest>, ChatReply, Error> {
+    let Shared {
+        rate_limit,
+        in_flight,
+        budget,
+        describe,
+        retrieve,
+        media,
+        bedrock,
+    } = shared.clone();
     BoxCloneSyncService::new(
         ServiceBuilder::new()
             // Sees every refusal and every end of the steps below.

@@ -54,7 +54,9 @@ pub async fn serve(
 ) {
     let graceful = GracefulShutdown::new();
     let connections = TaskTracker::new();
-    let room = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
+    let room = Arc::new(Semaphore::new(
+        settings.max_connections.min(Semaphore::MAX_PERMITS),
+    ));
     let kill = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
@@ -62,14 +64,23 @@ pub async fn serve(
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &room) => accepted,
         };
-        let Some((stream, peer, permit)) = accepted else { continue };
+        let Some((stream, peer, permit)) = accepted else {
+            continue;
+        };
         let (io, phase) = Paced::new(stream, settings.header_timeout, settings.keep_alive);
         let connection = http1::Builder::new()
             // Time limits are `Paced`'s: hyper's header timer would also end idle connections.
             .header_read_timeout(None)
             .timer(TokioTimer::new())
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(io), Service { router: router.clone(), peer, phase });
+            .serve_connection(
+                TokioIo::new(io),
+                Service {
+                    router: router.clone(),
+                    peer,
+                    phase,
+                },
+            );
         let connection = graceful.watch(connection);
         let kill = kill.clone();
         connections.spawn(async move {
@@ -84,8 +95,14 @@ pub async fn serve(
     }
     drop(listener);
     connections.close();
-    if timeout(settings.drain_timeout, graceful.shutdown()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "drain_timeout has passed; running requests are cut off");
+    if timeout(settings.drain_timeout, graceful.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = connections.len(),
+            "drain_timeout has passed; running requests are cut off"
+        );
         cut.cancel();
         if timeout(LAST_WORDS, connections.wait()).await.is_err() {
             kill.cancel();

@@ -35,7 +35,11 @@ impl Telemetry {
         metrics::describe();
         let process = Collector::default();
         process.describe();
-        Ok(Self { handle, process, lost_lines: log.map(|log| log.lost.clone()) })
+        Ok(Self {
+            handle,
+            process,
+            lost_lines: log.map(|log| log.lost.clone()),
+        })
     }
 
     /// The exposition.
@@ -75,9 +79,12 @@ pub struct Log {
 impl Log {
     /// Starts logging; `RUST_LOG` overrides the filter.
     pub fn start() -> Self {
-        let (writer, worker) = NonBlockingBuilder::default().buffered_lines_limit(LOG_LINES).finish(std::io::stdout());
+        let (writer, worker) = NonBlockingBuilder::default()
+            .buffered_lines_limit(LOG_LINES)
+            .finish(std::io::stdout());
         let lost = writer.error_counter();
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,lintel=info"));
+        let filter = EnvFilter::try_from_default_env()
+            .unwrap_or_else(|_| EnvFilter::new("warn,lintel=info"));
         tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
@@ -91,6 +98,9 @@ impl Log {
             let location = panic.location().map(ToString::to_string);
             tracing::error!(location, "a task panicked");
         }));
-        Self { _worker: worker, lost }
+        Self {
+            _worker: worker,
+            lost,
+        }
     }
 }

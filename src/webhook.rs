@@ -36,8 +36,15 @@ impl Webhook {
         if !matches!(url.scheme(), "http" | "https") {
             return Err("must be an http or https URL".to_owned());
         }
-        let client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build();
-        Ok(Self { client: client.map_err(|error| format!("TLS cannot be set up: {error}"))?, url, secret })
+        let client = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build();
+        Ok(Self {
+            client: client.map_err(|error| format!("TLS cannot be set up: {error}"))?,
+            url,
+            secret,
+        })
     }
 
     /// Posts one alert after the other until `shutdown`.
@@ -68,7 +75,12 @@ impl Webhook {
                 // The URL may hold a secret of its own.
                 Err(error) => error.without_url().to_string(),
             };
-            tracing::warn!(kind = alert.kind(), attempt, problem, "an alert could not be delivered");
+            tracing::warn!(
+                kind = alert.kind(),
+                attempt,
+                problem,
+                "an alert could not be delivered"
+            );
             if attempt < ATTEMPTS {
                 tokio::time::sleep(pause).await;
                 pause *= 2;
@@ -78,7 +90,10 @@ impl Webhook {
     }
 
     async fn post(&self, body: &[u8]) -> Result<reqwest::StatusCode, reqwest::Error> {
-        let mut request = self.client.post(self.url.clone()).header("content-type", "application/json");
+        let mut request = self
+            .client
+            .post(self.url.clone())
+            .header("content-type", "application/json");
         if let Some(signature) = self.secret.as_ref().and_then(|secret| sign(secret, body)) {
             request = request.header("x-lintel-signature", signature);
         }
@@ -90,5 +105,8 @@ fn sign(secret: &Secret, body: &[u8]) -> Option<String> {
     // An HMAC takes a key of any length.
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).ok()?;
     mac.update(body);
-    Some(format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
+    Some(format!(
+        "sha256={}",
+        hex::encode(mac.finalize().into_bytes())
+    ))
 }

@@ -1,5 +1,11 @@
 //! What must stay true of the tree: floors, file lengths, and that what is written about the code names what exists.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::allow_attributes, reason = "a test may fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "a test may fail"
+)]
 
 use std::{
     collections::BTreeSet,
@@ -9,7 +15,16 @@ use std::{
 
 /// Floors, top first; a file may import from its own floor and from those below.
 const FLOORS: [&[&str]; 9] = [
-    &["main", "lib", "cli", "app", "server", "admin", "telemetry", "config"],
+    &[
+        "main",
+        "lib",
+        "cli",
+        "app",
+        "server",
+        "admin",
+        "telemetry",
+        "config",
+    ],
     &["edge"],
     &["pipeline", "dispatch"],
     &["middleware"],
@@ -32,7 +47,11 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let mut open = vec![root().join(folder)];
     while let Some(path) = open.pop() {
         if path.is_dir() {
-            open.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+            open.extend(
+                fs::read_dir(path)
+                    .unwrap()
+                    .map(|entry| entry.unwrap().path()),
+            );
         } else if path.to_str().unwrap().ends_with(ending) {
             found.push(path);
         }
@@ -49,7 +68,14 @@ fn read(path: &Path) -> String {
 /// The module of a source file that stands right below `src/`.
 fn module(path: &Path) -> String {
     let relative = path.strip_prefix(root().join("src")).unwrap();
-    relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned()
+    relative
+        .iter()
+        .next()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .trim_end_matches(".rs")
+        .to_owned()
 }
 
 fn floor(module: &str) -> Option<usize> {
@@ -58,8 +84,16 @@ fn floor(module: &str) -> Option<usize> {
 
 /// Every module that a source names after `crate::`, in paths and in braces; comments do not count.
 fn imports(text: &str) -> BTreeSet<String> {
-    let code: String = text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n");
-    let ident = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let code: String = text
+        .lines()
+        .map(|line| line.split("//").next().unwrap())
+        .collect::<Vec<_>>()
+        .join("\n");
+    let ident = |text: &str| {
+        text.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect::<String>()
+    };
     let mut found = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
         let Some(group) = rest.strip_prefix('{') else {
@@ -73,7 +107,9 @@ fn imports(text: &str) -> BTreeSet<String> {
                 '{' => depth += 1,
                 '}' if depth == 0 => break,
                 '}' => depth -= 1,
-                ',' if depth == 0 => found.extend(std::iter::once(ident(std::mem::take(&mut name).trim()))),
+                ',' if depth == 0 => {
+                    found.extend(std::iter::once(ident(std::mem::take(&mut name).trim())))
+                }
                 _ if depth == 0 => name.push(c),
                 _ => {}
             }
@@ -91,9 +127,15 @@ fn imports_go_downward_only() {
         for import in imports(&read(&path)) {
             let place = format!("{} imports {import}", path.display());
             match (own.as_str(), import.as_str()) {
-                ("simulator", import) => assert!(["simulator", "converse", "openai"].contains(&import), "{place}"),
+                ("simulator", import) => assert!(
+                    ["simulator", "converse", "openai"].contains(&import),
+                    "{place}"
+                ),
                 (own, "simulator") => {
-                    assert!(["lib", "cli"].contains(&own), "{place}: only the command line starts it")
+                    assert!(
+                        ["lib", "cli"].contains(&own),
+                        "{place}: only the command line starts it"
+                    )
                 }
                 (own, import) => {
                     let (from, to) = (floor(own), floor(import));
@@ -112,13 +154,25 @@ fn only_assembly_sees_the_configuration_and_only_the_edge_sees_http() {
         let text = read(&path);
         let assembly = FLOORS[0].contains(&own.as_str());
         if !assembly && own != "edge" && own != "simulator" {
-            assert!(!text.contains("axum::"), "{}: HTTP ends at the edge", path.display());
+            assert!(
+                !text.contains("axum::"),
+                "{}: HTTP ends at the edge",
+                path.display()
+            );
         }
         if own != "bedrock" {
-            assert!(!text.contains("aws_sdk_"), "{}: only bedrock owns SDK clients", path.display());
+            assert!(
+                !text.contains("aws_sdk_"),
+                "{}: only bedrock owns SDK clients",
+                path.display()
+            );
         }
         if own == "translate" {
-            assert!(!text.contains(".await") && !text.contains("async "), "{}: translation is pure", path.display());
+            assert!(
+                !text.contains(".await") && !text.contains("async "),
+                "{}: translation is pure",
+                path.display()
+            );
         }
     }
 }
@@ -135,7 +189,11 @@ fn no_step_imports_another() {
         }
         let text = read(&path);
         for name in &names {
-            assert!(!text.contains(&format!("super::{name}")), "{} imports {name}", path.display());
+            assert!(
+                !text.contains(&format!("super::{name}")),
+                "{} imports {name}",
+                path.display()
+            );
         }
         assert!(!text.contains("crate::middleware"), "{}", path.display());
     }
@@ -147,7 +205,11 @@ fn files_are_short() {
         for path in files(folder, ".rs") {
             let text = read(&path);
             let lines = text.lines().count();
-            assert!(lines <= MAX_LINES, "{} has {lines} lines: it holds more than one idea", path.display());
+            assert!(
+                lines <= MAX_LINES,
+                "{} has {lines} lines: it holds more than one idea",
+                path.display()
+            );
             if let Some((_, tests)) = text.split_once("#[cfg(test)]").filter(|_| folder == "src") {
                 let lines = tests.lines().count();
                 assert!(
@@ -163,7 +225,9 @@ fn files_are_short() {
 /// The names of metrics: all string constants of `metrics.rs`.
 fn metrics() -> BTreeSet<String> {
     let text = read(&root().join("src/metrics.rs"));
-    let names = text.lines().filter_map(|line| line.strip_prefix("pub const ")?.split('"').nth(1));
+    let names = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const ")?.split('"').nth(1));
     let names: BTreeSet<String> = names.map(str::to_owned).collect();
     assert!(names.len() > 10);
     names
@@ -172,11 +236,17 @@ fn metrics() -> BTreeSet<String> {
 /// Words that look like the name of a metric of ours, without the endings that the exposition adds.
 fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let ours = words.filter(|word| ["lintel_", "gen_ai_", "process_"].iter().any(|prefix| word.starts_with(prefix)));
+    let ours = words.filter(|word| {
+        ["lintel_", "gen_ai_", "process_"]
+            .iter()
+            .any(|prefix| word.starts_with(prefix))
+    });
     ours.map(|word| {
         ["_bucket", "_sum", "_count"]
             .iter()
-            .fold(word, |word, ending| word.strip_suffix(ending).unwrap_or(word))
+            .fold(word, |word, ending| {
+                word.strip_suffix(ending).unwrap_or(word)
+            })
             .to_owned()
     })
     .collect()
@@ -193,7 +263,10 @@ fn dashboards_and_alerts_name_metrics_that_exist() {
         "process_start_time_seconds",
     ];
     let mut used = BTreeSet::new();
-    for path in files("dashboards", ".json").into_iter().chain(files("dashboards", ".yml")) {
+    for path in files("dashboards", ".json")
+        .into_iter()
+        .chain(files("dashboards", ".yml"))
+    {
         for name in named(&read(&path)) {
             assert!(
                 known.contains(&name) || process.contains(&name.as_str()),
@@ -210,11 +283,15 @@ fn dashboards_and_alerts_name_metrics_that_exist() {
 #[test]
 fn every_metric_is_described() {
     let text = read(&root().join("src/metrics.rs"));
-    for line in text.lines().filter_map(|line| line.strip_prefix("pub const ")).filter(|line| line.contains(": &str ="))
+    for line in text
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const "))
+        .filter(|line| line.contains(": &str ="))
     {
         let name = line.split(':').next().unwrap();
-        let described =
-            ["counter", "gauge", "histogram"].iter().any(|kind| text.contains(&format!("describe_{kind}!({name},")));
+        let described = ["counter", "gauge", "histogram"]
+            .iter()
+            .any(|kind| text.contains(&format!("describe_{kind}!({name},")));
         assert!(described, "{name} has no help text");
     }
 }
@@ -223,7 +300,13 @@ fn every_metric_is_described() {
 fn dashboards_are_json() {
     for path in files("dashboards", ".json") {
         let dashboard: serde_json::Value = serde_json::from_str(&read(&path)).unwrap();
-        assert!(dashboard["panels"].as_array().is_some_and(|panels| !panels.is_empty()), "{}", path.display());
+        assert!(
+            dashboard["panels"]
+                .as_array()
+                .is_some_and(|panels| !panels.is_empty()),
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -232,11 +315,19 @@ fn the_page_on_compatibility_has_every_member_of_the_request() {
     let page = read(&root().join("docs/compatibility.md"));
     let source = read(&root().join("src/openai/chat.rs"));
     let (_, rest) = source.split_once("pub struct ChatRequest {").unwrap();
-    let members = rest.split("\n}").next().unwrap().lines().filter_map(|line| line.trim().strip_prefix("pub "));
+    let members = rest
+        .split("\n}")
+        .next()
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("pub "));
     let mut count = 0;
     for member in members {
         let member = member.split(':').next().unwrap();
-        assert!(page.contains(&format!("\n| `{member}` |")), "docs/compatibility.md does not tell of {member}");
+        assert!(
+            page.contains(&format!("\n| `{member}` |")),
+            "docs/compatibility.md does not tell of {member}"
+        );
         count += 1;
     }
     assert!(count > 30);
@@ -245,18 +336,31 @@ fn the_page_on_compatibility_has_every_member_of_the_request() {
 /// Code blocks of a kind in a Markdown file.
 fn blocks(markdown: &str, kind: &str) -> Vec<String> {
     let fence = format!("```{kind}\n");
-    markdown.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
+    markdown
+        .split(&fence)
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
 fn configuration_in_the_readme_loads() {
-    let pages = ["README.md", "docs/knowledge-bases.md"].map(|page| read(&root().join(page))).concat();
+    let pages = ["README.md", "docs/knowledge-bases.md"]
+        .map(|page| read(&root().join(page)))
+        .concat();
     let blocks = blocks(&pages, "toml");
     assert!(!blocks.is_empty());
-    let environment = vec![("LINTEL_KEY_APP".to_owned(), "sk-0123456789abcdef".to_owned())];
+    let environment = vec![(
+        "LINTEL_KEY_APP".to_owned(),
+        "sk-0123456789abcdef".to_owned(),
+    )];
     for block in blocks {
-        let surroundings = lintel::config::Surroundings { environment: environment.clone(), listen: None };
-        lintel::config::parse(&block, &surroundings, None).unwrap_or_else(|problems| panic!("{problems:?}\n{block}"));
+        let surroundings = lintel::config::Surroundings {
+            environment: environment.clone(),
+            listen: None,
+        };
+        lintel::config::parse(&block, &surroundings, None)
+            .unwrap_or_else(|problems| panic!("{problems:?}\n{block}"));
     }
 }
 
@@ -265,7 +369,10 @@ fn commands_in_the_readme_exist() {
     let makefile = read(&root().join("Makefile"));
     let readme = read(&root().join("README.md"));
     let commands = blocks(&readme, "sh").join("\n");
-    let targets: Vec<&str> = commands.lines().filter_map(|line| line.trim().strip_prefix("make ")).collect();
+    let targets: Vec<&str> = commands
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("make "))
+        .collect();
     assert!(targets.len() >= 2, "demo and test at least");
     for target in targets {
         let name = target.split_whitespace().next().unwrap();

@@ -17,8 +17,7 @@ const HELD_STREAMS: usize = 1000;
 /// Low enough that no queue builds up on two cores.
 const OPEN_LOOP_RATE: f64 = 200.0;
 
-const TEXT: &str =
-    "You are a helpful assistant who answers in one short paragraph. What is the capital of France, and why?";
+const TEXT: &str = "You are a helpful assistant who answers in one short paragraph. What is the capital of France, and why?";
 
 struct Bench {
     proxy: Process,
@@ -31,18 +30,40 @@ struct Bench {
 
 pub async fn run(lintel: &Path, seconds: u64) -> Result<(), BoxError> {
     let own = std::env::current_exe()?;
-    let (mock_at, proxy_at, lintel_at, admin_at) = (free_address()?, free_address()?, free_address()?, free_address()?);
+    let (mock_at, proxy_at, lintel_at, admin_at) = (
+        free_address()?,
+        free_address()?,
+        free_address()?,
+        free_address()?,
+    );
     let _mock = Process::start(&own, &["mock", &mock_at.to_string()], &[], mock_at)?;
-    let proxy = Process::start(&own, &["proxy", &proxy_at.to_string(), &mock_at.to_string()], &[], proxy_at)?;
+    let proxy = Process::start(
+        &own,
+        &["proxy", &proxy_at.to_string(), &mock_at.to_string()],
+        &[],
+        proxy_at,
+    )?;
     let (governed_at, governed_admin_at) = (free_address()?, free_address()?);
     let folder = std::env::temp_dir().join(format!("lintel-bench-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     let ledger = format!("sqlite:{}", folder.join("lintel.db").display());
-    let configs = [(lintel_at, admin_at, "memory:", ""), (governed_at, governed_admin_at, ledger.as_str(), GOVERNANCE)];
+    let configs = [
+        (lintel_at, admin_at, "memory:", ""),
+        (governed_at, governed_admin_at, ledger.as_str(), GOVERNANCE),
+    ];
     let configs = configs.map(|(data, admin, store, more)| {
         let path = folder.join(format!("{}.toml", data.port()));
-        fs::write(&path, configuration(&mock_at.to_string(), &data.to_string(), &admin.to_string(), store, more))
-            .map(|()| path.to_string_lossy().into_owned())
+        fs::write(
+            &path,
+            configuration(
+                &mock_at.to_string(),
+                &data.to_string(),
+                &admin.to_string(),
+                store,
+                more,
+            ),
+        )
+        .map(|()| path.to_string_lossy().into_owned())
     });
     let [plain, with_ledger] = configs;
     let environment = [
@@ -51,10 +72,20 @@ pub async fn run(lintel: &Path, seconds: u64) -> Result<(), BoxError> {
         ("AWS_SECRET_ACCESS_KEY", "bench"),
         ("AWS_EC2_METADATA_DISABLED", "true"),
     ];
-    let start = |config: &str, at| Process::start(lintel, &["serve", "--config", config], &environment, at);
-    let (lintel, governed) = (start(&plain?, lintel_at)?, start(&with_ledger?, governed_at)?);
+    let start =
+        |config: &str, at| Process::start(lintel, &["serve", "--config", config], &environment, at);
+    let (lintel, governed) = (
+        start(&plain?, lintel_at)?,
+        start(&with_ledger?, governed_at)?,
+    );
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let bench = Bench { proxy, lintel, governed, addresses: [mock_at, proxy_at, lintel_at, governed_at], seconds };
+    let bench = Bench {
+        proxy,
+        lintel,
+        governed,
+        addresses: [mock_at, proxy_at, lintel_at, governed_at],
+        seconds,
+    };
     let rows = bench.measure().await;
     drop(bench);
     fs::remove_dir_all(&folder)?;
@@ -81,9 +112,9 @@ per = "month"
 
 fn configuration(mock: &str, data: &str, admin: &str, store: &str, more: &str) -> String {
     let models = ["each", "burst", "paced", "slow"];
-    let models = models
-        .iter()
-        .map(|name| format!("[models.{name}]\ntarget = \"bench.{name}\"\nprice = {{ input = 1, output = 5 }}\n"));
+    let models = models.iter().map(|name| {
+        format!("[models.{name}]\ntarget = \"bench.{name}\"\nprice = {{ input = 1, output = 5 }}\n")
+    });
     let models: String = models.collect();
     format!(
         "[server]\nlisten = \"{data}\"\n[admin]\nlisten = \"{admin}\"\n[aws]\nregion = \"us-east-1\"\nendpoint_url = \"http://{mock}\"\n\
@@ -93,7 +124,11 @@ fn configuration(mock: &str, data: &str, admin: &str, store: &str, more: &str) -
 
 /// The request as Bedrock takes it.
 fn converse(model: &str, stream: bool) -> (String, Bytes) {
-    let operation = if stream { "converse-stream" } else { "converse" };
+    let operation = if stream {
+        "converse-stream"
+    } else {
+        "converse"
+    };
     let body = format!(
         r#"{{"messages":[{{"role":"user","content":[{{"text":"{TEXT}"}}]}}],"inferenceConfig":{{"maxTokens":4096}}}}"#
     );
@@ -102,7 +137,9 @@ fn converse(model: &str, stream: bool) -> (String, Bytes) {
 
 /// The same as OpenAI's clients send it.
 fn chat(model: &str, stream: bool) -> (String, Bytes) {
-    let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"{TEXT}"}}],"stream":{stream}}}"#);
+    let body = format!(
+        r#"{{"model":"{model}","messages":[{{"role":"user","content":"{TEXT}"}}],"stream":{stream}}}"#
+    );
     ("/v1/chat/completions".to_owned(), body.into())
 }
 
@@ -118,10 +155,21 @@ impl Bench {
             Some(100.0),
             false,
         ));
-        rows.push(row("RSS idle", Some(idle.0), idle.1, "MiB", Some(30.0), false));
+        rows.push(row(
+            "RSS idle",
+            Some(idle.0),
+            idle.1,
+            "MiB",
+            Some(30.0),
+            false,
+        ));
         for (model, what, target) in [
             ("whole", "CPU a whole request", 9.0),
-            ("each", "CPU a streamed chunk, each event written by itself", 2.5),
+            (
+                "each",
+                "CPU a streamed chunk, each event written by itself",
+                2.5,
+            ),
             ("burst", "CPU a streamed chunk, in one burst", 12.0),
             ("paced", "CPU a streamed chunk, paced at 10 ms", 1.5),
         ] {
@@ -129,7 +177,14 @@ impl Bench {
         }
         self.governance(&mut rows).await?;
         self.latency(&mut rows).await?;
-        rows.push(row("RSS after the load", Some(self.proxy.rss()?), self.lintel.rss()?, "MiB", None, false));
+        rows.push(row(
+            "RSS after the load",
+            Some(self.proxy.rss()?),
+            self.lintel.rss()?,
+            "MiB",
+            None,
+            false,
+        ));
         let held = load::hold(&self.job("slow", true, 1), HELD_STREAMS).await?;
         let proxy = self.proxy.rss()?;
         drop(held);
@@ -148,16 +203,31 @@ impl Bench {
 
     /// `whom`: 0 the mock itself, 1 the proxy, 2 the gateway, 3 the governed one.
     fn job(&self, model: &str, stream: bool, whom: usize) -> Job {
-        let (path, body) = if whom >= 2 { chat(model, stream) } else { converse(model, stream) };
+        let (path, body) = if whom >= 2 {
+            chat(model, stream)
+        } else {
+            converse(model, stream)
+        };
         let expect = match (stream, whom) {
             (false, _) => Expect::Whole,
             (true, 2..) => Expect::Events,
             (true, _) => Expect::Frames,
         };
-        Job { address: self.addresses[whom], path, body, expect }
+        Job {
+            address: self.addresses[whom],
+            path,
+            body,
+            expect,
+        }
     }
 
-    async fn closed_loop(&self, model: &str, what: &str, target: f64, rows: &mut Vec<Row>) -> Result<(), BoxError> {
+    async fn closed_loop(
+        &self,
+        model: &str,
+        what: &str,
+        target: f64,
+        rows: &mut Vec<Row>,
+    ) -> Result<(), BoxError> {
         let stream = model != "whole";
         let model = if stream { model } else { "each" };
         let connections = if model == "paced" { 200 } else { CONNECTIONS };
@@ -171,13 +241,21 @@ impl Bench {
             let outcome: Outcome = load::closed(&job, connections, duration).await?;
             let units = outcome.requests * if stream { DELTAS } else { 1 };
             let cpu = (process.cpu()? - before).as_secs_f64() * 1e6 / units as f64;
-            measured.push((cpu, outcome.per_second() * if stream { DELTAS as f64 } else { 1.0 }));
+            measured.push((
+                cpu,
+                outcome.per_second() * if stream { DELTAS as f64 } else { 1.0 },
+            ));
         }
-        let [(proxy_cpu, proxy_rate), (cpu, rate)] = measured[..] else { return Err("two were measured".into()) };
+        let [(proxy_cpu, proxy_rate), (cpu, rate)] = measured[..] else {
+            return Err("two were measured".into());
+        };
         rows.push(row(what, Some(proxy_cpu), cpu, "us", Some(target), true));
         if model != "paced" {
-            let rate_of =
-                if stream { format!("chunks a second ({model})") } else { "whole requests a second".to_owned() };
+            let rate_of = if stream {
+                format!("chunks a second ({model})")
+            } else {
+                "whole requests a second".to_owned()
+            };
             rows.push(row(&rate_of, Some(proxy_rate), rate, "/s", None, false));
         }
         Ok(())
@@ -194,7 +272,9 @@ impl Bench {
             let outcome = load::closed(&job, CONNECTIONS, duration).await?;
             measured.push((process.cpu()? - before).as_secs_f64() * 1e6 / outcome.requests as f64);
         }
-        let [plain, governed] = measured[..] else { return Err("two were measured".into()) };
+        let [plain, governed] = measured[..] else {
+            return Err("two were measured".into());
+        };
         rows.push(row(
             "CPU a whole request, without and with limits, budgets and ledger",
             Some(plain),
@@ -211,14 +291,31 @@ impl Bench {
         let duration = Duration::from_secs(self.seconds);
         let mut quantiles = Vec::new();
         for whom in 0..4 {
-            let mut outcome = load::open(&self.job("each", false, whom), CONNECTIONS, OPEN_LOOP_RATE, duration).await?;
+            let mut outcome = load::open(
+                &self.job("each", false, whom),
+                CONNECTIONS,
+                OPEN_LOOP_RATE,
+                duration,
+            )
+            .await?;
             quantiles.push((outcome.quantile(0.5), outcome.quantile(0.99)));
         }
-        let [direct, proxy, lintel, governed] = quantiles[..] else { return Err("four were measured".into()) };
+        let [direct, proxy, lintel, governed] = quantiles[..] else {
+            return Err("four were measured".into());
+        };
         for (what, of) in [("p50", 0), ("p99", 1)] {
             let at = |pair: (f64, f64)| if of == 0 { pair.0 } else { pair.1 };
-            let what = format!("added latency {what}, 200 requests a second, with limits, budgets and ledger");
-            rows.push(row(&what, Some(at(proxy) - at(direct)), at(governed) - at(direct), "us", None, false));
+            let what = format!(
+                "added latency {what}, 200 requests a second, with limits, budgets and ledger"
+            );
+            rows.push(row(
+                &what,
+                Some(at(proxy) - at(direct)),
+                at(governed) - at(direct),
+                "us",
+                None,
+                false,
+            ));
         }
         rows.push(row(
             "added latency p50, 200 requests a second",
@@ -244,6 +341,20 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-fn row(what: &str, proxy: Option<f64>, lintel: f64, unit: &'static str, target: Option<f64>, of_ratio: bool) -> Row {
-    Row { what: what.to_owned(), proxy, lintel, unit, target, of_ratio }
+fn row(
+    what: &str,
+    proxy: Option<f64>,
+    lintel: f64,
+    unit: &'static str,
+    target: Option<f64>,
+    of_ratio: bool,
+) -> Row {
+    Row {
+        what: what.to_owned(),
+        proxy,
+        lintel,
+        unit,
+        target,
+        of_ratio,
+    }
 }

@@ -53,8 +53,11 @@ impl Outcome {
     /// In microseconds.
     pub fn quantile(&mut self, q: f64) -> f64 {
         self.latencies.sort_unstable();
-        let at = ((self.latencies.len() as f64 * q) as usize).min(self.latencies.len().saturating_sub(1));
-        self.latencies.get(at).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
+        let at = ((self.latencies.len() as f64 * q) as usize)
+            .min(self.latencies.len().saturating_sub(1));
+        self.latencies
+            .get(at)
+            .map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
     }
 
     fn add(&mut self, other: Self) {
@@ -92,16 +95,32 @@ async fn once(sender: &mut SendRequest<Full<Bytes>>, job: &Job) -> Result<(), Bo
             bytes.extend_from_slice(&data);
         }
     }
-    let count = |needle: &[u8]| bytes.windows(needle.len()).filter(|window| *window == needle).count();
+    let count = |needle: &[u8]| {
+        bytes
+            .windows(needle.len())
+            .filter(|window| *window == needle)
+            .count()
+    };
     let good = match job.expect {
         Expect::Whole => count(b"lazy dog") == 2,
-        Expect::Events => bytes.ends_with(b"data: [DONE]\n\n") && count(b"\"content\":\" word") == DELTAS,
+        Expect::Events => {
+            bytes.ends_with(b"data: [DONE]\n\n") && count(b"\"content\":\" word") == DELTAS
+        }
         Expect::Frames => count(b"\"text\":\" word") == DELTAS,
     };
-    if good { Ok(()) } else { Err("the reply is not what it should be".into()) }
+    if good {
+        Ok(())
+    } else {
+        Err("the reply is not what it should be".into())
+    }
 }
 
-async fn counted(sender: &mut SendRequest<Full<Bytes>>, job: &Job, began: Instant, outcome: &mut Outcome) {
+async fn counted(
+    sender: &mut SendRequest<Full<Bytes>>,
+    job: &Job,
+    began: Instant,
+    outcome: &mut Outcome,
+) {
     match once(sender, job).await {
         Ok(()) => {
             outcome.requests += 1;
@@ -112,7 +131,11 @@ async fn counted(sender: &mut SendRequest<Full<Bytes>>, job: &Job, began: Instan
 }
 
 /// `connections` clients, each asking again as soon as it is answered.
-pub async fn closed(job: &Job, connections: usize, duration: Duration) -> Result<Outcome, BoxError> {
+pub async fn closed(
+    job: &Job,
+    connections: usize,
+    duration: Duration,
+) -> Result<Outcome, BoxError> {
     let began = Instant::now();
     let job = Arc::new(job.clone());
     let mut tasks = Vec::new();
@@ -132,7 +155,12 @@ pub async fn closed(job: &Job, connections: usize, duration: Duration) -> Result
 
 /// `per_second` requests in all, spread over `connections`. A request that had to wait for the one before it counts from
 /// when it was due; any other from when it left, for our own timer is only good to a millisecond.
-pub async fn open(job: &Job, connections: usize, per_second: f64, duration: Duration) -> Result<Outcome, BoxError> {
+pub async fn open(
+    job: &Job,
+    connections: usize,
+    per_second: f64,
+    duration: Duration,
+) -> Result<Outcome, BoxError> {
     let began = Instant::now();
     let job = Arc::new(job.clone());
     let mut tasks = Vec::new();
@@ -142,7 +170,8 @@ pub async fn open(job: &Job, connections: usize, per_second: f64, duration: Dura
             let mut outcome = Outcome::default();
             let mut sender = connect(job.address).await?;
             let period = Duration::from_secs_f64(connections as f64 / per_second);
-            let first = tokio::time::Instant::from_std(began) + period.mul_f64(index as f64 / connections as f64);
+            let first = tokio::time::Instant::from_std(began)
+                + period.mul_f64(index as f64 / connections as f64);
             let mut ticks = tokio::time::interval_at(first, period);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
             let mut free = began;
@@ -168,7 +197,12 @@ async fn gather(
     }
     all.elapsed = began.elapsed();
     if all.failures > 0 {
-        return Err(format!("{} of {} requests failed", all.failures, all.failures + all.requests).into());
+        return Err(format!(
+            "{} of {} requests failed",
+            all.failures,
+            all.failures + all.requests
+        )
+        .into());
     }
     Ok(all)
 }
@@ -191,7 +225,9 @@ pub async fn hold(job: &Job, count: usize) -> Result<Held, BoxError> {
         let request = post(job)?;
         let begun = begun.clone();
         held.0.push(tokio::spawn(async move {
-            let Ok(mut response) = sender.send_request(request).await else { return };
+            let Ok(mut response) = sender.send_request(request).await else {
+                return;
+            };
             if response.frame().await.is_some_and(|frame| frame.is_ok()) {
                 begun.add_permits(1);
             }
@@ -200,6 +236,8 @@ pub async fn hold(job: &Job, count: usize) -> Result<Held, BoxError> {
         }));
     }
     let all = begun.acquire_many(u32::try_from(count)?);
-    let _all = tokio::time::timeout(Duration::from_secs(30), all).await.map_err(|_| "not every stream began")??;
+    let _all = tokio::time::timeout(Duration::from_secs(30), all)
+        .await
+        .map_err(|_| "not every stream began")??;
     Ok(held)
 }

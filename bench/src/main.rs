@@ -34,14 +34,19 @@ enum Command {
     /// A Bedrock that answers as fast as it can
     Mock { listen: SocketAddr },
     /// A pass-through proxy: hyper's server and hyper-util's pooled client
-    Proxy { listen: SocketAddr, upstream: SocketAddr },
+    Proxy {
+        listen: SocketAddr,
+        upstream: SocketAddr,
+    },
 }
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         match args.command {
             Command::Compare { lintel, seconds } => compare::run(&lintel, seconds).await,

@@ -27,17 +27,25 @@ pub const DELTAS: usize = 200;
 const REPLY: &str = r#"{"metrics":{"latencyMs":1},"output":{"message":{"content":[{"text":"The quick brown fox jumps over the lazy dog. The quick brown fox jumps over the lazy dog."}],"role":"assistant"}},"stopReason":"end_turn","usage":{"inputTokens":20,"outputTokens":20,"totalTokens":40}}"#;
 
 static EVENTS: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
-    let mut events = vec![event("messageStart", r#"{"p":"abcdefghi","role":"assistant"}"#)];
+    let mut events = vec![event(
+        "messageStart",
+        r#"{"p":"abcdefghi","role":"assistant"}"#,
+    )];
     for index in 0..DELTAS {
         let payload = format!(
             r#"{{"contentBlockIndex":0,"delta":{{"text":" word{index:04}"}},"p":"abcdefghijklmnopqrstuvwxyz"}}"#
         );
         events.push(event("contentBlockDelta", &payload));
     }
-    events.push(event("contentBlockStop", r#"{"contentBlockIndex":0,"p":"abc"}"#));
-    events.push(event("messageStop", r#"{"p":"abcdefghijklmn","stopReason":"end_turn"}"#));
-    let usage =
-        r#"{"metrics":{"latencyMs":1},"p":"ab","usage":{"inputTokens":20,"outputTokens":200,"totalTokens":220}}"#;
+    events.push(event(
+        "contentBlockStop",
+        r#"{"contentBlockIndex":0,"p":"abc"}"#,
+    ));
+    events.push(event(
+        "messageStop",
+        r#"{"p":"abcdefghijklmn","stopReason":"end_turn"}"#,
+    ));
+    let usage = r#"{"metrics":{"latencyMs":1},"p":"ab","usage":{"inputTokens":20,"outputTokens":200,"totalTokens":220}}"#;
     events.push(event("metadata", usage));
     events
 });
@@ -46,7 +54,11 @@ static BURST: LazyLock<Bytes> = LazyLock::new(|| EVENTS.concat().into());
 
 fn event(kind: &str, payload: &str) -> Bytes {
     let mut headers = BytesMut::new();
-    for (name, value) in [(":event-type", kind), (":content-type", "application/json"), (":message-type", "event")] {
+    for (name, value) in [
+        (":event-type", kind),
+        (":content-type", "application/json"),
+        (":message-type", "event"),
+    ] {
         headers.put_u8(name.len() as u8);
         headers.put_slice(name.as_bytes());
         headers.put_u8(7);
@@ -70,7 +82,9 @@ pub async fn run(listen: SocketAddr) -> Result<(), BoxError> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)));
+        tokio::spawn(
+            http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)),
+        );
     }
 }
 
@@ -80,14 +94,23 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, hyper::Err
     let path = request.uri().path().to_owned();
     request.into_body().collect().await?;
     let (content_type, body) = match path.rsplit('/').next() {
-        Some("converse-stream") => ("application/vnd.amazon.eventstream", Either::Right(Events::of(&path))),
-        _ => ("application/json", Either::Left(Full::new(Bytes::from_static(REPLY.as_bytes())))),
+        Some("converse-stream") => (
+            "application/vnd.amazon.eventstream",
+            Either::Right(Events::of(&path)),
+        ),
+        _ => (
+            "application/json",
+            Either::Left(Full::new(Bytes::from_static(REPLY.as_bytes()))),
+        ),
     };
     let mut response = Response::new(body);
-    response.headers_mut().insert("content-type", http::HeaderValue::from_static(content_type));
     response
         .headers_mut()
-        .insert("x-amzn-requestid", http::HeaderValue::from_static("00000000-0000-4000-8000-000000000000"));
+        .insert("content-type", http::HeaderValue::from_static(content_type));
+    response.headers_mut().insert(
+        "x-amzn-requestid",
+        http::HeaderValue::from_static("00000000-0000-4000-8000-000000000000"),
+    );
     Ok(response)
 }
 
@@ -103,9 +126,17 @@ pub struct Events {
 
 impl Events {
     fn of(path: &str) -> Self {
-        let pace = [("paced", 10), ("slow", 1000)].into_iter().find(|(name, _)| path.contains(name));
+        let pace = [("paced", 10), ("slow", 1000)]
+            .into_iter()
+            .find(|(name, _)| path.contains(name));
         let pace = pace.map(|(_, millis)| Duration::from_millis(millis));
-        Self { next: 0, burst: path.contains("burst"), pace, timer: None, yielded: false }
+        Self {
+            next: 0,
+            burst: path.contains("burst"),
+            pace,
+            timer: None,
+            yielded: false,
+        }
     }
 }
 
@@ -113,7 +144,10 @@ impl http_body::Body for Events {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Some(timer) = &mut self.timer {
             std::task::ready!(timer.as_mut().poll(cx));
         } else if !self.burst && !self.yielded && self.next > 0 {

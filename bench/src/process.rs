@@ -23,10 +23,19 @@ pub fn free_address() -> Result<SocketAddr, BoxError> {
 
 impl Process {
     /// Starts `program` and waits until `address` accepts.
-    pub fn start(program: &Path, args: &[&str], envs: &[(&str, &str)], address: SocketAddr) -> Result<Self, BoxError> {
+    pub fn start(
+        program: &Path,
+        args: &[&str],
+        envs: &[(&str, &str)],
+        address: SocketAddr,
+    ) -> Result<Self, BoxError> {
         let began = Instant::now();
         let mut command = Command::new(program);
-        command.args(args).envs(envs.iter().copied()).stdout(Stdio::null()).stderr(Stdio::inherit());
+        command
+            .args(args)
+            .envs(envs.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit());
         let mut child = command.spawn()?;
         while TcpStream::connect(address).is_err() {
             if child.try_wait()?.is_some() || began.elapsed() > Duration::from_secs(20) {
@@ -34,7 +43,10 @@ impl Process {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        Ok(Self { child, start_up: began.elapsed() })
+        Ok(Self {
+            child,
+            start_up: began.elapsed(),
+        })
     }
 
     /// CPU time of all threads so far.
@@ -50,7 +62,10 @@ impl Process {
     /// Resident memory now, in MiB.
     pub fn rss(&self) -> Result<f64, BoxError> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .ok_or("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
     }
 }

@@ -13,7 +13,11 @@ pub struct Row {
 
 impl Row {
     fn met(&self) -> Option<bool> {
-        let value = if self.of_ratio { self.lintel / self.proxy? } else { self.lintel };
+        let value = if self.of_ratio {
+            self.lintel / self.proxy?
+        } else {
+            self.lintel
+        };
         Some(value <= self.target?)
     }
 }
@@ -23,15 +27,26 @@ pub fn print(rows: &[Row]) {
     println!("| what | proxy | lintel | ratio | target |");
     println!("|---|---|---|---|---|");
     for row in rows {
-        let proxy = row.proxy.map_or("–".to_owned(), |value| format!("{value:.1} {}", row.unit));
-        let ratio = row.proxy.map_or("–".to_owned(), |value| format!("{:.2}x", row.lintel / value));
+        let proxy = row
+            .proxy
+            .map_or("–".to_owned(), |value| format!("{value:.1} {}", row.unit));
+        let ratio = row.proxy.map_or("–".to_owned(), |value| {
+            format!("{:.2}x", row.lintel / value)
+        });
         let target = match (row.target, row.met()) {
             (Some(target), Some(met)) => {
-                let bound = if row.of_ratio { format!("<= {target}x") } else { format!("<= {target} {}", row.unit) };
+                let bound = if row.of_ratio {
+                    format!("<= {target}x")
+                } else {
+                    format!("<= {target} {}", row.unit)
+                };
                 format!("{bound}: {}", if met { "met" } else { "MISSED" })
             }
             _ => "–".to_owned(),
         };
-        println!("| {} | {proxy} | {:.1} {} | {ratio} | {target} |", row.what, row.lintel, row.unit);
+        println!(
+            "| {} | {proxy} | {:.1} {} | {ratio} | {target} |",
+            row.what, row.lintel, row.unit
+        );
     }
 }

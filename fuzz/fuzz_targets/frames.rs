@@ -18,8 +18,14 @@ fn read(data: &[u8], cut: usize) -> String {
         reader.push(part.to_vec().into());
         loop {
             match reader.next_frame() {
-                Ok(Some(Frame::Event { event_type, payload })) => {
-                    seen += &format!("{event_type} {:?}", translator.event(&event_type, &payload, &mut chunks).is_ok());
+                Ok(Some(Frame::Event {
+                    event_type,
+                    payload,
+                })) => {
+                    seen += &format!(
+                        "{event_type} {:?}",
+                        translator.event(&event_type, &payload, &mut chunks).is_ok()
+                    );
                 }
                 Ok(Some(other)) => seen += &format!("{other:?}"),
                 Ok(None) => break,
@@ -33,7 +39,9 @@ fn read(data: &[u8], cut: usize) -> String {
 
 // The checksums of a frame are made right, so that what is behind them is reached; the first byte says how data is cut.
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Some((cut, data)) = data.split_first() else { return };
+    let Some((cut, data)) = data.split_first() else {
+        return;
+    };
     let cut = usize::from(*cut).max(1);
     assert_eq!(read(data, cut), read(data, usize::MAX));
     let (headers, payload) = data.split_at(data.len() / 3);
@@ -44,7 +52,13 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     frame.extend(headers);
     frame.extend(payload);
     frame.extend(crc32fast::hash(&frame).to_be_bytes());
-    let events = ["contentBlockStart", "contentBlockDelta", "contentBlockStop", "messageStop", "metadata"];
+    let events = [
+        "contentBlockStart",
+        "contentBlockDelta",
+        "contentBlockStop",
+        "messageStop",
+        "metadata",
+    ];
     let text = String::from_utf8_lossy(data);
     for event in events {
         frame.extend(lintel::simulator::encode_event(event, &text));

@@ -9,16 +9,30 @@ use lintel::{
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let notes = Notes::default();
-    let Ok(request) = edge::chat_request(data, &notes) else { return };
+    let Ok(request) = edge::chat_request(data, &notes) else {
+        return;
+    };
     // The length picks the family.
-    let id = catalogue::ids().nth(data.len() % catalogue::ids().count()).unwrap();
+    let id = catalogue::ids()
+        .nth(data.len() % catalogue::ids().count())
+        .unwrap();
     let model = catalogue::model("m", Target::new(id, "us-east-1"));
     let (caller, recalled, fetched) = (Caller::default(), Recalled::default(), Fetched::default());
-    let cx = Context { model: &model, caller: &caller, notes: &notes, recalled: &recalled, fetched: &fetched };
-    let Ok(converse) = translate::chat_request(&request, &cx) else { return };
+    let cx = Context {
+        model: &model,
+        caller: &caller,
+        notes: &notes,
+        recalled: &recalled,
+        fetched: &fetched,
+    };
+    let Ok(converse) = translate::chat_request(&request, &cx) else {
+        return;
+    };
     let bytes = serde_json::to_vec(&converse.request).unwrap();
     // Client JSON travels as raw text: what serde_json cannot hold as a value (lone surrogates), Bedrock refuses.
-    let Ok(value) = serde_json::from_slice(&bytes) else { return };
+    let Ok(value) = serde_json::from_slice(&bytes) else {
+        return;
+    };
     if let Err(error) = simulator::validate(id, &value, false) {
         panic!("{error:?}: {}", String::from_utf8_lossy(&bytes));
     }

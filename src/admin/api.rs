@@ -41,20 +41,34 @@ pub fn router(api: Api) -> Router {
         .route("/admin/budgets/override", post(raise))
         .route("/admin/ledger/reconcile", post(reconcile))
         .route("/admin/audit", get(audit))
-        .route("/admin/{*path}", any(|| async { ApiError::not_found("There is no such path in the admin API.") }))
+        .route(
+            "/admin/{*path}",
+            any(|| async { ApiError::not_found("There is no such path in the admin API.") }),
+        )
         .with_state(Arc::new(api))
 }
 
 /// Who is asking, for the audit log: what they call themselves, and from where.
 fn who(headers: &HeaderMap, peer: Option<Extension<Peer>>) -> String {
-    let actor = headers.get("x-lintel-actor").and_then(|value| value.to_str().ok()).unwrap_or("admin");
+    let actor = headers
+        .get("x-lintel-actor")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("admin");
     let address: Option<IpAddr> = peer.map(|Extension(Peer(address))| address.ip());
     let address = address.map_or_else(|| "local".to_owned(), |address| address.to_string());
-    format!("{}@{address}", actor.chars().filter(|c| !c.is_control()).take(64).collect::<String>())
+    format!(
+        "{}@{address}",
+        actor
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(64)
+            .collect::<String>()
+    )
 }
 
 fn body(text: &str) -> Result<Value, ApiError> {
-    serde_json::from_str(text).map_err(|error| ApiError::invalid(format!("The body is not JSON: {error}.")))
+    serde_json::from_str(text)
+        .map_err(|error| ApiError::invalid(format!("The body is not JSON: {error}.")))
 }
 
 async fn list_keys(State(api): State<Arc<Api>>) -> Answer {
@@ -62,7 +76,9 @@ async fn list_keys(State(api): State<Arc<Api>>) -> Answer {
 }
 
 async fn show_key(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Answer {
-    let standings = api.ledger.standings(|budget| *budget.scope == format!("key:{id}"));
+    let standings = api
+        .ledger
+        .standings(|budget| *budget.scope == format!("key:{id}"));
     let budgets: Vec<Value> = standings.iter().map(standing).collect();
     Ok(Json(json!({"key": api.keys.show(&id).await?, "budgets": budgets})).into_response())
 }
@@ -84,7 +100,12 @@ async fn change_key(
     headers: HeaderMap,
     text: String,
 ) -> Answer {
-    Ok(Json(api.keys.change(&id, body(&text)?, who(&headers, peer)).await?).into_response())
+    Ok(Json(
+        api.keys
+            .change(&id, body(&text)?, who(&headers, peer))
+            .await?,
+    )
+    .into_response())
 }
 
 #[derive(Deserialize)]
@@ -108,7 +129,9 @@ async fn rotate_key(
         "" => Rotation { overlap: None },
         text => serde_json::from_str(text).map_err(|error| ApiError::invalid(error.to_string()))?,
     };
-    let overlap = rotation.overlap.map_or(Ok(OVERLAP), |text| duration("overlap", &text))?;
+    let overlap = rotation
+        .overlap
+        .map_or(Ok(OVERLAP), |text| duration("overlap", &text))?;
     Ok(Json(api.keys.rotate(&id, overlap, who(&headers, peer)).await?).into_response())
 }
 
@@ -122,8 +145,11 @@ async fn revoke_key(
 }
 
 fn duration(name: &str, text: &str) -> Result<Duration, ApiError> {
-    humantime::parse_duration(text)
-        .map_err(|error| ApiError::invalid(format!("'{name}': '{text}' is not a duration such as 7d: {error}.")))
+    humantime::parse_duration(text).map_err(|error| {
+        ApiError::invalid(format!(
+            "'{name}': '{text}' is not a duration such as 7d: {error}."
+        ))
+    })
 }
 
 #[derive(Deserialize)]
@@ -143,7 +169,12 @@ struct UsageQuery {
 }
 
 async fn usage(State(api): State<Arc<Api>>, Query(query): Query<UsageQuery>) -> Answer {
-    let by = query.by.as_deref().unwrap_or("key,team,model").split(',').filter(|name| !name.is_empty());
+    let by = query
+        .by
+        .as_deref()
+        .unwrap_or("key,team,model")
+        .split(',')
+        .filter(|name| !name.is_empty());
     let by: Vec<By> = by
         .map(|name| {
             let known = By::ALL.into_iter().find(|(known, _)| *known == name.trim());
@@ -157,14 +188,29 @@ async fn usage(State(api): State<Arc<Api>>, Query(query): Query<UsageQuery>) -> 
     let since = moment("since", query.since.as_deref().unwrap_or("7d"), now)?;
     // A roll-up is a quarter of an hour: one that has begun counts.
     let since = since.div_euclid(900) * 900;
-    let until = query.until.as_deref().map_or(Ok(i64::MAX), |text| moment("until", text, now))?;
-    let groups = api.ledger.report(Report { by: by.clone(), since, until, key_id: None }).await?;
+    let until = query
+        .until
+        .as_deref()
+        .map_or(Ok(i64::MAX), |text| moment("until", text, now))?;
+    let groups = api
+        .ledger
+        .report(Report {
+            by: by.clone(),
+            since,
+            until,
+            key_id: None,
+        })
+        .await?;
     match query.format.as_deref() {
         None | Some("json") => {
             let rows: Vec<Value> = groups.iter().map(|group| row(&by, group)).collect();
             Ok(Json(json!({"since": since, "rows": rows})).into_response())
         }
-        Some("csv") => Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], csv(&by, &groups)).into_response()),
+        Some("csv") => Ok((
+            [(header::CONTENT_TYPE, "text/csv; charset=utf-8")],
+            csv(&by, &groups),
+        )
+            .into_response()),
         Some(_) => Err(ApiError::invalid("'format' must be 'json' or 'csv'.")),
     }
 }
@@ -203,10 +249,17 @@ fn row(by: &[By], group: &Group) -> Value {
 
 fn csv(by: &[By], groups: &[Group]) -> String {
     // A spreadsheet would take such a cell for a formula.
-    let plain =
-        |text: &str| if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text.to_owned() };
+    let plain = |text: &str| {
+        if text.starts_with(['=', '+', '-', '@', '\t']) {
+            format!("'{text}")
+        } else {
+            text.to_owned()
+        }
+    };
     let quoted = |text: &str| match plain(text) {
-        text if text.contains([',', '"', '\n', '\r']) => format!("\"{}\"", text.replace('"', "\"\"")),
+        text if text.contains([',', '"', '\n', '\r']) => {
+            format!("\"{}\"", text.replace('"', "\"\""))
+        }
         text => text,
     };
     let heads = by.iter().map(|by| by.as_str()).chain([
@@ -219,16 +272,35 @@ fn csv(by: &[By], groups: &[Group]) -> String {
     ]);
     let mut text = heads.collect::<Vec<_>>().join(",") + "\n";
     for group in groups {
-        let Group { names, calls, input, cache_read, cache_write, output, cost } = group;
+        let Group {
+            names,
+            calls,
+            input,
+            cache_read,
+            cache_write,
+            output,
+            cost,
+        } = group;
         let counts = [calls, input, cache_read, cache_write, output].map(ToString::to_string);
-        let cells: Vec<String> = names.iter().map(|name| quoted(name)).chain(counts).chain([dollars(*cost)]).collect();
+        let cells: Vec<String> = names
+            .iter()
+            .map(|name| quoted(name))
+            .chain(counts)
+            .chain([dollars(*cost)])
+            .collect();
         text.push_str(&(cells.join(",") + "\n"));
     }
     text
 }
 
 fn standing(standing: &Standing) -> Value {
-    let Standing { budget, limit, settled, reserved, resets_at } = standing;
+    let Standing {
+        budget,
+        limit,
+        settled,
+        reserved,
+        resets_at,
+    } = standing;
     json!({
         "id": &*budget.id, "scope": &*budget.scope, "per": budget.per.as_str(), "limit_usd": limit.to_string(),
         "configured_limit_usd": budget.limit.to_string(), "settled_usd": settled.to_string(), "reserved_usd": reserved.to_string(),
@@ -237,7 +309,12 @@ fn standing(standing: &Standing) -> Value {
 }
 
 async fn budgets(State(api): State<Arc<Api>>) -> Answer {
-    let budgets: Vec<Value> = api.ledger.standings(|_| true).iter().map(standing).collect();
+    let budgets: Vec<Value> = api
+        .ledger
+        .standings(|_| true)
+        .iter()
+        .map(standing)
+        .collect();
     Ok(Json(json!({"budgets": budgets})).into_response())
 }
 
@@ -256,20 +333,39 @@ struct Override {
     reason: String,
 }
 
-async fn raise(State(api): State<Arc<Api>>, peer: Option<Extension<Peer>>, headers: HeaderMap, text: String) -> Answer {
-    let Override { budget, usd, r#for: time, reason } =
-        serde_json::from_str(&text).map_err(|error| ApiError::invalid(error.to_string()))?;
-    let by = NanoUsd::parse(&usd).ok_or_else(|| ApiError::invalid("'usd' must be an amount of US dollars."))?;
+async fn raise(
+    State(api): State<Arc<Api>>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    text: String,
+) -> Answer {
+    let Override {
+        budget,
+        usd,
+        r#for: time,
+        reason,
+    } = serde_json::from_str(&text).map_err(|error| ApiError::invalid(error.to_string()))?;
+    let by = NanoUsd::parse(&usd)
+        .ok_or_else(|| ApiError::invalid("'usd' must be an amount of US dollars."))?;
     if reason.trim().is_empty() {
-        return Err(ApiError::invalid("'reason' is missing: it goes into the audit log."));
+        return Err(ApiError::invalid(
+            "'reason' is missing: it goes into the audit log.",
+        ));
     }
     let time = duration("for", &time)?;
     if by.0 == 0 || time.as_secs() == 0 || time > MAX_RAISE {
-        return Err(ApiError::invalid("'usd' must be more than nothing, and 'for' between a second and a year."));
+        return Err(ApiError::invalid(
+            "'usd' must be more than nothing, and 'for' between a second and a year.",
+        ));
     }
     let now = Timestamp::now().as_second();
     let until = now.saturating_add(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
-    let find = || api.ledger.standings(|other| *other.id == budget).first().map(standing);
+    let find = || {
+        api.ledger
+            .standings(|other| *other.id == budget)
+            .first()
+            .map(standing)
+    };
     let before = find();
     let audit = Audit {
         at: now,
@@ -280,7 +376,11 @@ async fn raise(State(api): State<Arc<Api>>, peer: Option<Extension<Peer>>, heade
         after: Some(json!({"raised_by_usd": by.to_string(), "until": until}).to_string()),
         reason: reason.clone(),
     };
-    if !api.ledger.raise(&budget, Raise { by, until }, reason, audit).await? {
+    if !api
+        .ledger
+        .raise(&budget, Raise { by, until }, reason, audit)
+        .await?
+    {
         return Err(ApiError::not_found(
             "There is no such budget. `lintel budget show`, or GET /admin/budgets, shows them.",
         ));
@@ -304,6 +404,9 @@ struct AuditQuery {
 }
 
 async fn audit(State(api): State<Arc<Api>>, Query(query): Query<AuditQuery>) -> Answer {
-    let audit = api.ledger.audit(query.limit.unwrap_or(100).min(10_000)).await?;
+    let audit = api
+        .ledger
+        .audit(query.limit.unwrap_or(100).min(10_000))
+        .await?;
     Ok(Json(json!({"audit": audit})).into_response())
 }

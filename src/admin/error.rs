@@ -14,15 +14,24 @@ pub struct ApiError {
 
 impl ApiError {
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, message: message.into() }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            message: message.into(),
+        }
     }
 
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::NOT_FOUND, message: message.into() }
+        Self {
+            status: StatusCode::NOT_FOUND,
+            message: message.into(),
+        }
     }
 
     pub fn failed(message: impl Into<String>) -> Self {
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: message.into() }
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            message: message.into(),
+        }
     }
 }
 
@@ -30,13 +39,20 @@ impl ApiError {
 impl From<String> for ApiError {
     fn from(error: String) -> Self {
         tracing::error!(error, "the ledger failed an admin request");
-        Self { status: StatusCode::SERVICE_UNAVAILABLE, message: format!("The ledger: {error}") }
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            message: format!("The ledger: {error}"),
+        }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let kind = if self.status.is_client_error() { "invalid_request_error" } else { "api_error" };
+        let kind = if self.status.is_client_error() {
+            "invalid_request_error"
+        } else {
+            "api_error"
+        };
         let error = json!({"message": self.message, "type": kind, "param": null, "code": null});
         (self.status, Json(json!({"error": error}))).into_response()
     }

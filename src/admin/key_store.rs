@@ -38,7 +38,12 @@ const OWN: [&str; 2] = ["name", "metadata"];
 
 impl KeyStore {
     pub fn new(keys: Keys, ledger: Ledger, teams: Teams) -> Self {
-        Self { keys, ledger, teams: Arc::new(teams), changing: Arc::default() }
+        Self {
+            keys,
+            ledger,
+            teams: Arc::new(teams),
+            changing: Arc::default(),
+        }
     }
 
     /// Puts every key of the file in place.
@@ -78,7 +83,13 @@ impl KeyStore {
 
     pub async fn list(&self) -> Result<Vec<Value>, ApiError> {
         let used: HashMap<String, i64> = self.keys.last_used().into_iter().collect();
-        Ok(self.ledger.keys().await?.into_iter().map(|row| self.shown(row, &used)).collect())
+        Ok(self
+            .ledger
+            .keys()
+            .await?
+            .into_iter()
+            .map(|row| self.shown(row, &used))
+            .collect())
     }
 
     pub async fn show(&self, id: &str) -> Result<Value, ApiError> {
@@ -88,7 +99,11 @@ impl KeyStore {
 
     /// With what is not written down yet, and whether its settings still hold.
     fn shown(&self, mut row: KeyRow, used: &HashMap<String, i64>) -> Value {
-        row.last_used_at = used.get(&row.id).copied().filter(|at| *at > 0).or(row.last_used_at);
+        row.last_used_at = used
+            .get(&row.id)
+            .copied()
+            .filter(|at| *at > 0)
+            .or(row.last_used_at);
         let mut shown = view(&row);
         if let Err(error) = self.settings(&row) {
             shown["status"] = "refused".into();
@@ -99,12 +114,19 @@ impl KeyStore {
 
     /// A new key; its secret is in the answer and nowhere else.
     pub async fn create(&self, body: Value, who: String) -> Result<Value, ApiError> {
-        let (id, secret) = virtual_key::generate(None).map_err(|error| ApiError::failed(error.to_string()))?;
-        let Value::Object(mut settings) = body else { return Err(ApiError::invalid("Send an object.")) };
+        let (id, secret) =
+            virtual_key::generate(None).map_err(|error| ApiError::failed(error.to_string()))?;
+        let Value::Object(mut settings) = body else {
+            return Err(ApiError::invalid("Send an object."));
+        };
         let [name, metadata] = OWN.map(|member| settings.remove(member));
         let name = match name {
             Some(Value::String(name)) => checked_name(name)?,
-            _ => return Err(ApiError::invalid("'name' is missing: a text, what the key is for.")),
+            _ => {
+                return Err(ApiError::invalid(
+                    "'name' is missing: a text, what the key is for.",
+                ));
+            }
         };
         let mut row = KeyRow {
             id,
@@ -120,8 +142,13 @@ impl KeyStore {
             last_used_at: None,
         };
         let made = self.settings(&row)?;
-        if made.expires.is_some_and(|expires| expires <= SystemTime::now()) {
-            return Err(ApiError::invalid("expires: is over, so nobody could use this key."));
+        if made
+            .expires
+            .is_some_and(|expires| expires <= SystemTime::now())
+        {
+            return Err(ApiError::invalid(
+                "expires: is over, so nobody could use this key.",
+            ));
         }
         if made.caller.models.as_ref().is_some_and(Vec::is_empty) {
             return Err(ApiError::invalid(
@@ -129,7 +156,8 @@ impl KeyStore {
             ));
         }
         row.expires_at = made.expires.and_then(seconds);
-        self.write(&row, audit(who, "key.create", None, &row)).await?;
+        self.write(&row, audit(who, "key.create", None, &row))
+            .await?;
         Ok(json!({"secret": secret, "key": view(&row)}))
     }
 
@@ -137,42 +165,58 @@ impl KeyStore {
     pub async fn change(&self, id: &str, body: Value, who: String) -> Result<Value, ApiError> {
         let _one = self.changing.lock().await;
         let before = self.row(id).await?;
-        let Value::Object(members) = body else { return Err(ApiError::invalid("Send an object.")) };
+        let Value::Object(members) = body else {
+            return Err(ApiError::invalid("Send an object."));
+        };
         let mut row = before.clone();
         let mut settings = parsed(&row.settings);
         for (name, value) in members {
             match (name.as_str(), &value) {
                 ("name", Value::String(text)) => row.name = checked_name(text.clone())?,
                 ("metadata", _) => row.metadata = value.to_string(),
-                (_, Value::Null) => drop(settings.as_object_mut().and_then(|settings| settings.remove(&name))),
+                (_, Value::Null) => drop(
+                    settings
+                        .as_object_mut()
+                        .and_then(|settings| settings.remove(&name)),
+                ),
                 _ => settings[name] = value,
             }
         }
         row.settings = settings.to_string();
         row.expires_at = self.settings(&row)?.expires.and_then(seconds);
-        self.write(&row, audit(who, "key.change", Some(&before), &row)).await?;
+        self.write(&row, audit(who, "key.change", Some(&before), &row))
+            .await?;
         Ok(json!({"key": view(&row)}))
     }
 
     /// A new secret; the old one holds for `overlap` more.
-    pub async fn rotate(&self, id: &str, overlap: Duration, who: String) -> Result<Value, ApiError> {
+    pub async fn rotate(
+        &self,
+        id: &str,
+        overlap: Duration,
+        who: String,
+    ) -> Result<Value, ApiError> {
         let _one = self.changing.lock().await;
         let before = self.row(id).await?;
         if before.revoked_at.is_some() {
             return Err(ApiError::invalid("This key is revoked. Make another one."));
         }
-        let (_, secret) = virtual_key::generate(Some(id)).map_err(|error| ApiError::failed(error.to_string()))?;
+        let (_, secret) =
+            virtual_key::generate(Some(id)).map_err(|error| ApiError::failed(error.to_string()))?;
         if overlap > MAX_OVERLAP {
             return Err(ApiError::invalid("'overlap' may be 30 days at most."));
         }
-        let until = Timestamp::now().as_second().saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
+        let until = Timestamp::now()
+            .as_second()
+            .saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
         let row = KeyRow {
             sha256: hex::encode(Sha256::digest(secret.as_bytes())),
             old_sha256: Some(before.sha256.clone()),
             old_until: Some(until),
             ..before.clone()
         };
-        self.write(&row, audit(who, "key.rotate", Some(&before), &row)).await?;
+        self.write(&row, audit(who, "key.rotate", Some(&before), &row))
+            .await?;
         Ok(json!({"secret": secret, "key": view(&row)}))
     }
 
@@ -181,8 +225,12 @@ impl KeyStore {
         let _one = self.changing.lock().await;
         let before = self.row(id).await?;
         let revoked_at = before.revoked_at.or(Some(Timestamp::now().as_second()));
-        let row = KeyRow { revoked_at, ..before.clone() };
-        self.write(&row, audit(who, "key.revoke", Some(&before), &row)).await?;
+        let row = KeyRow {
+            revoked_at,
+            ..before.clone()
+        };
+        self.write(&row, audit(who, "key.revoke", Some(&before), &row))
+            .await?;
         Ok(json!({"key": view(&row)}))
     }
 
@@ -212,15 +260,29 @@ impl KeyStore {
     async fn put(&self, row: &KeyRow) -> Result<(), ApiError> {
         let settings = self.settings(row)?;
         let caller = settings.caller;
-        self.ledger.forget_others(&format!("key:{}", row.id), &caller.budgets);
+        self.ledger
+            .forget_others(&format!("key:{}", row.id), &caller.budgets);
         self.ledger.track(caller.budgets.iter().cloned()).await?;
         if let Some(users) = &caller.end_users {
             self.ledger.track_end_users(&caller.key_id, users).await?;
         }
-        let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-        let digest = |text: &str| hex::decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        let old = row.old_sha256.as_deref().and_then(digest).map(|old| (old, row.old_until.map(time)));
-        let digests = digest(&row.sha256).map(|new| (new, None)).into_iter().chain(old).collect();
+        let time =
+            |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        let digest = |text: &str| {
+            hex::decode(text)
+                .ok()
+                .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+        };
+        let old = row
+            .old_sha256
+            .as_deref()
+            .and_then(digest)
+            .map(|old| (old, row.old_until.map(time)));
+        let digests = digest(&row.sha256)
+            .map(|new| (new, None))
+            .into_iter()
+            .chain(old)
+            .collect();
         let key = VirtualKey {
             digests,
             expires: settings.expires,
@@ -235,8 +297,10 @@ impl KeyStore {
 
     fn settings(&self, row: &KeyRow) -> Result<KeySettings, ApiError> {
         config::virtual_key(parsed(&row.settings), &row.id, &self.teams).map_err(|problems| {
-            let problems: Vec<String> =
-                problems.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+            let problems: Vec<String> = problems
+                .iter()
+                .map(|problem| format!("{}: {}", problem.path, problem.message))
+                .collect();
             ApiError::invalid(problems.join("; "))
         })
     }
@@ -245,11 +309,14 @@ impl KeyStore {
 /// It is printed on terminals and in tables.
 fn checked_name(name: String) -> Result<String, ApiError> {
     let odd = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control()
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     match !name.trim().is_empty() && name.chars().count() <= 100 && !name.contains(odd) {
         true => Ok(name),
-        false => Err(ApiError::invalid("'name' must be 1 to 100 characters of plain text.")),
+        false => Err(ApiError::invalid(
+            "'name' must be 1 to 100 characters of plain text.",
+        )),
     }
 }
 
@@ -258,14 +325,22 @@ fn parsed(text: &str) -> Value {
 }
 
 fn seconds(time: SystemTime) -> Option<i64> {
-    time.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok())
+    time.duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_secs()).ok())
 }
 
 /// What may be known of a key: everything but its secrets and their digests.
 fn view(row: &KeyRow) -> Value {
     let status = match row {
-        KeyRow { revoked_at: Some(_), .. } => "revoked",
-        KeyRow { expires_at: Some(at), .. } if *at <= Timestamp::now().as_second() => "expired",
+        KeyRow {
+            revoked_at: Some(_),
+            ..
+        } => "revoked",
+        KeyRow {
+            expires_at: Some(at),
+            ..
+        } if *at <= Timestamp::now().as_second() => "expired",
         _ => "active",
     };
     json!({

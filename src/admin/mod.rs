@@ -43,19 +43,34 @@ pub struct Admin {
 pub fn router(admin: Arc<Admin>) -> Router {
     let api = api::router(admin.api.clone())
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(axum::middleware::from_fn_with_state(admin.clone(), authorize));
+        .layer(axum::middleware::from_fn_with_state(
+            admin.clone(),
+            authorize,
+        ));
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .fallback(|| async { problem(StatusCode::NOT_FOUND, "There are /metrics, /healthz, /readyz and /admin/.") })
+        .fallback(|| async {
+            problem(
+                StatusCode::NOT_FOUND,
+                "There are /metrics, /healthz, /readyz and /admin/.",
+            )
+        })
         .with_state(admin)
         .merge(api)
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     admin.api.ledger.publish_metrics();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.telemetry.render()).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        admin.telemetry.render(),
+    )
+        .into_response()
 }
 
 /// The process lives.
@@ -69,25 +84,38 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
     }
     if !admin.api.ledger.is_well() {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "the ledger cannot be written");
+        return problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the ledger cannot be written",
+        );
     }
-    let fresh =
-        admin.last_ready.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| at.elapsed() < READY_FOR);
+    let fresh = admin
+        .last_ready
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .is_some_and(|at| at.elapsed() < READY_FOR);
     if !fresh {
         let checked = tokio::time::timeout(READY_TIMEOUT, admin.clients.check_credentials()).await;
-        if let Err(reason) = checked.unwrap_or_else(|_| Err("the credential service did not answer".to_owned())) {
+        if let Err(reason) =
+            checked.unwrap_or_else(|_| Err("the credential service did not answer".to_owned()))
+        {
             tracing::warn!(reason, "not ready: no AWS credentials");
             return problem(StatusCode::SERVICE_UNAVAILABLE, "no AWS credentials");
         }
-        *admin.last_ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *admin
+            .last_ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
     Json(json!({"status": "ready"})).into_response()
 }
 
 /// The layer before the admin API: only who has the token gets there.
 async fn authorize(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    let presented =
-        request.headers().get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    let presented = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     let allowed = match (&admin.token, presented) {
         (Some(token), Some(presented)) => bool::from(token.expose().as_bytes().ct_eq(presented)),
         _ => false,
@@ -95,7 +123,10 @@ async fn authorize(State(admin): State<Arc<Admin>>, request: Request, next: Next
     if allowed {
         next.run(request).await
     } else {
-        problem(StatusCode::FORBIDDEN, "The admin API needs the admin token.")
+        problem(
+            StatusCode::FORBIDDEN,
+            "The admin API needs the admin token.",
+        )
     }
 }
 

@@ -7,8 +7,8 @@ use aws_sdk_bedrockruntime::{config::Intercept, error::SdkError};
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
-        interceptors::context::BeforeDeserializationInterceptorContextMut, orchestrator::HttpResponse,
-        result::ConnectorError, runtime_components::RuntimeComponents,
+        interceptors::context::BeforeDeserializationInterceptorContextMut,
+        orchestrator::HttpResponse, result::ConnectorError, runtime_components::RuntimeComponents,
     },
 };
 use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
@@ -58,11 +58,15 @@ pub fn send_error<E: std::error::Error + 'static>(error: SdkError<E, HttpRespons
     }
     match error {
         // Before there is a connection nothing was sent; of all other failures nobody can say.
-        SdkError::DispatchFailure(failure) if failure.as_connector_error().is_some_and(no_connection) => {
+        SdkError::DispatchFailure(failure)
+            if failure.as_connector_error().is_some_and(no_connection) =>
+        {
             SendError::Unreachable(text)
         }
         SdkError::ConstructionFailure(_) => SendError::Other(text),
-        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => SendError::Lost(text),
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
+            SendError::Lost(text)
+        }
         _ => SendError::Other(text),
     }
 }

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, identity::IdentityCache, sts::AssumeRoleProvider};
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, identity::IdentityCache, sts::AssumeRoleProvider,
+};
 use aws_credential_types::{Credentials, provider::ProvideCredentials};
 use aws_sdk_bedrockagentruntime as agent;
 use aws_sdk_bedrockruntime::{
@@ -68,7 +70,10 @@ struct Slot<C> {
 
 impl<C> Default for Slot<C> {
     fn default() -> Self {
-        Self { client: None, refreshed: None }
+        Self {
+            client: None,
+            refreshed: None,
+        }
     }
 }
 
@@ -85,7 +90,10 @@ impl<C: Clone> Slot<C> {
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         let due = slot.refreshed.is_none_or(|at| at.elapsed() > every);
         if due {
-            *slot = Self { client: None, refreshed: Some(Instant::now()) };
+            *slot = Self {
+                client: None,
+                refreshed: Some(Instant::now()),
+            };
         }
         due
     }
@@ -99,9 +107,22 @@ const REFRESH_RETRIEVE_EVERY: Duration = Duration::from_secs(60);
 
 impl Clients {
     /// `regions`: every region of a configured target.
-    pub fn new(settings: AwsSettings, default_region: String, regions: impl IntoIterator<Item = String>) -> Self {
-        let by_region = regions.into_iter().map(|region| (region, OfRegion::default())).collect();
-        Self { settings, base: OnceCell::new(), default_region, by_region, good_until: Mutex::default() }
+    pub fn new(
+        settings: AwsSettings,
+        default_region: String,
+        regions: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let by_region = regions
+            .into_iter()
+            .map(|region| (region, OfRegion::default()))
+            .collect();
+        Self {
+            settings,
+            base: OnceCell::new(),
+            default_region,
+            by_region,
+            good_until: Mutex::default(),
+        }
     }
 
     /// Can credentials be had? For readiness; makes no call to Bedrock.
@@ -115,9 +136,13 @@ impl Clients {
         match provider.provide_credentials().await {
             Ok(credentials) => {
                 // Those without an end hold as long as this process is likely to live.
-                let until =
-                    credentials.expiry().unwrap_or_else(|| SystemTime::now() + Duration::from_secs(365 * 86_400));
-                *self.good_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+                let until = credentials
+                    .expiry()
+                    .unwrap_or_else(|| SystemTime::now() + Duration::from_secs(365 * 86_400));
+                *self
+                    .good_until
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner) = Some(until);
                 Ok(())
             }
             // The service that gives them may stumble; what it gave is still good.
@@ -139,14 +164,29 @@ impl Clients {
     /// # Errors
     /// The reason, for the log.
     pub(super) async fn credentials(&self) -> Result<Credentials, String> {
-        let provider = self.base().await.credentials_provider().ok_or("no credentials provider")?;
-        provider.provide_credentials().await.map_err(|error| describe(&error))
+        let provider = self
+            .base()
+            .await
+            .credentials_provider()
+            .ok_or("no credentials provider")?;
+        provider
+            .provide_credentials()
+            .await
+            .map_err(|error| describe(&error))
     }
 
     /// Where the control plane of a region is: scheme and host.
     pub(super) async fn control_plane(&self, region: &str) -> String {
-        let own = self.settings.endpoint_url.clone().or_else(|| std::env::var("AWS_ENDPOINT_URL_BEDROCK").ok());
-        let own = own.or_else(|| self.base.get().and_then(|base| base.endpoint_url().map(str::to_owned)));
+        let own = self
+            .settings
+            .endpoint_url
+            .clone()
+            .or_else(|| std::env::var("AWS_ENDPOINT_URL_BEDROCK").ok());
+        let own = own.or_else(|| {
+            self.base
+                .get()
+                .and_then(|base| base.endpoint_url().map(str::to_owned))
+        });
         let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
         own.map_or_else(
             || format!("https://bedrock.{region}.amazonaws.com{suffix}"),
@@ -163,7 +203,11 @@ impl Clients {
             if knowledge_bases.contains(region)
                 && let Err(error) = self.agent(region).await
             {
-                tracing::warn!(?error, region, "no client for Knowledge Bases could be made");
+                tracing::warn!(
+                    ?error,
+                    region,
+                    "no client for Knowledge Bases could be made"
+                );
             }
         }
         // A failure here is told by readiness, and by the first request.
@@ -171,17 +215,22 @@ impl Clients {
     }
 
     async fn base(&self) -> &SdkConfig {
-        self.base.get_or_init(|| load(&self.settings, &self.default_region)).await
+        self.base
+            .get_or_init(|| load(&self.settings, &self.default_region))
+            .await
     }
 
     fn of_region(&self, region: &str) -> Result<&OfRegion, SendError> {
-        self.by_region.get(region).ok_or_else(|| SendError::Other(format!("no client for region {region}")))
+        self.by_region
+            .get(region)
+            .ok_or_else(|| SendError::Other(format!("no client for region {region}")))
     }
 
     async fn client(&self, region: &str) -> Result<Client, SendError> {
         let (of_region, base) = (self.of_region(region)?, self.base().await);
         Ok(Slot::get(&of_region.runtime, |fresh| {
-            let mut config = aws_sdk_bedrockruntime::config::Builder::from(base).region(Region::new(region.to_owned()));
+            let mut config = aws_sdk_bedrockruntime::config::Builder::from(base)
+                .region(Region::new(region.to_owned()));
             // Here and not in the base, which the role's credentials are fetched with too.
             if let Some(url) = &self.settings.endpoint_url {
                 config = config.endpoint_url(url);
@@ -197,7 +246,8 @@ impl Clients {
     async fn agent(&self, region: &str) -> Result<agent::Client, SendError> {
         let (of_region, base) = (self.of_region(region)?, self.base().await);
         Ok(Slot::get(&of_region.agent, |fresh| {
-            let mut config = agent::config::Builder::from(base).region(Region::new(region.to_owned()));
+            let mut config =
+                agent::config::Builder::from(base).region(Region::new(region.to_owned()));
             if let Some(url) = &self.settings.endpoint_url {
                 config = config.endpoint_url(url);
             }
@@ -215,7 +265,11 @@ async fn load(settings: &AwsSettings, region: &str) -> SdkConfig {
         // Retries and the watch over stalled streams are the gateway's own, measured and bounded.
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(5)).build());
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(5))
+                .build(),
+        );
     if let Some(profile) = &settings.profile {
         loader = loader.profile_name(profile);
     }
@@ -229,14 +283,20 @@ async fn load(settings: &AwsSettings, region: &str) -> SdkConfig {
         ));
     }
     let base = loader.load().await;
-    let Some(role) = &settings.assume_role else { return base };
-    let mut provider = AssumeRoleProvider::builder(&role.arn).session_name(&role.session_name).configure(&base);
+    let Some(role) = &settings.assume_role else {
+        return base;
+    };
+    let mut provider = AssumeRoleProvider::builder(&role.arn)
+        .session_name(&role.session_name)
+        .configure(&base);
     if let Some(external_id) = &role.external_id {
         provider = provider.external_id(external_id.expose());
     }
     let provider = provider.build().await;
     base.into_builder()
-        .credentials_provider(aws_credential_types::provider::SharedCredentialsProvider::new(provider))
+        .credentials_provider(
+            aws_credential_types::provider::SharedCredentialsProvider::new(provider),
+        )
         .build()
 }
 
@@ -250,43 +310,73 @@ impl Transport for Clients {
         Box::pin(async move {
             let take = Take::default();
             // Runs before signing. Without the right content-length only the old length would leave the socket.
-            let ours = move |request: &mut aws_smithy_runtime_api::client::orchestrator::HttpRequest| {
-                request.headers_mut().insert("content-length", body.len().to_string());
-                *request.body_mut() = SdkBody::from(body.clone());
-            };
+            let ours =
+                move |request: &mut aws_smithy_runtime_api::client::orchestrator::HttpRequest| {
+                    request
+                        .headers_mut()
+                        .insert("content-length", body.len().to_string());
+                    *request.body_mut() = SdkBody::from(body.clone());
+                };
             let failure = match operation {
                 Operation::Converse => {
                     let client = self.client(&target.region).await?;
                     let call = client.converse().model_id(&target.id).customize();
-                    call.mutate_request(ours).interceptor(take.clone()).send().await.err().map(send_error)
+                    call.mutate_request(ours)
+                        .interceptor(take.clone())
+                        .send()
+                        .await
+                        .err()
+                        .map(send_error)
                 }
                 Operation::ConverseStream => {
                     let client = self.client(&target.region).await?;
                     let call = client.converse_stream().model_id(&target.id).customize();
-                    call.mutate_request(ours).interceptor(take.clone()).send().await.err().map(send_error)
+                    call.mutate_request(ours)
+                        .interceptor(take.clone())
+                        .send()
+                        .await
+                        .err()
+                        .map(send_error)
                 }
                 Operation::Retrieve => {
                     let client = self.agent(&target.region).await?;
                     let call = client.retrieve().knowledge_base_id(&target.id).customize();
-                    call.mutate_request(ours).interceptor(take.clone()).send().await.err().map(send_error)
+                    call.mutate_request(ours)
+                        .interceptor(take.clone())
+                        .send()
+                        .await
+                        .err()
+                        .map(send_error)
                 }
             };
             match take.into_reply() {
-                Some(reply) => reply.try_into_http1x().map_err(|error| SendError::Other(error.to_string())),
-                None => Err(failure.unwrap_or_else(|| SendError::Other("the SDK gave no reply".to_owned()))),
+                Some(reply) => reply
+                    .try_into_http1x()
+                    .map_err(|error| SendError::Other(error.to_string())),
+                None => {
+                    Err(failure
+                        .unwrap_or_else(|| SendError::Other("the SDK gave no reply".to_owned())))
+                }
             }
         })
     }
 
     fn refresh(&self, operation: Operation, target: &Target) {
-        let Some(of_region) = self.by_region.get(&target.region) else { return };
+        let Some(of_region) = self.by_region.get(&target.region) else {
+            return;
+        };
         let refreshed = match operation {
-            Operation::Converse | Operation::ConverseStream => Slot::refresh(&of_region.runtime, REFRESH_EVERY),
+            Operation::Converse | Operation::ConverseStream => {
+                Slot::refresh(&of_region.runtime, REFRESH_EVERY)
+            }
             Operation::Retrieve => Slot::refresh(&of_region.agent, REFRESH_RETRIEVE_EVERY),
         };
         if refreshed {
             let region = &target.region;
-            tracing::warn!(region, "AWS refused the credentials, or what they may do; new ones are fetched once");
+            tracing::warn!(
+                region,
+                "AWS refused the credentials, or what they may do; new ones are fetched once"
+            );
         }
     }
 }

@@ -52,14 +52,22 @@ struct Member {
 
 impl Descriptions {
     pub fn new(clients: Arc<Clients>) -> Self {
-        Self(Arc::new(Inner { clients, http: OnceLock::new(), known: Cache::new(REMEMBERED) }))
+        Self(Arc::new(Inner {
+            clients,
+            http: OnceLock::new(),
+            known: Cache::new(REMEMBERED),
+        }))
     }
 
     /// The catalogue's id of the model behind `target`; none if it is no such ARN, or AWS does not say.
     pub async fn base(&self, target: &Target) -> Option<String> {
         path(&target.id)?;
         if let Some((at, base)) = self.0.known.get(&target.id) {
-            let holds = if base.is_some() { KNOWN_FOR } else { UNKNOWN_FOR };
+            let holds = if base.is_some() {
+                KNOWN_FOR
+            } else {
+                UNKNOWN_FOR
+            };
             if at.elapsed() < holds {
                 return base;
             }
@@ -75,7 +83,9 @@ impl Descriptions {
                 None
             }
         };
-        self.0.known.insert(target.id.clone(), (Instant::now(), base.clone()));
+        self.0
+            .known
+            .insert(target.id.clone(), (Instant::now(), base.clone()));
         base
     }
 
@@ -86,10 +96,19 @@ impl Descriptions {
             if let Some(base) = catalogue::reference(&arn).base {
                 return Ok(Some(base.to_owned()));
             }
-            let Some(path) = path(&arn) else { return Ok(None) };
+            let Some(path) = path(&arn) else {
+                return Ok(None);
+            };
             let described = self.get(&target.region, &path).await?;
-            let first = described.models.into_iter().next().map(|member| member.model_arn);
-            let next = first.or(described.foundation_model_arn).or(described.base_model_arn).or(described.model_arn);
+            let first = described
+                .models
+                .into_iter()
+                .next()
+                .map(|member| member.model_arn);
+            let next = first
+                .or(described.foundation_model_arn)
+                .or(described.base_model_arn)
+                .or(described.model_arn);
             arn = next.ok_or("the reply names no model")?;
         }
         Ok(None)
@@ -98,14 +117,23 @@ impl Descriptions {
     async fn get(&self, region: &str, path: &str) -> Result<Described, String> {
         let url = format!("{}{path}", self.0.clients.control_plane(region).await);
         let credentials = self.0.clients.credentials().await?;
-        let http = self.0.http.get_or_init(|| reqwest::Client::builder().timeout(TIMEOUT).build().ok());
+        let http = self
+            .0
+            .http
+            .get_or_init(|| reqwest::Client::builder().timeout(TIMEOUT).build().ok());
         let mut request = http.as_ref().ok_or("TLS cannot be set up")?.get(&url);
         for (name, value) in signature(&url, region, &credentials)? {
             request = request.header(name, value);
         }
-        let reply = request.send().await.map_err(|error| error.without_url().to_string())?;
+        let reply = request
+            .send()
+            .await
+            .map_err(|error| error.without_url().to_string())?;
         let status = reply.status();
-        let body = reply.bytes().await.map_err(|error| error.without_url().to_string())?;
+        let body = reply
+            .bytes()
+            .await
+            .map_err(|error| error.without_url().to_string())?;
         match status.is_success() {
             true => serde_json::from_slice(&body).map_err(|error| error.to_string()),
             false => Err(format!("status {}", status.as_u16())),
@@ -123,10 +151,17 @@ fn path(arn: &str) -> Option<String> {
         "custom-model-deployment" => "model-customization/custom-model-deployments",
         _ => return None,
     };
-    Some(format!("/{collection}/{}", arn.replace(':', "%3A").replace('/', "%2F")))
+    Some(format!(
+        "/{collection}/{}",
+        arn.replace(':', "%3A").replace('/', "%2F")
+    ))
 }
 
-fn signature(url: &str, region: &str, credentials: &Credentials) -> Result<Vec<(String, String)>, String> {
+fn signature(
+    url: &str,
+    region: &str,
+    credentials: &Credentials,
+) -> Result<Vec<(String, String)>, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let identity = credentials.clone().into();
     let params = v4::SigningParams::builder()
@@ -137,11 +172,16 @@ fn signature(url: &str, region: &str, credentials: &Credentials) -> Result<Vec<(
         .settings(SigningSettings::default())
         .build()
         .map_err(|error| text(&error))?;
-    let request =
-        SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[])).map_err(|e| text(&e))?;
-    let (instructions, _) = sign(request, &params.into()).map_err(|error| text(&error))?.into_parts();
+    let request = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[]))
+        .map_err(|e| text(&e))?;
+    let (instructions, _) = sign(request, &params.into())
+        .map_err(|error| text(&error))?
+        .into_parts();
     let (headers, _) = instructions.into_parts();
-    Ok(headers.iter().map(|header| (header.name().to_owned(), header.value().to_owned())).collect())
+    Ok(headers
+        .iter()
+        .map(|header| (header.name().to_owned(), header.value().to_owned()))
+        .collect())
 }
 
 #[cfg(test)]
@@ -151,11 +191,21 @@ mod tests {
     #[test]
     fn only_what_hides_its_model_is_looked_up() {
         let arn = |resource: &str| format!("arn:aws:bedrock:us-east-1:123456789012:{resource}");
-        let escaped = "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabc";
+        let escaped =
+            "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabc";
         let profile = arn("application-inference-profile/abc");
-        assert_eq!(path(&profile), Some(format!("/inference-profiles/{escaped}")));
-        assert!(path(&arn("custom-model/a/b")).is_some_and(|path| path.starts_with("/custom-models/")));
-        for other in ["inference-profile/us.amazon.nova-lite-v1:0", "prompt/ABCDE:1", "imported-model/abc"] {
+        assert_eq!(
+            path(&profile),
+            Some(format!("/inference-profiles/{escaped}"))
+        );
+        assert!(
+            path(&arn("custom-model/a/b")).is_some_and(|path| path.starts_with("/custom-models/"))
+        );
+        for other in [
+            "inference-profile/us.amazon.nova-lite-v1:0",
+            "prompt/ABCDE:1",
+            "imported-model/abc",
+        ] {
             assert_eq!(path(&arn(other)), None, "{other}");
         }
         assert_eq!(path("amazon.nova-lite-v1:0"), None);

@@ -26,12 +26,22 @@ use crate::{
 const MAX_REPLY_BYTES: usize = 64 << 20;
 
 /// A streamed answer, from its first token on.
-pub async fn stream(leaf: &Bedrock, call: &Call<ChatRequest>, prepared: &Prepared) -> Result<EventStream, Error> {
+pub async fn stream(
+    leaf: &Bedrock,
+    call: &Call<ChatRequest>,
+    prepared: &Prepared,
+) -> Result<EventStream, Error> {
     let mut attempts = leaf.retries.begin(&*leaf.transport, Subject::of(call));
     loop {
         let mut counted = Counted::new(call, attempts.is_repeated());
         let result = async {
-            let body = send(&*leaf.transport, Operation::ConverseStream, call, prepared.body.clone()).await?;
+            let body = send(
+                &*leaf.transport,
+                Operation::ConverseStream,
+                call,
+                prepared.body.clone(),
+            )
+            .await?;
             let translator = StreamTranslator::new(prepared.plan.clone(), call.notes.clone());
             EventStream::open(body, translator, call.model.timeouts.idle).await
         };
@@ -46,12 +56,21 @@ pub async fn stream(leaf: &Bedrock, call: &Call<ChatRequest>, prepared: &Prepare
 }
 
 /// A whole answer. One that does not fit its schema is asked for once more, where the operator wants that.
-pub async fn whole(leaf: &Bedrock, call: &Call<ChatRequest>, prepared: &Prepared) -> Result<Read, Error> {
+pub async fn whole(
+    leaf: &Bedrock,
+    call: &Call<ChatRequest>,
+    prepared: &Prepared,
+) -> Result<Read, Error> {
     let read = ask(leaf, call, &prepared.body, &prepared.plan).await?;
-    let Some(schema) = &prepared.plan.schema else { return Ok(read) };
-    let Some((text, problem)) = misfit(schema, &read) else { return Ok(read) };
+    let Some(schema) = &prepared.plan.schema else {
+        return Ok(read);
+    };
+    let Some((text, problem)) = misfit(schema, &read) else {
+        return Ok(read);
+    };
     if !call.model.options.repair_json {
-        call.notes.add("response_format: the answer is not the JSON that was asked for");
+        call.notes
+            .add("response_format: the answer is not the JSON that was asked for");
         return Ok(read);
     }
     let body = repair(&prepared.body, &text, &problem)?;
@@ -77,13 +96,22 @@ pub async fn whole(leaf: &Bedrock, call: &Call<ChatRequest>, prepared: &Prepared
     Ok(second)
 }
 
-async fn ask(leaf: &Bedrock, call: &Call<ChatRequest>, body: &Bytes, plan: &Arc<ReplyPlan>) -> Result<Read, Error> {
+async fn ask(
+    leaf: &Bedrock,
+    call: &Call<ChatRequest>,
+    body: &Bytes,
+    plan: &Arc<ReplyPlan>,
+) -> Result<Read, Error> {
     let mut attempts = leaf.retries.begin(&*leaf.transport, Subject::of(call));
     loop {
         let mut counted = Counted::new(call, attempts.is_repeated());
         let result = async {
             let reply = send(&*leaf.transport, Operation::Converse, call, body.clone()).await?;
-            translate::whole_reply(parsed(&collected(reply, MAX_REPLY_BYTES).await?)?, plan, &call.notes)
+            translate::whole_reply(
+                parsed(&collected(reply, MAX_REPLY_BYTES).await?)?,
+                plan,
+                &call.notes,
+            )
         };
         match counted.record(result.await) {
             Ok(read) => {
@@ -99,10 +127,18 @@ async fn ask(leaf: &Bedrock, call: &Call<ChatRequest>, body: &Bytes, plan: &Arc<
 
 fn parsed(body: &[u8]) -> Result<ConverseReply, Error> {
     serde_json::from_slice(body).map_err(|error| {
-        Error::new(Kind::Upstream, "Bedrock sent a reply that could not be read.")
-            .with_code("upstream_malformed")
-            .with_detail(format!("{:?} at column {} of {} bytes", error.classify(), error.column(), body.len()))
-            .may_be_billed()
+        Error::new(
+            Kind::Upstream,
+            "Bedrock sent a reply that could not be read.",
+        )
+        .with_code("upstream_malformed")
+        .with_detail(format!(
+            "{:?} at column {} of {} bytes",
+            error.classify(),
+            error.column(),
+            body.len()
+        ))
+        .may_be_billed()
     })
 }
 
@@ -111,7 +147,13 @@ fn misfit(schema: &Value, read: &Read) -> Option<(String, String)> {
     let text: String = read
         .chunks
         .iter()
-        .filter_map(|chunk| if let Chunk::Content(text) = chunk { Some(text.as_str()) } else { None })
+        .filter_map(|chunk| {
+            if let Chunk::Content(text) = chunk {
+                Some(text.as_str())
+            } else {
+                None
+            }
+        })
         .collect();
     let is_answer = |chunk: &Chunk| *chunk == Chunk::Finish(FinishReason::Stop);
     if !read.chunks.iter().any(is_answer) {
@@ -123,21 +165,35 @@ fn misfit(schema: &Value, read: &Read) -> Option<(String, String)> {
 /// The same conversation, with the answer and what is wrong with it.
 fn repair(body: &Bytes, answer: &str, problem: &str) -> Result<Bytes, Error> {
     let internal = |error: serde_json::Error| {
-        Error::new(Kind::Internal, "The gateway could not ask for a better answer.").with_detail(error.to_string())
+        Error::new(
+            Kind::Internal,
+            "The gateway could not ask for a better answer.",
+        )
+        .with_detail(error.to_string())
     };
     let mut request: Value = serde_json::from_slice(body).map_err(internal)?;
-    let answer = if answer.trim().is_empty() { "." } else { answer.trim_end() };
-    let text =
-        format!("That answer is not acceptable: {problem}. Answer again, with the corrected JSON and nothing else.");
+    let answer = if answer.trim().is_empty() {
+        "."
+    } else {
+        answer.trim_end()
+    };
+    let text = format!(
+        "That answer is not acceptable: {problem}. Answer again, with the corrected JSON and nothing else."
+    );
     if let Some(messages) = request["messages"].as_array_mut() {
         // A prefill was ours, and is part of the answer now.
-        if messages.last().is_some_and(|last| last["role"] == "assistant") {
+        if messages
+            .last()
+            .is_some_and(|last| last["role"] == "assistant")
+        {
             messages.pop();
         }
         messages.push(json!({"role": "assistant", "content": [{"text": answer}]}));
         messages.push(json!({"role": "user", "content": [{"text": text}]}));
     }
-    serde_json::to_vec(&request).map(Bytes::from).map_err(internal)
+    serde_json::to_vec(&request)
+        .map(Bytes::from)
+        .map_err(internal)
 }
 
 async fn send(
@@ -147,7 +203,10 @@ async fn send(
     body: Bytes,
 ) -> Result<SdkBody, Error> {
     call.upstream.attempt();
-    let reply = transport.send(operation, &call.model.target, body).await.map_err(failure::from_send)?;
+    let reply = transport
+        .send(operation, &call.model.target, body)
+        .await
+        .map_err(failure::from_send)?;
     let (parts, body) = reply.into_parts();
     if parts.status.is_success() {
         return Ok(body);
@@ -175,11 +234,18 @@ struct Counted<'a> {
 
 impl<'a> Counted<'a> {
     fn new(call: &'a Call<ChatRequest>, retried: bool) -> Self {
-        Self { call, ticket: Some(call.spending.send()), retried, code: "abandoned" }
+        Self {
+            call,
+            ticket: Some(call.spending.send()),
+            retried,
+            code: "abandoned",
+        }
     }
 
     fn record<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
-        if result.as_ref().is_err_and(|error| !error.is_perhaps_billed())
+        if result
+            .as_ref()
+            .is_err_and(|error| !error.is_perhaps_billed())
             && let Some(ticket) = self.ticket.take()
         {
             ticket.free();
@@ -191,6 +257,11 @@ impl<'a> Counted<'a> {
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        metrics::upstream_request(&self.call.model.target.region, self.call.model.label(), self.code, self.retried);
+        metrics::upstream_request(
+            &self.call.model.target.region,
+            self.call.model.label(),
+            self.code,
+            self.retried,
+        );
     }
 }

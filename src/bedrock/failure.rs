@@ -29,7 +29,10 @@ pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error
 pub fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> (String, ErrorReply, String) {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let reply: ErrorReply = serde_json::from_slice(body).unwrap_or_default();
-    let name = text("x-amzn-errortype").or(reply.kind.as_deref()).unwrap_or_default().to_owned();
+    let name = text("x-amzn-errortype")
+        .or(reply.kind.as_deref())
+        .unwrap_or_default()
+        .to_owned();
     let request_id = text("x-amzn-requestid").unwrap_or("none");
     let detail = format!(
         "{name} ({status}, AWS request id {request_id}): {} {}",
@@ -52,26 +55,39 @@ pub fn from_exception(exception_type: &str, payload: &[u8]) -> Error {
 
 /// A frame of `:message-type` `error`.
 pub fn from_error_frame(code: &str, message: &str) -> Error {
-    let reply = ErrorReply { message: Some(message.to_owned()), ..ErrorReply::default() };
+    let reply = ErrorReply {
+        message: Some(message.to_owned()),
+        ..ErrorReply::default()
+    };
     named(short_name(code), None, &reply).with_detail(format!("error frame {code}: {message}"))
 }
 
 pub fn from_frame(error: FrameError) -> Error {
-    let code = if error == FrameError::Checksum { "upstream_checksum" } else { "upstream_malformed" };
-    Error::new(Kind::Upstream, "Bedrock's stream arrived damaged; the answer is incomplete.")
-        .with_code(code)
-        .with_detail(error.to_string())
-        .again(Again::Often)
-        .may_be_billed()
+    let code = if error == FrameError::Checksum {
+        "upstream_checksum"
+    } else {
+        "upstream_malformed"
+    };
+    Error::new(
+        Kind::Upstream,
+        "Bedrock's stream arrived damaged; the answer is incomplete.",
+    )
+    .with_code(code)
+    .with_detail(error.to_string())
+    .again(Again::Often)
+    .may_be_billed()
 }
 
 /// The connection ended before what it carried did.
 pub fn truncated(detail: impl Into<String>) -> Error {
-    Error::new(Kind::Upstream, "The connection to Bedrock broke before the answer was complete.")
-        .with_code("upstream_truncated")
-        .with_detail(detail)
-        .again(Again::Often)
-        .may_be_billed()
+    Error::new(
+        Kind::Upstream,
+        "The connection to Bedrock broke before the answer was complete.",
+    )
+    .with_code("upstream_truncated")
+    .with_detail(detail)
+    .again(Again::Often)
+    .may_be_billed()
 }
 
 pub fn from_send(error: SendError) -> Error {
@@ -85,18 +101,21 @@ pub fn from_send(error: SendError) -> Error {
         .with_detail(detail),
         SendError::Unreachable(detail) => unreachable(detail),
         SendError::Lost(detail) => unreachable(detail).may_be_billed(),
-        SendError::Other(detail) => {
-            Error::new(Kind::Upstream, "The call to Bedrock failed.").with_code("upstream_error").with_detail(detail)
-        }
+        SendError::Other(detail) => Error::new(Kind::Upstream, "The call to Bedrock failed.")
+            .with_code("upstream_error")
+            .with_detail(detail),
     }
 }
 
 fn unreachable(detail: String) -> Error {
-    Error::new(Kind::UpstreamUnavailable, "Bedrock could not be reached. Try again.")
-        .with_code("upstream_unreachable")
-        .with_retry_after(THROTTLE_WAIT)
-        .with_detail(detail)
-        .again(Again::Often)
+    Error::new(
+        Kind::UpstreamUnavailable,
+        "Bedrock could not be reached. Try again.",
+    )
+    .with_code("upstream_unreachable")
+    .with_retry_after(THROTTLE_WAIT)
+    .with_detail(detail)
+    .again(Again::Often)
 }
 
 /// The service adds a URL after a colon, and a namespace before `#`; exception events begin in lower case.
@@ -128,9 +147,11 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
             .again(Again::Once)
             .may_be_billed(),
         "modelerror" | "modelstreamerror" => match reply.original_status_code {
-            Some(400) => {
-                Error::new(Kind::InvalidRequest, "The model refused the request as invalid.").with_code("model_error")
-            }
+            Some(400) => Error::new(
+                Kind::InvalidRequest,
+                "The model refused the request as invalid.",
+            )
+            .with_code("model_error"),
             Some(429) => throttled("this model"),
             _ => Error::new(Kind::Upstream, "The model failed while it answered.")
                 .with_code("model_error")
@@ -138,19 +159,25 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
                 .may_be_billed(),
         },
         "serviceunavailable" => unavailable(),
-        "conflict" => Error::new(Kind::Conflict, "Bedrock refused the call because of a concurrent change.")
-            .with_code("conflict")
-            .without_retry(),
+        "conflict" => Error::new(
+            Kind::Conflict,
+            "Bedrock refused the call because of a concurrent change.",
+        )
+        .with_code("conflict")
+        .without_retry(),
         // The name is missing or new: the status still says whose fault it is.
         _ => match status.map(|status| status.as_u16()) {
             Some(400 | 413 | 415 | 422) => validation(reply),
             Some(401 | 403) => access_denied("this model"),
             Some(429) => throttled("this model"),
             Some(503) => unavailable(),
-            _ => Error::new(Kind::Upstream, "Bedrock failed while it handled the request.")
-                .with_code("upstream_error")
-                .again(Again::Once)
-                .may_be_billed(),
+            _ => Error::new(
+                Kind::Upstream,
+                "Bedrock failed while it handled the request.",
+            )
+            .with_code("upstream_error")
+            .again(Again::Once)
+            .may_be_billed(),
         },
     }
 }
@@ -168,10 +195,13 @@ pub fn quota_exhausted() -> Error {
 
 /// The service is still loading a model.
 pub fn model_not_ready() -> Error {
-    Error::new(Kind::UpstreamUnavailable, "The model is still being loaded by Bedrock. Try again shortly.")
-        .with_code("model_not_ready")
-        .with_retry_after(MODEL_NOT_READY_WAIT)
-        .again(Again::Slowly)
+    Error::new(
+        Kind::UpstreamUnavailable,
+        "The model is still being loaded by Bedrock. Try again shortly.",
+    )
+    .with_code("model_not_ready")
+    .with_retry_after(MODEL_NOT_READY_WAIT)
+    .again(Again::Slowly)
 }
 
 /// A fault of the gateway's credentials: never a 401 to the caller.
@@ -186,18 +216,24 @@ pub fn access_denied(what: &str) -> Error {
 
 /// `what` is being throttled.
 pub fn throttled(what: &str) -> Error {
-    Error::new(Kind::UpstreamThrottle, format!("Bedrock is throttling {what}. Try again shortly."))
-        .with_code("rate_limit_exceeded")
-        .with_retry_after(THROTTLE_WAIT)
-        .again(Again::Often)
+    Error::new(
+        Kind::UpstreamThrottle,
+        format!("Bedrock is throttling {what}. Try again shortly."),
+    )
+    .with_code("rate_limit_exceeded")
+    .with_retry_after(THROTTLE_WAIT)
+    .again(Again::Often)
 }
 
 /// The service says so itself.
 pub fn unavailable() -> Error {
-    Error::new(Kind::UpstreamUnavailable, "Bedrock is not available at the moment. Try again.")
-        .with_code("upstream_unavailable")
-        .with_retry_after(THROTTLE_WAIT)
-        .again(Again::Often)
+    Error::new(
+        Kind::UpstreamUnavailable,
+        "Bedrock is not available at the moment. Try again.",
+    )
+    .with_code("upstream_unavailable")
+    .with_retry_after(THROTTLE_WAIT)
+    .again(Again::Often)
 }
 
 /// OpenAI has codes for two things that Bedrock only puts into words.
@@ -232,12 +268,19 @@ fn validation(reply: &ErrorReply) -> Error {
             "This model answers only through an inference profile (such as 'us.' before its id). Tell the gateway's operator.",
         );
     }
-    Error::new(Kind::InvalidRequest, format!("Bedrock refused the request: {}", redact(message)))
-        .with_code("invalid_request")
+    Error::new(
+        Kind::InvalidRequest,
+        format!("Bedrock refused the request: {}", redact(message)),
+    )
+    .with_code("invalid_request")
 }
 
 fn resource_not_found(reply: &ErrorReply) -> Error {
-    let lower = reply.message.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let lower = reply
+        .message
+        .as_deref()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     if lower.contains("end of its life") || lower.contains("end of life") {
         return Error::new(
             Kind::Upstream,
@@ -246,17 +289,23 @@ fn resource_not_found(reply: &ErrorReply) -> Error {
         .with_code("model_end_of_life")
         .without_retry();
     }
-    not_found("Bedrock does not have this model in the configured region, or the account has no access to it.")
+    not_found(
+        "Bedrock does not have this model in the configured region, or the account has no access to it.",
+    )
 }
 
 fn not_found(message: &'static str) -> Error {
-    Error::new(Kind::NotFound, message).with_code("model_not_found").with_param("model")
+    Error::new(Kind::NotFound, message)
+        .with_code("model_not_found")
+        .with_param("model")
 }
 
 /// The form of the ids of Knowledge Bases and of their indexes: ten capitals and digits.
 fn is_resource_id(word: &str) -> bool {
     let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-    let plain = word.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    let plain = word
+        .bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
     word.len() == 10 && plain && word.bytes().any(|byte| byte.is_ascii_digit())
 }
 
@@ -293,7 +342,13 @@ mod tests {
     #[test]
     fn the_client_sees_no_arn_and_no_account() {
         let text = "User: arn:aws:sts::123456789012:assumed-role/x is not allowed in account 123456789012, sorry";
-        assert_eq!(redact(text), "User: [arn] is not allowed in account [id] sorry");
-        assert_eq!(redact("for index KCOEXQD1NV. Retry, EXCEPTIONS aside"), "for index [id] Retry, EXCEPTIONS aside");
+        assert_eq!(
+            redact(text),
+            "User: [arn] is not allowed in account [id] sorry"
+        );
+        assert_eq!(
+            redact("for index KCOEXQD1NV. Retry, EXCEPTIONS aside"),
+            "for index [id] Retry, EXCEPTIONS aside"
+        );
     }
 }

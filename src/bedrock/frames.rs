@@ -18,9 +18,18 @@ const MAX_HEADERS: usize = 128 << 10;
 /// One frame, by its `:message-type`.
 #[derive(Debug, PartialEq)]
 pub enum Frame {
-    Event { event_type: EventType, payload: Bytes },
-    Exception { exception_type: String, payload: Bytes },
-    Error { code: String, message: String },
+    Event {
+        event_type: EventType,
+        payload: Bytes,
+    },
+    Exception {
+        exception_type: String,
+        payload: Bytes,
+    },
+    Error {
+        code: String,
+        message: String,
+    },
 }
 
 /// `:event-type`; borrowed for those that every stream is full of.
@@ -65,13 +74,25 @@ impl FrameReader {
     /// # Errors
     /// If the bytes cannot be a frame. There is no way to find the next one then.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
-        let Some(prelude) = self.pending.first_chunk::<PRELUDE>() else { return Ok(None) };
-        let word = |at: usize| u32::from_be_bytes([prelude[at], prelude[at + 1], prelude[at + 2], prelude[at + 3]]);
+        let Some(prelude) = self.pending.first_chunk::<PRELUDE>() else {
+            return Ok(None);
+        };
+        let word = |at: usize| {
+            u32::from_be_bytes([
+                prelude[at],
+                prelude[at + 1],
+                prelude[at + 2],
+                prelude[at + 3],
+            ])
+        };
         let (total, headers) = (word(0) as usize, word(4) as usize);
         if crc32fast::hash(&prelude[..8]) != word(8) {
             return Err(FrameError::Checksum);
         }
-        if !(PRELUDE + CRC..=MAX_FRAME).contains(&total) || headers > MAX_HEADERS || PRELUDE + headers + CRC > total {
+        if !(PRELUDE + CRC..=MAX_FRAME).contains(&total)
+            || headers > MAX_HEADERS
+            || PRELUDE + headers + CRC > total
+        {
             return Err(FrameError::Length);
         }
         if self.pending.len() < total {
@@ -82,8 +103,11 @@ impl FrameReader {
         if crc32fast::hash(checked).to_be_bytes() != crc {
             return Err(FrameError::Checksum);
         }
-        let found = Headers::read(&frame[PRELUDE..PRELUDE + headers]).ok_or(FrameError::Malformed)?;
-        Ok(Some(found.frame(frame.slice(PRELUDE + headers..total - CRC))))
+        let found =
+            Headers::read(&frame[PRELUDE..PRELUDE + headers]).ok_or(FrameError::Malformed)?;
+        Ok(Some(
+            found.frame(frame.slice(PRELUDE + headers..total - CRC)),
+        ))
     }
 }
 
@@ -129,17 +153,35 @@ impl<'a> Headers<'a> {
 
     fn frame(self, payload: Bytes) -> Frame {
         match self.message_type {
-            "exception" => Frame::Exception { exception_type: self.exception_type.to_owned(), payload },
-            "error" => Frame::Error { code: self.error_code.to_owned(), message: self.error_message.to_owned() },
-            _ => Frame::Event { event_type: event_type(self.event_type), payload },
+            "exception" => Frame::Exception {
+                exception_type: self.exception_type.to_owned(),
+                payload,
+            },
+            "error" => Frame::Error {
+                code: self.error_code.to_owned(),
+                message: self.error_message.to_owned(),
+            },
+            _ => Frame::Event {
+                event_type: event_type(self.event_type),
+                payload,
+            },
         }
     }
 }
 
 fn event_type(name: &str) -> EventType {
-    const KNOWN: [&str; 6] =
-        ["contentBlockDelta", "contentBlockStart", "contentBlockStop", "messageStart", "messageStop", "metadata"];
-    KNOWN.into_iter().find(|known| *known == name).map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed)
+    const KNOWN: [&str; 6] = [
+        "contentBlockDelta",
+        "contentBlockStart",
+        "contentBlockStop",
+        "messageStart",
+        "messageStop",
+        "metadata",
+    ];
+    KNOWN
+        .into_iter()
+        .find(|known| *known == name)
+        .map_or_else(|| Cow::Owned(name.to_owned()), Cow::Borrowed)
 }
 
 fn take<'a>(block: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
@@ -150,6 +192,8 @@ fn take<'a>(block: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
 
 /// A length of `width` bytes, then as many bytes.
 fn prefixed<'a>(block: &mut &'a [u8], width: usize) -> Option<&'a [u8]> {
-    let length = take(block, width)?.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+    let length = take(block, width)?
+        .iter()
+        .fold(0, |length, byte| length << 8 | usize::from(*byte));
     take(block, length)
 }

@@ -57,16 +57,25 @@ struct Prepared {
 
 impl Bedrock {
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, thoughts: Arc::default(), retries: Arc::default() }
+        Self {
+            transport,
+            thoughts: Arc::default(),
+            retries: Arc::default(),
+        }
     }
 
     /// Bytes of remembered reasoning that will be sent with this call.
     pub fn recalled_bytes(&self, call: &Call<ChatRequest>) -> u64 {
-        let recalled = self.thoughts.recall(&call.caller.key_id, &call.model, &call.body);
-        let bytes = recalled.values().flat_map(|blocks| blocks.iter()).map(|block| {
-            let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-            block.thinking.len() + optional(&block.signature) + optional(&block.data)
-        });
+        let recalled = self
+            .thoughts
+            .recall(&call.caller.key_id, &call.model, &call.body);
+        let bytes = recalled
+            .values()
+            .flat_map(|blocks| blocks.iter())
+            .map(|block| {
+                let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+                block.thinking.len() + optional(&block.signature) + optional(&block.data)
+            });
         bytes.sum::<usize>() as u64
     }
 
@@ -79,7 +88,9 @@ impl Bedrock {
     }
 
     fn prepare(&self, call: &Call<ChatRequest>) -> Result<Prepared, Error> {
-        let recalled = self.thoughts.recall(&call.caller.key_id, &call.model, &call.body);
+        let recalled = self
+            .thoughts
+            .recall(&call.caller.key_id, &call.model, &call.body);
         let cx = translate::Context {
             model: &call.model,
             caller: &call.caller,
@@ -88,18 +99,35 @@ impl Bedrock {
             fetched: &call.fetched,
         };
         let mut translated = translate::chat_request(&call.body, &cx)?;
-        let no_input = translate::identify(&mut translated.request, &call.request_id, &call.caller.key_id);
-        let body = serde_json::to_vec(&translated.request).map(Bytes::from).map_err(|error| {
-            Error::new(Kind::Internal, "The gateway could not write the request to Bedrock.")
+        let no_input = translate::identify(
+            &mut translated.request,
+            &call.request_id,
+            &call.caller.key_id,
+        );
+        let body = serde_json::to_vec(&translated.request)
+            .map(Bytes::from)
+            .map_err(|error| {
+                Error::new(
+                    Kind::Internal,
+                    "The gateway could not write the request to Bedrock.",
+                )
                 .with_detail(error.to_string())
-        })?;
+            })?;
         translated.plan.request_bytes = body.len().saturating_sub(no_input);
         let repairs = translated.plan.schema.is_some() && call.model.options.repair_json;
         let whole = !call.body.is_stream() || translated.whole || repairs;
-        Ok(Prepared { body, plan: Arc::new(translated.plan), stream: !whole })
+        Ok(Prepared {
+            body,
+            plan: Arc::new(translated.plan),
+            stream: !whole,
+        })
     }
 
-    async fn answer(&self, call: &Call<ChatRequest>, prepared: &Prepared) -> Result<ChatReply, Error> {
+    async fn answer(
+        &self,
+        call: &Call<ChatRequest>,
+        prepared: &Prepared,
+    ) -> Result<ChatReply, Error> {
         let count = call.body.n.unwrap_or(1);
         let remember = || self.thoughts.recorder(&call.caller.key_id, &call.model);
         match prepared.stream {
@@ -113,7 +141,10 @@ impl Bedrock {
                 let mut replies = try_join_all(ask).await?;
                 for reply in &mut replies {
                     let mut recorder = remember();
-                    reply.chunks.iter().for_each(|chunk| recorder.observe(chunk));
+                    reply
+                        .chunks
+                        .iter()
+                        .for_each(|chunk| recorder.observe(chunk));
                 }
                 Ok(match call.body.is_stream() {
                     true => ChatReply::Stream(choices::replayed(replies)),

@@ -33,7 +33,9 @@ pub struct Retries {
 
 impl Default for Retries {
     fn default() -> Self {
-        Self { budgets: Cache::new(TARGETS) }
+        Self {
+            budgets: Cache::new(TARGETS),
+        }
     }
 }
 
@@ -42,10 +44,17 @@ impl Retries {
     pub fn begin<'a>(&self, transport: &'a dyn Transport, subject: Subject<'a>) -> Attempts<'a> {
         let target = subject.target;
         let new = || Ok::<_, Infallible>(Arc::new(TpsBudget::new(WINDOW, PER_SECOND, SHARE)));
-        let budget = self.budgets.get_or_insert_with(&format!("{} {}", target.region, target.id), new);
+        let budget = self
+            .budgets
+            .get_or_insert_with(&format!("{} {}", target.region, target.id), new);
         let budget = budget.unwrap_or_else(|never| match never {});
         budget.deposit();
-        Attempts { transport, subject, budget, made: 0 }
+        Attempts {
+            transport,
+            subject,
+            budget,
+            made: 0,
+        }
     }
 }
 
@@ -96,9 +105,18 @@ impl Attempts<'_> {
     /// `error`, where trying again is pointless.
     pub async fn after(&mut self, error: Error) -> Result<(), Error> {
         self.made += 1;
-        let Subject { operation, target, label, policy, notes, spending } = self.subject;
+        let Subject {
+            operation,
+            target,
+            label,
+            policy,
+            notes,
+            spending,
+        } = self.subject;
         let again = error.how_often_again();
-        let Some(pause) = pause(again, self.made, policy) else { return Err(error) };
+        let Some(pause) = pause(again, self.made, policy) else {
+            return Err(error);
+        };
         // What is lost may be on the bill, and must not be there twice unless there is money for that.
         if error.is_perhaps_billed() && !spending.allows_another() {
             return Err(error);
@@ -111,7 +129,10 @@ impl Attempts<'_> {
             self.transport.refresh(operation, target);
         }
         metrics::upstream_retry(&target.region, label);
-        notes.add(format!("attempts: Bedrock was asked again after '{}'", error.code().unwrap_or_default()));
+        notes.add(format!(
+            "attempts: Bedrock was asked again after '{}'",
+            error.code().unwrap_or_default()
+        ));
         drop(error);
         sleep(pause).await;
         Ok(())
@@ -140,16 +161,33 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_end() {
-        let policy = RetryPolicy { attempts: 4, ..RetryPolicy::default() };
+        let policy = RetryPolicy {
+            attempts: 4,
+            ..RetryPolicy::default()
+        };
         assert_eq!(pause(Again::Never, 1, policy), None);
         assert!(pause(Again::Once, 1, policy).is_some() && pause(Again::Once, 2, policy).is_none());
-        for (again, made, longest) in [(Again::Often, 1, 100), (Again::Often, 3, 400), (Again::Slowly, 3, 4000)] {
-            assert!(pause(again, made, policy).unwrap() <= Duration::from_millis(longest), "{again:?} {made}");
+        for (again, made, longest) in [
+            (Again::Often, 1, 100),
+            (Again::Often, 3, 400),
+            (Again::Slowly, 3, 4000),
+        ] {
+            assert!(
+                pause(again, made, policy).unwrap() <= Duration::from_millis(longest),
+                "{again:?} {made}"
+            );
         }
         assert_eq!(pause(Again::Often, 4, policy), None);
-        let one = RetryPolicy { attempts: 1, ..policy };
+        let one = RetryPolicy {
+            attempts: 1,
+            ..policy
+        };
         assert_eq!(pause(Again::Often, 1, one), None, "one attempt is no retry");
-        let huge = RetryPolicy { attempts: 10, base: policy.cap, cap: policy.cap };
+        let huge = RetryPolicy {
+            attempts: 10,
+            base: policy.cap,
+            cap: policy.cap,
+        };
         assert!(pause(Again::Slowly, 9, huge).unwrap() <= policy.cap);
     }
 }

@@ -51,7 +51,11 @@ impl EventStream {
     ///
     /// # Errors
     /// If the stream fails before it.
-    pub async fn open(body: SdkBody, translator: StreamTranslator, idle: Duration) -> Result<Self, Error> {
+    pub async fn open(
+        body: SdkBody,
+        translator: StreamTranslator,
+        idle: Duration,
+    ) -> Result<Self, Error> {
         let mut stream = Self {
             body,
             frames: FrameReader::default(),
@@ -82,16 +86,31 @@ impl EventStream {
 
     /// Tells what the stream has cost, once.
     fn tell(&mut self) {
-        let Some(ticket) = self.ticket.take() else { return };
-        let told =
-            self.ready.iter().find_map(|chunk| if let Chunk::Usage(usage) = chunk { Some(*usage) } else { None });
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        let told = self.ready.iter().find_map(|chunk| {
+            if let Chunk::Usage(usage) = chunk {
+                Some(*usage)
+            } else {
+                None
+            }
+        });
         ticket.used(told.unwrap_or_else(|| self.translator.estimate()));
     }
 
     fn take_frame(&mut self, frame: Frame) -> Result<(), Error> {
         match frame {
-            Frame::Event { event_type, payload } => self.translator.event(&event_type, &payload, &mut self.ready),
-            Frame::Exception { exception_type, payload } => Err(failure::from_exception(&exception_type, &payload)),
+            Frame::Event {
+                event_type,
+                payload,
+            } => self
+                .translator
+                .event(&event_type, &payload, &mut self.ready),
+            Frame::Exception {
+                exception_type,
+                payload,
+            } => Err(failure::from_exception(&exception_type, &payload)),
             Frame::Error { code, message } => Err(failure::from_error_frame(&code, &message)),
         }
     }
@@ -111,10 +130,16 @@ impl EventStream {
                 }
                 Poll::Ready(Ok(()))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(self.ended(Some(failure::truncated(error.to_string())))),
+            Poll::Ready(Some(Err(error))) => {
+                Poll::Ready(self.ended(Some(failure::truncated(error.to_string()))))
+            }
             Poll::Ready(None) => {
                 let inside = self.frames.has_leftover();
-                Poll::Ready(self.ended(inside.then(|| failure::truncated("the stream ended inside a frame"))))
+                Poll::Ready(
+                    self.ended(
+                        inside.then(|| failure::truncated("the stream ended inside a frame")),
+                    ),
+                )
             }
             Poll::Pending => self.wait(cx),
         }
@@ -142,16 +167,20 @@ impl EventStream {
                 true => METADATA,
                 false => self.idle,
             };
-            self.timer.as_mut().reset(Instant::now() + patience.min(self.idle));
+            self.timer
+                .as_mut()
+                .reset(Instant::now() + patience.min(self.idle));
         }
         std::task::ready!(self.timer.as_mut().poll(cx));
         if stopped {
             return Poll::Ready(self.ended(None));
         }
         let idle = self.idle.as_secs_f64();
-        let error =
-            Error::new(Kind::UpstreamTimeout, format!("Bedrock sent nothing for {idle} s; the answer is incomplete."))
-                .with_code("upstream_idle");
+        let error = Error::new(
+            Kind::UpstreamTimeout,
+            format!("Bedrock sent nothing for {idle} s; the answer is incomplete."),
+        )
+        .with_code("upstream_idle");
         Poll::Ready(self.ended(Some(error)))
     }
 }

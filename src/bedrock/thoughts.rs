@@ -35,8 +35,10 @@ impl Weighter<Key, Blocks> for Bytes {
                 + block.signature.as_deref().map_or(0, str::len)
                 + block.data.as_deref().map_or(0, str::len)
         };
-        let bytes =
-            blocks.iter().map(of_block).sum::<usize>() + key.key_id.len() + key.target.len() + key.call_id.len();
+        let bytes = blocks.iter().map(of_block).sum::<usize>()
+            + key.key_id.len()
+            + key.target.len()
+            + key.call_id.len();
         bytes as u64 + 100
     }
 }
@@ -57,7 +59,11 @@ impl Thoughts {
         if !model.facts.reasoning.signed {
             return recalled;
         }
-        for call in request.messages.iter().flat_map(|message| message.tool_calls.iter().flatten()) {
+        for call in request
+            .messages
+            .iter()
+            .flat_map(|message| message.tool_calls.iter().flatten())
+        {
             if let Some(blocks) = self.0.get(&key(key_id, model, &call.id)) {
                 recalled.insert(call.id.clone(), blocks);
             }
@@ -68,12 +74,21 @@ impl Thoughts {
     /// Watches one answer.
     pub fn recorder(self: &Arc<Self>, key_id: &str, model: &Model) -> Recorder {
         let own = key(key_id, model, "");
-        Recorder { thoughts: self.clone(), own, blocks: Vec::new(), calls: Vec::new() }
+        Recorder {
+            thoughts: self.clone(),
+            own,
+            blocks: Vec::new(),
+            calls: Vec::new(),
+        }
     }
 }
 
 fn key(key_id: &str, model: &Model, call_id: &str) -> Key {
-    Key { key_id: key_id.to_owned(), target: model.target.id.clone(), call_id: call_id.to_owned() }
+    Key {
+        key_id: key_id.to_owned(),
+        target: model.target.id.clone(),
+        call_id: call_id.to_owned(),
+    }
 }
 
 /// Keeps the signed reasoning of an answer that calls tools.
@@ -88,11 +103,16 @@ impl Recorder {
     pub fn observe(&mut self, chunk: &Chunk) {
         match chunk {
             Chunk::Thinking(block) => self.blocks.push(as_sent_back(block)),
-            Chunk::ToolCall { id, .. } | Chunk::CustomToolCall { id, .. } => self.calls.push(id.clone()),
+            Chunk::ToolCall { id, .. } | Chunk::CustomToolCall { id, .. } => {
+                self.calls.push(id.clone())
+            }
             Chunk::Finish(_) if !self.blocks.is_empty() => {
                 let blocks = Arc::new(std::mem::take(&mut self.blocks));
                 for call in std::mem::take(&mut self.calls) {
-                    let key = Key { call_id: call.to_string(), ..self.own.clone() };
+                    let key = Key {
+                        call_id: call.to_string(),
+                        ..self.own.clone()
+                    };
                     self.thoughts.0.insert(key, blocks.clone());
                 }
             }
@@ -103,9 +123,15 @@ impl Recorder {
 
 fn as_sent_back(block: &completion::ThinkingBlock) -> message::ThinkingBlock {
     match block.clone() {
-        completion::ThinkingBlock::Thinking { thinking, signature } => {
-            message::ThinkingBlock { kind: "thinking".to_owned(), thinking, signature, data: None }
-        }
+        completion::ThinkingBlock::Thinking {
+            thinking,
+            signature,
+        } => message::ThinkingBlock {
+            kind: "thinking".to_owned(),
+            thinking,
+            signature,
+            data: None,
+        },
         completion::ThinkingBlock::RedactedThinking { data } => message::ThinkingBlock {
             kind: "redacted_thinking".to_owned(),
             thinking: String::new(),

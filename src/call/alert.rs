@@ -6,9 +6,21 @@ use tokio::sync::mpsc;
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Alert {
     /// A budget has passed a part of its limit.
-    BudgetThreshold { budget: String, percent: u8, limit_usd: String, settled_usd: String, resets_at: i64 },
+    BudgetThreshold {
+        budget: String,
+        percent: u8,
+        limit_usd: String,
+        settled_usd: String,
+        resets_at: i64,
+    },
     /// A request has cost more than `alert_request_usd`.
-    ExpensiveRequest { request_id: String, key_id: String, team: String, model: String, cost_usd: String },
+    ExpensiveRequest {
+        request_id: String,
+        key_id: String,
+        team: String,
+        model: String,
+        cost_usd: String,
+    },
 }
 
 impl Alert {

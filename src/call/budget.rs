@@ -15,8 +15,12 @@ pub enum Per {
 }
 
 impl Per {
-    pub const ALL: [(&'static str, Self); 4] =
-        [("hour", Self::Hour), ("day", Self::Day), ("week", Self::Week), ("month", Self::Month)];
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("hour", Self::Hour),
+        ("day", Self::Day),
+        ("week", Self::Week),
+        ("month", Self::Month),
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -61,6 +65,10 @@ impl Budget {
     /// The same for another scope.
     pub fn of(&self, scope: &str) -> Self {
         let id = format!("{scope}/{}", self.per.as_str()).into();
-        Self { scope: scope.into(), id, ..self.clone() }
+        Self {
+            scope: scope.into(),
+            id,
+            ..self.clone()
+        }
     }
 }

@@ -7,7 +7,10 @@ use serde::Deserialize;
 /// the last word.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, not a state"
+)]
 pub struct Facts {
     /// `chat`, `embedding`, `image` …
     pub modality: String,
@@ -121,7 +124,10 @@ pub enum Sampling {
 /// How a model is told to reason.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "independent facts, not a state")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, not a state"
+)]
 pub struct Reasoning {
     pub style: ReasoningStyle,
     /// Accepted efforts, weakest first. What lies outside goes to the nearest.
@@ -192,7 +198,13 @@ pub struct Cache {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { min_tokens: 1024, max_points: 4, ttl: vec!["5m".to_owned()], in_tools: true, beside_tool_blocks: true }
+        Self {
+            min_tokens: 1024,
+            max_points: 4,
+            ttl: vec!["5m".to_owned()],
+            in_tools: true,
+            beside_tool_blocks: true,
+        }
     }
 }
 
@@ -263,7 +275,11 @@ impl Default for Facts {
             prefill: true,
             json_prefill: false,
             tools: true,
-            tool_choice: vec![ToolChoiceMode::Auto, ToolChoiceMode::Any, ToolChoiceMode::Tool],
+            tool_choice: vec![
+                ToolChoiceMode::Auto,
+                ToolChoiceMode::Any,
+                ToolChoiceMode::Tool,
+            ],
             stream: true,
             stream_with_tools: true,
             strict_tools: false,

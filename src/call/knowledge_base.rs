@@ -87,10 +87,14 @@ pub enum KnowledgeBaseKind {
 }
 
 impl KnowledgeBaseKind {
-    pub const ALL: [(&'static str, Self); 2] = [("vector", Self::Vector), ("managed", Self::Managed)];
+    pub const ALL: [(&'static str, Self); 2] =
+        [("vector", Self::Vector), ("managed", Self::Managed)];
 
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, own)| *own == self).map_or("vector", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, own)| *own == self)
+            .map_or("vector", |(name, _)| name)
     }
 }
 
@@ -104,11 +108,17 @@ pub enum SearchType {
 }
 
 impl SearchType {
-    pub const ALL: [(&'static str, Self); 3] =
-        [("hybrid", Self::Hybrid), ("semantic", Self::Semantic), ("auto", Self::Auto)];
+    pub const ALL: [(&'static str, Self); 3] = [
+        ("hybrid", Self::Hybrid),
+        ("semantic", Self::Semantic),
+        ("auto", Self::Auto),
+    ];
 
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, own)| *own == self).map_or("auto", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, own)| *own == self)
+            .map_or("auto", |(name, _)| name)
     }
 }
 
@@ -121,10 +131,16 @@ pub enum OnError {
 }
 
 impl OnError {
-    pub const ALL: [(&'static str, Self); 2] = [("fail", Self::Fail), ("answer_without", Self::AnswerWithout)];
+    pub const ALL: [(&'static str, Self); 2] = [
+        ("fail", Self::Fail),
+        ("answer_without", Self::AnswerWithout),
+    ];
 
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(_, own)| *own == self).map_or("fail", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, own)| *own == self)
+            .map_or("fail", |(name, _)| name)
     }
 }
 
@@ -168,7 +184,8 @@ impl RerankModel {
     fn fee(&self, candidates: u32, tokens: u64) -> Option<NanoUsd> {
         let documents = u64::from(candidates) * tokens.max(1).div_ceil(DOCUMENT_TOKENS);
         let queries = documents.div_ceil(QUERY_DOCUMENTS).max(1);
-        self.price.map(|price| NanoUsd(price.0.saturating_mul(queries)))
+        self.price
+            .map(|price| NanoUsd(price.0.saturating_mul(queries)))
     }
 }
 
@@ -251,7 +268,8 @@ impl Search {
     /// The same for all requests of the search.
     pub fn most_fees(&self, question: usize) -> Option<NanoUsd> {
         let requests = u64::from(self.base.retry.attempts.max(1) - 1 + MAX_PAGES);
-        self.most_fee(question).map(|fee| NanoUsd(fee.0.saturating_mul(requests)))
+        self.most_fee(question)
+            .map(|fee| NanoUsd(fee.0.saturating_mul(requests)))
     }
 }
 
@@ -260,24 +278,39 @@ impl Question {
     pub fn most_bytes(&self) -> u64 {
         // A code point has four bytes at most, and what is escaped becomes as many.
         let by_chars = 4 * u64::from(self.max_context_chars);
-        let by_tokens = self.max_context_tokens.map_or(u64::MAX, |tokens| 4 * u64::from(tokens));
-        let passages: u64 = self.searches.iter().map(|search| u64::from(search.max_results)).sum();
+        let by_tokens = self
+            .max_context_tokens
+            .map_or(u64::MAX, |tokens| 4 * u64::from(tokens));
+        let passages: u64 = self
+            .searches
+            .iter()
+            .map(|search| u64::from(search.max_results))
+            .sum();
         let template = self.template().len() as u64;
-        by_chars.min(by_tokens) + passages * (PASSAGE_BYTES + SOURCE_BYTES as u64) + template + 2 * PASSAGE_BYTES
+        by_chars.min(by_tokens)
+            + passages * (PASSAGE_BYTES + SOURCE_BYTES as u64)
+            + template
+            + 2 * PASSAGE_BYTES
     }
 
     /// About as many bytes as they really add: most text has one a character.
     pub fn likely_bytes(&self) -> u64 {
-        self.most_bytes().min(u64::from(self.max_context_chars) + self.template().len() as u64)
+        self.most_bytes()
+            .min(u64::from(self.max_context_chars) + self.template().len() as u64)
     }
 
     /// What reranking may cost at most; none where the price of some is not known.
     pub fn most_fees(&self) -> Option<NanoUsd> {
-        self.searches.iter().map(|search| search.most_fees(self.query_chars)).sum()
+        self.searches
+            .iter()
+            .map(|search| search.most_fees(self.query_chars))
+            .sum()
     }
 
     /// The first knowledge base's.
     pub fn template(&self) -> &str {
-        self.searches.first().map_or("", |search| &search.base.template)
+        self.searches
+            .first()
+            .map_or("", |search| &search.base.template)
     }
 }

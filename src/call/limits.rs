@@ -15,7 +15,10 @@ pub struct Limits {
 impl Limits {
     /// Requests that may come at once.
     pub fn burst(&self) -> u32 {
-        self.burst.or(self.requests_per_minute.map(|rate| rate / 6)).unwrap_or(1).max(1)
+        self.burst
+            .or(self.requests_per_minute.map(|rate| rate / 6))
+            .unwrap_or(1)
+            .max(1)
     }
 
     pub fn is_none(&self) -> bool {

@@ -30,20 +30,24 @@ pub use alert::{Alert, Alerts};
 pub use budget::{Budget, Mode, Per};
 pub use caller::{Caller, EndUsers, Team};
 pub use facts::{
-    Cache, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle, Sampling, ToolChoiceMode, ToolUseIdForm,
+    Cache, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle, Sampling, ToolChoiceMode,
+    ToolUseIdForm,
 };
 pub use fetched::Fetched;
 pub use knowledge_base::{
-    KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_PAGES, MAX_RESULTS, OnError, PASSAGE_BYTES, Question, Rerank,
-    RerankModel, SOURCE_BYTES, Search, SearchType,
+    KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_PAGES, MAX_RESULTS, OnError, PASSAGE_BYTES,
+    Question, Rerank, RerankModel, SOURCE_BYTES, Search, SearchType,
 };
 pub use limits::Limits;
 pub use model::{
-    CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions, RetryPolicy, Target, Timeouts,
+    CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions, RetryPolicy,
+    Target, Timeouts,
 };
 pub use notes::Notes;
 pub use price::{Cost, LongContext, NanoUsd, PicoUsd, Price, Tier};
-pub use reply::{ChatReply, ChoiceChunk, Chunk, ChunkStream, Ending, Ends, How, WholeChoice, WholeReply};
+pub use reply::{
+    ChatReply, ChoiceChunk, Chunk, ChunkStream, Ending, Ends, How, WholeChoice, WholeReply,
+};
 pub use retrieval::{Passage, Retrieval, Retrieved, Searched};
 pub use secret::Secret;
 pub use spending::{Spending, Spent, Ticket};
@@ -101,7 +105,13 @@ impl Operation for ChatRequest {
         if !model.facts.structured_output || !self.is_stream() {
             return None;
         }
-        let schema = self.response_format.as_ref()?.json_schema.as_ref()?.schema.as_ref()?;
+        let schema = self
+            .response_format
+            .as_ref()?
+            .json_schema
+            .as_ref()?
+            .schema
+            .as_ref()?;
         let mut hasher = DefaultHasher::new();
         schema.get().hash(&mut hasher);
         Some(hasher.finish())
@@ -110,21 +120,32 @@ impl Operation for ChatRequest {
     fn limited(&self, model: &Model, tokens: u32) -> Option<Self> {
         // Thinking has a budget of its own, below which the service refuses the call.
         let thinks = self.reasoning_effort.is_some() || self.reasoning.is_some();
-        if thinks && model.facts.reasoning.style != ReasoningStyle::None || tokens < model.facts.min_output_tokens {
+        if thinks && model.facts.reasoning.style != ReasoningStyle::None
+            || tokens < model.facts.min_output_tokens
+        {
             return None;
         }
-        Some(Self { max_completion_tokens: Some(tokens), max_tokens: None, ..self.clone() })
+        Some(Self {
+            max_completion_tokens: Some(tokens),
+            max_tokens: None,
+            ..self.clone()
+        })
     }
 
     fn max_cost(&self) -> Option<NanoUsd> {
-        self.max_cost_usd.as_deref().and_then(|text| NanoUsd::parse(text.get()))
+        self.max_cost_usd
+            .as_deref()
+            .and_then(|text| NanoUsd::parse(text.get()))
     }
 
     fn streams_visibly(&self, model: &Model) -> bool {
         // Thinking may be hidden, and calls beyond the first are left out where the client wants one.
-        let reasons = self.reasoning_effort.is_some() || self.reasoning.is_some() || model.facts.reasoning.default_on;
-        let left_out =
-            self.parallel_tool_calls == Some(false) || self.functions.is_some() || self.tool_choice.is_some();
+        let reasons = self.reasoning_effort.is_some()
+            || self.reasoning.is_some()
+            || model.facts.reasoning.default_on;
+        let left_out = self.parallel_tool_calls == Some(false)
+            || self.functions.is_some()
+            || self.tool_choice.is_some();
         self.is_stream() && !model.answers_whole(self) && !reasons && !left_out
     }
 }
@@ -141,16 +162,40 @@ impl<T> Call<T> {
     /// The limits that the call falls under, in the order in which they are asked. The model of a raw id has none.
     pub fn scopes(&self) -> Vec<Scope> {
         let key = format!("key:{}", self.caller.key_id);
-        let mut scopes = vec![Scope { id: key.clone(), limits: self.caller.limits }];
-        let on_model = self.caller.model_limits.iter().filter(|(name, _)| *name == self.model.name);
-        scopes.extend(on_model.map(|(name, limits)| Scope { id: format!("{key}/model:{name}"), limits: *limits }));
-        if let Some(users) = self.caller.end_users.as_ref().filter(|_| !self.end_user.is_empty()) {
-            scopes.push(Scope { id: format!("{key}/user:{}", self.end_user), limits: users.limits });
+        let mut scopes = vec![Scope {
+            id: key.clone(),
+            limits: self.caller.limits,
+        }];
+        let on_model = self
+            .caller
+            .model_limits
+            .iter()
+            .filter(|(name, _)| *name == self.model.name);
+        scopes.extend(on_model.map(|(name, limits)| Scope {
+            id: format!("{key}/model:{name}"),
+            limits: *limits,
+        }));
+        if let Some(users) = self
+            .caller
+            .end_users
+            .as_ref()
+            .filter(|_| !self.end_user.is_empty())
+        {
+            scopes.push(Scope {
+                id: format!("{key}/user:{}", self.end_user),
+                limits: users.limits,
+            });
         }
         if let Some(team) = &self.caller.team {
-            scopes.push(Scope { id: format!("team:{}", team.name), limits: team.limits });
+            scopes.push(Scope {
+                id: format!("team:{}", team.name),
+                limits: team.limits,
+            });
         }
-        scopes.push(Scope { id: format!("model:{}", self.model.label()), limits: self.model.limits });
+        scopes.push(Scope {
+            id: format!("model:{}", self.model.label()),
+            limits: self.model.limits,
+        });
         scopes.retain(|scope| !scope.limits.is_none());
         scopes
     }
@@ -158,11 +203,26 @@ impl<T> Call<T> {
     /// The budgets that the call falls under, without the gateway's.
     pub fn budgets(&self) -> Vec<Arc<Budget>> {
         let mut budgets = self.caller.budgets.clone();
-        if let Some(users) = self.caller.end_users.as_ref().filter(|_| !self.end_user.is_empty()) {
+        if let Some(users) = self
+            .caller
+            .end_users
+            .as_ref()
+            .filter(|_| !self.end_user.is_empty())
+        {
             let scope = format!("key:{}/user:{}", self.caller.key_id, self.end_user);
-            budgets.extend(users.budgets.iter().map(|budget| Arc::new(budget.of(&scope))));
+            budgets.extend(
+                users
+                    .budgets
+                    .iter()
+                    .map(|budget| Arc::new(budget.of(&scope))),
+            );
         }
-        budgets.extend(self.caller.team.iter().flat_map(|team| team.budgets.iter().cloned()));
+        budgets.extend(
+            self.caller
+                .team
+                .iter()
+                .flat_map(|team| team.budgets.iter().cloned()),
+        );
         budgets.extend(self.model.budgets.iter().cloned());
         budgets
     }
@@ -241,7 +301,9 @@ impl Allowance {
 /// The one of which the smaller part is left.
 fn tightest(before: Option<Remaining>, one: Remaining) -> Option<Remaining> {
     let part = |r: &Remaining| u128::from(r.remaining) * 1_000_000 / u128::from(r.limit.max(1));
-    before.filter(|before| part(before) <= part(&one)).or(Some(one))
+    before
+        .filter(|before| part(before) <= part(&one))
+        .or(Some(one))
 }
 
 /// Time that the call has waited for Bedrock so far, and how often it asked. What is left of a request's duration is our

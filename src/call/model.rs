@@ -15,7 +15,10 @@ impl Target {
     /// The region of an ARN wins over `region`: a resource can only be called where it is.
     pub fn new(id: impl Into<String>, region: &str) -> Self {
         let id = id.into();
-        let own = id.strip_prefix("arn:").and_then(|rest| rest.split(':').nth(2)).filter(|r| !r.is_empty());
+        let own = id
+            .strip_prefix("arn:")
+            .and_then(|rest| rest.split(':').nth(2))
+            .filter(|r| !r.is_empty());
         let region = own.unwrap_or(region).to_owned();
         Self { id, region }
     }
@@ -49,7 +52,11 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 3, base: Duration::from_millis(100), cap: Duration::from_secs(5) }
+        Self {
+            attempts: 3,
+            base: Duration::from_millis(100),
+            cap: Duration::from_secs(5),
+        }
     }
 }
 
@@ -155,8 +162,16 @@ impl Model {
             name: name.into(),
             raw: false,
             target,
-            timeouts: Timeouts { whole, first_token, idle },
-            defaults: ModelDefaults { max_tokens: 4096, temperature: None, top_p: None },
+            timeouts: Timeouts {
+                whole,
+                first_token,
+                idle,
+            },
+            defaults: ModelDefaults {
+                max_tokens: 4096,
+                temperature: None,
+                top_p: None,
+            },
             dropped_parameters: DroppedParameters::Warn,
             retry: RetryPolicy::default(),
             description: None,
@@ -173,11 +188,23 @@ impl Model {
     /// Bedrock is asked for the whole answer even where the client wants a stream: the family cannot stream it, or it
     /// may have to be asked for again.
     pub fn answers_whole(&self, request: &ChatRequest) -> bool {
-        let tools = request.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || request.functions.is_some();
-        let json = request.response_format.as_ref().is_some_and(|format| format.kind != "text");
-        let history = request.messages.iter().any(|m| m.tool_calls.is_some() || m.function_call.is_some());
+        let tools = request
+            .tools
+            .as_ref()
+            .is_some_and(|tools| !tools.is_empty())
+            || request.functions.is_some();
+        let json = request
+            .response_format
+            .as_ref()
+            .is_some_and(|format| format.kind != "text");
+        let history = request
+            .messages
+            .iter()
+            .any(|m| m.tool_calls.is_some() || m.function_call.is_some());
         let with_tools = tools || json || history;
-        !self.facts.stream || (with_tools && !self.facts.stream_with_tools) || (json && self.options.repair_json)
+        !self.facts.stream
+            || (with_tools && !self.facts.stream_with_tools)
+            || (json && self.options.repair_json)
     }
 
     /// A bounded label for metrics.
@@ -192,8 +219,14 @@ mod tests {
 
     #[test]
     fn the_region_of_an_arn_wins() {
-        let target = Target::new("arn:aws:bedrock:eu-west-1:123456789012:inference-profile/x", "us-east-1");
+        let target = Target::new(
+            "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/x",
+            "us-east-1",
+        );
         assert_eq!(target.region, "eu-west-1");
-        assert_eq!(Target::new("amazon.nova-lite-v1:0", "us-east-1").region, "us-east-1");
+        assert_eq!(
+            Target::new("amazon.nova-lite-v1:0", "us-east-1").region,
+            "us-east-1"
+        );
     }
 }

@@ -21,19 +21,28 @@ struct Note {
 impl Notes {
     /// Something was done in another way than asked.
     pub fn add(&self, text: impl Into<Cow<'static, str>>) {
-        self.push(Note { text: text.into(), dropped: None });
+        self.push(Note {
+            text: text.into(),
+            dropped: None,
+        });
     }
 
     /// The field `param` cannot be honoured and was left out.
     pub fn dropped(&self, param: impl Into<Cow<'static, str>>, why: &'static str) {
         let param = param.into();
-        self.push(Note { text: format!("{param}: ignored, {why}").into(), dropped: Some((param, why)) });
+        self.push(Note {
+            text: format!("{param}: ignored, {why}").into(),
+            dropped: Some((param, why)),
+        });
     }
 
     /// The first field that was left out, if any, and why: what `dropped_parameters = "refuse"` refuses.
     pub fn first_dropped(&self) -> Option<(String, String)> {
         let notes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.iter().find_map(|note| note.dropped.as_ref()).map(|(param, why)| (param.to_string(), (*why).to_owned()))
+        notes
+            .iter()
+            .find_map(|note| note.dropped.as_ref())
+            .map(|(param, why)| (param.to_string(), (*why).to_owned()))
     }
 
     /// All texts, for one header value; `None` when there is nothing to say.
@@ -42,7 +51,13 @@ impl Notes {
         if notes.is_empty() {
             return None;
         }
-        Some(notes.iter().map(|note| note.text.as_ref()).collect::<Vec<_>>().join("; "))
+        Some(
+            notes
+                .iter()
+                .map(|note| note.text.as_ref())
+                .collect::<Vec<_>>()
+                .join("; "),
+        )
     }
 
     fn push(&self, mut note: Note) {
@@ -52,7 +67,12 @@ impl Notes {
             return;
         }
         match notes.len() {
-            MAX_NOTES => note = Note { text: "and more".into(), dropped: None },
+            MAX_NOTES => {
+                note = Note {
+                    text: "and more".into(),
+                    dropped: None,
+                }
+            }
             len if len > MAX_NOTES => return,
             _ => {}
         }

@@ -29,12 +29,23 @@ impl NanoUsd {
     pub fn parse(text: &str) -> Option<Self> {
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-        let fits = !whole.is_empty() && whole.len() <= 9 && fraction.len() <= 9 && digits(whole) && digits(fraction);
-        format!("{whole}{fraction:0<9}").parse().ok().filter(|_| fits).map(Self)
+        let fits = !whole.is_empty()
+            && whole.len() <= 9
+            && fraction.len() <= 9
+            && digits(whole)
+            && digits(fraction);
+        format!("{whole}{fraction:0<9}")
+            .parse()
+            .ok()
+            .filter(|_| fits)
+            .map(Self)
     }
 
     /// For gauges and counters, which are floats.
-    #[expect(clippy::cast_precision_loss, reason = "the exact amount is in the ledger; this is for graphs")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the exact amount is in the ledger; this is for graphs"
+    )]
     pub fn as_usd(self) -> f64 {
         self.0 as f64 / 1e9
     }
@@ -73,13 +84,22 @@ impl FromStr for PicoUsd {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const WRONG: &str = "a price is US dollars per million tokens, with six decimal places at most";
+        const WRONG: &str =
+            "a price is US dollars per million tokens, with six decimal places at most";
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-        if whole.is_empty() || whole.len() > 9 || fraction.len() > 6 || !digits(whole) || !digits(fraction) {
+        if whole.is_empty()
+            || whole.len() > 9
+            || fraction.len() > 6
+            || !digits(whole)
+            || !digits(fraction)
+        {
             return Err(WRONG);
         }
-        format!("{whole}{fraction:0<6}").parse().map(Self).map_err(|_| WRONG)
+        format!("{whole}{fraction:0<6}")
+            .parse()
+            .map(Self)
+            .map_err(|_| WRONG)
     }
 }
 
@@ -168,8 +188,26 @@ pub struct Cost {
 
 impl Cost {
     pub fn total(&self) -> NanoUsd {
-        let Self { input, cache_read, cache_write, cache_write_1h, output, server_tools, reranking } = *self;
-        [input, cache_read, cache_write, cache_write_1h, output, server_tools, reranking].into_iter().sum()
+        let Self {
+            input,
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            output,
+            server_tools,
+            reranking,
+        } = *self;
+        [
+            input,
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            output,
+            server_tools,
+            reranking,
+        ]
+        .into_iter()
+        .sum()
     }
 }
 
@@ -210,26 +248,41 @@ impl Price {
 
     /// The dearest rates of input and output that a call may be billed at. None where the tier has none.
     pub fn dearest(&self, tier: Tier, may_cache: bool) -> Option<(PicoUsd, PicoUsd)> {
-        let long = |of: fn(&LongContext) -> Option<PicoUsd>| self.long_context.iter().filter_map(of).max();
+        let long =
+            |of: fn(&LongContext) -> Option<PicoUsd>| self.long_context.iter().filter_map(of).max();
         let (tier_input, tier_output) = match tier {
             Tier::Standard | Tier::Flex => (self.input, self.output),
             // The service may fall back to standard.
-            Tier::Priority => (self.priority_input.unwrap_or(self.input), self.priority_output.unwrap_or(self.output)),
+            Tier::Priority => (
+                self.priority_input.unwrap_or(self.input),
+                self.priority_output.unwrap_or(self.output),
+            ),
             Tier::Optimized => (self.optimized_input?, self.optimized_output?),
         };
         let plain = long(|long| long.input).max(Some(self.input.max(tier_input)))?;
-        let written =
-            long(|long| long.cache_write.max(long.cache_write_1h)).max(self.cache_write).max(self.cache_write_1h);
+        let written = long(|long| long.cache_write.max(long.cache_write_1h))
+            .max(self.cache_write)
+            .max(self.cache_write_1h);
         // A tier, and a long context without a price of its own, make the cache as much dearer as the input.
         let written = written.map(|written| ratio(written, plain, self.input));
-        let input = if may_cache { written.unwrap_or(plain).max(plain) } else { plain };
-        Some((input, long(|long| long.output).max(Some(self.output.max(tier_output)))?))
+        let input = if may_cache {
+            written.unwrap_or(plain).max(plain)
+        } else {
+            plain
+        };
+        Some((
+            input,
+            long(|long| long.output).max(Some(self.output.max(tier_output)))?,
+        ))
     }
 
     /// Each bucket by itself, rounded up to whole nano-dollars. None where something was used that has no price: a part
     /// of the cost would be taken for all of it.
     pub fn cost(&self, usage: &Usage, tier: Tier) -> Option<Cost> {
-        let long = self.long_context.iter().rfind(|long| usage.prompt() > long.above_input_tokens);
+        let long = self
+            .long_context
+            .iter()
+            .rfind(|long| usage.prompt() > long.above_input_tokens);
         let (tier_input, tier_output) = match tier {
             Tier::Standard => (None, None),
             Tier::Flex => (self.flex_input, self.flex_output),
@@ -240,18 +293,36 @@ impl Price {
             0 => NanoUsd::default(),
             uses => NanoUsd(self.server_tool_use?.0.saturating_mul(uses)),
         };
-        let input = long.and_then(|long| long.input).or(tier_input).unwrap_or(self.input);
-        let output = long.and_then(|long| long.output).or(tier_output).unwrap_or(self.output);
+        let input = long
+            .and_then(|long| long.input)
+            .or(tier_input)
+            .unwrap_or(self.input);
+        let output = long
+            .and_then(|long| long.output)
+            .or(tier_output)
+            .unwrap_or(self.output);
         // A tier lists no cache prices: AWS scales all buckets of a tier alike.
-        let scale = |price: PicoUsd| tier_input.map_or(price, |tier| ratio(price, tier, self.input));
+        let scale =
+            |price: PicoUsd| tier_input.map_or(price, |tier| ratio(price, tier, self.input));
         // A long context that lists no price for a bucket makes it dearer by as much as the input.
         let bucket = |of_long: Option<PicoUsd>, own: Option<PicoUsd>| {
-            of_long.or(own.map(|own| if long.is_some() { ratio(own, input, self.input) } else { scale(own) }))
+            of_long.or(own.map(|own| {
+                if long.is_some() {
+                    ratio(own, input, self.input)
+                } else {
+                    scale(own)
+                }
+            }))
         };
-        let cache_read = bucket(long.and_then(|long| long.cache_read), self.cache_read).unwrap_or(input);
-        let cache_write = bucket(long.and_then(|long| long.cache_write), self.cache_write).unwrap_or(input);
-        let cache_write_1h =
-            bucket(long.and_then(|long| long.cache_write_1h), self.cache_write_1h).unwrap_or(cache_write);
+        let cache_read =
+            bucket(long.and_then(|long| long.cache_read), self.cache_read).unwrap_or(input);
+        let cache_write =
+            bucket(long.and_then(|long| long.cache_write), self.cache_write).unwrap_or(input);
+        let cache_write_1h = bucket(
+            long.and_then(|long| long.cache_write_1h),
+            self.cache_write_1h,
+        )
+        .unwrap_or(cache_write);
         Some(Cost {
             input: input.times(usage.input),
             cache_read: cache_read.times(usage.cache_read),
@@ -303,8 +374,14 @@ mod tests {
             cache_write_1h: Some(price("6.6")),
             ..Price::new(price("3.3"), price("16.5"))
         };
-        let usage =
-            Usage { input: 1000, cache_read: 10, cache_write: 30, cache_write_1h: 20, output: 7, ..Usage::default() };
+        let usage = Usage {
+            input: 1000,
+            cache_read: 10,
+            cache_write: 30,
+            cache_write_1h: 20,
+            output: 7,
+            ..Usage::default()
+        };
         let cost = price.cost(&usage, Tier::Standard).unwrap();
         assert_eq!(cost.input, NanoUsd(3_300_000));
         assert_eq!(cost.cache_read, NanoUsd(3_300));
@@ -331,20 +408,57 @@ mod tests {
             long_context: vec![long],
             ..Price::new(price("3"), price("15"))
         };
-        let usage = Usage { input: 100, output: 1, ..Usage::default() };
-        assert_eq!(price.cost(&usage, Tier::Flex).unwrap().total(), NanoUsd(150_000 + 7_500));
-        let cached = Usage { cache_read: 10, ..Usage::default() };
-        assert_eq!(price.cost(&cached, Tier::Flex).unwrap().total(), NanoUsd(1_500), "half of 0.3");
-        let over = Usage { input: 101, output: 1, ..Usage::default() };
-        assert_eq!(price.cost(&over, Tier::Standard).unwrap().total(), NanoUsd(606_000 + 15_000));
-        let hour = Usage { cache_write: 101, cache_write_1h: 101, ..Usage::default() };
-        let written = Price { cache_write_1h: Some("6".parse().unwrap()), ..price.clone() };
+        let usage = Usage {
+            input: 100,
+            output: 1,
+            ..Usage::default()
+        };
+        assert_eq!(
+            price.cost(&usage, Tier::Flex).unwrap().total(),
+            NanoUsd(150_000 + 7_500)
+        );
+        let cached = Usage {
+            cache_read: 10,
+            ..Usage::default()
+        };
+        assert_eq!(
+            price.cost(&cached, Tier::Flex).unwrap().total(),
+            NanoUsd(1_500),
+            "half of 0.3"
+        );
+        let over = Usage {
+            input: 101,
+            output: 1,
+            ..Usage::default()
+        };
+        assert_eq!(
+            price.cost(&over, Tier::Standard).unwrap().total(),
+            NanoUsd(606_000 + 15_000)
+        );
+        let hour = Usage {
+            cache_write: 101,
+            cache_write_1h: 101,
+            ..Usage::default()
+        };
+        let written = Price {
+            cache_write_1h: Some("6".parse().unwrap()),
+            ..price.clone()
+        };
         assert_eq!(
             written.cost(&hour, Tier::Standard).unwrap().total(),
             NanoUsd(101 * 12_000),
             "twice as dear, as the input is"
         );
-        let rounded = Usage { input: 1, ..Usage::default() };
-        assert_eq!(Price::new(PicoUsd(1), PicoUsd(1)).cost(&rounded, Tier::Standard).unwrap().total(), NanoUsd(1));
+        let rounded = Usage {
+            input: 1,
+            ..Usage::default()
+        };
+        assert_eq!(
+            Price::new(PicoUsd(1), PicoUsd(1))
+                .cost(&rounded, Tier::Standard)
+                .unwrap()
+                .total(),
+            NanoUsd(1)
+        );
     }
 }

@@ -13,7 +13,9 @@ use serde_json::Value;
 use super::Usage;
 use crate::{
     error::Error,
-    openai::completion::{Annotation, AssistantMessage, CustomCall, FinishReason, Image, ThinkingBlock},
+    openai::completion::{
+        Annotation, AssistantMessage, CustomCall, FinishReason, Image, ThinkingBlock,
+    },
 };
 
 /// How a reply ended.
@@ -69,7 +71,11 @@ impl Ends for ChatReply {
         match self {
             Self::Whole(reply) => {
                 let finish_reason = reply.choices.first().map(|choice| choice.finish_reason);
-                f(&Ending { how: How::Complete, usage: Some(reply.usage), finish_reason });
+                f(&Ending {
+                    how: How::Complete,
+                    usage: Some(reply.usage),
+                    finish_reason,
+                });
                 Self::Whole(reply)
             }
             Self::Stream(mut stream) => {
@@ -175,7 +181,13 @@ pub struct ChunkStream {
 
 impl ChunkStream {
     pub fn new(inner: impl Stream<Item = Result<ChoiceChunk, Error>> + Send + 'static) -> Self {
-        Self { inner: Box::pin(inner), endings: Vec::new(), usage: None, finish_reason: None, drained: false }
+        Self {
+            inner: Box::pin(inner),
+            endings: Vec::new(),
+            usage: None,
+            finish_reason: None,
+            drained: false,
+        }
     }
 
     /// The gateway itself ends the stream early; drop it next.
@@ -191,8 +203,16 @@ impl ChunkStream {
     fn end(&mut self, how: How) {
         // What it holds tells its cost when it goes, and the callbacks want to know that.
         self.inner = Box::pin(futures_util::stream::empty());
-        let how = if self.drained && how == How::Complete { How::Drained } else { how };
-        let ending = Ending { how, usage: self.usage, finish_reason: self.finish_reason };
+        let how = if self.drained && how == How::Complete {
+            How::Drained
+        } else {
+            how
+        };
+        let ending = Ending {
+            how,
+            usage: self.usage,
+            finish_reason: self.finish_reason,
+        };
         // Innermost first: a step sees the end after every step that it wraps.
         for callback in std::mem::take(&mut self.endings) {
             callback(&ending);
@@ -206,8 +226,14 @@ impl Stream for ChunkStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let item = std::task::ready!(self.inner.as_mut().poll_next(cx));
         match &item {
-            Some(Ok(ChoiceChunk { chunk: Chunk::Usage(usage), .. })) => self.usage = Some(*usage),
-            Some(Ok(ChoiceChunk { chunk: Chunk::Finish(reason), .. })) => {
+            Some(Ok(ChoiceChunk {
+                chunk: Chunk::Usage(usage),
+                ..
+            })) => self.usage = Some(*usage),
+            Some(Ok(ChoiceChunk {
+                chunk: Chunk::Finish(reason),
+                ..
+            })) => {
                 self.finish_reason.get_or_insert(*reason);
             }
             Some(Ok(_)) => {}
@@ -255,23 +281,35 @@ mod tests {
     type Seen = Arc<Mutex<Vec<Ending>>>;
 
     fn watched(items: Vec<Result<Chunk, Error>>) -> (ChunkStream, Seen) {
-        let items: Vec<_> = items.into_iter().map(|item| item.map(|chunk| ChoiceChunk { choice: 0, chunk })).collect();
+        let items: Vec<_> = items
+            .into_iter()
+            .map(|item| item.map(|chunk| ChoiceChunk { choice: 0, chunk }))
+            .collect();
         let seen = Seen::default();
         let sink = seen.clone();
         let reply = ChatReply::Stream(ChunkStream::new(stream::iter(items)))
             .on_end(move |ending| sink.lock().unwrap().push(ending.clone()));
-        let ChatReply::Stream(stream) = reply else { unreachable!("a stream stays a stream") };
+        let ChatReply::Stream(stream) = reply else {
+            unreachable!("a stream stays a stream")
+        };
         (stream, seen)
     }
 
     fn usage() -> Usage {
-        Usage { input: 3, output: 2, ..Usage::default() }
+        Usage {
+            input: 3,
+            output: 2,
+            ..Usage::default()
+        }
     }
 
     #[tokio::test]
     async fn a_stream_that_ends_fires_once() {
-        let chunks =
-            vec![Ok(Chunk::Content("a".into())), Ok(Chunk::Finish(FinishReason::Stop)), Ok(Chunk::Usage(usage()))];
+        let chunks = vec![
+            Ok(Chunk::Content("a".into())),
+            Ok(Chunk::Finish(FinishReason::Stop)),
+            Ok(Chunk::Usage(usage())),
+        ];
         let (stream, seen) = watched(chunks);
         assert_eq!(stream.count().await, 3);
         let seen = seen.lock().unwrap();
@@ -293,7 +331,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_stream_that_is_dropped_fires_once() {
-        let (mut stream, seen) = watched(vec![Ok(Chunk::Content("a".into())), Ok(Chunk::Content("b".into()))]);
+        let (mut stream, seen) = watched(vec![
+            Ok(Chunk::Content("a".into())),
+            Ok(Chunk::Content("b".into())),
+        ]);
         assert!(stream.next().await.is_some());
         drop(stream);
         let seen = seen.lock().unwrap();
@@ -306,9 +347,18 @@ mod tests {
     fn a_whole_reply_fires_at_once() {
         let seen = Seen::default();
         let sink = seen.clone();
-        let choices = vec![WholeChoice { message: AssistantMessage::default(), finish_reason: FinishReason::Stop }];
-        let whole = WholeReply { choices, usage: usage(), guardrail: None, invoked_model: None };
-        let _reply = ChatReply::Whole(whole).on_end(move |ending| sink.lock().unwrap().push(ending.clone()));
+        let choices = vec![WholeChoice {
+            message: AssistantMessage::default(),
+            finish_reason: FinishReason::Stop,
+        }];
+        let whole = WholeReply {
+            choices,
+            usage: usage(),
+            guardrail: None,
+            invoked_model: None,
+        };
+        let _reply =
+            ChatReply::Whole(whole).on_end(move |ending| sink.lock().unwrap().push(ending.clone()));
         assert_eq!(seen.lock().unwrap()[0].usage, Some(usage()));
     }
 }

@@ -28,8 +28,16 @@ pub struct Passage {
 impl Passage {
     /// A name for people: that of the metadata, or the last part of the source.
     pub fn title(&self) -> &str {
-        let own = ["title", "x-amz-bedrock-kb-title"].iter().find_map(|key| self.metadata.get(*key)?.as_str());
-        let file = || self.source.trim_end_matches('/').rsplit('/').next().filter(|name| !name.is_empty());
+        let own = ["title", "x-amz-bedrock-kb-title"]
+            .iter()
+            .find_map(|key| self.metadata.get(*key)?.as_str());
+        let file = || {
+            self.source
+                .trim_end_matches('/')
+                .rsplit('/')
+                .next()
+                .filter(|name| !name.is_empty())
+        };
         own.or_else(file).unwrap_or(&self.source)
     }
 }
@@ -69,7 +77,11 @@ pub struct Retrieval {
 impl Retrieval {
     /// The passages, if the client wants to see them.
     pub fn shown(&self) -> &[Passage] {
-        if self.include_sources { &self.passages } else { &[] }
+        if self.include_sources {
+            &self.passages
+        } else {
+            &[]
+        }
     }
 
     /// Results of all Knowledge Bases.

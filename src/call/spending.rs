@@ -37,8 +37,15 @@ impl Spent {
     /// `usage` as the client is told it: its cost with all that was spent beside the model.
     pub fn told(&self, usage: Usage) -> Usage {
         let known = !self.unpriced_fees && !self.unknown_beside;
-        let more = self.beside + Cost { reranking: self.fees, ..Cost::default() };
-        Usage { cost: usage.cost.filter(|_| known).map(|cost| cost + more), ..usage }
+        let more = self.beside
+            + Cost {
+                reranking: self.fees,
+                ..Cost::default()
+            };
+        Usage {
+            cost: usage.cost.filter(|_| known).map(|cost| cost + more),
+            ..usage
+        }
     }
 }
 
@@ -46,7 +53,9 @@ impl Spending {
     /// A request is about to leave. What becomes of it is told to the ticket; one that is dropped is lost.
     pub fn send(&self) -> Ticket {
         self.with(|spent| spent.sent = true);
-        Ticket { spending: Some(self.clone()) }
+        Ticket {
+            spending: Some(self.clone()),
+        }
     }
 
     /// Something was used that is billed by itself; none: nobody knows its price.
@@ -131,13 +140,20 @@ mod tests {
     fn every_request_is_accounted_for() {
         let spending = Spending::default();
         assert_eq!(spending.spent(), Spent::default());
-        let usage = Usage { input: 1, output: 2, ..Usage::default() };
+        let usage = Usage {
+            input: 1,
+            output: 2,
+            ..Usage::default()
+        };
         spending.send().free();
         spending.send().used(usage);
         spending.send().used(usage);
         drop(spending.send());
         let spent = spending.spent();
-        assert_eq!((spent.usage.unwrap().output, spent.lost, spent.sent), (4, 1, true));
+        assert_eq!(
+            (spent.usage.unwrap().output, spent.lost, spent.sent),
+            (4, 1, true)
+        );
         assert!(spending.allows_another());
         spending.ask_before_another(|| false);
         assert!(!spending.allows_another());

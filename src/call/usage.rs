@@ -31,7 +31,9 @@ pub struct Usage {
 impl Usage {
     /// What OpenAI calls prompt tokens: all input, cached or not.
     pub fn prompt(&self) -> u64 {
-        self.input.saturating_add(self.cache_read).saturating_add(self.cache_write)
+        self.input
+            .saturating_add(self.cache_read)
+            .saturating_add(self.cache_write)
     }
 
     pub fn total(&self) -> u64 {

@@ -28,7 +28,9 @@ const SERVER_TOOL_USES: u64 = 10;
 impl WorstCase {
     /// What to expect of tokens, for limits that are corrected afterwards.
     pub fn likely_tokens(&self) -> u64 {
-        self.likely_input_tokens.saturating_add(self.output_tokens).saturating_mul(u64::from(self.requests.max(1)))
+        self.likely_input_tokens
+            .saturating_add(self.output_tokens)
+            .saturating_mul(u64::from(self.requests.max(1)))
     }
 
     /// What one request may cost with `output_tokens` of output. None where the price of something is not known.
@@ -52,6 +54,9 @@ impl WorstCase {
         let (_, output) = price.dearest(self.tier, self.may_cache)?;
         let share = money.0.checked_sub(self.fees.0)? / u64::from(self.requests.max(1));
         let left = share.checked_sub(self.cost_of_one(price, 0)?.0)?;
-        Some(u64::try_from(u128::from(left) * 1000 / u128::from(output.0.max(1))).unwrap_or(u64::MAX))
+        Some(
+            u64::try_from(u128::from(left) * 1000 / u128::from(output.0.max(1)))
+                .unwrap_or(u64::MAX),
+        )
     }
 }

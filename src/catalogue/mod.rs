@@ -32,17 +32,36 @@ pub struct Known {
 pub fn lookup(target: &Target) -> Known {
     let Reference { base, prefix } = reference(&target.id);
     let Some(entry) = base.and_then(entry) else {
-        let facts = Arc::new(facts(base.unwrap_or_default(), Value::Object(serde_json::Map::new())));
-        return Known { base: None, facts, price: None };
+        let facts = Arc::new(facts(
+            base.unwrap_or_default(),
+            Value::Object(serde_json::Map::new()),
+        ));
+        return Known {
+            base: None,
+            facts,
+            price: None,
+        };
     };
-    let facts = entry.built.get_or_init(|| Arc::new(facts(entry.id, entry.facts()))).clone();
-    Known { base: Some(entry.id), facts, price: entry.price(prefix, &target.region).map(Arc::new) }
+    let facts = entry
+        .built
+        .get_or_init(|| Arc::new(facts(entry.id, entry.facts())))
+        .clone();
+    Known {
+        base: Some(entry.id),
+        facts,
+        price: entry.price(prefix, &target.region).map(Arc::new),
+    }
 }
 
 /// A model of this name at `target`, with what is known of it.
 pub fn model(name: impl Into<String>, target: Target) -> Model {
     let Known { base, facts, price } = lookup(&target);
-    Model { base: base.map(str::to_owned), facts, price, ..Model::new(name, target) }
+    Model {
+        base: base.map(str::to_owned),
+        facts,
+        price,
+        ..Model::new(name, target)
+    }
 }
 
 /// The facts of `known`, with the members of `overrides` in their place.
@@ -50,10 +69,15 @@ pub fn model(name: impl Into<String>, target: Target) -> Model {
 /// # Errors
 /// The text of what is wrong with `overrides`.
 pub fn overridden(known: &Known, base: &str, overrides: Value) -> Result<Arc<Facts>, String> {
-    let mut value = known.base.and_then(entry).map_or_else(|| Value::Object(serde_json::Map::new()), Entry::facts);
+    let mut value = known
+        .base
+        .and_then(entry)
+        .map_or_else(|| Value::Object(serde_json::Map::new()), Entry::facts);
     apply_rules(base, &mut value);
     merge(&mut value, overrides);
-    serde_json::from_value(value).map(Arc::new).map_err(|error| error.to_string())
+    serde_json::from_value(value)
+        .map(Arc::new)
+        .map_err(|error| error.to_string())
 }
 
 /// What one query of the reranking model `id` costs; none where it is no such model, or its price is not known.
@@ -126,7 +150,10 @@ struct Rule {
 }
 
 fn globs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WildMatch>, D::Error> {
-    Ok(Vec::<String>::deserialize(deserializer)?.iter().map(|glob| WildMatch::new(glob)).collect())
+    Ok(Vec::<String>::deserialize(deserializer)?
+        .iter()
+        .map(|glob| WildMatch::new(glob))
+        .collect())
 }
 
 #[derive(Default)]
@@ -140,19 +167,28 @@ struct Catalogue {
 static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
     let models: Result<ModelsFile<'_>, _> = serde_json::from_str(include_str!("models.json"));
     let rules: Result<RulesFile, _> = serde_json::from_str(include_str!("rules.json"));
-    let (Ok(models), Ok(rules)) = (models, rules) else { return Catalogue::default() };
+    let (Ok(models), Ok(rules)) = (models, rules) else {
+        return Catalogue::default();
+    };
     let mut by_id = HashMap::new();
     for (index, entry) in models.models.iter().enumerate() {
         for id in std::iter::once(&entry.id).chain(&entry.aliases) {
             by_id.insert(*id, index);
         }
     }
-    Catalogue { entries: models.models, by_id, rules: rules.rules }
+    Catalogue {
+        entries: models.models,
+        by_id,
+        rules: rules.rules,
+    }
 });
 
 fn entry(id: &str) -> Option<&'static Entry<'static>> {
     let catalogue = &*CATALOGUE;
-    catalogue.by_id.get(id).map(|index| &catalogue.entries[*index])
+    catalogue
+        .by_id
+        .get(id)
+        .map(|index| &catalogue.entries[*index])
 }
 
 fn value(json: &RawValue) -> Value {
@@ -166,7 +202,11 @@ fn facts(id: &str, mut value: Value) -> Facts {
 }
 
 fn apply_rules(id: &str, value: &mut Value) {
-    for rule in CATALOGUE.rules.iter().filter(|rule| rule.r#match.iter().any(|glob| glob.matches(id))) {
+    for rule in CATALOGUE
+        .rules
+        .iter()
+        .filter(|rule| rule.r#match.iter().any(|glob| glob.matches(id)))
+    {
         for (member, new) in rule.facts.as_object().into_iter().flatten() {
             // What a family can do with cache points says nothing of whether this model has them.
             if member == "cache" && value.get("cache").is_none_or(Value::is_null) {
@@ -206,15 +246,25 @@ mod tests {
         for entry in &CATALOGUE.entries {
             let mut value = entry.facts();
             apply_rules(entry.id, &mut value);
-            serde_json::from_value::<Facts>(value).unwrap_or_else(|error| panic!("{}: {error}", entry.id));
-            let places = entry.price_by_profile.keys().map(|prefix| (Some(*prefix), ""));
+            serde_json::from_value::<Facts>(value)
+                .unwrap_or_else(|error| panic!("{}: {error}", entry.id));
+            let places = entry
+                .price_by_profile
+                .keys()
+                .map(|prefix| (Some(*prefix), ""));
             let regions = entry.price_by_region.keys().map(|region| (None, *region));
             for (prefix, region) in places.chain(regions).chain([(None, "")]) {
-                assert_eq!(entry.price(prefix, region).is_some(), entry.price.is_some(), "{}", entry.id);
+                assert_eq!(
+                    entry.price(prefix, region).is_some(),
+                    entry.price.is_some(),
+                    "{}",
+                    entry.id
+                );
             }
         }
         for rule in &CATALOGUE.rules {
-            serde_json::from_value::<Facts>(rule.facts.clone()).unwrap_or_else(|error| panic!("{error}"));
+            serde_json::from_value::<Facts>(rule.facts.clone())
+                .unwrap_or_else(|error| panic!("{error}"));
             let used = ids().any(|id| rule.r#match.iter().any(|glob| glob.matches(id)));
             assert!(used, "a rule matches no model: {:?}", rule.r#match);
         }
@@ -223,28 +273,73 @@ mod tests {
     #[test]
     fn generations_of_a_family_differ() {
         let style = |id: &str| facts_of(id).reasoning.style;
-        assert_eq!(style("anthropic.claude-3-haiku-20240307-v1:0"), ReasoningStyle::None);
-        assert_eq!(style("us.anthropic.claude-sonnet-4-5-20250929-v1:0"), ReasoningStyle::Budget);
-        assert_eq!(style("anthropic.claude-opus-4-5-20251101-v1:0"), ReasoningStyle::Budget);
-        for fifth in ["sonnet-4-6", "opus-4-6-v1", "opus-4-7", "opus-5", "opus-5-5", "haiku-5-5", "fable-5-1"] {
+        assert_eq!(
+            style("anthropic.claude-3-haiku-20240307-v1:0"),
+            ReasoningStyle::None
+        );
+        assert_eq!(
+            style("us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+            ReasoningStyle::Budget
+        );
+        assert_eq!(
+            style("anthropic.claude-opus-4-5-20251101-v1:0"),
+            ReasoningStyle::Budget
+        );
+        for fifth in [
+            "sonnet-4-6",
+            "opus-4-6-v1",
+            "opus-4-7",
+            "opus-5",
+            "opus-5-5",
+            "haiku-5-5",
+            "fable-5-1",
+        ] {
             let facts = facts_of(&format!("anthropic.claude-{fifth}"));
             assert_eq!(facts.reasoning.style, ReasoningStyle::Adaptive, "{fifth}");
             assert!(!facts.prefill, "{fifth}");
         }
-        assert_eq!(facts_of("anthropic.claude-opus-5-5").sampling, Sampling::None);
-        assert_eq!(facts_of("anthropic.claude-sonnet-4-6").sampling, Sampling::OneOf);
-        assert!(facts_of("openai.gpt-5.6-sol").cache.is_none(), "Converse refuses cache points there");
-        assert!(facts_of("amazon.nova-lite-v1:0").cache.as_ref().is_some_and(|cache| !cache.in_tools));
+        assert_eq!(
+            facts_of("anthropic.claude-opus-5-5").sampling,
+            Sampling::None
+        );
+        assert_eq!(
+            facts_of("anthropic.claude-sonnet-4-6").sampling,
+            Sampling::OneOf
+        );
+        assert!(
+            facts_of("openai.gpt-5.6-sol").cache.is_none(),
+            "Converse refuses cache points there"
+        );
+        assert!(
+            facts_of("amazon.nova-lite-v1:0")
+                .cache
+                .as_ref()
+                .is_some_and(|cache| !cache.in_tools)
+        );
         let old = facts_of("anthropic.claude-3-haiku-20240307-v1:0");
         assert_eq!(old.lifecycle.status, LifecycleStatus::Eol);
-        assert!(old.lifecycle.warning().is_some_and(|text| text.contains("claude-haiku-5-5")));
+        assert!(
+            old.lifecycle
+                .warning()
+                .is_some_and(|text| text.contains("claude-haiku-5-5"))
+        );
     }
 
     #[test]
     fn the_price_is_that_of_the_profile_or_the_region() {
-        let input = |id: &str, region: &str| lookup(&Target::new(id, region)).price.map(|price| price.input.0);
-        assert_eq!(input("us.anthropic.claude-sonnet-5-5", "us-east-1"), Some(2_200_000));
-        assert_eq!(input("global.anthropic.claude-sonnet-5-5", "us-east-1"), Some(2_000_000));
+        let input = |id: &str, region: &str| {
+            lookup(&Target::new(id, region))
+                .price
+                .map(|price| price.input.0)
+        };
+        assert_eq!(
+            input("us.anthropic.claude-sonnet-5-5", "us-east-1"),
+            Some(2_200_000)
+        );
+        assert_eq!(
+            input("global.anthropic.claude-sonnet-5-5", "us-east-1"),
+            Some(2_000_000)
+        );
         assert_eq!(input("eu.amazon.nova-lite-v1:0", "eu-west-1"), Some(78_000));
         assert_eq!(input("somebody.new-model-v1:0", "us-east-1"), None);
     }
@@ -254,7 +349,10 @@ mod tests {
         let known = lookup(&Target::new("us.anthropic.claude-opus-9-5", "us-east-1"));
         assert!(known.base.is_none() && known.price.is_none());
         assert_eq!(known.facts.top_k.as_deref(), Some("top_k"));
-        let known = lookup(&Target::new("arn:aws:bedrock:us-east-1:123456789012:imported-model/abc", "us-east-1"));
+        let known = lookup(&Target::new(
+            "arn:aws:bedrock:us-east-1:123456789012:imported-model/abc",
+            "us-east-1",
+        ));
         assert_eq!(*known.facts, Facts::default());
     }
 }

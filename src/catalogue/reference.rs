@@ -1,7 +1,9 @@
 //! The forms in which Bedrock names a model.
 
 /// Geographic prefixes of inference profiles.
-const PREFIXES: [&str; 9] = ["us", "us-gov", "eu", "apac", "jp", "au", "ca", "in", "global"];
+const PREFIXES: [&str; 9] = [
+    "us", "us-gov", "eu", "apac", "jp", "au", "ca", "in", "global",
+];
 
 /// What a target says about the base model behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,15 +22,25 @@ pub fn reference(target: &str) -> Reference<'_> {
             let resource = arn.splitn(5, ':').nth(4).unwrap_or_default();
             match resource.split_once('/') {
                 Some(("foundation-model" | "inference-profile", id)) => id,
-                _ => return Reference { base: None, prefix: None },
+                _ => {
+                    return Reference {
+                        base: None,
+                        prefix: None,
+                    };
+                }
             }
         }
     };
     let (prefix, base) = match id.split_once('.') {
-        Some((prefix, rest)) if PREFIXES.contains(&prefix) && rest.contains('.') => (Some(prefix), rest),
+        Some((prefix, rest)) if PREFIXES.contains(&prefix) && rest.contains('.') => {
+            (Some(prefix), rest)
+        }
         _ => (None, id),
     };
-    Reference { base: Some(known_form(base)), prefix }
+    Reference {
+        base: Some(known_form(base)),
+        prefix,
+    }
 }
 
 /// `…-v1:0:200k` is `…-v1:0` with a longer context window.
@@ -37,8 +49,14 @@ fn known_form(base: &str) -> &str {
         return base;
     }
     let shorter = base.rsplit_once(':').map(|(shorter, _)| shorter);
-    let bare = shorter.and_then(|shorter| shorter.rsplit_once("-v")).map(|(bare, _)| bare);
-    [shorter, bare].into_iter().flatten().find(|form| super::entry(form).is_some()).unwrap_or(base)
+    let bare = shorter
+        .and_then(|shorter| shorter.rsplit_once("-v"))
+        .map(|(bare, _)| bare);
+    [shorter, bare]
+        .into_iter()
+        .flatten()
+        .find(|form| super::entry(form).is_some())
+        .unwrap_or(base)
 }
 
 #[cfg(test)]
@@ -48,20 +66,52 @@ mod tests {
     #[test]
     fn every_form_leads_to_the_base_model() {
         for (target, base, prefix) in [
-            ("anthropic.claude-opus-5-5", Some("anthropic.claude-opus-5-5"), None),
-            ("us-gov.amazon.nova-lite-v1:0", Some("amazon.nova-lite-v1:0"), Some("us-gov")),
-            ("global.amazon.nova-2-lite-v1:0", Some("amazon.nova-2-lite-v1:0"), Some("global")),
-            ("anthropic.claude-3-sonnet-20240229-v1:0:200k", Some("anthropic.claude-3-sonnet-20240229-v1:0"), None),
+            (
+                "anthropic.claude-opus-5-5",
+                Some("anthropic.claude-opus-5-5"),
+                None,
+            ),
+            (
+                "us-gov.amazon.nova-lite-v1:0",
+                Some("amazon.nova-lite-v1:0"),
+                Some("us-gov"),
+            ),
+            (
+                "global.amazon.nova-2-lite-v1:0",
+                Some("amazon.nova-2-lite-v1:0"),
+                Some("global"),
+            ),
+            (
+                "anthropic.claude-3-sonnet-20240229-v1:0:200k",
+                Some("anthropic.claude-3-sonnet-20240229-v1:0"),
+                None,
+            ),
             ("deepseek.v3.2", Some("deepseek.v3.2"), None),
-            ("arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0", Some("amazon.nova-lite-v1:0"), None),
+            (
+                "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0",
+                Some("amazon.nova-lite-v1:0"),
+                None,
+            ),
             (
                 "arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:inference-profile/us-gov.amazon.nova-lite-v1:0",
                 Some("amazon.nova-lite-v1:0"),
                 Some("us-gov"),
             ),
-            ("arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc", None, None),
-            ("arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc", None, None),
-            ("arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDE:1", None, None),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc",
+                None,
+                None,
+            ),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc",
+                None,
+                None,
+            ),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDE:1",
+                None,
+                None,
+            ),
         ] {
             assert_eq!(reference(target), Reference { base, prefix }, "{target}");
         }

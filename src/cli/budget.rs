@@ -49,11 +49,31 @@ struct Override {
 
 pub async fn run(args: Args) -> Outcome {
     let (answer, as_json) = match args.command {
-        Command::Show(show) => (client::ask(&show.file.config, Method::GET, "/admin/budgets", None).await, show.json),
+        Command::Show(show) => (
+            client::ask(&show.file.config, Method::GET, "/admin/budgets", None).await,
+            show.json,
+        ),
         Command::Override(raise) => {
-            let Override { budget, usd, time, reason, file, json } = raise;
-            let body = json!({"budget": budget, "usd": usd, "for": time, "reason": reason}).to_string();
-            (client::ask(&file.config, Method::POST, "/admin/budgets/override", Some(body)).await, json)
+            let Override {
+                budget,
+                usd,
+                time,
+                reason,
+                file,
+                json,
+            } = raise;
+            let body =
+                json!({"budget": budget, "usd": usd, "for": time, "reason": reason}).to_string();
+            (
+                client::ask(
+                    &file.config,
+                    Method::POST,
+                    "/admin/budgets/override",
+                    Some(body),
+                )
+                .await,
+                json,
+            )
         }
     };
     let answer = match answer {
@@ -63,14 +83,39 @@ pub async fn run(args: Args) -> Outcome {
     if as_json {
         return print(&format!("{answer:#}\n"));
     }
-    let budgets = answer["budgets"].as_array().cloned().unwrap_or_else(|| vec![answer["budget"].clone()]);
+    let budgets = answer["budgets"]
+        .as_array()
+        .cloned()
+        .unwrap_or_else(|| vec![answer["budget"].clone()]);
     let rows: Vec<Vec<String>> = budgets.iter().map(row).collect();
-    print(&table::render(&["BUDGET", "LIMIT USD", "SETTLED", "RESERVED", "REMAINING", "RESETS AT"], &rows))
+    print(&table::render(
+        &[
+            "BUDGET",
+            "LIMIT USD",
+            "SETTLED",
+            "RESERVED",
+            "REMAINING",
+            "RESETS AT",
+        ],
+        &rows,
+    ))
 }
 
 fn row(budget: &Value) -> Vec<String> {
     let text = |name: &str| budget[name].as_str().unwrap_or_default().to_owned();
-    let reset = budget["resets_at"].as_i64().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    let members = ["id", "limit_usd", "settled_usd", "reserved_usd", "remaining_usd"].map(text);
-    members.into_iter().chain(reset.map(|reset| reset.to_string())).collect()
+    let reset = budget["resets_at"]
+        .as_i64()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let members = [
+        "id",
+        "limit_usd",
+        "settled_usd",
+        "reserved_usd",
+        "remaining_usd",
+    ]
+    .map(text);
+    members
+        .into_iter()
+        .chain(reset.map(|reset| reset.to_string()))
+        .collect()
 }

@@ -22,7 +22,10 @@ pub fn run(args: &Args) -> Outcome {
                 );
                 format!("{}\n", serde_json::Value::from_iter(rows))
             } else {
-                resolved.iter().map(|row| format!("{} = {}  # {}\n", row.path, row.value, row.origin)).collect()
+                resolved
+                    .iter()
+                    .map(|row| format!("{} = {}  # {}\n", row.path, row.value, row.origin))
+                    .collect()
             };
             eprintln!("{}: no problem found", args.file.config.display());
             print(&text)

@@ -48,13 +48,18 @@ pub async fn ask(
     let settings = config::administration(config, &Surroundings::of_process(None))
         .map_err(|problems| Outcome::Misconfigured(config.display().to_string(), problems))?;
     let request = |origin: &str, token: Option<&Secret>| {
-        let mut request = Request::builder().method(method.clone()).uri(format!("{origin}{path}"));
+        let mut request = Request::builder()
+            .method(method.clone())
+            .uri(format!("{origin}{path}"));
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {}", token.expose()));
         }
         let user = std::env::var("USER").unwrap_or_else(|_| "cli".to_owned());
         let body = body.clone().unwrap_or_default();
-        request.header("x-lintel-actor", user).body(body).map_err(|error| Outcome::Failed(error.to_string()))
+        request
+            .header("x-lintel-actor", user)
+            .body(body)
+            .map_err(|error| Outcome::Failed(error.to_string()))
     };
     let address = reachable(settings.listen);
     match tokio::net::TcpStream::connect(address).await {
@@ -80,9 +85,13 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 async fn over_the_network(request: Request<String>) -> Result<Answer, Outcome> {
-    let failed = |error: reqwest::Error| Outcome::Failed(format!("the gateway did not answer: {error}"));
+    let failed =
+        |error: reqwest::Error| Outcome::Failed(format!("the gateway did not answer: {error}"));
     let (parts, body) = request.into_parts();
-    let client = reqwest::Client::builder().no_proxy().build().map_err(failed)?;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .build()
+        .map_err(failed)?;
     let response = client
         .request(parts.method, parts.uri.to_string())
         .headers(parts.headers)
@@ -95,7 +104,10 @@ async fn over_the_network(request: Request<String>) -> Result<Answer, Outcome> {
     checked(status, body)
 }
 
-async fn in_this_process(settings: Administration, request: Request<String>) -> Result<Answer, Outcome> {
+async fn in_this_process(
+    settings: Administration,
+    request: Request<String>,
+) -> Result<Answer, Outcome> {
     if settings.store.location == Location::Memory {
         return Err(Outcome::Failed(format!(
             "no gateway answers at {}, and its ledger is in memory: there is nothing to speak to",
@@ -113,16 +125,32 @@ async fn in_this_process(settings: Administration, request: Request<String>) -> 
         )));
     }
     let (alerts, _none) = mpsc::channel(1);
-    let failed =
-        |error: String| Outcome::Failed(format!("no gateway answers at {}; the ledger: {error}", settings.listen));
-    let ledger = Ledger::open(&settings.store, alerts).await.map_err(failed)?;
+    let failed = |error: String| {
+        Outcome::Failed(format!(
+            "no gateway answers at {}; the ledger: {error}",
+            settings.listen
+        ))
+    };
+    let ledger = Ledger::open(&settings.store, alerts)
+        .await
+        .map_err(failed)?;
     let keys = KeyStore::new(Keys::default(), ledger.clone(), settings.teams);
     ledger.track(settings.budgets).await.map_err(failed)?;
     keys.load().await.map_err(failed)?;
-    let router: Router = api::router(api::Api { ledger: ledger.clone(), keys });
-    let response = router.oneshot(request.map(Body::from)).await.unwrap_or_else(|never| match never {});
+    let router: Router = api::router(api::Api {
+        ledger: ledger.clone(),
+        keys,
+    });
+    let response = router
+        .oneshot(request.map(Body::from))
+        .await
+        .unwrap_or_else(|never| match never {});
     let status = response.status();
-    let body = response.into_body().collect().await.map_err(|error| Outcome::Failed(error.to_string()))?;
+    let body = response
+        .into_body()
+        .collect()
+        .await
+        .map_err(|error| Outcome::Failed(error.to_string()))?;
     ledger.close().await;
     checked(status, body.to_bytes().to_vec())
 }
@@ -132,6 +160,8 @@ fn checked(status: http::StatusCode, body: Vec<u8>) -> Result<Answer, Outcome> {
     if status.is_success() {
         return Ok(answer);
     }
-    let message = answer.json()["error"]["message"].as_str().map_or_else(|| answer.text(), str::to_owned);
+    let message = answer.json()["error"]["message"]
+        .as_str()
+        .map_or_else(|| answer.text(), str::to_owned);
     Err(Outcome::Failed(message))
 }

@@ -25,30 +25,57 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Outcome {
-    let own = SecretKey { access_key_id: "simulator".into(), secret_access_key: Ulid::generate().to_string() };
-    let (listener, endpoint_url) = match TcpListener::bind("127.0.0.1:0").await.and_then(|l| Ok((l.local_addr()?, l))) {
+    let own = SecretKey {
+        access_key_id: "simulator".into(),
+        secret_access_key: Ulid::generate().to_string(),
+    };
+    let (listener, endpoint_url) = match TcpListener::bind("127.0.0.1:0")
+        .await
+        .and_then(|l| Ok((l.local_addr()?, l)))
+    {
         Ok((address, listener)) => (listener, format!("http://{address}")),
         Err(error) => return Outcome::Failed(format!("the simulator cannot listen: {error}")),
     };
     let secret = format!("sk-demo-{}", Ulid::generate());
-    let caller =
-        Arc::new(Caller { key_id: "demo".into(), knowledge_bases: vec![WildMatch::new("*")], ..Caller::default() });
+    let caller = Arc::new(Caller {
+        key_id: "demo".into(),
+        knowledge_bases: vec![WildMatch::new("*")],
+        ..Caller::default()
+    });
     let demo = Demo {
         endpoint_url,
-        credentials: (own.access_key_id.clone(), Secret::new(&own.secret_access_key)),
-        key: Key { digest: Sha256::digest(secret.as_bytes()).into(), expires: None, allow_ips: Vec::new(), caller },
+        credentials: (
+            own.access_key_id.clone(),
+            Secret::new(&own.secret_access_key),
+        ),
+        key: Key {
+            digest: Sha256::digest(secret.as_bytes()).into(),
+            expires: None,
+            allow_ips: Vec::new(),
+            caller,
+        },
     };
     let surroundings = Surroundings::of_process(args.listen);
     let (name, read) = match &args.config {
-        Some(path) => (path.display().to_string(), config::load(path, &surroundings, Some(demo))),
-        None => ("config.toml (built in)".to_owned(), config::parse(config::EXAMPLE, &surroundings, Some(demo))),
+        Some(path) => (
+            path.display().to_string(),
+            config::load(path, &surroundings, Some(demo)),
+        ),
+        None => (
+            "config.toml (built in)".to_owned(),
+            config::parse(config::EXAMPLE, &surroundings, Some(demo)),
+        ),
     };
     let config = match read {
         Ok((config, _)) => config,
         Err(problems) => return Outcome::Misconfigured(name, problems),
     };
     let stop_simulator = CancellationToken::new();
-    let simulator = simulator::serve(listener, Simulator::new(own).router(), stop_simulator.clone());
+    let simulator = simulator::serve(
+        listener,
+        Simulator::new(own).router(),
+        stop_simulator.clone(),
+    );
     let gateway = async {
         let outcome = gateway(config, &secret).await;
         stop_simulator.cancel();
@@ -64,14 +91,20 @@ async fn gateway(config: Config, secret: &str) -> Outcome {
         .find(|listed| listed.alias)
         .or_else(|| config.models.list().next())
         .map(|listed| listed.name.to_owned());
-    let base = config.knowledge_bases.iter().next().map(|base| base.name.clone());
+    let base = config
+        .knowledge_bases
+        .iter()
+        .next()
+        .map(|base| base.name.clone());
     let (app, shutdown, _log) = match start(config).await {
         Ok(started) => started,
         Err(message) => return Outcome::Failed(message),
     };
     let (data, admin) = (app.data_addr, app.admin_addr);
     let model = model.unwrap_or_default();
-    eprintln!("lintel answers at http://{data}/v1 from a simulated Bedrock; metrics are at http://{admin}/metrics");
+    eprintln!(
+        "lintel answers at http://{data}/v1 from a simulated Bedrock; metrics are at http://{admin}/metrics"
+    );
     eprintln!();
     eprintln!("  key: {secret}");
     eprintln!();

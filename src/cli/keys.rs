@@ -103,30 +103,60 @@ async fn done(command: Command) -> Result<Outcome, Outcome> {
     match command {
         Command::Create(create) => {
             let body = body(&create)?;
-            let made =
-                client::ask(&create.plain.file.config, Method::POST, "/admin/keys", Some(body.to_string())).await?;
+            let made = client::ask(
+                &create.plain.file.config,
+                Method::POST,
+                "/admin/keys",
+                Some(body.to_string()),
+            )
+            .await?;
             Ok(secret(&made.json(), create.plain.json))
         }
         Command::List(plain) => {
-            let answer = client::ask(&plain.file.config, Method::GET, "/admin/keys", None).await?.json();
+            let answer = client::ask(&plain.file.config, Method::GET, "/admin/keys", None)
+                .await?
+                .json();
             if plain.json {
                 return Ok(print(&format!("{:#}\n", answer["keys"])));
             }
-            let rows = answer["keys"].as_array().into_iter().flatten().map(row).collect::<Vec<_>>();
-            Ok(print(&table::render(&["ID", "NAME", "STATUS", "TEAM", "CREATED", "LAST USED"], &rows)))
+            let rows = answer["keys"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(row)
+                .collect::<Vec<_>>();
+            Ok(print(&table::render(
+                &["ID", "NAME", "STATUS", "TEAM", "CREATED", "LAST USED"],
+                &rows,
+            )))
         }
         Command::Show(one) => {
-            let answer = client::ask(&one.plain.file.config, Method::GET, &path_of(&one.id)?, None).await?.json();
+            let answer = client::ask(
+                &one.plain.file.config,
+                Method::GET,
+                &path_of(&one.id)?,
+                None,
+            )
+            .await?
+            .json();
             Ok(print(&format!("{answer:#}\n")))
         }
         Command::Rotate(rotate) => {
             let path = format!("{}/rotate", path_of(&rotate.id)?);
             let body = json!({"overlap": rotate.overlap}).to_string();
-            let made = client::ask(&rotate.plain.file.config, Method::POST, &path, Some(body)).await?;
+            let made =
+                client::ask(&rotate.plain.file.config, Method::POST, &path, Some(body)).await?;
             Ok(secret(&made.json(), rotate.plain.json))
         }
         Command::Revoke(one) => {
-            let answer = client::ask(&one.plain.file.config, Method::DELETE, &path_of(&one.id)?, None).await?.json();
+            let answer = client::ask(
+                &one.plain.file.config,
+                Method::DELETE,
+                &path_of(&one.id)?,
+                None,
+            )
+            .await?
+            .json();
             match one.plain.json {
                 true => Ok(print(&format!("{answer:#}\n"))),
                 false => Ok(print(&format!("{} is revoked\n", one.id))),
@@ -141,13 +171,19 @@ fn secret(made: &Value, as_json: bool) -> Outcome {
         return print(&format!("{made:#}\n"));
     }
     let key = &made["key"];
-    eprintln!("key {} ({}); this is its secret, which is not shown again:", text(&key["id"]), text(&key["name"]));
+    eprintln!(
+        "key {} ({}); this is its secret, which is not shown again:",
+        text(&key["id"]),
+        text(&key["name"])
+    );
     print(&format!("{}\n", text(&made["secret"])))
 }
 
 fn row(key: &Value) -> Vec<String> {
     let time = |value: &Value| {
-        let time = value.as_i64().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        let time = value
+            .as_i64()
+            .and_then(|seconds| Timestamp::from_second(seconds).ok());
         time.map_or_else(|| "-".to_owned(), |time| time.to_string())
     };
     let team = key["settings"]["team"].as_str().unwrap_or("-").to_owned();
@@ -181,29 +217,47 @@ fn body(create: &Create) -> Result<Value, Outcome> {
     set("name", Some(create.name.clone().into()));
     set("team", create.team.clone().map(Value::from));
     set("models", create.models.clone().map(Value::from));
-    set("knowledge_bases", create.knowledge_bases.clone().map(Value::from));
+    set(
+        "knowledge_bases",
+        create.knowledge_bases.clone().map(Value::from),
+    );
     set("allow_ips", create.allow_ips.clone().map(Value::from));
-    let expires = create.expires.as_deref().map(expiry).transpose().map_err(wrong)?;
+    let expires = create
+        .expires
+        .as_deref()
+        .map(expiry)
+        .transpose()
+        .map_err(wrong)?;
     set("expires", expires.map(Value::from));
-    let budgets: Vec<Value> = create.budget.iter().map(|text| budget(text)).collect::<Result<_, _>>().map_err(wrong)?;
+    let budgets: Vec<Value> = create
+        .budget
+        .iter()
+        .map(|text| budget(text))
+        .collect::<Result<_, _>>()
+        .map_err(wrong)?;
     set("budget", (!budgets.is_empty()).then(|| budgets.into()));
     let limits = [
         ("requests_per_minute", create.requests_per_minute),
         ("tokens_per_minute", create.tokens_per_minute),
         ("in_flight", create.in_flight),
     ];
-    let limits: Map<String, Value> =
-        limits.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?.into()))).collect();
+    let limits: Map<String, Value> = limits
+        .into_iter()
+        .filter_map(|(name, limit)| Some((name.to_owned(), limit?.into())))
+        .collect();
     set("limits", (!limits.is_empty()).then(|| limits.into()));
     let metadata = create.metadata.iter().map(|pair| {
-        let (name, value) =
-            pair.split_once('=').ok_or_else(|| wrong(format!("--metadata '{pair}' is not NAME=VALUE")))?;
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| wrong(format!("--metadata '{pair}' is not NAME=VALUE")))?;
         Ok((name.to_owned(), Value::from(value)))
     });
     let metadata: Map<String, Value> = metadata.collect::<Result<_, Outcome>>()?;
     set("metadata", (!metadata.is_empty()).then(|| metadata.into()));
     match twice {
-        Some(name) => Err(wrong(format!("'{name}' stands in --settings and in an option of its own"))),
+        Some(name) => Err(wrong(format!(
+            "'{name}' stands in --settings and in an option of its own"
+        ))),
         None => Ok(Value::Object(body)),
     }
 }
@@ -236,5 +290,6 @@ fn expiry(text: &str) -> Result<String, String> {
     let duration = humantime::parse_duration(text).map_err(wrong)?;
     let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let at = Timestamp::from_second(Timestamp::now().as_second().saturating_add(seconds));
-    at.map(|at| at.to_string()).map_err(|_| format!("--expires '{text}' is too far away"))
+    at.map(|at| at.to_string())
+        .map_err(|_| format!("--expires '{text}' is too far away"))
 }

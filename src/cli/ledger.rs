@@ -34,7 +34,14 @@ pub async fn run(args: Args) -> Outcome {
         Ok(text) => text,
         Err(error) => return Outcome::Failed(format!("cannot read {}: {error}", log.display())),
     };
-    let answer = match client::ask(&file.config, Method::POST, "/admin/ledger/reconcile", Some(text)).await {
+    let answer = match client::ask(
+        &file.config,
+        Method::POST,
+        "/admin/ledger/reconcile",
+        Some(text),
+    )
+    .await
+    {
         Ok(answer) => answer.json(),
         Err(outcome) => return outcome,
     };
@@ -42,9 +49,16 @@ pub async fn run(args: Args) -> Outcome {
         return print(&format!("{answer:#}\n"));
     }
     if answer["matched_lines"] == 0 && answer["unreadable_lines"] != 0 {
-        return Outcome::Failed(format!("{} is not an invocation log: no line could be read", log.display()));
+        return Outcome::Failed(format!(
+            "{} is not an invocation log: no line could be read",
+            log.display()
+        ));
     }
-    let text = |name: &str| answer[name].as_str().map_or_else(|| answer[name].to_string(), str::to_owned);
+    let text = |name: &str| {
+        answer[name]
+            .as_str()
+            .map_or_else(|| answer[name].to_string(), str::to_owned)
+    };
     print(&format!(
         "{} lines were of this gateway, {} could not be read; {} records were corrected by ${}\n",
         text("matched_lines"),

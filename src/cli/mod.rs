@@ -62,7 +62,12 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct ConfigFile {
     /// The configuration file
-    #[arg(long, value_name = "FILE", env = "LINTEL_CONFIG", default_value = "config.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "LINTEL_CONFIG",
+        default_value = "config.toml"
+    )]
     config: PathBuf,
 }
 
@@ -103,7 +108,11 @@ pub fn run() -> ExitCode {
             }
             eprintln!(
                 "lintel: {} in the configuration",
-                if problems.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", problems.len()) }
+                if problems.len() == 1 {
+                    "1 problem".to_owned()
+                } else {
+                    format!("{} problems", problems.len())
+                }
             );
             ExitCode::from(2)
         }
@@ -121,7 +130,10 @@ fn print(text: &str) -> Outcome {
 }
 
 fn run_async(command: impl Future<Output = Outcome>) -> Outcome {
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime.block_on(command),
         Err(error) => Outcome::Failed(format!("cannot start: {error}")),
     }
@@ -131,7 +143,9 @@ fn run_async(command: impl Future<Output = Outcome>) -> Outcome {
 async fn start(config: Config) -> Result<(App, CancellationToken, Log), String> {
     let log = Log::start();
     let telemetry = Telemetry::install(Some(&log)).map_err(|error| error.to_string())?;
-    let app = App::bind(config, telemetry).await.map_err(|error| error.to_string())?;
+    let app = App::bind(config, telemetry)
+        .await
+        .map_err(|error| error.to_string())?;
     let shutdown = shutdown_on_signal(Some(app.ledger())).map_err(|error| error.to_string())?;
     Ok((app, shutdown, log))
 }

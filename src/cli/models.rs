@@ -15,20 +15,33 @@ pub struct Args {
     json: bool,
 }
 
-const HEADS: [&str; 7] = ["NAME", "TARGET", "REGION", "INPUT", "OUTPUT", "MAX OUTPUT", "LIFECYCLE"];
+const HEADS: [&str; 7] = [
+    "NAME",
+    "TARGET",
+    "REGION",
+    "INPUT",
+    "OUTPUT",
+    "MAX OUTPUT",
+    "LIFECYCLE",
+];
 
 pub fn run(args: &Args) -> Outcome {
     let config = match config::load(&args.file.config, &Surroundings::of_process(None), None) {
         Ok((config, _)) => config,
-        Err(problems) => return Outcome::Misconfigured(args.file.config.display().to_string(), problems),
+        Err(problems) => {
+            return Outcome::Misconfigured(args.file.config.display().to_string(), problems);
+        }
     };
     let listed = config.models.list();
     let text = if args.json {
-        let models: Vec<Value> = listed.map(|listed| object(listed.name, listed.model)).collect();
+        let models: Vec<Value> = listed
+            .map(|listed| object(listed.name, listed.model))
+            .collect();
         format!("{}\n", Value::from(models))
     } else {
         let rows = listed.map(|listed| row(listed.name, listed.model, listed.alias));
-        table::render(&HEADS, &rows.collect::<Vec<_>>()) + "Prices are US dollars per million tokens.\n"
+        table::render(&HEADS, &rows.collect::<Vec<_>>())
+            + "Prices are US dollars per million tokens.\n"
     };
     print(&text)
 }
@@ -50,16 +63,32 @@ fn object(name: &str, model: &Model) -> Value {
 
 fn row(name: &str, model: &Model, alias: bool) -> Vec<String> {
     let price = |of: fn(&crate::call::Price) -> crate::call::PicoUsd| {
-        model.price.as_deref().map_or_else(|| "?".to_owned(), |price| of(price).to_string())
+        model
+            .price
+            .as_deref()
+            .map_or_else(|| "?".to_owned(), |price| of(price).to_string())
     };
     let lifecycle = &model.facts.lifecycle;
     vec![
         name.to_owned(),
-        if alias { format!("= {}", model.name) } else { model.target.id.clone() },
+        if alias {
+            format!("= {}", model.name)
+        } else {
+            model.target.id.clone()
+        },
         model.target.region.clone(),
         price(|price| price.input),
         price(|price| price.output),
-        model.facts.max_output_tokens.map_or_else(|| "?".to_owned(), |tokens| tokens.to_string()),
-        [lifecycle.status.as_str(), lifecycle.eol.as_deref().unwrap_or_default()].join(" ").trim_end().to_owned(),
+        model
+            .facts
+            .max_output_tokens
+            .map_or_else(|| "?".to_owned(), |tokens| tokens.to_string()),
+        [
+            lifecycle.status.as_str(),
+            lifecycle.eol.as_deref().unwrap_or_default(),
+        ]
+        .join(" ")
+        .trim_end()
+        .to_owned(),
     ]
 }

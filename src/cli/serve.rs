@@ -11,9 +11,15 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Outcome {
-    let config = match config::load(&args.file.config, &Surroundings::of_process(args.listen), None) {
+    let config = match config::load(
+        &args.file.config,
+        &Surroundings::of_process(args.listen),
+        None,
+    ) {
         Ok((config, _)) => config,
-        Err(problems) => return Outcome::Misconfigured(args.file.config.display().to_string(), problems),
+        Err(problems) => {
+            return Outcome::Misconfigured(args.file.config.display().to_string(), problems);
+        }
     };
     match start(config).await {
         Ok((app, shutdown, _log)) => {

@@ -21,7 +21,9 @@ pub async fn run(args: Args) -> Outcome {
         Ok(listener) => listener,
         Err(error) => return Outcome::Failed(format!("cannot listen on {}: {error}", args.listen)),
     };
-    let started = listener.local_addr().and_then(|address| Ok((address, shutdown_on_signal(None)?)));
+    let started = listener
+        .local_addr()
+        .and_then(|address| Ok((address, shutdown_on_signal(None)?)));
     let (address, shutdown) = match started {
         Ok(started) => started,
         Err(error) => return Outcome::Failed(error.to_string()),
@@ -29,9 +31,19 @@ pub async fn run(args: Args) -> Outcome {
     println!("A simulated Bedrock is at http://{address}");
     println!("  export AWS_ENDPOINT_URL_BEDROCK_RUNTIME=http://{address} AWS_REGION=us-east-1");
     println!("  export AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME=http://{address}");
-    let secret = if args.secret_key == "simulator" { "simulator" } else { "'(the one you gave)'" };
-    println!("  export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={secret}", args.access_key);
-    let secret_key = SecretKey { access_key_id: args.access_key, secret_access_key: args.secret_key };
+    let secret = if args.secret_key == "simulator" {
+        "simulator"
+    } else {
+        "'(the one you gave)'"
+    };
+    println!(
+        "  export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={secret}",
+        args.access_key
+    );
+    let secret_key = SecretKey {
+        access_key_id: args.access_key,
+        secret_access_key: args.secret_key,
+    };
     simulator::serve(listener, Simulator::new(secret_key).router(), shutdown).await;
     Outcome::Done
 }

@@ -26,8 +26,17 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Outcome {
     // What a query cannot hold is in none of these.
-    let escaped = |text: &str| text.replace('%', "%25").replace('&', "%26").replace('+', "%2B").replace(' ', "%20");
-    let mut path = format!("/admin/usage?by={}&since={}", escaped(&args.by), escaped(&args.since));
+    let escaped = |text: &str| {
+        text.replace('%', "%25")
+            .replace('&', "%26")
+            .replace('+', "%2B")
+            .replace(' ', "%20")
+    };
+    let mut path = format!(
+        "/admin/usage?by={}&since={}",
+        escaped(&args.by),
+        escaped(&args.since)
+    );
     if let Some(until) = &args.until {
         path.push_str(&format!("&until={}", escaped(until)));
     }
@@ -45,18 +54,40 @@ pub async fn run(args: Args) -> Outcome {
     if args.json {
         return print(&format!("{rows:#}\n"));
     }
-    let names: Vec<&str> = args.by.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    const COUNTS: [&str; 6] =
-        ["requests", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "cost_usd"];
+    let names: Vec<&str> = args
+        .by
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .collect();
+    const COUNTS: [&str; 6] = [
+        "requests",
+        "input_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "output_tokens",
+        "cost_usd",
+    ];
     let cell = |value: &Value| match value {
         Value::String(text) if text.is_empty() => "-".to_owned(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
     let lines = rows.as_array().into_iter().flatten();
-    let lines: Vec<Vec<String>> =
-        lines.map(|row| names.iter().chain(&COUNTS).map(|name| cell(&row[*name])).collect()).collect();
-    let heads: Vec<String> = names.iter().chain(&COUNTS).map(|name| name.replace('_', " ").to_uppercase()).collect();
+    let lines: Vec<Vec<String>> = lines
+        .map(|row| {
+            names
+                .iter()
+                .chain(&COUNTS)
+                .map(|name| cell(&row[*name]))
+                .collect()
+        })
+        .collect();
+    let heads: Vec<String> = names
+        .iter()
+        .chain(&COUNTS)
+        .map(|name| name.replace('_', " ").to_uppercase())
+        .collect();
     let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
     print(&table::render(&heads, &lines))
 }

@@ -46,7 +46,11 @@ pub fn limits(section: &mut Section<'_>) -> Limits {
 }
 
 fn read_limits(section: &mut Section<'_>) -> Limits {
-    let mut count = |key| section.count(key, u64::from(u32::MAX)).and_then(|count| u32::try_from(count).ok());
+    let mut count = |key| {
+        section
+            .count(key, u64::from(u32::MAX))
+            .and_then(|count| u32::try_from(count).ok())
+    };
     let limits = Limits {
         requests_per_minute: count("requests_per_minute"),
         burst: count("burst"),
@@ -70,7 +74,11 @@ pub fn model_limits(section: &mut Section<'_>) -> Vec<(String, Limits)> {
         section.finish();
         (name, limits)
     };
-    section.named_sections("model_limits").into_iter().map(read).collect()
+    section
+        .named_sections("model_limits")
+        .into_iter()
+        .map(read)
+        .collect()
 }
 
 /// `budget`: a table, or an array of tables with different periods.
@@ -83,7 +91,11 @@ pub fn budgets(section: &mut Section<'_>, scope: &str) -> Vec<Arc<Budget>> {
         section.finish();
         budget.map(Arc::new)
     };
-    let budgets: Vec<Arc<Budget>> = section.tables("budget").into_iter().filter_map(read).collect();
+    let budgets: Vec<Arc<Budget>> = section
+        .tables("budget")
+        .into_iter()
+        .filter_map(read)
+        .collect();
     check_periods(section, &budgets);
     budgets
 }
@@ -98,7 +110,10 @@ fn check_periods(section: &Section<'_>, budgets: &[Arc<Budget>]) {
 fn budget(section: &mut Section<'_>, scope: &str) -> Option<Budget> {
     let limit = section.decimal("usd", MONEY, NanoUsd::parse);
     if limit == Some(NanoUsd(0)) {
-        section.problem_at("usd", "must be more than nothing; to allow nothing, take the key away");
+        section.problem_at(
+            "usd",
+            "must be more than nothing; to allow nothing, take the key away",
+        );
     }
     if limit.is_none() && !section.was_given("usd") {
         section.problem("needs 'usd'");
@@ -107,31 +122,58 @@ fn budget(section: &mut Section<'_>, scope: &str) -> Option<Budget> {
     if per.is_none() && !section.was_given("per") {
         section.problem("needs 'per': \"hour\", \"day\", \"week\" or \"month\"");
     }
-    let timezone = section.string("timezone").map_or(Some(TimeZone::UTC), |name| match TimeZone::get(&name) {
-        Ok(timezone) => Some(timezone),
-        Err(_) => {
-            section.problem_at("timezone", format!("'{name}' is not a time zone such as \"Europe/Berlin\""));
-            None
-        }
-    });
-    let mode = section.choice("mode", &[("strict", Mode::Strict), ("sliced", Mode::Sliced)], Mode::Strict);
+    let timezone =
+        section
+            .string("timezone")
+            .map_or(Some(TimeZone::UTC), |name| match TimeZone::get(&name) {
+                Ok(timezone) => Some(timezone),
+                Err(_) => {
+                    section.problem_at(
+                        "timezone",
+                        format!("'{name}' is not a time zone such as \"Europe/Berlin\""),
+                    );
+                    None
+                }
+            });
+    let mode = section.choice(
+        "mode",
+        &[("strict", Mode::Strict), ("sliced", Mode::Sliced)],
+        Mode::Strict,
+    );
     let fit = section.boolean("fit", false);
     let wait = section.pause("wait").unwrap_or(Duration::ZERO);
     let alert_at = section.shares("alert_at").unwrap_or_default();
     let per = per?;
     let id = format!("{scope}/{}", per.as_str()).into();
-    Some(Budget { scope: scope.into(), id, limit: limit?, per, timezone: timezone?, mode, fit, wait, alert_at })
+    Some(Budget {
+        scope: scope.into(),
+        id,
+        limit: limit?,
+        per,
+        timezone: timezone?,
+        mode,
+        fit,
+        wait,
+        alert_at,
+    })
 }
 
 /// `end_users`: what every single end user of a key may do.
 pub fn end_users(section: &mut Section<'_>, key_id: &str) -> Option<EndUsers> {
-    let mut section = section.has("end_users").then(|| section.section("end_users"))?;
+    let mut section = section
+        .has("end_users")
+        .then(|| section.section("end_users"))?;
     let limits = limits(&mut section);
     let budgets = budgets(&mut section, &format!("key:{key_id}"));
     let max = section.count("max", 1_000_000);
     let max = section.or_default("max", max, 10_000);
     section.finish();
-    Some(EndUsers { limits, budgets, max: usize::try_from(max).unwrap_or(usize::MAX), known: Default::default() })
+    Some(EndUsers {
+        limits,
+        budgets,
+        max: usize::try_from(max).unwrap_or(usize::MAX),
+        known: Default::default(),
+    })
 }
 
 pub fn teams(sections: Vec<(String, Section<'_>)>) -> Teams {
@@ -139,7 +181,14 @@ pub fn teams(sections: Vec<(String, Section<'_>)>) -> Teams {
         let limits = limits(&mut section);
         let budgets = budgets(&mut section, &format!("team:{name}"));
         section.finish();
-        (name.clone(), Arc::new(Team { name, limits, budgets }))
+        (
+            name.clone(),
+            Arc::new(Team {
+                name,
+                limits,
+                budgets,
+            }),
+        )
     };
     sections.into_iter().map(read).collect()
 }
@@ -152,7 +201,9 @@ pub fn gateway(root: &mut Section<'_>) -> Gateway {
     let mut alert_request = None;
     let mut budgets: Vec<Arc<Budget>> = Vec::new();
     for mut section in root.tables("budget") {
-        alert_request = section.decimal("alert_request_usd", MONEY, NanoUsd::parse).or(alert_request);
+        alert_request = section
+            .decimal("alert_request_usd", MONEY, NanoUsd::parse)
+            .or(alert_request);
         // Somebody may want to be told and nothing else.
         if section.has("usd") || section.has("per") {
             budgets.extend(budget(&mut section, "gateway").map(Arc::new));
@@ -160,7 +211,10 @@ pub fn gateway(root: &mut Section<'_>) -> Gateway {
         section.finish();
     }
     check_periods(root, &budgets);
-    Gateway { budgets, alert_request }
+    Gateway {
+        budgets,
+        alert_request,
+    }
 }
 
 /// `[store]`.
@@ -173,31 +227,50 @@ pub fn store(mut section: Section<'_>) -> Settings {
             Location::File(PathBuf::from(path.strip_prefix("//").unwrap_or(path)))
         }
         Some(("redis" | "rediss", _)) => {
-            section.problem_at("url", "this version of lintel has no store for many machines; use sqlite:FILE");
+            section.problem_at(
+                "url",
+                "this version of lintel has no store for many machines; use sqlite:FILE",
+            );
             Location::Memory
         }
         _ => {
-            section.problem_at("url", format!("'{url}' is not \"sqlite:FILE\" or \"memory:\""));
+            section.problem_at(
+                "url",
+                format!("'{url}' is not \"sqlite:FILE\" or \"memory:\""),
+            );
             Location::Memory
         }
     };
-    let choices = [("process", Durability::Process), ("power", Durability::Power)];
+    let choices = [
+        ("process", Durability::Process),
+        ("power", Durability::Power),
+    ];
     let durability = section.choice("durability", &choices, Durability::Process);
     let retention = section.long_duration_or("retention", Duration::from_secs(90 * 86_400));
     if retention < MIN_RETENTION {
         section.problem_at("retention", "must be 32 days at least");
     }
     section.finish();
-    Settings { location, durability, retention }
+    Settings {
+        location,
+        durability,
+        retention,
+    }
 }
 
 /// `[alerts]`: none without a URL.
 pub fn alerts(mut section: Section<'_>, surroundings: &Surroundings) -> Option<Webhook> {
     let url = section.string("webhook_url");
     let secret_env = section.string("secret_env");
-    let secret = secret_env.as_deref().and_then(|name| surroundings.variable(name)).map(Secret::new);
+    let secret = secret_env
+        .as_deref()
+        .and_then(|name| surroundings.variable(name))
+        .map(Secret::new);
     if let (Some(name), None) = (&secret_env, &secret) {
-        section.problem_at("secret_env", format!("the environment variable {name} is not set"));
+        section.problem_at(
+            "secret_env",
+            format!("the environment variable {name} is not set"),
+        );
     }
     let webhook = url.and_then(|url| match Webhook::new(&url, secret) {
         Ok(webhook) => Some(webhook),

@@ -35,7 +35,12 @@ pub fn keys(
         let settings = settings(&mut section, &name, teams);
         section.finish();
         let Some(digest) = digest else { continue };
-        let key = Key { digest, expires: settings.expires, allow_ips: settings.allow_ips, caller: settings.caller };
+        let key = Key {
+            digest,
+            expires: settings.expires,
+            allow_ips: settings.allow_ips,
+            caller: settings.caller,
+        };
         if let Some(other) = keys.iter().find(|other| other.digest == key.digest) {
             report.problem(
                 format!("keys.{name}"),
@@ -58,22 +63,34 @@ pub struct KeySettings {
 
 /// The members that static and virtual keys have in common.
 pub fn settings(section: &mut Section<'_>, key_id: &str, teams: &Teams) -> KeySettings {
-    let models = section.strings("models").map(|globs| globs.iter().map(|glob| WildMatch::new(glob)).collect());
-    let expires = section.string("expires").and_then(|text| match humantime::parse_rfc3339(&text) {
-        Ok(time) => Some(time),
-        Err(error) => {
-            section.problem_at("expires", format!("'{text}' is not a time such as \"2027-01-01T00:00:00Z\": {error}"));
-            None::<SystemTime>
-        }
-    });
+    let models = section
+        .strings("models")
+        .map(|globs| globs.iter().map(|glob| WildMatch::new(glob)).collect());
+    let expires =
+        section
+            .string("expires")
+            .and_then(|text| match humantime::parse_rfc3339(&text) {
+                Ok(time) => Some(time),
+                Err(error) => {
+                    section.problem_at(
+                        "expires",
+                        format!("'{text}' is not a time such as \"2027-01-01T00:00:00Z\": {error}"),
+                    );
+                    None::<SystemTime>
+                }
+            });
     let mut allow_ips = Vec::new();
     for text in section.strings("allow_ips").unwrap_or_default() {
         let text = text.trim();
-        match text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+        match text
+            .parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        {
             Ok(net) => allow_ips.push(net),
-            Err(_) => {
-                section.problem_at("allow_ips", format!("'{text}' is not an address or a range such as 10.0.0.0/8"))
-            }
+            Err(_) => section.problem_at(
+                "allow_ips",
+                format!("'{text}' is not an address or a range such as 10.0.0.0/8"),
+            ),
         }
     }
     let globs = section.strings("knowledge_bases").unwrap_or_default();
@@ -92,14 +109,22 @@ pub fn settings(section: &mut Section<'_>, key_id: &str, teams: &Teams) -> KeySe
         budgets: governance::budgets(section, &format!("key:{key_id}")),
         end_users: governance::end_users(section, key_id),
     };
-    KeySettings { caller: Arc::new(caller), expires, allow_ips }
+    KeySettings {
+        caller: Arc::new(caller),
+        expires,
+        allow_ips,
+    }
 }
 
 /// The settings of a virtual key, as JSON.
 ///
 /// # Errors
 /// Every problem there is.
-pub fn virtual_key(json: serde_json::Value, key_id: &str, teams: &Teams) -> Result<KeySettings, Vec<Problem>> {
+pub fn virtual_key(
+    json: serde_json::Value,
+    key_id: &str,
+    teams: &Teams,
+) -> Result<KeySettings, Vec<Problem>> {
     let report = Report::default();
     let Ok(Value::Table(table)) = Value::try_from(json) else {
         report.problem("", None, "the settings of a key are an object");
@@ -115,12 +140,19 @@ pub fn virtual_key(json: serde_json::Value, key_id: &str, teams: &Teams) -> Resu
 }
 
 fn digest(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<[u8; 32]> {
-    let (env, file, sha256) = (section.string("secret_env"), section.string("secret_file"), section.string("sha256"));
+    let (env, file, sha256) = (
+        section.string("secret_env"),
+        section.string("secret_file"),
+        section.string("sha256"),
+    );
     let secret = match (env, file, sha256) {
         (Some(name), None, None) => match surroundings.variable(&name) {
             Some(secret) => secret.to_owned(),
             None => {
-                section.problem_at("secret_env", format!("the environment variable {name} is not set"));
+                section.problem_at(
+                    "secret_env",
+                    format!("the environment variable {name} is not set"),
+                );
                 return None;
             }
         },
@@ -132,9 +164,14 @@ fn digest(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<[u8;
             }
         },
         (None, None, Some(text)) => {
-            let decoded = hex::decode(&text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+            let decoded = hex::decode(&text)
+                .ok()
+                .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
             if decoded.is_none() {
-                section.problem_at("sha256", "must be the SHA-256 of the secret, as 64 hexadecimal digits");
+                section.problem_at(
+                    "sha256",
+                    "must be the SHA-256 of the secret, as 64 hexadecimal digits",
+                );
             }
             return decoded;
         }

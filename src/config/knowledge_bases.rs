@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::{models::Defaults, options, reader::Section};
 use crate::{
     call::{
-        KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_RESULTS, Model, NanoUsd, OnError, Rerank, RerankModel,
-        SearchType, Target,
+        KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_RESULTS, Model, NanoUsd, OnError,
+        Rerank, RerankModel, SearchType, Target,
     },
     catalogue,
     dispatch::Models,
@@ -40,7 +40,9 @@ fn knowledge_base(
 ) -> Option<KnowledgeBase> {
     let id = section.string("id");
     match &id {
-        None if !section.was_given("id") => section.problem("'id' is missing: the id or ARN of a Knowledge Base"),
+        None if !section.was_given("id") => {
+            section.problem("'id' is missing: the id or ARN of a Knowledge Base")
+        }
         Some(id) if !is_id(id) => {
             section.problem_at(
                 "id",
@@ -50,16 +52,29 @@ fn knowledge_base(
         _ => {}
     }
     let own_region = section.string("region");
-    let target = Target::new(id.unwrap_or_default(), own_region.as_deref().unwrap_or(region));
+    let target = Target::new(
+        id.unwrap_or_default(),
+        own_region.as_deref().unwrap_or(region),
+    );
     if own_region.as_ref().is_some_and(|own| *own != target.region) {
-        section.problem_at("region", format!("the ARN says {}; remove it", target.region));
+        section.problem_at(
+            "region",
+            format!("the ARN says {}; remove it", target.region),
+        );
     }
     section.or_default("region", own_region, target.region.clone());
     let kind = section.choice("type", &KnowledgeBaseKind::ALL, KnowledgeBaseKind::Vector);
-    let default_search = if kind == KnowledgeBaseKind::Managed { SearchType::Auto } else { SearchType::Hybrid };
+    let default_search = if kind == KnowledgeBaseKind::Managed {
+        SearchType::Auto
+    } else {
+        SearchType::Hybrid
+    };
     let search_type = section.choice("search", &SearchType::ALL, default_search);
     if kind == KnowledgeBaseKind::Managed && search_type != SearchType::Auto {
-        section.problem_at("search", "a managed Knowledge Base decides by itself how it searches; remove it");
+        section.problem_at(
+            "search",
+            "a managed Knowledge Base decides by itself how it searches; remove it",
+        );
     }
     let guardrail = guardrail(&mut section);
     let unsaid = KnowledgeBase::new(name, target.clone(), template(&mut section));
@@ -69,7 +84,12 @@ fn knowledge_base(
         search_type,
         max_results: bounded_or(&mut section, "max_results", MAX_RESULTS, unsaid.max_results),
         min_score: min_score(&mut section, unsaid.min_score),
-        max_context_chars: bounded_or(&mut section, "max_context_chars", MAX_CONTEXT, unsaid.max_context_chars),
+        max_context_chars: bounded_or(
+            &mut section,
+            "max_context_chars",
+            MAX_CONTEXT,
+            unsaid.max_context_chars,
+        ),
         max_context_tokens: bounded(&mut section, "max_context_tokens", MAX_CONTEXT),
         max_images: images(&mut section, unsaid.max_images),
         on_error: section.choice("on_error", &OnError::ALL, unsaid.on_error),
@@ -89,7 +109,9 @@ fn knowledge_base(
 
 /// Identifier and version: a search takes no more.
 fn guardrail(section: &mut Section<'_>) -> Option<(String, String)> {
-    let mut section = section.has("guardrail").then(|| section.section("guardrail"))?;
+    let mut section = section
+        .has("guardrail")
+        .then(|| section.section("guardrail"))?;
     let both = section.string("identifier").zip(section.string("version"));
     if both.is_none() {
         section.problem("needs 'identifier' and 'version'");
@@ -101,12 +123,17 @@ fn guardrail(section: &mut Section<'_>) -> Option<(String, String)> {
 /// The service model's KnowledgeBaseIdentifier.
 fn is_id(id: &str) -> bool {
     let plain = |id: &str| id.len() == 10 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let of_arn = id.strip_prefix("arn:aws").and_then(|arn| arn.split_once(":knowledge-base/"));
-    plain(id) || of_arn.is_some_and(|(arn, id)| plain(id) && arn.split(':').nth(1) == Some("bedrock"))
+    let of_arn = id
+        .strip_prefix("arn:aws")
+        .and_then(|arn| arn.split_once(":knowledge-base/"));
+    plain(id)
+        || of_arn.is_some_and(|(arn, id)| plain(id) && arn.split(':').nth(1) == Some("bedrock"))
 }
 
 fn bounded(section: &mut Section<'_>, key: &'static str, max: u32) -> Option<u32> {
-    section.count(key, max.into()).and_then(|count| u32::try_from(count).ok())
+    section
+        .count(key, max.into())
+        .and_then(|count| u32::try_from(count).ok())
 }
 
 fn bounded_or(section: &mut Section<'_>, key: &'static str, max: u32, default: u32) -> u32 {
@@ -122,7 +149,8 @@ fn min_score(section: &mut Section<'_>, default: f64) -> f64 {
 /// None is a number too.
 fn images(section: &mut Section<'_>, default: u32) -> u32 {
     let images = section.number("max_images", 0.0, f64::from(MOST_IMAGES));
-    let whole = (0..=MOST_IMAGES).find(|count| images.is_some_and(|images| f64::from(*count) == images));
+    let whole =
+        (0..=MOST_IMAGES).find(|count| images.is_some_and(|images| f64::from(*count) == images));
     if images.is_some() && whole.is_none() {
         section.problem_at("max_images", "must be a whole number");
     }
@@ -131,7 +159,10 @@ fn images(section: &mut Section<'_>, default: u32) -> u32 {
 
 fn condense_with(section: &mut Section<'_>, models: &Models) -> Option<Arc<Model>> {
     let name = section.string("condense_with")?;
-    let found = models.list().find(|listed| listed.name == name).map(|listed| listed.model.clone());
+    let found = models
+        .list()
+        .find(|listed| listed.name == name)
+        .map(|listed| listed.model.clone());
     if found.is_none() {
         section.problem_at("condense_with", format!("there is no [models.{name}]"));
     }
@@ -145,15 +176,28 @@ pub fn filter(section: &mut Section<'_>, key: &'static str) -> Option<Value> {
         Ok(filter) => Some(filter),
         Err(filter::FilterError { at, message }) => {
             let at = at.trim_start_matches('.');
-            section.problem_at(key, if at.is_empty() { message } else { format!("{at}: {message}") });
+            section.problem_at(
+                key,
+                if at.is_empty() {
+                    message
+                } else {
+                    format!("{at}: {message}")
+                },
+            );
             None
         }
     }
 }
 
 /// `implicit_filter = { model, attributes = [{ key, type, description }] }`
-fn implicit_filter(section: &mut Section<'_>, target: &Target, kind: KnowledgeBaseKind) -> Option<Value> {
-    let mut section = section.has("implicit_filter").then(|| section.section("implicit_filter"))?;
+fn implicit_filter(
+    section: &mut Section<'_>,
+    target: &Target,
+    kind: KnowledgeBaseKind,
+) -> Option<Value> {
+    let mut section = section
+        .has("implicit_filter")
+        .then(|| section.section("implicit_filter"))?;
     if kind == KnowledgeBaseKind::Managed {
         section.problem("a managed Knowledge Base has no implicit filters; remove it");
     }
@@ -167,13 +211,17 @@ fn implicit_filter(section: &mut Section<'_>, target: &Target, kind: KnowledgeBa
             (Some(key), Some(kind), Some(description)) => {
                 attributes.push(json!({"key": key, "type": kind, "description": description}));
             }
-            _ if ["key", "type", "description"].iter().all(|key| attribute.was_given(key)) => {}
+            _ if ["key", "type", "description"]
+                .iter()
+                .all(|key| attribute.was_given(key)) => {}
             _ => attribute.problem("needs 'key', 'type' and 'description'"),
         }
         attribute.finish();
     }
     if model.is_none() || attributes.is_empty() || attributes.len() > MAX_ATTRIBUTES {
-        section.problem(format!("needs 'model' and 1 to {MAX_ATTRIBUTES} 'attributes'"));
+        section.problem(format!(
+            "needs 'model' and 1 to {MAX_ATTRIBUTES} 'attributes'"
+        ));
     }
     section.finish();
     Some(json!({"modelArn": model_arn(&model?, target), "metadataAttributes": attributes}))
@@ -197,7 +245,10 @@ fn rerank(section: &mut Section<'_>, kind: KnowledgeBaseKind) -> Rerank {
             ..RerankModel::default()
         }),
         Some(other) => {
-            section.problem_at("rerank", format!("'{other}' is not the id of a reranking model"));
+            section.problem_at(
+                "rerank",
+                format!("'{other}' is not the id of a reranking model"),
+            );
             Rerank::Unsaid
         }
     }
@@ -213,18 +264,35 @@ fn rerank_model(mut section: Section<'_>) -> Option<RerankModel> {
     match &id {
         None if !section.was_given("model") => section.problem("needs 'model'"),
         Some(other) if !is_model(other) => {
-            section.problem_at("model", format!("'{other}' is not the id of a reranking model"));
+            section.problem_at(
+                "model",
+                format!("'{other}' is not the id of a reranking model"),
+            );
         }
         _ => {}
     }
-    let (include, exclude) = (section.strings("include_metadata"), section.strings("exclude_metadata"));
+    let (include, exclude) = (
+        section.strings("include_metadata"),
+        section.strings("exclude_metadata"),
+    );
     if include.is_some() && exclude.is_some() {
-        section.problem_at("exclude_metadata", "give include_metadata or exclude_metadata, not both");
+        section.problem_at(
+            "exclude_metadata",
+            "give include_metadata or exclude_metadata, not both",
+        );
     }
     if include.as_ref().is_some_and(Vec::is_empty) {
-        section.problem_at("include_metadata", "names no member; exclude_metadata = [] takes them all");
+        section.problem_at(
+            "include_metadata",
+            "names no member; exclude_metadata = [] takes them all",
+        );
     }
-    let fields = |names: Vec<String>| names.into_iter().map(|name| json!({"fieldName": name})).collect::<Vec<_>>();
+    let fields = |names: Vec<String>| {
+        names
+            .into_iter()
+            .map(|name| json!({"fieldName": name}))
+            .collect::<Vec<_>>()
+    };
     let selected = |member: &str, names| json!({"selectionMode": "SELECTIVE", "selectiveModeConfiguration": {member: fields(names)}});
     let metadata = match (include, exclude) {
         (Some(names), _) => Some(selected("fieldsToInclude", names)),
@@ -233,29 +301,46 @@ fn rerank_model(mut section: Section<'_>) -> Option<RerankModel> {
         (None, None) => None,
     };
     let candidates = bounded(&mut section, "candidates", MAX_RESULTS);
-    let price =
-        section.decimal("query_price", "US dollars for one query, with nine decimal places at most", NanoUsd::parse);
-    let fields = section.json("additional_model_request_fields").map(|fields| match fields {
-        Value::Object(fields) => fields,
-        // Nothing else is a table.
-        _ => Map::new(),
-    });
+    let price = section.decimal(
+        "query_price",
+        "US dollars for one query, with nine decimal places at most",
+        NanoUsd::parse,
+    );
+    let fields = section
+        .json("additional_model_request_fields")
+        .map(|fields| match fields {
+            Value::Object(fields) => fields,
+            // Nothing else is a table.
+            _ => Map::new(),
+        });
     section.finish();
     let id = id?;
     let price = price.or_else(|| catalogue::query_price(&id));
-    Some(RerankModel { id, candidates, metadata, fields, price })
+    Some(RerankModel {
+        id,
+        candidates,
+        metadata,
+        fields,
+        price,
+    })
 }
 
 fn template(section: &mut Section<'_>) -> Arc<str> {
-    let Some(path) = section.string("prompt_file") else { return prompt::TEMPLATE.into() };
+    let Some(path) = section.string("prompt_file") else {
+        return prompt::TEMPLATE.into();
+    };
     match std::fs::read_to_string(&path) {
         Ok(text) if text.matches(prompt::PLACEHOLDER).count() == 1 => text.trim_end().into(),
         Ok(_) => {
-            section.problem_at("prompt_file", format!("{path} must hold {} exactly once", prompt::PLACEHOLDER));
+            section.problem_at(
+                "prompt_file",
+                format!("{path} must hold {} exactly once", prompt::PLACEHOLDER),
+            );
             prompt::TEMPLATE.into()
         }
         Err(error) => {
-            let place = std::path::absolute(&path).map_or(path, |place| place.display().to_string());
+            let place =
+                std::path::absolute(&path).map_or(path, |place| place.display().to_string());
             section.problem_at("prompt_file", format!("cannot read {place}: {error}"));
             prompt::TEMPLATE.into()
         }

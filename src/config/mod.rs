@@ -125,12 +125,20 @@ impl Surroundings {
     /// Those of this process.
     pub fn of_process(listen: Option<String>) -> Self {
         // A variable that is not Unicode cannot be meant for us.
-        let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        Self { environment: environment.collect(), listen }
+        let environment = std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        Self {
+            environment: environment.collect(),
+            listen,
+        }
     }
 
     fn variable(&self, name: &str) -> Option<&str> {
-        self.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|v| !v.is_empty())
+        self.environment
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|v| !v.is_empty())
     }
 }
 
@@ -179,7 +187,12 @@ pub fn parse(
     tree::overlay_environment(&mut tree, surroundings.environment.iter().cloned());
     if let Some(listen) = &surroundings.listen {
         let path = ["server".to_owned(), "listen".to_owned()];
-        tree::set(&mut tree, &path, Value::String(listen.clone()), Origin::Flag("--listen"));
+        tree::set(
+            &mut tree,
+            &path,
+            Value::String(listen.clone()),
+            Origin::Flag("--listen"),
+        );
     }
     let report = Report::default();
     let config = read(tree, surroundings, demo, &report);
@@ -193,10 +206,14 @@ pub fn parse(
 
 /// Where the admin port of the configuration at `path` is, whatever else is wrong with it.
 pub fn admin_listen(path: &Path, surroundings: &Surroundings) -> Option<SocketAddr> {
-    let mut tree = tree::parse(&std::fs::read_to_string(path).unwrap_or_default(), &mut Vec::new());
+    let mut tree = tree::parse(
+        &std::fs::read_to_string(path).unwrap_or_default(),
+        &mut Vec::new(),
+    );
     tree::overlay_environment(&mut tree, surroundings.environment.iter().cloned());
     let report = Report::default();
-    sections::admin(Section::root(tree, &report).section("admin"), surroundings).map(|admin| admin.listen)
+    sections::admin(Section::root(tree, &report).section("admin"), surroundings)
+        .map(|admin| admin.listen)
 }
 
 /// What the commands need that speak to the admin API or open the ledger's file.
@@ -214,11 +231,18 @@ pub struct Administration {
 ///
 /// # Errors
 /// Every problem there is in these parts.
-pub fn administration(path: &Path, surroundings: &Surroundings) -> Result<Administration, Vec<Problem>> {
+pub fn administration(
+    path: &Path,
+    surroundings: &Surroundings,
+) -> Result<Administration, Vec<Problem>> {
     let mut problems = Vec::new();
     let text = std::fs::read_to_string(path).map_err(|error| {
         let message = format!("cannot read {}: {error}", path.display());
-        vec![Problem { path: String::new(), origin: None, message }]
+        vec![Problem {
+            path: String::new(),
+            origin: None,
+            message,
+        }]
     })?;
     let mut tree = tree::parse(&text, &mut problems);
     tree::overlay_environment(&mut tree, surroundings.environment.iter().cloned());
@@ -229,21 +253,33 @@ pub fn administration(path: &Path, surroundings: &Surroundings) -> Result<Admini
     let teams = governance::teams(root.named_sections("teams"));
     let mut budgets = governance::gateway(&mut root).budgets;
     budgets.extend(teams.values().flat_map(|team| team.budgets.iter().cloned()));
-    for (kind, sections) in [("key", root.named_sections("keys")), ("model", root.named_sections("models"))] {
+    for (kind, sections) in [
+        ("key", root.named_sections("keys")),
+        ("model", root.named_sections("models")),
+    ] {
         for (name, mut section) in sections {
             budgets.extend(governance::budgets(&mut section, &format!("{kind}:{name}")));
         }
     }
     problems.extend(report.into_parts().0);
     match admin {
-        Some(Admin { listen, token }) if problems.is_empty() => {
-            Ok(Administration { listen, token, store, teams, budgets })
-        }
+        Some(Admin { listen, token }) if problems.is_empty() => Ok(Administration {
+            listen,
+            token,
+            store,
+            teams,
+            budgets,
+        }),
         _ => Err(problems),
     }
 }
 
-fn read(mut tree: Table, surroundings: &Surroundings, demo: Option<Demo>, report: &Report) -> Option<Config> {
+fn read(
+    mut tree: Table,
+    surroundings: &Surroundings,
+    demo: Option<Demo>,
+    report: &Report,
+) -> Option<Config> {
     if demo.is_some() {
         for ignored in ["aws", "keys", "store"] {
             tree.remove(ignored);
@@ -276,26 +312,48 @@ fn read(mut tree: Table, surroundings: &Surroundings, demo: Option<Demo>, report
                     the admin token and make one with `lintel keys create`";
         report.problem("keys", None, text);
     }
-    for (key, name) in keys.iter().flat_map(|key| key.caller.model_limits.iter().map(move |(name, _)| (key, name))) {
+    for (key, name) in keys.iter().flat_map(|key| {
+        key.caller
+            .model_limits
+            .iter()
+            .map(move |(name, _)| (key, name))
+    }) {
         if !models.named().any(|model| model.name == *name) {
             let path = format!("keys.{}.model_limits.{name}", key.caller.key_id);
-            report.problem(path, None, "there is no model of this name (an alias has the limits of its target)");
+            report.problem(
+                path,
+                None,
+                "there is no model of this name (an alias has the limits of its target)",
+            );
         }
     }
     let budget = governance::gateway(&mut root);
     let alerts = governance::alerts(root.section("alerts"), surroundings);
     let budgeted = |key: &Key| {
         let caller = &key.caller;
-        let of_users = caller.end_users.as_ref().is_some_and(|users| !users.budgets.is_empty());
-        !caller.budgets.is_empty() || of_users || caller.team.as_ref().is_some_and(|team| !team.budgets.is_empty())
+        let of_users = caller
+            .end_users
+            .as_ref()
+            .is_some_and(|users| !users.budgets.is_empty());
+        !caller.budgets.is_empty()
+            || of_users
+            || caller
+                .team
+                .as_ref()
+                .is_some_and(|team| !team.budgets.is_empty())
     };
     if !defaults.allow_unpriced {
         let everything = !budget.budgets.is_empty();
         let by_key = |model: &call::Model| {
-            !is_demo && keys.iter().any(|key| budgeted(key) && key.caller.may_use(&model.name, false))
+            !is_demo
+                && keys
+                    .iter()
+                    .any(|key| budgeted(key) && key.caller.may_use(&model.name, false))
         };
         governance::check_prices(
-            models.named().filter(|model| everything || by_key(model) || !model.budgets.is_empty()),
+            models
+                .named()
+                .filter(|model| everything || by_key(model) || !model.budgets.is_empty()),
             report,
         );
     }

@@ -26,7 +26,12 @@ pub struct Defaults {
 const MAX_TOKENS: u64 = i32::MAX as u64;
 
 pub fn defaults(mut section: Section<'_>) -> Defaults {
-    let Model { timeouts, defaults, dropped_parameters, .. } = Model::new("", Target::new("", ""));
+    let Model {
+        timeouts,
+        defaults,
+        dropped_parameters,
+        ..
+    } = Model::new("", Target::new("", ""));
     let max_tokens = max_tokens(&mut section);
     let defaults = Defaults {
         max_tokens: section.or_default("max_tokens", max_tokens, defaults.max_tokens),
@@ -38,24 +43,41 @@ pub fn defaults(mut section: Section<'_>) -> Defaults {
         raw_model_ids: section.boolean("raw_model_ids", true),
         dropped_parameters: read_dropped_parameters(&mut section, dropped_parameters),
         retry: options::retry(&mut section, RetryPolicy::default()),
-        allow_unpriced: section.choice("unpriced_models", &[("refuse", false), ("allow", true)], false),
+        allow_unpriced: section.choice(
+            "unpriced_models",
+            &[("refuse", false), ("allow", true)],
+            false,
+        ),
         drain: section.choice("on_disconnect", &[("drain", true), ("cancel", false)], true),
     };
     section.finish();
     defaults
 }
 
-fn read_dropped_parameters(section: &mut Section<'_>, default: DroppedParameters) -> DroppedParameters {
-    let choices = [("warn", DroppedParameters::Warn), ("refuse", DroppedParameters::Refuse)];
+fn read_dropped_parameters(
+    section: &mut Section<'_>,
+    default: DroppedParameters,
+) -> DroppedParameters {
+    let choices = [
+        ("warn", DroppedParameters::Warn),
+        ("refuse", DroppedParameters::Refuse),
+    ];
     section.choice("dropped_parameters", &choices, default)
 }
 
 fn max_tokens(section: &mut Section<'_>) -> Option<u32> {
-    section.count("max_tokens", MAX_TOKENS).and_then(|tokens| u32::try_from(tokens).ok())
+    section
+        .count("max_tokens", MAX_TOKENS)
+        .and_then(|tokens| u32::try_from(tokens).ok())
 }
 
 /// Reads all models, then ties aliases to what they stand for.
-pub fn models(sections: Vec<(String, Section<'_>)>, defaults: &Defaults, region: &str, report: &Report) -> Models {
+pub fn models(
+    sections: Vec<(String, Section<'_>)>,
+    defaults: &Defaults,
+    region: &str,
+    report: &Report,
+) -> Models {
     let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
     let mut named = BTreeMap::new();
     let mut pointers: BTreeMap<String, Pointer> = BTreeMap::new();
@@ -80,20 +102,31 @@ pub fn models(sections: Vec<(String, Section<'_>)>, defaults: &Defaults, region:
             report.problem(
                 format!("models.{name}.target"),
                 None,
-                format!("'{}' leads to no model (a circle of aliases, or a model with a problem)", pointer.target),
+                format!(
+                    "'{}' leads to no model (a circle of aliases, or a model with a problem)",
+                    pointer.target
+                ),
             );
         }
         Some((name.clone(), (resolved?, pointer.use_cases.clone())))
     });
     let aliases = aliases.collect();
     if named.is_empty() {
-        report.problem("models", None, "no model is configured; see config.toml of the distribution");
+        report.problem(
+            "models",
+            None,
+            "no model is configured; see config.toml of the distribution",
+        );
     }
     let raw = defaults.raw_model_ids.then(|| {
         Arc::new(Model {
             raw: true,
             timeouts: defaults.timeouts,
-            defaults: ModelDefaults { max_tokens: defaults.max_tokens, temperature: None, top_p: None },
+            defaults: ModelDefaults {
+                max_tokens: defaults.max_tokens,
+                temperature: None,
+                top_p: None,
+            },
             dropped_parameters: defaults.dropped_parameters,
             retry: defaults.retry,
             ..Model::new("raw", Target::new("raw", region))
@@ -123,12 +156,24 @@ fn follow(
     None
 }
 
-fn model(name: String, target: String, mut section: Section<'_>, defaults: &Defaults, region: &str) -> Option<Model> {
+fn model(
+    name: String,
+    target: String,
+    mut section: Section<'_>,
+    defaults: &Defaults,
+    region: &str,
+) -> Option<Model> {
     let regions = section.strings("regions");
     if regions.as_ref().is_some_and(|regions| regions.len() != 1) {
-        section.problem_at("regions", "this version of lintel calls a model in one region: name one");
+        section.problem_at(
+            "regions",
+            "this version of lintel calls a model in one region: name one",
+        );
     }
-    let region = regions.as_ref().and_then(|regions| regions.first()).map_or(region, String::as_str);
+    let region = regions
+        .as_ref()
+        .and_then(|regions| regions.first())
+        .map_or(region, String::as_str);
     if !target.contains(['.', ':', '/']) {
         section.problem_at(
             "target",
@@ -138,9 +183,15 @@ fn model(name: String, target: String, mut section: Section<'_>, defaults: &Defa
     let target = Target::new(target, region);
     section.choice("api", &[("auto", ()), ("converse", ())], ());
     let timeouts = Timeouts {
-        whole: section.duration("timeout").unwrap_or(defaults.timeouts.whole),
-        first_token: section.duration("first_token_timeout").unwrap_or(defaults.timeouts.first_token),
-        idle: section.duration("idle_timeout").unwrap_or(defaults.timeouts.idle),
+        whole: section
+            .duration("timeout")
+            .unwrap_or(defaults.timeouts.whole),
+        first_token: section
+            .duration("first_token_timeout")
+            .unwrap_or(defaults.timeouts.first_token),
+        idle: section
+            .duration("idle_timeout")
+            .unwrap_or(defaults.timeouts.idle),
     };
     let (base, known) = options::known(&mut section, &target);
     let model = Model {
@@ -155,7 +206,11 @@ fn model(name: String, target: String, mut section: Section<'_>, defaults: &Defa
             top_p: section.number("top_p", 0.0, 1.0),
         },
         dropped_parameters: read_dropped_parameters(&mut section, defaults.dropped_parameters),
-        retry: if section.has("retry") { options::retry(&mut section, defaults.retry) } else { defaults.retry },
+        retry: if section.has("retry") {
+            options::retry(&mut section, defaults.retry)
+        } else {
+            defaults.retry
+        },
         description: section.string("description"),
         use_cases: section.strings("use_cases").unwrap_or_default(),
         limits: governance::limits(&mut section),

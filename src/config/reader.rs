@@ -26,12 +26,25 @@ pub struct Resolved {
 }
 
 impl Report {
-    pub fn problem(&self, path: impl Into<String>, origin: Option<Origin>, message: impl Into<String>) {
-        self.problems.borrow_mut().push(Problem { path: path.into(), origin, message: message.into() });
+    pub fn problem(
+        &self,
+        path: impl Into<String>,
+        origin: Option<Origin>,
+        message: impl Into<String>,
+    ) {
+        self.problems.borrow_mut().push(Problem {
+            path: path.into(),
+            origin,
+            message: message.into(),
+        });
     }
 
     fn resolved(&self, path: String, value: impl Display, origin: Origin) {
-        self.resolved.borrow_mut().push(Resolved { path, value: value.to_string(), origin });
+        self.resolved.borrow_mut().push(Resolved {
+            path,
+            value: value.to_string(),
+            origin,
+        });
     }
 
     pub fn into_parts(self) -> (Vec<Problem>, Vec<Resolved>) {
@@ -53,31 +66,50 @@ pub struct Section<'r> {
 
 impl<'r> Section<'r> {
     pub fn root(table: Table, report: &'r Report) -> Self {
-        Self { path: String::new(), origin: Origin::Line(1), table, asked: Vec::new(), origins: HashMap::new(), report }
+        Self {
+            path: String::new(),
+            origin: Origin::Line(1),
+            table,
+            asked: Vec::new(),
+            origins: HashMap::new(),
+            report,
+        }
     }
 
     /// A problem with the section as a whole.
     pub fn problem(&self, message: impl Into<String>) {
-        self.report.problem(&self.path, Some(self.origin.clone()), message);
+        self.report
+            .problem(&self.path, Some(self.origin.clone()), message);
     }
 
     /// A problem with one of its keys, at the place where its value was read.
     pub fn problem_at(&self, key: &str, message: impl Into<String>) {
-        self.report.problem(self.path_of(key), self.origins.get(key).cloned(), message);
+        self.report
+            .problem(self.path_of(key), self.origins.get(key).cloned(), message);
     }
 
     /// The sub-table `key`; empty where it is missing.
     pub fn section(&mut self, key: &'static str) -> Section<'r> {
         let path = self.path_of(key);
         let (origin, table) = match self.take(key) {
-            Some(Node { value: Value::Table(table), origin }) => (origin, table),
+            Some(Node {
+                value: Value::Table(table),
+                origin,
+            }) => (origin, table),
             Some(node) => {
                 self.wrong(key, &node, "a table");
                 (node.origin, Table::new())
             }
             None => (Origin::Default, Table::new()),
         };
-        Section { path, origin, table, asked: Vec::new(), origins: HashMap::new(), report: self.report }
+        Section {
+            path,
+            origin,
+            table,
+            asked: Vec::new(),
+            origins: HashMap::new(),
+            report: self.report,
+        }
     }
 
     /// The sub-tables of `key`, by the names that the user gave them.
@@ -114,18 +146,37 @@ impl<'r> Section<'r> {
     pub fn tables(&mut self, key: &'static str) -> Vec<Section<'r>> {
         let path = self.path_of(key);
         let report = self.report;
-        let new =
-            |path, origin, table| Section { path, origin, table, asked: Vec::new(), origins: HashMap::new(), report };
+        let new = |path, origin, table| Section {
+            path,
+            origin,
+            table,
+            asked: Vec::new(),
+            origins: HashMap::new(),
+            report,
+        };
         match self.take(key) {
             None => Vec::new(),
-            Some(Node { value: Value::Table(table), origin }) => vec![new(path, origin, table)],
-            Some(Node { value: Value::Array(items), .. })
-                if items.iter().all(|item| matches!(item.value, Value::Table(_))) =>
+            Some(Node {
+                value: Value::Table(table),
+                origin,
+            }) => vec![new(path, origin, table)],
+            Some(Node {
+                value: Value::Array(items),
+                ..
+            }) if items
+                .iter()
+                .all(|item| matches!(item.value, Value::Table(_))) =>
             {
-                let tables = items.into_iter().enumerate().filter_map(|(at, item)| match item.value {
-                    Value::Table(table) => Some(new(format!("{path}[{at}]"), item.origin, table)),
-                    _ => None,
-                });
+                let tables =
+                    items
+                        .into_iter()
+                        .enumerate()
+                        .filter_map(|(at, item)| match item.value {
+                            Value::Table(table) => {
+                                Some(new(format!("{path}[{at}]"), item.origin, table))
+                            }
+                            _ => None,
+                        });
                 tables.collect()
             }
             Some(node) => {
@@ -147,7 +198,13 @@ impl<'r> Section<'r> {
 
     /// The key is there, and its value is a table.
     pub fn is_table(&self, key: &str) -> bool {
-        matches!(self.table.get(key), Some(Node { value: Value::Table(_), .. }))
+        matches!(
+            self.table.get(key),
+            Some(Node {
+                value: Value::Table(_),
+                ..
+            })
+        )
     }
 
     /// A key of the contract that this version does not serve: to take it in silence would be a lie.
@@ -166,7 +223,8 @@ impl<'r> Section<'r> {
     /// A key that stands for a mistake which deserves its own advice.
     pub fn never_here(&mut self, key: &'static str, advice: &'static str) {
         if let Some(node) = self.table.remove(key) {
-            self.report.problem(self.path_of(key), Some(node.origin), advice);
+            self.report
+                .problem(self.path_of(key), Some(node.origin), advice);
         }
     }
 
@@ -216,7 +274,10 @@ impl<'r> Section<'r> {
         self.read(key, "a number", move |value| {
             let number = match value {
                 Value::Float(float) => *float,
-                #[expect(clippy::cast_precision_loss, reason = "checked against a small range below")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "checked against a small range below"
+                )]
                 Value::Integer(integer) => *integer as f64,
                 _ => return Err(None),
             };
@@ -241,7 +302,9 @@ impl<'r> Section<'r> {
                 Value::Integer(integer) => integer.to_string(),
                 _ => return Err(None),
             };
-            convert(&text).map(|_| text.clone()).ok_or_else(|| Some(format!("'{text}' is not {expected}")))
+            convert(&text)
+                .map(|_| text.clone())
+                .ok_or_else(|| Some(format!("'{text}' is not {expected}")))
         });
         text.and_then(|text| convert(&text))
     }
@@ -261,26 +324,41 @@ impl<'r> Section<'r> {
         expected: &'static str,
     ) -> Option<T> {
         self.read(key, expected, |value| match value {
-            Value::String(text) => {
-                text.parse::<T>().map_err(|error| Some(format!("'{text}' is not {expected}: {error}")))
-            }
+            Value::String(text) => text
+                .parse::<T>()
+                .map_err(|error| Some(format!("'{text}' is not {expected}: {error}"))),
             _ => Err(None),
         })
     }
 
     /// One word out of a list.
-    pub fn choice<T: Copy + PartialEq>(&mut self, key: &'static str, choices: &[(&'static str, T)], default: T) -> T {
-        let words = choices.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ");
+    pub fn choice<T: Copy + PartialEq>(
+        &mut self,
+        key: &'static str,
+        choices: &[(&'static str, T)],
+        default: T,
+    ) -> T {
+        let words = choices
+            .iter()
+            .map(|(word, _)| format!("\"{word}\""))
+            .collect::<Vec<_>>()
+            .join(" or ");
         let word = self.read(key, "a string", |value| match value {
             Value::String(text) if choices.iter().any(|(word, _)| word == text) => Ok(text.clone()),
             Value::String(text) => Err(Some(format!("'{text}' is not {words}"))),
             _ => Err(None),
         });
-        let chosen = word.and_then(|word| choices.iter().find(|(other, _)| *other == word).map(|(_, choice)| *choice));
+        let chosen = word.and_then(|word| {
+            choices
+                .iter()
+                .find(|(other, _)| *other == word)
+                .map(|(_, choice)| *choice)
+        });
         if chosen.is_none()
             && let Some((word, _)) = choices.iter().find(|(_, choice)| *choice == default)
         {
-            self.report.resolved(self.path_of(key), word, Origin::Default);
+            self.report
+                .resolved(self.path_of(key), word, Origin::Default);
         }
         chosen.unwrap_or(default)
     }
@@ -288,7 +366,8 @@ impl<'r> Section<'r> {
     /// Records `default` as the value in force where nothing was read.
     pub fn or_default<T: Display>(&self, key: &'static str, read: Option<T>, default: T) -> T {
         read.unwrap_or_else(|| {
-            self.report.resolved(self.path_of(key), &default, Origin::Default);
+            self.report
+                .resolved(self.path_of(key), &default, Origin::Default);
             default
         })
     }
@@ -296,13 +375,15 @@ impl<'r> Section<'r> {
     /// Everything that was not asked for is unknown.
     pub fn finish(self) {
         for (key, node) in &self.table {
-            let near =
-                self.asked.iter().max_by(|a, b| strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key)));
+            let near = self.asked.iter().max_by(|a, b| {
+                strsim::jaro_winkler(a, key).total_cmp(&strsim::jaro_winkler(b, key))
+            });
             let message = match near.filter(|near| strsim::jaro_winkler(near, key) > 0.75) {
                 Some(near) => format!("unknown key; did you mean '{near}'?"),
                 None => format!("unknown key; known here are: {}", self.asked.join(", ")),
             };
-            self.report.problem(self.path_of(key), Some(node.origin.clone()), message);
+            self.report
+                .problem(self.path_of(key), Some(node.origin.clone()), message);
         }
     }
 
@@ -328,7 +409,8 @@ impl<'r> Section<'r> {
         let node = self.take(key)?;
         let mut result = convert(&node.value);
         // A variable is text until somebody wants something else of it.
-        if let (Err(None), Origin::Environment(_), Value::String(text)) = (&result, &node.origin, &node.value)
+        if let (Err(None), Origin::Environment(_), Value::String(text)) =
+            (&result, &node.origin, &node.value)
             && let Some(value) = tree::from_text(text)
         {
             result = convert(&value);
@@ -366,6 +448,10 @@ impl<'r> Section<'r> {
     }
 
     fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        if self.path.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{}.{key}", self.path)
+        }
     }
 }

@@ -28,17 +28,24 @@ pub fn server(mut section: Section<'_>) -> Option<Server> {
     let max_connections = section.count("max_connections", 1_000_000);
     let max_connections = section.or_default("max_connections", max_connections, 10_000);
     let keep_alive = section.duration_or("keep_alive", Duration::from_secs(75));
-    let failed_logins = section.count("failed_logins_per_minute", 1_000_000).and_then(|n| u32::try_from(n).ok());
-    let failed_logins_per_minute = section.or_default("failed_logins_per_minute", failed_logins, 60);
-    let per_second = section.count("max_requests_per_second", 1_000_000).and_then(|n| u32::try_from(n).ok());
+    let failed_logins = section
+        .count("failed_logins_per_minute", 1_000_000)
+        .and_then(|n| u32::try_from(n).ok());
+    let failed_logins_per_minute =
+        section.or_default("failed_logins_per_minute", failed_logins, 60);
+    let per_second = section
+        .count("max_requests_per_second", 1_000_000)
+        .and_then(|n| u32::try_from(n).ok());
     let max_requests_per_second = section.or_default("max_requests_per_second", per_second, 10_000);
     let mut cors_origins = Vec::new();
     for origin in section.strings("cors_origins").unwrap_or_default() {
         // A browser would never send either of them as its origin.
         match HeaderValue::from_str(&origin) {
             Ok(value) if origin != "*" && !origin.ends_with('/') => cors_origins.push(value),
-            _ => section
-                .problem_at("cors_origins", format!("'{origin}' is not an origin such as \"https://app.example\"")),
+            _ => section.problem_at(
+                "cors_origins",
+                format!("'{origin}' is not an origin such as \"https://app.example\""),
+            ),
         }
     }
     section.not_supported(&["tls"]);
@@ -70,36 +77,61 @@ pub fn admin(mut section: Section<'_>, surroundings: &Surroundings) -> Option<Ad
     }
     let token = surroundings.variable(&token_env);
     if token.is_some_and(|token| token.len() < MIN_TOKEN) {
-        section.problem_at("token_env", format!("the token in {token_env} has fewer than {MIN_TOKEN} characters"));
+        section.problem_at(
+            "token_env",
+            format!("the token in {token_env} has fewer than {MIN_TOKEN} characters"),
+        );
     }
     section.finish();
-    Some(Admin { listen: listen?, token: token.map(Secret::new) })
+    Some(Admin {
+        listen: listen?,
+        token: token.map(Secret::new),
+    })
 }
 
 fn address(section: &mut Section<'_>, default: ([u8; 4], u16)) -> Option<SocketAddr> {
     let given = section.has("listen");
     let parsed = section.parsed::<SocketAddr>("listen", ADDRESS);
-    if given { parsed } else { Some(section.or_default("listen", parsed, SocketAddr::from(default))) }
+    if given {
+        parsed
+    } else {
+        Some(section.or_default("listen", parsed, SocketAddr::from(default)))
+    }
 }
 
-pub fn aws(mut section: Section<'_>, surroundings: &Surroundings, demo: Option<&Demo>) -> Option<Aws> {
+pub fn aws(
+    mut section: Section<'_>,
+    surroundings: &Surroundings,
+    demo: Option<&Demo>,
+) -> Option<Aws> {
     let given = section.has("region");
     let region = section.string("region");
-    let from_environment =
-        || ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|name| surroundings.variable(name));
-    let region =
-        region.or_else(|| from_environment().map(str::to_owned)).or_else(|| demo.map(|_| "us-east-1".to_owned()));
+    let from_environment = || {
+        ["AWS_REGION", "AWS_DEFAULT_REGION"]
+            .into_iter()
+            .find_map(|name| surroundings.variable(name))
+    };
+    let region = region
+        .or_else(|| from_environment().map(str::to_owned))
+        .or_else(|| demo.map(|_| "us-east-1".to_owned()));
     if region.is_none() && !given {
         section.problem_at("region", "no region: set it here or in AWS_REGION");
     }
     let endpoint_url = section.string("endpoint_url");
     if let Some(url) = &endpoint_url
-        && !url.parse::<axum::http::Uri>().is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
+        && !url
+            .parse::<axum::http::Uri>()
+            .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
     {
-        section.problem_at("endpoint_url", format!("'{url}' is not an http or https URL"));
+        section.problem_at(
+            "endpoint_url",
+            format!("'{url}' is not an http or https URL"),
+        );
     }
     let profile = section.string("profile");
-    let assume_role = section.has("assume_role").then(|| assume_role(section.section("assume_role"), surroundings));
+    let assume_role = section
+        .has("assume_role")
+        .then(|| assume_role(section.section("assume_role"), surroundings));
     section.choice("transport", &[("sdk", ())], ());
     section.finish();
     let settings = match demo {
@@ -108,10 +140,19 @@ pub fn aws(mut section: Section<'_>, surroundings: &Surroundings, demo: Option<&
             static_credentials: Some(demo.credentials.clone()),
             ..AwsSettings::default()
         },
-        None => AwsSettings { endpoint_url, profile, assume_role: assume_role.flatten(), static_credentials: None },
+        None => AwsSettings {
+            endpoint_url,
+            profile,
+            assume_role: assume_role.flatten(),
+            static_credentials: None,
+        },
     };
     let has_api_key = surroundings.variable("AWS_BEARER_TOKEN_BEDROCK").is_some();
-    Some(Aws { region: region?, has_api_key, settings })
+    Some(Aws {
+        region: region?,
+        has_api_key,
+        settings,
+    })
 }
 
 /// Off unless hosts are named.
@@ -144,11 +185,23 @@ fn assume_role(mut section: Section<'_>, surroundings: &Surroundings) -> Option<
         section.problem("'arn' is missing");
     }
     let external_id_env = section.string("external_id_env");
-    let external_id = external_id_env.as_deref().and_then(|name| surroundings.variable(name)).map(Secret::new);
+    let external_id = external_id_env
+        .as_deref()
+        .and_then(|name| surroundings.variable(name))
+        .map(Secret::new);
     if let (Some(name), None) = (&external_id_env, &external_id) {
-        section.problem_at("external_id_env", format!("the environment variable {name} is not set"));
+        section.problem_at(
+            "external_id_env",
+            format!("the environment variable {name} is not set"),
+        );
     }
-    let session_name = section.string("session_name").unwrap_or_else(|| "lintel".to_owned());
+    let session_name = section
+        .string("session_name")
+        .unwrap_or_else(|| "lintel".to_owned());
     section.finish();
-    Some(AssumeRole { arn: arn?, external_id, session_name })
+    Some(AssumeRole {
+        arn: arn?,
+        external_id,
+        session_name,
+    })
 }

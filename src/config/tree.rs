@@ -58,8 +58,14 @@ impl From<Value> for serde_json::Value {
             Value::Integer(integer) => integer.into(),
             Value::Float(float) => float.into(),
             Value::Boolean(boolean) => boolean.into(),
-            Value::Array(items) => items.into_iter().map(|item| Self::from(item.value)).collect(),
-            Value::Table(table) => table.into_iter().map(|(key, node)| (key, Self::from(node.value))).collect(),
+            Value::Array(items) => items
+                .into_iter()
+                .map(|item| Self::from(item.value))
+                .collect(),
+            Value::Table(table) => table
+                .into_iter()
+                .map(|(key, node)| (key, Self::from(node.value)))
+                .collect(),
         }
     }
 }
@@ -70,7 +76,12 @@ impl TryFrom<serde_json::Value> for Value {
 
     fn try_from(value: serde_json::Value) -> Result<Self, ()> {
         use serde_json::Value as Json;
-        let node = |value| Ok(Node { value: Self::try_from(value)?, origin: Origin::Default });
+        let node = |value| {
+            Ok(Node {
+                value: Self::try_from(value)?,
+                origin: Origin::Default,
+            })
+        };
         Ok(match value {
             Json::Null => return Err(()),
             Json::Bool(boolean) => Self::Boolean(boolean),
@@ -79,10 +90,16 @@ impl TryFrom<serde_json::Value> for Value {
                 None => Self::Float(number.as_f64().ok_or(())?),
             },
             Json::String(text) => Self::String(text),
-            Json::Array(items) => Self::Array(items.into_iter().map(node).collect::<Result<_, ()>>()?),
+            Json::Array(items) => {
+                Self::Array(items.into_iter().map(node).collect::<Result<_, ()>>()?)
+            }
             Json::Object(members) => {
                 let members = members.into_iter().filter(|(_, value)| !value.is_null());
-                Self::Table(members.map(|(key, value)| Ok((key, node(value)?))).collect::<Result<_, ()>>()?)
+                Self::Table(
+                    members
+                        .map(|(key, value)| Ok((key, node(value)?)))
+                        .collect::<Result<_, ()>>()?,
+                )
             }
         })
     }
@@ -124,37 +141,64 @@ fn convert(value: &DeValue<'_>, line: usize, text: &str, problems: &mut Vec<Prob
     let mut number = |parsed: Option<Value>, shown: &str| {
         parsed.unwrap_or_else(|| {
             let message = format!("{shown} is not a number that can be held");
-            problems.push(Problem { path: String::new(), origin: Some(Origin::Line(line)), message });
+            problems.push(Problem {
+                path: String::new(),
+                origin: Some(Origin::Line(line)),
+                message,
+            });
             Value::Integer(0)
         })
     };
     let value = match value {
         DeValue::String(string) => Value::String(string.to_string()),
-        DeValue::Integer(integer) => {
-            number(i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(Value::Integer), integer.as_str())
-        }
-        DeValue::Float(float) => number(float.as_str().parse().ok().map(Value::Float), float.as_str()),
+        DeValue::Integer(integer) => number(
+            i64::from_str_radix(integer.as_str(), integer.radix())
+                .ok()
+                .map(Value::Integer),
+            integer.as_str(),
+        ),
+        DeValue::Float(float) => number(
+            float.as_str().parse().ok().map(Value::Float),
+            float.as_str(),
+        ),
         DeValue::Boolean(boolean) => Value::Boolean(*boolean),
         DeValue::Datetime(datetime) => Value::String(datetime.to_string()),
         DeValue::Array(array) => Value::Array(
             array
                 .iter()
-                .map(|item| convert(item.get_ref(), line_of(text, item.span().start), text, problems))
+                .map(|item| {
+                    convert(
+                        item.get_ref(),
+                        line_of(text, item.span().start),
+                        text,
+                        problems,
+                    )
+                })
                 .collect(),
         ),
         DeValue::Table(table) => Value::Table(convert_table(table, text, problems)),
     };
-    Node { value, origin: Origin::Line(line) }
+    Node {
+        value,
+        origin: Origin::Line(line),
+    }
 }
 
 fn line_of(text: &str, at: usize) -> usize {
-    text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1
+    text.as_bytes()
+        .iter()
+        .take(at)
+        .filter(|byte| **byte == b'\n')
+        .count()
+        + 1
 }
 
 /// Lays `LINTEL__SECTION__KEY=value` over the file; a double underscore nests.
 pub fn overlay_environment(tree: &mut Table, variables: impl Iterator<Item = (String, String)>) {
     for (name, text) in variables {
-        let Some(path) = name.strip_prefix("LINTEL__") else { continue };
+        let Some(path) = name.strip_prefix("LINTEL__") else {
+            continue;
+        };
         let path: Vec<String> = path.split("__").map(str::to_ascii_lowercase).collect();
         let origin = Origin::Environment(name.clone());
         set(tree, &path, Value::String(text), origin);
@@ -163,15 +207,26 @@ pub fn overlay_environment(tree: &mut Table, variables: impl Iterator<Item = (St
 
 /// Sets one value; tables on the way are made. A shell cannot write `-` in a name, so `_` also finds it.
 pub fn set(tree: &mut Table, path: &[String], value: Value, origin: Origin) {
-    let Some((key, rest)) = path.split_first() else { return };
-    let existing =
-        tree.keys().find(|other| other.replace('-', "_").eq_ignore_ascii_case(&key.replace('-', "_"))).cloned();
+    let Some((key, rest)) = path.split_first() else {
+        return;
+    };
+    let existing = tree
+        .keys()
+        .find(|other| {
+            other
+                .replace('-', "_")
+                .eq_ignore_ascii_case(&key.replace('-', "_"))
+        })
+        .cloned();
     let key = existing.unwrap_or_else(|| key.clone());
     if rest.is_empty() {
         tree.insert(key, Node { value, origin });
         return;
     }
-    let node = tree.entry(key).or_insert_with(|| Node { value: Value::Table(Table::new()), origin: origin.clone() });
+    let node = tree.entry(key).or_insert_with(|| Node {
+        value: Value::Table(Table::new()),
+        origin: origin.clone(),
+    });
     if !matches!(node.value, Value::Table(_)) {
         node.value = Value::Table(Table::new());
     }

@@ -164,7 +164,10 @@ pub struct CachePointBlock {
 
 impl CachePointBlock {
     pub fn new(ttl: Option<Ttl>) -> Self {
-        Self { kind: CachePointType::Default, ttl }
+        Self {
+            kind: CachePointType::Default,
+            ttl,
+        }
     }
 }
 

@@ -84,7 +84,14 @@ pub struct Delta<'a> {
 impl Delta<'_> {
     /// None of its members is known.
     pub fn is_unknown(&self) -> bool {
-        let Self { text, tool_use, reasoning_content, citation, image, tool_result } = self;
+        let Self {
+            text,
+            tool_use,
+            reasoning_content,
+            citation,
+            image,
+            tool_result,
+        } = self;
         text.is_none()
             && tool_use.is_none()
             && reasoning_content.is_none()

@@ -52,8 +52,17 @@ pub struct ContentBlock {
 impl ContentBlock {
     /// None of its members is known.
     pub fn is_unknown(&self) -> bool {
-        let Self { text, tool_use, reasoning_content, citations_content, image, tool_result, document, audio, video } =
-            self;
+        let Self {
+            text,
+            tool_use,
+            reasoning_content,
+            citations_content,
+            image,
+            tool_result,
+            document,
+            audio,
+            video,
+        } = self;
         let others = [document, audio, video];
         text.is_none()
             && tool_use.is_none()

@@ -32,9 +32,16 @@ pub struct Dispatch {
 impl Dispatch {
     pub fn new(models: Arc<Models>, shared: &Shared) -> Self {
         let stack = |name: &str| pipeline::chat(name, shared);
-        let chat = models.named().map(|model| (model.name.clone(), stack(model.label()))).collect();
+        let chat = models
+            .named()
+            .map(|model| (model.name.clone(), stack(model.label())))
+            .collect();
         let raw = models.raw().map(|model| stack(model.label()));
-        Self { models, chat: Arc::new(chat), raw }
+        Self {
+            models,
+            chat: Arc::new(chat),
+            raw,
+        }
     }
 
     pub fn models(&self) -> &Models {
@@ -44,10 +51,16 @@ impl Dispatch {
     /// # Errors
     /// Those of the stack.
     pub async fn chat(&self, call: Call<ChatRequest>) -> Result<ChatReply, Error> {
-        let stack = if call.model.raw { self.raw.as_ref() } else { self.chat.get(&call.model.name) };
+        let stack = if call.model.raw {
+            self.raw.as_ref()
+        } else {
+            self.chat.get(&call.model.name)
+        };
         let Some(stack) = stack else {
-            return Err(Error::new(Kind::Internal, "The gateway has no stack for this model.")
-                .with_detail(call.model.name.clone()));
+            return Err(
+                Error::new(Kind::Internal, "The gateway has no stack for this model.")
+                    .with_detail(call.model.name.clone()),
+            );
         };
         stack.clone().oneshot(call).await
     }
@@ -71,7 +84,10 @@ impl Completer for Reentry {
         Box::pin(async move {
             match dispatch {
                 Some(dispatch) => dispatch.chat(call).await,
-                None => Err(Error::new(Kind::Internal, "The gateway is not ready for calls of its own.")),
+                None => Err(Error::new(
+                    Kind::Internal,
+                    "The gateway is not ready for calls of its own.",
+                )),
             }
         })
     }

@@ -21,12 +21,20 @@ impl Models {
         aliases: BTreeMap<String, (Arc<Model>, Vec<String>)>,
         raw: Option<Arc<Model>>,
     ) -> Self {
-        Self { named, aliases, raw }
+        Self {
+            named,
+            aliases,
+            raw,
+        }
     }
 
     /// The model that `name` stands for. An alias is its target in everything: limits, permission, label.
     pub fn resolve(&self, name: &str) -> Result<Arc<Model>, Error> {
-        if let Some(model) = self.named.get(name).or_else(|| self.aliases.get(name).map(|(model, _)| model)) {
+        if let Some(model) = self
+            .named
+            .get(name)
+            .or_else(|| self.aliases.get(name).map(|(model, _)| model))
+        {
             return Ok(model.clone());
         }
         match &self.raw {
@@ -39,7 +47,14 @@ impl Models {
                 let Known { base, facts, price } = catalogue::lookup(&target);
                 let name = name.to_owned();
                 let base = base.map(str::to_owned);
-                Ok(Arc::new(Model { name, target, base, facts, price, ..Model::clone(template) }))
+                Ok(Arc::new(Model {
+                    name,
+                    target,
+                    base,
+                    facts,
+                    price,
+                    ..Model::clone(template)
+                }))
             }
             _ => Err(unknown(name)),
         }
@@ -76,11 +91,24 @@ impl Models {
 
     /// Name, model, and whether the name is an alias with tasks of its own; models first.
     pub fn list(&self) -> impl Iterator<Item = Listed<'_>> {
-        let named =
-            self.named.iter().map(|(name, model)| Listed { name, model, alias: false, use_cases: &model.use_cases });
+        let named = self.named.iter().map(|(name, model)| Listed {
+            name,
+            model,
+            alias: false,
+            use_cases: &model.use_cases,
+        });
         let aliases = self.aliases.iter().map(|(name, (model, tasks))| {
-            let use_cases = if tasks.is_empty() { &model.use_cases } else { tasks };
-            Listed { name, model, alias: true, use_cases }
+            let use_cases = if tasks.is_empty() {
+                &model.use_cases
+            } else {
+                tasks
+            };
+            Listed {
+                name,
+                model,
+                alias: true,
+                use_cases,
+            }
         });
         named.chain(aliases)
     }

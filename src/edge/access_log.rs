@@ -70,7 +70,15 @@ impl Entry {
     pub(super) fn new(route: &'static str, method: &'static str, peer: Option<Peer>) -> Self {
         let id = Ulid::generate();
         let request_id = format!("req_{id}").into();
-        Self(Arc::new(Inner { id, request_id, began: Instant::now(), route, method, peer, facts: Mutex::default() }))
+        Self(Arc::new(Inner {
+            id,
+            request_id,
+            began: Instant::now(),
+            route,
+            method,
+            peer,
+            facts: Mutex::default(),
+        }))
     }
 
     /// The id of the request; its text also names the reply, so that one leads to the other.
@@ -124,7 +132,9 @@ impl Entry {
                 reason: error.kind().reason(),
                 code: error.code(),
                 message: error.log_message().chars().take(500).collect(),
-                detail: error.detail().map(|detail| detail.chars().take(1000).collect()),
+                detail: error
+                    .detail()
+                    .map(|detail| detail.chars().take(1000).collect()),
             });
         });
     }
@@ -136,7 +146,12 @@ impl Entry {
 
 /// The layer.
 pub async fn access_log(mut request: Request, next: Next) -> Response {
-    let route = labels::route(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
+    let route = labels::route(
+        request
+            .extensions()
+            .get::<MatchedPath>()
+            .map(MatchedPath::as_str),
+    );
     let method = labels::method(request.method());
     let peer = request.extensions().get::<Peer>().copied();
     let entry = Entry::new(route, method, peer);
@@ -151,18 +166,30 @@ pub async fn access_log(mut request: Request, next: Next) -> Response {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }
     let millis = u64::try_from(entry.elapsed().as_millis()).unwrap_or(u64::MAX);
-    headers.insert(HeaderName::from_static("openai-processing-ms"), HeaderValue::from(millis));
+    headers.insert(
+        HeaderName::from_static("openai-processing-ms"),
+        HeaderValue::from(millis),
+    );
     until_end(response, entry)
 }
 
 /// What each of several Knowledge Bases came to; of one the other fields tell.
 fn searches(kb: &Retrieval) -> Option<String> {
     let one = |search: &Searched| {
-        let Searched { kb: name, found, dropped, context_chars, took, failed } = search;
+        let Searched {
+            kb: name,
+            found,
+            dropped,
+            context_chars,
+            took,
+            failed,
+        } = search;
         let millis = took.as_millis();
         match failed {
             Some(code) => format!("{name}: {code}, {millis} ms"),
-            None => format!("{name}: results {found}, dropped {dropped}, context_chars {context_chars}, {millis} ms"),
+            None => format!(
+                "{name}: results {found}, dropped {dropped}, context_chars {context_chars}, {millis} ms"
+            ),
         }
     };
     (kb.searches.len() > 1).then(|| kb.searches.iter().map(one).collect::<Vec<_>>().join("; "))
@@ -171,8 +198,20 @@ fn searches(kb: &Retrieval) -> Option<String> {
 impl Drop for Inner {
     fn drop(&mut self) {
         let facts = std::mem::take(self.facts.get_mut().unwrap_or_else(PoisonError::into_inner));
-        let Facts { status, key_id, team, model, target, stream, usage, how, finish_reason, error, notes, retrieved } =
-            facts;
+        let Facts {
+            status,
+            key_id,
+            team,
+            model,
+            target,
+            stream,
+            usage,
+            how,
+            finish_reason,
+            error,
+            notes,
+            retrieved,
+        } = facts;
         let kb = retrieved.as_ref().and_then(Retrieved::get);
         let gone = status.is_none() || matches!(how, Some(How::ClientGone | How::Drained));
         // 499: the client left before there was a status to send.

@@ -23,7 +23,8 @@ pub async fn auth(
     next: Next,
 ) -> Result<Response, Error> {
     let address = entry.address();
-    let found = presented(request.headers()).and_then(|secret| edge.keys.find(secret, address, SystemTime::now()));
+    let found = presented(request.headers())
+        .and_then(|secret| edge.keys.find(secret, address, SystemTime::now()));
     let caller = found.or_else(|why| {
         metrics::auth_failure(why);
         edge.failed_logins.count(address)?;
@@ -42,8 +43,10 @@ pub async fn auth(
 /// The one secret that the request presents. Two that differ are refused: nobody can say which was meant.
 fn presented(headers: &HeaderMap) -> Result<&[u8], &'static str> {
     let bearer = headers.get_all(AUTHORIZATION).iter().map(bearer);
-    let plain =
-        ["x-api-key", "api-key"].into_iter().flat_map(|name| headers.get_all(name)).map(|value| Ok(value.as_bytes()));
+    let plain = ["x-api-key", "api-key"]
+        .into_iter()
+        .flat_map(|name| headers.get_all(name))
+        .map(|value| Ok(value.as_bytes()));
     let mut found = None;
     for secret in bearer.chain(plain) {
         let secret = secret?;
@@ -57,7 +60,9 @@ fn presented(headers: &HeaderMap) -> Result<&[u8], &'static str> {
 
 fn bearer(value: &HeaderValue) -> Result<&[u8], &'static str> {
     match value.as_bytes().split_at_checked(7) {
-        Some((scheme, secret)) if scheme.eq_ignore_ascii_case(b"bearer ") => Ok(secret.trim_ascii()),
+        Some((scheme, secret)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
+            Ok(secret.trim_ascii())
+        }
         _ => Err("malformed"),
     }
 }
@@ -67,7 +72,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
@@ -80,14 +88,32 @@ mod tests {
         ] {
             assert_eq!(presented(&headers(&[pair])), Ok(&b"abc"[..]), "{pair:?}");
         }
-        assert_eq!(presented(&headers(&[("authorization", "Bearer abc"), ("x-api-key", "abc")])), Ok(&b"abc"[..]));
+        assert_eq!(
+            presented(&headers(&[
+                ("authorization", "Bearer abc"),
+                ("x-api-key", "abc")
+            ])),
+            Ok(&b"abc"[..])
+        );
     }
 
     #[test]
     fn what_is_not_one_secret_is_refused() {
         assert_eq!(presented(&HeaderMap::new()), Err("missing"));
-        assert_eq!(presented(&headers(&[("authorization", "Basic YTpi")])), Err("malformed"));
-        assert_eq!(presented(&headers(&[("authorization", "Bearer ")])), Err("missing"));
-        assert_eq!(presented(&headers(&[("authorization", "Bearer abc"), ("x-api-key", "abd")])), Err("malformed"));
+        assert_eq!(
+            presented(&headers(&[("authorization", "Basic YTpi")])),
+            Err("malformed")
+        );
+        assert_eq!(
+            presented(&headers(&[("authorization", "Bearer ")])),
+            Err("missing")
+        );
+        assert_eq!(
+            presented(&headers(&[
+                ("authorization", "Bearer abc"),
+                ("x-api-key", "abd")
+            ])),
+            Err("malformed")
+        );
     }
 }

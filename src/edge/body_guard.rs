@@ -15,14 +15,22 @@ struct Guarded<G> {
 
 /// Lets go of `guard` when the body of `response` has ended or is dropped.
 pub fn until_end<G: Send + Unpin + 'static>(response: Response, guard: G) -> Response {
-    response.map(|body| Body::new(Guarded { body, guard: Some(guard) }))
+    response.map(|body| {
+        Body::new(Guarded {
+            body,
+            guard: Some(guard),
+        })
+    })
 }
 
 impl<G: Unpin> http_body::Body for Guarded<G> {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             self.guard = None;

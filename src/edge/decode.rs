@@ -44,7 +44,12 @@ pub async fn chat(
     guardrail(&parts.headers, &mut body);
     let model = edge.dispatch.models().resolve_for(&body.model, &caller)?;
     let name = body.user.as_deref().or(body.safety_identifier.as_deref());
-    let end_user = caller.end_users.as_ref().zip(name).map(|(users, name)| users.account(name)).unwrap_or_default();
+    let end_user = caller
+        .end_users
+        .as_ref()
+        .zip(name)
+        .map(|(users, name)| users.account(name))
+        .unwrap_or_default();
     let question = question::take(&mut body, &edge.knowledge_bases, &caller, &notes)?;
     // What is refused must not be searched for first.
     if question.is_some() {
@@ -72,15 +77,26 @@ pub async fn chat(
 
 /// The headers with which InvokeModel takes a guardrail, for clients that cannot change the body. The body wins.
 fn guardrail(headers: &HeaderMap, body: &mut ChatRequest) {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let (Some(identifier), Some(version)) =
-        (text("x-amzn-bedrock-guardrailidentifier"), text("x-amzn-bedrock-guardrailversion"))
-    else {
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let (Some(identifier), Some(version)) = (
+        text("x-amzn-bedrock-guardrailidentifier"),
+        text("x-amzn-bedrock-guardrailversion"),
+    ) else {
         return;
     };
     let trace = text("x-amzn-bedrock-trace").map(|trace| trace.to_ascii_lowercase());
     let own = body.bedrock.get_or_insert_default();
-    own.guardrail.get_or_insert_with(|| GuardrailOptions { identifier, version, trace, ..GuardrailOptions::default() });
+    own.guardrail.get_or_insert_with(|| GuardrailOptions {
+        identifier,
+        version,
+        trace,
+        ..GuardrailOptions::default()
+    });
 }
 
 /// Parses and checks the body of a chat request.
@@ -96,13 +112,20 @@ pub fn chat_request(bytes: &[u8], notes: &Notes) -> Result<ChatRequest, Error> {
     let parsed = serde_ignored::deserialize(&mut json, |path| {
         if unknown.len() < MAX_UNKNOWN_NAMED {
             // serde_ignored marks every optional member on the way.
-            unknown.push(path.to_string().replace(".?", "").chars().take(80).collect::<String>());
+            unknown.push(
+                path.to_string()
+                    .replace(".?", "")
+                    .chars()
+                    .take(80)
+                    .collect::<String>(),
+            );
         } else {
             more += 1;
         }
     });
-    let Object(request): Object<ChatRequest> =
-        parsed.and_then(|request| json.end().map(|()| request)).map_err(|_| explain(bytes))?;
+    let Object(request): Object<ChatRequest> = parsed
+        .and_then(|request| json.end().map(|()| request))
+        .map_err(|_| explain(bytes))?;
     for path in unknown {
         notes.dropped(path, "unknown to this gateway");
     }
@@ -116,23 +139,38 @@ pub fn chat_request(bytes: &[u8], notes: &Notes) -> Result<ChatRequest, Error> {
 /// Why a body did not parse. Only now the path is worth its cost.
 fn explain(bytes: &[u8]) -> Error {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let (path, error) = match serde_path_to_error::deserialize::<_, Object<ChatRequest>>(&mut json) {
+    let (path, error) = match serde_path_to_error::deserialize::<_, Object<ChatRequest>>(&mut json)
+    {
         Ok(_) => (String::new(), json.end().err()),
         Err(error) => (error.path().to_string(), Some(error.into_inner())),
     };
-    let text = error.as_ref().map_or_else(String::new, |error| plain(&error.to_string()));
+    let text = error
+        .as_ref()
+        .map_or_else(String::new, |error| plain(&error.to_string()));
     // serde quotes what it found, which may be text of the conversation.
-    let place = error.as_ref().map_or((0, 0), |error| (error.line(), error.column()));
-    let logged = format!("the body was refused at line {} column {}", place.0, place.1);
+    let place = error
+        .as_ref()
+        .map_or((0, 0), |error| (error.line(), error.column()));
+    let logged = format!(
+        "the body was refused at line {} column {}",
+        place.0, place.1
+    );
     let is_data = error.as_ref().is_some_and(serde_json::Error::is_data);
     if !is_data {
         let at = error.map_or(0, |error| offset(bytes, error.line(), error.column()));
-        return Error::new(Kind::InvalidRequest, format!("The body is not valid JSON: {text} (byte {at})."))
-            .with_code("invalid_json")
-            .logged_as(logged);
+        return Error::new(
+            Kind::InvalidRequest,
+            format!("The body is not valid JSON: {text} (byte {at})."),
+        )
+        .with_code("invalid_json")
+        .logged_as(logged);
     }
-    let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
-    let duplicate = text.strip_prefix("duplicate field `").and_then(|rest| rest.split('`').next());
+    let missing = text
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next());
+    let duplicate = text
+        .strip_prefix("duplicate field `")
+        .and_then(|rest| rest.split('`').next());
     let member = missing.or(duplicate);
     let param = match (path.as_str(), member) {
         ("." | "", Some(member)) => member.to_owned(),
@@ -140,10 +178,17 @@ fn explain(bytes: &[u8]) -> Error {
         ("." | "", None) => "body".to_owned(),
         (path, _) => path.to_owned(),
     };
-    let code = if missing.is_some() { "missing_required_parameter" } else { "invalid_type" };
-    Error::invalid(param.clone(), format!("'{param}' is not acceptable: {text}."))
-        .with_code(code)
-        .logged_as(format!("'{param}': {logged}"))
+    let code = if missing.is_some() {
+        "missing_required_parameter"
+    } else {
+        "invalid_type"
+    };
+    Error::invalid(
+        param.clone(),
+        format!("'{param}' is not acceptable: {text}."),
+    )
+    .with_code(code)
+    .logged_as(format!("'{param}': {logged}"))
 }
 
 /// serde's words for Rust's types, in words for everybody.
@@ -156,27 +201,46 @@ fn plain(text: &str) -> String {
         ("unknown variant", "unknown value"),
     ];
     let text: String = text.chars().take(300).collect();
-    let text = WORDS.iter().fold(text, |text, (theirs, ours)| text.replace(theirs, ours));
+    let text = WORDS
+        .iter()
+        .fold(text, |text, (theirs, ours)| text.replace(theirs, ours));
     // `struct MediaUrl` is an object.
     match text.split_once("struct ") {
-        Some((before, rest)) => format!("{before}an object{}", rest.trim_start_matches(|c: char| c.is_alphanumeric())),
+        Some((before, rest)) => format!(
+            "{before}an object{}",
+            rest.trim_start_matches(|c: char| c.is_alphanumeric())
+        ),
         None => text,
     }
 }
 
 /// serde_json tells line and column, both from 1.
 fn offset(bytes: &[u8], line: usize, column: usize) -> usize {
-    let before: usize =
-        bytes.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1)).map(<[u8]>::len).sum();
+    let before: usize = bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(line.saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
     (before + column.saturating_sub(1)).min(bytes.len())
 }
 
 fn check_headers(headers: &HeaderMap, max_body: usize) -> Result<(), Error> {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value| value.to_str().unwrap_or_default())
+    };
     // Without a type, a body that is valid JSON is taken for what it is.
     if let Some(content_type) = text(header::CONTENT_TYPE) {
-        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if essence != "application/json" && !(essence.starts_with("application/") && essence.ends_with("+json")) {
+        let essence = content_type
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .to_ascii_lowercase();
+        if essence != "application/json"
+            && !(essence.starts_with("application/") && essence.ends_with("+json"))
+        {
             return Err(Error::new(
                 Kind::UnsupportedMediaType,
                 "The body must be JSON: send 'content-type: application/json'.",
@@ -185,7 +249,9 @@ fn check_headers(headers: &HeaderMap, max_body: usize) -> Result<(), Error> {
             .closing());
         }
     }
-    if text(header::CONTENT_ENCODING).is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity")) {
+    if text(header::CONTENT_ENCODING)
+        .is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"))
+    {
         return Err(Error::new(
             Kind::UnsupportedMediaType,
             "A compressed body is not accepted: send it without content-encoding.",
@@ -194,13 +260,20 @@ fn check_headers(headers: &HeaderMap, max_body: usize) -> Result<(), Error> {
         .closing());
     }
     if headers.get_all(header::HOST).iter().count() > 1 {
-        return Err(Error::new(Kind::InvalidRequest, "Send one host header.").with_code("ambiguous_host").closing());
+        return Err(Error::new(Kind::InvalidRequest, "Send one host header.")
+            .with_code("ambiguous_host")
+            .closing());
     }
     // Two ways to say where the body ends are one too many.
-    if headers.contains_key(header::CONTENT_LENGTH) && headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(Error::new(Kind::InvalidRequest, "Send content-length or transfer-encoding, not both.")
-            .with_code("ambiguous_length")
-            .closing());
+    if headers.contains_key(header::CONTENT_LENGTH)
+        && headers.contains_key(header::TRANSFER_ENCODING)
+    {
+        return Err(Error::new(
+            Kind::InvalidRequest,
+            "Send content-length or transfer-encoding, not both.",
+        )
+        .with_code("ambiguous_length")
+        .closing());
     }
     let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > max_body as u64) {
@@ -229,12 +302,16 @@ async fn read(mut body: Body, limits: Limits) -> Result<Bytes, Error> {
                 .closing());
             }
             Err(_) => {
-                return Err(Error::new(Kind::RequestTimeout, "The body came too slowly.")
-                    .with_code("request_timeout")
-                    .closing());
+                return Err(
+                    Error::new(Kind::RequestTimeout, "The body came too slowly.")
+                        .with_code("request_timeout")
+                        .closing(),
+                );
             }
         };
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         received += data.len();
         if received > limits.max_body {
             return Err(too_large(limits.max_body));
@@ -249,11 +326,18 @@ async fn read(mut body: Body, limits: Limits) -> Result<Bytes, Error> {
             }
         }
     }
-    Ok(if joined.is_empty() { first.unwrap_or_default() } else { joined.freeze() })
+    Ok(if joined.is_empty() {
+        first.unwrap_or_default()
+    } else {
+        joined.freeze()
+    })
 }
 
 fn too_large(max_body: usize) -> Error {
-    Error::new(Kind::TooLarge, format!("The body is larger than the {max_body} bytes that this gateway accepts."))
-        .with_code("request_too_large")
-        .closing()
+    Error::new(
+        Kind::TooLarge,
+        format!("The body is larger than the {max_body} bytes that this gateway accepts."),
+    )
+    .with_code("request_too_large")
+    .closing()
 }

@@ -52,13 +52,19 @@ impl Calls {
         let answer = async move {
             let reply = dispatch.chat(call).await?.on_end(on_end);
             Ok(match reply {
-                ChatReply::Stream(inner) => {
-                    ChatReply::Stream(ChunkStream::new(Drained { inner: Some(inner), calls, limit }))
-                }
+                ChatReply::Stream(inner) => ChatReply::Stream(ChunkStream::new(Drained {
+                    inner: Some(inner),
+                    calls,
+                    limit,
+                })),
                 whole @ ChatReply::Whole(_) => whole,
             })
         };
-        Detachable { answer: Some(Box::pin(answer)), calls: self.clone() }.await
+        Detachable {
+            answer: Some(Box::pin(answer)),
+            calls: self.clone(),
+        }
+        .await
     }
 }
 
@@ -73,7 +79,9 @@ impl Future for Detachable {
     type Output = Result<ChatReply, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some(answer) = &mut self.answer else { return Poll::Pending };
+        let Some(answer) = &mut self.answer else {
+            return Poll::Pending;
+        };
         let result = std::task::ready!(answer.as_mut().poll(cx));
         self.answer = None;
         Poll::Ready(result)
@@ -83,11 +91,15 @@ impl Future for Detachable {
 impl Drop for Detachable {
     fn drop(&mut self) {
         // Without a runtime the process is about to end, and what is dropped is settled as it is.
-        let (Some(answer), Ok(runtime)) = (self.answer.take(), Handle::try_current()) else { return };
+        let (Some(answer), Ok(runtime)) = (self.answer.take(), Handle::try_current()) else {
+            return;
+        };
         if std::thread::panicking() || self.calls.cut.is_cancelled() {
             return;
         }
-        let Ok(permit) = self.calls.room.clone().try_acquire_owned() else { return };
+        let Ok(permit) = self.calls.room.clone().try_acquire_owned() else {
+            return;
+        };
         let cut = self.calls.cut.clone();
         let go_on = async move {
             let _permit = permit;
@@ -112,7 +124,9 @@ impl Stream for Drained {
     type Item = Result<ChoiceChunk, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
         let item = std::task::ready!(Pin::new(inner).poll_next(cx));
         if matches!(item, None | Some(Err(_))) {
             self.inner = None;
@@ -124,11 +138,15 @@ impl Stream for Drained {
 impl Drop for Drained {
     fn drop(&mut self) {
         // Without a runtime the process is about to end, and what is dropped is settled as it is.
-        let (Some(mut inner), Ok(runtime)) = (self.inner.take(), Handle::try_current()) else { return };
+        let (Some(mut inner), Ok(runtime)) = (self.inner.take(), Handle::try_current()) else {
+            return;
+        };
         if self.calls.cut.is_cancelled() {
             return inner.cut();
         }
-        let Ok(permit) = self.calls.room.clone().try_acquire_owned() else { return inner.cut() };
+        let Ok(permit) = self.calls.room.clone().try_acquire_owned() else {
+            return inner.cut();
+        };
         inner.drain();
         let (cut, limit) = (self.calls.cut.clone(), self.limit);
         let read_on = async move {

@@ -31,10 +31,14 @@ const MAX_WARNINGS: usize = 2048;
 /// If the reply cannot be written, which is a fault of ours.
 pub fn json(value: &impl Serialize) -> Result<Response, Error> {
     let body = serde_json::to_vec(value).map_err(|error| {
-        Error::new(Kind::Internal, "The gateway could not write its reply.").with_detail(error.to_string())
+        Error::new(Kind::Internal, "The gateway could not write its reply.")
+            .with_detail(error.to_string())
     })?;
     let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     Ok(response)
 }
 
@@ -80,8 +84,22 @@ pub fn kb(retrieval: &Retrieval) -> KbReply<'_> {
 }
 
 fn passage_object(index: usize, passage: &Passage) -> PassageObject<'_> {
-    let Passage { kb, source, score, metadata, location, .. } = passage;
-    PassageObject { index, kb, source, score: *score, metadata, location: location.as_ref() }
+    let Passage {
+        kb,
+        source,
+        score,
+        metadata,
+        location,
+        ..
+    } = passage;
+    PassageObject {
+        index,
+        kb,
+        source,
+        score: *score,
+        metadata,
+        location: location.as_ref(),
+    }
 }
 
 pub fn completion_id(entry: &Entry) -> String {
@@ -90,7 +108,9 @@ pub fn completion_id(entry: &Entry) -> String {
 
 /// Unix seconds.
 pub fn created() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |now| now.as_secs())
 }
 
 /// OpenAI's usage object. Every known bucket is told, also where it is zero, as OpenAI does.
@@ -113,13 +133,21 @@ pub fn usage(usage: &Usage) -> wire::Usage {
             ..wire::CompletionTokensDetails::default()
         },
         server_tool_uses: Some(usage.server_tool_uses).filter(|uses| *uses > 0),
-        cost: usage.cost.and_then(|cost| RawValue::from_string(cost.total().to_string()).ok()),
+        cost: usage
+            .cost
+            .and_then(|cost| RawValue::from_string(cost.total().to_string()).ok()),
         estimated: usage.estimated,
     }
 }
 
 /// Who really answered, from where, and what was done otherwise than asked.
-pub fn add_headers(response: &mut Response, model: &Model, route: &str, notes: &Notes, whole: Option<&WholeReply>) {
+pub fn add_headers(
+    response: &mut Response,
+    model: &Model,
+    route: &str,
+    notes: &Notes,
+    whole: Option<&WholeReply>,
+) {
     let headers = response.headers_mut();
     let mut insert = |name: &'static str, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
@@ -144,20 +172,36 @@ pub fn add_headers(response: &mut Response, model: &Model, route: &str, notes: &
 
 /// How often Bedrock was asked, all choices together.
 pub fn add_attempts(response: &mut Response, attempts: u32) {
-    response.headers_mut().insert(HeaderName::from_static("x-lintel-attempts"), HeaderValue::from(attempts));
+    response.headers_mut().insert(
+        HeaderName::from_static("x-lintel-attempts"),
+        HeaderValue::from(attempts),
+    );
 }
 
 /// What is left of the tightest limits, in OpenAI's headers.
 pub fn add_rate_limits(response: &mut Response, allowed: &Allowed) {
-    const REQUESTS: [&str; 3] =
-        ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
-    const TOKENS: [&str; 3] = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
+    const REQUESTS: [&str; 3] = [
+        "x-ratelimit-limit-requests",
+        "x-ratelimit-remaining-requests",
+        "x-ratelimit-reset-requests",
+    ];
+    const TOKENS: [&str; 3] = [
+        "x-ratelimit-limit-tokens",
+        "x-ratelimit-remaining-tokens",
+        "x-ratelimit-reset-tokens",
+    ];
     for (names, left) in [(REQUESTS, allowed.requests), (TOKENS, allowed.tokens)] {
         let Some(left) = left else { continue };
-        let values = [left.limit.to_string(), left.remaining.to_string(), reset(left.reset)];
+        let values = [
+            left.limit.to_string(),
+            left.remaining.to_string(),
+            reset(left.reset),
+        ];
         for (name, value) in names.into_iter().zip(values) {
             if let Ok(value) = HeaderValue::try_from(value) {
-                response.headers_mut().insert(HeaderName::from_static(name), value);
+                response
+                    .headers_mut()
+                    .insert(HeaderName::from_static(name), value);
             }
         }
     }
@@ -169,7 +213,10 @@ fn reset(left: Duration) -> String {
     match (seconds, millis) {
         (0, millis) => format!("{millis}ms"),
         (1..60, 0) => format!("{seconds}s"),
-        (1..60, _) => format!("{}s", f64::from(u32::try_from(left.as_millis()).unwrap_or(u32::MAX)) / 1000.0),
+        (1..60, _) => format!(
+            "{}s",
+            f64::from(u32::try_from(left.as_millis()).unwrap_or(u32::MAX)) / 1000.0
+        ),
         (60..3600, _) => format!("{}m{}s", seconds / 60, seconds % 60),
         _ => format!("{}h{}m{}s", seconds / 3600, seconds / 60 % 60, seconds % 60),
     }
@@ -177,7 +224,10 @@ fn reset(left: Duration) -> String {
 
 /// Client text may stand in a warning: only printable ASCII goes into a header.
 fn printable(text: &str) -> String {
-    text.chars().take(MAX_WARNINGS).map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
+    text.chars()
+        .take(MAX_WARNINGS)
+        .map(|c| if matches!(c, ' '..='~') { c } else { '?' })
+        .collect()
 }
 
 #[cfg(test)]
@@ -186,9 +236,14 @@ mod tests {
 
     #[test]
     fn durations_are_openais() {
-        for (millis, text) in
-            [(0, "0ms"), (12, "12ms"), (1000, "1s"), (1500, "1.5s"), (360_000, "6m0s"), (3_661_000, "1h1m1s")]
-        {
+        for (millis, text) in [
+            (0, "0ms"),
+            (12, "12ms"),
+            (1000, "1s"),
+            (1500, "1.5s"),
+            (360_000, "6m0s"),
+            (3_661_000, "1h1m1s"),
+        ] {
             assert_eq!(reset(Duration::from_millis(millis)), text);
         }
     }

@@ -29,26 +29,32 @@ impl KeyExtractor for Credential {
 
     fn extract<B>(&self, request: &Request<B>) -> Result<String, GovernorError> {
         let caller = request.extensions().get::<Arc<Caller>>();
-        caller.map(|caller| caller.key_id.clone()).ok_or(GovernorError::UnableToExtractKey)
+        caller
+            .map(|caller| caller.key_id.clone())
+            .ok_or(GovernorError::UnableToExtractKey)
     }
 }
 
 /// The layer behind `auth`: `per_second` requests of each credential, and twice as many at once.
 pub fn layer(per_second: u32) -> Option<GovernorLayer<Credential, NoOpMiddleware, Body>> {
     let mut builder = GovernorConfigBuilder::default().key_extractor(Credential);
-    builder.period(Duration::from_secs(1) / per_second.max(1)).burst_size(per_second.saturating_mul(2).max(1));
-    let layer = GovernorLayer::new(Arc::new(builder.finish()?)).error_handler(|error| match error {
-        GovernorError::TooManyRequests { wait_time, .. } => {
-            metrics::shed("flood");
-            // Whole seconds, rounded down.
-            too_many(
-                "This key sends more requests than this gateway takes of one key.",
-                Duration::from_secs(wait_time + 1),
-            )
-            .into_response()
-        }
-        _ => Error::new(Kind::Internal, "The gateway lost track of who is calling.").into_response(),
-    });
+    builder
+        .period(Duration::from_secs(1) / per_second.max(1))
+        .burst_size(per_second.saturating_mul(2).max(1));
+    let layer =
+        GovernorLayer::new(Arc::new(builder.finish()?)).error_handler(|error| match error {
+            GovernorError::TooManyRequests { wait_time, .. } => {
+                metrics::shed("flood");
+                // Whole seconds, rounded down.
+                too_many(
+                    "This key sends more requests than this gateway takes of one key.",
+                    Duration::from_secs(wait_time + 1),
+                )
+                .into_response()
+            }
+            _ => Error::new(Kind::Internal, "The gateway lost track of who is calling.")
+                .into_response(),
+        });
     Some(layer)
 }
 
@@ -61,7 +67,9 @@ const MANY: usize = 10_000;
 impl FailedLogins {
     pub fn new(per_minute: u32) -> Self {
         let mut builder = GovernorConfigBuilder::default().key_extractor(PeerIpKeyExtractor);
-        builder.period(Duration::from_secs(60) / per_minute.max(1)).burst_size(per_minute.max(1));
+        builder
+            .period(Duration::from_secs(60) / per_minute.max(1))
+            .burst_size(per_minute.max(1));
         Self(builder.finish().map(|config| config.limiter().clone()))
     }
 
@@ -70,7 +78,9 @@ impl FailedLogins {
     /// # Errors
     /// A 429 where there were too many.
     pub fn count(&self, address: Option<IpAddr>) -> Result<(), Error> {
-        let (Some(limiter), Some(address)) = (&self.0, address) else { return Ok(()) };
+        let (Some(limiter), Some(address)) = (&self.0, address) else {
+            return Ok(());
+        };
         if limiter.len() > MANY {
             limiter.retain_recent();
         }
@@ -90,5 +100,7 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 fn too_many(message: &'static str, wait: Duration) -> Error {
-    Error::new(Kind::RateLimited, message).with_code("rate_limit_exceeded").with_retry_after(wait)
+    Error::new(Kind::RateLimited, message)
+        .with_code("rate_limit_exceeded")
+        .with_retry_after(wait)
 }

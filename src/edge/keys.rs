@@ -54,7 +54,10 @@ struct Inner {
 impl Keys {
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Self {
         let fixed = keys.into_iter().map(|key| (key.digest, key)).collect();
-        Self(Arc::new(Inner { fixed, made: RwLock::default() }))
+        Self(Arc::new(Inner {
+            fixed,
+            made: RwLock::default(),
+        }))
     }
 
     /// Puts a virtual key in place, or takes it out. Holds for the next request.
@@ -70,12 +73,23 @@ impl Keys {
     ///
     /// # Errors
     /// One of `malformed`, `unknown`, `revoked`, `expired` and `address`.
-    pub fn find(&self, secret: &[u8], address: Option<IpAddr>, now: SystemTime) -> Result<Arc<Caller>, &'static str> {
+    pub fn find(
+        &self,
+        secret: &[u8],
+        address: Option<IpAddr>,
+        now: SystemTime,
+    ) -> Result<Arc<Caller>, &'static str> {
         let digest: [u8; 32] = Sha256::digest(secret).into();
         let (expires, allow_ips, caller) = match virtual_key::read(secret) {
             Presented::Damaged => return Err("malformed"),
             Presented::Virtual(id) => {
-                let key = self.0.made.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+                let key = self
+                    .0
+                    .made
+                    .read()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get(id)
+                    .cloned();
                 // As much work for an id that nobody has.
                 let holds = |(known, until): &([u8; 32], Option<SystemTime>)| {
                     let same = bool::from(known.ct_eq(&digest));
@@ -92,7 +106,11 @@ impl Keys {
                 (key.expires, key.allow_ips.clone(), key.caller.clone())
             }
             Presented::Other => {
-                let key = self.0.fixed.get(&digest).filter(|key| bool::from(key.digest.ct_eq(&digest)));
+                let key = self
+                    .0
+                    .fixed
+                    .get(&digest)
+                    .filter(|key| bool::from(key.digest.ct_eq(&digest)));
                 let key = key.ok_or("unknown")?;
                 (key.expires, key.allow_ips.clone(), key.caller.clone())
             }
@@ -100,7 +118,11 @@ impl Keys {
         if expires.is_some_and(|expires| expires <= now) {
             return Err("expired");
         }
-        let allowed = |address: IpAddr| allow_ips.iter().any(|net| net.contains(&address.to_canonical()));
+        let allowed = |address: IpAddr| {
+            allow_ips
+                .iter()
+                .any(|net| net.contains(&address.to_canonical()))
+        };
         if !allow_ips.is_empty() && !address.is_some_and(allowed) {
             return Err("address");
         }
@@ -110,13 +132,18 @@ impl Keys {
     /// Virtual keys with when they were last used, in Unix seconds.
     pub fn last_used(&self) -> Vec<(String, i64)> {
         let made = self.0.made.read().unwrap_or_else(PoisonError::into_inner);
-        made.iter().map(|(id, key)| (id.clone(), key.last_used.load(Ordering::Relaxed))).collect()
+        made.iter()
+            .map(|(id, key)| (id.clone(), key.last_used.load(Ordering::Relaxed)))
+            .collect()
     }
 }
 
 impl VirtualKey {
     fn use_at(&self, now: SystemTime) {
-        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+        let seconds = now
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO)
+            .as_secs();
         let minute = i64::try_from(seconds / 60 * 60).unwrap_or(0);
         if self.last_used.load(Ordering::Relaxed) != minute {
             self.last_used.store(minute, Ordering::Relaxed);
@@ -129,7 +156,10 @@ mod tests {
     use super::*;
 
     fn caller(id: &str) -> Arc<Caller> {
-        Arc::new(Caller { key_id: id.into(), ..Caller::default() })
+        Arc::new(Caller {
+            key_id: id.into(),
+            ..Caller::default()
+        })
     }
 
     fn at(seconds: u64) -> SystemTime {
@@ -145,9 +175,15 @@ mod tests {
             caller: caller("ci"),
         };
         let keys = Keys::new([key]);
-        let (inside, outside) = (Some("10.1.2.3".parse().unwrap()), Some("11.1.2.3".parse().unwrap()));
+        let (inside, outside) = (
+            Some("10.1.2.3".parse().unwrap()),
+            Some("11.1.2.3".parse().unwrap()),
+        );
         assert!(keys.find(b"abc", inside, at(0)).is_ok());
-        assert!(keys.find(b"abc", Some("::ffff:10.1.2.3".parse().unwrap()), at(0)).is_ok());
+        assert!(
+            keys.find(b"abc", Some("::ffff:10.1.2.3".parse().unwrap()), at(0))
+                .is_ok()
+        );
         assert_eq!(keys.find(b"abc", outside, at(0)).err(), Some("address"));
         assert_eq!(keys.find(b"abc", None, at(0)).err(), Some("address"));
         assert_eq!(keys.find(b"abc", inside, at(100)).err(), Some("expired"));
@@ -168,14 +204,29 @@ mod tests {
             caller: caller(&id),
             last_used: AtomicI64::default(),
         };
-        assert_eq!(keys.find(new.as_bytes(), None, at(10)).err(), Some("unknown"));
+        assert_eq!(
+            keys.find(new.as_bytes(), None, at(10)).err(),
+            Some("unknown")
+        );
         keys.put(&id, Some(key(false)));
         assert!(keys.find(new.as_bytes(), None, at(10_000)).is_ok());
         assert_eq!(keys.last_used(), [(id.clone(), 9960)]);
-        assert!(keys.find(old.as_bytes(), None, at(49)).is_ok(), "both hold for a while");
-        assert_eq!(keys.find(old.as_bytes(), None, at(50)).err(), Some("unknown"));
+        assert!(
+            keys.find(old.as_bytes(), None, at(49)).is_ok(),
+            "both hold for a while"
+        );
+        assert_eq!(
+            keys.find(old.as_bytes(), None, at(50)).err(),
+            Some("unknown")
+        );
         keys.put(&id, Some(key(true)));
-        assert_eq!(keys.find(new.as_bytes(), None, at(10)).err(), Some("revoked"));
-        assert_eq!(keys.find(&new.as_bytes()[1..], None, at(10)).err(), Some("unknown"));
+        assert_eq!(
+            keys.find(new.as_bytes(), None, at(10)).err(),
+            Some("revoked")
+        );
+        assert_eq!(
+            keys.find(&new.as_bytes()[1..], None, at(10)).err(),
+            Some("unknown")
+        );
     }
 }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::{
     call::{
-        Caller, KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_RESULTS, Notes, OnError, Question, Rerank,
-        RerankModel, Search, SearchType,
+        Caller, KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_RESULTS, Notes, OnError,
+        Question, Rerank, RerankModel, Search, SearchType,
     },
     catalogue,
     error::Error,
@@ -39,12 +39,19 @@ pub fn take(
         (Some(Kb(options)), None) => (options, At::Kb),
         (None, Some((index, options))) => (options, At::Tool(index)),
         (Some(_), Some(_)) => {
-            return Err(Error::invalid("kb", "Send 'kb' or a tool of type 'file_search', not both."));
+            return Err(Error::invalid(
+                "kb",
+                "Send 'kb' or a tool of type 'file_search', not both.",
+            ));
         }
     };
     check(&asked, at)?;
     let query = asked.query.clone().filter(|query| !query.trim().is_empty());
-    let Some(said) = query.clone().or_else(|| prompt::question(request)).map(|text| text.chars().count()) else {
+    let Some(said) = query
+        .clone()
+        .or_else(|| prompt::question(request))
+        .map(|text| text.chars().count())
+    else {
         let text = "There is nothing to look for: no user message has text. Say what to look for in 'kb.query'.";
         return Err(Error::invalid(at.member("query"), text));
     };
@@ -55,27 +62,59 @@ pub fn take(
         return Err(Error::invalid(at.member("name"), text));
     }
     let named = names.iter().map(|name| bases.resolve_for(name, caller));
-    let named = named.collect::<Result<Vec<_>, _>>().map_err(|error| error.with_param(at.member("name")))?;
-    let own_filter = asked.filter.as_ref().map(|json| filter::parse_text(json.get())).transpose();
-    let own_filter =
-        own_filter.map_err(|wrong| Error::invalid(format!("{}{}", at.member("filter"), wrong.at), wrong.message))?;
-    if asked.search.is_some() && named.iter().any(|base| base.kind == KnowledgeBaseKind::Managed) {
-        notes.dropped(at.member("search"), "a managed Knowledge Base decides by itself how it searches");
+    let named = named
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.with_param(at.member("name")))?;
+    let own_filter = asked
+        .filter
+        .as_ref()
+        .map(|json| filter::parse_text(json.get()))
+        .transpose();
+    let own_filter = own_filter.map_err(|wrong| {
+        Error::invalid(
+            format!("{}{}", at.member("filter"), wrong.at),
+            wrong.message,
+        )
+    })?;
+    if asked.search.is_some()
+        && named
+            .iter()
+            .any(|base| base.kind == KnowledgeBaseKind::Managed)
+    {
+        notes.dropped(
+            at.member("search"),
+            "a managed Knowledge Base decides by itself how it searches",
+        );
     }
     let search = |base: &Arc<KnowledgeBase>| search(base, &asked, own_filter.as_ref(), caller, at);
     let searches = named.iter().map(search).collect::<Result<Vec<_>, _>>()?;
-    let widest = named.iter().map(|base| base.max_context_chars).max().unwrap_or_default();
+    let widest = named
+        .iter()
+        .map(|base| base.max_context_chars)
+        .max()
+        .unwrap_or_default();
     // The widest bound of all, and none where one of them has none.
-    let tokens = named.iter().map(|base| base.max_context_tokens).collect::<Option<Vec<_>>>();
+    let tokens = named
+        .iter()
+        .map(|base| base.max_context_tokens)
+        .collect::<Option<Vec<_>>>();
     let tokens = tokens.and_then(|tokens| tokens.into_iter().max());
-    let condensed = if named.iter().any(|base| base.condense_with.is_some()) { MAX_CONDENSED } else { 0 };
+    let condensed = if named.iter().any(|base| base.condense_with.is_some()) {
+        MAX_CONDENSED
+    } else {
+        0
+    };
     Ok(Some(Arc::new(Question {
         searches,
         query,
         query_chars: said.max(condensed).min(MAX_QUERY),
         max_context_chars: asked.max_context_chars.unwrap_or(widest),
         max_context_tokens: asked.max_context_tokens.or(tokens),
-        max_images: named.iter().map(|base| base.max_images).max().unwrap_or_default(),
+        max_images: named
+            .iter()
+            .map(|base| base.max_images)
+            .max()
+            .unwrap_or_default(),
         include_sources: asked.include_sources.unwrap_or(true),
         names: asked.name,
     })))
@@ -92,7 +131,9 @@ enum At {
 impl At {
     /// The path of a member of `kb`, as the client has written it.
     fn member(self, member: &str) -> String {
-        let Self::Tool(index) = self else { return format!("kb.{member}") };
+        let Self::Tool(index) = self else {
+            return format!("kb.{member}");
+        };
         let theirs = match member {
             "name" => "vector_store_ids",
             "max_results" => "max_num_results",
@@ -106,11 +147,21 @@ impl At {
 
 /// What the tool `file_search` asks. It is not the model's to call, because the search is made before; among others it keeps
 /// its place, by which errors name the tools.
-fn file_search(request: &mut ChatRequest, notes: &Notes) -> Result<Option<(usize, KbOptions)>, Error> {
-    let Some(tools) = &mut request.tools else { return Ok(None) };
-    let Some(index) = tools.iter().position(|tool| tool.kind == FILE_SEARCH) else { return Ok(None) };
+fn file_search(
+    request: &mut ChatRequest,
+    notes: &Notes,
+) -> Result<Option<(usize, KbOptions)>, Error> {
+    let Some(tools) = &mut request.tools else {
+        return Ok(None);
+    };
+    let Some(index) = tools.iter().position(|tool| tool.kind == FILE_SEARCH) else {
+        return Ok(None);
+    };
     if tools.iter().filter(|tool| tool.kind == FILE_SEARCH).count() > 1 {
-        return Err(Error::invalid("tools", "One tool of type 'file_search' is enough: it may name several stores."));
+        return Err(Error::invalid(
+            "tools",
+            "One tool of type 'file_search' is enough: it may name several stores.",
+        ));
     }
     let tool = tools[index].clone();
     if tools.len() == 1 {
@@ -118,7 +169,14 @@ fn file_search(request: &mut ChatRequest, notes: &Notes) -> Result<Option<(usize
         // Whatever it says, there is nothing left to choose.
         request.tool_choice = None;
     }
-    let Tool { vector_store_ids, max_num_results, ranking_options, filters, file_search, .. } = tool;
+    let Tool {
+        vector_store_ids,
+        max_num_results,
+        ranking_options,
+        filters,
+        file_search,
+        ..
+    } = tool;
     if file_search.is_some() {
         let text = "The members of a 'file_search' tool stand beside its 'type', not in an object of its name.";
         return Err(Error::invalid(format!("tools[{index}].file_search"), text));
@@ -140,37 +198,67 @@ fn file_search(request: &mut ChatRequest, notes: &Notes) -> Result<Option<(usize
 /// How OpenAI would weigh text against meaning: the service has no such choice.
 fn weights(ranking: &RankingOptions, index: usize, notes: &Notes) {
     if ranking.hybrid_search.is_some() {
-        notes.dropped(format!("tools[{index}].ranking_options.hybrid_search"), "Bedrock weighs by itself");
+        notes.dropped(
+            format!("tools[{index}].ranking_options.hybrid_search"),
+            "Bedrock weighs by itself",
+        );
     }
-    if ranking.ranker.as_deref().is_some_and(|ranker| ranker != "auto") {
-        notes.dropped(format!("tools[{index}].ranking_options.ranker"), "the operator chooses how results are ranked");
+    if ranking
+        .ranker
+        .as_deref()
+        .is_some_and(|ranker| ranker != "auto")
+    {
+        notes.dropped(
+            format!("tools[{index}].ranking_options.ranker"),
+            "the operator chooses how results are ranked",
+        );
     }
 }
 
 fn check(asked: &KbOptions, at: At) -> Result<(), Error> {
     let within = |member: &str, value: Option<u32>, max: u32| match value {
-        Some(value) if !(1..=max).contains(&value) => {
-            Err(Error::invalid(at.member(member), format!("This must be between 1 and {max}.")))
-        }
+        Some(value) if !(1..=max).contains(&value) => Err(Error::invalid(
+            at.member(member),
+            format!("This must be between 1 and {max}."),
+        )),
         _ => Ok(()),
     };
-    let max_results = if matches!(at, At::Tool(_)) { MAX_RESULTS / 2 } else { MAX_RESULTS };
+    let max_results = if matches!(at, At::Tool(_)) {
+        MAX_RESULTS / 2
+    } else {
+        MAX_RESULTS
+    };
     within("max_results", asked.max_results, max_results)?;
     within("max_context_chars", asked.max_context_chars, MAX_CONTEXT)?;
     within("max_context_tokens", asked.max_context_tokens, MAX_CONTEXT)?;
     match asked.min_score {
-        Some(score) if !(0.0..=1.0).contains(&score) => {
-            Err(Error::invalid(at.member("min_score"), "This must be between 0 and 1."))
-        }
+        Some(score) if !(0.0..=1.0).contains(&score) => Err(Error::invalid(
+            at.member("min_score"),
+            "This must be between 0 and 1.",
+        )),
         _ => Ok(()),
     }
 }
 
 /// One of a list of words.
-fn word<T: Copy>(word: Option<&str>, words: &[(&str, T)], default: T, param: String) -> Result<T, Error> {
+fn word<T: Copy>(
+    word: Option<&str>,
+    words: &[(&str, T)],
+    default: T,
+    param: String,
+) -> Result<T, Error> {
     let Some(word) = word else { return Ok(default) };
-    let known = || words.iter().map(|(name, _)| format!("'{name}'")).collect::<Vec<_>>().join(" or ");
-    let found = words.iter().find(|(name, _)| *name == word).map(|(_, value)| *value);
+    let known = || {
+        words
+            .iter()
+            .map(|(name, _)| format!("'{name}'"))
+            .collect::<Vec<_>>()
+            .join(" or ")
+    };
+    let found = words
+        .iter()
+        .find(|(name, _)| *name == word)
+        .map(|(_, value)| *value);
     found.ok_or_else(|| Error::invalid(param, format!("This must be {}.", known())))
 }
 
@@ -184,11 +272,22 @@ fn search(
 ) -> Result<Search, Error> {
     let forced = [base.filter.as_ref(), caller.knowledge_base_filter.as_ref()];
     let filters = forced.into_iter().chain([own_filter]);
-    let user = || caller.knowledge_base_user.as_ref().unwrap_or(&caller.key_id).clone();
+    let user = || {
+        caller
+            .knowledge_base_user
+            .as_ref()
+            .unwrap_or(&caller.key_id)
+            .clone()
+    };
     Ok(Search {
         max_results: asked.max_results.unwrap_or(base.max_results),
         min_score: asked.min_score.unwrap_or(base.min_score),
-        search_type: word(asked.search.as_deref(), &SearchType::ALL, base.search_type, at.member("search"))?,
+        search_type: word(
+            asked.search.as_deref(),
+            &SearchType::ALL,
+            base.search_type,
+            at.member("search"),
+        )?,
         filter: filter::all(filters.flatten().cloned()),
         own_filter: own_filter.is_some(),
         only_own: forced.iter().all(|filter| filter.is_none())
@@ -196,7 +295,12 @@ fn search(
             && matches!(base.rerank, Rerank::Unsaid | Rerank::Never),
         user_id: base.user_context.then(user),
         rerank: rerank(base, asked.rerank.as_deref(), at)?,
-        on_error: word(asked.on_error.as_deref(), &OnError::ALL, base.on_error, at.member("on_error"))?,
+        on_error: word(
+            asked.on_error.as_deref(),
+            &OnError::ALL,
+            base.on_error,
+            at.member("on_error"),
+        )?,
         base: base.clone(),
     })
 }
@@ -213,8 +317,17 @@ fn rerank(base: &KnowledgeBase, asked: Option<&str>, at: At) -> Result<Rerank, E
                 let text = "This must be the id of a reranking model, such as 'cohere.rerank-v3-5:0', or 'none'.";
                 return Err(Error::invalid(at.member("rerank"), text));
             }
-            let own = if let Rerank::Model(own) = own { own.clone() } else { RerankModel::default() };
-            Ok(Rerank::Model(RerankModel { id: id.to_owned(), price, fields: None, ..own }))
+            let own = if let Rerank::Model(own) = own {
+                own.clone()
+            } else {
+                RerankModel::default()
+            };
+            Ok(Rerank::Model(RerankModel {
+                id: id.to_owned(),
+                price,
+                fields: None,
+                ..own
+            }))
         }
     }
 }

@@ -31,14 +31,24 @@ impl IntoResponse for Error {
 /// The body of an error reply, and the data of an in-band error event.
 pub fn envelope(error: &Error) -> Vec<u8> {
     let (_, kind) = status_and_type(error.kind());
-    let error = ErrorBody { message: error.message(), r#type: kind, param: error.param(), code: error.code() };
+    let error = ErrorBody {
+        message: error.message(),
+        r#type: kind,
+        param: error.param(),
+        code: error.code(),
+    };
     // Strings cannot fail to be written.
     serde_json::to_vec(&ErrorEnvelope { error }).unwrap_or_default()
 }
 
 /// A panic in a handler: this request fails, the process lives. The panic hook has logged where.
 pub fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
-    Error::new(Kind::Internal, "The gateway failed while it handled this request.").with_detail("panic").into_response()
+    Error::new(
+        Kind::Internal,
+        "The gateway failed while it handled this request.",
+    )
+    .with_detail("panic")
+    .into_response()
 }
 
 fn status_and_type(kind: Kind) -> (StatusCode, &'static str) {
@@ -58,22 +68,36 @@ fn status_and_type(kind: Kind) -> (StatusCode, &'static str) {
             (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error")
         }
         Kind::Upstream => (StatusCode::BAD_GATEWAY, "api_error"),
-        Kind::UpstreamUnavailable | Kind::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "api_error"),
+        Kind::UpstreamUnavailable | Kind::Overloaded => {
+            (StatusCode::SERVICE_UNAVAILABLE, "api_error")
+        }
         Kind::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
         Kind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "api_error"),
     }
 }
 
 fn add_headers(error: &Error, headers: &mut HeaderMap) {
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     if let Some(after) = error.retry_after() {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        headers.insert(
+            header::RETRY_AFTER,
+            HeaderValue::from(after.as_secs().max(1)),
+        );
         let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-        headers.insert(HeaderName::from_static("retry-after-ms"), HeaderValue::from(millis));
+        headers.insert(
+            HeaderName::from_static("retry-after-ms"),
+            HeaderValue::from(millis),
+        );
     }
     if let Some(retry) = error.should_retry() {
         let text = if retry { "true" } else { "false" };
-        headers.insert(HeaderName::from_static("x-should-retry"), HeaderValue::from_static(text));
+        headers.insert(
+            HeaderName::from_static("x-should-retry"),
+            HeaderValue::from_static(text),
+        );
     }
     if error.kind() == Kind::Unauthenticated {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -96,12 +120,22 @@ mod tests {
         async fn panics() -> Response {
             panic!("the secret text of a panic")
         }
-        let router = Router::new().route("/", get(panics)).layer(CatchPanicLayer::custom(panicked));
+        let router = Router::new()
+            .route("/", get(panics))
+            .layer(CatchPanicLayer::custom(panicked));
         let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        assert!(response.extensions().get::<Rescued>().is_some(), "the access log learns of it");
-        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        assert!(
+            response.extensions().get::<Rescued>().is_some(),
+            "the access log learns of it"
+        );
+        let body = axum::body::to_bytes(response.into_body(), 10_000)
+            .await
+            .unwrap();
         let body = std::str::from_utf8(&body).unwrap();
-        assert!(body.contains("\"type\":\"api_error\"") && !body.contains("secret"), "{body}");
+        assert!(
+            body.contains("\"type\":\"api_error\"") && !body.contains("secret"),
+            "{body}"
+        );
     }
 }

@@ -34,22 +34,34 @@ pub fn router() -> Router<Arc<Edge>> {
             .route("/knowledge_bases", get(endpoints::knowledge_bases::list))
             .route("/usage", get(endpoints::usage::retrieve))
     };
-    paths().nest("/v1", paths()).fallback(not_found).method_not_allowed_fallback(method_not_allowed)
+    paths()
+        .nest("/v1", paths())
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
 }
 
 async fn not_found(method: Method, uri: Uri) -> Error {
     let path: String = uri.path().chars().take(100).collect();
     let bare = path.strip_prefix("/v1").unwrap_or(&path);
     let message = if NOT_SERVED.iter().any(|known| bare.starts_with(known)) {
-        format!("This version of lintel does not serve {} {path}.", labels::method(&method))
+        format!(
+            "This version of lintel does not serve {} {path}.",
+            labels::method(&method)
+        )
     } else {
-        format!("There is no {} {path}. Chat completions are at POST /v1/chat/completions.", labels::method(&method))
+        format!(
+            "There is no {} {path}. Chat completions are at POST /v1/chat/completions.",
+            labels::method(&method)
+        )
     };
     Error::new(Kind::NotFound, message).with_code("unknown_url")
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Error {
     let path: String = uri.path().chars().take(100).collect();
-    Error::new(Kind::MethodNotAllowed, format!("{path} does not take {}.", labels::method(&method)))
-        .with_code("method_not_allowed")
+    Error::new(
+        Kind::MethodNotAllowed,
+        format!("{path} does not take {}.", labels::method(&method)),
+    )
+    .with_code("method_not_allowed")
 }

@@ -25,17 +25,27 @@ pub struct Shed {
 
 impl Shed {
     pub fn new(max_in_flight: usize, cut: CancellationToken) -> Self {
-        Self { room: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))), cut }
+        Self {
+            room: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))),
+            cut,
+        }
     }
 }
 
 /// The layer.
-pub async fn shed(State(shed): State<Shed>, request: Request, next: Next) -> Result<Response, Error> {
+pub async fn shed(
+    State(shed): State<Shed>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Error> {
     let Ok(permit) = shed.room.try_acquire_owned() else {
         metrics::shed("concurrency");
-        return Err(Error::new(Kind::Overloaded, "The gateway has as much work as it can do. Try again shortly.")
-            .with_code("overloaded")
-            .with_retry_after(Duration::from_secs(1)));
+        return Err(Error::new(
+            Kind::Overloaded,
+            "The gateway has as much work as it can do. Try again shortly.",
+        )
+        .with_code("overloaded")
+        .with_retry_after(Duration::from_secs(1)));
     };
     let response = tokio::select! {
         biased;
@@ -50,5 +60,6 @@ pub async fn shed(State(shed): State<Shed>, request: Request, next: Next) -> Res
 
 /// What a request is told that the shutdown cuts off.
 pub fn shutting_down() -> Error {
-    Error::new(Kind::Overloaded, "The gateway is shutting down. Try again.").with_code("shutting_down")
+    Error::new(Kind::Overloaded, "The gateway is shutting down. Try again.")
+        .with_code("shutting_down")
 }

@@ -43,8 +43,12 @@ pub fn response(
     retrieval: Option<&Arc<Retrieval>>,
     cut: CancellationToken,
 ) -> Response {
-    let mut writer =
-        SseWriter::new(&encode::completion_id(entry), encode::created(), &request.model, request.include_usage());
+    let mut writer = SseWriter::new(
+        &encode::completion_id(entry),
+        encode::created(),
+        &request.model,
+        request.include_usage(),
+    );
     if let Some(retrieval) = retrieval {
         writer.answers_from(retrieval);
     }
@@ -59,10 +63,16 @@ pub fn response(
     };
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/event-stream; charset=utf-8"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     // nginx would gather the events otherwise.
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
     response
 }
 
@@ -99,14 +109,26 @@ impl SseWriter {
             created: u64,
             model: &'a str,
         }
-        let head = Head { id, object: "chat.completion.chunk", created, model };
+        let head = Head {
+            id,
+            object: "chat.completion.chunk",
+            created,
+            model,
+        };
         let mut rendered = b"data: ".to_vec();
         // Strings and numbers cannot fail to be written.
         rendered.extend(serde_json::to_vec(&head).unwrap_or_default());
         if let Some(brace) = rendered.last_mut() {
             *brace = b',';
         }
-        Self { out: BytesMut::new(), head: rendered, include_usage, kb: Vec::new(), begun: 0, lists: BTreeMap::new() }
+        Self {
+            out: BytesMut::new(),
+            head: rendered,
+            include_usage,
+            kb: Vec::new(),
+            begun: 0,
+            lists: BTreeMap::new(),
+        }
     }
 
     /// The answer comes from passages, or was to come from them.
@@ -124,7 +146,8 @@ impl SseWriter {
                 self.out.put_slice(&self.head);
                 self.out.put_slice(br#""choices":[],"#);
                 if let Some(tier) = usage.service_tier {
-                    self.out.put_slice(format!("\"service_tier\":\"{tier}\",").as_bytes());
+                    self.out
+                        .put_slice(format!("\"service_tier\":\"{tier}\",").as_bytes());
                 }
                 self.out.put_slice(br#""usage":"#);
                 self.json(&encode::usage(usage));
@@ -137,13 +160,23 @@ impl SseWriter {
         }
         if self.begun & (1 << (choice % 128)) == 0 {
             self.begun |= 1 << (choice % 128);
-            self.choice(choice, br#"{"role":"assistant","content":"","refusal":null}"#.as_slice(), None);
+            self.choice(
+                choice,
+                br#"{"role":"assistant","content":"","refusal":null}"#.as_slice(),
+                None,
+            );
         }
         match chunk {
             Chunk::Content(text) => self.delta(choice, &Delta::Content(text)),
             Chunk::CitedContent(content, annotations) => {
                 let annotations = self.indexed(choice, List::Annotations, annotations);
-                self.delta(choice, &Delta::CitedContent { content, annotations });
+                self.delta(
+                    choice,
+                    &Delta::CitedContent {
+                        content,
+                        annotations,
+                    },
+                );
             }
             Chunk::ReasoningContent(text) => self.delta(choice, &Delta::ReasoningContent(text)),
             Chunk::Thinking(block) => {
@@ -164,25 +197,66 @@ impl SseWriter {
                 self.delta(choice, &Delta::Images([image]));
             }
             Chunk::ToolCall { index, id, name } => {
-                let function = Some(FunctionDelta { name: Some(name), arguments: "" });
+                let function = Some(FunctionDelta {
+                    name: Some(name),
+                    arguments: "",
+                });
                 self.tool_call(
                     choice,
-                    ToolCallDelta { id: Some(id), kind: Some("function"), function, ..call(*index) },
+                    ToolCallDelta {
+                        id: Some(id),
+                        kind: Some("function"),
+                        function,
+                        ..call(*index)
+                    },
                 );
             }
             Chunk::ToolArguments { index, fragment } => {
-                let function = Some(FunctionDelta { name: None, arguments: fragment });
-                self.tool_call(choice, ToolCallDelta { function, ..call(*index) });
+                let function = Some(FunctionDelta {
+                    name: None,
+                    arguments: fragment,
+                });
+                self.tool_call(
+                    choice,
+                    ToolCallDelta {
+                        function,
+                        ..call(*index)
+                    },
+                );
             }
-            Chunk::CustomToolCall { index, id, call: custom } => {
+            Chunk::CustomToolCall {
+                index,
+                id,
+                call: custom,
+            } => {
                 let custom = Some(custom);
-                self.tool_call(choice, ToolCallDelta { id: Some(id), kind: Some("custom"), custom, ..call(*index) });
+                self.tool_call(
+                    choice,
+                    ToolCallDelta {
+                        id: Some(id),
+                        kind: Some("custom"),
+                        custom,
+                        ..call(*index)
+                    },
+                );
             }
             Chunk::FunctionCall(name) => {
-                self.delta(choice, &Delta::FunctionCall(FunctionDelta { name: Some(name), arguments: "" }));
+                self.delta(
+                    choice,
+                    &Delta::FunctionCall(FunctionDelta {
+                        name: Some(name),
+                        arguments: "",
+                    }),
+                );
             }
             Chunk::FunctionArguments(fragment) => {
-                self.delta(choice, &Delta::FunctionCall(FunctionDelta { name: None, arguments: fragment }));
+                self.delta(
+                    choice,
+                    &Delta::FunctionCall(FunctionDelta {
+                        name: None,
+                        arguments: fragment,
+                    }),
+                );
             }
             Chunk::Finish(reason) => self.choice(choice, b"{}".as_slice(), Some(reason.as_str())),
             Chunk::Guardrail(_) | Chunk::Usage(_) => {}
@@ -223,7 +297,10 @@ impl SseWriter {
     }
 
     fn indexed<'a, T>(&mut self, choice: u32, list: List, entries: &'a [T]) -> Vec<Indexed<&'a T>> {
-        entries.iter().map(|entry| self.index(choice, list, entry)).collect()
+        entries
+            .iter()
+            .map(|entry| self.index(choice, list, entry))
+            .collect()
     }
 
     fn tool_call(&mut self, choice: u32, call: ToolCallDelta<'_>) {
@@ -247,7 +324,8 @@ impl SseWriter {
         if choice == 0 {
             self.out.put_slice(br#""choices":[{"index":0,"delta":"#);
         } else {
-            self.out.put_slice(format!("\"choices\":[{{\"index\":{choice},\"delta\":").as_bytes());
+            self.out
+                .put_slice(format!("\"choices\":[{{\"index\":{choice},\"delta\":").as_bytes());
         }
     }
 
@@ -256,7 +334,11 @@ impl SseWriter {
         self.out.put_slice(&self.head);
         self.out.put_slice(br#""choices":[],"bedrock_guardrail":"#);
         self.json(trace);
-        self.out.put_slice(if self.include_usage { br#","usage":null}"#.as_slice() } else { b"}" });
+        self.out.put_slice(if self.include_usage {
+            br#","usage":null}"#.as_slice()
+        } else {
+            b"}"
+        });
         self.out.put_slice(b"\n\n");
     }
 
@@ -275,7 +357,11 @@ impl SseWriter {
         if finish_reason.is_some() {
             self.out.put_slice(&std::mem::take(&mut self.kb));
         }
-        self.out.put_slice(if self.include_usage { br#","usage":null}"#.as_slice() } else { b"}" });
+        self.out.put_slice(if self.include_usage {
+            br#","usage":null}"#.as_slice()
+        } else {
+            b"}"
+        });
         self.out.put_slice(b"\n\n");
     }
 
@@ -286,7 +372,13 @@ impl SseWriter {
 }
 
 fn call<'a>(index: u32) -> ToolCallDelta<'a> {
-    ToolCallDelta { index, id: None, kind: None, function: None, custom: None }
+    ToolCallDelta {
+        index,
+        id: None,
+        kind: None,
+        function: None,
+        custom: None,
+    }
 }
 
 /// Proxies drop connections on which nothing moves, and a model may think for minutes.
@@ -326,7 +418,10 @@ impl http_body::Body for SseBody {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         while !self.done && self.writer.len() < MAX_FRAME {
             match Pin::new(&mut self.stream).poll_next(cx) {
                 Poll::Ready(Some(Ok(chunk))) => self.writer.chunk(&chunk),
@@ -347,12 +442,18 @@ impl http_body::Body for SseBody {
             self.armed = false;
         } else if self.is_quiet(cx) {
             // A comment, which every reader of server-sent events passes over.
-            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b": keep-alive\n\n")))));
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(
+                b": keep-alive\n\n",
+            )))));
         }
         if !self.writer.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(self.writer.take()))));
         }
-        if self.done { Poll::Ready(None) } else { Poll::Pending }
+        if self.done {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
     }
 }
 
@@ -365,11 +466,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_quiet_stream_is_kept_alive() {
-        let chunk = ChoiceChunk { choice: 0, chunk: Chunk::Content("Hi".into()) };
+        let chunk = ChoiceChunk {
+            choice: 0,
+            chunk: Chunk::Content("Hi".into()),
+        };
         let chunks = stream::once(async { Ok(chunk) }).chain(stream::pending());
         let request: ChatRequest = serde_json::from_str(r#"{"model":"m","messages":[]}"#).unwrap();
-        let response =
-            response(&Entry::new("/", "GET", None), &request, ChunkStream::new(chunks), None, CancellationToken::new());
+        let response = response(
+            &Entry::new("/", "GET", None),
+            &request,
+            ChunkStream::new(chunks),
+            None,
+            CancellationToken::new(),
+        );
         let mut body = response.into_body();
         let mut next = async || body.frame().await.unwrap().unwrap().into_data().unwrap();
         assert!(next().await.ends_with(b"\n\n"));

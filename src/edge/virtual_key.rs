@@ -36,11 +36,16 @@ pub enum Presented<'a> {
 
 /// Reads the public id.
 pub fn read(secret: &[u8]) -> Presented<'_> {
-    let Some(rest) = std::str::from_utf8(secret).ok().and_then(|text| text.strip_prefix(PREFIX)) else {
+    let Some(rest) = std::str::from_utf8(secret)
+        .ok()
+        .and_then(|text| text.strip_prefix(PREFIX))
+    else {
         return Presented::Other;
     };
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let Some((id, random)) = rest.split_once('-') else { return Presented::Damaged };
+    let Some((id, random)) = rest.split_once('-') else {
+        return Presented::Damaged;
+    };
     if id.len() != ID || random.len() != RANDOM + CHECKSUM || !digits(id) || !digits(random) {
         return Presented::Damaged;
     }
@@ -57,7 +62,10 @@ fn random(count: usize) -> Result<String, getrandom::Error> {
     while text.len() < count {
         getrandom::fill(&mut bytes)?;
         // Above the last multiple of 62 the first digits would be more likely.
-        let fair = bytes.iter().filter(|byte| **byte < 248).map(|byte| char::from(DIGITS[usize::from(byte % 62)]));
+        let fair = bytes
+            .iter()
+            .filter(|byte| **byte < 248)
+            .map(|byte| char::from(DIGITS[usize::from(byte % 62)]));
         text.extend(fair.take(count - text.len()));
     }
     Ok(text)
@@ -88,7 +96,10 @@ mod tests {
             typo[at] = if typo[at] == b'x' { b'y' } else { b'x' };
             assert_eq!(read(&typo), Presented::Damaged, "at {at}");
         }
-        assert_eq!(read(&secret.as_bytes()[..secret.len() - 1]), Presented::Damaged);
+        assert_eq!(
+            read(&secret.as_bytes()[..secret.len() - 1]),
+            Presented::Damaged
+        );
         assert_eq!(read(b"sk-something-else"), Presented::Other);
         let (same, other) = generate(Some(&id)).unwrap();
         assert!(same == id && other != secret);

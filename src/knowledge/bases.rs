@@ -11,7 +11,12 @@ pub struct KnowledgeBases(BTreeMap<Arc<str>, Arc<KnowledgeBase>>);
 
 impl KnowledgeBases {
     pub fn new(bases: impl IntoIterator<Item = KnowledgeBase>) -> Self {
-        Self(bases.into_iter().map(|base| (base.name.clone(), Arc::new(base))).collect())
+        Self(
+            bases
+                .into_iter()
+                .map(|base| (base.name.clone(), Arc::new(base)))
+                .collect(),
+        )
     }
 
     /// The Knowledge Base called `name`, if `caller` may use it.
@@ -22,8 +27,12 @@ impl KnowledgeBases {
         let Some(base) = self.0.get(name) else {
             // The name is the client's own text: shortened, so that a reply cannot be made huge.
             let shown: String = name.chars().take(100).collect();
-            let text = format!("There is no knowledge base '{shown}'. GET /v1/knowledge_bases lists what there is.");
-            return Err(Error::new(Kind::NotFound, text).with_code("knowledge_base_not_found").with_param("kb"));
+            let text = format!(
+                "There is no knowledge base '{shown}'. GET /v1/knowledge_bases lists what there is."
+            );
+            return Err(Error::new(Kind::NotFound, text)
+                .with_code("knowledge_base_not_found")
+                .with_param("kb"));
         };
         match caller.may_search(name) {
             true => Ok(base.clone()),

@@ -53,17 +53,31 @@ struct Page {
 
 impl BedrockKnowledgeBases {
     pub fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, retries: Retries::default(), refused: Mutex::default() }
+        Self {
+            transport,
+            retries: Retries::default(),
+            refused: Mutex::default(),
+        }
     }
 
     async fn search(&self, search: &Search, asked: Asked<'_>) -> Result<Found, Error> {
         let base = &search.base;
         let label = base.label();
-        let Asked { notes, spending, .. } = asked;
+        let Asked {
+            notes, spending, ..
+        } = asked;
         let (operation, target, policy) = (Operation::Retrieve, &base.target, base.retry);
-        let subject = Subject { operation, target, label: &label, policy, notes, spending };
+        let subject = Subject {
+            operation,
+            target,
+            label: &label,
+            policy,
+            notes,
+            spending,
+        };
         let mut attempts = self.retries.begin(&*self.transport, subject);
-        let typed = base.kind == KnowledgeBaseKind::Vector && search.search_type != SearchType::Auto;
+        let typed =
+            base.kind == KnowledgeBaseKind::Vector && search.search_type != SearchType::Auto;
         let mut without_type = typed && self.has_refused(search);
         let mut found = Found::default();
         let mut token = None;
@@ -84,17 +98,26 @@ impl BedrockKnowledgeBases {
             found.blocked |= page.blocked;
             empty += page.empty;
             token = page.next;
-            if token.is_none() || found.blocked || found.passages.len() >= search.max_results as usize {
+            if token.is_none()
+                || found.blocked
+                || found.passages.len() >= search.max_results as usize
+            {
                 break;
             }
         }
         if without_type {
             self.remember(search);
             let kind = search.search_type.as_str();
-            notes.add(format!("kb: '{}' has no {kind} search and was searched without", base.name));
+            notes.add(format!(
+                "kb: '{}' has no {kind} search and was searched without",
+                base.name
+            ));
         }
         if empty > 0 {
-            notes.add(format!("kb: results of '{}' that hold neither text nor an image: {empty}", base.name));
+            notes.add(format!(
+                "kb: results of '{}' that hold neither text nor an image: {empty}",
+                base.name
+            ));
         }
         Ok(found)
     }
@@ -107,11 +130,20 @@ impl BedrockKnowledgeBases {
         mut counted: Counted<'_>,
     ) -> Result<Outcome, Error> {
         let name = &search.base.name;
-        let body = serde_json::to_vec(request).map(Bytes::from).map_err(|error| {
-            Error::new(Kind::Internal, "The gateway could not write the request to the knowledge base.")
+        let body = serde_json::to_vec(request)
+            .map(Bytes::from)
+            .map_err(|error| {
+                Error::new(
+                    Kind::Internal,
+                    "The gateway could not write the request to the knowledge base.",
+                )
                 .with_detail(error.to_string())
-        })?;
-        let reply = match self.transport.send(Operation::Retrieve, &search.base.target, body).await {
+            })?;
+        let reply = match self
+            .transport
+            .send(Operation::Retrieve, &search.base.target, body)
+            .await
+        {
             Ok(reply) => reply,
             Err(error) => {
                 counted.billed &= matches!(error, SendError::Lost(_) | SendError::Other(_));
@@ -128,26 +160,42 @@ impl BedrockKnowledgeBases {
             return counted.record(page.map(Outcome::Read));
         }
         let body = body.unwrap_or_default();
-        let refused = says_type && parts.status == StatusCode::BAD_REQUEST && failure::is_about_search_type(&body);
+        let refused = says_type
+            && parts.status == StatusCode::BAD_REQUEST
+            && failure::is_about_search_type(&body);
         counted.record(match refused {
             true => Ok(Outcome::SearchTypeRefused),
-            false => Err(failure::from_reply(parts.status, &parts.headers, &body, search)),
+            false => Err(failure::from_reply(
+                parts.status,
+                &parts.headers,
+                &body,
+                search,
+            )),
         })
     }
 
     fn has_refused(&self, search: &Search) -> bool {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.get(&(search.base.name.clone(), search.search_type)).is_some_and(|since| since.elapsed() < WITHOUT_FOR)
+        refused
+            .get(&(search.base.name.clone(), search.search_type))
+            .is_some_and(|since| since.elapsed() < WITHOUT_FOR)
     }
 
     /// Only once the search without a type went well: the refusal may have been about something else.
     fn remember(&self, search: &Search) {
         let key = (search.base.name.clone(), search.search_type);
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.get(&key).is_none_or(|since| since.elapsed() >= WITHOUT_FOR) {
+        if refused
+            .get(&key)
+            .is_none_or(|since| since.elapsed() >= WITHOUT_FOR)
+        {
             refused.insert(key, Instant::now());
             let (kb, kind) = (&*search.base.name, search.search_type.as_str());
-            tracing::warn!(kb, search = kind, "the store has no such search; it is searched without for an hour");
+            tracing::warn!(
+                kb,
+                search = kind,
+                "the store has no such search; it is searched without for an hour"
+            );
         }
     }
 }
@@ -155,11 +203,20 @@ impl BedrockKnowledgeBases {
 /// # Errors
 /// A text for the log, without anything of the body.
 fn read(body: &[u8], name: &Arc<str>) -> Result<Page, String> {
-    let reply: wire::RetrieveReply = serde_json::from_slice(body)
-        .map_err(|error| format!("{:?} at column {} of {} bytes", error.classify(), error.column(), body.len()))?;
+    let reply: wire::RetrieveReply = serde_json::from_slice(body).map_err(|error| {
+        format!(
+            "{:?} at column {} of {} bytes",
+            error.classify(),
+            error.column(),
+            body.len()
+        )
+    })?;
     let results = reply.retrieval_results.len();
-    let passages: Vec<Passage> =
-        reply.retrieval_results.iter().filter_map(|result| wire::passage(result, name)).collect();
+    let passages: Vec<Passage> = reply
+        .retrieval_results
+        .iter()
+        .filter_map(|result| wire::passage(result, name))
+        .collect();
     Ok(Page {
         empty: results - passages.len(),
         passages,
@@ -169,7 +226,11 @@ fn read(body: &[u8], name: &Arc<str>) -> Result<Page, String> {
 }
 
 impl Retriever for BedrockKnowledgeBases {
-    fn retrieve<'a>(&'a self, search: &'a Search, asked: Asked<'a>) -> BoxFuture<'a, Result<Found, Error>> {
+    fn retrieve<'a>(
+        &'a self,
+        search: &'a Search,
+        asked: Asked<'a>,
+    ) -> BoxFuture<'a, Result<Found, Error>> {
         Box::pin(async move {
             let (name, began) = (&search.base.name, Instant::now());
             let limit = search.base.timeout;
@@ -202,15 +263,25 @@ struct Counted<'a> {
 
 impl<'a> Counted<'a> {
     fn new(search: &'a Search, asked: Asked<'a>, label: &'a str, repeated: bool) -> Self {
-        Self { search, asked, label, repeated, code: "abandoned", billed: true, longest: None }
+        Self {
+            search,
+            asked,
+            label,
+            repeated,
+            code: "abandoned",
+            billed: true,
+            longest: None,
+        }
     }
 
     /// Bytes that a passage was when it was reranked: with its metadata, where the operator wants that.
     fn document(&self, passage: &Passage) -> usize {
         let metadata = match &self.search.rerank {
-            Rerank::Model(model) if model.metadata.is_some() => {
-                passage.metadata.iter().map(|(key, value)| key.len() + value.to_string().len()).sum()
-            }
+            Rerank::Model(model) if model.metadata.is_some() => passage
+                .metadata
+                .iter()
+                .map(|(key, value)| key.len() + value.to_string().len())
+                .sum(),
             _ => 0,
         };
         passage.text.len() + metadata
@@ -219,7 +290,13 @@ impl<'a> Counted<'a> {
     fn record(mut self, result: Result<Outcome, Error>) -> Result<Outcome, Error> {
         self.code = match &result {
             Ok(Outcome::Read(page)) => {
-                self.longest = Some(page.passages.iter().map(|passage| self.document(passage)).max().unwrap_or(0));
+                self.longest = Some(
+                    page.passages
+                        .iter()
+                        .map(|passage| self.document(passage))
+                        .max()
+                        .unwrap_or(0),
+                );
                 "ok"
             }
             Ok(Outcome::SearchTypeRefused) => "search_type_refused",
@@ -232,10 +309,17 @@ impl<'a> Counted<'a> {
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
         let Self { search, asked, .. } = self;
-        metrics::upstream_request(&search.base.target.region, self.label, self.code, self.repeated);
+        metrics::upstream_request(
+            &search.base.target.region,
+            self.label,
+            self.code,
+            self.repeated,
+        );
         if matches!(search.rerank, Rerank::Model(_)) && self.billed {
             asked.spending.fee(match self.longest {
-                Some(longest) => search.fee(((asked.query.len() + longest) as u64).div_ceil(TOKEN_BYTES)),
+                Some(longest) => {
+                    search.fee(((asked.query.len() + longest) as u64).div_ceil(TOKEN_BYTES))
+                }
                 None => search.most_fee(asked.query.chars().count()),
             });
         }

@@ -54,7 +54,10 @@ struct Open {
 impl Finder {
     /// `json`: the answer is to be JSON.
     pub fn new(json: bool) -> Self {
-        Self { json, ..Self::default() }
+        Self {
+            json,
+            ..Self::default()
+        }
     }
 
     /// The markers that end in `text`.
@@ -69,7 +72,11 @@ impl Finder {
             return None;
         }
         if c == '[' {
-            self.open = Some(Open { start: self.position - 1, numbers: Vec::new(), digits: String::new() });
+            self.open = Some(Open {
+                start: self.position - 1,
+                numbers: Vec::new(),
+                digits: String::new(),
+            });
             return None;
         }
         let mut open = self.open.take()?;
@@ -83,7 +90,11 @@ impl Finder {
                     open.numbers.push(number);
                 }
                 if c == ']' {
-                    return Some(Marker { start: open.start, end: self.position, numbers: open.numbers });
+                    return Some(Marker {
+                        start: open.start,
+                        end: self.position,
+                        numbers: open.numbers,
+                    });
                 }
             }
             ' ' if open.digits.is_empty() && !open.numbers.is_empty() => {}
@@ -122,11 +133,16 @@ impl Finder {
 /// The annotations of the markers that end in `text`. Numbers that no passage has are text like any other.
 fn annotations(finder: &mut Finder, text: &str, passages: &[Passage]) -> Vec<Annotation> {
     let markers = finder.push(text).into_iter();
-    markers.flat_map(|marker| annotate(&marker, passages)).collect()
+    markers
+        .flat_map(|marker| annotate(&marker, passages))
+        .collect()
 }
 
 fn annotate(marker: &Marker, passages: &[Passage]) -> Vec<Annotation> {
-    let cited = marker.numbers.iter().filter_map(|number| passages.get(number.checked_sub(1)?));
+    let cited = marker
+        .numbers
+        .iter()
+        .filter_map(|number| passages.get(number.checked_sub(1)?));
     let citation = |passage: &Passage| Annotation::UrlCitation {
         url_citation: UrlCitation {
             start_index: marker.start,
@@ -141,13 +157,22 @@ fn annotate(marker: &Marker, passages: &[Passage]) -> Vec<Annotation> {
 
 /// The reply with an annotation for every citation, if the client wants to see sources, and with what was spent beside the
 /// model. `json`: the answer is to be JSON.
-pub fn annotated(reply: ChatReply, retrieval: Arc<Retrieval>, json: bool, spent: Spent) -> ChatReply {
+pub fn annotated(
+    reply: ChatReply,
+    retrieval: Arc<Retrieval>,
+    json: bool,
+    spent: Spent,
+) -> ChatReply {
     match reply {
         ChatReply::Whole(mut reply) => {
             reply.usage = spent.told(reply.usage);
             for message in reply.choices.iter_mut().map(|choice| &mut choice.message) {
                 let content = message.content.as_deref().unwrap_or_default();
-                message.annotations.extend(annotations(&mut Finder::new(json), content, retrieval.shown()));
+                message.annotations.extend(annotations(
+                    &mut Finder::new(json),
+                    content,
+                    retrieval.shown(),
+                ));
             }
             ChatReply::Whole(reply)
         }
@@ -178,19 +203,43 @@ mod tests {
 
     fn found(pieces: &[&str]) -> Vec<(usize, usize, Vec<usize>)> {
         let mut finder = Finder::default();
-        let markers = pieces.iter().flat_map(|piece| finder.push(piece)).collect::<Vec<_>>();
-        markers.into_iter().map(|marker| (marker.start, marker.end, marker.numbers)).collect()
+        let markers = pieces
+            .iter()
+            .flat_map(|piece| finder.push(piece))
+            .collect::<Vec<_>>();
+        markers
+            .into_iter()
+            .map(|marker| (marker.start, marker.end, marker.numbers))
+            .collect()
     }
 
     #[test]
     fn positions_are_code_points_with_the_end_exclusive() {
-        assert_eq!(found(&["ä😀 [1] so [12]."]), [(3, 6, vec![1]), (10, 14, vec![12])]);
+        assert_eq!(
+            found(&["ä😀 [1] so [12]."]),
+            [(3, 6, vec![1]), (10, 14, vec![12])]
+        );
         assert_eq!(found(&["a[1][2]"]), [(1, 4, vec![1]), (4, 7, vec![2])]);
-        assert_eq!(found(&["see [1, 3] and [2,4]"]), [(4, 10, vec![1, 3]), (15, 20, vec![2, 4])]);
+        assert_eq!(
+            found(&["see [1, 3] and [2,4]"]),
+            [(4, 10, vec![1, 3]), (15, 20, vec![2, 4])]
+        );
         assert_eq!(found(&["[[7]"]), [(1, 4, vec![7])]);
         assert_eq!(found(&["[3, 3,3]"]), [(0, 8, vec![3])], "each once");
-        assert_eq!(found(&[&format!("[{}]", (1..100).map(|n| n.to_string()).collect::<Vec<_>>().join(","))]), []);
-        for text in ["[a]", "[]", "[1", "1]", "[1a]", "[ 1]", "[12345]", "[1,]", "[1 2]", "[-1]", "[01]", "[0]"] {
+        assert_eq!(
+            found(&[&format!(
+                "[{}]",
+                (1..100)
+                    .map(|n| n.to_string())
+                    .collect::<Vec<_>>()
+                    .join(",")
+            )]),
+            []
+        );
+        for text in [
+            "[a]", "[]", "[1", "1]", "[1a]", "[ 1]", "[12345]", "[1,]", "[1 2]", "[-1]", "[01]",
+            "[0]",
+        ] {
             assert_eq!(found(&[text]), [], "{text}");
         }
     }
@@ -200,7 +249,10 @@ mod tests {
         assert_eq!(found(&["x\n```py\na[1] = `b[2]`\n```\nso [3]"]).len(), 1);
         assert_eq!(found(&["````\n```[1]```\n```` [2] ` [3]"]).len(), 2);
         let json = |text: &str| Finder::new(true).push(text).len();
-        assert_eq!(json(r#"{"ids": [1], "text": "so [2], \"or [3]\" it \\\\", "more": [4]}"#), 2);
+        assert_eq!(
+            json(r#"{"ids": [1], "text": "so [2], \"or [3]\" it \\\\", "more": [4]}"#),
+            2
+        );
         assert_eq!(json("[1]"), 0);
     }
 
@@ -213,6 +265,9 @@ mod tests {
             assert_eq!(found(&[&text[..at], &text[at..]]), whole, "{at}");
         }
         let chars: Vec<String> = text.chars().map(String::from).collect();
-        assert_eq!(found(&chars.iter().map(String::as_str).collect::<Vec<_>>()), whole);
+        assert_eq!(
+            found(&chars.iter().map(String::as_str).collect::<Vec<_>>()),
+            whole
+        );
     }
 }

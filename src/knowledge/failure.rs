@@ -19,7 +19,9 @@ pub fn from_send(error: SendError, name: &str) -> Error {
         SendError::Credentials(detail) => SendError::Credentials(about(format!(
             "{detail} (Retrieve is signed with AWS credentials: a Bedrock API key does not work)"
         ))),
-        SendError::Lost(detail) | SendError::Unreachable(detail) => SendError::Unreachable(about(detail)),
+        SendError::Lost(detail) | SendError::Unreachable(detail) => {
+            SendError::Unreachable(about(detail))
+        }
         SendError::Other(detail) => SendError::Other(about(detail)),
     })
 }
@@ -28,7 +30,8 @@ pub fn from_send(error: SendError, name: &str) -> Error {
 pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8], search: &Search) -> Error {
     let (code, reply, detail) = failure::read(status, headers, body);
     let name = &search.base.name;
-    named(&code.to_ascii_lowercase(), status, &reply, search).with_detail(format!("Retrieve of '{name}': {detail}"))
+    named(&code.to_ascii_lowercase(), status, &reply, search)
+        .with_detail(format!("Retrieve of '{name}': {detail}"))
 }
 
 /// Does the body of a refusal speak of the search type? The service has no error of its own for a store without hybrid
@@ -43,7 +46,9 @@ fn named(code: &str, status: StatusCode, reply: &ErrorReply, search: &Search) ->
     let this = format!("the knowledge base '{}'", search.base.name);
     let failed = |code| {
         let text = format!("Bedrock failed while it searched {this}. Try again.");
-        Error::new(Kind::Upstream, text).with_code(code).again(Again::Once)
+        Error::new(Kind::Upstream, text)
+            .with_code(code)
+            .again(Again::Once)
     };
     match (code, status.as_u16()) {
         ("throttling" | "toomanyrequests", _) => failure::throttled(&this),
@@ -81,16 +86,25 @@ fn named(code: &str, status: StatusCode, reply: &ErrorReply, search: &Search) ->
 
 /// Something answered, but not in the form of the service model, or not to the end.
 pub fn malformed(name: &str, headers: &HeaderMap, detail: &str) -> Error {
-    let id = headers.get("x-amzn-requestid").and_then(|id| id.to_str().ok()).unwrap_or("none");
+    let id = headers
+        .get("x-amzn-requestid")
+        .and_then(|id| id.to_str().ok())
+        .unwrap_or("none");
     let detail = format!("Retrieve of '{name}' (AWS request id {id}): {detail}");
-    Error::new(Kind::Upstream, format!("Bedrock's reply of the knowledge base '{name}' could not be read."))
-        .with_code("upstream_malformed")
-        .with_detail(detail)
-        .again(Again::Once)
+    Error::new(
+        Kind::Upstream,
+        format!("Bedrock's reply of the knowledge base '{name}' could not be read."),
+    )
+    .with_code("upstream_malformed")
+    .with_detail(detail)
+    .again(Again::Once)
 }
 
 /// The time-out of the configuration has passed.
 pub fn timed_out(name: &str, after: Duration) -> Error {
-    let text = format!("The knowledge base '{name}' did not answer within {} s.", after.as_secs_f64());
+    let text = format!(
+        "The knowledge base '{name}' did not answer within {} s.",
+        after.as_secs_f64()
+    );
     Error::new(Kind::UpstreamTimeout, text).with_code("knowledge_base_timeout")
 }

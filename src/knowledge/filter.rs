@@ -75,10 +75,12 @@ pub fn all(filters: impl IntoIterator<Item = Value>) -> Option<Value> {
     for filter in filters {
         match filter {
             // The service allows few levels: a group within a group of the same kind needs none of its own.
-            Value::Object(mut group) if group.contains_key("andAll") => match group.remove("andAll") {
-                Some(Value::Array(inner)) => conditions.extend(inner),
-                other => conditions.extend(other),
-            },
+            Value::Object(mut group) if group.contains_key("andAll") => {
+                match group.remove("andAll") {
+                    Some(Value::Array(inner)) => conditions.extend(inner),
+                    other => conditions.extend(other),
+                }
+            }
             other => conditions.push(other),
         }
     }
@@ -97,9 +99,16 @@ fn grouped(operator: &str, mut conditions: Vec<Value>) -> Option<Value> {
 fn read(filter: &Value, at: &str, depth: usize, count: &mut usize) -> Result<Value, FilterError> {
     *count += 1;
     if depth == 0 || *count > MAX_CONDITIONS {
-        return wrong(at, format!("A filter may have {MAX_CONDITIONS} conditions and {MAX_DEPTH} levels at most."));
+        return wrong(
+            at,
+            format!(
+                "A filter may have {MAX_CONDITIONS} conditions and {MAX_DEPTH} levels at most."
+            ),
+        );
     }
-    let Value::Object(members) = filter else { return wrong(at, "A filter must be an object.") };
+    let Value::Object(members) = filter else {
+        return wrong(at, "A filter must be an object.");
+    };
     if members.contains_key("type") {
         return openai(members, at, depth, count);
     }
@@ -114,25 +123,53 @@ fn read(filter: &Value, at: &str, depth: usize, count: &mut usize) -> Result<Val
     match operator.as_str() {
         "andAll" | "orAll" => group(operator, operand, &below, depth, count),
         own if COMPARISONS.contains(&own) => match operand {
-            Value::Object(members) if members.keys().all(|member| member == "key" || member == "value") => {
+            Value::Object(members)
+                if members
+                    .keys()
+                    .all(|member| member == "key" || member == "value") =>
+            {
                 comparison(operator, members, &below)
             }
             _ => wrong(below, "A comparison is an object of 'key' and 'value'."),
         },
         other => {
             let other: String = other.chars().take(40).collect();
-            wrong(at, format!("'{other}' is none of andAll, orAll, {}.", COMPARISONS.join(", ")))
+            wrong(
+                at,
+                format!(
+                    "'{other}' is none of andAll, orAll, {}.",
+                    COMPARISONS.join(", ")
+                ),
+            )
         }
     }
 }
 
 /// `{"type": "eq", "key", "value"}` or `{"type": "and", "filters": […]}`.
-fn openai(members: &Map<String, Value>, at: &str, depth: usize, count: &mut usize) -> Result<Value, FilterError> {
-    let kind = members.get("type").and_then(Value::as_str).unwrap_or_default();
-    let allowed: &[&str] = if matches!(kind, "and" | "or") { &["type", "filters"] } else { &["type", "key", "value"] };
-    if let Some(unknown) = members.keys().find(|member| !allowed.contains(&member.as_str())) {
+fn openai(
+    members: &Map<String, Value>,
+    at: &str,
+    depth: usize,
+    count: &mut usize,
+) -> Result<Value, FilterError> {
+    let kind = members
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let allowed: &[&str] = if matches!(kind, "and" | "or") {
+        &["type", "filters"]
+    } else {
+        &["type", "key", "value"]
+    };
+    if let Some(unknown) = members
+        .keys()
+        .find(|member| !allowed.contains(&member.as_str()))
+    {
         let unknown: String = unknown.chars().take(40).collect();
-        return wrong(at, format!("A filter of this 'type' has no member '{unknown}'."));
+        return wrong(
+            at,
+            format!("A filter of this 'type' has no member '{unknown}'."),
+        );
     }
     let filters = members.get("filters").unwrap_or(&Value::Null);
     match kind {
@@ -140,27 +177,55 @@ fn openai(members: &Map<String, Value>, at: &str, depth: usize, count: &mut usiz
         "or" => group("orAll", filters, &format!("{at}.filters"), depth, count),
         _ => match OPENAI.iter().find(|(theirs, _)| *theirs == kind) {
             Some((_, operator)) => comparison(operator, members, at),
-            None => wrong(format!("{at}.type"), "'type' must be one of and, or, eq, ne, gt, gte, lt, lte, in, nin."),
+            None => wrong(
+                format!("{at}.type"),
+                "'type' must be one of and, or, eq, ne, gt, gte, lt, lte, in, nin.",
+            ),
         },
     }
 }
 
-fn group(operator: &str, operands: &Value, at: &str, depth: usize, count: &mut usize) -> Result<Value, FilterError> {
-    let Value::Array(operands) = operands else { return wrong(at, "This must be a list of filters.") };
+fn group(
+    operator: &str,
+    operands: &Value,
+    at: &str,
+    depth: usize,
+    count: &mut usize,
+) -> Result<Value, FilterError> {
+    let Value::Array(operands) = operands else {
+        return wrong(at, "This must be a list of filters.");
+    };
     let mut read_one = |(index, one)| read(one, &format!("{at}[{index}]"), depth - 1, count);
-    let conditions = operands.iter().enumerate().map(&mut read_one).collect::<Result<Vec<_>, _>>()?;
-    grouped(operator, conditions).map_or_else(|| wrong(at, "This list must hold at least one filter."), Ok)
+    let conditions = operands
+        .iter()
+        .enumerate()
+        .map(&mut read_one)
+        .collect::<Result<Vec<_>, _>>()?;
+    grouped(operator, conditions)
+        .map_or_else(|| wrong(at, "This list must hold at least one filter."), Ok)
 }
 
-fn comparison(operator: &str, members: &Map<String, Value>, at: &str) -> Result<Value, FilterError> {
-    let key = members.get("key").and_then(Value::as_str).unwrap_or_default();
+fn comparison(
+    operator: &str,
+    members: &Map<String, Value>,
+    at: &str,
+) -> Result<Value, FilterError> {
+    let key = members
+        .get("key")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if !(1..=MAX_KEY).contains(&key.chars().count()) {
-        return wrong(format!("{at}.key"), format!("'key' must be a string of 1 to {MAX_KEY} characters."));
+        return wrong(
+            format!("{at}.key"),
+            format!("'key' must be a string of 1 to {MAX_KEY} characters."),
+        );
     }
     let value = members.get("value").unwrap_or(&Value::Null);
     let scalar = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
     let fits = match operator {
-        "in" | "notIn" => value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(scalar)),
+        "in" | "notIn" => value
+            .as_array()
+            .is_some_and(|items| !items.is_empty() && items.iter().all(scalar)),
         _ => scalar(value),
     };
     if !fits {
@@ -174,7 +239,10 @@ fn comparison(operator: &str, members: &Map<String, Value>, at: &str) -> Result<
 }
 
 fn wrong<T>(at: impl Into<String>, message: impl Into<String>) -> Result<T, FilterError> {
-    Err(FilterError { at: at.into(), message: message.into() })
+    Err(FilterError {
+        at: at.into(),
+        message: message.into(),
+    })
 }
 
 #[cfg(test)]
@@ -186,8 +254,14 @@ mod tests {
         let year = json!({"equals": {"key": "year", "value": 2026}});
         let cases = [
             (year.clone(), year.clone()),
-            (json!({"type": "eq", "key": "year", "value": 2026}), year.clone()),
-            (json!({"type": "and", "filters": [{"type": "eq", "key": "year", "value": 2026}]}), year.clone()),
+            (
+                json!({"type": "eq", "key": "year", "value": 2026}),
+                year.clone(),
+            ),
+            (
+                json!({"type": "and", "filters": [{"type": "eq", "key": "year", "value": 2026}]}),
+                year.clone(),
+            ),
             (json!({"andAll": [year]}), year.clone()),
             (
                 json!({"type": "or", "filters": [year, {"type": "nin", "key": "dept", "value": ["a", "b"]}]}),
@@ -210,7 +284,9 @@ mod tests {
         for _ in 0..20 {
             deep = json!({"andAll": [deep, {"equals": {"key": "a", "value": 1}}]});
         }
-        let many: Vec<Value> = (0..101).map(|n| json!({"equals": {"key": "a", "value": n}})).collect();
+        let many: Vec<Value> = (0..101)
+            .map(|n| json!({"equals": {"key": "a", "value": n}}))
+            .collect();
         for (filter, at) in [
             (json!([]), ""),
             (json!({}), ""),
@@ -218,14 +294,26 @@ mod tests {
             (json!({"exists": {"key": "a", "value": 1}}), ""),
             (json!({"andAll": []}), ".andAll"),
             (json!({"andAll": {}}), ".andAll"),
-            (json!({"orAll": [{"equals": {"key": "", "value": 1}}]}), ".orAll[0].equals.key"),
+            (
+                json!({"orAll": [{"equals": {"key": "", "value": 1}}]}),
+                ".orAll[0].equals.key",
+            ),
             (json!({"equals": {"key": long, "value": 1}}), ".equals.key"),
-            (json!({"equals": {"key": "a", "value": null}}), ".equals.value"),
-            (json!({"equals": {"key": "a", "value": 1, "or": 2}}), ".equals"),
+            (
+                json!({"equals": {"key": "a", "value": null}}),
+                ".equals.value",
+            ),
+            (
+                json!({"equals": {"key": "a", "value": 1, "or": 2}}),
+                ".equals",
+            ),
             (json!({"in": {"key": "a", "value": "b"}}), ".in.value"),
             (json!({"type": "like", "key": "a", "value": "b"}), ".type"),
             (json!({"type": "and", "filters": []}), ".filters"),
-            (json!({"type": "eq", "key": "a", "value": "b", "orAll": []}), ""),
+            (
+                json!({"type": "eq", "key": "a", "value": "b", "orAll": []}),
+                "",
+            ),
             (json!({"orAll": many}), ".orAll[99]"),
         ] {
             assert_eq!(parse(&filter).unwrap_err().at, at, "{filter}");

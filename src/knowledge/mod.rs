@@ -32,7 +32,11 @@ pub trait Retriever: Send + Sync + 'static {
     ///
     /// # Errors
     /// Those that a client may see, where the retrieval's failure is the request's.
-    fn retrieve<'a>(&'a self, search: &'a Search, asked: Asked<'a>) -> BoxFuture<'a, Result<Found, Error>>;
+    fn retrieve<'a>(
+        &'a self,
+        search: &'a Search,
+        asked: Asked<'a>,
+    ) -> BoxFuture<'a, Result<Found, Error>>;
 }
 
 /// For whom something is searched.

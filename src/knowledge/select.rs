@@ -28,7 +28,12 @@ pub fn best(search: &Search, mut passages: Vec<Passage>) -> (Vec<Passage>, usize
 
 /// What of all passages fits into the question's bounds, in order; only the first is cut, if it alone is too long.
 /// `max_images`: as many as the model may see; those that it cannot be sent do not count.
-pub fn select(mut passages: Vec<Passage>, question: &Question, max_images: usize, notes: &Notes) -> Selected {
+pub fn select(
+    mut passages: Vec<Passage>,
+    question: &Question,
+    max_images: usize,
+    notes: &Notes,
+) -> Selected {
     by_score(&mut passages);
     let mut room = Room::of(question);
     let mut images = 0;
@@ -36,7 +41,11 @@ pub fn select(mut passages: Vec<Passage>, question: &Question, max_images: usize
     let mut selected = Selected::default();
     let mut left = passages.into_iter();
     while let Some(mut passage) = left.next() {
-        if passage.image.as_deref().is_some_and(|image| images == max_images || !translate::takes_image(image)) {
+        if passage
+            .image
+            .as_deref()
+            .is_some_and(|image| images == max_images || !translate::takes_image(image))
+        {
             passage.image = None;
             unseen += 1;
         }
@@ -46,7 +55,10 @@ pub fn select(mut passages: Vec<Passage>, question: &Question, max_images: usize
         let fitting = room.fitting(&passage.text);
         if fitting < passage.text.len() {
             if !selected.passages.is_empty() || fitting == 0 {
-                notes.add(format!("kb: passages that did not fit into the context: {}", left.len() + 1));
+                notes.add(format!(
+                    "kb: passages that did not fit into the context: {}",
+                    left.len() + 1
+                ));
                 break;
             }
             passage.text.truncate(fitting);
@@ -58,7 +70,9 @@ pub fn select(mut passages: Vec<Passage>, question: &Question, max_images: usize
         selected.passages.push(passage);
     }
     if unseen > 0 {
-        notes.add(format!("kb: images among the passages that the model is not shown: {unseen}"));
+        notes.add(format!(
+            "kb: images among the passages that the model is not shown: {unseen}"
+        ));
     }
     selected
 }
@@ -80,7 +94,9 @@ impl Room {
     fn of(question: &Question) -> Self {
         Self {
             chars: question.max_context_chars as usize,
-            bytes: question.max_context_tokens.map_or(usize::MAX, |tokens| 4 * tokens as usize),
+            bytes: question
+                .max_context_tokens
+                .map_or(usize::MAX, |tokens| 4 * tokens as usize),
         }
     }
 
@@ -96,7 +112,9 @@ impl Room {
 
     fn take(&mut self, text: &str) {
         self.chars -= text.chars().count().min(self.chars);
-        self.bytes = self.bytes.saturating_sub(text.chars().map(prompt::escaped_len).sum());
+        self.bytes = self
+            .bytes
+            .saturating_sub(text.chars().map(prompt::escaped_len).sum());
     }
 }
 
@@ -105,7 +123,11 @@ mod tests {
     use super::*;
 
     fn passage(text: &str, score: Option<f64>) -> Passage {
-        Passage { text: text.into(), score, ..Passage::default() }
+        Passage {
+            text: text.into(),
+            score,
+            ..Passage::default()
+        }
     }
 
     fn question(chars: u32, tokens: Option<u32>) -> Question {
@@ -122,21 +144,49 @@ mod tests {
     }
 
     fn texts(selected: &Selected) -> Vec<&str> {
-        selected.passages.iter().map(|passage| passage.text.as_str()).collect()
+        selected
+            .passages
+            .iter()
+            .map(|passage| passage.text.as_str())
+            .collect()
     }
 
     #[test]
     fn the_best_are_taken_whole_until_the_context_is_full() {
         let notes = Notes::default();
         let passages = || {
-            vec![passage("none", None), passage("low", Some(0.1)), passage("äöü", Some(0.9)), passage("mid", Some(0.5))]
+            vec![
+                passage("none", None),
+                passage("low", Some(0.1)),
+                passage("äöü", Some(0.9)),
+                passage("mid", Some(0.5)),
+            ]
         };
-        assert_eq!(texts(&select(passages(), &question(100, None), 0, &notes)), ["äöü", "mid", "low", "none"]);
+        assert_eq!(
+            texts(&select(passages(), &question(100, None), 0, &notes)),
+            ["äöü", "mid", "low", "none"]
+        );
         let selected = select(passages(), &question(8, None), 0, &notes);
-        assert_eq!((texts(&selected), selected.context_chars), (vec!["äöü", "mid"], 6), "'low' would have to be cut");
-        assert_eq!(texts(&select(passages(), &question(100, Some(2)), 0, &notes)), ["äöü"], "six bytes of eight");
-        assert!(notes.joined().unwrap().contains("did not fit into the context: 2"));
-        assert_eq!(texts(&select(passages(), &question(2, None), 0, &notes)), ["äö"]);
+        assert_eq!(
+            (texts(&selected), selected.context_chars),
+            (vec!["äöü", "mid"], 6),
+            "'low' would have to be cut"
+        );
+        assert_eq!(
+            texts(&select(passages(), &question(100, Some(2)), 0, &notes)),
+            ["äöü"],
+            "six bytes of eight"
+        );
+        assert!(
+            notes
+                .joined()
+                .unwrap()
+                .contains("did not fit into the context: 2")
+        );
+        assert_eq!(
+            texts(&select(passages(), &question(2, None), 0, &notes)),
+            ["äö"]
+        );
         assert!(notes.joined().unwrap().contains("was cut"));
     }
 
@@ -148,13 +198,25 @@ mod tests {
         let passages = || vec![image(""), image("a caption"), image("")];
         let notes = Notes::default();
         let blind = select(passages(), &question(100, None), 0, &notes);
-        assert_eq!((texts(&blind), blind.passages[0].image.is_some()), (vec!["a caption"], false));
+        assert_eq!(
+            (texts(&blind), blind.passages[0].image.is_some()),
+            (vec!["a caption"], false)
+        );
         let seeing = select(passages(), &question(100, None), 1, &notes);
         assert_eq!(
-            seeing.passages.iter().filter(|passage| passage.image.is_some()).count(),
+            seeing
+                .passages
+                .iter()
+                .filter(|passage| passage.image.is_some())
+                .count(),
             1,
             "as many as it may see"
         );
-        assert!(notes.joined().unwrap().contains("images among the passages"));
+        assert!(
+            notes
+                .joined()
+                .unwrap()
+                .contains("images among the passages")
+        );
     }
 }

@@ -35,7 +35,9 @@ pub fn request<'a>(search: &Search, text: &'a str, says_type: bool) -> RetrieveR
     RetrieveRequest {
         retrieval_query: Query { text },
         retrieval_configuration: match base.kind {
-            KnowledgeBaseKind::Vector => json!({"vectorSearchConfiguration": vector(search, says_type)}),
+            KnowledgeBaseKind::Vector => {
+                json!({"vectorSearchConfiguration": vector(search, says_type)})
+            }
             KnowledgeBaseKind::Managed => json!({"managedSearchConfiguration": managed(search)}),
         },
         guardrail_configuration: base
@@ -51,7 +53,9 @@ fn vector(search: &Search, says_type: bool) -> Value {
     let mut configuration = common(search);
     match search.search_type {
         SearchType::Hybrid if says_type => configuration["overrideSearchType"] = "HYBRID".into(),
-        SearchType::Semantic if says_type => configuration["overrideSearchType"] = "SEMANTIC".into(),
+        SearchType::Semantic if says_type => {
+            configuration["overrideSearchType"] = "SEMANTIC".into()
+        }
         _ => {}
     }
     if let Some(implicit) = &search.base.implicit_filter {
@@ -91,7 +95,8 @@ fn reranking(model: &RerankModel, search: &Search) -> Value {
         "numberOfRerankedResults": search.max_results,
     });
     if let Some(fields) = &model.fields {
-        configuration["modelConfiguration"]["additionalModelRequestFields"] = Value::Object(fields.clone());
+        configuration["modelConfiguration"]["additionalModelRequestFields"] =
+            Value::Object(fields.clone());
     }
     if let Some(metadata) = &model.metadata {
         configuration["metadataConfiguration"] = metadata.clone();
@@ -109,7 +114,10 @@ pub fn model_arn(id: &str, target: &Target) -> String {
         _ if target.region.starts_with("us-gov-") => "aws-us-gov",
         _ => "aws",
     };
-    format!("arn:{partition}:bedrock:{}::foundation-model/{id}", target.region)
+    format!(
+        "arn:{partition}:bedrock:{}::foundation-model/{id}",
+        target.region
+    )
 }
 
 /// Results of one reply that are read: as many as may be asked for.
@@ -132,7 +140,9 @@ pub struct RetrieveReply {
 }
 
 /// The rest is read over.
-fn first_results<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Box<RawValue>>, D::Error> {
+fn first_results<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Box<RawValue>>, D::Error> {
     struct First;
     impl<'de> Visitor<'de> for First {
         type Value = Vec<Box<RawValue>>;
@@ -220,19 +230,38 @@ pub fn passage(result: &RawValue, kb: &Arc<str>) -> Option<Passage> {
     let result: RetrievalResult = serde_json::from_str(result.get()).ok()?;
     let content = result.content.unwrap_or_default();
     let metadata: Map<String, Value> = small(result.metadata).unwrap_or_default();
-    let location: Option<Value> = small(result.location).filter(|location: &Value| !location.is_null());
-    let segment = content.audio.as_ref().and_then(|audio| audio.s3_uri.clone());
-    let segment = segment.or_else(|| content.video.as_ref().and_then(|video| video.s3_uri.clone()));
+    let location: Option<Value> =
+        small(result.location).filter(|location: &Value| !location.is_null());
+    let segment = content
+        .audio
+        .as_ref()
+        .and_then(|audio| audio.s3_uri.clone());
+    let segment = segment.or_else(|| {
+        content
+            .video
+            .as_ref()
+            .and_then(|video| video.s3_uri.clone())
+    });
     let source = location.as_ref().and_then(|location| {
-        LOCATIONS.iter().find_map(|(kind, member)| location.get(kind)?.get(member)?.as_str().map(str::to_owned))
+        LOCATIONS
+            .iter()
+            .find_map(|(kind, member)| location.get(kind)?.get(member)?.as_str().map(str::to_owned))
     });
     let mut source = source
-        .or_else(|| metadata.get(SOURCE_URI).and_then(Value::as_str).map(str::to_owned))
+        .or_else(|| {
+            metadata
+                .get(SOURCE_URI)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        })
         .or(segment)
         .or(result.document_id)
         .unwrap_or_default();
     source.truncate(source.floor_char_boundary(MAX_SOURCE));
-    let image = content.byte_content.clone().filter(|data| data.starts_with("data:image/"));
+    let image = content
+        .byte_content
+        .clone()
+        .filter(|data| data.starts_with("data:image/"));
     let text = text(content).unwrap_or_default();
     (image.is_some() || !text.trim().is_empty()).then(|| Passage {
         kb: kb.clone(),
@@ -247,19 +276,30 @@ pub fn passage(result: &RawValue, kb: &Arc<str>) -> Option<Passage> {
 
 /// What is too long for a reply, or of another form, is left out.
 fn small<T: DeserializeOwned>(json: Option<Box<RawValue>>) -> Option<T> {
-    json.filter(|json| json.get().len() <= MAX_JSON).and_then(|json| serde_json::from_str(json.get()).ok())
+    json.filter(|json| json.get().len() <= MAX_JSON)
+        .and_then(|json| serde_json::from_str(json.get()).ok())
 }
 
 /// Text of every kind of result.
 fn text(content: Content) -> Option<String> {
     let row = content.row.map(|row| {
         let columns = row.into_iter().map(|column| {
-            let (name, value) = (column.column_name.unwrap_or_default(), column.column_value.unwrap_or_default());
-            if name.is_empty() { value } else { format!("{name}: {value}") }
+            let (name, value) = (
+                column.column_name.unwrap_or_default(),
+                column.column_value.unwrap_or_default(),
+            );
+            if name.is_empty() {
+                value
+            } else {
+                format!("{name}: {value}")
+            }
         });
         columns.collect::<Vec<_>>().join("\n")
     });
     let spoken = content.audio.and_then(|audio| audio.transcription);
     let seen = content.video.and_then(|video| video.summary);
-    [content.text, row, spoken, seen].into_iter().flatten().find(|text| !text.trim().is_empty())
+    [content.text, row, spoken, seen]
+        .into_iter()
+        .flatten()
+        .find(|text| !text.trim().is_empty())
 }

@@ -63,7 +63,12 @@ pub struct Standing {
 
 impl Standing {
     pub fn remaining(&self) -> NanoUsd {
-        NanoUsd(self.limit.0.saturating_sub(self.settled.0).saturating_sub(self.reserved.0))
+        NanoUsd(
+            self.limit
+                .0
+                .saturating_sub(self.settled.0)
+                .saturating_sub(self.reserved.0),
+        )
     }
 }
 
@@ -88,7 +93,11 @@ impl Balances {
     ///
     /// # Errors
     /// The refusal that waiting helps least.
-    pub fn reserve(&mut self, asked: &[(Arc<Budget>, NanoUsd)], now: Timestamp) -> Result<Vec<Place>, Refusal> {
+    pub fn reserve(
+        &mut self,
+        asked: &[(Arc<Budget>, NanoUsd)],
+        now: Timestamp,
+    ) -> Result<Vec<Place>, Refusal> {
         let mut reserved = None;
         for (budget, amount) in asked {
             let account = self.account(budget);
@@ -107,17 +116,28 @@ impl Balances {
         let places = asked.iter().map(|(budget, amount)| {
             let balance = self.account(budget).current(now);
             balance.reserved = balance.reserved + *amount;
-            Place { budget: budget.clone(), start: balance.window.start, amount: *amount }
+            Place {
+                budget: budget.clone(),
+                start: balance.window.start,
+                amount: *amount,
+            }
         });
         Ok(places.collect())
     }
 
     /// Sets more aside where `more` says how much, in all places or in none.
-    pub fn extend(&mut self, places: &mut [Place], more: impl Fn(&Budget) -> NanoUsd, now: Timestamp) -> bool {
+    pub fn extend(
+        &mut self,
+        places: &mut [Place],
+        more: impl Fn(&Budget) -> NanoUsd,
+        now: Timestamp,
+    ) -> bool {
         let fits = places.iter().all(|place| {
             let (more, account) = (more(&place.budget), self.accounts.get(&place.budget.id));
             let balance = account.and_then(|account| Some((account, account.find(place.start)?)));
-            let Some((account, balance)) = balance else { return false };
+            let Some((account, balance)) = balance else {
+                return false;
+            };
             balance.settled + balance.reserved + more <= account.limit(now)
         });
         if !fits {
@@ -137,17 +157,32 @@ impl Balances {
     pub fn settle(&mut self, places: &[Place], cost: NanoUsd, now: Timestamp) -> Vec<Passed> {
         let mut passed = Vec::new();
         for place in places {
-            let Some(account) = self.accounts.get_mut(&place.budget.id) else { continue };
+            let Some(account) = self.accounts.get_mut(&place.budget.id) else {
+                continue;
+            };
             let limit = account.limit(now);
-            if let Some(balance) = account.windows.iter_mut().find(|balance| balance.window.start == place.start) {
+            if let Some(balance) = account
+                .windows
+                .iter_mut()
+                .find(|balance| balance.window.start == place.start)
+            {
                 balance.reserved = NanoUsd(balance.reserved.0.saturating_sub(place.amount.0));
                 balance.settled = balance.settled + cost;
                 let percent = percent(balance.settled, limit);
-                let reached = account.budget.alert_at.iter().copied().filter(|at| *at <= percent).max();
+                let reached = account
+                    .budget
+                    .alert_at
+                    .iter()
+                    .copied()
+                    .filter(|at| *at <= percent)
+                    .max();
                 if let Some(reached) = reached.filter(|reached| *reached > balance.told) {
                     balance.told = reached;
                     let balance = *balance;
-                    passed.push(Passed { percent: reached, standing: account.standing(&balance, now) });
+                    passed.push(Passed {
+                        percent: reached,
+                        standing: account.standing(&balance, now),
+                    });
                 }
             }
             account.forget(now);
@@ -157,8 +192,15 @@ impl Balances {
 
     /// Books what was learned later: a correction of what was settled at `at`.
     pub fn adjust(&mut self, ids: impl Fn(&Budget) -> bool, at: Timestamp, delta: i64) {
-        for account in self.accounts.values_mut().filter(|account| ids(&account.budget)) {
-            let open = account.windows.iter_mut().find(|balance| balance.window.contains(at));
+        for account in self
+            .accounts
+            .values_mut()
+            .filter(|account| ids(&account.budget))
+        {
+            let open = account
+                .windows
+                .iter_mut()
+                .find(|balance| balance.window.contains(at));
             if let Some(balance) = open {
                 balance.settled = NanoUsd(balance.settled.0.saturating_add_signed(delta));
             }
@@ -166,7 +208,13 @@ impl Balances {
     }
 
     /// Takes a budget up, with what is already spent of its current window.
-    pub fn open(&mut self, budget: &Arc<Budget>, settled: NanoUsd, raises: Vec<Raise>, now: Timestamp) {
+    pub fn open(
+        &mut self,
+        budget: &Arc<Budget>,
+        settled: NanoUsd,
+        raises: Vec<Raise>,
+        now: Timestamp,
+    ) {
         let account = self.account(budget);
         account.raises = raises;
         let limit = account.limit(now);
@@ -174,12 +222,21 @@ impl Balances {
         balance.settled = settled;
         // What was passed before the restart was told before it.
         let percent = percent(settled, limit);
-        balance.told = budget.alert_at.iter().copied().filter(|at| *at <= percent).max().unwrap_or(0);
+        balance.told = budget
+            .alert_at
+            .iter()
+            .copied()
+            .filter(|at| *at <= percent)
+            .max()
+            .unwrap_or(0);
     }
 
     /// Beside those that hold already. False if there is no such budget.
     pub fn raise(&mut self, id: &str, raise: Raise) -> bool {
-        self.accounts.get_mut(id).map(|account| account.raises.push(raise)).is_some()
+        self.accounts
+            .get_mut(id)
+            .map(|account| account.raises.push(raise))
+            .is_some()
     }
 
     /// Takes budgets out in which nothing is set aside.
@@ -195,7 +252,10 @@ impl Balances {
 
     /// Every budget that `wanted` picks.
     pub fn standings(&mut self, wanted: impl Fn(&Budget) -> bool, now: Timestamp) -> Vec<Standing> {
-        let picked = self.accounts.values_mut().filter(|account| wanted(&account.budget));
+        let picked = self
+            .accounts
+            .values_mut()
+            .filter(|account| wanted(&account.budget));
         let mut all: Vec<Standing> = picked
             .map(|account| {
                 let balance = *account.current(now);
@@ -208,11 +268,14 @@ impl Balances {
 
     /// The account of a budget; its terms are those of the last call, so that a change of the configuration counts.
     fn account(&mut self, budget: &Arc<Budget>) -> &mut Account {
-        let account = self.accounts.entry(budget.id.clone()).or_insert_with(|| Account {
-            budget: budget.clone(),
-            windows: Vec::new(),
-            raises: Vec::new(),
-        });
+        let account = self
+            .accounts
+            .entry(budget.id.clone())
+            .or_insert_with(|| Account {
+                budget: budget.clone(),
+                windows: Vec::new(),
+                raises: Vec::new(),
+            });
         if !Arc::ptr_eq(&account.budget, budget) {
             account.budget = budget.clone();
         }
@@ -220,35 +283,55 @@ impl Balances {
     }
 
     fn find(&mut self, id: &str, start: i64) -> Option<&mut Balance> {
-        self.accounts.get_mut(id)?.windows.iter_mut().find(|balance| balance.window.start == start)
+        self.accounts
+            .get_mut(id)?
+            .windows
+            .iter_mut()
+            .find(|balance| balance.window.start == start)
     }
 }
 
 impl Account {
     fn limit(&self, now: Timestamp) -> NanoUsd {
-        let raised = self.raises.iter().filter(|raise| raise.until > now.as_second()).map(|raise| raise.by);
+        let raised = self
+            .raises
+            .iter()
+            .filter(|raise| raise.until > now.as_second())
+            .map(|raise| raise.by);
         self.budget.limit + raised.sum()
     }
 
     fn find(&self, start: i64) -> Option<&Balance> {
-        self.windows.iter().find(|balance| balance.window.start == start)
+        self.windows
+            .iter()
+            .find(|balance| balance.window.start == start)
     }
 
     /// The balance of the window around `now`; a new one begins with nothing.
     fn current(&mut self, now: Timestamp) -> &mut Balance {
-        let at = self.windows.iter().position(|balance| balance.window.contains(now)).unwrap_or_else(|| {
-            let window = Window::around(self.budget.per, &self.budget.timezone, now);
-            self.windows.push(Balance { window, settled: NanoUsd(0), reserved: NanoUsd(0), told: 0 });
-            self.forget(now);
-            self.windows.len() - 1
-        });
+        let at = self
+            .windows
+            .iter()
+            .position(|balance| balance.window.contains(now))
+            .unwrap_or_else(|| {
+                let window = Window::around(self.budget.per, &self.budget.timezone, now);
+                self.windows.push(Balance {
+                    window,
+                    settled: NanoUsd(0),
+                    reserved: NanoUsd(0),
+                    told: 0,
+                });
+                self.forget(now);
+                self.windows.len() - 1
+            });
         &mut self.windows[at]
     }
 
     /// Windows that are over, and in which nothing runs any more.
     fn forget(&mut self, now: Timestamp) {
         self.raises.retain(|raise| raise.until > now.as_second());
-        self.windows.retain(|balance| balance.window.contains(now) || balance.reserved.0 > 0);
+        self.windows
+            .retain(|balance| balance.window.contains(now) || balance.reserved.0 > 0);
     }
 
     fn standing(&self, balance: &Balance, now: Timestamp) -> Standing {

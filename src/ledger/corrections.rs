@@ -59,7 +59,9 @@ impl Ledger {
                 done.unreadable += 1;
                 continue;
             };
-            let Some(id) = line.request_metadata.get(REQUEST_ID) else { continue };
+            let Some(id) = line.request_metadata.get(REQUEST_ID) else {
+                continue;
+            };
             done.matched += 1;
             let usage = Usage {
                 input: line.input.input_token_count,
@@ -72,10 +74,18 @@ impl Ledger {
             let sum = by_request.entry(id.clone()).or_default();
             *sum = *sum + usage;
         }
-        let uncertain = self.0.store.uncertain(by_request.keys().cloned().collect()).await?;
+        let uncertain = self
+            .0
+            .store
+            .uncertain(by_request.keys().cloned().collect())
+            .await?;
         for (entry, booked) in uncertain {
-            let Some(usage) = by_request.get(&*entry.request_id) else { continue };
-            let Some(cost) = price(&entry.price).and_then(|price| price.cost(usage, Tier::Standard)) else {
+            let Some(usage) = by_request.get(&*entry.request_id) else {
+                continue;
+            };
+            let Some(cost) =
+                price(&entry.price).and_then(|price| price.cost(usage, Tier::Standard))
+            else {
                 done.left += 1;
                 continue;
             };
@@ -83,7 +93,8 @@ impl Ledger {
             let delta = signed(cost.total()) - signed(booked);
             self.0.store.correct(entry.clone(), *usage, delta).await?;
             if let Ok(at) = Timestamp::from_millisecond(entry.at) {
-                self.balances().adjust(|budget| concerns(budget, &entry), at, delta);
+                self.balances()
+                    .adjust(|budget| concerns(budget, &entry), at, delta);
             }
             done.corrected += 1;
             done.delta += delta;
@@ -95,20 +106,37 @@ impl Ledger {
     ///
     /// # Errors
     /// If the store cannot be written.
-    pub async fn raise(&self, id: &str, raise: Raise, reason: String, audit: Audit) -> Result<bool, String> {
+    pub async fn raise(
+        &self,
+        id: &str,
+        raise: Raise,
+        reason: String,
+        audit: Audit,
+    ) -> Result<bool, String> {
         if !self.balances().knows(id) {
             return Ok(false);
         }
-        self.0.store.put_override(id.to_owned(), raise, reason, audit).await?;
+        self.0
+            .store
+            .put_override(id.to_owned(), raise, reason, audit)
+            .await?;
         Ok(self.balances().raise(id, raise))
     }
 
     /// # Errors
     /// If the store cannot be read.
     pub async fn report(&self, report: Report) -> Result<Vec<Group>, String> {
-        let _permit = self.0.reports.acquire().await.map_err(|error| error.to_string())?;
+        let _permit = self
+            .0
+            .reports
+            .acquire()
+            .await
+            .map_err(|error| error.to_string())?;
         self.flush().await;
-        self.0.store.read(move |connection| store::report(connection, &report)).await
+        self.0
+            .store
+            .read(move |connection| store::report(connection, &report))
+            .await
     }
 
     /// Every virtual key, revoked ones too.
@@ -122,7 +150,11 @@ impl Ledger {
     /// # Errors
     /// If the store cannot be read.
     pub async fn key(&self, id: String) -> Result<Option<KeyRow>, String> {
-        self.0.store.writer.run(move |connection| store::one(connection, &id)).await
+        self.0
+            .store
+            .writer
+            .run(move |connection| store::one(connection, &id))
+            .await
     }
 
     /// Writes a key, and who changed it.
@@ -139,7 +171,12 @@ impl Ledger {
 
     /// Remembers that a key was used. Lost if the store cannot be written.
     pub async fn key_used(&self, id: String, at: i64) {
-        let _ = self.0.store.writer.run(move |connection| store::used(connection, &id, at)).await;
+        let _ = self
+            .0
+            .store
+            .writer
+            .run(move |connection| store::used(connection, &id, at))
+            .await;
     }
 
     /// The last changes, newest first, as JSON objects.
@@ -147,13 +184,23 @@ impl Ledger {
     /// # Errors
     /// If the store cannot be read.
     pub async fn audit(&self, count: u32) -> Result<Vec<serde_json::Value>, String> {
-        self.0.store.writer.run(move |connection| store::audit(connection, count)).await
+        self.0
+            .store
+            .writer
+            .run(move |connection| store::audit(connection, count))
+            .await
     }
 }
 
 /// Does a call count for this budget?
 fn concerns(budget: &Budget, entry: &super::Entry) -> bool {
-    let super::Entry { key_id, team, end_user, model, .. } = entry;
+    let super::Entry {
+        key_id,
+        team,
+        end_user,
+        model,
+        ..
+    } = entry;
     let scope = &*budget.scope;
     scope == "gateway"
         || scope == format!("team:{team}")
@@ -166,8 +213,11 @@ fn concerns(budget: &Budget, entry: &super::Entry) -> bool {
 fn price(text: &str) -> Option<Price> {
     let mut rates = text.split('/').map(|rate| rate.parse().ok());
     let mut price = Price::new(rates.next()??, rates.next()??);
-    (price.cache_read, price.cache_write, price.cache_write_1h) =
-        (rates.next().flatten(), rates.next().flatten(), rates.next().flatten());
+    (price.cache_read, price.cache_write, price.cache_write_1h) = (
+        rates.next().flatten(),
+        rates.next().flatten(),
+        rates.next().flatten(),
+    );
     // What a line of the log does not tell cannot be priced from it.
     rates.next().is_none().then_some(price)
 }

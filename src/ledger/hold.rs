@@ -62,13 +62,24 @@ impl Hold {
         let mut open = ledger.0.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.insert(entry.request_id.clone(), Timestamp::now());
         drop(open);
-        let state = State { entry, most, places, ended: false };
-        Self { ledger, state: Mutex::new(state) }
+        let state = State {
+            entry,
+            most,
+            places,
+            ended: false,
+        };
+        Self {
+            ledger,
+            state: Mutex::new(state),
+        }
     }
 
     pub(super) fn row(&self) -> HoldRow {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        HoldRow { entry: state.entry.clone(), amount: state.most }
+        HoldRow {
+            entry: state.entry.clone(),
+            amount: state.most,
+        }
     }
 
     /// Sets more aside: `strict` where the worst case was held already, `sliced` in the other budgets. False: there is no
@@ -78,13 +89,27 @@ impl Hold {
         if state.ended {
             return false;
         }
-        let more = |budget: &Budget| if budget.mode == Mode::Sliced { sliced } else { strict };
-        if !self.ledger.balances().extend(&mut state.places, more, Timestamp::now()) {
+        let more = |budget: &Budget| {
+            if budget.mode == Mode::Sliced {
+                sliced
+            } else {
+                strict
+            }
+        };
+        if !self
+            .ledger
+            .balances()
+            .extend(&mut state.places, more, Timestamp::now())
+        {
             return false;
         }
         if strict.0 > 0 {
             state.most = state.most + strict;
-            self.ledger.0.store.writer.raise(state.entry.request_id.clone(), state.most);
+            self.ledger
+                .0
+                .store
+                .writer
+                .raise(state.entry.request_id.clone(), state.most);
         }
         true
     }
@@ -95,11 +120,27 @@ impl Hold {
         if std::mem::replace(&mut state.ended, true) {
             return;
         }
-        let Outcome { usage, cost, kind, status, how, attempts } = outcome;
+        let Outcome {
+            usage,
+            cost,
+            kind,
+            status,
+            how,
+            attempts,
+        } = outcome;
         let ended_at = Timestamp::now().as_millisecond();
         let entry = state.entry.clone();
         self.end(&state, cost.unwrap_or_default());
-        self.ledger.0.store.writer.settle(Record { entry, ended_at, usage, cost, kind, status, how, attempts });
+        self.ledger.0.store.writer.settle(Record {
+            entry,
+            ended_at,
+            usage,
+            cost,
+            kind,
+            status,
+            how,
+            attempts,
+        });
     }
 
     /// Nothing was sent, and nothing stays written down: as if the call had never come.
@@ -107,11 +148,18 @@ impl Hold {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.ended = true;
         self.end(&state, NanoUsd::default());
-        self.ledger.0.store.writer.forget(state.entry.request_id.clone());
+        self.ledger
+            .0
+            .store
+            .writer
+            .forget(state.entry.request_id.clone());
     }
 
     fn end(&self, state: &State, cost: NanoUsd) {
-        let passed = self.ledger.balances().settle(&state.places, cost, Timestamp::now());
+        let passed = self
+            .ledger
+            .balances()
+            .settle(&state.places, cost, Timestamp::now());
         self.ledger.0.settled.notify_waiters();
         for passed in passed {
             // Without a reader, or too many at once: the log has it.
@@ -128,7 +176,12 @@ impl Hold {
                 resets_at: passed.standing.resets_at,
             });
         }
-        self.ledger.0.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&state.entry.request_id);
+        self.ledger
+            .0
+            .open
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&state.entry.request_id);
     }
 }
 

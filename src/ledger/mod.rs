@@ -101,7 +101,10 @@ impl Ledger {
                 "a call was running when the gateway ended; its whole hold is presumed to be spent"
             );
             metrics::hold_presumed();
-            self.0.store.writer.settle(Record::presumed(entry, amount, now, "gateway_ended"));
+            self.0
+                .store
+                .writer
+                .settle(Record::presumed(entry, amount, now, "gateway_ended"));
         }
         self.0.store.writer.flush().await;
         Ok(())
@@ -111,10 +114,16 @@ impl Ledger {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn track(&self, budgets: impl IntoIterator<Item = Arc<Budget>>) -> Result<(), String> {
+    pub async fn track(
+        &self,
+        budgets: impl IntoIterator<Item = Arc<Budget>>,
+    ) -> Result<(), String> {
         let new: Vec<Arc<Budget>> = {
             let balances = self.balances();
-            budgets.into_iter().filter(|budget| !balances.knows(&budget.id)).collect()
+            budgets
+                .into_iter()
+                .filter(|budget| !balances.knows(&budget.id))
+                .collect()
         };
         if new.is_empty() {
             return Ok(());
@@ -130,7 +139,9 @@ impl Ledger {
 
     /// Only these budgets of a key are left: what another has known is read anew should it come back.
     pub fn forget_others(&self, scope: &str, kept: &[Arc<Budget>]) {
-        self.balances().drop_accounts(|budget| *budget.scope == *scope && kept.iter().all(|kept| kept.id != budget.id));
+        self.balances().drop_accounts(|budget| {
+            *budget.scope == *scope && kept.iter().all(|kept| kept.id != budget.id)
+        });
     }
 
     /// Takes up the accounts of the end users that a key already has.
@@ -142,8 +153,18 @@ impl Ledger {
         let users = self.0.store.end_users(key_id, oldest).await?;
         for user in users.into_iter().take(end_users.max) {
             let scope = format!("key:{key_id}/user:{user}");
-            end_users.known.lock().unwrap_or_else(PoisonError::into_inner).insert(user);
-            self.track(end_users.budgets.iter().map(|budget| Arc::new(budget.of(&scope)))).await?;
+            end_users
+                .known
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(user);
+            self.track(
+                end_users
+                    .budgets
+                    .iter()
+                    .map(|budget| Arc::new(budget.of(&scope))),
+            )
+            .await?;
         }
         Ok(())
     }
@@ -161,7 +182,9 @@ impl Ledger {
         let places = self.reserve(asked).await.map_err(Ok)?;
         // Nothing leaves before this returns: who gives up meanwhile has spent nothing.
         let pending = Pending(Some(Hold::new(self.clone(), entry, most, places)));
-        let Some(hold) = &pending.0 else { return Err(Err(Unavailable)) };
+        let Some(hold) = &pending.0 else {
+            return Err(Err(Unavailable));
+        };
         if self.0.store.is_durable() {
             // Without a budget nothing is enforced by it, and a crash within the moment of the write is all that is lost.
             if asked.is_empty() {
@@ -173,7 +196,10 @@ impl Ledger {
         pending.admitted().ok_or(Err(Unavailable))
     }
 
-    async fn reserve(&self, asked: &[(Arc<Budget>, NanoUsd)]) -> Result<Vec<balances::Place>, Refusal> {
+    async fn reserve(
+        &self,
+        asked: &[(Arc<Budget>, NanoUsd)],
+    ) -> Result<Vec<balances::Place>, Refusal> {
         let began = tokio::time::Instant::now();
         loop {
             // Before the look, so that nothing that is settled meanwhile is missed.
@@ -184,7 +210,9 @@ impl Ledger {
                 Ok(places) => return Ok(places),
                 Err(refusal) => refusal,
             };
-            let Refusal::Reserved(standing) = &refusal else { return Err(refusal) };
+            let Refusal::Reserved(standing) = &refusal else {
+                return Err(refusal);
+            };
             let deadline = began + standing.budget.wait;
             if tokio::time::timeout_at(deadline, settled).await.is_err() {
                 return Err(refusal);
@@ -209,8 +237,16 @@ impl Ledger {
     /// Calls that are running, and for how long the oldest is.
     pub fn open_holds(&self) -> (usize, Duration) {
         let open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = open.values().min().map(|began| Timestamp::now().duration_since(*began));
-        (open.len(), oldest.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default())
+        let oldest = open
+            .values()
+            .min()
+            .map(|began| Timestamp::now().duration_since(*began));
+        (
+            open.len(),
+            oldest
+                .and_then(|age| Duration::try_from(age).ok())
+                .unwrap_or_default(),
+        )
     }
 
     /// Can calls under a budget be admitted?
@@ -221,7 +257,11 @@ impl Ledger {
     pub fn publish_metrics(&self) {
         let (open, oldest) = self.open_holds();
         metrics::holds(open, oldest);
-        metrics::ledger_state(self.0.store.bytes(), self.0.store.free_bytes(), self.0.store.writer.health.backlog());
+        metrics::ledger_state(
+            self.0.store.bytes(),
+            self.0.store.free_bytes(),
+            self.0.store.writer.health.backlog(),
+        );
         for standing in self.standings(|budget| !budget.scope.contains("/user:")) {
             metrics::budget(
                 &standing.budget.id,
@@ -244,6 +284,9 @@ impl Ledger {
     }
 
     fn balances(&self) -> std::sync::MutexGuard<'_, Balances> {
-        self.0.balances.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .balances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }

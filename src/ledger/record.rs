@@ -50,15 +50,26 @@ impl Entry {
     /// Of a call that was admitted at `at`.
     pub fn of<T>(call: &Call<T>, end_user: &str, at: i64) -> Self {
         let price = call.model.price.as_deref().map(|price| {
-            let bucket = |of: Option<crate::call::PicoUsd>| of.map_or_else(|| "-".to_owned(), |of| of.to_string());
+            let bucket = |of: Option<crate::call::PicoUsd>| {
+                of.map_or_else(|| "-".to_owned(), |of| of.to_string())
+            };
             let (read, write) = (bucket(price.cache_read), bucket(price.cache_write));
             let more = match call.worst {
                 WorstCase {
-                    tier: Tier::Standard, server_tools: false, fees: NanoUsd(0), unpriced_fees: false, ..
+                    tier: Tier::Standard,
+                    server_tools: false,
+                    fees: NanoUsd(0),
+                    unpriced_fees: false,
+                    ..
                 } if price.long_context.is_empty() => "",
                 _ => "/more",
             };
-            format!("{}/{}/{read}/{write}/{}{more}", price.input, price.output, bucket(price.cache_write_1h))
+            format!(
+                "{}/{}/{read}/{write}/{}{more}",
+                price.input,
+                price.output,
+                bucket(price.cache_write_1h)
+            )
         });
         Self {
             request_id: call.request_id.clone(),

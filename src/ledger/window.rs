@@ -39,13 +39,19 @@ fn calendar(per: Per, at: &Zoned) -> Result<Window, jiff::Error> {
     };
     // Midnight may not exist on the first day after a jump.
     let (start, end) = (start.start_of_day()?, end.start_of_day()?);
-    Ok(Window { start: start.timestamp().as_second(), end: end.timestamp().as_second() })
+    Ok(Window {
+        start: start.timestamp().as_second(),
+        end: end.timestamp().as_second(),
+    })
 }
 
 /// Some zones begin their hours at half past UTC's.
 fn hour(at: Timestamp, offset: i64) -> Window {
     let start = (at.as_second() + offset).div_euclid(3600) * 3600 - offset;
-    Window { start, end: start + 3600 }
+    Window {
+        start,
+        end: start + 3600,
+    }
 }
 
 #[cfg(test)]
@@ -68,18 +74,73 @@ mod tests {
     #[test]
     fn days_weeks_and_months_are_those_of_the_calendar() {
         for (per, zone, at, expected) in [
-            (Per::Hour, "UTC", "2026-03-01T23:59:59Z", "2026-03-01T23:00:00Z 2026-03-02T00:00:00Z"),
-            (Per::Hour, "Asia/Kolkata", "2026-03-01T20:39:00Z", "2026-03-01T20:30:00Z 2026-03-01T21:30:00Z"),
-            (Per::Day, "UTC", "2026-03-01T00:00:00Z", "2026-03-01T00:00:00Z 2026-03-02T00:00:00Z"),
-            (Per::Day, "Asia/Kolkata", "2026-03-01T18:29:59Z", "2026-02-28T18:30:00Z 2026-03-01T18:30:00Z"),
-            (Per::Day, "Asia/Kolkata", "2026-03-01T18:30:00Z", "2026-03-01T18:30:00Z 2026-03-02T18:30:00Z"),
-            (Per::Week, "UTC", "2026-03-01T12:00:00Z", "2026-02-23T00:00:00Z 2026-03-02T00:00:00Z"),
-            (Per::Week, "UTC", "2026-01-01T00:00:00Z", "2025-12-29T00:00:00Z 2026-01-05T00:00:00Z"),
-            (Per::Month, "UTC", "2024-02-29T10:00:00Z", "2024-02-01T00:00:00Z 2024-03-01T00:00:00Z"),
-            (Per::Month, "UTC", "2025-12-31T23:59:59Z", "2025-12-01T00:00:00Z 2026-01-01T00:00:00Z"),
-            (Per::Month, "America/New_York", "2026-02-01T04:59:59Z", "2026-01-01T05:00:00Z 2026-02-01T05:00:00Z"),
+            (
+                Per::Hour,
+                "UTC",
+                "2026-03-01T23:59:59Z",
+                "2026-03-01T23:00:00Z 2026-03-02T00:00:00Z",
+            ),
+            (
+                Per::Hour,
+                "Asia/Kolkata",
+                "2026-03-01T20:39:00Z",
+                "2026-03-01T20:30:00Z 2026-03-01T21:30:00Z",
+            ),
+            (
+                Per::Day,
+                "UTC",
+                "2026-03-01T00:00:00Z",
+                "2026-03-01T00:00:00Z 2026-03-02T00:00:00Z",
+            ),
+            (
+                Per::Day,
+                "Asia/Kolkata",
+                "2026-03-01T18:29:59Z",
+                "2026-02-28T18:30:00Z 2026-03-01T18:30:00Z",
+            ),
+            (
+                Per::Day,
+                "Asia/Kolkata",
+                "2026-03-01T18:30:00Z",
+                "2026-03-01T18:30:00Z 2026-03-02T18:30:00Z",
+            ),
+            (
+                Per::Week,
+                "UTC",
+                "2026-03-01T12:00:00Z",
+                "2026-02-23T00:00:00Z 2026-03-02T00:00:00Z",
+            ),
+            (
+                Per::Week,
+                "UTC",
+                "2026-01-01T00:00:00Z",
+                "2025-12-29T00:00:00Z 2026-01-05T00:00:00Z",
+            ),
+            (
+                Per::Month,
+                "UTC",
+                "2024-02-29T10:00:00Z",
+                "2024-02-01T00:00:00Z 2024-03-01T00:00:00Z",
+            ),
+            (
+                Per::Month,
+                "UTC",
+                "2025-12-31T23:59:59Z",
+                "2025-12-01T00:00:00Z 2026-01-01T00:00:00Z",
+            ),
+            (
+                Per::Month,
+                "America/New_York",
+                "2026-02-01T04:59:59Z",
+                "2026-01-01T05:00:00Z 2026-02-01T05:00:00Z",
+            ),
             // A month that holds a change of the clocks.
-            (Per::Month, "Europe/Berlin", "2026-03-31T21:59:59Z", "2026-02-28T23:00:00Z 2026-03-31T22:00:00Z"),
+            (
+                Per::Month,
+                "Europe/Berlin",
+                "2026-03-31T21:59:59Z",
+                "2026-02-28T23:00:00Z 2026-03-31T22:00:00Z",
+            ),
         ] {
             assert_eq!(around(per, zone, at), expected, "{per:?} {zone} {at}");
         }
@@ -89,15 +150,28 @@ mod tests {
     fn a_day_with_a_change_of_the_clocks_has_one_reset() {
         // 23 hours: 02:30 is missing; 25 hours: 02:30 comes twice.
         let spring = "2026-03-28T23:00:00Z 2026-03-29T22:00:00Z";
-        for at in ["2026-03-28T23:00:00Z", "2026-03-29T00:30:00Z", "2026-03-29T01:30:00Z", "2026-03-29T21:59:59Z"] {
+        for at in [
+            "2026-03-28T23:00:00Z",
+            "2026-03-29T00:30:00Z",
+            "2026-03-29T01:30:00Z",
+            "2026-03-29T21:59:59Z",
+        ] {
             assert_eq!(around(Per::Day, "Europe/Berlin", at), spring, "{at}");
         }
         let autumn = "2026-10-24T22:00:00Z 2026-10-25T23:00:00Z";
-        for at in ["2026-10-24T22:00:00Z", "2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z", "2026-10-25T22:59:59Z"] {
+        for at in [
+            "2026-10-24T22:00:00Z",
+            "2026-10-25T00:30:00Z",
+            "2026-10-25T01:30:00Z",
+            "2026-10-25T22:59:59Z",
+        ] {
             assert_eq!(around(Per::Day, "Europe/Berlin", at), autumn, "{at}");
         }
         // In Cairo the jump is at midnight itself: the day begins at one.
         let cairo = "2026-04-23T22:00:00Z 2026-04-24T21:00:00Z";
-        assert_eq!(around(Per::Day, "Africa/Cairo", "2026-04-24T12:00:00Z"), cairo);
+        assert_eq!(
+            around(Per::Day, "Africa/Cairo", "2026-04-24T12:00:00Z"),
+            cairo
+        );
     }
 }

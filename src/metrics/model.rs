@@ -3,19 +3,40 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
 use super::{
-    INFLIGHT_REQUESTS, INFLIGHT_STREAMS, REQUEST_DURATION, STREAM_END, TIME_PER_OUTPUT_TOKEN, TIME_TO_FIRST_TOKEN,
-    TOKEN_USAGE, TOKENS, key_label,
+    INFLIGHT_REQUESTS, INFLIGHT_STREAMS, REQUEST_DURATION, STREAM_END, TIME_PER_OUTPUT_TOKEN,
+    TIME_TO_FIRST_TOKEN, TOKEN_USAGE, TOKENS, key_label,
 };
 use crate::call::Usage;
 
 const PROVIDER: &str = "aws.bedrock";
 
 /// The buckets of [`Usage`], as labels.
-const TOKEN_TYPES: [&str; 6] = ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "reasoning"];
+const TOKEN_TYPES: [&str; 6] = [
+    "input",
+    "output",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "reasoning",
+];
 
 fn by_type(usage: &Usage) -> [u64; TOKEN_TYPES.len()] {
-    let Usage { input, output, cache_read, cache_write_1h, reasoning, .. } = *usage;
-    [input, output, cache_read, usage.cache_write_5m(), cache_write_1h, reasoning]
+    let Usage {
+        input,
+        output,
+        cache_read,
+        cache_write_1h,
+        reasoning,
+        ..
+    } = *usage;
+    [
+        input,
+        output,
+        cache_read,
+        usage.cache_write_5m(),
+        cache_write_1h,
+        reasoning,
+    ]
 }
 
 /// Handles for one model: a look-up by labels costs twenty times as much.
@@ -50,7 +71,14 @@ impl ModelMetrics {
     }
 
     /// A call of `key_id` has ended; `error_type` is empty when it went well.
-    pub fn ended(&self, team: &str, key_id: &str, duration: Duration, error_type: &'static str, usage: Option<Usage>) {
+    pub fn ended(
+        &self,
+        team: &str,
+        key_id: &str,
+        duration: Duration,
+        error_type: &'static str,
+        usage: Option<Usage>,
+    ) {
         if error_type.is_empty() {
             self.duration_ok.record(duration);
         } else {
@@ -69,7 +97,10 @@ impl ModelMetrics {
         };
         for ((histogram, kind), count) in self.tokens.iter().zip(TOKEN_TYPES).zip(by_type(&usage)) {
             if count > 0 {
-                #[expect(clippy::cast_precision_loss, reason = "token counts stay far below 2^53")]
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "token counts stay far below 2^53"
+                )]
                 histogram.record(count as f64);
                 counter!(TOKENS, labels("token_type", kind).iter()).increment(count);
             }

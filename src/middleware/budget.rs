@@ -6,8 +6,8 @@ use tower::Service;
 use super::Around;
 use crate::{
     call::{
-        Alert, Alerts, Budget as Terms, Call, Ending, Ends, Mode, NanoUsd, Operation, Price, Spending, Spent, Upstream,
-        WorstCase,
+        Alert, Alerts, Budget as Terms, Call, Ending, Ends, Mode, NanoUsd, Operation, Price,
+        Spending, Spent, Upstream, WorstCase,
     },
     error::{Error, Kind},
     ledger::{Entry, Hold, Kind as Certainty, Ledger, Outcome, Refusal, Standing},
@@ -61,13 +61,19 @@ impl<T: Slice> Around<T> for Budget {
         let settling = self.admit(&call, &budgets).await?;
         let hold = Arc::downgrade(&settling.hold);
         // A request that may be on the bill twice needs money for both.
-        let one = call.model.price.as_deref().and_then(|price| call.worst.cost_of_one(price, call.worst.output_tokens));
+        let one = call
+            .model
+            .price
+            .as_deref()
+            .and_then(|price| call.worst.cost_of_one(price, call.worst.output_tokens));
         let one = one.unwrap_or_default();
-        call.spending.ask_before_another(move || hold.upgrade().is_some_and(|hold| hold.extend(one, one)));
+        call.spending
+            .ask_before_another(move || hold.upgrade().is_some_and(|hold| hold.extend(one, one)));
         let slices = settling.slices.clone();
         match next.call(call).await {
             Ok(reply) => {
-                let reply = reply.on_end(move |ending: &Ending| settling.end("ok", ending.how.label()));
+                let reply =
+                    reply.on_end(move |ending: &Ending| settling.end("ok", ending.how.label()));
                 Ok(match slices {
                     Some(slices) => T::sliced(reply, slices),
                     None => reply,
@@ -84,25 +90,39 @@ impl<T: Slice> Around<T> for Budget {
 impl Budget {
     /// Lowers the output to what is left where a budget wants that rather than a refusal.
     fn fit<T: Operation>(&self, call: &mut Call<T>, budgets: &[Arc<Terms>]) {
-        let Some(price) = call.model.price.clone() else { return };
+        let Some(price) = call.model.price.clone() else {
+            return;
+        };
         for budget in budgets.iter().filter(|budget| budget.fit) {
-            let Some(standing) = self.0.ledger.standing(budget) else { continue };
-            let fitting = call.worst.output_for(&price, standing.remaining());
-            let Some(tokens) = fitting.filter(|fits| (MIN_FIT..call.worst.output_tokens).contains(fits)) else {
+            let Some(standing) = self.0.ledger.standing(budget) else {
                 continue;
             };
-            let Some(limited) = u32::try_from(tokens).ok().and_then(|tokens| call.body.limited(&call.model, tokens))
+            let fitting = call.worst.output_for(&price, standing.remaining());
+            let Some(tokens) =
+                fitting.filter(|fits| (MIN_FIT..call.worst.output_tokens).contains(fits))
+            else {
+                continue;
+            };
+            let Some(limited) = u32::try_from(tokens)
+                .ok()
+                .and_then(|tokens| call.body.limited(&call.model, tokens))
             else {
                 continue;
             };
             call.body = Arc::new(limited);
             call.worst.output_tokens = tokens;
-            call.notes
-                .add(format!("max_tokens: lowered to {tokens}, which is what is left of the budget '{}'", budget.id));
+            call.notes.add(format!(
+                "max_tokens: lowered to {tokens}, which is what is left of the budget '{}'",
+                budget.id
+            ));
         }
     }
 
-    async fn admit<T: Operation>(&self, call: &Call<T>, budgets: &[Arc<Terms>]) -> Result<Settling, Error> {
+    async fn admit<T: Operation>(
+        &self,
+        call: &Call<T>,
+        budgets: &[Arc<Terms>],
+    ) -> Result<Settling, Error> {
         let price = call.model.price.clone();
         let most = price.as_deref().and_then(|price| call.worst.cost(price));
         let known = most.filter(|_| !call.worst.unpriced_fees);
@@ -115,27 +135,44 @@ impl Budget {
             }
             return Err(refused(call, unpriced()));
         }
-        let slice =
-            call.body.streams_visibly(&call.model).then(|| sliced::first(&call.worst, price.as_deref())).flatten();
+        let slice = call
+            .body
+            .streams_visibly(&call.model)
+            .then(|| sliced::first(&call.worst, price.as_deref()))
+            .flatten();
         let asked: Vec<_> = budgets
             .iter()
             .map(|budget| {
                 let whole = most.unwrap_or(call.worst.fees);
-                let amount = if budget.mode == Mode::Sliced { slice.unwrap_or(whole) } else { whole };
+                let amount = if budget.mode == Mode::Sliced {
+                    slice.unwrap_or(whole)
+                } else {
+                    whole
+                };
                 (budget.clone(), amount.min(whole))
             })
             .collect();
         let entry = Entry::of(call, &call.end_user, Timestamp::now().as_millisecond());
-        let hold = match self.0.ledger.hold(entry, most.unwrap_or(call.worst.fees), &asked).await {
+        let hold = match self
+            .0
+            .ledger
+            .hold(entry, most.unwrap_or(call.worst.fees), &asked)
+            .await
+        {
             Ok(hold) => Arc::new(hold),
             Err(Ok(refusal)) => return Err(refused(call, self.explain(call, &refusal, &asked))),
             Err(Err(_)) => {
-                budgets.iter().for_each(|budget| metrics::budget_refusal(&budget.id, "backend"));
+                budgets
+                    .iter()
+                    .for_each(|budget| metrics::budget_refusal(&budget.id, "backend"));
                 return Err(refused(call, unavailable()));
             }
         };
-        let has_slices = slice.is_some() && budgets.iter().any(|budget| budget.mode == Mode::Sliced);
-        let slices = has_slices.then(|| sliced::Slices::new(Arc::downgrade(&hold), call)).flatten();
+        let has_slices =
+            slice.is_some() && budgets.iter().any(|budget| budget.mode == Mode::Sliced);
+        let slices = has_slices
+            .then(|| sliced::Slices::new(Arc::downgrade(&hold), call))
+            .flatten();
         Ok(Settling {
             settings: self.0.clone(),
             hold,
@@ -153,10 +190,24 @@ impl Budget {
     }
 
     /// Two refusals that must not be mixed: one that waiting helps, and one that it does not.
-    fn explain<T: Operation>(&self, call: &Call<T>, refusal: &Refusal, asked: &[(Arc<Terms>, NanoUsd)]) -> Error {
+    fn explain<T: Operation>(
+        &self,
+        call: &Call<T>,
+        refusal: &Refusal,
+        asked: &[(Arc<Terms>, NanoUsd)],
+    ) -> Error {
         let (Refusal::Spent(standing) | Refusal::Reserved(standing)) = refusal;
-        let Standing { budget, limit, settled, reserved, resets_at } = standing;
-        let amount = asked.iter().find(|(other, _)| other.id == budget.id).map(|(_, amount)| *amount);
+        let Standing {
+            budget,
+            limit,
+            settled,
+            reserved,
+            resets_at,
+        } = standing;
+        let amount = asked
+            .iter()
+            .find(|(other, _)| other.id == budget.id)
+            .map(|(_, amount)| *amount);
         let (amount, per) = (amount.unwrap_or_default(), budget.per.as_str());
         let state = format!(
             "the budget '{}' is ${limit} per {per}: ${settled} are spent and ${reserved} are set aside for running requests; this request may cost ${amount}",
@@ -171,12 +222,22 @@ impl Budget {
         metrics::budget_refusal(&budget.id, "settled");
         let left = NanoUsd(limit.0.saturating_sub(settled.0));
         // A member that says so is input too.
-        let more = WorstCase { input_tokens: call.worst.input_tokens + LIMIT_MEMBER, ..call.worst };
-        let fits = call.model.price.as_deref().and_then(|price| more.output_for(price, left));
+        let more = WorstCase {
+            input_tokens: call.worst.input_tokens + LIMIT_MEMBER,
+            ..call.worst
+        };
+        let fits = call
+            .model
+            .price
+            .as_deref()
+            .and_then(|price| more.output_for(price, left));
         let fits = match fits.filter(|tokens| *tokens > 0) {
             Some(tokens) => format!("${left} are left: max_tokens of {tokens} would fit"),
             None if call.question.is_some() => {
-                format!("${left} are left, which is less than its input and its passages may cost: {}", advice(call))
+                format!(
+                    "${left} are left, which is less than its input and its passages may cost: {}",
+                    advice(call)
+                )
             }
             None => format!("${left} are left, which is less than its input may cost"),
         };
@@ -215,8 +276,7 @@ fn within(max: NanoUsd, most: Option<NanoUsd>, advice: &str) -> Result<(), Error
 }
 
 fn unpriced() -> Error {
-    let text =
-        "This request falls under a budget, and no price of what it asks for is known. Tell the gateway's operator.";
+    let text = "This request falls under a budget, and no price of what it asks for is known. Tell the gateway's operator.";
     Error::new(Kind::PermissionDenied, text)
         .with_code("model_unpriced")
         .with_param("model")
@@ -224,9 +284,12 @@ fn unpriced() -> Error {
 }
 
 fn unavailable() -> Error {
-    Error::new(Kind::LedgerUnavailable, "What requests cost cannot be written down at the moment. Try again.")
-        .with_code("budget_backend_unavailable")
-        .with_retry_after(Duration::from_secs(5))
+    Error::new(
+        Kind::LedgerUnavailable,
+        "What requests cost cannot be written down at the moment. Try again.",
+    )
+    .with_code("budget_backend_unavailable")
+    .with_retry_after(Duration::from_secs(5))
 }
 
 /// A call on its way: whatever becomes of it, its hold is settled once.
@@ -257,10 +320,21 @@ impl Settling {
         let (cost, kind) = self.cost();
         let usage = self.spending.spent().usage.unwrap_or_default();
         let attempts = self.upstream.attempts();
-        self.hold.settle(Outcome { usage, cost, kind, status, how, attempts });
+        self.hold.settle(Outcome {
+            usage,
+            cost,
+            kind,
+            status,
+            how,
+            attempts,
+        });
         let Some(cost) = cost else { return };
         metrics::spent(&self.team, &self.key_id, &self.model, kind.as_str(), cost);
-        if self.settings.alert_request.is_some_and(|limit| cost > limit) {
+        if self
+            .settings
+            .alert_request
+            .is_some_and(|limit| cost > limit)
+        {
             metrics::expensive_request(&self.model);
             tracing::warn!(
                 request_id = &*self.request_id, key_id = self.key_id, model = self.model, cost_usd = %cost,
@@ -287,11 +361,20 @@ impl Settling {
     /// What all requests of the call come to, and how sure that is.
     fn cost(&self) -> (Option<NanoUsd>, Certainty) {
         let spent = self.spending.spent();
-        let worst = |tokens| self.price.as_deref().and_then(|price| self.worst.cost_of_one(price, tokens));
+        let worst = |tokens| {
+            self.price
+                .as_deref()
+                .and_then(|price| self.worst.cost_of_one(price, tokens))
+        };
         let mut kind = Certainty::Actual;
         let mut cost = NanoUsd::default();
         if let Some(usage) = spent.usage {
-            match (usage.cost, self.price.as_deref().and_then(|price| self.worst.cost(price))) {
+            match (
+                usage.cost,
+                self.price
+                    .as_deref()
+                    .and_then(|price| self.worst.cost(price)),
+            ) {
                 (Some(known), _) => cost = known.total(),
                 // Something that has no price was used beside what has one.
                 (None, Some(most)) => return (Some(most), Certainty::Presumed),
@@ -306,7 +389,9 @@ impl Settling {
         }
         if spent.lost > 0 {
             kind = Certainty::Presumed;
-            let Some(one) = worst(self.worst.output_tokens) else { return self.fees_only(&spent) };
+            let Some(one) = worst(self.worst.output_tokens) else {
+                return self.fees_only(&spent);
+            };
             cost = cost + NanoUsd(one.0.saturating_mul(spent.lost.into()));
         }
         if spent.unpriced_fees {

@@ -25,7 +25,9 @@ pub struct Deadline {
 
 impl Default for Deadline {
     fn default() -> Self {
-        Self { compiled: Arc::new(Cache::new(REMEMBERED)) }
+        Self {
+            compiled: Arc::new(Cache::new(REMEMBERED)),
+        }
     }
 }
 
@@ -46,8 +48,11 @@ impl<T: Operation> Around<T> for Deadline {
             }
             Err(_) => {
                 let seconds = patience.as_secs_f64();
-                Err(Error::new(Kind::UpstreamTimeout, format!("Bedrock did not answer within {seconds} s."))
-                    .with_code("upstream_timeout"))
+                Err(Error::new(
+                    Kind::UpstreamTimeout,
+                    format!("Bedrock did not answer within {seconds} s."),
+                )
+                .with_code("upstream_timeout"))
             }
         }
     }

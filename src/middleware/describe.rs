@@ -28,19 +28,31 @@ impl Around<ChatRequest> for Describe {
         if call.model.base.is_none()
             && let Some(base) = self.models.base(&call.model.target).await
         {
-            let target = Target { id: base.clone(), region: call.model.target.region.clone() };
+            let target = Target {
+                id: base.clone(),
+                region: call.model.target.region.clone(),
+            };
             let known = catalogue::lookup(&target);
             let own = &call.model;
             // What the operator says goes before what AWS says.
-            let facts = if *own.facts == Facts::default() { known.facts } else { own.facts.clone() };
+            let facts = if *own.facts == Facts::default() {
+                known.facts
+            } else {
+                own.facts.clone()
+            };
             let model = Model {
                 base: known.base.map(str::to_owned),
                 facts,
                 price: own.price.clone().or(known.price),
                 ..Model::clone(own)
             };
-            call.worst =
-                translate::worst_case(&call.body, call.body_bytes, &model, &call.caller, call.question.as_deref());
+            call.worst = translate::worst_case(
+                &call.body,
+                call.body_bytes,
+                &model,
+                &call.caller,
+                call.question.as_deref(),
+            );
             call.model = Arc::new(model);
         }
         call.worst.input_tokens += self.bedrock.recalled_bytes(&call);

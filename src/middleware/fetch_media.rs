@@ -28,13 +28,19 @@ impl Around<ChatRequest> for FetchMedia {
         S: Service<Call<ChatRequest>, Response = ChatReply, Error = Error, Future: Send> + Send,
     {
         let urls = urls(&call.body);
-        if let Some((_, at)) = urls.iter().find(|(url, _)| url.starts_with("s3://") && !self.allows_s3(url)) {
+        if let Some((_, at)) = urls
+            .iter()
+            .find(|(url, _)| url.starts_with("s3://") && !self.allows_s3(url))
+        {
             let text = "Bedrock may not read this bucket for clients of this gateway. Send the bytes as a data URL.";
             return Err(Error::invalid(at, text).with_code("unsupported_url"));
         }
         let facts = &call.model.facts;
         if let Some(media) = self.0.as_ref().filter(|_| facts.image || facts.video) {
-            let remote: Vec<_> = urls.iter().filter(|(url, _)| url.starts_with("http")).collect();
+            let remote: Vec<_> = urls
+                .iter()
+                .filter(|(url, _)| url.starts_with("http"))
+                .collect();
             if remote.len() > MAX_URLS {
                 return Err(Error::invalid(
                     "messages",
@@ -42,8 +48,9 @@ impl Around<ChatRequest> for FetchMedia {
                 ));
             }
             let budget = media.budget();
-            let fetch =
-                remote.into_iter().map(async |(url, at)| Ok((url.to_string(), media.fetch(url, at, &budget).await?)));
+            let fetch = remote
+                .into_iter()
+                .map(async |(url, at)| Ok((url.to_string(), media.fetch(url, at, &budget).await?)));
             let fetched: HashMap<String, String> = try_join_all(fetch).await?.into_iter().collect();
             call.fetched = Fetched::new(fetched);
         }
@@ -61,10 +68,13 @@ impl FetchMedia {
 fn urls(request: &ChatRequest) -> HashMap<&str, String> {
     let mut urls = HashMap::new();
     for (index, message) in request.messages.iter().enumerate() {
-        let Some(Content::Parts(parts)) = &message.content else { continue };
+        let Some(Content::Parts(parts)) = &message.content else {
+            continue;
+        };
         for (nth, part) in parts.iter().enumerate() {
             if let Some((member, url)) = remote(part) {
-                urls.entry(url).or_insert_with(|| format!("messages[{index}].content[{nth}].{member}.url"));
+                urls.entry(url)
+                    .or_insert_with(|| format!("messages[{index}].content[{nth}].{member}.url"));
             }
         }
     }
@@ -72,7 +82,16 @@ fn urls(request: &ChatRequest) -> HashMap<&str, String> {
 }
 
 fn remote(part: &Part) -> Option<(&'static str, &str)> {
-    let media = [("image_url", &part.image_url), ("video_url", &part.video_url)];
-    let mut urls = media.into_iter().filter_map(|(member, media)| Some((member, media.as_ref()?.url.as_str())));
-    urls.find(|(_, url)| ["http://", "https://", "s3://"].iter().any(|scheme| url.starts_with(scheme)))
+    let media = [
+        ("image_url", &part.image_url),
+        ("video_url", &part.video_url),
+    ];
+    let mut urls = media
+        .into_iter()
+        .filter_map(|(member, media)| Some((member, media.as_ref()?.url.as_str())));
+    urls.find(|(_, url)| {
+        ["http://", "https://", "s3://"]
+            .iter()
+            .any(|scheme| url.starts_with(scheme))
+    })
 }

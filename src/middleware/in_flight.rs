@@ -26,14 +26,22 @@ impl<T: Operation> Around<T> for InFlight {
     where
         S: Service<Call<T>, Response = T::Reply, Error = Error, Future: Send> + Send,
     {
-        let mut permits = Permits { counts: self.0.clone(), scopes: Vec::new() };
+        let mut permits = Permits {
+            counts: self.0.clone(),
+            scopes: Vec::new(),
+        };
         for scope in call.scopes() {
-            let Some(most) = scope.limits.in_flight else { continue };
+            let Some(most) = scope.limits.in_flight else {
+                continue;
+            };
             let admitted = permits.enter(&scope.id, most);
             metrics::rate_limit(&scope.id, "concurrency", admitted);
             if !admitted {
                 metrics::refusal(call.caller.team_name(), &call.caller.key_id, "concurrency");
-                let text = format!("'{}' allows {most} requests at once, and as many are running.", scope.id);
+                let text = format!(
+                    "'{}' allows {most} requests at once, and as many are running.",
+                    scope.id
+                );
                 return Err(Error::new(Kind::RateLimited, text)
                     .with_code("rate_limit_exceeded")
                     .with_retry_after(WAIT));

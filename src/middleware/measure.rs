@@ -19,7 +19,9 @@ pub struct Measure {
 impl Measure {
     /// `model` is a metric label: a configured name, or `unknown`.
     pub fn new(operation: &'static str, model: &str) -> Self {
-        Self { metrics: ModelMetrics::new(operation, model) }
+        Self {
+            metrics: ModelMetrics::new(operation, model),
+        }
     }
 }
 
@@ -67,24 +69,39 @@ impl Running {
         metrics.inflight_requests.increment(1.0);
         // Until something else is known: the client left before there was a reply.
         let error_type = How::ClientGone.label();
-        Self { metrics, caller, began: Instant::now(), first_token: None, error_type, usage: None }
+        Self {
+            metrics,
+            caller,
+            began: Instant::now(),
+            first_token: None,
+            error_type,
+            usage: None,
+        }
     }
 
     fn is_stream(&mut self) {
         self.first_token = Some(Instant::now());
-        self.metrics.time_to_first_token.record(self.began.elapsed());
+        self.metrics
+            .time_to_first_token
+            .record(self.began.elapsed());
         self.metrics.inflight_streams.increment(1.0);
     }
 
     fn end(mut self, error_type: &'static str, ending: &Ending) {
         self.error_type = error_type;
         self.usage = ending.usage;
-        let Some(first) = self.first_token else { return };
+        let Some(first) = self.first_token else {
+            return;
+        };
         self.metrics.stream_ended(ending.how.label());
         let tokens = ending.usage.map_or(0, |usage| usage.output);
-        if let (How::Complete, Some(later)) = (ending.how, tokens.checked_sub(1).filter(|later| *later > 0)) {
+        if let (How::Complete, Some(later)) =
+            (ending.how, tokens.checked_sub(1).filter(|later| *later > 0))
+        {
             let later = u32::try_from(later).unwrap_or(u32::MAX);
-            self.metrics.time_per_output_token.record(first.elapsed() / later);
+            self.metrics
+                .time_per_output_token
+                .record(first.elapsed() / later);
         }
     }
 }

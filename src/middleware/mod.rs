@@ -35,7 +35,11 @@ use crate::{
 /// One step, for the operations that it makes sense for: on another stack it does not compile.
 pub trait Around<T: Operation>: Clone + Send + Sync + 'static {
     /// `next` is ready and is the rest of the call; to refuse, do not call it.
-    fn around<S>(&self, call: Call<T>, next: S) -> impl Future<Output = Result<T::Reply, Error>> + Send
+    fn around<S>(
+        &self,
+        call: Call<T>,
+        next: S,
+    ) -> impl Future<Output = Result<T::Reply, Error>> + Send
     where
         S: Service<Call<T>, Response = T::Reply, Error = Error, Future: Send> + Send;
 }
@@ -53,7 +57,10 @@ impl<A: Clone, S> Layer<S> for StepLayer<A> {
     type Service = Step<A, S>;
 
     fn layer(&self, inner: S) -> Step<A, S> {
-        Step { around: self.0.clone(), inner }
+        Step {
+            around: self.0.clone(),
+            inner,
+        }
     }
 }
 

@@ -57,7 +57,10 @@ impl<T: Operation> Around<T> for RateLimit {
         };
         let expected = call.worst.likely_tokens();
         // Before a permit is taken that could not be used.
-        scopes.iter().try_for_each(|scope| size(scope, expected)).map_err(refused)?;
+        scopes
+            .iter()
+            .try_for_each(|scope| size(scope, expected))
+            .map_err(refused)?;
         for scope in &scopes {
             self.request(scope, &call).map_err(refused)?;
         }
@@ -78,29 +81,49 @@ impl<T: Operation> Around<T> for RateLimit {
 
 impl RateLimit {
     fn request<T>(&self, scope: &Scope, call: &Call<T>) -> Result<(), Error> {
-        let Some(rate) = scope.limits.requests_per_minute else { return Ok(()) };
+        let Some(rate) = scope.limits.requests_per_minute else {
+            return Ok(());
+        };
         let period = Duration::from_secs(60) / rate.max(1);
         let burst = scope.limits.burst();
-        let Some(limiter) = self.limiter(rate, burst, period) else { return Ok(()) };
+        let Some(limiter) = self.limiter(rate, burst, period) else {
+            return Ok(());
+        };
         let decision = limiter.check_key(&scope.id);
         metrics::rate_limit(&scope.id, "rpm", decision.is_ok());
         match decision {
             Ok(state) => {
                 let remaining = state.remaining_burst_capacity();
                 let reset = period * burst.saturating_sub(remaining);
-                call.allowance.requests(Remaining { limit: rate.into(), remaining: remaining.into(), reset });
+                call.allowance.requests(Remaining {
+                    limit: rate.into(),
+                    remaining: remaining.into(),
+                    reset,
+                });
                 Ok(())
             }
             Err(not_until) => {
                 let wait = not_until.wait_time_from(DefaultClock::default().now());
-                call.allowance.requests(Remaining { limit: rate.into(), remaining: 0, reset: period * burst });
-                Err(exceeded(&scope.id, &format!("{rate} requests per minute"), wait))
+                call.allowance.requests(Remaining {
+                    limit: rate.into(),
+                    remaining: 0,
+                    reset: period * burst,
+                });
+                Err(exceeded(
+                    &scope.id,
+                    &format!("{rate} requests per minute"),
+                    wait,
+                ))
             }
         }
     }
 
     fn limiter(&self, rate: u32, burst: u32, period: Duration) -> Option<Limiter> {
-        let mut limiters = self.0.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut limiters = self
+            .0
+            .requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(limiter) = limiters.get(&(rate, burst)) {
             if limiter.len() > MANY {
                 limiter.retain_recent();
@@ -120,11 +143,17 @@ impl RateLimit {
 
     fn take<T>(&self, scope: Scope, call: &Call<T>, taken: &mut Taken) -> Result<(), Error> {
         let expected = taken.expected;
-        let Some(rate) = scope.limits.tokens_per_minute else { return Ok(()) };
+        let Some(rate) = scope.limits.tokens_per_minute else {
+            return Ok(());
+        };
         let now = Instant::now();
         let decision = self.bucket(&scope.id, rate, now, |bucket| {
             let decision = bucket.take(expected, now);
-            let left = Remaining { limit: rate.into(), remaining: bucket.left(), reset: bucket.until_full() };
+            let left = Remaining {
+                limit: rate.into(),
+                remaining: bucket.left(),
+                reset: bucket.until_full(),
+            };
             call.allowance.tokens(left);
             decision
         });
@@ -134,22 +163,41 @@ impl RateLimit {
         Ok(())
     }
 
-    fn bucket<R>(&self, scope: &str, rate: u32, now: Instant, work: impl FnOnce(&mut Bucket) -> R) -> R {
+    fn bucket<R>(
+        &self,
+        scope: &str,
+        rate: u32,
+        now: Instant,
+        work: impl FnOnce(&mut Bucket) -> R,
+    ) -> R {
         let mut buckets = self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() > MANY && !buckets.contains_key(scope) {
             buckets.retain(|_, bucket| !bucket.is_full(now));
         }
-        let bucket = buckets.entry(scope.to_owned()).or_insert_with(|| Bucket::new(rate, now));
+        let bucket = buckets
+            .entry(scope.to_owned())
+            .or_insert_with(|| Bucket::new(rate, now));
         bucket.set_rate(rate);
         work(bucket)
     }
 }
 
 fn size(scope: &Scope, expected: u64) -> Result<(), Error> {
-    let Some(most) = scope.limits.max_request_tokens.filter(|most| expected > u64::from(*most)) else { return Ok(()) };
-    let text =
-        format!("This request may need {expected} tokens; '{}' allows {most} for one. Lower max_tokens.", scope.id);
-    Err(Error::new(Kind::RateLimited, text).with_code("rate_limit_exceeded").with_param("max_tokens").without_retry())
+    let Some(most) = scope
+        .limits
+        .max_request_tokens
+        .filter(|most| expected > u64::from(*most))
+    else {
+        return Ok(());
+    };
+    let text = format!(
+        "This request may need {expected} tokens; '{}' allows {most} for one. Lower max_tokens.",
+        scope.id
+    );
+    Err(Error::new(Kind::RateLimited, text)
+        .with_code("rate_limit_exceeded")
+        .with_param("max_tokens")
+        .without_retry())
 }
 
 /// Tokens that a call has taken. When it is dropped, what the call really needed is put in their place.
@@ -169,13 +217,22 @@ impl Drop for Taken {
         let (spent, now) = (self.spending.spent(), Instant::now());
         let tokens = spent.usage.map_or(0, |usage| usage.total());
         // Of what was lost nobody knows how much it was: as much as was expected.
-        let tokens = if spent.lost > 0 { tokens.max(self.expected) } else { tokens };
+        let tokens = if spent.lost > 0 {
+            tokens.max(self.expected)
+        } else {
+            tokens
+        };
         if self.expected > 0 && spent.usage.is_some() {
-            #[expect(clippy::cast_precision_loss, reason = "a ratio of counts far below 2^53")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a ratio of counts far below 2^53"
+            )]
             metrics::estimate_error(&self.model, tokens as f64 / self.expected as f64);
         }
         for (scope, rate) in std::mem::take(&mut self.scopes) {
-            self.limits.bucket(&scope, rate, now, |bucket| bucket.correct(self.expected, tokens, now));
+            self.limits.bucket(&scope, rate, now, |bucket| {
+                bucket.correct(self.expected, tokens, now)
+            });
         }
     }
 }
@@ -183,7 +240,10 @@ impl Drop for Taken {
 fn exceeded(scope: &str, limit: &str, wait: Duration) -> Error {
     Error::new(
         Kind::RateLimited,
-        format!("Rate limit reached: '{scope}' allows {limit}. Try again in {:.3} s.", wait.as_secs_f64()),
+        format!(
+            "Rate limit reached: '{scope}' allows {limit}. Try again in {:.3} s.",
+            wait.as_secs_f64()
+        ),
     )
     .with_code("rate_limit_exceeded")
     .with_retry_after(wait)

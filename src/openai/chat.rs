@@ -113,7 +113,9 @@ impl ChatRequest {
     }
 
     pub fn include_usage(&self) -> bool {
-        self.stream_options.as_ref().is_some_and(|o| o.include_usage == Some(true))
+        self.stream_options
+            .as_ref()
+            .is_some_and(|o| o.include_usage == Some(true))
     }
 }
 

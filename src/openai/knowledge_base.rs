@@ -109,7 +109,9 @@ impl<'de> Deserialize<'de> for Kb {
             type Value = Kb;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a knowledge base, a list of names, or an object with 'name'")
+                f.write_str(
+                    "the name of a knowledge base, a list of names, or an object with 'name'",
+                )
             }
 
             fn visit_str<E>(self, name: &str) -> Result<Kb, E> {
@@ -129,7 +131,10 @@ impl<'de> Deserialize<'de> for Kb {
 }
 
 fn named(name: Names) -> Kb {
-    Kb(KbOptions { name, ..KbOptions::default() })
+    Kb(KbOptions {
+        name,
+        ..KbOptions::default()
+    })
 }
 
 /// `ranking_options` of the `file_search` tool.

@@ -69,14 +69,27 @@ impl<'de> Deserialize<'de> for ToolChoice {
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ToolChoice, A::Error> {
                 let object = Object::deserialize(MapAccessDeserializer::new(map))?;
-                let named = object.function.or(object.custom).map(|named| named.name).or(object.name);
+                let named = object
+                    .function
+                    .or(object.custom)
+                    .map(|named| named.name)
+                    .or(object.name);
                 match (named, object.allowed_tools) {
                     (Some(name), _) => Ok(ToolChoice::Named(name)),
                     (None, Some(allowed)) => {
-                        let tools = allowed.tools.into_iter().map(|tool| tool.function.or(tool.custom));
-                        let tools: Option<Vec<String>> = tools.map(|named| named.map(|named| named.name)).collect();
-                        let tools = tools.ok_or_else(|| A::Error::custom("a tool in 'allowed_tools' has no name"))?;
-                        Ok(ToolChoice::Allowed { mode: allowed.mode, tools })
+                        let tools = allowed
+                            .tools
+                            .into_iter()
+                            .map(|tool| tool.function.or(tool.custom));
+                        let tools: Option<Vec<String>> =
+                            tools.map(|named| named.map(|named| named.name)).collect();
+                        let tools = tools.ok_or_else(|| {
+                            A::Error::custom("a tool in 'allowed_tools' has no name")
+                        })?;
+                        Ok(ToolChoice::Allowed {
+                            mode: allowed.mode,
+                            tools,
+                        })
                     }
                     // The search is made in any case; what is left to choose is the model's.
                     (None, None) if object.kind.as_deref() == Some(FILE_SEARCH) => {

@@ -26,7 +26,11 @@ pub struct LimitObject {
 impl LimitObject {
     /// Something is limited.
     pub fn is_some(&self) -> bool {
-        self.requests_per_minute.or(self.tokens_per_minute).or(self.max_request_tokens).or(self.in_flight).is_some()
+        self.requests_per_minute
+            .or(self.tokens_per_minute)
+            .or(self.max_request_tokens)
+            .or(self.in_flight)
+            .is_some()
     }
 }
 

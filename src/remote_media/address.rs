@@ -31,7 +31,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
     // Everything that is routed lies in 2000::/3.
     let global = (0x2000..0x4000).contains(&a);
-    let special = (a == 0x2001 && b < 0x0200) || (a, b) == (0x2001, 0x0db8) || (a & 0xfff0) == 0x3ff0;
+    let special =
+        (a == 0x2001 && b < 0x0200) || (a, b) == (0x2001, 0x0db8) || (a & 0xfff0) == 0x3ff0;
     global && !special
 }
 
@@ -40,7 +41,9 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let segments = address.segments();
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match segments {
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => Some(v4(high, low)),
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => {
+            Some(v4(high, low))
+        }
         [0x0064, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => Some(v4(high, low)),
         _ => None,
     }

@@ -51,7 +51,9 @@ pub struct RemoteMedia {
 
 impl std::fmt::Debug for RemoteMedia {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RemoteMedia").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("RemoteMedia")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -75,7 +77,11 @@ impl RemoteMedia {
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(Self { client, settings: Arc::new(settings), allowed })
+        Ok(Self {
+            client,
+            settings: Arc::new(settings),
+            allowed,
+        })
     }
 
     /// May Bedrock read this `s3://` URL for a client?
@@ -92,11 +98,19 @@ impl RemoteMedia {
     ///
     /// # Errors
     /// A 400 that says what was wrong with the URL or its file. Never what an address answered.
-    pub async fn fetch(&self, url: &str, param: &str, budget: &AtomicUsize) -> Result<String, Error> {
+    pub async fn fetch(
+        &self,
+        url: &str,
+        param: &str,
+        budget: &AtomicUsize,
+    ) -> Result<String, Error> {
         let fetch = tokio::time::timeout(self.settings.timeout, self.follow(url, param, budget));
         match fetch.await {
             Ok(result) => result,
-            Err(_) => Err(refused(param, "The file behind the URL did not come in time.")),
+            Err(_) => Err(refused(
+                param,
+                "The file behind the URL did not come in time.",
+            )),
         }
     }
 
@@ -104,11 +118,19 @@ impl RemoteMedia {
         let mut at = Url::parse(url).map_err(|_| refused(param, "This is not a URL."))?;
         for _ in 0..=MAX_REDIRECTS {
             self.check(&at, param)?;
-            let response = self.client.get(at.clone()).send().await.map_err(|error| unreachable_at(param, error))?;
+            let response = self
+                .client
+                .get(at.clone())
+                .send()
+                .await
+                .map_err(|error| unreachable_at(param, error))?;
             if !response.status().is_redirection() {
                 return self.read(response, param, budget).await;
             }
-            let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+            let location = response
+                .headers()
+                .get(LOCATION)
+                .and_then(|location| location.to_str().ok());
             let next = location.and_then(|location| at.join(location).ok());
             at = next.ok_or_else(|| refused(param, "The URL redirects to nowhere."))?;
         }
@@ -116,7 +138,8 @@ impl RemoteMedia {
     }
 
     fn check(&self, url: &Url, param: &str) -> Result<(), Error> {
-        let scheme = url.scheme() == "https" || (url.scheme() == "http" && self.settings.allow_http);
+        let scheme =
+            url.scheme() == "https" || (url.scheme() == "http" && self.settings.allow_http);
         if !scheme {
             return Err(refused(param, "Only https URLs are fetched here."));
         }
@@ -125,31 +148,56 @@ impl RemoteMedia {
         }
         let host = url.host_str().unwrap_or_default();
         if !self.settings.hosts.iter().any(|glob| glob.matches(host)) {
-            return Err(refused(param, "This gateway does not fetch from this host. Send the bytes as a data URL."));
+            return Err(refused(
+                param,
+                "This gateway does not fetch from this host. Send the bytes as a data URL.",
+            ));
         }
         // An address in the URL never meets the resolver.
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let literal = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>();
         match literal {
-            Ok(address) if !(self.allowed)(address) => Err(refused(param, "This address is not a public one.")),
+            Ok(address) if !(self.allowed)(address) => {
+                Err(refused(param, "This address is not a public one."))
+            }
             _ => Ok(()),
         }
     }
 
-    async fn read(&self, mut response: Response, param: &str, budget: &AtomicUsize) -> Result<String, Error> {
+    async fn read(
+        &self,
+        mut response: Response,
+        param: &str,
+        budget: &AtomicUsize,
+    ) -> Result<String, Error> {
         if !response.status().is_success() {
             return Err(refused(param, "The file behind the URL could not be had."));
         }
         let too_large = || {
             let max = self.settings.max_size;
-            refused(param, format!("The files of a request may have {max} bytes together."))
+            refused(
+                param,
+                format!("The files of a request may have {max} bytes together."),
+            )
         };
-        if response.content_length().is_some_and(|length| length > self.settings.max_size as u64) {
+        if response
+            .content_length()
+            .is_some_and(|length| length > self.settings.max_size as u64)
+        {
             return Err(too_large());
         }
         let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| unreachable_at(param, error))? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| unreachable_at(param, error))?
+        {
             let take = |left: usize| left.checked_sub(chunk.len());
-            budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).map_err(|_| too_large())?;
+            budget
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                .map_err(|_| too_large())?;
             bytes.extend_from_slice(&chunk);
         }
         Ok(STANDARD.encode(bytes))
@@ -186,10 +234,13 @@ fn unreachable_at(param: &str, error: reqwest::Error) -> Error {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    Error::new(Kind::InvalidRequest, "The file behind the URL could not be had.")
-        .with_param(param)
-        .with_code("unsupported_url")
-        .with_detail(cause.to_string())
+    Error::new(
+        Kind::InvalidRequest,
+        "The file behind the URL could not be had.",
+    )
+    .with_param(param)
+    .with_code("unsupported_url")
+    .with_detail(cause.to_string())
 }
 
 #[cfg(test)]

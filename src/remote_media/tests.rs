@@ -9,13 +9,26 @@ use super::*;
 
 fn settings() -> Settings {
     let hosts = ["*"].map(WildMatch::new).to_vec();
-    Settings { hosts, s3: Vec::new(), max_size: 1000, timeout: Duration::from_secs(5), allow_http: true }
+    Settings {
+        hosts,
+        s3: Vec::new(),
+        max_size: 1000,
+        timeout: Duration::from_secs(5),
+        allow_http: true,
+    }
 }
 
 /// What the server says for a path.
 fn reply(path: &str) -> String {
-    let redirect = |to: &str| format!("HTTP/1.1 307 Temporary Redirect\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n");
-    let ok = |body: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let redirect = |to: &str| {
+        format!("HTTP/1.1 307 Temporary Redirect\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n")
+    };
+    let ok = |body: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
     match path {
         "/ok" => ok("bytes"),
         "/large" => ok(&"x".repeat(1001)),
@@ -63,38 +76,72 @@ async fn server() -> (RemoteMedia, String) {
             tokio::spawn(answer(stream));
         }
     });
-    let media = RemoteMedia::with_addresses(settings(), |ip| ip == IpAddr::from([127, 0, 0, 1])).unwrap();
+    let media =
+        RemoteMedia::with_addresses(settings(), |ip| ip == IpAddr::from([127, 0, 0, 1])).unwrap();
     (media, base)
 }
 
 #[tokio::test]
 async fn a_file_comes_through_redirects_and_no_further_than_its_caps() {
     let (media, base) = server().await;
-    let fetch = async |path: &str| media.fetch(&format!("{base}{path}"), "here", &media.budget()).await;
+    let fetch = async |path: &str| {
+        media
+            .fetch(&format!("{base}{path}"), "here", &media.budget())
+            .await
+    };
     assert_eq!(fetch("/ok").await.unwrap(), STANDARD.encode("bytes"));
     assert_eq!(fetch("/once").await.unwrap(), STANDARD.encode("bytes"));
-    for path in ["/large", "/endless", "/missing", "/circle", "/metadata", "/mapped", "/file", "/other", "/nowhere"] {
+    for path in [
+        "/large",
+        "/endless",
+        "/missing",
+        "/circle",
+        "/metadata",
+        "/mapped",
+        "/file",
+        "/other",
+        "/nowhere",
+    ] {
         let error = fetch(path).await.expect_err(path);
-        assert_eq!((error.param(), error.code()), (Some("here"), Some("unsupported_url")), "{path}");
+        assert_eq!(
+            (error.param(), error.code()),
+            (Some("here"), Some("unsupported_url")),
+            "{path}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_file_that_never_comes_is_given_up() {
     let (mut media, base) = server().await;
-    let hasty = Settings { timeout: Duration::from_millis(50), ..settings() };
+    let hasty = Settings {
+        timeout: Duration::from_millis(50),
+        ..settings()
+    };
     media.settings = Arc::new(hasty);
-    let error = media.fetch(&format!("{base}/never"), "here", &media.budget()).await.unwrap_err();
+    let error = media
+        .fetch(&format!("{base}/never"), "here", &media.budget())
+        .await
+        .unwrap_err();
     assert!(error.message().contains("in time"), "{error}");
 }
 
 #[tokio::test]
 async fn a_signed_url_never_reaches_the_log() {
     let (media, base) = server().await;
-    for url in [format!("{base}/reset?signature=s3cret"), "http://127.0.0.1:1/?signature=s3cret".to_owned()] {
-        let error = media.fetch(&url, "here", &media.budget()).await.unwrap_err();
+    for url in [
+        format!("{base}/reset?signature=s3cret"),
+        "http://127.0.0.1:1/?signature=s3cret".to_owned(),
+    ] {
+        let error = media
+            .fetch(&url, "here", &media.budget())
+            .await
+            .unwrap_err();
         let told = format!("{} {}", error.message(), error.detail().unwrap());
-        assert!(!told.contains("s3cret") && !told.contains("127.0.0.1"), "{told}");
+        assert!(
+            !told.contains("s3cret") && !told.contains("127.0.0.1"),
+            "{told}"
+        );
     }
 }
 
@@ -128,20 +175,40 @@ async fn only_public_addresses_by_whatever_name() {
         "gopher://example.com/",
         "not a url",
     ] {
-        let error = media.fetch(url, "here", &media.budget()).await.expect_err(url);
+        let error = media
+            .fetch(url, "here", &media.budget())
+            .await
+            .expect_err(url);
         assert_eq!(error.kind(), Kind::InvalidRequest, "{url}");
-        assert!(!error.message().contains("refused"), "{url}: nothing was connected to: {error}");
+        assert!(
+            !error.message().contains("refused"),
+            "{url}: nothing was connected to: {error}"
+        );
     }
 }
 
 #[tokio::test]
 async fn only_hosts_that_the_operator_names() {
     let hosts = vec![WildMatch::new("*.example.com")];
-    let media = RemoteMedia::new(Settings { hosts, allow_http: false, ..settings() }).unwrap();
-    for url in ["https://example.org/", "https://example.com.evil.test/", "http://img.example.com/"] {
-        let error = media.fetch(url, "here", &media.budget()).await.expect_err(url);
+    let media = RemoteMedia::new(Settings {
+        hosts,
+        allow_http: false,
+        ..settings()
+    })
+    .unwrap();
+    for url in [
+        "https://example.org/",
+        "https://example.com.evil.test/",
+        "http://img.example.com/",
+    ] {
+        let error = media
+            .fetch(url, "here", &media.budget())
+            .await
+            .expect_err(url);
         assert!(error.message().contains("fetch"), "{url}: {error}");
     }
     assert!(address::is_public("93.184.216.34".parse().unwrap()));
-    assert!(address::is_public("2606:2800:220:1:248:1893:25c8:1946".parse().unwrap()));
+    assert!(address::is_public(
+        "2606:2800:220:1:248:1893:25c8:1946".parse().unwrap()
+    ));
 }

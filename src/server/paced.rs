@@ -90,7 +90,9 @@ impl<S> Paced<S> {
             BUSY => return Poll::Pending,
             IDLE => {
                 self.phase.0.store(WAITING, Ordering::Relaxed);
-                self.read_timer.as_mut().reset(Instant::now() + self.keep_alive);
+                self.read_timer
+                    .as_mut()
+                    .reset(Instant::now() + self.keep_alive);
             }
             _ => {}
         }
@@ -98,26 +100,38 @@ impl<S> Paced<S> {
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    fn poll_write_timer<T>(&mut self, written: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn poll_write_timer<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.write_timer = None;
             return written;
         }
         let keep_alive = self.keep_alive;
-        let timer = self.write_timer.get_or_insert_with(|| Box::pin(sleep(keep_alive)));
+        let timer = self
+            .write_timer
+            .get_or_insert_with(|| Box::pin(sleep(keep_alive)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_pending() {
             return self.poll_read_timer(cx);
         }
-        if buf.filled().len() > before && matches!(self.phase.0.load(Ordering::Relaxed), IDLE | WAITING) {
+        if buf.filled().len() > before
+            && matches!(self.phase.0.load(Ordering::Relaxed), IDLE | WAITING)
+        {
             self.phase.0.store(HEAD, Ordering::Relaxed);
             let deadline = Instant::now() + self.header_timeout;
             self.read_timer.as_mut().reset(deadline);
@@ -127,7 +141,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.poll_write_timer(written, cx)
     }

@@ -49,9 +49,13 @@ impl Block {
     /// As many tokens as pieces.
     fn tokens(&self) -> usize {
         match self {
-            Self::Text(text) | Self::Reasoning { text, .. } | Self::Cited { text, .. } => pieces(text).count(),
+            Self::Text(text) | Self::Reasoning { text, .. } | Self::Cited { text, .. } => {
+                pieces(text).count()
+            }
             Self::ServerToolUse { .. } | Self::ServerToolResult { .. } => 0,
-            Self::ToolUse { name, input, .. } => 1 + pieces(name).count() + pieces(&input.to_string()).count(),
+            Self::ToolUse { name, input, .. } => {
+                1 + pieces(name).count() + pieces(&input.to_string()).count()
+            }
         }
     }
 }
@@ -68,12 +72,18 @@ pub fn answer(request: &Value, plan: &Plan) -> Answer {
     if request["guardrailConfig"].is_object() && plan.guardrail {
         blocks.push(Block::Text("The guardrail blocked this.".to_owned()));
         stop_reason = "guardrail_intervened";
-        let traced = request["guardrailConfig"]["trace"].as_str().is_some_and(|trace| trace != "disabled");
-        trace = traced.then(|| json!({"inputAssessment": {"simulated": {"topicPolicy": {"topics": []}}}}));
+        let traced = request["guardrailConfig"]["trace"]
+            .as_str()
+            .is_some_and(|trace| trace != "disabled");
+        trace = traced
+            .then(|| json!({"inputAssessment": {"simulated": {"topicPolicy": {"topics": []}}}}));
     } else {
         if thinks(request) {
             let text = "The user said something. I repeat it.".to_owned();
-            blocks.push(Block::Reasoning { text, signature: "c2ltdWxhdGVkIHNpZ25hdHVyZQ==".to_owned() });
+            blocks.push(Block::Reasoning {
+                text,
+                signature: "c2ltdWxhdGVkIHNpZ25hdHVyZQ==".to_owned(),
+            });
         }
         let calls = calls(request, &said);
         if calls.is_empty() {
@@ -88,51 +98,103 @@ pub fn answer(request: &Value, plan: &Plan) -> Answer {
         }
     }
     let output_tokens = blocks.iter().map(Block::tokens).sum();
-    Answer { blocks, stop_reason, stop_sequence, input_tokens: input_tokens(request), output_tokens, trace }
+    Answer {
+        blocks,
+        stop_reason,
+        stop_sequence,
+        input_tokens: input_tokens(request),
+        output_tokens,
+        trace,
+    }
 }
 
 /// The service's own web search, its result, and a text that cites it.
 fn search(request: &Value, said: &str) -> Vec<Block> {
-    let tools = request["toolConfig"]["tools"].as_array().into_iter().flatten();
-    let Some(name) = tools.filter_map(|tool| tool["systemTool"]["name"].as_str()).next() else { return Vec::new() };
-    let id = format!("srvtoolu_{}", request["messages"].as_array().map_or(0, Vec::len));
-    let citation =
-        json!({"title": "A page", "location": {"web": {"url": "https://example.com/page", "domain": "example.com"}}});
+    let tools = request["toolConfig"]["tools"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    let Some(name) = tools
+        .filter_map(|tool| tool["systemTool"]["name"].as_str())
+        .next()
+    else {
+        return Vec::new();
+    };
+    let id = format!(
+        "srvtoolu_{}",
+        request["messages"].as_array().map_or(0, Vec::len)
+    );
+    let citation = json!({"title": "A page", "location": {"web": {"url": "https://example.com/page", "domain": "example.com"}}});
     vec![
-        Block::ServerToolUse { id: id.clone(), name: name.to_owned(), input: json!({"query": said}) },
-        Block::ServerToolResult { id, text: "A page says so.".to_owned() },
-        Block::Cited { text: format!("The web says of '{said}': so."), citation },
+        Block::ServerToolUse {
+            id: id.clone(),
+            name: name.to_owned(),
+            input: json!({"query": said}),
+        },
+        Block::ServerToolResult {
+            id,
+            text: "A page says so.".to_owned(),
+        },
+        Block::Cited {
+            text: format!("The web says of '{said}': so."),
+            citation,
+        },
     ]
 }
 
 fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str, Option<String>) {
-    if let Some(schema) = request["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"].as_str() {
+    if let Some(schema) =
+        request["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"].as_str()
+    {
         let schema = serde_json::from_str(schema).unwrap_or(Value::Null);
-        return (Block::Text(schema::example(&schema, "value").to_string()), "end_turn", None);
+        return (
+            Block::Text(schema::example(&schema, "value").to_string()),
+            "end_turn",
+            None,
+        );
     }
     if let Some((index, document)) = cited_document(request) {
         let citation = json!({
             "title": document["name"], "sourceContent": [{"text": "a line"}],
             "location": {"documentPage": {"documentIndex": index, "start": 1, "end": 2}},
         });
-        return (Block::Cited { text: "The document says so.".to_owned(), citation }, "end_turn", None);
+        return (
+            Block::Cited {
+                text: "The document says so.".to_owned(),
+                citation,
+            },
+            "end_turn",
+            None,
+        );
     }
     if let Some(json) = instructed(request, said) {
         return (Block::Text(json), "end_turn", None);
     }
     let mut text = match plan.words {
         Some(words) => vec!["word"; words].join(" "),
-        None => passages::answer(last_blocks(request)).unwrap_or_else(|| format!("You said: {said}")),
+        None => {
+            passages::answer(last_blocks(request)).unwrap_or_else(|| format!("You said: {said}"))
+        }
     };
     let config = &request["inferenceConfig"];
-    let stops = config["stopSequences"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let stops = config["stopSequences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     let mut stop_reason = "end_turn";
     let mut met = None;
-    if let Some((at, stop)) = stops.filter_map(|stop| Some((text.find(stop)?, stop))).min() {
+    if let Some((at, stop)) = stops
+        .filter_map(|stop| Some((text.find(stop)?, stop)))
+        .min()
+    {
         text.truncate(at);
         (stop_reason, met) = ("stop_sequence", Some(stop.to_owned()));
     }
-    let max_tokens = config["maxTokens"].as_u64().and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
+    let max_tokens = config["maxTokens"]
+        .as_u64()
+        .and_then(|max| usize::try_from(max).ok())
+        .unwrap_or(usize::MAX);
     if pieces(&text).count() > max_tokens {
         text = pieces(&text).take(max_tokens).collect();
         (stop_reason, met) = ("max_tokens", None);
@@ -143,8 +205,14 @@ fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str, Optio
 /// Everything that stands as an instruction: the system text, or what a family without one gets first.
 fn instructions(request: &Value) -> String {
     let first = &request["messages"][0]["content"];
-    let lists = [&request["system"], first].into_iter().filter_map(Value::as_array).flatten();
-    lists.filter_map(|block| block["text"].as_str()).collect::<Vec<_>>().join("\n")
+    let lists = [&request["system"], first]
+        .into_iter()
+        .filter_map(Value::as_array)
+        .flatten();
+    lists
+        .filter_map(|block| block["text"].as_str())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// JSON, where the instructions ask for nothing else. A prefilled brace is not repeated.
@@ -152,13 +220,18 @@ fn instructed(request: &Value, said: &str) -> Option<String> {
     let instructions = instructions(request);
     let json = match instructions.split_once("JSON schema:") {
         Some((_, schema)) => {
-            let schema = serde_json::Deserializer::from_str(schema).into_iter::<Value>().next()?.ok()?;
+            let schema = serde_json::Deserializer::from_str(schema)
+                .into_iter::<Value>()
+                .next()?
+                .ok()?;
             schema::example(&schema, "value")
         }
         None if instructions.contains("one JSON object and nothing else") => json!({"said": said}),
         None => return None,
     };
-    let begun = last_blocks(request).last().is_some_and(|block| block["text"] == "{");
+    let begun = last_blocks(request)
+        .last()
+        .is_some_and(|block| block["text"] == "{");
     let text = json.to_string();
     Some(if begun { text[1..].to_owned() } else { text })
 }
@@ -169,7 +242,9 @@ fn thinks(request: &Value) -> bool {
     matches!(kind, Some("enabled" | "adaptive"))
         || fields["reasoningConfig"]["type"] == "enabled"
         || fields["reasoning_effort"].is_string()
-        || fields["reasoning"]["effort"].as_str().is_some_and(|effort| effort != "none")
+        || fields["reasoning"]["effort"]
+            .as_str()
+            .is_some_and(|effort| effort != "none")
 }
 
 /// The forced tool, or those that the last message names; none once there are results.
@@ -186,16 +261,25 @@ fn calls(request: &Value, said: &str) -> Vec<Block> {
     let own = &request["additionalModelRequestFields"]["tool_choice"];
     let forced = choice["tool"]["name"].as_str().or(own["name"].as_str());
     let any = choice["any"].is_object() || own["type"] == "any";
-    let results = last_blocks(request).iter().any(|block| block["toolResult"].is_object());
+    let results = last_blocks(request)
+        .iter()
+        .any(|block| block["toolResult"].is_object());
     let named = |tool: &&Value| {
         let name = tool["name"].as_str().unwrap_or_default();
-        said.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c)).any(|word| word == name)
+        said.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c))
+            .any(|word| word == name)
     };
     let told = instructions(request);
-    let told = told.split_once("calling the tool '").and_then(|(_, rest)| rest.split('\'').next());
+    let told = told
+        .split_once("calling the tool '")
+        .and_then(|(_, rest)| rest.split('\'').next());
     let any = any || instructions(request).contains("calling at least one of the tools");
     let mut chosen: Vec<&Value> = match forced.or(told) {
-        Some(name) => tools.iter().filter(|tool| tool["name"] == name).copied().collect(),
+        Some(name) => tools
+            .iter()
+            .filter(|tool| tool["name"] == name)
+            .copied()
+            .collect(),
         None if results && !any => Vec::new(),
         None => tools.iter().copied().filter(named).collect(),
     };
@@ -217,8 +301,12 @@ fn calls(request: &Value, said: &str) -> Vec<Block> {
 fn cited_document(request: &Value) -> Option<(usize, &Value)> {
     let messages = request["messages"].as_array().into_iter().flatten();
     let blocks = messages.flat_map(|message| message["content"].as_array().into_iter().flatten());
-    let documents = blocks.map(|block| &block["document"]).filter(|document| document.is_object());
-    documents.enumerate().find(|(_, document)| document["citations"]["enabled"] == true)
+    let documents = blocks
+        .map(|block| &block["document"])
+        .filter(|document| document.is_object());
+    documents
+        .enumerate()
+        .find(|(_, document)| document["citations"]["enabled"] == true)
 }
 
 /// One piece is one token here: a word with the space before it.
@@ -226,7 +314,9 @@ pub fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let first = rest.chars().next()?;
-        let end = rest[first.len_utf8()..].find(' ').map_or(rest.len(), |at| at + first.len_utf8());
+        let end = rest[first.len_utf8()..]
+            .find(' ')
+            .map_or(rest.len(), |at| at + first.len_utf8());
         let (piece, tail) = rest.split_at(end);
         rest = tail;
         Some(piece)
@@ -234,15 +324,23 @@ pub fn pieces(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn last_blocks(request: &Value) -> &[Value] {
-    let last = request["messages"].as_array().and_then(|messages| messages.last());
-    last.and_then(|message| message["content"].as_array()).map(Vec::as_slice).unwrap_or_default()
+    let last = request["messages"]
+        .as_array()
+        .and_then(|messages| messages.last());
+    last.and_then(|message| message["content"].as_array())
+        .map(Vec::as_slice)
+        .unwrap_or_default()
 }
 
 fn last_text(request: &Value) -> String {
     let texts = last_blocks(request).iter().flat_map(|block| {
         let own = passages::said(block);
-        let result = block["toolResult"]["content"].as_array().into_iter().flatten();
-        own.into_iter().chain(result.filter_map(|content| content["text"].as_str()))
+        let result = block["toolResult"]["content"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        own.into_iter()
+            .chain(result.filter_map(|content| content["text"].as_str()))
     });
     texts.collect::<Vec<_>>().join(" ")
 }
@@ -267,5 +365,8 @@ fn input_tokens(request: &Value) -> usize {
             .sum()
     };
     let messages = request["messages"].as_array().into_iter().flatten();
-    texts(&request["system"]) + messages.map(|message| texts(&message["content"])).sum::<usize>()
+    texts(&request["system"])
+        + messages
+            .map(|message| texts(&message["content"]))
+            .sum::<usize>()
 }

@@ -54,7 +54,9 @@ impl Cached {
     pub fn usage(self) -> Value {
         let details = [("5m", self.write_5m), ("1h", self.write_1h)];
         let details = details.into_iter().filter(|(_, tokens)| *tokens > 0);
-        let details: Vec<Value> = details.map(|(ttl, tokens)| json!({"ttl": ttl, "inputTokens": tokens})).collect();
+        let details: Vec<Value> = details
+            .map(|(ttl, tokens)| json!({"ttl": ttl, "inputTokens": tokens}))
+            .collect();
         json!({
             "cacheReadInputTokens": self.read,
             "cacheWriteInputTokens": self.write_5m + self.write_1h,

@@ -37,19 +37,26 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         };
         let _ = stream.set_nodelay(true);
         let reset = Arc::new(AtomicBool::new(false));
-        let io = TokioIo::new(Resettable { stream, reset: reset.clone() });
+        let io = TokioIo::new(Resettable {
+            stream,
+            reset: reset.clone(),
+        });
         let router = router.clone();
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (router, reset) = (router.clone(), reset.clone());
             async move {
                 let response = router.oneshot(request.map(Body::new)).await?;
                 let flag = response.extensions().get::<ResetOnDrop>().cloned();
-                Ok::<_, std::convert::Infallible>(response.map(|body| Body::new(Watched { body, flag, reset })))
+                Ok::<_, std::convert::Infallible>(
+                    response.map(|body| Body::new(Watched { body, flag, reset })),
+                )
             }
         });
         let shutdown = shutdown.clone();
         connections.spawn(async move {
-            let connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(io, service);
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(io, service);
             tokio::select! {
                 _ = connection => {}
                 () = shutdown.cancelled() => {}
@@ -76,7 +83,11 @@ impl http_body::Body for Watched {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if self.flag.as_ref().is_some_and(|flag| flag.0.load(Ordering::Relaxed)) {
+        if self
+            .flag
+            .as_ref()
+            .is_some_and(|flag| flag.0.load(Ordering::Relaxed))
+        {
             self.reset.store(true, Ordering::Relaxed);
         }
         polled
@@ -107,13 +118,21 @@ impl Drop for Resettable {
 }
 
 impl AsyncRead for Resettable {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Resettable {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 

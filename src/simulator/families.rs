@@ -30,7 +30,9 @@ struct Family {
 
 static FAMILIES: LazyLock<Vec<Family>> = LazyLock::new(|| {
     // The file is part of the program: a test reads it.
-    serde_json::from_str::<File>(include_str!("families.json")).map(|file| file.families).unwrap_or_default()
+    serde_json::from_str::<File>(include_str!("families.json"))
+        .map(|file| file.families)
+        .unwrap_or_default()
 });
 
 /// The base model's id inside a profile id or an ARN.
@@ -38,7 +40,9 @@ fn base(model_id: &str) -> &str {
     let id = model_id.rsplit('/').next().unwrap_or(model_id);
     match id.split_once('.') {
         Some((geo, rest))
-            if rest.contains('.') && geo.len() <= 6 && rest.contains(|c: char| c.is_ascii_alphabetic()) =>
+            if rest.contains('.')
+                && geo.len() <= 6
+                && rest.contains(|c: char| c.is_ascii_alphabetic()) =>
         {
             let vendors = ["deepseek", "openai", "zai", "xai", "minimax", "google"];
             if vendors.contains(&geo) { id } else { rest }
@@ -52,7 +56,11 @@ fn base(model_id: &str) -> &str {
 pub fn check(model_id: &str, request: &Value, stream: bool) -> Result<(), ServiceError> {
     let id = base(model_id);
     let families = FAMILIES.iter().filter(|family| {
-        id.starts_with(&family.r#match) && !family.except.iter().any(|except| id.starts_with(except.as_str()))
+        id.starts_with(&family.r#match)
+            && !family
+                .except
+                .iter()
+                .any(|except| id.starts_with(except.as_str()))
     });
     let mut refuses = HashSet::new();
     let (mut max_stop, mut min_tokens, mut signed) = (None, None, false);
@@ -63,7 +71,10 @@ pub fn check(model_id: &str, request: &Value, stream: bool) -> Result<(), Servic
         signed |= family.signed_reasoning;
     }
     let seen = seen(request, stream, max_stop, min_tokens, signed);
-    match seen.into_iter().find(|(what, present, _)| *present && (what.is_empty() || refuses.contains(what))) {
+    match seen
+        .into_iter()
+        .find(|(what, present, _)| *present && (what.is_empty() || refuses.contains(what)))
+    {
         Some((_, _, message)) => Err(ServiceError::validation(message)),
         None => Ok(()),
     }
@@ -77,11 +88,22 @@ fn seen(
     min_tokens: Option<u64>,
     signed: bool,
 ) -> Vec<(&'static str, bool, &'static str)> {
-    let (config, fields) = (&request["inferenceConfig"], &request["additionalModelRequestFields"]);
+    let (config, fields) = (
+        &request["inferenceConfig"],
+        &request["additionalModelRequestFields"],
+    );
     let has = |value: &Value| !value.is_null();
     let (temperature, top_p) = (has(&config["temperature"]), has(&config["topP"]));
-    let stops: Vec<&str> = config["stopSequences"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let (tools, choice) = (has(&request["toolConfig"]), &request["toolConfig"]["toolChoice"]);
+    let stops: Vec<&str> = config["stopSequences"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let (tools, choice) = (
+        has(&request["toolConfig"]),
+        &request["toolConfig"]["toolChoice"],
+    );
     let forced = has(&choice["any"])
         || has(&choice["tool"])
         || matches!(fields["tool_choice"]["type"].as_str(), Some("any" | "tool"));
@@ -97,37 +119,94 @@ fn seen(
             .collect();
         found
     };
-    let in_list = |list: &Value| list.as_array().is_some_and(|items| items.iter().any(|item| has(&item["cachePoint"])));
+    let in_list = |list: &Value| {
+        list.as_array()
+            .is_some_and(|items| items.iter().any(|item| has(&item["cachePoint"])))
+    };
     let tool_points = in_list(&request["toolConfig"]["tools"]);
     let points = tool_points || in_list(&request["system"]) || !blocks("cachePoint").is_empty();
-    let last = request["messages"].as_array().and_then(|messages| messages.last());
-    let temperature_is_one = config["temperature"].as_f64().is_some_and(|value| (value - 1.0).abs() < f64::EPSILON);
+    let last = request["messages"]
+        .as_array()
+        .and_then(|messages| messages.last());
+    let temperature_is_one = config["temperature"]
+        .as_f64()
+        .is_some_and(|value| (value - 1.0).abs() < f64::EPSILON);
     let unsigned = blocks("reasoningContent").iter().any(|block| {
-        has(&block["reasoningText"]) && block["reasoningText"]["signature"].as_str().unwrap_or_default().is_empty()
+        has(&block["reasoningText"])
+            && block["reasoningText"]["signature"]
+                .as_str()
+                .unwrap_or_default()
+                .is_empty()
     });
     vec![
-        ("sampling", temperature || top_p, "`temperature` and `top_p` are not supported by this model."),
-        ("both_samplings", temperature && top_p, "`temperature` and `top_p` cannot both be specified for this model."),
-        ("stop", !stops.is_empty(), "stopSequences are not supported by this model."),
+        (
+            "sampling",
+            temperature || top_p,
+            "`temperature` and `top_p` are not supported by this model.",
+        ),
+        (
+            "both_samplings",
+            temperature && top_p,
+            "`temperature` and `top_p` cannot both be specified for this model.",
+        ),
+        (
+            "stop",
+            !stops.is_empty(),
+            "stopSequences are not supported by this model.",
+        ),
         (
             "blank_stop",
             stops.iter().any(|stop| stop.trim().is_empty()),
             "stop_sequences: each must contain non-whitespace",
         ),
-        ("", max_stop.is_some_and(|max| stops.len() > max), "Too many stop sequences."),
-        ("", min_tokens.zip(max_tokens).is_some_and(|(min, tokens)| tokens < min), "maxTokens is below the minimum."),
+        (
+            "",
+            max_stop.is_some_and(|max| stops.len() > max),
+            "Too many stop sequences.",
+        ),
+        (
+            "",
+            min_tokens
+                .zip(max_tokens)
+                .is_some_and(|(min, tokens)| tokens < min),
+            "maxTokens is below the minimum.",
+        ),
         ("tools", tools, "This model doesn't support tool use."),
-        ("tools_in_stream", tools && stream, "This model doesn't support tool use in streaming mode."),
-        ("forced_choice", forced, "tool_choice forces tool use, which this model does not support."),
+        (
+            "tools_in_stream",
+            tools && stream,
+            "This model doesn't support tool use in streaming mode.",
+        ),
+        (
+            "forced_choice",
+            forced,
+            "tool_choice forces tool use, which this model does not support.",
+        ),
         (
             "system",
             request["system"].as_array().is_some_and(|s| !s.is_empty()),
             "This model doesn't support system messages.",
         ),
-        ("images", !blocks("image").is_empty(), "This model doesn't support the image content block."),
-        ("documents", !blocks("document").is_empty(), "This model doesn't support documents."),
-        ("cache_points", points, "You invoked an unsupported model or your request did not allow prompt caching."),
-        ("cache_in_tools", tool_points, "This model does not allow cache points in tools."),
+        (
+            "images",
+            !blocks("image").is_empty(),
+            "This model doesn't support the image content block.",
+        ),
+        (
+            "documents",
+            !blocks("document").is_empty(),
+            "This model doesn't support documents.",
+        ),
+        (
+            "cache_points",
+            points,
+            "You invoked an unsupported model or your request did not allow prompt caching.",
+        ),
+        (
+            "cache_in_tools",
+            tool_points,
+            "This model does not allow cache points in tools.",
+        ),
         (
             "text_format",
             has(&request["outputConfig"]["textFormat"]),
@@ -139,40 +218,83 @@ fn seen(
             "This model does not support assistant message prefill.",
         ),
         ("thinking", on, "thinking is not supported by this model."),
-        ("thinking_budget", budget.is_some(), "thinking.budget_tokens is not supported by this model."),
-        ("thinking_off", thinking["type"] == "disabled", "thinking cannot be disabled for this model."),
-        ("reasoning_effort", has(&fields["reasoning_effort"]), "reasoning_effort is not supported by this model."),
+        (
+            "thinking_budget",
+            budget.is_some(),
+            "thinking.budget_tokens is not supported by this model.",
+        ),
+        (
+            "thinking_off",
+            thinking["type"] == "disabled",
+            "thinking cannot be disabled for this model.",
+        ),
+        (
+            "reasoning_effort",
+            has(&fields["reasoning_effort"]),
+            "reasoning_effort is not supported by this model.",
+        ),
         (
             "long_tool_ids",
-            blocks("toolUse").iter().any(|b| b["toolUseId"].as_str().is_none_or(|id| id.len() != 9)),
+            blocks("toolUse")
+                .iter()
+                .any(|b| b["toolUseId"].as_str().is_none_or(|id| id.len() != 9)),
             "Tool call id must be a-z, A-Z, 0-9, with a length of 9.",
         ),
-        ("", budget.is_some_and(|budget| budget < 1024), "thinking.budget_tokens: must be at least 1024"),
+        (
+            "",
+            budget.is_some_and(|budget| budget < 1024),
+            "thinking.budget_tokens: must be at least 1024",
+        ),
         (
             "",
             budget.zip(max_tokens).is_some_and(|(b, max)| b >= max),
             "`max_tokens` must be greater than `thinking.budget_tokens`.",
         ),
-        ("", on && forced, "Thinking may not be enabled when tool_choice forces tool use."),
-        ("", on && temperature && !temperature_is_one, "`temperature` may only be set to 1 when thinking is enabled."),
+        (
+            "",
+            on && forced,
+            "Thinking may not be enabled when tool_choice forces tool use.",
+        ),
+        (
+            "",
+            on && temperature && !temperature_is_one,
+            "`temperature` may only be set to 1 when thinking is enabled.",
+        ),
         (
             "",
             on && thinking["type"] == "enabled" && lost_thinking(request),
             "Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is enabled, a final `assistant` message must start with a thinking block.",
         ),
-        ("", signed && unsigned, "messages: thinking.signature: Field required"),
-        ("", has(&fields["tool_choice"]["type"]) && has(choice), "tool_choice: Extra inputs are not permitted"),
+        (
+            "",
+            signed && unsigned,
+            "messages: thinking.signature: Field required",
+        ),
+        (
+            "",
+            has(&fields["tool_choice"]["type"]) && has(choice),
+            "tool_choice: Extra inputs are not permitted",
+        ),
     ]
 }
 
 /// The last assistant turn calls a tool and its thinking is missing, while its results come.
 fn lost_thinking(request: &Value) -> bool {
-    let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let [.., assistant, user] = messages else { return false };
-    let has = |message: &Value, kind: &str| {
-        message["content"].as_array().is_some_and(|blocks| blocks.iter().any(|block| !block[kind].is_null()))
+    let messages = request["messages"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let [.., assistant, user] = messages else {
+        return false;
     };
-    has(user, "toolResult") && has(assistant, "toolUse") && assistant["content"][0]["reasoningContent"].is_null()
+    let has = |message: &Value, kind: &str| {
+        message["content"]
+            .as_array()
+            .is_some_and(|blocks| blocks.iter().any(|block| !block[kind].is_null()))
+    };
+    has(user, "toolResult")
+        && has(assistant, "toolUse")
+        && assistant["content"][0]["reasoningContent"].is_null()
 }
 
 #[cfg(test)]
@@ -183,11 +305,17 @@ mod tests {
     fn the_file_can_be_read_and_ids_are_taken_apart() {
         assert!(FAMILIES.len() > 20);
         for (id, expected) in [
-            ("us.anthropic.claude-sonnet-5-5", "anthropic.claude-sonnet-5-5"),
+            (
+                "us.anthropic.claude-sonnet-5-5",
+                "anthropic.claude-sonnet-5-5",
+            ),
             ("anthropic.claude-sonnet-5-5", "anthropic.claude-sonnet-5-5"),
             ("deepseek.v3.2", "deepseek.v3.2"),
             ("us.deepseek.r1-v1:0", "deepseek.r1-v1:0"),
-            ("arn:aws:bedrock:us-east-1:1:inference-profile/eu.amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
+            (
+                "arn:aws:bedrock:us-east-1:1:inference-profile/eu.amazon.nova-lite-v1:0",
+                "amazon.nova-lite-v1:0",
+            ),
         ] {
             assert_eq!(base(id), expected);
         }

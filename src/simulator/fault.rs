@@ -63,9 +63,20 @@ impl Plan {
     /// Reads the directives of a request that is known to be valid.
     pub fn of(request: &Value) -> Self {
         let mut plan = Self::default();
-        let last = request["messages"].as_array().and_then(|messages| messages.last());
-        for text in last.and_then(|m| m["content"].as_array()).into_iter().flatten().filter_map(said) {
-            for directive in text.split("[simulate ").skip(1).filter_map(|rest| rest.split(']').next()) {
+        let last = request["messages"]
+            .as_array()
+            .and_then(|messages| messages.last());
+        for text in last
+            .and_then(|m| m["content"].as_array())
+            .into_iter()
+            .flatten()
+            .filter_map(said)
+        {
+            for directive in text
+                .split("[simulate ")
+                .skip(1)
+                .filter_map(|rest| rest.split(']').next())
+            {
                 plan.add(directive);
             }
         }
@@ -110,11 +121,21 @@ impl Plan {
     /// The error to answer with. An unknown directive is one too: a test that asks for nothing must fail.
     pub fn refusal(&self) -> Option<ServiceError> {
         let (name, status, message) = match self.error.as_deref()? {
-            "throttle" => ("ThrottlingException", 429, "Too many requests, please wait before trying again."),
-            "quota" => {
-                ("ServiceQuotaExceededException", 400, "Too many tokens per day, please wait before trying again.")
-            }
-            "unavailable" => ("ServiceUnavailableException", 503, "Bedrock is unable to process your request."),
+            "throttle" => (
+                "ThrottlingException",
+                429,
+                "Too many requests, please wait before trying again.",
+            ),
+            "quota" => (
+                "ServiceQuotaExceededException",
+                400,
+                "Too many tokens per day, please wait before trying again.",
+            ),
+            "unavailable" => (
+                "ServiceUnavailableException",
+                503,
+                "Bedrock is unable to process your request.",
+            ),
             "internal" => (
                 "InternalServerException",
                 500,
@@ -135,20 +156,42 @@ impl Plan {
                 404,
                 "This model version has reached the end of its life. Please refer to the AWS documentation for more details.",
             ),
-            "not-ready" => {
-                ("ModelNotReadyException", 429, "Model is not ready for inference. Wait and try your request again.")
-            }
-            "model-timeout" => ("ModelTimeoutException", 408, "The request took too long to process."),
-            "model-error" => {
-                ("ModelErrorException", 424, "The request failed due to an error while processing the model.")
-            }
-            "too-long" => ("ValidationException", 400, "Input is too long for requested model."),
-            "validation" => {
-                ("ValidationException", 400, "The value at arn:aws:bedrock:us-east-1:123456789012:x is not allowed.")
-            }
+            "not-ready" => (
+                "ModelNotReadyException",
+                429,
+                "Model is not ready for inference. Wait and try your request again.",
+            ),
+            "model-timeout" => (
+                "ModelTimeoutException",
+                408,
+                "The request took too long to process.",
+            ),
+            "model-error" => (
+                "ModelErrorException",
+                424,
+                "The request failed due to an error while processing the model.",
+            ),
+            "too-long" => (
+                "ValidationException",
+                400,
+                "Input is too long for requested model.",
+            ),
+            "validation" => (
+                "ValidationException",
+                400,
+                "The value at arn:aws:bedrock:us-east-1:123456789012:x is not allowed.",
+            ),
             "conflict" => ("ConflictException", 400, "A conflict."),
-            other => return Some(ServiceError::validation(format!("the simulator knows no fault '{other}'"))),
+            other => {
+                return Some(ServiceError::validation(format!(
+                    "the simulator knows no fault '{other}'"
+                )));
+            }
         };
-        Some(ServiceError { name, status, message: message.to_owned() })
+        Some(ServiceError {
+            name,
+            status,
+            message: message.to_owned(),
+        })
     }
 }

@@ -7,14 +7,21 @@ const STRING: u8 = 7;
 
 /// An event of the given type.
 pub fn encode_event(event_type: &str, payload: &str) -> Bytes {
-    let headers = [(":event-type", event_type), (":content-type", "application/json"), (":message-type", "event")];
+    let headers = [
+        (":event-type", event_type),
+        (":content-type", "application/json"),
+        (":message-type", "event"),
+    ];
     encode_frame(&headers, payload.as_bytes())
 }
 
 /// An exception event, such as `throttlingException`.
 pub fn encode_exception(exception_type: &str, payload: &str) -> Bytes {
-    let headers =
-        [(":exception-type", exception_type), (":content-type", "application/json"), (":message-type", "exception")];
+    let headers = [
+        (":exception-type", exception_type),
+        (":content-type", "application/json"),
+        (":message-type", "exception"),
+    ];
     encode_frame(&headers, payload.as_bytes())
 }
 

@@ -88,12 +88,20 @@ pub struct Scripted {
 impl Scripted {
     /// A whole Converse reply, or the body of an error.
     pub fn json(status: u16, body: impl Into<Bytes>) -> Self {
-        Self { status, headers: vec![("content-type".into(), "application/json".into())], body: vec![body.into()] }
+        Self {
+            status,
+            headers: vec![("content-type".into(), "application/json".into())],
+            body: vec![body.into()],
+        }
     }
 
     /// Raw bytes of an event stream.
     pub fn stream(body: Vec<Bytes>) -> Self {
-        Self { status: 200, headers: vec![("content-type".into(), reply::EVENT_STREAM.into())], body }
+        Self {
+            status: 200,
+            headers: vec![("content-type".into(), reply::EVENT_STREAM.into())],
+            body,
+        }
     }
 }
 
@@ -111,7 +119,10 @@ pub struct Received {
 impl Simulator {
     /// `secret_key`: the one pair whose signatures are recomputed; any other is checked for its form.
     pub fn new(secret_key: SecretKey) -> Self {
-        Self { secret_key, shared: Arc::default() }
+        Self {
+            secret_key,
+            shared: Arc::default(),
+        }
     }
 
     /// The next request that is not refused gets this.
@@ -126,7 +137,9 @@ impl Simulator {
 
     /// From now on the control plane says that `model_arn` stands behind `arn`.
     pub fn describe(&self, arn: &str, model_arn: &str) {
-        self.shared().described.insert(arn.to_owned(), model_arn.to_owned());
+        self.shared()
+            .described
+            .insert(arn.to_owned(), model_arn.to_owned());
     }
 
     /// Every answer that would be on the bill, in the form of Bedrock's model invocation log: also those that break on
@@ -183,20 +196,27 @@ pub struct ServiceError {
 
 impl ServiceError {
     pub fn validation(message: impl Into<String>) -> Self {
-        Self { name: "ValidationException", status: 400, message: message.into() }
+        Self {
+            name: "ValidationException",
+            status: 400,
+            message: message.into(),
+        }
     }
 }
 
 impl IntoResponse for ServiceError {
     fn into_response(self) -> Response {
-        let mut response =
-            reply::with_request_id(self.status, Body::from(json!({"message": self.message}).to_string()));
+        let mut response = reply::with_request_id(
+            self.status,
+            Body::from(json!({"message": self.message}).to_string()),
+        );
         let headers = response.headers_mut();
         headers.insert("content-type", HeaderValue::from_static("application/json"));
         // The service adds a URL to the name; clients must cut it.
-        if let Ok(name) =
-            HeaderValue::from_str(&format!("{}:http://internal.amazon.com/coral/com.amazon.bedrock/", self.name))
-        {
+        if let Ok(name) = HeaderValue::from_str(&format!(
+            "{}:http://internal.amazon.com/coral/com.amazon.bedrock/",
+            self.name
+        )) {
             headers.insert("x-amzn-errortype", name);
         }
         response
@@ -204,13 +224,25 @@ impl IntoResponse for ServiceError {
 }
 
 /// `POST /model/{modelId}/converse` and `/converse-stream`, and what stands beside them.
-async fn operation(State(simulator): State<Simulator>, request: Request) -> Result<Response, ServiceError> {
+async fn operation(
+    State(simulator): State<Simulator>,
+    request: Request,
+) -> Result<Response, ServiceError> {
     let (parts, body) = request.into_parts();
     if let Some(arn) = described(&parts.method, &parts.uri) {
-        sigv4::check(&simulator.secret_key, &parts.method, &parts.uri, &parts.headers, &[])?;
+        sigv4::check(
+            &simulator.secret_key,
+            &parts.method,
+            &parts.uri,
+            &parts.headers,
+            &[],
+        )?;
         let model_arn = simulator.shared().described.get(&arn).cloned();
-        let missing =
-            ServiceError { name: "ResourceNotFoundException", status: 404, message: "No such resource.".into() };
+        let missing = ServiceError {
+            name: "ResourceNotFoundException",
+            status: 404,
+            message: "No such resource.".into(),
+        };
         let model_arn = model_arn.ok_or(missing)?;
         let body = json!({"models": [{"modelArn": model_arn}], "foundationModelArn": model_arn});
         return Ok(reply::with_request_id(200, Body::from(body.to_string())));
@@ -222,7 +254,11 @@ async fn operation(State(simulator): State<Simulator>, request: Request) -> Resu
     };
     let body = match Limited::new(body, MAX_REQUEST).collect().await {
         Ok(body) => body.to_bytes(),
-        Err(_) => return Err(ServiceError::validation("The request body is too large or incomplete.")),
+        Err(_) => {
+            return Err(ServiceError::validation(
+                "The request body is too large or incomplete.",
+            ));
+        }
     };
     let path = parts.uri.path().to_owned();
     simulator.remember(Received {
@@ -234,7 +270,13 @@ async fn operation(State(simulator): State<Simulator>, request: Request) -> Resu
     if knowledge_base.is_some() && sigv4::is_api_key(&parts.headers) {
         return Ok(knowledge::refuse_api_key());
     }
-    sigv4::check(&simulator.secret_key, &parts.method, &parts.uri, &parts.headers, &body)?;
+    sigv4::check(
+        &simulator.secret_key,
+        &parts.method,
+        &parts.uri,
+        &parts.headers,
+        &body,
+    )?;
     let scripted = simulator.shared().script.pop_front();
     if let Some(scripted) = scripted {
         return Ok(reply::scripted(scripted));
@@ -264,18 +306,37 @@ async fn operation(State(simulator): State<Simulator>, request: Request) -> Resu
 
 /// `GET /inference-profiles/{arn}` and its like.
 fn described(method: &Method, uri: &Uri) -> Option<String> {
-    let collections = ["/inference-profiles/", "/provisioned-model-throughput/", "/custom-models/"];
-    let arn = collections.iter().find_map(|collection| uri.path().strip_prefix(collection));
-    arn.filter(|_| method == Method::GET).and_then(percent_decode)
+    let collections = [
+        "/inference-profiles/",
+        "/provisioned-model-throughput/",
+        "/custom-models/",
+    ];
+    let arn = collections
+        .iter()
+        .find_map(|collection| uri.path().strip_prefix(collection));
+    arn.filter(|_| method == Method::GET)
+        .and_then(percent_decode)
 }
 
 fn route(method: &Method, uri: &Uri) -> Result<(String, bool), ServiceError> {
-    let unknown = || ServiceError { name: "UnknownOperationException", status: 404, message: String::new() };
-    let path = uri.path().strip_prefix("/model/").filter(|_| method == Method::POST).ok_or_else(unknown)?;
+    let unknown = || ServiceError {
+        name: "UnknownOperationException",
+        status: 404,
+        message: String::new(),
+    };
+    let path = uri
+        .path()
+        .strip_prefix("/model/")
+        .filter(|_| method == Method::POST)
+        .ok_or_else(unknown)?;
     let (model, operation) = path.rsplit_once('/').ok_or_else(unknown)?;
-    let model_id = percent_decode(model).filter(|id| !id.is_empty() && id.len() <= 2048).ok_or_else(unknown)?;
+    let model_id = percent_decode(model)
+        .filter(|id| !id.is_empty() && id.len() <= 2048)
+        .ok_or_else(unknown)?;
     if !model_id.starts_with("arn:") && !model_id.contains('.') {
-        return Err(ServiceError::validation("The provided model identifier is invalid."));
+        return Err(ServiceError::validation(
+            "The provided model identifier is invalid.",
+        ));
     }
     match operation {
         "converse" => Ok((model_id, false)),
@@ -303,14 +364,20 @@ fn percent_decode(text: &str) -> Option<String> {
 /// `{"status": 200, "body": {…}}` or `{"events": [["messageStart", {…}], …]}`: what the next request gets.
 async fn add_reply(State(simulator): State<Simulator>, Json(reply): Json<Value>) -> Response {
     let events = reply["events"].as_array().map(|events| {
-        let frames =
-            events.iter().map(|event| encode_event(event[0].as_str().unwrap_or_default(), &event[1].to_string()));
+        let frames = events.iter().map(|event| {
+            encode_event(event[0].as_str().unwrap_or_default(), &event[1].to_string())
+        });
         Scripted::stream(frames.collect())
     });
-    let status = reply["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(200);
+    let status = reply["status"]
+        .as_u64()
+        .and_then(|status| u16::try_from(status).ok())
+        .unwrap_or(200);
     let mut scripted = events.unwrap_or_else(|| Scripted::json(status, reply["body"].to_string()));
     for (name, value) in reply["headers"].as_object().into_iter().flatten() {
-        scripted.headers.push((name.clone(), value.as_str().unwrap_or_default().to_owned()));
+        scripted
+            .headers
+            .push((name.clone(), value.as_str().unwrap_or_default().to_owned()));
     }
     simulator.script(scripted);
     StatusCode::NO_CONTENT.into_response()
@@ -318,7 +385,11 @@ async fn add_reply(State(simulator): State<Simulator>, Json(reply): Json<Value>)
 
 /// One JSON object a line.
 async fn list_invocations(State(simulator): State<Simulator>) -> String {
-    simulator.invocations().iter().map(|line| format!("{line}\n")).collect()
+    simulator
+        .invocations()
+        .iter()
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 async fn list_requests(State(simulator): State<Simulator>) -> Response {

@@ -32,12 +32,18 @@ struct File {
 /// The shapes of one service.
 pub struct ServiceModel(HashMap<String, Shape>);
 
-pub static RUNTIME: LazyLock<ServiceModel> = LazyLock::new(|| read(include_str!("service-model.json")));
-pub static AGENT_RUNTIME: LazyLock<ServiceModel> = LazyLock::new(|| read(include_str!("agent-service-model.json")));
+pub static RUNTIME: LazyLock<ServiceModel> =
+    LazyLock::new(|| read(include_str!("service-model.json")));
+pub static AGENT_RUNTIME: LazyLock<ServiceModel> =
+    LazyLock::new(|| read(include_str!("agent-service-model.json")));
 
 /// The files are part of the program: a test reads them.
 fn read(text: &str) -> ServiceModel {
-    ServiceModel(serde_json::from_str::<File>(text).map(|file| file.shapes).unwrap_or_default())
+    ServiceModel(
+        serde_json::from_str::<File>(text)
+            .map(|file| file.shapes)
+            .unwrap_or_default(),
+    )
 }
 
 impl ServiceModel {
@@ -52,21 +58,32 @@ impl ServiceModel {
 
 fn check(model: &ServiceModel, name: &str, value: &Value, path: &str) -> Result<(), String> {
     let Some(shape) = model.0.get(name) else {
-        return Err(format!("{path}: the simulator does not know the shape {name}"));
+        return Err(format!(
+            "{path}: the simulator does not know the shape {name}"
+        ));
     };
     match (shape.r#type.as_str(), value) {
         ("document", _) => Ok(()),
         ("list", Value::Array(items)) => {
             within(shape, items.len() as f64, path, "length")?;
-            items
-                .iter()
-                .enumerate()
-                .try_for_each(|(index, item)| check(model, &shape.of, item, &format!("{path}.{}.member", index + 1)))
+            items.iter().enumerate().try_for_each(|(index, item)| {
+                check(
+                    model,
+                    &shape.of,
+                    item,
+                    &format!("{path}.{}.member", index + 1),
+                )
+            })
         }
         ("map", Value::Object(map)) => {
             within(shape, map.len() as f64, path, "length")?;
             map.iter().try_for_each(|(key, item)| {
-                check(model, &shape.key, &Value::from(key.as_str()), &format!("{path} key"))?;
+                check(
+                    model,
+                    &shape.key,
+                    &Value::from(key.as_str()),
+                    &format!("{path} key"),
+                )?;
                 check(model, &shape.value, item, &format!("{path}.{key}"))
             })
         }
@@ -80,8 +97,14 @@ fn check(model: &ServiceModel, name: &str, value: &Value, path: &str) -> Result<
         }
         ("", Value::Object(members)) => structure(model, shape, members, path),
         (expected, _) => {
-            let expected = if expected.is_empty() { "structure" } else { expected };
-            Err(format!("Value at '{path}' failed to satisfy constraint: Member must be a {expected}"))
+            let expected = if expected.is_empty() {
+                "structure"
+            } else {
+                expected
+            };
+            Err(format!(
+                "Value at '{path}' failed to satisfy constraint: Member must be a {expected}"
+            ))
         }
     }
 }
@@ -92,7 +115,13 @@ fn structure(
     members: &serde_json::Map<String, Value>,
     path: &str,
 ) -> Result<(), String> {
-    let at = |member: &str| if path.is_empty() { member.to_owned() } else { format!("{path}.{member}") };
+    let at = |member: &str| {
+        if path.is_empty() {
+            member.to_owned()
+        } else {
+            format!("{path}.{member}")
+        }
+    };
     for required in &shape.required {
         if members.get(required).is_none_or(Value::is_null) {
             return Err(format!(
@@ -103,7 +132,9 @@ fn structure(
     }
     let set = members.iter().filter(|(_, value)| !value.is_null());
     if shape.union && set.clone().count() != 1 {
-        return Err(format!("Value at '{path}' must have exactly one member set"));
+        return Err(format!(
+            "Value at '{path}' must have exactly one member set"
+        ));
     }
     for (member, value) in set {
         // The service passes over members that it does not know; here they are a mistake.

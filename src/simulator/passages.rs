@@ -7,20 +7,31 @@ const PASSAGES: &str = "<passages-";
 
 /// The beginnings of the first two passages that the last message brings, each cited.
 pub fn answer(blocks: &[Value]) -> Option<String> {
-    let context = blocks.iter().filter_map(text_of).find(|text| text.contains(PASSAGES))?;
+    let context = blocks
+        .iter()
+        .filter_map(text_of)
+        .find(|text| text.contains(PASSAGES))?;
     let begins = context.split("<passage-").skip(1).take(2);
     let sentences = begins.filter_map(|rest| {
         let (head, text) = rest.split_once(">\n")?;
         let number = head.split_once("number=\"")?.1.split('"').next()?;
-        let words: Vec<&str> =
-            text.split_whitespace().take_while(|word| !word.starts_with("</passage-")).take(24).collect();
+        let words: Vec<&str> = text
+            .split_whitespace()
+            .take_while(|word| !word.starts_with("</passage-"))
+            .take(24)
+            .collect();
         Some(format!("{} [{number}].", words.join(" ")))
     });
-    Some(format!("The passages say: {}", sentences.collect::<Vec<_>>().join(" ")))
+    Some(format!(
+        "The passages say: {}",
+        sentences.collect::<Vec<_>>().join(" ")
+    ))
 }
 
 fn text_of(block: &Value) -> Option<&str> {
-    block["text"].as_str().or_else(|| block["guardContent"]["text"]["text"].as_str())
+    block["text"]
+        .as_str()
+        .or_else(|| block["guardContent"]["text"]["text"].as_str())
 }
 
 /// What the user has said, without passages that were put before it.

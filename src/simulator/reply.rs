@@ -53,17 +53,27 @@ pub fn whole(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> R
         // Half of the body, then the end of the connection.
         Some(Break::Reset | Break::Cut | Break::Truncate) => {
             let half = Bytes::copy_from_slice(&body.as_bytes()[..body.len() / 2]);
-            broken(vec![half], Some(&Break::Cut), None, plan.breaks == Some(Break::Reset))
+            broken(
+                vec![half],
+                Some(&Break::Cut),
+                None,
+                plan.breaks == Some(Break::Reset),
+            )
         }
         _ => with_request_id(200, Body::from(body)),
     };
-    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert("content-type", HeaderValue::from_static("application/json"));
     response
 }
 
 /// On what terms the request is served: as it asked.
 fn terms(request: &Value, reply: &mut Value) {
-    for member in ["serviceTier", "performanceConfig"].into_iter().filter(|member| request[*member].is_object()) {
+    for member in ["serviceTier", "performanceConfig"]
+        .into_iter()
+        .filter(|member| request[*member].is_object())
+    {
         reply[member] = request[member].clone();
     }
 }
@@ -71,7 +81,10 @@ fn terms(request: &Value, reply: &mut Value) {
 /// The stop sequence that was met, for a request that wants to know.
 fn told_stop<'a>(request: &Value, answer: &'a Answer, path: &str) -> Option<&'a str> {
     let paths = request["additionalModelResponseFieldPaths"].as_array()?;
-    answer.stop_sequence.as_deref().filter(|_| paths.iter().any(|asked| asked == path))
+    answer
+        .stop_sequence
+        .as_deref()
+        .filter(|_| paths.iter().any(|asked| asked == path))
 }
 
 fn content(answer: &Answer) -> Vec<Value> {
@@ -80,7 +93,9 @@ fn content(answer: &Answer) -> Vec<Value> {
         Block::Reasoning { text, signature } => {
             json!({"reasoningContent": {"reasoningText": {"text": text, "signature": signature}}})
         }
-        Block::ToolUse { id, name, input } => json!({"toolUse": {"toolUseId": id, "name": name, "input": input}}),
+        Block::ToolUse { id, name, input } => {
+            json!({"toolUse": {"toolUseId": id, "name": name, "input": input}})
+        }
         Block::ServerToolUse { id, name, input } => {
             json!({"toolUse": {"toolUseId": id, "name": name, "input": input, "type": "server_tool_use"}})
         }
@@ -96,29 +111,48 @@ fn content(answer: &Answer) -> Vec<Value> {
 
 /// What a block looks like in a stream: how it starts, and its deltas.
 fn deltas(block: &Block) -> (Option<Value>, Vec<Value>) {
-    let texts = |text: &str| pieces(text).map(|piece| json!({"text": piece})).collect::<Vec<_>>();
+    let texts = |text: &str| {
+        pieces(text)
+            .map(|piece| json!({"text": piece}))
+            .collect::<Vec<_>>()
+    };
     match block {
         Block::Text(text) => (None, texts(text)),
         Block::Reasoning { text, signature } => {
-            let mut deltas: Vec<Value> =
-                texts(text).into_iter().map(|delta| json!({"reasoningContent": delta})).collect();
+            let mut deltas: Vec<Value> = texts(text)
+                .into_iter()
+                .map(|delta| json!({"reasoningContent": delta}))
+                .collect();
             deltas.push(json!({"reasoningContent": {"signature": signature}}));
             (None, deltas)
         }
         Block::ToolUse { id, name, input } => {
             let input = input.to_string();
             // In the middle of the text, wherever that may be; the first piece is often empty.
-            let at = (input.len() / 2..=input.len()).find(|at| input.is_char_boundary(*at)).unwrap_or(0);
+            let at = (input.len() / 2..=input.len())
+                .find(|at| input.is_char_boundary(*at))
+                .unwrap_or(0);
             let fragments = ["", &input[..at], &input[at..]];
-            let deltas = fragments.map(|fragment| json!({"toolUse": {"input": fragment}})).to_vec();
-            (Some(json!({"toolUse": {"toolUseId": id, "name": name}})), deltas)
+            let deltas = fragments
+                .map(|fragment| json!({"toolUse": {"input": fragment}}))
+                .to_vec();
+            (
+                Some(json!({"toolUse": {"toolUseId": id, "name": name}})),
+                deltas,
+            )
         }
         Block::ServerToolUse { id, name, input } => {
             let deltas = vec![json!({"toolUse": {"input": input.to_string()}})];
-            (Some(json!({"toolUse": {"toolUseId": id, "name": name, "type": "server_tool_use"}})), deltas)
+            (
+                Some(
+                    json!({"toolUse": {"toolUseId": id, "name": name, "type": "server_tool_use"}}),
+                ),
+                deltas,
+            )
         }
         Block::ServerToolResult { id, text } => {
-            let start = json!({"toolResult": {"toolUseId": id, "status": "success", "type": "web_search"}});
+            let start =
+                json!({"toolResult": {"toolUseId": id, "status": "success", "type": "web_search"}});
             (Some(start), vec![json!({"toolResult": [{"text": text}]})])
         }
         Block::Cited { text, citation } => {
@@ -135,18 +169,29 @@ pub fn stream(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> 
     let mut event = |event_type: &str, mut payload: Value| {
         // The service pads every event with a member of varying length.
         padding = (padding + 7) % 52;
-        payload["p"] = Value::from(&"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[..=padding]);
+        payload["p"] =
+            Value::from(&"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[..=padding]);
         encode_event(event_type, &payload.to_string())
     };
     frames.push(event("messageStart", json!({"role": "assistant"})));
     for (index, block) in answer.blocks.iter().enumerate() {
         let (start, deltas) = deltas(block);
-        frames
-            .extend(start.map(|start| event("contentBlockStart", json!({"contentBlockIndex": index, "start": start}))));
+        frames.extend(start.map(|start| {
+            event(
+                "contentBlockStart",
+                json!({"contentBlockIndex": index, "start": start}),
+            )
+        }));
         for delta in deltas {
-            frames.push(event("contentBlockDelta", json!({"contentBlockIndex": index, "delta": delta})));
+            frames.push(event(
+                "contentBlockDelta",
+                json!({"contentBlockIndex": index, "delta": delta}),
+            ));
         }
-        frames.push(event("contentBlockStop", json!({"contentBlockIndex": index})));
+        frames.push(event(
+            "contentBlockStop",
+            json!({"contentBlockIndex": index}),
+        ));
     }
     let mut stop = json!({"stopReason": answer.stop_reason});
     if let Some(met) = told_stop(request, answer, "/delta/stop_sequence") {
@@ -163,10 +208,16 @@ pub fn stream(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> 
     match &plan.breaks {
         Some(Break::Exception(name)) => {
             frames.truncate(middle);
-            frames.push(encode_exception(name, r#"{"message":"asked for by the request"}"#));
+            frames.push(encode_exception(
+                name,
+                r#"{"message":"asked for by the request"}"#,
+            ));
         }
         Some(Break::FirstException(name)) => {
-            frames = vec![encode_exception(name, r#"{"message":"asked for by the request"}"#)];
+            frames = vec![encode_exception(
+                name,
+                r#"{"message":"asked for by the request"}"#,
+            )];
         }
         Some(Break::NoStop) => frames.retain(|frame| !contains(frame, b"messageStop")),
         Some(Break::NoMetadata) => frames.retain(|frame| !contains(frame, b"metadata")),
@@ -181,13 +232,16 @@ pub fn stream(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> 
     }
     let reset = plan.breaks == Some(Break::Reset);
     let mut response = broken(frames, plan.breaks.as_ref(), plan.pace, reset);
-    response.headers_mut().insert("content-type", HeaderValue::from_static(EVENT_STREAM));
+    response
+        .headers_mut()
+        .insert("content-type", HeaderValue::from_static(EVENT_STREAM));
     response
 }
 
 pub fn scripted(scripted: Scripted) -> Response {
     let mut response = broken(scripted.body, None, None, false);
-    *response.status_mut() = StatusCode::from_u16(scripted.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(scripted.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in &scripted.headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             response.headers_mut().insert(name, value);
@@ -199,16 +253,22 @@ pub fn scripted(scripted: Scripted) -> Response {
 /// A whole reply of an operation that does not stream.
 pub fn json(body: &Value) -> Response {
     let mut response = with_request_id(200, Body::from(body.to_string()));
-    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert("content-type", HeaderValue::from_static("application/json"));
     response
 }
 
 /// Every reply of the service has an id, in the form of a UUID.
 pub fn with_request_id(status: u16, body: Body) -> Response {
     static COUNT: AtomicU64 = AtomicU64::new(1);
-    let id = format!("00000000-0000-4000-8000-{:012x}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let id = format!(
+        "00000000-0000-4000-8000-{:012x}",
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
     let mut response = Response::new(body);
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert("x-amzn-requestid", id);
     }
@@ -216,12 +276,20 @@ pub fn with_request_id(status: u16, body: Body) -> Response {
 }
 
 pub fn usage(answer: &Answer, cached: Cached) -> Value {
-    let Answer { input_tokens, output_tokens, .. } = answer;
+    let Answer {
+        input_tokens,
+        output_tokens,
+        ..
+    } = answer;
     let mut usage = json!({
         "inputTokens": input_tokens, "outputTokens": output_tokens,
         "totalTokens": input_tokens + output_tokens + cached.total(), "serverToolUsage": {},
     });
-    let searches = answer.blocks.iter().filter(|block| matches!(block, Block::ServerToolUse { .. })).count();
+    let searches = answer
+        .blocks
+        .iter()
+        .filter(|block| matches!(block, Block::ServerToolUse { .. }))
+        .count();
     if searches > 0 {
         usage["serverToolUsage"] = json!({"webSearchRequests": searches});
     }
@@ -254,14 +322,25 @@ fn damaged(frame: &Bytes) -> Bytes {
     bytes.into()
 }
 
-fn broken(parts: Vec<Bytes>, breaks: Option<&Break>, pace: Option<Duration>, reset: bool) -> Response {
+fn broken(
+    parts: Vec<Bytes>,
+    breaks: Option<&Break>,
+    pace: Option<Duration>,
+    reset: bool,
+) -> Response {
     let end = match breaks {
         Some(Break::Stall) => End::Never,
         Some(Break::Reset | Break::Cut) => End::Abrupt,
         _ => End::Proper,
     };
     let flag = ResetOnDrop::default();
-    let body = Parts { parts: parts.into_iter(), pace, timer: None, end, reset: reset.then(|| flag.clone()) };
+    let body = Parts {
+        parts: parts.into_iter(),
+        pace,
+        timer: None,
+        end,
+        reset: reset.then(|| flag.clone()),
+    };
     let mut response = with_request_id(200, Body::new(body));
     response.extensions_mut().insert(flag);
     response
@@ -296,7 +375,9 @@ impl http_body::Body for Parts {
             ready!(timer.as_mut().poll(cx));
         }
         // What was given is on its way when the next part, or the end, is asked for.
-        let pause = self.pace.or_else(|| matches!(self.end, End::Abrupt).then_some(Duration::from_millis(1)));
+        let pause = self
+            .pace
+            .or_else(|| matches!(self.end, End::Abrupt).then_some(Duration::from_millis(1)));
         self.timer = pause.map(|pause| Box::pin(tokio::time::sleep_until(Instant::now() + pause)));
         if let Some(part) = self.parts.next() {
             return Poll::Ready(Some(Ok(Frame::data(part))));

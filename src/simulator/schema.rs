@@ -12,7 +12,10 @@ fn within(root: &Value, schema: &Value, name: &str, depth: usize) -> Value {
         return Value::Null;
     }
     if let Some(reference) = schema["$ref"].as_str() {
-        let target = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer)).unwrap_or(&Value::Null);
+        let target = reference
+            .strip_prefix('#')
+            .and_then(|pointer| root.pointer(pointer))
+            .unwrap_or(&Value::Null);
         return within(root, target, name, depth + 1);
     }
     for fixed in ["const", "default"] {
@@ -28,16 +31,22 @@ fn within(root: &Value, schema: &Value, name: &str, depth: usize) -> Value {
             return within(root, first, name, depth + 1);
         }
     }
-    let kind = schema["type"].as_str().or_else(|| schema["type"][0].as_str());
+    let kind = schema["type"]
+        .as_str()
+        .or_else(|| schema["type"][0].as_str());
     match kind {
         Some("string") => Value::from(name),
-        Some("integer" | "number") => schema.get("minimum").cloned().unwrap_or_else(|| Value::from(1)),
+        Some("integer" | "number") => schema
+            .get("minimum")
+            .cloned()
+            .unwrap_or_else(|| Value::from(1)),
         Some("boolean") => Value::Bool(true),
         Some("null") => Value::Null,
         Some("array") => Value::Array(vec![within(root, &schema["items"], name, depth + 1)]),
         _ => {
             let properties = schema["properties"].as_object().into_iter().flatten();
-            let members = properties.map(|(name, schema)| (name.clone(), within(root, schema, name, depth + 1)));
+            let members = properties
+                .map(|(name, schema)| (name.clone(), within(root, schema, name, depth + 1)));
             Value::Object(members.collect::<Map<_, _>>())
         }
     }

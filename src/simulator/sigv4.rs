@@ -27,7 +27,9 @@ pub struct SecretKey {
 
 /// The request carries a Bedrock API key.
 pub fn is_api_key(headers: &HeaderMap) -> bool {
-    let token = headers.get("authorization").and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let token = headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     token.is_some_and(|token| !token.trim().is_empty())
 }
 
@@ -42,17 +44,22 @@ pub fn check(
 ) -> Result<(), ServiceError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(authorization) = text("authorization") else {
-        return Err(refused("MissingAuthenticationTokenException", "Missing Authentication Token"));
+        return Err(refused(
+            "MissingAuthenticationTokenException",
+            "Missing Authentication Token",
+        ));
     };
     // It is not signed with.
     if is_api_key(headers) {
         return Ok(());
     }
-    let presented =
-        Presented::parse(authorization).ok_or_else(|| incomplete("the Authorization header is not a signature"))?;
+    let presented = Presented::parse(authorization)
+        .ok_or_else(|| incomplete("the Authorization header is not a signature"))?;
     let date = text("x-amz-date").ok_or_else(|| incomplete("there is no X-Amz-Date"))?;
     let time = parse_date(date).ok_or_else(|| incomplete("X-Amz-Date is not a time"))?;
-    let skew = SystemTime::now().duration_since(time).unwrap_or_else(|early| early.duration());
+    let skew = SystemTime::now()
+        .duration_since(time)
+        .unwrap_or_else(|early| early.duration());
     if skew > MAX_SKEW {
         return Err(refused(
             "InvalidSignatureException",
@@ -61,14 +68,28 @@ pub fn check(
     }
     let scope: Vec<&str> = presented.credential.split('/').collect();
     let [access_key, day, region, "bedrock", "aws4_request"] = scope[..] else {
-        return Err(incomplete("the credential scope is not DATE/REGION/bedrock/aws4_request"));
+        return Err(incomplete(
+            "the credential scope is not DATE/REGION/bedrock/aws4_request",
+        ));
     };
-    if !date.starts_with(day) || !presented.signed_headers.split(';').any(|name| name == "host") {
-        return Err(incomplete("the date of the scope or the signed headers are not right"));
+    if !date.starts_with(day)
+        || !presented
+            .signed_headers
+            .split(';')
+            .any(|name| name == "host")
+    {
+        return Err(incomplete(
+            "the date of the scope or the signed headers are not right",
+        ));
     }
     if access_key != own.access_key_id {
-        let form = presented.signature.len() == 64 && presented.signature.bytes().all(|b| b.is_ascii_hexdigit());
-        return if form { Ok(()) } else { Err(incomplete("the signature is not 64 hexadecimal digits")) };
+        let form = presented.signature.len() == 64
+            && presented.signature.bytes().all(|b| b.is_ascii_hexdigit());
+        return if form {
+            Ok(())
+        } else {
+            Err(incomplete("the signature is not 64 hexadecimal digits"))
+        };
     }
     let expected = signature(own, &presented, region, time, method, uri, headers, body)
         .ok_or_else(|| incomplete("the request cannot be signed"))?;
@@ -91,7 +112,11 @@ struct Presented<'a> {
 impl<'a> Presented<'a> {
     fn parse(authorization: &'a str) -> Option<Self> {
         let parts = authorization.strip_prefix("AWS4-HMAC-SHA256 ")?;
-        let find = |name: &str| parts.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+        let find = |name: &str| {
+            parts
+                .split(',')
+                .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+        };
         Some(Self {
             credential: find("Credential")?,
             signed_headers: find("SignedHeaders")?,
@@ -100,7 +125,10 @@ impl<'a> Presented<'a> {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "all of a request takes part in its signature")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "all of a request takes part in its signature"
+)]
 fn signature(
     own: &SecretKey,
     presented: &Presented<'_>,
@@ -111,7 +139,14 @@ fn signature(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Option<String> {
-    let identity = Credentials::new(&own.access_key_id, &own.secret_access_key, None, None, "simulator").into();
+    let identity = Credentials::new(
+        &own.access_key_id,
+        &own.secret_access_key,
+        None,
+        None,
+        "simulator",
+    )
+    .into();
     let mut settings = SigningSettings::default();
     settings.payload_checksum_kind = PayloadChecksumKind::NoHeader;
     settings.session_token_mode = SessionTokenMode::Include;
@@ -129,11 +164,25 @@ fn signature(
     let host = headers.get("host")?.to_str().ok()?;
     let url = format!("http://{host}{}", uri.path_and_query()?);
     // The signer adds the date itself.
-    let names = presented.signed_headers.split(';').filter(|name| *name != "x-amz-date");
+    let names = presented
+        .signed_headers
+        .split(';')
+        .filter(|name| *name != "x-amz-date");
     let signed: Vec<(&str, &str)> = names
-        .flat_map(|name| headers.get_all(name).iter().filter_map(move |value| Some((name, value.to_str().ok()?))))
+        .flat_map(|name| {
+            headers
+                .get_all(name)
+                .iter()
+                .filter_map(move |value| Some((name, value.to_str().ok()?)))
+        })
         .collect();
-    let request = SignableRequest::new(method.as_str(), url, signed.into_iter(), SignableBody::Bytes(body)).ok()?;
+    let request = SignableRequest::new(
+        method.as_str(),
+        url,
+        signed.into_iter(),
+        SignableBody::Bytes(body),
+    )
+    .ok()?;
     Some(sign(request, &params).ok()?.signature().to_owned())
 }
 
@@ -153,7 +202,11 @@ fn parse_date(date: &str) -> Option<SystemTime> {
 }
 
 fn refused(name: &'static str, message: impl Into<String>) -> ServiceError {
-    ServiceError { name, status: 403, message: message.into() }
+    ServiceError {
+        name,
+        status: 403,
+        message: message.into(),
+    }
 }
 
 fn incomplete(message: &str) -> ServiceError {

@@ -9,7 +9,11 @@ use super::{ServiceError, model};
 /// # Errors
 /// `ValidationException`, with the reason.
 pub fn converse(request: &Value, stream: bool) -> Result<(), ServiceError> {
-    let shape = if stream { "ConverseStreamRequest" } else { "ConverseRequest" };
+    let shape = if stream {
+        "ConverseStreamRequest"
+    } else {
+        "ConverseRequest"
+    };
     model::RUNTIME
         .check(shape, request, "")
         .map_err(|text| ServiceError::validation(format!("1 validation error detected: {text}")))?;
@@ -17,22 +21,39 @@ pub fn converse(request: &Value, stream: bool) -> Result<(), ServiceError> {
 }
 
 fn conversation(request: &Value) -> Result<(), String> {
-    let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let messages = request["messages"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let Some(first) = messages.first() else {
-        return Err("A conversation must have at least one message. Try again with at least one message.".into());
+        return Err(
+            "A conversation must have at least one message. Try again with at least one message."
+                .into(),
+        );
     };
     if first["role"] != "user" {
         return Err("A conversation must start with a user message. Try again with a conversation that starts with a user message.".into());
     }
-    for tool in request["toolConfig"]["tools"].as_array().into_iter().flatten() {
-        if tool["toolSpec"].is_object() && tool["toolSpec"]["inputSchema"]["json"]["type"] != "object" {
+    for tool in request["toolConfig"]["tools"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        if tool["toolSpec"].is_object()
+            && tool["toolSpec"]["inputSchema"]["json"]["type"] != "object"
+        {
             return Err(
                 "The value at toolConfig.tools.0.toolSpec.inputSchema.json.type must be one of the following: object."
                     .into(),
             );
         }
     }
-    for (index, block) in request["system"].as_array().into_iter().flatten().enumerate() {
+    for (index, block) in request["system"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
         not_blank(block, &format!("system.{index}"))?;
     }
     let mut called: Vec<&str> = Vec::new();
@@ -41,7 +62,10 @@ fn conversation(request: &Value) -> Result<(), String> {
         if index > 0 && messages[index - 1]["role"] == message["role"] {
             return Err("A conversation must alternate between user and assistant roles. Make sure the conversation alternates between user and assistant roles and try again.".into());
         }
-        let blocks = message["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let blocks = message["content"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         if blocks.is_empty() {
             return Err(format!(
                 "The content field in the Message object at messages.{index} is empty. Add a ContentBlock object to the content field and try again."
@@ -53,19 +77,32 @@ fn conversation(request: &Value) -> Result<(), String> {
         if message["role"] == "user" {
             results_answer(&called, blocks, index)?;
         }
-        for id in blocks.iter().filter_map(|block| block["toolUse"]["toolUseId"].as_str()) {
+        for id in blocks
+            .iter()
+            .filter_map(|block| block["toolUse"]["toolUseId"].as_str())
+        {
             if !seen.insert(id) {
-                return Err(format!("messages.{index}.content: `tool_use` ids must be unique"));
+                return Err(format!(
+                    "messages.{index}.content: `tool_use` ids must be unique"
+                ));
             }
         }
         // What the service runs itself, it has answered itself.
-        let own = blocks.iter().filter(|block| block["toolUse"]["type"] != "server_tool_use");
-        called = own.filter_map(|block| block["toolUse"]["toolUseId"].as_str()).collect();
+        let own = blocks
+            .iter()
+            .filter(|block| block["toolUse"]["type"] != "server_tool_use");
+        called = own
+            .filter_map(|block| block["toolUse"]["toolUseId"].as_str())
+            .collect();
         if !called.is_empty() && message["role"] != "assistant" {
-            return Err(format!("messages.{index}.content: a toolUse block stands in a turn of role user"));
+            return Err(format!(
+                "messages.{index}.content: a toolUse block stands in a turn of role user"
+            ));
         }
         if request["toolConfig"].is_null()
-            && blocks.iter().any(|b| !b["toolUse"].is_null() || !b["toolResult"].is_null())
+            && blocks
+                .iter()
+                .any(|b| !b["toolUse"].is_null() || !b["toolResult"].is_null())
         {
             return Err("The toolConfig field must be defined when using toolUse and toolResult content blocks.".into());
         }
@@ -77,13 +114,20 @@ fn conversation(request: &Value) -> Result<(), String> {
 
 /// Limits on what is not text.
 fn media(messages: &[Value]) -> Result<(), String> {
-    let blocks = || messages.iter().flat_map(|message| message["content"].as_array().into_iter().flatten());
+    let blocks = || {
+        messages
+            .iter()
+            .flat_map(|message| message["content"].as_array().into_iter().flatten())
+    };
     let count = |kind: &str| blocks().filter(|block| !block[kind].is_null()).count();
     if count("image") > 20 || count("document") > 5 {
         return Err("The number of images or documents in the request exceeds the limit.".into());
     }
     let mut names = HashSet::new();
-    for document in blocks().map(|block| &block["document"]).filter(|document| document.is_object()) {
+    for document in blocks()
+        .map(|block| &block["document"])
+        .filter(|document| document.is_object())
+    {
         let name = document["name"].as_str().unwrap_or_default();
         let allowed = |c: char| c.is_ascii_alphanumeric() || " -()[]".contains(c);
         if name.contains("  ") || !name.chars().all(allowed) || !names.insert(name) {
@@ -91,13 +135,23 @@ fn media(messages: &[Value]) -> Result<(), String> {
         }
     }
     for (index, message) in messages.iter().enumerate() {
-        let has = |kind: &str| message["content"].as_array().is_some_and(|b| b.iter().any(|b| !b[kind].is_null()));
+        let has = |kind: &str| {
+            message["content"]
+                .as_array()
+                .is_some_and(|b| b.iter().any(|b| !b[kind].is_null()))
+        };
         if has("document") && !has("text") && !has("guardContent") {
-            return Err(format!("A text block must stand beside the document at messages.{index}."));
+            return Err(format!(
+                "A text block must stand beside the document at messages.{index}."
+            ));
         }
-        let media = ["image", "document", "video", "audio"].iter().any(|kind| has(kind));
+        let media = ["image", "document", "video", "audio"]
+            .iter()
+            .any(|kind| has(kind));
         if media && message["role"] != "user" {
-            return Err(format!("messages.{index}: media may stand in a user turn only."));
+            return Err(format!(
+                "messages.{index}: media may stand in a user turn only."
+            ));
         }
     }
     Ok(())
@@ -106,15 +160,26 @@ fn media(messages: &[Value]) -> Result<(), String> {
 /// Four at most, each behind something that can be cached, the long-lived ones first.
 fn cache_points(request: &Value, messages: &[Value]) -> Result<(), String> {
     let lists = [&request["toolConfig"]["tools"], &request["system"]];
-    let lists = lists.into_iter().chain(messages.iter().map(|message| &message["content"])).filter_map(Value::as_array);
+    let lists = lists
+        .into_iter()
+        .chain(messages.iter().map(|message| &message["content"]))
+        .filter_map(Value::as_array);
     let (mut count, mut short) = (0, false);
     for list in lists {
-        for (at, block) in list.iter().enumerate().filter(|(_, block)| block["cachePoint"].is_object()) {
+        for (at, block) in list
+            .iter()
+            .enumerate()
+            .filter(|(_, block)| block["cachePoint"].is_object())
+        {
             count += 1;
             let before = at.checked_sub(1).map(|before| &list[before]);
             let fits = before.is_some_and(|before| {
-                let text_document = before["document"]["format"].as_str().is_some_and(|format| format != "pdf");
-                before["cachePoint"].is_null() && before["reasoningContent"].is_null() && !text_document
+                let text_document = before["document"]["format"]
+                    .as_str()
+                    .is_some_and(|format| format != "pdf");
+                before["cachePoint"].is_null()
+                    && before["reasoningContent"].is_null()
+                    && !text_document
             });
             if !fits {
                 return Err("A cache point cannot be inserted at this place.".into());
@@ -156,23 +221,37 @@ fn not_blank(block: &Value, at: &str) -> Result<(), String> {
 
 /// Every call of the turn before is answered here, first, and nothing else is.
 fn results_answer(called: &[&str], blocks: &[Value], index: usize) -> Result<(), String> {
-    let results: Vec<&str> = blocks.iter().filter_map(|block| block["toolResult"]["toolUseId"].as_str()).collect();
+    let results: Vec<&str> = blocks
+        .iter()
+        .filter_map(|block| block["toolResult"]["toolUseId"].as_str())
+        .collect();
     if results.len() > called.len() {
         return Err(format!(
             "The number of toolResult blocks at messages.{index}.content exceeds the number of toolUse blocks of previous turn."
         ));
     }
     if let Some(missing) = called.iter().find(|id| !results.contains(id)) {
-        return Err(format!("Expected toolResult blocks at messages.{index}.content for the following Ids: {missing}"));
+        return Err(format!(
+            "Expected toolResult blocks at messages.{index}.content for the following Ids: {missing}"
+        ));
     }
-    let leading = blocks.iter().take_while(|block| !block["toolResult"].is_null()).count();
+    let leading = blocks
+        .iter()
+        .take_while(|block| !block["toolResult"].is_null())
+        .count();
     if leading < results.len() {
-        return Err(format!("messages.{index}.content: toolResult blocks must come first"));
+        return Err(format!(
+            "messages.{index}.content: toolResult blocks must come first"
+        ));
     }
-    let blank =
-        blocks.iter().filter_map(|block| block["toolResult"]["content"].as_array()).find(|content| content.is_empty());
+    let blank = blocks
+        .iter()
+        .filter_map(|block| block["toolResult"]["content"].as_array())
+        .find(|content| content.is_empty());
     if blank.is_some() {
-        return Err(format!("messages.{index}.content: a toolResult has no content"));
+        return Err(format!(
+            "messages.{index}.content: a toolResult has no content"
+        ));
     }
     Ok(())
 }

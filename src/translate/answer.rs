@@ -88,24 +88,43 @@ impl Answer {
     /// Base64 of one piece; the pieces belong together as bytes.
     pub fn redacted(&mut self, block: u32, data: &str) {
         if !blocks::decode_onto(data, &mut self.thought(block).redacted) {
-            self.notes.add("the reply: a piece of redacted reasoning is not Base64 and was left out");
+            self.notes
+                .add("the reply: a piece of redacted reasoning is not Base64 and was left out");
         }
     }
 
-    pub fn tool_start(&mut self, block: u32, id: &str, name: &str, kind: Option<&str>, out: &mut VecDeque<Chunk>) {
+    pub fn tool_start(
+        &mut self,
+        block: u32,
+        id: &str,
+        name: &str,
+        kind: Option<&str>,
+        out: &mut VecDeque<Chunk>,
+    ) {
         if kind == Some(SERVER_TOOL_USE) {
-            let state = Block::ServerCall { id: id.to_owned(), name: name.to_owned(), input: String::new() };
+            let state = Block::ServerCall {
+                id: id.to_owned(),
+                name: name.to_owned(),
+                input: String::new(),
+            };
             self.open.push((block, state));
             return;
         }
         let plan = self.plan.clone();
         if plan.json_tool.as_deref() == Some(name) {
-            let state = if self.json_tool_used { Block::Muted } else { Block::Json };
+            let state = if self.json_tool_used {
+                Block::Muted
+            } else {
+                Block::Json
+            };
             self.json_tool_used = true;
             self.open.push((block, state));
             return;
         }
-        if plan.mute || self.filter.is_cut() || ((plan.one_call || plan.legacy) && self.tool_calls > 0) {
+        if plan.mute
+            || self.filter.is_cut()
+            || ((plan.one_call || plan.legacy) && self.tool_calls > 0)
+        {
             self.open.push((block, Block::Muted));
             return;
         }
@@ -113,13 +132,25 @@ impl Answer {
         self.tool_calls += 1;
         let shown: Arc<str> = plan.names.get(name).map_or(name, String::as_str).into();
         let state = if plan.custom.contains(name) {
-            Block::Custom { index, id: id.into(), name: shown.to_string(), input: String::new() }
+            Block::Custom {
+                index,
+                id: id.into(),
+                name: shown.to_string(),
+                input: String::new(),
+            }
         } else if plan.legacy {
             out.push_back(Chunk::FunctionCall(shown));
             Block::Function { arguments: false }
         } else {
-            out.push_back(Chunk::ToolCall { index, id: id.into(), name: shown });
-            Block::ToolCall { index, arguments: false }
+            out.push_back(Chunk::ToolCall {
+                index,
+                id: id.into(),
+                name: shown,
+            });
+            Block::ToolCall {
+                index,
+                arguments: false,
+            }
         };
         self.open.push((block, state));
     }
@@ -129,16 +160,26 @@ impl Answer {
             return;
         }
         self.written.reply_bytes += fragment.len();
-        match self.open.iter_mut().find(|(open, _)| *open == block).map(|(_, state)| state) {
+        match self
+            .open
+            .iter_mut()
+            .find(|(open, _)| *open == block)
+            .map(|(_, state)| state)
+        {
             Some(Block::ToolCall { index, arguments }) => {
                 *arguments = true;
-                out.push_back(Chunk::ToolArguments { index: *index, fragment });
+                out.push_back(Chunk::ToolArguments {
+                    index: *index,
+                    fragment,
+                });
             }
             Some(Block::Function { arguments }) => {
                 *arguments = true;
                 out.push_back(Chunk::FunctionArguments(fragment));
             }
-            Some(Block::Custom { input, .. } | Block::ServerCall { input, .. }) => input.push_str(&fragment),
+            Some(Block::Custom { input, .. } | Block::ServerCall { input, .. }) => {
+                input.push_str(&fragment)
+            }
             Some(Block::Json) => self.content(fragment, out),
             _ => {}
         }
@@ -147,31 +188,49 @@ impl Answer {
     /// A citation of the text that its block holds, or will hold.
     pub fn citation(&mut self, block: u32, citation: Value) {
         let position = self.position;
-        if let Block::Cited { citations, .. } =
-            self.block(block, || Block::Cited { start: position, citations: Vec::new() })
-        {
+        if let Block::Cited { citations, .. } = self.block(block, || Block::Cited {
+            start: position,
+            citations: Vec::new(),
+        }) {
             citations.push(citation);
         }
     }
 
     pub fn image_start(&mut self, block: u32, format: &str) {
-        self.open.push((block, Block::Image { format: format.to_owned(), data: Vec::new() }));
+        self.open.push((
+            block,
+            Block::Image {
+                format: format.to_owned(),
+                data: Vec::new(),
+            },
+        ));
     }
 
     /// Base64 of one piece, or an error of the service in its place.
     pub fn image_data(&mut self, block: u32, data: Option<&str>, failed: bool) {
         if failed {
-            self.notes.add("the reply: the model could not give one of its images");
+            self.notes
+                .add("the reply: the model could not give one of its images");
         }
-        if let (Some(data), Block::Image { data: kept, .. }) =
-            (data, self.block(block, || Block::Image { format: "png".to_owned(), data: Vec::new() }))
-        {
+        if let (Some(data), Block::Image { data: kept, .. }) = (
+            data,
+            self.block(block, || Block::Image {
+                format: "png".to_owned(),
+                data: Vec::new(),
+            }),
+        ) {
             blocks::decode_onto(data, kept);
         }
     }
 
     /// A tool that AWS runs itself has answered.
-    pub fn server_result(&mut self, block: u32, id: String, kind: Option<String>, status: Option<String>) {
+    pub fn server_result(
+        &mut self,
+        block: u32,
+        id: String,
+        kind: Option<String>,
+        status: Option<String>,
+    ) {
         let mut result = Map::new();
         result.insert("toolUseId".to_owned(), id.into());
         result.insert("content".to_owned(), Value::Array(Vec::new()));
@@ -181,7 +240,11 @@ impl Answer {
     }
 
     pub fn server_result_content(&mut self, block: u32, more: Vec<Value>) {
-        let open = self.open.iter_mut().find(|(open, _)| *open == block).map(|(_, state)| state);
+        let open = self
+            .open
+            .iter_mut()
+            .find(|(open, _)| *open == block)
+            .map(|(_, state)| state);
         if let Some(Block::ServerResult(result)) = open
             && let Some(Value::Array(content)) = result.get_mut("content")
         {
@@ -222,8 +285,18 @@ impl Answer {
         self.filter.finish(&mut pieces);
         self.pieces(pieces, out);
         let empty = !self.has_content && self.tool_calls == 0;
-        let reason = finish_reason(stop_reason, self.tool_calls > 0, empty, self.plan.legacy, &self.notes)?;
-        let reason = if self.filter.is_cut() && self.tool_calls == 0 { FinishReason::Stop } else { reason };
+        let reason = finish_reason(
+            stop_reason,
+            self.tool_calls > 0,
+            empty,
+            self.plan.legacy,
+            &self.notes,
+        )?;
+        let reason = if self.filter.is_cut() && self.tool_calls == 0 {
+            FinishReason::Stop
+        } else {
+            reason
+        };
         for (_, state) in std::mem::take(&mut self.open) {
             // A call that was cut off must not look complete.
             if reason != FinishReason::Length {
@@ -231,9 +304,16 @@ impl Answer {
             }
         }
         if self.plan.must_call && reason == FinishReason::Stop {
-            self.notes.add("tool_choice: the model was told to call a tool, and did not");
+            self.notes
+                .add("tool_choice: the model was told to call a tool, and did not");
         }
-        out.extend(self.filter.cut_at().map(str::to_owned).or(stop_sequence).map(Chunk::StopSequence));
+        out.extend(
+            self.filter
+                .cut_at()
+                .map(str::to_owned)
+                .or(stop_sequence)
+                .map(Chunk::StopSequence),
+        );
         out.push_back(Chunk::Finish(reason));
         Ok(())
     }
@@ -243,18 +323,26 @@ impl Answer {
     }
 
     fn thought(&mut self, index: u32) -> &mut Thought {
-        let at = self.thoughts.iter().position(|(open, _)| *open == index).unwrap_or_else(|| {
-            self.thoughts.push((index, Thought::default()));
-            self.thoughts.len() - 1
-        });
+        let at = self
+            .thoughts
+            .iter()
+            .position(|(open, _)| *open == index)
+            .unwrap_or_else(|| {
+                self.thoughts.push((index, Thought::default()));
+                self.thoughts.len() - 1
+            });
         &mut self.thoughts[at].1
     }
 
     fn block(&mut self, index: u32, new: impl FnOnce() -> Block) -> &mut Block {
-        let at = self.open.iter().position(|(open, _)| *open == index).unwrap_or_else(|| {
-            self.open.push((index, new()));
-            self.open.len() - 1
-        });
+        let at = self
+            .open
+            .iter()
+            .position(|(open, _)| *open == index)
+            .unwrap_or_else(|| {
+                self.open.push((index, new()));
+                self.open.len() - 1
+            });
         &mut self.open[at].1
     }
 

@@ -58,13 +58,27 @@ impl Block {
     pub fn closed(self, position: usize, notes: &Notes) -> Option<Chunk> {
         match self {
             // A tool without parameters gets no delta, but its arguments are an object all the same.
-            Self::ToolCall { index, arguments: false } => {
-                Some(Chunk::ToolArguments { index, fragment: "{}".to_owned() })
-            }
+            Self::ToolCall {
+                index,
+                arguments: false,
+            } => Some(Chunk::ToolArguments {
+                index,
+                fragment: "{}".to_owned(),
+            }),
             Self::Function { arguments: false } => Some(Chunk::FunctionArguments("{}".to_owned())),
-            Self::Custom { index, id, name, input } => {
-                Some(Chunk::CustomToolCall { index, id, call: CustomCall { name, input: unwrapped(input, notes) } })
-            }
+            Self::Custom {
+                index,
+                id,
+                name,
+                input,
+            } => Some(Chunk::CustomToolCall {
+                index,
+                id,
+                call: CustomCall {
+                    name,
+                    input: unwrapped(input, notes),
+                },
+            }),
             Self::ServerCall { id, name, input } => {
                 let input = serde_json::from_str(&input).unwrap_or_else(|_| json!({}));
                 let call = json!({"toolUseId": id, "name": name, "input": input, "type": "server_tool_use"});
@@ -72,12 +86,16 @@ impl Block {
             }
             Self::ServerResult(result) => Some(Chunk::ServerTool(json!({"toolResult": result}))),
             Self::Cited { start, citations } if !citations.is_empty() => {
-                let annotations = citations.into_iter().map(|citation| annotation(citation, start, position));
+                let annotations = citations
+                    .into_iter()
+                    .map(|citation| annotation(citation, start, position));
                 Some(Chunk::Annotations(annotations.collect()))
             }
             Self::Image { format, data } if !data.is_empty() => {
                 let url = format!("data:image/{format};base64,{}", STANDARD.encode(data));
-                Some(Chunk::Image(Image::ImageUrl { image_url: ImageUrl { url } }))
+                Some(Chunk::Image(Image::ImageUrl {
+                    image_url: ImageUrl { url },
+                }))
             }
             _ => None,
         }
@@ -103,7 +121,10 @@ impl Thought {
             return None;
         }
         let signature = format!("{mark}{}", self.signature);
-        Some(Chunk::Thinking(ThinkingBlock::Thinking { thinking: self.text, signature: Some(signature) }))
+        Some(Chunk::Thinking(ThinkingBlock::Thinking {
+            thinking: self.text,
+            signature: Some(signature),
+        }))
     }
 }
 
@@ -134,12 +155,33 @@ fn unwrapped(input: String, notes: &Notes) -> String {
 }
 
 fn annotation(raw: Value, start_index: usize, end_index: usize) -> Annotation {
-    let Citation { title, source, location } = Citation::deserialize(&raw).unwrap_or_default();
+    let Citation {
+        title,
+        source,
+        location,
+    } = Citation::deserialize(&raw).unwrap_or_default();
     let location = location.unwrap_or_default();
     let web = location.web.and_then(|web| web.url);
-    let documents = [location.document_char, location.document_page, location.document_chunk];
-    let document = documents.into_iter().flatten().find_map(|document| document.document_index);
-    let url = web.or(source).unwrap_or_else(|| format!("lintel:document/{}", document.unwrap_or_default()));
-    let url_citation = UrlCitation { start_index, end_index, url, title: title.unwrap_or_default() };
-    Annotation::UrlCitation { url_citation, bedrock_citation: Some(raw) }
+    let documents = [
+        location.document_char,
+        location.document_page,
+        location.document_chunk,
+    ];
+    let document = documents
+        .into_iter()
+        .flatten()
+        .find_map(|document| document.document_index);
+    let url = web
+        .or(source)
+        .unwrap_or_else(|| format!("lintel:document/{}", document.unwrap_or_default()));
+    let url_citation = UrlCitation {
+        start_index,
+        end_index,
+        url,
+        title: title.unwrap_or_default(),
+    };
+    Annotation::UrlCitation {
+        url_citation,
+        bedrock_citation: Some(raw),
+    }
 }

@@ -4,7 +4,9 @@
 use crate::{
     call::{Cache, CachePolicy, Notes},
     converse::{
-        content::{CachePointBlock, ContentBlock, ConversationRole, Message, ToolResultContentBlock, Ttl},
+        content::{
+            CachePointBlock, ContentBlock, ConversationRole, Message, ToolResultContentBlock, Ttl,
+        },
         request::{ConverseRequest, SystemContentBlock, Tool},
     },
     openai::{
@@ -23,7 +25,9 @@ pub fn mark(part: &Part, notes: &Notes) -> Option<Mark> {
     if let Some(control) = part.cache_control.as_ref().or(part.cache_point.as_ref()) {
         return Some(Mark(point(control, notes)));
     }
-    part.prompt_cache_breakpoint.as_ref().map(|_| Mark(CachePointBlock::new(None)))
+    part.prompt_cache_breakpoint
+        .as_ref()
+        .map(|_| Mark(CachePointBlock::new(None)))
 }
 
 pub fn point(control: &CacheControl, notes: &Notes) -> CachePointBlock {
@@ -41,15 +45,22 @@ pub fn point(control: &CacheControl, notes: &Notes) -> CachePointBlock {
 pub fn settle(converse: &mut ConverseRequest<'_>, request: &ChatRequest, cx: &Context<'_>) {
     let Some(cache) = &cx.model.facts.cache else {
         if remove_all(converse) > 0 {
-            cx.notes.dropped("cache_control", "the model has no cache points");
+            cx.notes
+                .dropped("cache_control", "the model has no cache points");
         }
         if request.prompt_cache_retention.as_deref() == Some("24h") {
-            cx.notes.dropped("prompt_cache_retention", "the model has no cache points");
+            cx.notes
+                .dropped("prompt_cache_retention", "the model has no cache points");
         }
         return;
     };
-    if request.prompt_cache_options.as_ref().is_some_and(|options| options.ttl.is_some()) {
-        cx.notes.add("prompt_cache_options.ttl: Bedrock caches for 5m");
+    if request
+        .prompt_cache_options
+        .as_ref()
+        .is_some_and(|options| options.ttl.is_some())
+    {
+        cx.notes
+            .add("prompt_cache_options.ttl: Bedrock caches for 5m");
     }
     remove_misplaced(converse, cache, cx.notes);
     if request.prompt_cache_retention.as_deref() == Some("24h") {
@@ -61,7 +72,11 @@ pub fn settle(converse: &mut ConverseRequest<'_>, request: &ChatRequest, cx: &Co
     }
     keep_most(converse, cache, marked, cx.notes);
     lifetimes(converse, cache, cx.notes);
-    for message in converse.messages.iter_mut().filter(|message| message.content.is_empty()) {
+    for message in converse
+        .messages
+        .iter_mut()
+        .filter(|message| message.content.is_empty())
+    {
         message.content.push(ContentBlock::Text(PLACEHOLDER.into()));
     }
 }
@@ -73,13 +88,20 @@ fn keep_long(converse: &mut ConverseRequest<'_>, cache: &Cache, notes: &Notes) {
         return;
     }
     if points(converse) == 0 {
-        notes.dropped("prompt_cache_retention", "nothing is marked to be cached, see cache_control");
+        notes.dropped(
+            "prompt_cache_retention",
+            "nothing is marked to be cached, see cache_control",
+        );
     }
     each_point(converse, &mut |point| point.ttl = Some(Ttl::Hour));
 }
 
 fn each_point(converse: &mut ConverseRequest<'_>, change: &mut impl FnMut(&mut CachePointBlock)) {
-    for tool in converse.tool_config.iter_mut().flat_map(|config| &mut config.tools) {
+    for tool in converse
+        .tool_config
+        .iter_mut()
+        .flat_map(|config| &mut config.tools)
+    {
         if let Tool::CachePoint(point) = tool {
             change(point);
         }
@@ -89,7 +111,11 @@ fn each_point(converse: &mut ConverseRequest<'_>, change: &mut impl FnMut(&mut C
             change(point);
         }
     }
-    for block in converse.messages.iter_mut().flat_map(|message| &mut message.content) {
+    for block in converse
+        .messages
+        .iter_mut()
+        .flat_map(|message| &mut message.content)
+    {
         if let ContentBlock::CachePoint(point) = block {
             change(point);
         }
@@ -97,9 +123,16 @@ fn each_point(converse: &mut ConverseRequest<'_>, change: &mut impl FnMut(&mut C
 }
 
 fn is_automatic(request: &ChatRequest, cx: &Context<'_>) -> bool {
-    let explicit =
-        request.prompt_cache_options.as_ref().and_then(|options| options.mode.as_deref()) == Some("explicit");
-    let asked = request.bedrock.as_ref().and_then(|bedrock| bedrock.cache.as_deref()) == Some("auto");
+    let explicit = request
+        .prompt_cache_options
+        .as_ref()
+        .and_then(|options| options.mode.as_deref())
+        == Some("explicit");
+    let asked = request
+        .bedrock
+        .as_ref()
+        .and_then(|bedrock| bedrock.cache.as_deref())
+        == Some("auto");
     let policies = [cx.model.options.cache, cx.caller.cache];
     !explicit && (asked || policies.contains(&CachePolicy::Auto))
 }
@@ -107,9 +140,13 @@ fn is_automatic(request: &ChatRequest, cx: &Context<'_>) -> bool {
 fn remove_all(converse: &mut ConverseRequest<'_>) -> usize {
     let before = points(converse);
     if let Some(config) = &mut converse.tool_config {
-        config.tools.retain(|tool| !matches!(tool, Tool::CachePoint(_)));
+        config
+            .tools
+            .retain(|tool| !matches!(tool, Tool::CachePoint(_)));
     }
-    converse.system.retain(|block| !matches!(block, SystemContentBlock::CachePoint(_)));
+    converse
+        .system
+        .retain(|block| !matches!(block, SystemContentBlock::CachePoint(_)));
     for message in &mut converse.messages {
         message.content.retain(|block| !is_point(block));
         if message.content.is_empty() {
@@ -121,9 +158,18 @@ fn remove_all(converse: &mut ConverseRequest<'_>) -> usize {
 
 fn points(converse: &ConverseRequest<'_>) -> usize {
     let tools = converse.tool_config.iter().flat_map(|config| &config.tools);
-    let blocks = converse.messages.iter().flat_map(|message| &message.content);
-    tools.filter(|tool| matches!(tool, Tool::CachePoint(_))).count()
-        + converse.system.iter().filter(|block| matches!(block, SystemContentBlock::CachePoint(_))).count()
+    let blocks = converse
+        .messages
+        .iter()
+        .flat_map(|message| &message.content);
+    tools
+        .filter(|tool| matches!(tool, Tool::CachePoint(_)))
+        .count()
+        + converse
+            .system
+            .iter()
+            .filter(|block| matches!(block, SystemContentBlock::CachePoint(_)))
+            .count()
         + blocks.filter(|block| is_point(block)).count()
 }
 
@@ -160,7 +206,10 @@ fn remove_misplaced(converse: &mut ConverseRequest<'_>, cache: &Cache, notes: &N
         });
     }
     if points(converse) < before {
-        notes.dropped("cache_control", "the model takes no cache point at one of the marked places");
+        notes.dropped(
+            "cache_control",
+            "the model takes no cache point at one of the marked places",
+        );
     }
 }
 
@@ -174,7 +223,12 @@ fn may_precede(block: &ContentBlock<'_>) -> bool {
 }
 
 fn allows_points(message: &Message<'_>, cache: &Cache) -> bool {
-    let tools = |block: &ContentBlock<'_>| matches!(block, ContentBlock::ToolUse(_) | ContentBlock::ToolResult(_));
+    let tools = |block: &ContentBlock<'_>| {
+        matches!(
+            block,
+            ContentBlock::ToolUse(_) | ContentBlock::ToolResult(_)
+        )
+    };
     cache.beside_tool_blocks || !message.content.iter().any(tools)
 }
 
@@ -182,11 +236,17 @@ fn allows_points(message: &Message<'_>, cache: &Cache) -> bool {
 fn place(converse: &mut ConverseRequest<'_>, cache: &Cache) {
     let mut room = cache.max_points.saturating_sub(points(converse));
     let point = CachePointBlock::new(None);
-    if room > 0 && matches!(converse.system.last(), Some(last) if !matches!(last, SystemContentBlock::CachePoint(_))) {
+    if room > 0
+        && matches!(converse.system.last(), Some(last) if !matches!(last, SystemContentBlock::CachePoint(_)))
+    {
         converse.system.push(SystemContentBlock::CachePoint(point));
         room -= 1;
     }
-    let mut turns = converse.messages.iter_mut().rev().filter(|message| message.role == ConversationRole::User);
+    let mut turns = converse
+        .messages
+        .iter_mut()
+        .rev()
+        .filter(|message| message.role == ConversationRole::User);
     let (last, previous) = (turns.next(), turns.next());
     let end_of = |turn: Option<&mut Message<'_>>, room: &mut usize| {
         if let Some(turn) = turn
@@ -214,7 +274,10 @@ fn place(converse: &mut ConverseRequest<'_>, cache: &Cache) {
 fn keep_most(converse: &mut ConverseRequest<'_>, cache: &Cache, marked: bool, notes: &Notes) {
     let too_many = points(converse).saturating_sub(cache.max_points);
     if too_many > 0 {
-        notes.add(format!("cache_control: the model takes {} points; the oldest were left out", cache.max_points));
+        notes.add(format!(
+            "cache_control: the model takes {} points; the oldest were left out",
+            cache.max_points
+        ));
     }
     let mut bytes = 0u64;
     let mut short = 0;
@@ -265,7 +328,9 @@ fn keep_most(converse: &mut ConverseRequest<'_>, cache: &Cache, marked: bool, no
     for message in &mut converse.messages {
         message.content.retain(|block| keep(is_point(block)));
     }
-    converse.system.retain(|block| keep(matches!(block, SystemContentBlock::CachePoint(_))));
+    converse
+        .system
+        .retain(|block| keep(matches!(block, SystemContentBlock::CachePoint(_))));
 }
 
 /// Bytes, or what they are worth for a block that is not text.
@@ -281,9 +346,18 @@ fn weight(block: &ContentBlock<'_>) -> u64 {
             });
             texts.sum()
         }
-        ContentBlock::Image(_) | ContentBlock::Document(_) | ContentBlock::Video(_) | ContentBlock::Audio(_) => IMAGE,
-        ContentBlock::SearchResult(found) => found.content.iter().map(|block| block.text.len() as u64).sum(),
-        ContentBlock::GuardContent(_) | ContentBlock::CachePoint(_) | ContentBlock::ReasoningContent(_) => 0,
+        ContentBlock::Image(_)
+        | ContentBlock::Document(_)
+        | ContentBlock::Video(_)
+        | ContentBlock::Audio(_) => IMAGE,
+        ContentBlock::SearchResult(found) => found
+            .content
+            .iter()
+            .map(|block| block.text.len() as u64)
+            .sum(),
+        ContentBlock::GuardContent(_)
+        | ContentBlock::CachePoint(_)
+        | ContentBlock::ReasoningContent(_) => 0,
     }
 }
 

@@ -19,14 +19,18 @@ impl<'a> Choice<'a> {
     /// # Errors
     /// A 400 where it is none that OpenAI knows.
     pub fn of(request: &'a ChatRequest) -> Result<Self, Error> {
-        let choice = request.tool_choice.as_ref().or(request.function_call.as_ref());
+        let choice = request
+            .tool_choice
+            .as_ref()
+            .or(request.function_call.as_ref());
         match choice {
             None => Ok(Self::Auto),
             Some(tool_choice::ToolChoice::Mode(mode)) => Self::mode(mode),
             Some(tool_choice::ToolChoice::Named(name)) => Ok(Self::Named(name)),
-            Some(tool_choice::ToolChoice::Allowed { mode, tools }) => {
-                Ok(Self::Allowed { mode, tools: tools.iter().map(String::as_str).collect() })
-            }
+            Some(tool_choice::ToolChoice::Allowed { mode, tools }) => Ok(Self::Allowed {
+                mode,
+                tools: tools.iter().map(String::as_str).collect(),
+            }),
         }
     }
 
@@ -48,10 +52,14 @@ impl<'a> Choice<'a> {
     /// A 400 where that mode is none.
     pub fn take_mode(&mut self) -> Result<Self, Error> {
         match std::mem::replace(self, Self::Auto) {
-            Self::Allowed { mode: mode @ ("auto" | "required"), .. } => Self::mode(mode),
-            Self::Allowed { .. } => {
-                Err(Error::invalid("tool_choice.allowed_tools.mode", "'mode' must be 'auto' or 'required'."))
-            }
+            Self::Allowed {
+                mode: mode @ ("auto" | "required"),
+                ..
+            } => Self::mode(mode),
+            Self::Allowed { .. } => Err(Error::invalid(
+                "tool_choice.allowed_tools.mode",
+                "'mode' must be 'auto' or 'required'.",
+            )),
             other => Ok(other),
         }
     }

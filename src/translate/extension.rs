@@ -9,10 +9,12 @@ use crate::{
     call::{Guardrail, Notes},
     converse::{
         content::{
-            ContentBlock, ConversationRole, GuardrailConverseContentBlock, GuardrailConverseTextBlock, MediaBlock,
-            MediaSource, Message, ToolResultContentBlock,
+            ContentBlock, ConversationRole, GuardrailConverseContentBlock,
+            GuardrailConverseTextBlock, MediaBlock, MediaSource, Message, ToolResultContentBlock,
         },
-        request::{ConverseRequest, GuardrailConfig, OrderedMap, PerformanceConfig, PromptVariable},
+        request::{
+            ConverseRequest, GuardrailConfig, OrderedMap, PerformanceConfig, PromptVariable,
+        },
     },
     error::Error,
     openai::{chat::ChatRequest, extension::GuardrailOptions},
@@ -42,18 +44,35 @@ const FORBIDDEN: [&str; 12] = [
 ///
 /// # Errors
 /// A 400 that names the member.
-pub fn apply<'a>(converse: &mut ConverseRequest<'a>, request: &'a ChatRequest, cx: &Context<'a>) -> Result<(), Error> {
+pub fn apply<'a>(
+    converse: &mut ConverseRequest<'a>,
+    request: &'a ChatRequest,
+    cx: &Context<'a>,
+) -> Result<(), Error> {
     let own = request.bedrock.as_ref();
-    guardrail(converse, own.and_then(|own| own.guardrail.as_ref()), request.is_stream(), cx)?;
+    guardrail(
+        converse,
+        own.and_then(|own| own.guardrail.as_ref()),
+        request.is_stream(),
+        cx,
+    )?;
     if let Some(own) = own {
         if let Some(fields) = &own.additional_model_request_fields {
             check(fields)?;
             merge(&mut converse.additional_model_request_fields, fields);
         }
-        paths(converse, own.additional_model_response_field_paths.as_deref().unwrap_or_default())?;
+        paths(
+            converse,
+            own.additional_model_response_field_paths
+                .as_deref()
+                .unwrap_or_default(),
+        )?;
         if let Some(latency) = own.performance.as_deref() {
             if !["standard", "optimized"].contains(&latency) {
-                return Err(Error::invalid("bedrock.performance", "'performance' must be 'standard' or 'optimized'."));
+                return Err(Error::invalid(
+                    "bedrock.performance",
+                    "'performance' must be 'standard' or 'optimized'.",
+                ));
             }
             converse.performance_config = Some(PerformanceConfig { latency });
         }
@@ -61,8 +80,9 @@ pub fn apply<'a>(converse: &mut ConverseRequest<'a>, request: &'a ChatRequest, c
             return Err(Error::invalid("bedrock.cache", "'cache' must be 'auto'."));
         }
         if let Some(variables) = &own.prompt_variables {
-            let variables =
-                variables.iter().map(|(name, text)| (Cow::Borrowed(name.as_str()), PromptVariable { text }));
+            let variables = variables
+                .iter()
+                .map(|(name, text)| (Cow::Borrowed(name.as_str()), PromptVariable { text }));
             converse.prompt_variables = Some(OrderedMap(variables.collect()));
         }
     }
@@ -76,7 +96,11 @@ fn guardrail<'a>(
     stream: bool,
     cx: &Context<'a>,
 ) -> Result<(), Error> {
-    let policy: Option<&Guardrail> = cx.caller.guardrail.as_ref().or(cx.model.options.guardrail.as_ref());
+    let policy: Option<&Guardrail> = cx.caller.guardrail.as_ref().or(cx
+        .model
+        .options
+        .guardrail
+        .as_ref());
     if let Some(own) = own {
         check_guardrail(own)?;
         // To choose what is evaluated would weaken the operator's.
@@ -86,8 +110,11 @@ fn guardrail<'a>(
     }
     converse.guardrail_config = match (policy, own) {
         (Some(policy), own) => {
-            if own.is_some_and(|own| own.identifier != policy.identifier || own.version != policy.version) {
-                cx.notes.dropped("bedrock.guardrail", "the operator's guardrail is used");
+            if own.is_some_and(|own| {
+                own.identifier != policy.identifier || own.version != policy.version
+            }) {
+                cx.notes
+                    .dropped("bedrock.guardrail", "the operator's guardrail is used");
             }
             Some(GuardrailConfig {
                 guardrail_identifier: &policy.identifier,
@@ -110,29 +137,64 @@ fn guardrail<'a>(
 fn check_guardrail(own: &GuardrailOptions) -> Result<(), Error> {
     let at = |member: &str| format!("bedrock.guardrail.{member}");
     let one_of = |member: &str, value: Option<&str>, values: &[&str]| match value {
-        Some(value) if !values.contains(&value) => {
-            Err(Error::invalid(at(member), format!("'{member}' must be one of {}.", values.join(", "))))
-        }
+        Some(value) if !values.contains(&value) => Err(Error::invalid(
+            at(member),
+            format!("'{member}' must be one of {}.", values.join(", ")),
+        )),
         _ => Ok(()),
     };
     let version = &own.version;
-    if version != "DRAFT" && !((1..=8).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_digit())) {
-        return Err(Error::invalid(at("version"), "'version' must be 'DRAFT' or a number."));
+    if version != "DRAFT"
+        && !((1..=8).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_digit()))
+    {
+        return Err(Error::invalid(
+            at("version"),
+            "'version' must be 'DRAFT' or a number.",
+        ));
     }
     // The service model's GuardrailIdentifier: an id, or an ARN.
-    let plain = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let of_arn = own.identifier.strip_prefix("arn:aws").and_then(|arn| arn.split_once(":guardrail/"));
-    if own.identifier.len() > 2048 || !(plain(&own.identifier) || of_arn.is_some_and(|(_, id)| plain(id))) {
-        return Err(Error::invalid(at("identifier"), "'identifier' must be the id or the ARN of a guardrail."));
+    let plain = |id: &str| {
+        !id.is_empty()
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    let of_arn = own
+        .identifier
+        .strip_prefix("arn:aws")
+        .and_then(|arn| arn.split_once(":guardrail/"));
+    if own.identifier.len() > 2048
+        || !(plain(&own.identifier) || of_arn.is_some_and(|(_, id)| plain(id)))
+    {
+        return Err(Error::invalid(
+            at("identifier"),
+            "'identifier' must be the id or the ARN of a guardrail.",
+        ));
     }
-    one_of("trace", own.trace.as_deref(), &["enabled", "disabled", "enabled_full"])?;
-    one_of("stream_processing_mode", own.stream_processing_mode.as_deref(), &["sync", "async"])?;
-    one_of("guard", own.guard.as_deref(), &["explicit", "last_user", "all_user", "tool_results"])
+    one_of(
+        "trace",
+        own.trace.as_deref(),
+        &["enabled", "disabled", "enabled_full"],
+    )?;
+    one_of(
+        "stream_processing_mode",
+        own.stream_processing_mode.as_deref(),
+        &["sync", "async"],
+    )?;
+    one_of(
+        "guard",
+        own.guard.as_deref(),
+        &["explicit", "last_user", "all_user", "tool_results"],
+    )
 }
 
 /// Once a block is marked for the guardrail, the others are not evaluated.
 fn guard(converse: &mut ConverseRequest<'_>, which: Option<&str>, notes: &Notes) {
-    let users = converse.messages.iter_mut().rev().filter(|message| message.role == ConversationRole::User);
+    let users = converse
+        .messages
+        .iter_mut()
+        .rev()
+        .filter(|message| message.role == ConversationRole::User);
     match which {
         Some("last_user") => users.take(1).for_each(|message| guard_turn(message, notes)),
         Some("all_user") => users.for_each(|message| guard_turn(message, notes)),
@@ -146,10 +208,13 @@ fn guard_turn(message: &mut Message<'_>, notes: &Notes) {
         match block {
             ContentBlock::Text(text) => *block = guarded(std::mem::take(text)),
             ContentBlock::Image(image) if may_be_guarded(image) => {
-                *block = ContentBlock::GuardContent(GuardrailConverseContentBlock::Image(image.clone()));
+                *block =
+                    ContentBlock::GuardContent(GuardrailConverseContentBlock::Image(image.clone()));
             }
             ContentBlock::Image(_) => {
-                notes.add("bedrock.guardrail.guard: an image is not evaluated, only PNG and JPEG can be");
+                notes.add(
+                    "bedrock.guardrail.guard: an image is not evaluated, only PNG and JPEG can be",
+                );
             }
             _ => {}
         }
@@ -160,7 +225,9 @@ fn guard_turn(message: &mut Message<'_>, notes: &Notes) {
 fn guard_results(message: &mut Message<'_>, notes: &Notes) {
     let mut copies = Vec::new();
     for block in &message.content {
-        let ContentBlock::ToolResult(result) = block else { continue };
+        let ContentBlock::ToolResult(result) = block else {
+            continue;
+        };
         copies.extend(result.content.iter().filter_map(|content| match content {
             ToolResultContentBlock::Text(text) => Some(guarded(text.clone())),
             _ => None,
@@ -173,7 +240,9 @@ fn guard_results(message: &mut Message<'_>, notes: &Notes) {
 }
 
 fn guarded(text: Cow<'_, str>) -> ContentBlock<'_> {
-    ContentBlock::GuardContent(GuardrailConverseContentBlock::Text(GuardrailConverseTextBlock { text }))
+    ContentBlock::GuardContent(GuardrailConverseContentBlock::Text(
+        GuardrailConverseTextBlock { text },
+    ))
 }
 
 /// The service model's GuardrailConverseImageBlock: PNG or JPEG, as bytes.
@@ -221,17 +290,28 @@ fn paths<'a>(converse: &mut ConverseRequest<'a>, own: &'a [String]) -> Result<()
         paths.push(Cow::Borrowed(path));
     }
     match paths.len() > MAX_PATHS {
-        true => Err(Error::invalid(PARAM, format!("{MAX_PATHS} paths are the most."))),
+        true => Err(Error::invalid(
+            PARAM,
+            format!("{MAX_PATHS} paths are the most."),
+        )),
         false => Ok(()),
     }
 }
 
 /// A managed prompt has these settings of its own, and the service refuses them beside it.
-fn managed_prompt(converse: &mut ConverseRequest<'_>, request: &ChatRequest, cx: &Context<'_>) -> Result<(), Error> {
-    let is_prompt = cx.model.target.id.starts_with("arn:") && cx.model.target.id.contains(":prompt/");
+fn managed_prompt(
+    converse: &mut ConverseRequest<'_>,
+    request: &ChatRequest,
+    cx: &Context<'_>,
+) -> Result<(), Error> {
+    let is_prompt =
+        cx.model.target.id.starts_with("arn:") && cx.model.target.id.contains(":prompt/");
     if !is_prompt {
         return match &converse.prompt_variables {
-            Some(_) => Err(Error::invalid("bedrock.prompt_variables", "This model is not a managed prompt.")),
+            Some(_) => Err(Error::invalid(
+                "bedrock.prompt_variables",
+                "This model is not a managed prompt.",
+            )),
             None => Ok(()),
         };
     }
@@ -241,9 +321,15 @@ fn managed_prompt(converse: &mut ConverseRequest<'_>, request: &ChatRequest, cx:
         ("temperature", request.temperature.is_some()),
         ("top_p", request.top_p.is_some()),
         ("max_tokens", request.max_tokens.is_some()),
-        ("max_completion_tokens", request.max_completion_tokens.is_some()),
+        (
+            "max_completion_tokens",
+            request.max_completion_tokens.is_some(),
+        ),
         ("stop", request.stop.is_some()),
-        ("bedrock.additional_model_request_fields", !converse.additional_model_request_fields.is_empty()),
+        (
+            "bedrock.additional_model_request_fields",
+            !converse.additional_model_request_fields.is_empty(),
+        ),
     ];
     if let Some((param, _)) = given.into_iter().find(|(_, given)| *given) {
         return Err(Error::invalid(

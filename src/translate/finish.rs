@@ -48,18 +48,26 @@ pub fn finish_reason(
         }
         "content_filtered" => FinishReason::ContentFilter,
         "malformed_model_output" | "malformed_tool_use" if empty => {
-            return Err(Error::new(Kind::Upstream, "The model's output was malformed. Try again.")
-                .with_code("malformed_model_output")
-                .with_detail(format!("stopReason {stop_reason}"))
-                .again(Again::Once)
-                .may_be_billed());
+            return Err(Error::new(
+                Kind::Upstream,
+                "The model's output was malformed. Try again.",
+            )
+            .with_code("malformed_model_output")
+            .with_detail(format!("stopReason {stop_reason}"))
+            .again(Again::Once)
+            .may_be_billed());
         }
         "malformed_model_output" | "malformed_tool_use" => {
-            notes.add("finish_reason: Bedrock says that the end of the model's output is malformed");
+            notes
+                .add("finish_reason: Bedrock says that the end of the model's output is malformed");
             stop
         }
         other => {
-            let shown: String = other.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+            let shown: String = other
+                .chars()
+                .filter(|c| c.is_ascii_graphic())
+                .take(64)
+                .collect();
             notes.add(format!("finish_reason: Bedrock stopped with '{shown}'"));
             stop
         }
@@ -90,12 +98,18 @@ pub fn usage(
     written: Written,
     plan: &ReplyPlan,
 ) -> Usage {
-    let mut usage = counted.map(buckets).unwrap_or_else(|| estimate(plan.request_bytes, written.reply_bytes));
+    let mut usage = counted
+        .map(buckets)
+        .unwrap_or_else(|| estimate(plan.request_bytes, written.reply_bytes));
     // Where the service does not tell, about four bytes are a token.
     let guessed = || written.reasoning_bytes.div_ceil(4) as u64;
     usage.reasoning = reasoning.unwrap_or_else(guessed).min(usage.output);
     usage.reasoning_estimated = reasoning.is_none() && usage.reasoning > 0;
-    let Terms { tier, performance, router } = terms;
+    let Terms {
+        tier,
+        performance,
+        router,
+    } = terms;
     usage.service_tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {
         Some("flex") => Some("flex"),
         Some("priority") => Some("priority"),
@@ -117,7 +131,9 @@ pub fn usage(
     };
     let invoked = router.and_then(|router| router.invoked_model_id.as_deref());
     let price = match invoked {
-        Some(invoked) => catalogue::lookup(&Target::new(invoked, &plan.region)).price.or_else(|| plan.price.clone()),
+        Some(invoked) => catalogue::lookup(&Target::new(invoked, &plan.region))
+            .price
+            .or_else(|| plan.price.clone()),
         None => plan.price.clone(),
     };
     usage.cost = price.and_then(|price: Arc<Price>| price.cost(&usage, tier));
@@ -127,26 +143,41 @@ pub fn usage(
 /// The stop sequence that was met, where the model tells.
 pub fn stop_sequence(fields: Option<&Value>) -> Option<String> {
     let fields = fields?;
-    let told = ["/stop_sequence", "/delta/stop_sequence"].iter().find_map(|path| fields.pointer(path)?.as_str());
+    let told = ["/stop_sequence", "/delta/stop_sequence"]
+        .iter()
+        .find_map(|path| fields.pointer(path)?.as_str());
     told.map(str::to_owned)
 }
 
 /// Reasoning tokens where the model told them in its own usage.
 pub fn reasoning_tokens(fields: Option<&Value>) -> Option<u64> {
     let details = fields?.pointer("/usage/output_tokens_details")?;
-    ["thinking_tokens", "reasoning_tokens"].iter().find_map(|name| details.get(name)?.as_u64())
+    ["thinking_tokens", "reasoning_tokens"]
+        .iter()
+        .find_map(|name| details.get(name)?.as_u64())
 }
 
 /// Negative counts, which the service model allows nowhere, become zero.
 fn buckets(usage: TokenUsage) -> Usage {
     let count = |n: i64| u64::try_from(n).unwrap_or(0);
-    let cached = |documented: Option<i64>, other: Option<i64>| count(documented.or(other).unwrap_or(0));
-    let cache_write = cached(usage.cache_write_input_tokens, usage.cache_write_input_token_count);
+    let cached =
+        |documented: Option<i64>, other: Option<i64>| count(documented.or(other).unwrap_or(0));
+    let cache_write = cached(
+        usage.cache_write_input_tokens,
+        usage.cache_write_input_token_count,
+    );
     let details = usage.cache_details.unwrap_or_default();
-    let hour: u64 = details.iter().filter(|detail| detail.ttl == "1h").map(|detail| count(detail.input_tokens)).sum();
+    let hour: u64 = details
+        .iter()
+        .filter(|detail| detail.ttl == "1h")
+        .map(|detail| count(detail.input_tokens))
+        .sum();
     Usage {
         input: count(usage.input_tokens),
-        cache_read: cached(usage.cache_read_input_tokens, usage.cache_read_input_token_count),
+        cache_read: cached(
+            usage.cache_read_input_tokens,
+            usage.cache_read_input_token_count,
+        ),
         cache_write,
         cache_write_1h: hour.min(cache_write),
         output: count(usage.output_tokens),
@@ -158,5 +189,10 @@ fn buckets(usage: TokenUsage) -> Usage {
 /// The service told no usage: about four bytes a token, marked as an estimate.
 fn estimate(request_bytes: usize, reply_bytes: usize) -> Usage {
     let tokens = |bytes: usize| bytes.div_ceil(4) as u64;
-    Usage { input: tokens(request_bytes), output: tokens(reply_bytes), estimated: true, ..Usage::default() }
+    Usage {
+        input: tokens(request_bytes),
+        output: tokens(reply_bytes),
+        estimated: true,
+        ..Usage::default()
+    }
 }

@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::{
     call::{Facts, Fetched, Notes},
     converse::content::{
-        CitationsConfig, ContentBlock, DocumentBlock, MediaBlock, MediaSource, S3Location, SearchResultBlock, TextBlock,
+        CitationsConfig, ContentBlock, DocumentBlock, MediaBlock, MediaSource, S3Location,
+        SearchResultBlock, TextBlock,
     },
     error::Error,
     openai::message::{Content, File, InputAudio, MediaUrl, Part, SearchResult},
@@ -29,9 +30,18 @@ type Data<'a> = (Cow<'a, str>, Vec<u8>, Option<&'a str>);
 /// Could a model that sees images be sent this data URL? For those that no client has sent, and that no client should be
 /// refused for.
 pub fn takes_image(url: &str) -> bool {
-    let facts = Facts { image: true, ..Facts::default() };
-    let image = MediaUrl { url: url.to_owned(), detail: None, bucket_owner: None };
-    Media::new(&facts, &Notes::default(), &Fetched::default(), false).image(&image, "").is_ok()
+    let facts = Facts {
+        image: true,
+        ..Facts::default()
+    };
+    let image = MediaUrl {
+        url: url.to_owned(),
+        detail: None,
+        bucket_owner: None,
+    };
+    Media::new(&facts, &Notes::default(), &Fetched::default(), false)
+        .image(&image, "")
+        .is_ok()
 }
 
 /// Builds the media blocks of one request.
@@ -46,8 +56,21 @@ pub struct Media<'a, 'n> {
 }
 
 impl<'a, 'n> Media<'a, 'n> {
-    pub fn new(facts: &'n Facts, notes: &'n Notes, fetched: &'a Fetched, keep_file_names: bool) -> Self {
-        Self { facts, notes, fetched, keep_file_names, images: 0, documents: 0, names: HashSet::new() }
+    pub fn new(
+        facts: &'n Facts,
+        notes: &'n Notes,
+        fetched: &'a Fetched,
+        keep_file_names: bool,
+    ) -> Self {
+        Self {
+            facts,
+            notes,
+            fetched,
+            keep_file_names,
+            images: 0,
+            documents: 0,
+            names: HashSet::new(),
+        }
     }
 
     /// The block of a part that is not text; `at` is the part's path in the request.
@@ -55,26 +78,51 @@ impl<'a, 'n> Media<'a, 'n> {
     /// # Errors
     /// A 400 that names the part.
     pub fn block(&mut self, part: &'a Part, at: &str) -> Result<ContentBlock<'a>, Error> {
-        let needs = |member: &str| Error::invalid(format!("{at}.{member}"), format!("This part needs '{member}'."));
+        let needs = |member: &str| {
+            Error::invalid(
+                format!("{at}.{member}"),
+                format!("This part needs '{member}'."),
+            )
+        };
         match part.kind.as_str() {
             "image_url" => {
                 let image = part.image_url.as_ref().ok_or_else(|| needs("image_url"))?;
-                if image.detail.as_deref().is_some_and(|detail| detail != "auto") {
-                    self.notes.dropped(format!("{at}.image_url.detail"), "Converse has no such parameter");
+                if image
+                    .detail
+                    .as_deref()
+                    .is_some_and(|detail| detail != "auto")
+                {
+                    self.notes.dropped(
+                        format!("{at}.image_url.detail"),
+                        "Converse has no such parameter",
+                    );
                 }
-                self.image(image, &format!("{at}.image_url.url")).map(ContentBlock::Image)
+                self.image(image, &format!("{at}.image_url.url"))
+                    .map(ContentBlock::Image)
             }
-            "file" => self.document(part.file.as_ref().ok_or_else(|| needs("file"))?, at).map(ContentBlock::Document),
+            "file" => self
+                .document(part.file.as_ref().ok_or_else(|| needs("file"))?, at)
+                .map(ContentBlock::Document),
             "video_url" => {
                 let video = part.video_url.as_ref().ok_or_else(|| needs("video_url"))?;
-                self.video(video, &format!("{at}.video_url.url")).map(ContentBlock::Video)
+                self.video(video, &format!("{at}.video_url.url"))
+                    .map(ContentBlock::Video)
             }
-            "input_audio" => {
-                self.audio(part.input_audio.as_ref().ok_or_else(|| needs("input_audio"))?, at).map(ContentBlock::Audio)
-            }
+            "input_audio" => self
+                .audio(
+                    part.input_audio
+                        .as_ref()
+                        .ok_or_else(|| needs("input_audio"))?,
+                    at,
+                )
+                .map(ContentBlock::Audio),
             "search_result" => {
-                let result = part.search_result.as_ref().ok_or_else(|| needs("search_result"))?;
-                self.search_result(result, at).map(ContentBlock::SearchResult)
+                let result = part
+                    .search_result
+                    .as_ref()
+                    .ok_or_else(|| needs("search_result"))?;
+                self.search_result(result, at)
+                    .map(ContentBlock::SearchResult)
             }
             other => {
                 let shown: String = other.chars().take(40).collect();
@@ -90,14 +138,24 @@ impl<'a, 'n> Media<'a, 'n> {
         self.supports(self.facts.image, "images", at)?;
         self.images += 1;
         if self.images > MAX_IMAGES {
-            return Err(Error::invalid(at, format!("A request may hold {MAX_IMAGES} images at most.")));
+            return Err(Error::invalid(
+                at,
+                format!("A request may hold {MAX_IMAGES} images at most."),
+            ));
         }
         if let Some(source) = s3(image) {
-            return Ok(MediaBlock { format: by_extension(&image.url, &IMAGES).unwrap_or("png"), source });
+            return Ok(MediaBlock {
+                format: by_extension(&image.url, &IMAGES).unwrap_or("png"),
+                source,
+            });
         }
         let (text, bytes, _) = self.data(&image.url, at)?;
-        let Some(format) = infer::get(&bytes).and_then(|kind| named(kind.mime_type(), &IMAGES)) else {
-            return Err(Error::invalid(at, "The image is not a PNG, JPEG, GIF or WebP."));
+        let Some(format) = infer::get(&bytes).and_then(|kind| named(kind.mime_type(), &IMAGES))
+        else {
+            return Err(Error::invalid(
+                at,
+                "The image is not a PNG, JPEG, GIF or WebP.",
+            ));
         };
         within(bytes.len(), MAX_IMAGE_BYTES, "an image", at)?;
         let size = imagesize::blob_size(&bytes)
@@ -105,10 +163,16 @@ impl<'a, 'n> Media<'a, 'n> {
         if size.width > MAX_IMAGE_SIDE || size.height > MAX_IMAGE_SIDE {
             return Err(Error::invalid(
                 at,
-                format!("The image has {} x {} pixels; {MAX_IMAGE_SIDE} a side is the most.", size.width, size.height),
+                format!(
+                    "The image has {} x {} pixels; {MAX_IMAGE_SIDE} a side is the most.",
+                    size.width, size.height
+                ),
             ));
         }
-        Ok(MediaBlock { format, source: MediaSource::Bytes(text) })
+        Ok(MediaBlock {
+            format,
+            source: MediaSource::Bytes(text),
+        })
     }
 
     fn document(&mut self, file: &'a File, at: &str) -> Result<DocumentBlock<'a>, Error> {
@@ -120,12 +184,18 @@ impl<'a, 'n> Media<'a, 'n> {
             ));
         }
         let Some(data) = &file.file_data else {
-            return Err(Error::invalid(here, "A part of type 'file' needs 'file_data'."));
+            return Err(Error::invalid(
+                here,
+                "A part of type 'file' needs 'file_data'.",
+            ));
         };
         self.supports(self.facts.document, "documents", &here)?;
         self.documents += 1;
         if self.documents > MAX_DOCUMENTS {
-            return Err(Error::invalid(here, format!("A request may hold {MAX_DOCUMENTS} documents at most.")));
+            return Err(Error::invalid(
+                here,
+                format!("A request may hold {MAX_DOCUMENTS} documents at most."),
+            ));
         }
         let (text, bytes, declared) = self.data(data, &here)?;
         within(bytes.len(), MAX_DOCUMENT_BYTES, "a document", &here)?;
@@ -136,12 +206,19 @@ impl<'a, 'n> Media<'a, 'n> {
         let declared_as = declared.and_then(|mime| named(mime, &DOCUMENTS));
         let named = file_name.and_then(|name| by_extension(name, &DOCUMENTS));
         if sniffed != Some("pdf") && (declared_as == Some("pdf") || named == Some("pdf")) {
-            return Err(Error::invalid(here, "The file is called a PDF, but is none."));
+            return Err(Error::invalid(
+                here,
+                "The file is called a PDF, but is none.",
+            ));
         }
         // JSON and source code are text too; a file of another kind shows by its control characters.
         let control = |c: char| c.is_control() && !c.is_whitespace();
         let is_text = std::str::from_utf8(&bytes).is_ok_and(|text| !text.contains(control));
-        let Some(format) = sniffed.or(declared_as).or(named).or(is_text.then_some("txt")) else {
+        let Some(format) = sniffed
+            .or(declared_as)
+            .or(named)
+            .or(is_text.then_some("txt"))
+        else {
             return Err(Error::invalid(
                 here,
                 "The file is none of PDF, CSV, DOC, DOCX, XLS, XLSX, HTML, TXT and Markdown.",
@@ -152,16 +229,24 @@ impl<'a, 'n> Media<'a, 'n> {
             name: self.document_name(&bytes, file_name),
             source: MediaSource::Bytes(text),
             context: file.context.as_deref(),
-            citations: file.citations.map(|citations| CitationsConfig { enabled: citations.enabled }),
+            citations: file.citations.map(|citations| CitationsConfig {
+                enabled: citations.enabled,
+            }),
         })
     }
 
     /// Stable for the prompt cache, unique in the request, and without the name of the file unless that is wanted.
     fn document_name(&mut self, bytes: &[u8], file_name: Option<&str>) -> String {
-        let kept = file_name.filter(|_| self.keep_file_names).map(allowed_name).filter(|name| !name.is_empty());
-        let name = kept.unwrap_or_else(|| format!("document-{}", &hex::encode(Sha256::digest(bytes))[..12]));
+        let kept = file_name
+            .filter(|_| self.keep_file_names)
+            .map(allowed_name)
+            .filter(|name| !name.is_empty());
+        let name = kept
+            .unwrap_or_else(|| format!("document-{}", &hex::encode(Sha256::digest(bytes))[..12]));
         let unique = (2..).map(|n| format!("{name}-{n}"));
-        let name = std::iter::once(name.clone()).chain(unique).find(|name| !self.names.contains(name));
+        let name = std::iter::once(name.clone())
+            .chain(unique)
+            .find(|name| !self.names.contains(name));
         let name = name.unwrap_or_default();
         self.names.insert(name.clone());
         name
@@ -171,15 +256,27 @@ impl<'a, 'n> Media<'a, 'n> {
         self.supports(self.facts.video, "video", at)?;
         let by_name = by_extension(&video.url, &VIDEOS);
         if let Some(source) = s3(video) {
-            return Ok(MediaBlock { format: by_name.unwrap_or("mp4"), source });
+            return Ok(MediaBlock {
+                format: by_name.unwrap_or("mp4"),
+                source,
+            });
         }
         let (text, bytes, declared) = self.data(&video.url, at)?;
         let sniffed = infer::get(&bytes).and_then(|kind| named(kind.mime_type(), &VIDEOS));
-        let Some(format) = sniffed.or(declared.and_then(|mime| named(mime, &VIDEOS))).or(by_name) else {
-            return Err(Error::invalid(at, "The video is none of MKV, MOV, MP4, WebM, FLV, MPEG, WMV and 3GP."));
+        let Some(format) = sniffed
+            .or(declared.and_then(|mime| named(mime, &VIDEOS)))
+            .or(by_name)
+        else {
+            return Err(Error::invalid(
+                at,
+                "The video is none of MKV, MOV, MP4, WebM, FLV, MPEG, WMV and 3GP.",
+            ));
         };
         within(bytes.len(), MAX_VIDEO_BYTES, "a video", at)?;
-        Ok(MediaBlock { format, source: MediaSource::Bytes(text) })
+        Ok(MediaBlock {
+            format,
+            source: MediaSource::Bytes(text),
+        })
     }
 
     fn audio(&mut self, audio: &'a InputAudio, at: &str) -> Result<MediaBlock<'a>, Error> {
@@ -196,14 +293,24 @@ impl<'a, 'n> Media<'a, 'n> {
         };
         let (text, bytes) = decoded(&audio.data, &format!("{at}.input_audio.data"))?;
         within(bytes.len(), MAX_VIDEO_BYTES, "audio", at)?;
-        Ok(MediaBlock { format, source: MediaSource::Bytes(text) })
+        Ok(MediaBlock {
+            format,
+            source: MediaSource::Bytes(text),
+        })
     }
 
-    fn search_result(&mut self, result: &'a SearchResult, at: &str) -> Result<SearchResultBlock<'a>, Error> {
+    fn search_result(
+        &mut self,
+        result: &'a SearchResult,
+        at: &str,
+    ) -> Result<SearchResultBlock<'a>, Error> {
         self.supports(self.facts.search_result, "search results", at)?;
         let content: Vec<&str> = match &result.content {
             Content::Text(text) => vec![text],
-            Content::Parts(parts) => parts.iter().filter_map(|part| part.text.as_deref()).collect(),
+            Content::Parts(parts) => parts
+                .iter()
+                .filter_map(|part| part.text.as_deref())
+                .collect(),
         };
         Ok(SearchResultBlock {
             source: &result.source,
@@ -213,25 +320,37 @@ impl<'a, 'n> Media<'a, 'n> {
                 .filter(|text| !text.trim().is_empty())
                 .map(|text| TextBlock { text })
                 .collect(),
-            citations: result.citations.map(|citations| CitationsConfig { enabled: citations.enabled }),
+            citations: result.citations.map(|citations| CitationsConfig {
+                enabled: citations.enabled,
+            }),
         })
     }
 
     fn supports(&self, supported: bool, what: &str, at: &str) -> Result<(), Error> {
         match supported {
             true => Ok(()),
-            false => Err(Error::invalid(at, format!("This model takes no {what}.")).with_code("unsupported_content")),
+            false => Err(Error::invalid(at, format!("This model takes no {what}."))
+                .with_code("unsupported_content")),
         }
     }
 
     fn data(&self, url: &'a str, at: &str) -> Result<Data<'a>, Error> {
         if let Some(rest) = url.strip_prefix("data:") {
-            let (head, data) = rest.split_once(',').ok_or_else(|| Error::invalid(at, "The data URL has no data."))?;
+            let (head, data) = rest
+                .split_once(',')
+                .ok_or_else(|| Error::invalid(at, "The data URL has no data."))?;
             let Some(mime) = head.strip_suffix(";base64") else {
-                return Err(Error::invalid(at, "A data URL must be Base64 (…;base64,…)."));
+                return Err(Error::invalid(
+                    at,
+                    "A data URL must be Base64 (…;base64,…).",
+                ));
             };
             let (text, bytes) = decoded(data, at)?;
-            return Ok((text, bytes, mime.split(';').next().filter(|mime| !mime.is_empty())));
+            return Ok((
+                text,
+                bytes,
+                mime.split(';').next().filter(|mime| !mime.is_empty()),
+            ));
         }
         if let Some(data) = self.fetched.get(url) {
             let (text, bytes) = decoded(data, at)?;
@@ -256,8 +375,13 @@ fn decoded<'a>(text: &'a str, at: &str) -> Result<(Cow<'a, str>, Vec<u8>), Error
         Ok(bytes) => (Cow::Borrowed(text), bytes),
         // Line breaks, or without padding: meant well.
         Err(_) => {
-            let plain: String = text.chars().filter(|c| !c.is_ascii_whitespace() && *c != '=').collect();
-            let bytes = base64::engine::general_purpose::STANDARD_NO_PAD.decode(plain).map_err(|_| wrong())?;
+            let plain: String = text
+                .chars()
+                .filter(|c| !c.is_ascii_whitespace() && *c != '=')
+                .collect();
+            let bytes = base64::engine::general_purpose::STANDARD_NO_PAD
+                .decode(plain)
+                .map_err(|_| wrong())?;
             (Cow::Owned(STANDARD.encode(&bytes)), bytes)
         }
     };
@@ -268,21 +392,30 @@ fn decoded<'a>(text: &'a str, at: &str) -> Result<(Cow<'a, str>, Vec<u8>), Error
 }
 
 fn s3(media: &MediaUrl) -> Option<MediaSource<'_>> {
-    media
-        .url
-        .starts_with("s3://")
-        .then(|| MediaSource::S3Location(S3Location { uri: &media.url, bucket_owner: media.bucket_owner.as_deref() }))
+    media.url.starts_with("s3://").then(|| {
+        MediaSource::S3Location(S3Location {
+            uri: &media.url,
+            bucket_owner: media.bucket_owner.as_deref(),
+        })
+    })
 }
 
 fn within(len: usize, max: usize, what: &str, at: &str) -> Result<(), Error> {
     match len > max {
-        true => Err(Error::invalid(at, format!("{len} bytes are too many: {what} may have {max} at most."))),
+        true => Err(Error::invalid(
+            at,
+            format!("{len} bytes are too many: {what} may have {max} at most."),
+        )),
         false => Ok(()),
     }
 }
 
 /// The service's name of a format, its extensions, and its media types.
-type Formats = [(&'static str, &'static [&'static str], &'static [&'static str])];
+type Formats = [(
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+)];
 
 const IMAGES: [(&str, &[&str], &[&str]); 4] = [
     ("png", &["png"], &["image/png"]),
@@ -295,12 +428,24 @@ const DOCUMENTS: [(&str, &[&str], &[&str]); 9] = [
     ("pdf", &["pdf"], &["application/pdf"]),
     ("csv", &["csv"], &["text/csv"]),
     ("doc", &["doc"], &["application/msword"]),
-    ("docx", &["docx"], &["application/vnd.openxmlformats-officedocument.wordprocessingml.document"]),
+    (
+        "docx",
+        &["docx"],
+        &["application/vnd.openxmlformats-officedocument.wordprocessingml.document"],
+    ),
     ("xls", &["xls"], &["application/vnd.ms-excel"]),
-    ("xlsx", &["xlsx"], &["application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"]),
+    (
+        "xlsx",
+        &["xlsx"],
+        &["application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"],
+    ),
     ("html", &["html", "htm"], &["text/html"]),
     ("txt", &["txt"], &["text/plain"]),
-    ("md", &["md", "markdown"], &["text/markdown", "text/x-markdown"]),
+    (
+        "md",
+        &["md", "markdown"],
+        &["text/markdown", "text/x-markdown"],
+    ),
 ];
 
 const VIDEOS: [(&str, &[&str], &[&str]); 9] = [
@@ -316,19 +461,28 @@ const VIDEOS: [(&str, &[&str], &[&str]); 9] = [
 ];
 
 fn named(mime: &str, formats: &Formats) -> Option<&'static str> {
-    formats.iter().find(|(_, _, mimes)| mimes.contains(&mime)).map(|(name, _, _)| *name)
+    formats
+        .iter()
+        .find(|(_, _, mimes)| mimes.contains(&mime))
+        .map(|(name, _, _)| *name)
 }
 
 fn by_extension(name: &str, formats: &Formats) -> Option<&'static str> {
     let (_, extension) = name.rsplit_once('.')?;
     let extension = extension.to_ascii_lowercase();
-    formats.iter().find(|(_, extensions, _)| extensions.contains(&extension.as_str())).map(|(name, _, _)| *name)
+    formats
+        .iter()
+        .find(|(_, extensions, _)| extensions.contains(&extension.as_str()))
+        .map(|(name, _, _)| *name)
 }
 
 /// The service's pattern for names: letters, digits, single spaces, `- ( ) [ ]`.
 fn allowed_name(file_name: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '(' | ')' | '[' | ']');
-    let name: String = file_name.chars().map(|c| if fits(c) { c } else { ' ' }).collect();
+    let name: String = file_name
+        .chars()
+        .map(|c| if fits(c) { c } else { ' ' })
+        .collect();
     let words: Vec<&str> = name.split_ascii_whitespace().collect();
     words.join(" ").chars().take(180).collect()
 }

@@ -48,7 +48,12 @@ pub fn conversation<'a>(
     let facts = &cx.model.facts;
     let mut build = Messages {
         cx,
-        media: Media::new(facts, cx.notes, cx.fetched, cx.model.options.keep_file_names),
+        media: Media::new(
+            facts,
+            cx.notes,
+            cx.fetched,
+            cx.model.options.keep_file_names,
+        ),
         turns: Turns::new(facts, cx.notes),
         functions: Vec::new(),
         reasons,
@@ -64,34 +69,62 @@ pub fn conversation<'a>(
 }
 
 impl<'a> Messages<'a, '_> {
-    fn message(&mut self, message: &'a Message, index: usize, names: &mut Names<'a>) -> Result<(), Error> {
-        let name = message.name.as_deref().filter(|_| message.role != Role::Function);
+    fn message(
+        &mut self,
+        message: &'a Message,
+        index: usize,
+        names: &mut Names<'a>,
+    ) -> Result<(), Error> {
+        let name = message
+            .name
+            .as_deref()
+            .filter(|_| message.role != Role::Function);
         if name.is_some() && !self.cx.model.options.name_prefix {
-            self.cx.notes.dropped(format!("messages[{index}].name"), "Converse has no such member");
+            self.cx.notes.dropped(
+                format!("messages[{index}].name"),
+                "Converse has no such member",
+            );
         }
         if message.images.is_some() {
-            self.cx.notes.dropped(format!("messages[{index}].images"), "the model's own images are not sent back");
+            self.cx.notes.dropped(
+                format!("messages[{index}].images"),
+                "the model's own images are not sent back",
+            );
         }
         let prefix = name.filter(|_| self.cx.model.options.name_prefix);
         match message.role {
             Role::System | Role::Developer if self.turns.is_empty() => self.system(message),
             // To hoist it would break the cached prefix and change what it refers to.
-            Role::System | Role::Developer if self.cx.model.facts.late_system && !self.turns.has_pending() => {
+            Role::System | Role::Developer
+                if self.cx.model.facts.late_system && !self.turns.has_pending() =>
+            {
                 self.turns.late_system(texts(message).concat());
             }
             Role::System | Role::Developer => {
-                self.cx.notes.add(format!("messages[{index}]: a late system message was sent in a user turn"));
-                self.turns.user_text(format!("<system>\n{}\n</system>", texts(message).concat()));
+                self.cx.notes.add(format!(
+                    "messages[{index}]: a late system message was sent in a user turn"
+                ));
+                self.turns
+                    .user_text(format!("<system>\n{}\n</system>", texts(message).concat()));
             }
             Role::User => self.user(message, index, prefix)?,
             Role::Assistant => self.assistant(message, index, names),
             Role::Tool => {
-                self.tool_result(message, message.tool_call_id.as_deref().unwrap_or_default(), index)?;
+                self.tool_result(
+                    message,
+                    message.tool_call_id.as_deref().unwrap_or_default(),
+                    index,
+                )?;
             }
             Role::Function => {
                 let name = message.name.as_deref().unwrap_or_default();
-                let waiting = self.functions.iter().position(|(function, _)| *function == name);
-                let id = waiting.map(|at| self.functions.remove(at).1).unwrap_or_default();
+                let waiting = self
+                    .functions
+                    .iter()
+                    .position(|(function, _)| *function == name);
+                let id = waiting
+                    .map(|at| self.functions.remove(at).1)
+                    .unwrap_or_default();
                 self.tool_result(message, &id, index)?;
             }
         }
@@ -118,7 +151,12 @@ impl<'a> Messages<'a, '_> {
         }
     }
 
-    fn user(&mut self, message: &'a Message, index: usize, prefix: Option<&'a str>) -> Result<(), Error> {
+    fn user(
+        &mut self,
+        message: &'a Message,
+        index: usize,
+        prefix: Option<&'a str>,
+    ) -> Result<(), Error> {
         self.turns.user();
         let mut prefix = prefix;
         let mut text = |text: &'a str| match prefix.take() {
@@ -132,7 +170,9 @@ impl<'a> Messages<'a, '_> {
                     if let Some(content) = part.text.as_deref().or(part.refusal.as_deref()) {
                         self.turns.user_text(text(content));
                     } else if !is_bare_point(part) {
-                        let block = self.media.block(part, &format!("messages[{index}].content[{at}]"))?;
+                        let block = self
+                            .media
+                            .block(part, &format!("messages[{index}].content[{at}]"))?;
                         self.turns.user_block(block);
                     }
                     if let Some(Mark(point)) = caching::mark(part, self.cx.notes) {
@@ -152,17 +192,20 @@ impl<'a> Messages<'a, '_> {
         if let Some(Content::Parts(parts)) = &message.content {
             for part in parts {
                 if let Some(text) = part.text.as_deref().or(part.refusal.as_deref()) {
-                    self.turns.assistant_block(ContentBlock::Text(Cow::Borrowed(text)));
+                    self.turns
+                        .assistant_block(ContentBlock::Text(Cow::Borrowed(text)));
                 }
                 if let Some(Mark(point)) = caching::mark(part, self.cx.notes) {
                     self.turns.assistant_block(ContentBlock::CachePoint(point));
                 }
             }
         } else if let Some(Content::Text(text)) = &message.content {
-            self.turns.assistant_block(ContentBlock::Text(Cow::Borrowed(text)));
+            self.turns
+                .assistant_block(ContentBlock::Text(Cow::Borrowed(text)));
         }
         if let Some(refusal) = &message.refusal {
-            self.turns.assistant_block(ContentBlock::Text(Cow::Borrowed(refusal)));
+            self.turns
+                .assistant_block(ContentBlock::Text(Cow::Borrowed(refusal)));
         }
         for call in message.tool_calls.iter().flatten() {
             self.call(call, names);
@@ -173,60 +216,99 @@ impl<'a> Messages<'a, '_> {
             }
             let id = format!("function_call_{index}");
             self.functions.push((&call.name, id.clone()));
-            self.turns.tool_use(Cow::Owned(id), names.sent(&call.name), input(&call.arguments, self.cx.notes));
+            self.turns.tool_use(
+                Cow::Owned(id),
+                names.sent(&call.name),
+                input(&call.arguments, self.cx.notes),
+            );
         }
     }
 
     fn call(&mut self, call: &'a ToolCall, names: &mut Names<'a>) {
         if !self.cx.model.facts.tools {
-            let function = call.function.as_ref().map(|function| (&function.name, &function.arguments));
-            if let Some((name, input)) = function.or(call.custom.as_ref().map(|custom| (&custom.name, &custom.input))) {
+            let function = call
+                .function
+                .as_ref()
+                .map(|function| (&function.name, &function.arguments));
+            if let Some((name, input)) = function.or(call
+                .custom
+                .as_ref()
+                .map(|custom| (&custom.name, &custom.input)))
+            {
                 self.call_as_text(name, input);
             }
             return;
         }
         let id = Cow::Borrowed(call.id.as_str());
         if let Some(custom) = &call.custom {
-            let input = owned(format!("{{\"input\":{}}}", serde_json::Value::from(custom.input.as_str())));
+            let input = owned(format!(
+                "{{\"input\":{}}}",
+                serde_json::Value::from(custom.input.as_str())
+            ));
             self.turns.tool_use(id, names.sent(&custom.name), input);
         } else if let Some(function) = &call.function {
             let name = names.sent(&function.name);
             for (nth, arguments) in split(&function.arguments).into_iter().enumerate() {
-                let id = if nth == 0 { id.clone() } else { Cow::Owned(format!("{}_{nth}", call.id)) };
+                let id = if nth == 0 {
+                    id.clone()
+                } else {
+                    Cow::Owned(format!("{}_{nth}", call.id))
+                };
                 if nth > 0 {
                     self.cx.notes.add("the arguments of a tool call hold several objects; each was sent as a call");
                 }
-                self.turns.tool_use(id, name.clone(), input(arguments, self.cx.notes));
+                self.turns
+                    .tool_use(id, name.clone(), input(arguments, self.cx.notes));
             }
         }
     }
 
     /// For a model that knows no tools.
     fn call_as_text(&mut self, name: &str, input: &str) {
-        self.cx.notes.add("a tool call of the history was sent as text, the model takes no tools");
-        self.turns.assistant_block(ContentBlock::Text(format!("Called the tool {name} with {input}").into()));
+        self.cx
+            .notes
+            .add("a tool call of the history was sent as text, the model takes no tools");
+        self.turns.assistant_block(ContentBlock::Text(
+            format!("Called the tool {name} with {input}").into(),
+        ));
     }
 
     /// Reasoning goes back with the model's own signature or not at all.
     fn replay_reasoning(&mut self, message: &'a Message, index: usize) {
         let own = message.thinking_blocks.as_deref().unwrap_or_default();
-        let unsigned = message.reasoning_content.is_some() && message.reasoning_signature.is_none() && own.is_empty();
+        let unsigned = message.reasoning_content.is_some()
+            && message.reasoning_signature.is_none()
+            && own.is_empty();
         let notes = self.cx.notes;
         let at = |member: &str| format!("messages[{index}].{member}");
         if !self.reasons {
             if message.reasoning_content.is_some() || !own.is_empty() {
-                notes.dropped(at("reasoning_content"), "the model does not reason in this call");
+                notes.dropped(
+                    at("reasoning_content"),
+                    "the model does not reason in this call",
+                );
             }
             return;
         }
-        let recalled = message.tool_calls.iter().flatten().find_map(|call| self.cx.recalled.get(&call.id));
-        if let Some(blocks) = recalled.filter(|_| own.is_empty() && message.reasoning_signature.is_none()) {
+        let recalled = message
+            .tool_calls
+            .iter()
+            .flatten()
+            .find_map(|call| self.cx.recalled.get(&call.id));
+        if let Some(blocks) =
+            recalled.filter(|_| own.is_empty() && message.reasoning_signature.is_none())
+        {
             for block in blocks.iter() {
                 self.thinking(block, &at("tool_calls"));
             }
         } else if unsigned {
-            notes.dropped(at("reasoning_content"), "reasoning goes back only with the signature of the model");
-        } else if let (Some(text), Some(signature)) = (&message.reasoning_content, &message.reasoning_signature) {
+            notes.dropped(
+                at("reasoning_content"),
+                "reasoning goes back only with the signature of the model",
+            );
+        } else if let (Some(text), Some(signature)) =
+            (&message.reasoning_content, &message.reasoning_signature)
+        {
             self.signed(text, signature, &at("reasoning_signature"));
         }
         for block in own {
@@ -248,24 +330,30 @@ impl<'a> Messages<'a, '_> {
         }
         for block in blocks {
             if let Some(call) = &block.tool_use {
-                self.turns.assistant_block(ContentBlock::ToolUse(ToolUseBlock {
-                    tool_use_id: Cow::Borrowed(&call.tool_use_id),
-                    name: Cow::Borrowed(&call.name),
-                    input: Cow::Borrowed(&call.input),
-                    kind: Some("server_tool_use"),
-                }));
+                self.turns
+                    .assistant_block(ContentBlock::ToolUse(ToolUseBlock {
+                        tool_use_id: Cow::Borrowed(&call.tool_use_id),
+                        name: Cow::Borrowed(&call.name),
+                        input: Cow::Borrowed(&call.input),
+                        kind: Some("server_tool_use"),
+                    }));
             }
             if let Some(result) = &block.tool_result {
-                let content = result.content.iter().filter_map(|content| match (&content.text, &content.json) {
-                    (Some(text), _) => Some(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str()))),
-                    (None, json) => json.as_deref().map(ToolResultContentBlock::Json),
+                let content = result.content.iter().filter_map(|content| {
+                    match (&content.text, &content.json) {
+                        (Some(text), _) => {
+                            Some(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str())))
+                        }
+                        (None, json) => json.as_deref().map(ToolResultContentBlock::Json),
+                    }
                 });
-                self.turns.assistant_block(ContentBlock::ToolResult(ToolResultBlock {
-                    tool_use_id: Cow::Borrowed(&result.tool_use_id),
-                    content: content.collect(),
-                    status: result.status.as_deref(),
-                    kind: result.kind.as_deref(),
-                }));
+                self.turns
+                    .assistant_block(ContentBlock::ToolResult(ToolResultBlock {
+                        tool_use_id: Cow::Borrowed(&result.tool_use_id),
+                        content: content.collect(),
+                        status: result.status.as_deref(),
+                        kind: result.kind.as_deref(),
+                    }));
             }
         }
     }
@@ -275,20 +363,34 @@ impl<'a> Messages<'a, '_> {
         match (&block.data, &block.signature) {
             (Some(data), _) if redacted && self.own(data).is_some() => {
                 let data = self.own(data).unwrap_or_default();
-                self.turns.reasoning(ReasoningContentBlock::RedactedContent(data));
+                self.turns
+                    .reasoning(ReasoningContentBlock::RedactedContent(data));
             }
             (None, Some(signature)) => self.signed(&block.thinking, signature, at),
-            _ => self.cx.notes.dropped(at.to_owned(), "reasoning goes back only to the model that signed it"),
+            _ => self.cx.notes.dropped(
+                at.to_owned(),
+                "reasoning goes back only to the model that signed it",
+            ),
         }
     }
 
     fn signed(&mut self, text: &'a str, signature: &'a str, at: &str) {
-        match self.own(signature).filter(|_| self.cx.model.facts.reasoning.signed) {
+        match self
+            .own(signature)
+            .filter(|_| self.cx.model.facts.reasoning.signed)
+        {
             Some(signature) => {
-                let block = ReasoningTextBlock { text, signature: Some(signature) };
-                self.turns.reasoning(ReasoningContentBlock::ReasoningText(block));
+                let block = ReasoningTextBlock {
+                    text,
+                    signature: Some(signature),
+                };
+                self.turns
+                    .reasoning(ReasoningContentBlock::ReasoningText(block));
             }
-            None => self.cx.notes.dropped(at.to_owned(), "reasoning goes back only to the model that signed it"),
+            None => self.cx.notes.dropped(
+                at.to_owned(),
+                "reasoning goes back only to the model that signed it",
+            ),
         }
     }
 
@@ -304,20 +406,36 @@ impl<'a> Messages<'a, '_> {
         let mut content = Vec::new();
         let mut beside = Vec::new();
         match &message.content {
-            Some(Content::Text(text)) => content.push(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str()))),
+            Some(Content::Text(text)) => {
+                content.push(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str())))
+            }
             Some(Content::Parts(parts)) => {
-                for (at, part) in parts.iter().enumerate().filter(|(_, part)| !is_bare_point(part)) {
+                for (at, part) in parts
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, part)| !is_bare_point(part))
+                {
                     if let Some(text) = &part.text {
                         content.push(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str())));
                         continue;
                     }
-                    let block = self.media.block(part, &format!("messages[{index}].content[{at}]"))?;
+                    let block = self
+                        .media
+                        .block(part, &format!("messages[{index}].content[{at}]"))?;
                     match block {
                         block if !self.cx.model.facts.tool_result_media => beside.push(block),
-                        ContentBlock::Image(image) => content.push(ToolResultContentBlock::Image(image)),
-                        ContentBlock::Document(document) => content.push(ToolResultContentBlock::Document(document)),
-                        ContentBlock::Video(video) => content.push(ToolResultContentBlock::Video(video)),
-                        ContentBlock::SearchResult(found) => content.push(ToolResultContentBlock::SearchResult(found)),
+                        ContentBlock::Image(image) => {
+                            content.push(ToolResultContentBlock::Image(image))
+                        }
+                        ContentBlock::Document(document) => {
+                            content.push(ToolResultContentBlock::Document(document))
+                        }
+                        ContentBlock::Video(video) => {
+                            content.push(ToolResultContentBlock::Video(video))
+                        }
+                        ContentBlock::SearchResult(found) => {
+                            content.push(ToolResultContentBlock::SearchResult(found))
+                        }
                         block => beside.push(block),
                     }
                 }
@@ -326,11 +444,16 @@ impl<'a> Messages<'a, '_> {
         }
         self.turns.tool_result(id, content);
         for block in beside {
-            self.cx.notes.add(format!("messages[{index}]: media of a tool result were sent beside it"));
+            self.cx.notes.add(format!(
+                "messages[{index}]: media of a tool result were sent beside it"
+            ));
             self.turns.user_block(block);
         }
         if let Some(Content::Parts(parts)) = &message.content {
-            for Mark(point) in parts.iter().filter_map(|part| caching::mark(part, self.cx.notes)) {
+            for Mark(point) in parts
+                .iter()
+                .filter_map(|part| caching::mark(part, self.cx.notes))
+            {
                 self.turns.user_block(ContentBlock::CachePoint(point));
             }
         }
@@ -339,7 +462,9 @@ impl<'a> Messages<'a, '_> {
 
     fn mark(&mut self, point: CachePointBlock, role: Role) {
         match role {
-            Role::System | Role::Developer if self.turns.is_empty() => self.turns.system_cache_point(point),
+            Role::System | Role::Developer if self.turns.is_empty() => {
+                self.turns.system_cache_point(point)
+            }
             Role::Assistant => self.turns.assistant_block(ContentBlock::CachePoint(point)),
             _ => self.turns.user_block(ContentBlock::CachePoint(point)),
         }
@@ -355,7 +480,10 @@ fn texts(message: &Message) -> Vec<&str> {
     match &message.content {
         None => Vec::new(),
         Some(Content::Text(text)) => vec![text],
-        Some(Content::Parts(parts)) => parts.iter().filter_map(|part| part.text.as_deref()).collect(),
+        Some(Content::Parts(parts)) => parts
+            .iter()
+            .filter_map(|part| part.text.as_deref())
+            .collect(),
     }
 }
 
@@ -367,11 +495,17 @@ fn split(arguments: &str) -> Vec<&str> {
     let mut objects: Vec<&str> = Vec::new();
     for value in serde_json::Deserializer::from_str(arguments).into_iter::<&RawValue>() {
         match value {
-            Ok(object) if object.get().starts_with('{') && objects.len() < MAX_GLUED => objects.push(object.get()),
+            Ok(object) if object.get().starts_with('{') && objects.len() < MAX_GLUED => {
+                objects.push(object.get())
+            }
             _ => return vec![arguments],
         }
     }
-    if objects.len() > 1 { objects } else { vec![arguments] }
+    if objects.len() > 1 {
+        objects
+    } else {
+        vec![arguments]
+    }
 }
 
 /// `toolUse.input` must be an object; arguments are whatever the model once wrote.
@@ -383,8 +517,13 @@ fn input<'a>(arguments: &'a str, notes: &Notes) -> Cow<'a, RawValue> {
         Ok(object) if object.get().starts_with('{') => Cow::Borrowed(object),
         Ok(other) => owned(format!("{{\"value\":{}}}", other.get())),
         Err(_) => {
-            notes.add("the arguments of a tool call are not JSON; they were sent as text under '_raw'");
-            owned(format!("{{\"_raw\":{}}}", serde_json::Value::from(arguments)))
+            notes.add(
+                "the arguments of a tool call are not JSON; they were sent as text under '_raw'",
+            );
+            owned(format!(
+                "{{\"_raw\":{}}}",
+                serde_json::Value::from(arguments)
+            ))
         }
     }
 }

@@ -25,7 +25,12 @@ fn check(schema: &Value, value: &Value, at: &str, steps: &mut usize) -> Result<(
         return Err(format!("{at} must not be there"));
     }
     let wrong = |what: String| Err(format!("{at} {what}"));
-    let list = |keyword: &str| schema[keyword].as_array().map(Vec::as_slice).unwrap_or_default();
+    let list = |keyword: &str| {
+        schema[keyword]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    };
     let types: Vec<&str> = match &schema["type"] {
         Value::String(one) => vec![one],
         _ => list("type").iter().filter_map(Value::as_str).collect(),
@@ -36,7 +41,10 @@ fn check(schema: &Value, value: &Value, at: &str, steps: &mut usize) -> Result<(
     if !list("enum").is_empty() && !list("enum").contains(value) {
         return wrong("is none of the allowed values".to_owned());
     }
-    if schema.get("const").is_some_and(|constant| constant != value) {
+    if schema
+        .get("const")
+        .is_some_and(|constant| constant != value)
+    {
         return wrong("is not the one allowed value".to_owned());
     }
     for all in list("allOf") {
@@ -44,7 +52,11 @@ fn check(schema: &Value, value: &Value, at: &str, steps: &mut usize) -> Result<(
     }
     for union in ["anyOf", "oneOf"] {
         let options = list(union);
-        if !options.is_empty() && options.iter().all(|option| check(option, value, at, steps).is_err()) {
+        if !options.is_empty()
+            && options
+                .iter()
+                .all(|option| check(option, value, at, steps).is_err())
+        {
             return wrong(format!("fits none of '{union}'"));
         }
     }
@@ -62,7 +74,9 @@ fn check(schema: &Value, value: &Value, at: &str, steps: &mut usize) -> Result<(
             }
         }
         for (name, member) in members {
-            let of_name = schema["properties"].get(name).unwrap_or(&schema["additionalProperties"]);
+            let of_name = schema["properties"]
+                .get(name)
+                .unwrap_or(&schema["additionalProperties"]);
             check(of_name, member, &format!("{at}.{name}"), steps)?;
         }
     }
@@ -91,7 +105,8 @@ fn bounds(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     };
     let bound = |keyword: &str| schema[keyword].as_f64();
     let [least, most] = keywords;
-    if bound(least).is_some_and(|least| size < least) || bound(most).is_some_and(|most| size > most) {
+    if bound(least).is_some_and(|least| size < least) || bound(most).is_some_and(|most| size > most)
+    {
         return Err(format!("{at} is not within '{least}' and '{most}'"));
     }
     Ok(())
@@ -113,19 +128,35 @@ mod tests {
                 "maybe": {"anyOf": [{"type": "null"}, {"type": "string", "minLength": 2}]},
             },
         });
-        for fits in [r#"{"n": 1}"#, r#" {"n": 2.0, "tags": ["a", "b"], "maybe": null}"#, r#"{"n": 3, "maybe": "xy"}"#] {
+        for fits in [
+            r#"{"n": 1}"#,
+            r#" {"n": 2.0, "tags": ["a", "b"], "maybe": null}"#,
+            r#"{"n": 3, "maybe": "xy"}"#,
+        ] {
             assert_eq!(misfit(&schema, fits), None, "{fits}");
         }
         for (wrong, why) in [
             ("```", "it is not valid JSON"),
             ("[]", "the answer is not of type object"),
             ("{}", "the answer lacks 'n'"),
-            (r#"{"n": 0}"#, "the answer.n is not within 'minimum' and 'maximum'"),
+            (
+                r#"{"n": 0}"#,
+                "the answer.n is not within 'minimum' and 'maximum'",
+            ),
             (r#"{"n": 1.5}"#, "the answer.n is not of type integer"),
             (r#"{"n": 1, "m": 1}"#, "the answer.m must not be there"),
-            (r#"{"n": 1, "tags": ["c"]}"#, "the answer.tags[0] is none of the allowed values"),
-            (r#"{"n": 1, "tags": ["a", "a", "a"]}"#, "the answer.tags is not within 'minItems' and 'maxItems'"),
-            (r#"{"n": 1, "maybe": "x"}"#, "the answer.maybe fits none of 'anyOf'"),
+            (
+                r#"{"n": 1, "tags": ["c"]}"#,
+                "the answer.tags[0] is none of the allowed values",
+            ),
+            (
+                r#"{"n": 1, "tags": ["a", "a", "a"]}"#,
+                "the answer.tags is not within 'minItems' and 'maxItems'",
+            ),
+            (
+                r#"{"n": 1, "maybe": "x"}"#,
+                "the answer.maybe fits none of 'anyOf'",
+            ),
         ] {
             assert_eq!(misfit(&schema, wrong).as_deref(), Some(why), "{wrong}");
         }

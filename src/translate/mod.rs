@@ -72,7 +72,10 @@ pub struct Translated<'a> {
 /// # Errors
 /// A 400 that names the field, where the request cannot be expressed; with `dropped_parameters = "refuse"` also where
 /// a parameter would be left out; 404 for a model that Converse does not serve.
-pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Translated<'a>, Error> {
+pub fn chat_request<'a>(
+    request: &'a ChatRequest,
+    cx: &Context<'a>,
+) -> Result<Translated<'a>, Error> {
     let (model, notes) = (cx.model, cx.notes);
     serves_chat(model)?;
     if let Some(warning) = model.facts.lifecycle.warning() {
@@ -86,29 +89,46 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
     }
     let most = model.options.max_n;
     if request.n.is_some_and(|n| n > most) {
-        return Err(Error::invalid("n", format!("This gateway answers this model with {most} choices at most.")));
+        return Err(Error::invalid(
+            "n",
+            format!("This gateway answers this model with {most} choices at most."),
+        ));
     }
     let mut names = tools::names(request);
     let reasoning = reasoning::plan(request, cx)?;
-    let calls = request.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || request.functions.is_some();
+    let calls = request
+        .tools
+        .as_ref()
+        .is_some_and(|tools| !tools.is_empty())
+        || request.functions.is_some();
     let structured = structured::plan(request, reasoning.on, calls, &mut names, cx)?;
     let tools = tools::plan(request, &structured, reasoning.on, &mut names, cx)?;
     let must_call = tools.instruction.is_some();
     let instruction = match (&structured, tools.instruction) {
-        (Structured::Instruct(instruction), Some(choice)) => Some(format!("{choice}\n{}", instruction.text)),
+        (Structured::Instruct(instruction), Some(choice)) => {
+            Some(format!("{choice}\n{}", instruction.text))
+        }
         (Structured::Instruct(instruction), None) => Some(instruction.text.clone()),
         (_, choice) => choice,
     };
-    let mut conversation = messages::conversation(&request.messages, instruction, reasoning.on, &mut names, cx)?;
+    let mut conversation =
+        messages::conversation(&request.messages, instruction, reasoning.on, &mut names, cx)?;
     let prefix = structured::prefill(&structured, &mut conversation);
     let mut fields = reasoning.fields.clone();
     fields.extend(tools.fields);
     sampling::note_ignored(request, notes);
-    let (inference_config, stops) = sampling::inference_config(request, &reasoning, &mut fields, cx);
+    let (inference_config, stops) =
+        sampling::inference_config(request, &reasoning, &mut fields, cx);
     let service_tier = sampling::service_tier(request)?;
-    let reasoning_paths = if reasoning.on && model.facts.reasoning.signed { REASONING_PATHS } else { &[] };
+    let reasoning_paths = if reasoning.on && model.facts.reasoning.signed {
+        REASONING_PATHS
+    } else {
+        &[]
+    };
     let told = model.facts.tells_stop && !inference_config.stop_sequences.is_empty();
-    let paths = reasoning_paths.iter().chain(if told { STOP_PATHS } else { &[] });
+    let paths = reasoning_paths
+        .iter()
+        .chain(if told { STOP_PATHS } else { &[] });
     let mut plan = ReplyPlan {
         names: names.changed(),
         custom: tools.custom,
@@ -139,13 +159,20 @@ pub fn chat_request<'a>(request: &'a ChatRequest, cx: &Context<'a>) -> Result<Tr
         request_metadata: sampling::request_metadata(request, model.options.hash_users, notes),
         performance_config: None,
         service_tier,
-        output_config: OutputConfig { text_format: None, effort: reasoning.effort },
+        output_config: OutputConfig {
+            text_format: None,
+            effort: reasoning.effort,
+        },
     };
     structured::settle(structured, &mut converse, &mut plan);
     caching::settle(&mut converse, request, cx);
     extension::apply(&mut converse, request, cx)?;
     refuse_dropped(model, notes)?;
-    Ok(Translated { request: converse, plan, whole })
+    Ok(Translated {
+        request: converse,
+        plan,
+        whole,
+    })
 }
 
 /// Where Claude tells how much of its output was thinking.
@@ -155,21 +182,32 @@ const REASONING_PATHS: &[&str] = &["/usage/output_tokens_details"];
 const STOP_PATHS: &[&str] = &["/stop_sequence", "/delta/stop_sequence"];
 
 fn serves_chat(model: &Model) -> Result<(), Error> {
-    let refused = |text: String| Err(Error::new(Kind::NotFound, text).with_code("model_not_found").with_param("model"));
+    let refused = |text: String| {
+        Err(Error::new(Kind::NotFound, text)
+            .with_code("model_not_found")
+            .with_param("model"))
+    };
     match &model.facts {
-        facts if facts.modality != "chat" => {
-            refused(format!("This model is for {}, not for chat.", facts.modality.replace('_', " ")))
+        facts if facts.modality != "chat" => refused(format!(
+            "This model is for {}, not for chat.",
+            facts.modality.replace('_', " ")
+        )),
+        facts if !facts.converse && !facts.invoke_model => refused(
+            "This model is served only on bedrock-mantle, which this gateway does not speak."
+                .to_owned(),
+        ),
+        facts if !facts.converse => {
+            refused("Bedrock's Converse does not serve this model.".to_owned())
         }
-        facts if !facts.converse && !facts.invoke_model => {
-            refused("This model is served only on bedrock-mantle, which this gateway does not speak.".to_owned())
-        }
-        facts if !facts.converse => refused("Bedrock's Converse does not serve this model.".to_owned()),
         _ => Ok(()),
     }
 }
 
 fn tier(asked: Option<ServiceTier>, request: &ChatRequest) -> Tier {
-    let optimized = request.bedrock.as_ref().is_some_and(|own| own.performance.as_deref() == Some("optimized"));
+    let optimized = request
+        .bedrock
+        .as_ref()
+        .is_some_and(|own| own.performance.as_deref() == Some("optimized"));
     match asked {
         _ if optimized => Tier::Optimized,
         Some(ServiceTier::Flex) => Tier::Flex,
@@ -179,7 +217,11 @@ fn tier(asked: Option<ServiceTier>, request: &ChatRequest) -> Tier {
 }
 
 fn shows_guardrail(cx: &Context<'_>) -> bool {
-    let policy = cx.caller.guardrail.as_ref().or(cx.model.options.guardrail.as_ref());
+    let policy = cx
+        .caller
+        .guardrail
+        .as_ref()
+        .or(cx.model.options.guardrail.as_ref());
     policy.is_none_or(|policy| policy.show_trace)
 }
 

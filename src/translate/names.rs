@@ -33,7 +33,11 @@ impl<'a> Names<'a> {
         if let Some(sent) = self.sent.get(name) {
             return sent.clone();
         }
-        let sent = if fits(name) { Cow::Borrowed(name) } else { self.free(name) };
+        let sent = if fits(name) {
+            Cow::Borrowed(name)
+        } else {
+            self.free(name)
+        };
         self.used.insert(sent.clone());
         self.sent.insert(name, sent.clone());
         sent
@@ -47,7 +51,13 @@ impl<'a> Names<'a> {
     }
 
     fn free(&self, wish: &str) -> Cow<'a, str> {
-        let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };
+        let allowed = |c: char| {
+            if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') {
+                c
+            } else {
+                '_'
+            }
+        };
         let mut name: String = wish.chars().take(NAME_MAX).map(allowed).collect();
         if name.is_empty() {
             name.push_str("tool");
@@ -63,12 +73,17 @@ impl<'a> Names<'a> {
     /// What was sent, and what the client calls it; only where the two differ.
     pub fn changed(&self) -> HashMap<String, String> {
         let changed = self.sent.iter().filter(|(client, sent)| client != sent);
-        changed.map(|(client, sent)| (sent.clone().into_owned(), (*client).to_owned())).collect()
+        changed
+            .map(|(client, sent)| (sent.clone().into_owned(), (*client).to_owned()))
+            .collect()
     }
 }
 
 fn fits(name: &str) -> bool {
-    (1..=NAME_MAX).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+    (1..=NAME_MAX).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
 /// The id as it is where `form` allows it, else a hash of it: the same for call and result.
@@ -76,11 +91,19 @@ pub fn tool_use_id<'a>(id: &Cow<'a, str>, form: ToolUseIdForm) -> Cow<'a, str> {
     let fits = match form {
         ToolUseIdForm::Any => {
             (1..=64).contains(&id.len())
-                && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-'))
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b':' | b'-'))
         }
-        ToolUseIdForm::NineAlphanumerics => id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric()),
+        ToolUseIdForm::NineAlphanumerics => {
+            id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric())
+        }
     };
-    if fits { id.clone() } else { hashed_id(id, form) }
+    if fits {
+        id.clone()
+    } else {
+        hashed_id(id, form)
+    }
 }
 
 /// An id made from `text`.
@@ -94,7 +117,10 @@ pub fn hashed_id<'a>(text: &str, form: ToolUseIdForm) -> Cow<'a, str> {
 
 /// What the reasoning of a model is marked with, so that it goes back to no other.
 pub fn mark_of(model: &Model) -> String {
-    format!("lintel.{}.", &hash(model.base.as_deref().unwrap_or(&model.target.id))[..8])
+    format!(
+        "lintel.{}.",
+        &hash(model.base.as_deref().unwrap_or(&model.target.id))[..8]
+    )
 }
 
 fn hash(text: &str) -> String {

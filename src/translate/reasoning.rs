@@ -45,13 +45,19 @@ pub struct Reasoning {
 /// # Errors
 /// A 400 for a word that nobody knows.
 pub fn effort(request: &ChatRequest) -> Result<Option<&'static str>, Error> {
-    let of_object = request.reasoning.as_ref().and_then(|reasoning| reasoning.effort.as_deref());
-    let Some(asked) = request.reasoning_effort.as_deref().or(of_object) else { return Ok(None) };
+    let of_object = request
+        .reasoning
+        .as_ref()
+        .and_then(|reasoning| reasoning.effort.as_deref());
+    let Some(asked) = request.reasoning_effort.as_deref().or(of_object) else {
+        return Ok(None);
+    };
     match SCALE.iter().find(|effort| **effort == asked) {
         Some(effort) => Ok(Some(effort)),
-        None => {
-            Err(Error::invalid("reasoning_effort", format!("'reasoning_effort' must be one of {}.", SCALE.join(", "))))
-        }
+        None => Err(Error::invalid(
+            "reasoning_effort",
+            format!("'reasoning_effort' must be one of {}.", SCALE.join(", ")),
+        )),
     }
 }
 
@@ -66,24 +72,38 @@ pub fn plan(request: &ChatRequest, cx: &Context<'_>) -> Result<Reasoning, Error>
             notes.add("reasoning: turned off, the last tool calls came back without the reasoning that they followed");
             return Ok(off(model, notes));
         }
-        return Ok(Reasoning { on: facts.default_on, ..Reasoning::default() });
+        return Ok(Reasoning {
+            on: facts.default_on,
+            ..Reasoning::default()
+        });
     };
     if facts.style == ReasoningStyle::None {
         if asked != "none" || facts.default_on {
-            notes.dropped("reasoning_effort", "the reasoning of this model cannot be steered");
+            notes.dropped(
+                "reasoning_effort",
+                "the reasoning of this model cannot be steered",
+            );
         }
-        return Ok(Reasoning { on: facts.default_on, ..Reasoning::default() });
+        return Ok(Reasoning {
+            on: facts.default_on,
+            ..Reasoning::default()
+        });
     }
     if asked == "none" && !facts.efforts.iter().any(|effort| effort == "none") {
         return Ok(off(model, notes));
     }
     if lost() {
-        notes.dropped("reasoning_effort", "the last tool calls came back without the reasoning that they followed");
+        notes.dropped(
+            "reasoning_effort",
+            "the last tool calls came back without the reasoning that they followed",
+        );
         return Ok(off(model, notes));
     }
     let effort = clamped(asked, &facts.efforts);
     if effort != asked && !(asked == "minimal" && effort == "low") {
-        notes.add(format!("reasoning_effort: '{asked}' was sent as '{effort}', the nearest that the model takes"));
+        notes.add(format!(
+            "reasoning_effort: '{asked}' was sent as '{effort}', the nearest that the model takes"
+        ));
     }
     Ok(on(effort, request, model, notes))
 }
@@ -96,7 +116,11 @@ fn clamped(asked: &'static str, efforts: &[String]) -> &'static str {
     // `minimal` means little thinking, not none.
     let low = known.iter().copied().filter(|rank| *rank > 0);
     let below = low.clone().filter(|rank| *rank <= asked_at).max();
-    let found = if asked == "none" && known.contains(&0) { Some(0) } else { below.or(low.min()) };
+    let found = if asked == "none" && known.contains(&0) {
+        Some(0)
+    } else {
+        below.or(low.min())
+    };
     found.map_or(asked, |rank| SCALE[rank])
 }
 
@@ -106,7 +130,11 @@ fn off(model: &Model, notes: &Notes) -> Reasoning {
     if let Some(off) = &facts.off {
         fields.insert("thinking".to_owned(), json!({"type": off}));
     }
-    let least = facts.efforts.iter().find_map(|effort| SCALE.iter().find(|known| *known == effort)).copied();
+    let least = facts
+        .efforts
+        .iter()
+        .find_map(|effort| SCALE.iter().find(|known| *known == effort))
+        .copied();
     match (facts.style, least) {
         (ReasoningStyle::ReasoningEffort, Some(least)) if facts.cannot_disable => {
             fields.insert("reasoning_effort".to_owned(), least.into());
@@ -119,12 +147,19 @@ fn off(model: &Model, notes: &Notes) -> Reasoning {
     if facts.cannot_disable {
         notes.add("reasoning_effort: the model always reasons; it was told to as little as it can");
     }
-    Reasoning { on: facts.cannot_disable, fields, ..Reasoning::default() }
+    Reasoning {
+        on: facts.cannot_disable,
+        fields,
+        ..Reasoning::default()
+    }
 }
 
 fn on(effort: &'static str, request: &ChatRequest, model: &Model, notes: &Notes) -> Reasoning {
     let facts = &model.facts.reasoning;
-    let mut reasoning = Reasoning { on: effort != "none", ..Reasoning::default() };
+    let mut reasoning = Reasoning {
+        on: effort != "none",
+        ..Reasoning::default()
+    };
     let mut field = |name: &str, value: Value| {
         reasoning.fields.insert(name.to_owned(), value);
     };
@@ -139,7 +174,10 @@ fn on(effort: &'static str, request: &ChatRequest, model: &Model, notes: &Notes)
                 _ => MIN_BUDGET,
             };
             let budget = fitting(wanted, request, model, notes);
-            field("thinking", json!({"type": "enabled", "budget_tokens": budget}));
+            field(
+                "thinking",
+                json!({"type": "enabled", "budget_tokens": budget}),
+            );
             reasoning.budget = Some(budget);
         }
         ReasoningStyle::Adaptive => {
@@ -151,7 +189,10 @@ fn on(effort: &'static str, request: &ChatRequest, model: &Model, notes: &Notes)
             reasoning.effort = Some(effort);
         }
         ReasoningStyle::ReasoningConfig => {
-            field("reasoningConfig", json!({"type": "enabled", "maxReasoningEffort": effort}));
+            field(
+                "reasoningConfig",
+                json!({"type": "enabled", "maxReasoningEffort": effort}),
+            );
             reasoning.unlimited = effort == "high";
         }
         ReasoningStyle::ReasoningEffort => field("reasoning_effort", effort.into()),
@@ -169,7 +210,9 @@ fn fitting(wanted: u32, request: &ChatRequest, model: &Model, notes: &Notes) -> 
     };
     let budget = wanted.min(room).max(MIN_BUDGET);
     if budget < wanted {
-        notes.add(format!("reasoning_effort: {budget} tokens for thinking are what max_tokens leaves room for"));
+        notes.add(format!(
+            "reasoning_effort: {budget} tokens for thinking are what max_tokens leaves room for"
+        ));
     }
     budget
 }
@@ -182,7 +225,9 @@ pub fn max_tokens(asked: Option<u32>, budget: u32, model: &Model, notes: &Notes)
         Some(asked) if asked > budget => asked,
         Some(asked) => {
             let raised = budget.saturating_add(asked).min(most);
-            notes.add(format!("max_tokens: raised to {raised}, the least that the model takes while it reasons"));
+            notes.add(format!(
+                "max_tokens: raised to {raised}, the least that the model takes while it reasons"
+            ));
             raised
         }
     }
@@ -194,7 +239,11 @@ pub fn most_with_budget(asked: Option<u32>) -> u32 {
 }
 
 fn says_something(message: &Message) -> bool {
-    let calls = message.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty()) || message.function_call.is_some();
+    let calls = message
+        .tool_calls
+        .as_ref()
+        .is_some_and(|calls| !calls.is_empty())
+        || message.function_call.is_some();
     let text = match &message.content {
         Some(Content::Text(text)) => !text.trim().is_empty(),
         Some(Content::Parts(parts)) => !parts.is_empty(),
@@ -207,22 +256,53 @@ fn says_something(message: &Message) -> bool {
 /// because merging and mending decide what stands where.
 fn has_lost_thinking(request: &ChatRequest, cx: &Context<'_>) -> bool {
     let facts = &cx.model.facts.reasoning;
-    let style = matches!(facts.style, ReasoningStyle::Budget | ReasoningStyle::Adaptive);
-    let calls = request.messages.iter().any(|message| message.tool_calls.is_some() || message.function_call.is_some());
+    let style = matches!(
+        facts.style,
+        ReasoningStyle::Budget | ReasoningStyle::Adaptive
+    );
+    let calls = request
+        .messages
+        .iter()
+        .any(|message| message.tool_calls.is_some() || message.function_call.is_some());
     if !style || !facts.signed || facts.cannot_disable || !calls {
         return false;
     }
     // What was said before the last question does not matter, and may hold media that are costly to look at.
     // An assistant message that says nothing is left out.
-    let assistant = request.messages.iter().rposition(says_something).unwrap_or_default();
-    let from = request.messages[..assistant].iter().rposition(|message| message.role == Role::User).unwrap_or_default();
-    let unheard = Context { notes: &Notes::default(), ..*cx };
+    let assistant = request
+        .messages
+        .iter()
+        .rposition(says_something)
+        .unwrap_or_default();
+    let from = request.messages[..assistant]
+        .iter()
+        .rposition(|message| message.role == Role::User)
+        .unwrap_or_default();
+    let unheard = Context {
+        notes: &Notes::default(),
+        ..*cx
+    };
     let mut names = tools::names(request);
-    let Ok(conversation) = messages::conversation(&request.messages[from..], None, true, &mut names, &unheard) else {
+    let Ok(conversation) =
+        messages::conversation(&request.messages[from..], None, true, &mut names, &unheard)
+    else {
         return false;
     };
-    let [.., assistant, user] = conversation.messages.as_slice() else { return false };
-    let answers = user.content.iter().any(|block| matches!(block, ContentBlock::ToolResult(_)));
-    let calls = assistant.content.iter().any(|block| matches!(block, ContentBlock::ToolUse(_)));
-    answers && calls && !matches!(assistant.content.first(), Some(ContentBlock::ReasoningContent(_)))
+    let [.., assistant, user] = conversation.messages.as_slice() else {
+        return false;
+    };
+    let answers = user
+        .content
+        .iter()
+        .any(|block| matches!(block, ContentBlock::ToolResult(_)));
+    let calls = assistant
+        .content
+        .iter()
+        .any(|block| matches!(block, ContentBlock::ToolUse(_)));
+    answers
+        && calls
+        && !matches!(
+            assistant.content.first(),
+            Some(ContentBlock::ReasoningContent(_))
+        )
 }

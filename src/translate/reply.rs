@@ -27,16 +27,29 @@ pub struct Read {
 impl Read {
     /// What the reply has cost.
     pub fn usage(&self) -> Option<Usage> {
-        self.chunks.iter().rev().find_map(|chunk| if let Chunk::Usage(usage) = chunk { Some(*usage) } else { None })
+        self.chunks.iter().rev().find_map(|chunk| {
+            if let Chunk::Usage(usage) = chunk {
+                Some(*usage)
+            } else {
+                None
+            }
+        })
     }
 }
 
 /// # Errors
 /// Where the model produced nothing that could be passed on.
-pub fn whole_reply(reply: ConverseReply, plan: &Arc<ReplyPlan>, notes: &Notes) -> Result<Read, Error> {
+pub fn whole_reply(
+    reply: ConverseReply,
+    plan: &Arc<ReplyPlan>,
+    notes: &Notes,
+) -> Result<Read, Error> {
     let mut answer = Answer::new(plan.clone(), notes.clone());
     let mut chunks = VecDeque::new();
-    if matches!(reply.stop_reason.as_str(), "guardrail_intervened" | "content_filtered") {
+    if matches!(
+        reply.stop_reason.as_str(),
+        "guardrail_intervened" | "content_filtered"
+    ) {
         answer.is_blocked();
     }
     for (index, block) in (0..).zip(reply.output.message.content) {
@@ -44,7 +57,11 @@ pub fn whole_reply(reply: ConverseReply, plan: &Arc<ReplyPlan>, notes: &Notes) -
         answer.block_stop(index, &mut chunks);
     }
     let fields = reply.additional_model_response_fields.as_ref();
-    answer.finish(&reply.stop_reason, finish::stop_sequence(fields), &mut chunks)?;
+    answer.finish(
+        &reply.stop_reason,
+        finish::stop_sequence(fields),
+        &mut chunks,
+    )?;
     let reasoning = finish::reasoning_tokens(fields);
     let trace = reply.trace.unwrap_or_default();
     let usage = finish::usage(
@@ -62,7 +79,12 @@ pub fn whole_reply(reply: ConverseReply, plan: &Arc<ReplyPlan>, notes: &Notes) -
         chunks.push_back(Chunk::Guardrail(guardrail));
     }
     chunks.push_back(Chunk::Usage(usage));
-    Ok(Read { chunks, invoked_model: trace.prompt_router.and_then(|router| router.invoked_model_id) })
+    Ok(Read {
+        chunks,
+        invoked_model: trace
+            .prompt_router
+            .and_then(|router| router.invoked_model_id),
+    })
 }
 
 fn take(block: ContentBlock, index: u32, answer: &mut Answer, out: &mut VecDeque<Chunk>) {
@@ -71,7 +93,10 @@ fn take(block: ContentBlock, index: u32, answer: &mut Answer, out: &mut VecDeque
     }
     if let Some(cited) = block.citations_content {
         for citation in cited.citations {
-            answer.citation(index, serde_json::from_str(citation.get()).unwrap_or(Value::Null));
+            answer.citation(
+                index,
+                serde_json::from_str(citation.get()).unwrap_or(Value::Null),
+            );
         }
         for generated in cited.content {
             answer.text(generated.text, out);
@@ -90,8 +115,17 @@ fn take(block: ContentBlock, index: u32, answer: &mut Answer, out: &mut VecDeque
         }
     }
     if let Some(call) = block.tool_use {
-        answer.tool_start(index, &call.tool_use_id, &call.name, call.kind.as_deref(), out);
-        let input = call.input.map(|input| input.get().to_owned()).unwrap_or_default();
+        answer.tool_start(
+            index,
+            &call.tool_use_id,
+            &call.name,
+            call.kind.as_deref(),
+            out,
+        );
+        let input = call
+            .input
+            .map(|input| input.get().to_owned())
+            .unwrap_or_default();
         answer.tool_input(index, input, out);
     }
     if let Some(image) = block.image {
@@ -102,9 +136,11 @@ fn take(block: ContentBlock, index: u32, answer: &mut Answer, out: &mut VecDeque
         answer.server_result(index, result.tool_use_id, result.kind, result.status);
         answer.server_result_content(index, result.content);
     }
-    for (what, present) in
-        [("a document", block.document.is_some()), ("audio", block.audio.is_some()), ("a video", block.video.is_some())]
-    {
+    for (what, present) in [
+        ("a document", block.document.is_some()),
+        ("audio", block.audio.is_some()),
+        ("a video", block.video.is_some()),
+    ] {
         if present {
             answer.unknown(what);
         }
@@ -125,7 +161,8 @@ pub fn fold(chunks: impl IntoIterator<Item = Chunk>) -> Folded {
     let mut reasoning = String::new();
     let mut message = AssistantMessage::default();
     let mut calls: BTreeMap<u32, ToolCall> = BTreeMap::new();
-    let (mut finish_reason, mut usage, mut guardrail) = (FinishReason::Stop, Usage::default(), None);
+    let (mut finish_reason, mut usage, mut guardrail) =
+        (FinishReason::Stop, Usage::default(), None);
     for chunk in chunks {
         match chunk {
             Chunk::Content(text) if content.is_empty() => content = text,
@@ -141,21 +178,43 @@ pub fn fold(chunks: impl IntoIterator<Item = Chunk>) -> Folded {
             Chunk::Annotations(annotations) => message.annotations.extend(annotations),
             Chunk::Image(image) => message.images.push(image),
             Chunk::ToolCall { index, id, name } => {
-                let function = FunctionCall { name: name.to_string(), arguments: String::new() };
+                let function = FunctionCall {
+                    name: name.to_string(),
+                    arguments: String::new(),
+                };
                 let kind = ToolCallKind::Function { function };
-                calls.insert(index, ToolCall { id: id.to_string(), kind });
+                calls.insert(
+                    index,
+                    ToolCall {
+                        id: id.to_string(),
+                        kind,
+                    },
+                );
             }
             Chunk::ToolArguments { index, fragment } => {
-                if let Some(ToolCall { kind: ToolCallKind::Function { function }, .. }) = calls.get_mut(&index) {
+                if let Some(ToolCall {
+                    kind: ToolCallKind::Function { function },
+                    ..
+                }) = calls.get_mut(&index)
+                {
                     function.arguments.push_str(&fragment);
                 }
             }
             Chunk::CustomToolCall { index, id, call } => {
                 let kind = ToolCallKind::Custom { custom: call };
-                calls.insert(index, ToolCall { id: id.to_string(), kind });
+                calls.insert(
+                    index,
+                    ToolCall {
+                        id: id.to_string(),
+                        kind,
+                    },
+                );
             }
             Chunk::FunctionCall(name) => {
-                message.function_call = Some(FunctionCall { name: name.to_string(), arguments: String::new() });
+                message.function_call = Some(FunctionCall {
+                    name: name.to_string(),
+                    arguments: String::new(),
+                });
             }
             Chunk::FunctionArguments(fragment) => {
                 if let Some(call) = &mut message.function_call {
@@ -171,5 +230,12 @@ pub fn fold(chunks: impl IntoIterator<Item = Chunk>) -> Folded {
     let calls = !message.tool_calls.is_empty() || message.function_call.is_some();
     message.content = (!content.is_empty() || !calls).then_some(content);
     message.reasoning_content = (!reasoning.is_empty()).then_some(reasoning);
-    Folded { choice: WholeChoice { message, finish_reason }, usage, guardrail }
+    Folded {
+        choice: WholeChoice {
+            message,
+            finish_reason,
+        },
+        usage,
+        guardrail,
+    }
 }

@@ -43,14 +43,22 @@ pub fn inference_config<'a>(
     (config, emulated)
 }
 
-fn max_tokens(request: &ChatRequest, reasoning: &Reasoning, model: &Model, notes: &Notes) -> Option<u32> {
+fn max_tokens(
+    request: &ChatRequest,
+    reasoning: &Reasoning,
+    model: &Model,
+    notes: &Notes,
+) -> Option<u32> {
     if request.max_tokens.is_some() && request.max_completion_tokens.is_some() {
         notes.add("max_tokens: max_completion_tokens is there too, and wins");
     }
     let asked = request.max_completion_tokens.or(request.max_tokens);
     if reasoning.unlimited {
         if asked.is_some() {
-            notes.dropped("max_tokens", "the model takes none at this reasoning effort");
+            notes.dropped(
+                "max_tokens",
+                "the model takes none at this reasoning effort",
+            );
         } else {
             notes.add(
                 "max_tokens: none was sent, the model takes none at this reasoning effort and may write all it can",
@@ -59,7 +67,12 @@ fn max_tokens(request: &ChatRequest, reasoning: &Reasoning, model: &Model, notes
         return None;
     }
     if let Some(budget) = reasoning.budget {
-        let tokens = clamped(reasoning::max_tokens(asked, budget, model, notes), asked, model, notes);
+        let tokens = clamped(
+            reasoning::max_tokens(asked, budget, model, notes),
+            asked,
+            model,
+            notes,
+        );
         if asked.is_none() && tokens > model.defaults.max_tokens {
             notes.add(format!(
                 "max_tokens: {tokens} was sent, more than the default, because thinking counts within it"
@@ -67,7 +80,12 @@ fn max_tokens(request: &ChatRequest, reasoning: &Reasoning, model: &Model, notes
         }
         return Some(tokens);
     }
-    Some(clamped(asked.unwrap_or(model.defaults.max_tokens), asked, model, notes))
+    Some(clamped(
+        asked.unwrap_or(model.defaults.max_tokens),
+        asked,
+        model,
+        notes,
+    ))
 }
 
 fn clamped(tokens: u32, asked: Option<u32>, model: &Model, notes: &Notes) -> u32 {
@@ -76,19 +94,31 @@ fn clamped(tokens: u32, asked: Option<u32>, model: &Model, notes: &Notes) -> u32
     // What nobody asked for needs no warning.
     if within != tokens && asked.is_some() {
         let bound = if within < tokens { "most" } else { "least" };
-        notes.add(format!("max_tokens: {tokens} was sent as {within}, the {bound} that the model takes"));
+        notes.add(format!(
+            "max_tokens: {tokens} was sent as {within}, the {bound} that the model takes"
+        ));
     }
     within
 }
 
-fn sampling(request: &ChatRequest, reasoning: &Reasoning, model: &Model, notes: &Notes) -> (Option<f64>, Option<f64>) {
-    let mut temperature = request.temperature.or(model.defaults.temperature).map(|asked| {
-        // OpenAI's range is 0 to 2, Converse's 0 to 1. To scale it would change what 0.7 means.
-        if asked > 1.0 {
-            notes.add(format!("temperature: {asked} was lowered to 1, the most that Bedrock accepts"));
-        }
-        asked.min(1.0)
-    });
+fn sampling(
+    request: &ChatRequest,
+    reasoning: &Reasoning,
+    model: &Model,
+    notes: &Notes,
+) -> (Option<f64>, Option<f64>) {
+    let mut temperature = request
+        .temperature
+        .or(model.defaults.temperature)
+        .map(|asked| {
+            // OpenAI's range is 0 to 2, Converse's 0 to 1. To scale it would change what 0.7 means.
+            if asked > 1.0 {
+                notes.add(format!(
+                    "temperature: {asked} was lowered to 1, the most that Bedrock accepts"
+                ));
+            }
+            asked.min(1.0)
+        });
     let mut top_p = request.top_p.or(model.defaults.top_p);
     let is_one = |value: f64| (value - 1.0).abs() < f64::EPSILON;
     let facts = &model.facts;
@@ -97,43 +127,83 @@ fn sampling(request: &ChatRequest, reasoning: &Reasoning, model: &Model, notes: 
         Sampling::NoneWhileReasoning => reasoning.on,
         Sampling::All | Sampling::OneOf => reasoning.unlimited,
     };
-    let drop = |param: &'static str, asked: Option<f64>, value: &mut Option<f64>, why: &'static str| {
-        // What a default of the configuration asks for is no news to the client; 1 changes nothing.
-        if let Some(dropped) = value.take()
-            && asked.is_some()
-            && !is_one(dropped)
-        {
-            notes.dropped(param, why);
-        }
-    };
+    let drop =
+        |param: &'static str, asked: Option<f64>, value: &mut Option<f64>, why: &'static str| {
+            // What a default of the configuration asks for is no news to the client; 1 changes nothing.
+            if let Some(dropped) = value.take()
+                && asked.is_some()
+                && !is_one(dropped)
+            {
+                notes.dropped(param, why);
+            }
+        };
     if none {
-        drop("temperature", request.temperature, &mut temperature, "the model takes no sampling parameters");
-        drop("top_p", request.top_p, &mut top_p, "the model takes no sampling parameters");
+        drop(
+            "temperature",
+            request.temperature,
+            &mut temperature,
+            "the model takes no sampling parameters",
+        );
+        drop(
+            "top_p",
+            request.top_p,
+            &mut top_p,
+            "the model takes no sampling parameters",
+        );
     } else if reasoning.on && facts.reasoning.signed && !facts.forced_choice_while_reasoning {
         if !temperature.is_some_and(is_one) {
-            drop("temperature", request.temperature, &mut temperature, "the model takes none while it reasons");
+            drop(
+                "temperature",
+                request.temperature,
+                &mut temperature,
+                "the model takes none while it reasons",
+            );
         }
         if !top_p.is_some_and(|top_p| top_p >= THINKING_TOP_P) {
-            drop("top_p", request.top_p, &mut top_p, "the model takes none below 0.95 while it reasons");
+            drop(
+                "top_p",
+                request.top_p,
+                &mut top_p,
+                "the model takes none below 0.95 while it reasons",
+            );
         }
     }
     if facts.sampling == Sampling::OneOf && temperature.is_some() && top_p.is_some() {
-        drop("top_p", request.top_p, &mut top_p, "the model takes temperature or top_p, not both");
+        drop(
+            "top_p",
+            request.top_p,
+            &mut top_p,
+            "the model takes temperature or top_p, not both",
+        );
     }
     (temperature, top_p)
 }
 
 /// `top_k`, `seed` and the penalties, where the family has a place for them.
-fn penalties(request: &ChatRequest, reasoning: &Reasoning, fields: &mut Map<String, Value>, cx: &Context<'_>) {
+fn penalties(
+    request: &ChatRequest,
+    reasoning: &Reasoning,
+    fields: &mut Map<String, Value>,
+    cx: &Context<'_>,
+) {
     let facts = &cx.model.facts;
-    let non_zero = |penalty: Option<f64>| penalty.filter(|penalty| *penalty != 0.0).map(Value::from);
+    let non_zero =
+        |penalty: Option<f64>| penalty.filter(|penalty| *penalty != 0.0).map(Value::from);
     let top_k = request.top_k.map(Value::from);
     let no_top_k = facts.sampling == Sampling::None || (reasoning.on && facts.reasoning.signed);
     let members = [
         ("top_k", top_k, facts.top_k.as_deref().filter(|_| !no_top_k)),
         ("seed", request.seed.map(Value::from), facts.seed.as_deref()),
-        ("frequency_penalty", non_zero(request.frequency_penalty), facts.frequency_penalty.as_deref()),
-        ("presence_penalty", non_zero(request.presence_penalty), facts.presence_penalty.as_deref()),
+        (
+            "frequency_penalty",
+            non_zero(request.frequency_penalty),
+            facts.frequency_penalty.as_deref(),
+        ),
+        (
+            "presence_penalty",
+            non_zero(request.presence_penalty),
+            facts.presence_penalty.as_deref(),
+        ),
     ];
     for (param, value, place) in members {
         match (value, place) {
@@ -151,7 +221,9 @@ fn put(fields: &mut Map<String, Value>, place: &str, value: Value) {
             fields.insert(place.to_owned(), value);
         }
         Some((member, rest)) => {
-            let inner = fields.entry(member).or_insert_with(|| Value::Object(Map::new()));
+            let inner = fields
+                .entry(member)
+                .or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(inner) = inner {
                 put(inner, rest, value);
             }
@@ -159,9 +231,18 @@ fn put(fields: &mut Map<String, Value>, place: &str, value: Value) {
     }
 }
 
-fn stops<'a>(request: &'a ChatRequest, model: &Model, notes: &Notes) -> (Vec<&'a str>, Vec<String>) {
+fn stops<'a>(
+    request: &'a ChatRequest,
+    model: &Model,
+    notes: &Notes,
+) -> (Vec<&'a str>, Vec<String>) {
     let facts = &model.facts;
-    let asked = request.stop.iter().flat_map(|stop| &stop.0).map(String::as_str).filter(|stop| !stop.is_empty());
+    let asked = request
+        .stop
+        .iter()
+        .flat_map(|stop| &stop.0)
+        .map(String::as_str)
+        .filter(|stop| !stop.is_empty());
     let (taken, mut emulated): (Vec<&str>, Vec<&str>) =
         asked.partition(|stop| facts.stop && (facts.blank_stop || !stop.trim().is_empty()));
     let mut sent = taken;
@@ -177,11 +258,31 @@ fn stops<'a>(request: &'a ChatRequest, model: &Model, notes: &Notes) -> (Vec<&'a
 /// What is accepted and left out because the answer stays what was asked for.
 pub fn note_ignored(request: &ChatRequest, notes: &Notes) {
     let ignored = [
-        ("store", request.store == Some(true), "this gateway keeps no answers"),
-        ("prediction", request.prediction.is_some(), "Converse has no such parameter"),
-        ("verbosity", request.verbosity.is_some(), "Converse has no such parameter"),
-        ("prompt_cache_key", request.prompt_cache_key.is_some(), "Bedrock routes by itself"),
-        ("prompt_cache_retention", request.prompt_cache_retention.as_deref() == Some("in_memory"), "see cache_control"),
+        (
+            "store",
+            request.store == Some(true),
+            "this gateway keeps no answers",
+        ),
+        (
+            "prediction",
+            request.prediction.is_some(),
+            "Converse has no such parameter",
+        ),
+        (
+            "verbosity",
+            request.verbosity.is_some(),
+            "Converse has no such parameter",
+        ),
+        (
+            "prompt_cache_key",
+            request.prompt_cache_key.is_some(),
+            "Bedrock routes by itself",
+        ),
+        (
+            "prompt_cache_retention",
+            request.prompt_cache_retention.as_deref() == Some("in_memory"),
+            "see cache_control",
+        ),
     ];
     for (param, present, why) in ignored {
         if present {
@@ -196,19 +297,33 @@ pub fn request_metadata<'a>(
     hash_users: bool,
     notes: &Notes,
 ) -> Option<OrderedMap<'a, Cow<'a, str>>> {
-    let bedrock = request.bedrock.as_ref().and_then(|bedrock| bedrock.request_metadata.as_ref());
+    let bedrock = request
+        .bedrock
+        .as_ref()
+        .and_then(|bedrock| bedrock.request_metadata.as_ref());
     let maps = bedrock.into_iter().chain(&request.metadata).flatten();
     let own = maps.map(|(key, value)| (key.as_str(), value.as_str()));
-    let identity = [("user", &request.user), ("safety_identifier", &request.safety_identifier)];
+    let identity = [
+        ("user", &request.user),
+        ("safety_identifier", &request.safety_identifier),
+    ];
     let hashed = |value: &'a str| match hash_users {
         true => Cow::Owned(hex::encode(Sha256::digest(value.as_bytes()))),
         false => Cow::Borrowed(value),
     };
-    let identity = identity.into_iter().filter_map(|(key, value)| Some((key, hashed(value.as_deref()?))));
+    let identity = identity
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, hashed(value.as_deref()?))));
     let mut pairs: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
-    for (key, value) in own.map(|(key, value)| (key, Cow::Borrowed(value))).chain(identity) {
+    for (key, value) in own
+        .map(|(key, value)| (key, Cow::Borrowed(value)))
+        .chain(identity)
+    {
         if pairs.len() == METADATA_MAX - OWN_METADATA {
-            notes.dropped(key.to_owned(), "Bedrock takes 16 pairs of request metadata, and two are the gateway's");
+            notes.dropped(
+                key.to_owned(),
+                "Bedrock takes 16 pairs of request metadata, and two are the gateway's",
+            );
             continue;
         }
         let (fit_key, fit_value) = (fitting(Cow::Borrowed(key)), fitting(value.clone()));
@@ -224,11 +339,25 @@ pub fn request_metadata<'a>(
 }
 
 /// Says in Bedrock's invocation log whose request this is. Tells how many bytes that adds, which are no input.
-pub fn identify<'a>(converse: &mut ConverseRequest<'a>, request_id: &'a str, key_id: &'a str) -> usize {
-    let around = if converse.request_metadata.is_some() { 43 } else { 62 };
-    let pairs = &mut converse.request_metadata.get_or_insert_with(|| OrderedMap(Vec::new())).0;
+pub fn identify<'a>(
+    converse: &mut ConverseRequest<'a>,
+    request_id: &'a str,
+    key_id: &'a str,
+) -> usize {
+    let around = if converse.request_metadata.is_some() {
+        43
+    } else {
+        62
+    };
+    let pairs = &mut converse
+        .request_metadata
+        .get_or_insert_with(|| OrderedMap(Vec::new()))
+        .0;
     pairs.push((Cow::Borrowed(REQUEST_ID), Cow::Borrowed(request_id)));
-    pairs.push((Cow::Borrowed("lintel_key_id"), fitting(Cow::Borrowed(key_id))));
+    pairs.push((
+        Cow::Borrowed("lintel_key_id"),
+        fitting(Cow::Borrowed(key_id)),
+    ));
     around + request_id.len() + key_id.len()
 }
 
@@ -238,7 +367,11 @@ fn fitting(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.len() <= METADATA_VALUE_MAX && text.chars().all(allowed) {
         return text;
     }
-    text.chars().take(METADATA_VALUE_MAX).map(|c| if allowed(c) { c } else { '_' }).collect::<String>().into()
+    text.chars()
+        .take(METADATA_VALUE_MAX)
+        .map(|c| if allowed(c) { c } else { '_' })
+        .collect::<String>()
+        .into()
 }
 
 pub fn service_tier(request: &ChatRequest) -> Result<Option<ServiceTier>, Error> {

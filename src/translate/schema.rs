@@ -36,7 +36,17 @@ const UNSUPPORTED: [&str; 13] = [
 ];
 
 /// Formats that structured output knows.
-const FORMATS: [&str; 9] = ["date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"];
+const FORMATS: [&str; 9] = [
+    "date-time",
+    "time",
+    "date",
+    "duration",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uuid",
+];
 
 /// The input schema of a tool. `strict`: objects are closed, as strict tools must be.
 ///
@@ -49,7 +59,9 @@ pub fn of_tool<'a>(
     at: &str,
     notes: &Notes,
 ) -> Result<Cow<'a, RawValue>, Error> {
-    let Some(raw) = schema else { return Ok(owned(r#"{"type":"object","properties":{}}"#.to_owned())) };
+    let Some(raw) = schema else {
+        return Ok(owned(r#"{"type":"object","properties":{}}"#.to_owned()));
+    };
     let text = raw.get();
     let refs = !facts.schema_refs && text.contains("\"$ref\"");
     let lookaround = !facts.schema_lookaround && text.contains("(?");
@@ -64,13 +76,15 @@ pub fn of_tool<'a>(
             Root::Other => {}
         }
     }
-    let mut value: Value =
-        serde_json::from_str(text).map_err(|_| Error::invalid(at, "'parameters' must be a JSON schema."))?;
+    let mut value: Value = serde_json::from_str(text)
+        .map_err(|_| Error::invalid(at, "'parameters' must be a JSON schema."))?;
     if refs {
         value = resolved(&value, true, at)?;
     }
     if lookaround && drop_lookaround(&mut value) {
-        notes.add(format!("{at}: a pattern with look-around was left out, the model refuses it"));
+        notes.add(format!(
+            "{at}: a pattern with look-around was left out, the model refuses it"
+        ));
     }
     if strict {
         close(&mut value);
@@ -85,7 +99,9 @@ pub fn of_tool<'a>(
             value = Value::Object(rooted);
         }
         Some(_) => {
-            notes.add(format!("{at}: not an object; it was sent as the member 'value' of one"));
+            notes.add(format!(
+                "{at}: not an object; it was sent as the member 'value' of one"
+            ));
             value = serde_json::json!({"type": "object", "properties": {"value": value}, "required": ["value"]});
         }
     }
@@ -96,10 +112,17 @@ pub fn of_tool<'a>(
 ///
 /// # Errors
 /// A 400 where it is recursive.
-pub fn of_text_format(schema: Option<&RawValue>, strict: bool, at: &str, notes: &Notes) -> Result<String, Error> {
-    let Some(raw) = schema else { return Ok(r#"{"type":"object","additionalProperties":false}"#.to_owned()) };
-    let value: Value =
-        serde_json::from_str(raw.get()).map_err(|_| Error::invalid(at, "'schema' must be a JSON schema."))?;
+pub fn of_text_format(
+    schema: Option<&RawValue>,
+    strict: bool,
+    at: &str,
+    notes: &Notes,
+) -> Result<String, Error> {
+    let Some(raw) = schema else {
+        return Ok(r#"{"type":"object","additionalProperties":false}"#.to_owned());
+    };
+    let value: Value = serde_json::from_str(raw.get())
+        .map_err(|_| Error::invalid(at, "'schema' must be a JSON schema."))?;
     let mut value = resolved(&value, false, at)?;
     close(&mut value);
     if strict {
@@ -113,7 +136,12 @@ pub fn of_text_format(schema: Option<&RawValue>, strict: bool, at: &str, notes: 
 /// The schema as something to hold answers against: without references, so that the work is bounded by its size. None
 /// where that cannot be had.
 pub fn bounded(schema: &RawValue) -> Option<Value> {
-    const DYNAMIC: [&str; 4] = ["\"$dynamicRef\"", "\"$recursiveRef\"", "\"$id\"", "\"$anchor\""];
+    const DYNAMIC: [&str; 4] = [
+        "\"$dynamicRef\"",
+        "\"$recursiveRef\"",
+        "\"$id\"",
+        "\"$anchor\"",
+    ];
     if DYNAMIC.iter().any(|keyword| schema.get().contains(keyword)) {
         return None;
     }
@@ -142,7 +170,14 @@ fn root_type(schema: &RawValue) -> Root {
 
 /// Every local `$ref` in its place. A circle ends in a plain object (`cut`), or is refused.
 fn resolved(root: &Value, cut: bool, at: &str) -> Result<Value, Error> {
-    let mut resolver = Resolver { root, cut, at, open: Vec::new(), nodes: 0, depth: 0 };
+    let mut resolver = Resolver {
+        root,
+        cut,
+        at,
+        open: Vec::new(),
+        nodes: 0,
+        depth: 0,
+    };
     let mut value = resolver.resolve(root)?;
     if let Some(members) = value.as_object_mut() {
         members.shift_remove("$defs");
@@ -171,9 +206,11 @@ impl<'r> Resolver<'r> {
         }
         self.depth += 1;
         let resolved = match value {
-            Value::Array(items) => {
-                items.iter().map(|item| self.resolve(item)).collect::<Result<_, _>>().map(Value::Array)
-            }
+            Value::Array(items) => items
+                .iter()
+                .map(|item| self.resolve(item))
+                .collect::<Result<_, _>>()
+                .map(Value::Array),
             Value::Object(members) => match members.get("$ref").and_then(Value::as_str) {
                 Some(reference) => self.follow(reference, members),
                 None => self.members(members).map(Value::Object),
@@ -193,27 +230,42 @@ impl<'r> Resolver<'r> {
     }
 
     /// What stands beside a reference, such as a description, holds for this place.
-    fn follow(&mut self, reference: &'r str, beside: &'r Map<String, Value>) -> Result<Value, Error> {
+    fn follow(
+        &mut self,
+        reference: &'r str,
+        beside: &'r Map<String, Value>,
+    ) -> Result<Value, Error> {
         if self.open.contains(&reference) {
             return match self.cut {
                 true => Ok(serde_json::json!({"type": "object"})),
-                false => Err(Error::invalid(self.at, "A recursive schema is not supported for structured output.")),
+                false => Err(Error::invalid(
+                    self.at,
+                    "A recursive schema is not supported for structured output.",
+                )),
             };
         }
         let target = match reference {
             "#" => Some(self.root),
-            _ => reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer)),
+            _ => reference
+                .strip_prefix('#')
+                .and_then(|pointer| self.root.pointer(pointer)),
         };
         let Some(target) = target else {
             let shown: String = reference.chars().take(100).collect();
-            return Err(Error::invalid(self.at, format!("The schema refers to '{shown}', which it does not hold.")));
+            return Err(Error::invalid(
+                self.at,
+                format!("The schema refers to '{shown}', which it does not hold."),
+            ));
         };
         self.open.push(reference);
         let value = self.resolve(target);
         self.open.pop();
         let mut value = value?;
         if let Value::Object(members) = &mut value {
-            for (name, member) in beside.iter().filter(|(name, _)| *name != "$ref" && *name != "$defs") {
+            for (name, member) in beside
+                .iter()
+                .filter(|(name, _)| *name != "$ref" && *name != "$defs")
+            {
                 self.nodes += name.len() / NODE_BYTES;
                 let member = self.resolve(member)?;
                 members.insert(name.clone(), member);
@@ -226,7 +278,9 @@ impl<'r> Resolver<'r> {
 fn drop_lookaround(value: &mut Value) -> bool {
     let mut dropped = false;
     match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| dropped |= drop_lookaround(item)),
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| dropped |= drop_lookaround(item)),
         Value::Object(members) => {
             let around = ["(?=", "(?!", "(?<=", "(?<!"];
             let pattern = members.get("pattern").and_then(Value::as_str);
@@ -234,7 +288,9 @@ fn drop_lookaround(value: &mut Value) -> bool {
                 members.shift_remove("pattern");
                 dropped = true;
             }
-            members.values_mut().for_each(|member| dropped |= drop_lookaround(member));
+            members
+                .values_mut()
+                .for_each(|member| dropped |= drop_lookaround(member));
         }
         _ => {}
     }
@@ -244,7 +300,8 @@ fn drop_lookaround(value: &mut Value) -> bool {
 /// `additionalProperties: false` on every object.
 fn close(value: &mut Value) {
     each_schema(value, &mut |members| {
-        let object = members.get("type").is_some_and(|kind| kind == "object") || members.contains_key("properties");
+        let object = members.get("type").is_some_and(|kind| kind == "object")
+            || members.contains_key("properties");
         if object {
             members.insert("additionalProperties".to_owned(), Value::Bool(false));
         }
@@ -267,11 +324,15 @@ const MAX_UNIONS: usize = 16;
 /// Takes `null` out of the unions where there are too many: most are optional members, which may be absent anyway.
 fn without_nulls(value: &mut Value, at: &str, notes: &Notes) {
     let mut unions = 0;
-    each_schema(value, &mut |members| unions += usize::from(is_union(members)));
+    each_schema(value, &mut |members| {
+        unions += usize::from(is_union(members))
+    });
     if unions <= MAX_UNIONS {
         return;
     }
-    notes.add(format!("{at}: 'null' was taken out of {unions} unions, the model takes {MAX_UNIONS}"));
+    notes.add(format!(
+        "{at}: 'null' was taken out of {unions} unions, the model takes {MAX_UNIONS}"
+    ));
     each_schema(value, &mut |members| {
         if let Some(Value::Array(types)) = members.get_mut("type") {
             types.retain(|kind| kind != "null");
@@ -281,7 +342,9 @@ fn without_nulls(value: &mut Value, at: &str, notes: &Notes) {
             }
         }
         for keyword in ["anyOf", "oneOf"] {
-            let Some(Value::Array(branches)) = members.get_mut(keyword) else { continue };
+            let Some(Value::Array(branches)) = members.get_mut(keyword) else {
+                continue;
+            };
             branches.retain(|branch| branch["type"] != "null");
             if let [Value::Object(only)] = branches.as_slice() {
                 let only = only.clone();
@@ -295,21 +358,32 @@ fn without_nulls(value: &mut Value, at: &str, notes: &Notes) {
 }
 
 fn is_union(members: &Map<String, Value>) -> bool {
-    members.get("type").is_some_and(Value::is_array) || ["anyOf", "oneOf"].iter().any(|of| members.contains_key(*of))
+    members.get("type").is_some_and(Value::is_array)
+        || ["anyOf", "oneOf"]
+            .iter()
+            .any(|of| members.contains_key(*of))
 }
 
 fn describe_unsupported(value: &mut Value) {
     each_schema(value, &mut |members| {
-        let unknown_format =
-            members.get("format").and_then(Value::as_str).is_some_and(|format| !FORMATS.contains(&format));
+        let unknown_format = members
+            .get("format")
+            .and_then(Value::as_str)
+            .is_some_and(|format| !FORMATS.contains(&format));
         let mut moved = Vec::new();
-        for keyword in UNSUPPORTED.iter().chain(unknown_format.then_some(&"format")) {
+        for keyword in UNSUPPORTED
+            .iter()
+            .chain(unknown_format.then_some(&"format"))
+        {
             if let Some(value) = members.shift_remove(*keyword) {
                 moved.push(format!("{keyword}: {value}"));
             }
         }
         if !moved.is_empty() {
-            let own = members.get("description").and_then(Value::as_str).unwrap_or_default();
+            let own = members
+                .get("description")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             let space = if own.is_empty() { "" } else { " " };
             let text = format!("{own}{space}({})", moved.join(", "));
             members.insert("description".to_owned(), text.into());
@@ -320,15 +394,25 @@ fn describe_unsupported(value: &mut Value) {
 /// Calls `change` for every schema in `value`, and for nothing that only looks like one: a property may be called
 /// `pattern`.
 fn each_schema(value: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
-    let Value::Object(members) = value else { return };
+    let Value::Object(members) = value else {
+        return;
+    };
     change(members);
     for (name, member) in members.iter_mut() {
         match name.as_str() {
             "properties" | "$defs" | "definitions" | "patternProperties" => {
-                member.as_object_mut().into_iter().flatten().for_each(|(_, schema)| each_schema(schema, change));
+                member
+                    .as_object_mut()
+                    .into_iter()
+                    .flatten()
+                    .for_each(|(_, schema)| each_schema(schema, change));
             }
             "anyOf" | "oneOf" | "allOf" | "prefixItems" => {
-                member.as_array_mut().into_iter().flatten().for_each(|schema| each_schema(schema, change));
+                member
+                    .as_array_mut()
+                    .into_iter()
+                    .flatten()
+                    .for_each(|schema| each_schema(schema, change));
             }
             "items" | "not" | "additionalProperties" | "contains" => each_schema(member, change),
             _ => {}

@@ -32,7 +32,14 @@ pub struct StreamTranslator {
 impl StreamTranslator {
     pub fn new(plan: Arc<ReplyPlan>, notes: Notes) -> Self {
         let answer = Answer::new(plan.clone(), notes);
-        Self { plan, answer, stopped: false, reasoning: None, held: None, told: false }
+        Self {
+            plan,
+            answer,
+            stopped: false,
+            reasoning: None,
+            held: None,
+            told: false,
+        }
     }
 
     /// The message has ended; its usage may still come.
@@ -47,15 +54,29 @@ impl StreamTranslator {
 
     /// What has come so far would cost, where the service will not tell any more.
     pub fn estimate(&self) -> Usage {
-        let counted = self.held.as_ref().and_then(|metadata| metadata.usage.clone());
-        finish::usage(counted, finish::Terms::default(), self.reasoning, self.answer.written, &self.plan)
+        let counted = self
+            .held
+            .as_ref()
+            .and_then(|metadata| metadata.usage.clone());
+        finish::usage(
+            counted,
+            finish::Terms::default(),
+            self.reasoning,
+            self.answer.written,
+            &self.plan,
+        )
     }
 
     /// Takes one event; puts what follows from it into `out`. Unknown events are ignored.
     ///
     /// # Errors
     /// Where the payload is not what its type promises.
-    pub fn event(&mut self, event_type: &str, payload: &[u8], out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+    pub fn event(
+        &mut self,
+        event_type: &str,
+        payload: &[u8],
+        out: &mut VecDeque<Chunk>,
+    ) -> Result<(), Error> {
         match event_type {
             "contentBlockDelta" => self.delta(parse(payload)?, out),
             "contentBlockStart" => self.start(&parse(payload)?, out),
@@ -76,10 +97,13 @@ impl StreamTranslator {
     /// If it ended before the message did.
     pub fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
         if !self.stopped {
-            return Err(Error::new(Kind::Upstream, "Bedrock ended the stream before the answer was complete.")
-                .with_code("upstream_truncated")
-                .again(Again::Often)
-                .may_be_billed());
+            return Err(Error::new(
+                Kind::Upstream,
+                "Bedrock ended the stream before the answer was complete.",
+            )
+            .with_code("upstream_truncated")
+            .again(Again::Often)
+            .may_be_billed());
         }
         if !self.told {
             self.tell(Metadata::default(), out);
@@ -91,7 +115,8 @@ impl StreamTranslator {
         let block = event.content_block_index;
         let delta = event.delta;
         if delta.is_unknown() {
-            self.answer.unknown("a kind of content that this version does not know");
+            self.answer
+                .unknown("a kind of content that this version does not know");
         }
         if let Some(text) = delta.text {
             self.answer.text(text.into_owned(), out);
@@ -114,32 +139,55 @@ impl StreamTranslator {
             self.answer.server_result_content(block, result);
         }
         if let Some(citation) = delta.citation {
-            self.answer.citation(block, serde_json::from_str(citation.get()).unwrap_or(Value::Null));
+            self.answer.citation(
+                block,
+                serde_json::from_str(citation.get()).unwrap_or(Value::Null),
+            );
         }
         if let Some(image) = delta.image {
-            self.answer.image_data(block, image.source.bytes.as_deref(), image.error.is_some());
+            self.answer
+                .image_data(block, image.source.bytes.as_deref(), image.error.is_some());
         }
     }
 
     fn start(&mut self, event: &ContentBlockStart<'_>, out: &mut VecDeque<Chunk>) {
         let block = event.content_block_index;
         if let Some(tool) = &event.start.tool_use {
-            self.answer.tool_start(block, &tool.tool_use_id, &tool.name, tool.kind.as_deref(), out);
+            self.answer.tool_start(
+                block,
+                &tool.tool_use_id,
+                &tool.name,
+                tool.kind.as_deref(),
+                out,
+            );
         }
         if let Some(image) = &event.start.image {
             self.answer.image_start(block, &image.format);
         }
         if let Some(result) = &event.start.tool_result {
-            self.answer.server_result(block, result.tool_use_id.clone(), result.kind.clone(), result.status.clone());
+            self.answer.server_result(
+                block,
+                result.tool_use_id.clone(),
+                result.kind.clone(),
+                result.status.clone(),
+            );
         }
     }
 
-    fn message_stop(&mut self, event: &MessageStop<'_>, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+    fn message_stop(
+        &mut self,
+        event: &MessageStop<'_>,
+        out: &mut VecDeque<Chunk>,
+    ) -> Result<(), Error> {
         let fields = event.additional_model_response_fields.as_ref();
-        self.answer.finish(&event.stop_reason, finish::stop_sequence(fields), out)?;
+        self.answer
+            .finish(&event.stop_reason, finish::stop_sequence(fields), out)?;
         self.stopped = true;
         self.reasoning = finish::reasoning_tokens(fields);
-        if self.held.as_ref().is_some_and(|metadata| metadata.usage.is_some())
+        if self
+            .held
+            .as_ref()
+            .is_some_and(|metadata| metadata.usage.is_some())
             && let Some(metadata) = self.held.take()
         {
             self.tell(metadata, out);
@@ -157,17 +205,30 @@ impl StreamTranslator {
 
     /// What is known once everything is.
     fn tell(&mut self, metadata: Metadata, out: &mut VecDeque<Chunk>) {
-        let metadata = if metadata.usage.is_none() { self.held.take().unwrap_or(metadata) } else { metadata };
+        let metadata = if metadata.usage.is_none() {
+            self.held.take().unwrap_or(metadata)
+        } else {
+            metadata
+        };
         let trace = metadata.trace.unwrap_or_default();
         let router = trace.prompt_router.as_ref();
         let usage = finish::usage(
             metadata.usage,
-            finish::Terms { tier: metadata.service_tier, performance: metadata.performance_config, router },
+            finish::Terms {
+                tier: metadata.service_tier,
+                performance: metadata.performance_config,
+                router,
+            },
             self.reasoning,
             self.answer.written,
             &self.plan,
         );
-        out.extend(trace.guardrail.filter(|_| self.plan.show_guardrail).map(Chunk::Guardrail));
+        out.extend(
+            trace
+                .guardrail
+                .filter(|_| self.plan.show_guardrail)
+                .map(Chunk::Guardrail),
+        );
         out.push_back(Chunk::Usage(usage));
         self.told = true;
     }
@@ -175,15 +236,18 @@ impl StreamTranslator {
 
 fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(payload).map_err(|error| {
-        Error::new(Kind::Upstream, "Bedrock sent an event that could not be read.")
-            .with_code("upstream_malformed")
-            .may_be_billed()
-            // Neither the payload nor serde's text: both hold what the model said.
-            .with_detail(format!(
-                "{:?} at column {} of an event of {} bytes",
-                error.classify(),
-                error.column(),
-                payload.len()
-            ))
+        Error::new(
+            Kind::Upstream,
+            "Bedrock sent an event that could not be read.",
+        )
+        .with_code("upstream_malformed")
+        .may_be_billed()
+        // Neither the payload nor serde's text: both hold what the model said.
+        .with_detail(format!(
+            "{:?} at column {} of an event of {} bytes",
+            error.classify(),
+            error.column(),
+            payload.len()
+        ))
     })
 }

@@ -58,13 +58,16 @@ pub fn plan<'a>(
     cx: &Context<'a>,
 ) -> Result<Structured<'a>, Error> {
     let facts = &cx.model.facts;
-    let Some(format) = &request.response_format else { return Ok(Structured::None) };
+    let Some(format) = &request.response_format else {
+        return Ok(Structured::None);
+    };
     match (format.kind.as_str(), &format.json_schema) {
         ("json_schema", Some(wanted)) if facts.structured_output && !cites(request) => {
             native(wanted, cx.notes).map(Structured::Native)
         }
         ("json_schema", Some(wanted)) if can_force(facts, reasons) => {
-            cx.notes.add("response_format: emulated by a tool whose input is the answer");
+            cx.notes
+                .add("response_format: emulated by a tool whose input is the answer");
             tool(wanted, names, cx).map(Structured::Tool)
         }
         ("json_schema", Some(wanted)) => {
@@ -74,11 +77,17 @@ pub fn plan<'a>(
                 "Answer with one JSON value and nothing else: no text around it, no code fence. It must fit this JSON schema:\n{}",
                 schema.map_or("{\"type\":\"object\"}", RawValue::get)
             );
-            Ok(Structured::Instruct(Instruction { text, prefill: false, schema }))
+            Ok(Structured::Instruct(Instruction {
+                text,
+                prefill: false,
+                schema,
+            }))
         }
         ("json_object", _) => {
             cx.notes.add("response_format: emulated by an instruction");
-            let text = "Answer with one JSON object and nothing else: no text around it, no code fence.".to_owned();
+            let text =
+                "Answer with one JSON object and nothing else: no text around it, no code fence."
+                    .to_owned();
             Ok(Structured::Instruct(Instruction {
                 text,
                 prefill: facts.prefill && facts.json_prefill && !reasons && !calls,
@@ -92,13 +101,21 @@ pub fn plan<'a>(
 /// The service refuses citations together with a format.
 fn cites(request: &ChatRequest) -> bool {
     use crate::openai::message::Content;
-    let parts = request.messages.iter().filter_map(|message| match &message.content {
-        Some(Content::Parts(parts)) => Some(parts),
-        _ => None,
-    });
+    let parts = request
+        .messages
+        .iter()
+        .filter_map(|message| match &message.content {
+            Some(Content::Parts(parts)) => Some(parts),
+            _ => None,
+        });
     parts.flatten().any(|part| {
         let of_file = part.file.as_ref().and_then(|file| file.citations);
-        of_file.or(part.search_result.as_ref().and_then(|result| result.citations)).is_some_and(|c| c.enabled)
+        of_file
+            .or(part
+                .search_result
+                .as_ref()
+                .and_then(|result| result.citations))
+            .is_some_and(|c| c.enabled)
     })
 }
 
@@ -114,7 +131,12 @@ fn native<'a>(wanted: &'a JsonSchema, notes: &Notes) -> Result<TextFormat<'a>, E
         kind: "json_schema",
         structure: TextFormatStructure {
             json_schema: JsonSchemaDefinition {
-                schema: schema::of_text_format(wanted.schema.as_deref(), wanted.strict == Some(true), SCHEMA, notes)?,
+                schema: schema::of_text_format(
+                    wanted.schema.as_deref(),
+                    wanted.strict == Some(true),
+                    SCHEMA,
+                    notes,
+                )?,
                 name: Names::default().fresh(&wanted.name).into(),
                 description: wanted.description.as_deref(),
             },
@@ -122,7 +144,11 @@ fn native<'a>(wanted: &'a JsonSchema, notes: &Notes) -> Result<TextFormat<'a>, E
     })
 }
 
-fn tool<'a>(wanted: &'a JsonSchema, names: &mut Names<'a>, cx: &Context<'a>) -> Result<JsonTool<'a>, Error> {
+fn tool<'a>(
+    wanted: &'a JsonSchema,
+    names: &mut Names<'a>,
+    cx: &Context<'a>,
+) -> Result<JsonTool<'a>, Error> {
     let description = wanted.description.clone().unwrap_or_default();
     let schema = match wanted.schema.as_deref() {
         Some(schema) => schema::of_tool(Some(schema), false, &cx.model.facts, SCHEMA, cx.notes)?,
@@ -130,25 +156,46 @@ fn tool<'a>(wanted: &'a JsonSchema, names: &mut Names<'a>, cx: &Context<'a>) -> 
     };
     Ok(JsonTool {
         name: names.fresh(&wanted.name).into(),
-        description: format!("Give your answer by calling this tool. {description}").trim_end().to_owned(),
+        description: format!("Give your answer by calling this tool. {description}")
+            .trim_end()
+            .to_owned(),
         schema,
     })
 }
 
 /// Begins the answer for the model, where that keeps it from talking around it.
-pub fn prefill(structured: &Structured<'_>, conversation: &mut Conversation<'_>) -> Option<&'static str> {
-    let Structured::Instruct(Instruction { prefill: true, .. }) = structured else { return None };
-    let last = conversation.messages.last().filter(|last| last.role == ConversationRole::User)?;
-    if last.content.iter().any(|block| matches!(block, ContentBlock::ToolResult(_))) {
+pub fn prefill(
+    structured: &Structured<'_>,
+    conversation: &mut Conversation<'_>,
+) -> Option<&'static str> {
+    let Structured::Instruct(Instruction { prefill: true, .. }) = structured else {
+        return None;
+    };
+    let last = conversation
+        .messages
+        .last()
+        .filter(|last| last.role == ConversationRole::User)?;
+    if last
+        .content
+        .iter()
+        .any(|block| matches!(block, ContentBlock::ToolResult(_)))
+    {
         return None;
     }
     let content = vec![ContentBlock::Text(Cow::Borrowed("{"))];
-    conversation.messages.push(Message { role: ConversationRole::Assistant, content });
+    conversation.messages.push(Message {
+        role: ConversationRole::Assistant,
+        content,
+    });
     Some("{")
 }
 
 /// What the request and the reading of its reply get of it.
-pub fn settle<'a>(structured: Structured<'a>, converse: &mut ConverseRequest<'a>, plan: &mut ReplyPlan) {
+pub fn settle<'a>(
+    structured: Structured<'a>,
+    converse: &mut ConverseRequest<'a>,
+    plan: &mut ReplyPlan,
+) {
     match structured {
         Structured::None => {}
         Structured::Native(format) => converse.output_config.text_format = Some(format),

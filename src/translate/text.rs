@@ -65,7 +65,10 @@ impl TextFilter {
     /// The stop sequence that was found.
     pub fn cut_at(&self) -> Option<&str> {
         let stops = self.stops.as_ref()?;
-        stops.cut.and_then(|at| stops.stops.get(at)).map(String::as_str)
+        stops
+            .cut
+            .and_then(|at| stops.stops.get(at))
+            .map(String::as_str)
     }
 
     fn pieces(&mut self, pieces: Vec<Piece>, out: &mut Vec<Piece>) {
@@ -115,7 +118,12 @@ enum State {
 
 impl TagSplitter {
     fn new(tag: &str) -> Self {
-        Self { open: format!("<{tag}>"), close: format!("</{tag}>"), held: String::new(), state: State::Start }
+        Self {
+            open: format!("<{tag}>"),
+            close: format!("</{tag}>"),
+            held: String::new(),
+            state: State::Start,
+        }
     }
 
     fn push(&mut self, text: &str, out: &mut Vec<Piece>) {
@@ -161,7 +169,11 @@ impl TagSplitter {
 
     fn finish(&mut self, out: &mut Vec<Piece>) {
         let held = std::mem::take(&mut self.held);
-        let piece = if self.state == State::Inside { Piece::Reasoning(held) } else { Piece::Content(held) };
+        let piece = if self.state == State::Inside {
+            Piece::Reasoning(held)
+        } else {
+            Piece::Content(held)
+        };
         push(piece, out);
     }
 }
@@ -171,7 +183,9 @@ fn overlap(text: &str, border: &str) -> usize {
     let most = border.len().saturating_sub(1).min(text.len());
     (1..=most)
         .rev()
-        .find(|len| text.is_char_boundary(text.len() - len) && border.starts_with(&text[text.len() - len..]))
+        .find(|len| {
+            text.is_char_boundary(text.len() - len) && border.starts_with(&text[text.len() - len..])
+        })
         .unwrap_or(0)
 }
 
@@ -186,7 +200,11 @@ struct StopCutter {
 
 impl StopCutter {
     fn new(stops: &[String]) -> Self {
-        Self { stops: stops.to_vec(), held: String::new(), cut: None }
+        Self {
+            stops: stops.to_vec(),
+            held: String::new(),
+            cut: None,
+        }
     }
 
     fn push(&mut self, text: &str) -> String {
@@ -194,14 +212,22 @@ impl StopCutter {
             return String::new();
         }
         self.held.push_str(text);
-        let places =
-            self.stops.iter().enumerate().filter_map(|(nth, stop)| Some((self.held.find(stop.as_str())?, nth)));
+        let places = self
+            .stops
+            .iter()
+            .enumerate()
+            .filter_map(|(nth, stop)| Some((self.held.find(stop.as_str())?, nth)));
         if let Some((at, nth)) = places.min() {
             self.cut = Some(nth);
             self.held.truncate(at);
             return std::mem::take(&mut self.held);
         }
-        let held = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let held = self
+            .stops
+            .iter()
+            .map(|stop| overlap(&self.held, stop))
+            .max()
+            .unwrap_or(0);
         let safe = self.held.len() - held;
         self.held.drain(..safe).collect()
     }
@@ -231,7 +257,9 @@ impl Unfence {
             }
             if let Some(info) = seen.strip_prefix(Self::FENCE) {
                 // The rest of the line names the language.
-                let Some((_, rest)) = info.split_once('\n') else { return String::new() };
+                let Some((_, rest)) = info.split_once('\n') else {
+                    return String::new();
+                };
                 self.held = rest.to_owned();
                 self.fenced = true;
             }
@@ -241,7 +269,10 @@ impl Unfence {
             return std::mem::take(&mut self.held);
         }
         // The closing fence is at the end, with white space around it.
-        let kept = self.held.trim_end_matches(|c: char| c.is_whitespace() || c == '`').len();
+        let kept = self
+            .held
+            .trim_end_matches(|c: char| c.is_whitespace() || c == '`')
+            .len();
         self.held.drain(..kept).collect()
     }
 
@@ -250,7 +281,10 @@ impl Unfence {
         if !self.fenced {
             return held;
         }
-        held.trim_end().strip_suffix(Self::FENCE).map(|text| text.trim_end().to_owned()).unwrap_or(held)
+        held.trim_end()
+            .strip_suffix(Self::FENCE)
+            .map(|text| text.trim_end().to_owned())
+            .unwrap_or(held)
     }
 }
 
@@ -266,7 +300,11 @@ mod tests {
         let mut from = 0;
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (text.len() + 1)).collect();
         cuts.sort_unstable();
-        for cut in cuts.into_iter().chain([text.len()]).filter(|cut| text.is_char_boundary(*cut)) {
+        for cut in cuts
+            .into_iter()
+            .chain([text.len()])
+            .filter(|cut| text.is_char_boundary(*cut))
+        {
             filter.push(text[from..cut].to_owned(), &mut out);
             from = cut;
         }

@@ -49,11 +49,22 @@ pub struct Tools<'a> {
 pub fn names(request: &ChatRequest) -> Names<'_> {
     let mut names = Names::default();
     let functions = request.tools.iter().flatten().filter_map(|tool| {
-        let function = tool.function.as_ref().map(|function| function.name.as_str());
+        let function = tool
+            .function
+            .as_ref()
+            .map(|function| function.name.as_str());
         function.or(tool.custom.as_ref().map(|custom| custom.name.as_str()))
     });
-    let legacy = request.functions.iter().flatten().map(|function| function.name.as_str());
-    names.reserve(functions.chain(legacy).chain(called(&request.messages).into_iter().map(|call| call.0)));
+    let legacy = request
+        .functions
+        .iter()
+        .flatten()
+        .map(|function| function.name.as_str());
+    names.reserve(
+        functions
+            .chain(legacy)
+            .chain(called(&request.messages).into_iter().map(|call| call.0)),
+    );
     names
 }
 
@@ -66,7 +77,12 @@ pub fn plan<'a>(
     names: &mut Names<'a>,
     cx: &Context<'a>,
 ) -> Result<Tools<'a>, Error> {
-    let mut build = Build { cx, list: Vec::new(), seen: HashSet::new(), custom: HashSet::new() };
+    let mut build = Build {
+        cx,
+        list: Vec::new(),
+        seen: HashSet::new(),
+        custom: HashSet::new(),
+    };
     build.declared(request, names)?;
     let called = called(&request.messages);
     let mut choice = Choice::of(request)?;
@@ -84,15 +100,20 @@ pub fn plan<'a>(
             build.list.clear();
         } else if !build.list.is_empty() {
             plan.mute = true;
-            cx.notes.add("tool_choice: 'none' is emulated, calls of the model are left out of the answer");
+            cx.notes.add(
+                "tool_choice: 'none' is emulated, calls of the model are left out of the answer",
+            );
         }
     }
     if !build.list.is_empty() && !cx.model.facts.tools {
-        return Err(Error::invalid("tools", "This model takes no tools.").with_code("unsupported_parameter"));
+        return Err(Error::invalid("tools", "This model takes no tools.")
+            .with_code("unsupported_parameter"));
     }
     // Converse refuses a history with tool blocks unless tools are declared.
     if build.list.is_empty() && !called.is_empty() && cx.model.facts.tools {
-        cx.notes.add("tools: rebuilt from the calls in the history, which Converse refuses without them");
+        cx.notes.add(
+            "tools: rebuilt from the calls in the history, which Converse refuses without them",
+        );
         build.list = rebuilt(&called, names);
         plan.mute = true;
     }
@@ -100,26 +121,38 @@ pub fn plan<'a>(
         Structured::Tool(tool) => Some(tool),
         _ => None,
     };
-    if let Some(JsonTool { name, schema, description }) = json_tool {
-        build
-            .list
-            .push(Entry { client: "", tool: specification(name.clone(), Some(description), schema.clone(), None) });
+    if let Some(JsonTool {
+        name,
+        schema,
+        description,
+    }) = json_tool
+    {
+        build.list.push(Entry {
+            client: "",
+            tool: specification(name.clone(), Some(description), schema.clone(), None),
+        });
     }
     let forced = force(&choice, json_tool, &mut build.list, reasons, &mut plan, cx)?;
     let one_call = request.parallel_tool_calls == Some(false) || request.functions.is_some();
     if one_call && !build.list.is_empty() && !plan.mute {
         if cx.model.facts.disable_parallel {
-            plan.fields.insert("tool_choice".to_owned(), with_one_call(forced.as_ref()));
+            plan.fields
+                .insert("tool_choice".to_owned(), with_one_call(forced.as_ref()));
         } else {
             plan.one_call = true;
-            cx.notes.add("parallel_tool_calls: emulated, only the first call of the model is passed on");
+            cx.notes.add(
+                "parallel_tool_calls: emulated, only the first call of the model is passed on",
+            );
         }
     }
     plan.custom = build.custom;
     if !build.list.is_empty() {
         // Anthropic's own member says the same, and the service refuses both.
         let tool_choice = forced.filter(|_| plan.fields.is_empty());
-        plan.config = Some(ToolConfig { tools: build.list.into_iter().map(|entry| entry.tool).collect(), tool_choice });
+        plan.config = Some(ToolConfig {
+            tools: build.list.into_iter().map(|entry| entry.tool).collect(),
+            tool_choice,
+        });
         marks(request, &mut plan, cx.notes);
     }
     Ok(plan)
@@ -127,9 +160,17 @@ pub fn plan<'a>(
 
 /// The client wants the model to search the web by itself.
 fn wants_web_search(request: &ChatRequest) -> Option<&'static str> {
-    let tool = request.tools.iter().flatten().any(|tool| WEB_SEARCH.contains(&tool.kind.as_str()));
+    let tool = request
+        .tools
+        .iter()
+        .flatten()
+        .any(|tool| WEB_SEARCH.contains(&tool.kind.as_str()));
     let options = request.web_search_options.is_some();
-    if tool { Some("tools") } else { options.then_some("web_search_options") }
+    if tool {
+        Some("tools")
+    } else {
+        options.then_some("web_search_options")
+    }
 }
 
 /// OpenAI's names for the tool, today's and an older one.
@@ -158,17 +199,30 @@ impl<'a> Build<'a, '_> {
             {
                 let name = names.sent(&custom.name);
                 self.custom.insert(name.clone().into_owned());
-                let mut description = custom.description.clone().unwrap_or_else(|| custom.name.clone());
-                if let Some(grammar) = custom.format.as_deref().filter(|format| format.get().contains("grammar")) {
-                    self.cx
-                        .notes
-                        .add(format!("tools[{index}].custom.format: the grammar was put into the description"));
-                    description.push_str(&format!("\nThe input must follow this format: {}", grammar.get()));
+                let mut description = custom
+                    .description
+                    .clone()
+                    .unwrap_or_else(|| custom.name.clone());
+                if let Some(grammar) = custom
+                    .format
+                    .as_deref()
+                    .filter(|format| format.get().contains("grammar"))
+                {
+                    self.cx.notes.add(format!(
+                        "tools[{index}].custom.format: the grammar was put into the description"
+                    ));
+                    description.push_str(&format!(
+                        "\nThe input must follow this format: {}",
+                        grammar.get()
+                    ));
                 }
                 let schema =
                     r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#.to_owned();
                 let tool = specification(name, Some(&description), owned(schema), None);
-                self.list.push(Entry { client: &custom.name, tool });
+                self.list.push(Entry {
+                    client: &custom.name,
+                    tool,
+                });
             }
         }
         for (index, function) in request.functions.iter().flatten().enumerate() {
@@ -177,34 +231,67 @@ impl<'a> Build<'a, '_> {
         Ok(())
     }
 
-    fn function(&mut self, function: &'a Function, names: &mut Names<'a>, at: &str) -> Result<(), Error> {
+    fn function(
+        &mut self,
+        function: &'a Function,
+        names: &mut Names<'a>,
+        at: &str,
+    ) -> Result<(), Error> {
         if !self.is_new(&function.name) {
             return Ok(());
         }
         let facts = &self.cx.model.facts;
         let strict = function.strict == Some(true);
         if strict && !facts.strict_tools {
-            self.cx.notes.dropped(format!("{at}.strict"), "the model does not honour it");
+            self.cx
+                .notes
+                .dropped(format!("{at}.strict"), "the model does not honour it");
         }
         let strict = strict && facts.strict_tools;
-        let schema =
-            schema::of_tool(function.parameters.as_deref(), strict, facts, &format!("{at}.parameters"), self.cx.notes)?;
+        let schema = schema::of_tool(
+            function.parameters.as_deref(),
+            strict,
+            facts,
+            &format!("{at}.parameters"),
+            self.cx.notes,
+        )?;
         let name = names.sent(&function.name);
-        let tool = specification(name, function.description.as_deref(), schema, strict.then_some(true));
-        self.list.push(Entry { client: &function.name, tool });
+        let tool = specification(
+            name,
+            function.description.as_deref(),
+            schema,
+            strict.then_some(true),
+        );
+        self.list.push(Entry {
+            client: &function.name,
+            tool,
+        });
         Ok(())
     }
 
     /// A tool that AWS runs itself: asked for, or needed because its blocks stand in the history.
     fn web_search(&mut self, request: &'a ChatRequest) -> Result<(), Error> {
         let asked = wants_web_search(request);
-        let seen = request.messages.iter().any(|message| message.server_tool_blocks.is_some());
+        let seen = request
+            .messages
+            .iter()
+            .any(|message| message.server_tool_blocks.is_some());
         match (&self.cx.model.facts.web_search, asked) {
             (Some(name), asked) if asked.is_some() || seen => {
-                if request.web_search_options.as_deref().is_some_and(|options| options.get() != "{}") {
-                    self.cx.notes.dropped("web_search_options", "the model's own search takes no options");
+                if request
+                    .web_search_options
+                    .as_deref()
+                    .is_some_and(|options| options.get() != "{}")
+                {
+                    self.cx.notes.dropped(
+                        "web_search_options",
+                        "the model's own search takes no options",
+                    );
                 }
-                self.list.push(Entry { client: "", tool: Tool::SystemTool { name } });
+                self.list.push(Entry {
+                    client: "",
+                    tool: Tool::SystemTool { name },
+                });
                 Ok(())
             }
             (None, Some(param)) => {
@@ -218,7 +305,9 @@ impl<'a> Build<'a, '_> {
     fn is_new(&mut self, name: &'a str) -> bool {
         let new = self.seen.insert(name);
         if !new {
-            self.cx.notes.add(format!("tools: '{name}' is there twice; the first was sent"));
+            self.cx.notes.add(format!(
+                "tools: '{name}' is there twice; the first was sent"
+            ));
         }
         new
     }
@@ -244,19 +333,30 @@ fn specification<'a>(
     strict: Option<bool>,
 ) -> Tool<'a> {
     // The service wants at least one character.
-    let description = description.filter(|text| !text.trim().is_empty()).map(str::to_owned);
+    let description = description
+        .filter(|text| !text.trim().is_empty())
+        .map(str::to_owned);
     let description = description.map_or_else(|| name.clone(), Cow::Owned);
-    Tool::ToolSpec(ToolSpecification { name, description, input_schema: ToolInputSchema { json }, strict })
+    Tool::ToolSpec(ToolSpecification {
+        name,
+        description,
+        input_schema: ToolInputSchema { json },
+        strict,
+    })
 }
 
 /// A choice that asks for what is not there.
 fn check(choice: &Choice<'_>, tools: &[Entry<'_>], searches: bool) -> Result<(), Error> {
     match choice {
-        Choice::Required if tools.is_empty() && !searches => {
-            Err(Error::invalid("tool_choice", "'tool_choice' is 'required', but there are no 'tools'."))
-        }
+        Choice::Required if tools.is_empty() && !searches => Err(Error::invalid(
+            "tool_choice",
+            "'tool_choice' is 'required', but there are no 'tools'.",
+        )),
         Choice::Named(name) if !tools.iter().any(|tool| tool.client == *name) => {
-            Err(Error::invalid("tool_choice.function.name", "'tool_choice' names a tool that is not in 'tools'."))
+            Err(Error::invalid(
+                "tool_choice.function.name",
+                "'tool_choice' names a tool that is not in 'tools'.",
+            ))
         }
         _ => Ok(()),
     }
@@ -272,7 +372,9 @@ fn force<'a>(
     cx: &Context<'a>,
 ) -> Result<Option<ToolChoice<'a>>, Error> {
     let facts: &Facts = &cx.model.facts;
-    let may = |mode| facts.tool_choice.contains(&mode) && (!reasons || facts.forced_choice_while_reasoning);
+    let may = |mode| {
+        facts.tool_choice.contains(&mode) && (!reasons || facts.forced_choice_while_reasoning)
+    };
     let wanted = match (choice, json_tool) {
         // Calls of the client's own tools go on being possible beside ours.
         (Choice::Auto | Choice::None, Some(_)) if list.len() > 1 && !plan.mute => None,
@@ -287,16 +389,23 @@ fn force<'a>(
         }
         (Choice::Required | Choice::Allowed { .. }, _) => None,
     };
-    if list.iter().all(|entry| matches!(entry.tool, Tool::SystemTool { .. })) {
-        cx.notes.add("tool_choice: sent as 'auto', a tool that AWS runs itself cannot be forced");
+    if list
+        .iter()
+        .all(|entry| matches!(entry.tool, Tool::SystemTool { .. }))
+    {
+        cx.notes
+            .add("tool_choice: sent as 'auto', a tool that AWS runs itself cannot be forced");
         return Ok(None);
     }
     let wanted = wanted.map(str::to_owned);
     Ok(match wanted {
-        Some(name) if may(ToolChoiceMode::Tool) => Some(ToolChoice::Tool { name: Cow::Owned(name) }),
+        Some(name) if may(ToolChoiceMode::Tool) => Some(ToolChoice::Tool {
+            name: Cow::Owned(name),
+        }),
         Some(name) if may(ToolChoiceMode::Any) => {
             list.retain(|entry| matches!(&entry.tool, Tool::ToolSpec(spec) if spec.name == name));
-            cx.notes.add("tool_choice: emulated, only the named tool was sent");
+            cx.notes
+                .add("tool_choice: emulated, only the named tool was sent");
             Some(ToolChoice::Any {})
         }
         None if may(ToolChoiceMode::Any) => Some(ToolChoice::Any {}),
@@ -306,7 +415,9 @@ fn force<'a>(
                 None => "Answer by calling at least one of the tools.".to_owned(),
             };
             plan.instruction = Some(sentence);
-            cx.notes.add("tool_choice: emulated by an instruction, this model cannot be forced in this call");
+            cx.notes.add(
+                "tool_choice: emulated by an instruction, this model cannot be forced in this call",
+            );
             None
         }
     })
@@ -317,7 +428,9 @@ fn with_one_call(forced: Option<&ToolChoice<'_>>) -> Value {
     match forced {
         None => json!({"type": "auto", "disable_parallel_tool_use": true}),
         Some(ToolChoice::Any {}) => json!({"type": "any", "disable_parallel_tool_use": true}),
-        Some(ToolChoice::Tool { name }) => json!({"type": "tool", "name": name, "disable_parallel_tool_use": true}),
+        Some(ToolChoice::Tool { name }) => {
+            json!({"type": "tool", "name": name, "disable_parallel_tool_use": true})
+        }
     }
 }
 
@@ -326,12 +439,19 @@ fn called(messages: &[Message]) -> Vec<(&str, Vec<&str>)> {
     let mut order: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     for message in messages {
-        let calls = message.tool_calls.iter().flatten().filter_map(|call| match (&call.custom, &call.function) {
-            (Some(custom), _) => Some((custom.name.as_str(), r#"{"input":""}"#)),
-            (None, Some(function)) => Some((function.name.as_str(), function.arguments.as_str())),
-            (None, None) => None,
+        let calls = message.tool_calls.iter().flatten().filter_map(|call| {
+            match (&call.custom, &call.function) {
+                (Some(custom), _) => Some((custom.name.as_str(), r#"{"input":""}"#)),
+                (None, Some(function)) => {
+                    Some((function.name.as_str(), function.arguments.as_str()))
+                }
+                (None, None) => None,
+            }
         });
-        let legacy = message.function_call.iter().map(|call| (call.name.as_str(), call.arguments.as_str()));
+        let legacy = message
+            .function_call
+            .iter()
+            .map(|call| (call.name.as_str(), call.arguments.as_str()));
         for (name, arguments) in calls.chain(legacy) {
             let at = *places.entry(name).or_insert_with(|| {
                 order.push((name, Vec::new()));
@@ -349,23 +469,44 @@ fn rebuilt<'a>(called: &[(&'a str, Vec<&'a str>)], names: &mut Names<'a>) -> Vec
     struct Arguments(Map<String, Value>);
     let tools = called.iter().map(|(name, calls)| {
         let mut properties = Map::new();
-        for Arguments(arguments) in calls.iter().filter_map(|call| serde_json::from_str::<Arguments>(call).ok()) {
+        for Arguments(arguments) in calls
+            .iter()
+            .filter_map(|call| serde_json::from_str::<Arguments>(call).ok())
+        {
             properties.extend(arguments.into_iter().map(|(key, _)| (key, json!({}))));
         }
         let schema = owned(json!({"type": "object", "properties": properties}).to_string());
-        Entry { client: name, tool: specification(names.sent(name), None, schema, None) }
+        Entry {
+            client: name,
+            tool: specification(names.sent(name), None, schema, None),
+        }
     });
     tools.collect()
 }
 
 /// The client's cache marks among the tools.
 fn marks(request: &ChatRequest, plan: &mut Tools<'_>, notes: &Notes) {
-    let Some(config) = &mut plan.config else { return };
+    let Some(config) = &mut plan.config else {
+        return;
+    };
     // Behind the last marked tool all tools before it are cached too.
-    let marked = request.tools.as_deref().unwrap_or_default().iter().rposition(|tool| tool.cache_control.is_some());
+    let marked = request
+        .tools
+        .as_deref()
+        .unwrap_or_default()
+        .iter()
+        .rposition(|tool| tool.cache_control.is_some());
     let Some(at) = marked else { return };
-    let control = request.tools.iter().flatten().nth(at).and_then(|tool| tool.cache_control.as_ref());
-    let point = control.map_or_else(|| CachePointBlock::new(None), |control| caching::point(control, notes));
+    let control = request
+        .tools
+        .iter()
+        .flatten()
+        .nth(at)
+        .and_then(|tool| tool.cache_control.as_ref());
+    let point = control.map_or_else(
+        || CachePointBlock::new(None),
+        |control| caching::point(control, notes),
+    );
     let at = (at + 1).min(config.tools.len());
     config.tools.insert(at, Tool::CachePoint(point));
 }

@@ -10,8 +10,8 @@ use crate::{
     call::{Facts, Notes},
     converse::{
         content::{
-            CachePointBlock, ContentBlock, ConversationRole, Message, ReasoningContentBlock, ToolResultBlock,
-            ToolResultContentBlock, ToolUseBlock,
+            CachePointBlock, ContentBlock, ConversationRole, Message, ReasoningContentBlock,
+            ToolResultBlock, ToolResultContentBlock, ToolUseBlock,
         },
         request::SystemContentBlock,
     },
@@ -87,7 +87,10 @@ impl<'a, 'n> Turns<'a, 'n> {
     pub fn late_system(&mut self, text: String) {
         if !text.trim().is_empty() {
             let content = vec![ContentBlock::Text(Cow::Owned(text))];
-            self.messages.push(Message { role: ConversationRole::System, content });
+            self.messages.push(Message {
+                role: ConversationRole::System,
+                content,
+            });
         }
     }
 
@@ -107,12 +110,16 @@ impl<'a, 'n> Turns<'a, 'n> {
     /// Begins an assistant message. What the one before it called must have been answered by now.
     pub fn assistant(&mut self) {
         // Calls may be spread over several messages before their results come.
-        let goes_on = self.messages.last().is_some_and(|last| last.role == ConversationRole::Assistant);
+        let goes_on = self
+            .messages
+            .last()
+            .is_some_and(|last| last.role == ConversationRole::Assistant);
         if !goes_on || self.pending.len() >= MAX_PENDING {
             self.answer_pending();
         }
         if self.messages.is_empty() {
-            self.notes.add("messages: the first is the assistant's; a user turn was put before it");
+            self.notes
+                .add("messages: the first is the assistant's; a user turn was put before it");
             self.user();
         }
         self.turn(ConversationRole::Assistant);
@@ -131,17 +138,30 @@ impl<'a, 'n> Turns<'a, 'n> {
         let mut sent = tool_use_id(&client, self.facts.tool_use_id);
         while self.used.contains(&sent) {
             // Clients that number the calls of each turn use an id again; the pair gets one of its own.
-            sent = hashed_id(&format!("{client}#{sent}#{}", self.used.len()), self.facts.tool_use_id);
+            sent = hashed_id(
+                &format!("{client}#{sent}#{}", self.used.len()),
+                self.facts.tool_use_id,
+            );
         }
         self.used.insert(sent.clone());
-        self.pending.push(Use { client, sent: sent.clone() });
-        let block = ContentBlock::ToolUse(ToolUseBlock { tool_use_id: sent, name, input, kind: None });
+        self.pending.push(Use {
+            client,
+            sent: sent.clone(),
+        });
+        let block = ContentBlock::ToolUse(ToolUseBlock {
+            tool_use_id: sent,
+            name,
+            input,
+            kind: None,
+        });
         self.turn(ConversationRole::Assistant).content.push(block);
     }
 
     /// The result of a call of the assistant turn before; a result that answers nothing becomes text.
     pub fn tool_result(&mut self, client: &str, mut content: Vec<ToolResultContentBlock<'a>>) {
-        content.retain(|block| !matches!(block, ToolResultContentBlock::Text(text) if text.trim().is_empty()));
+        content.retain(
+            |block| !matches!(block, ToolResultContentBlock::Text(text) if text.trim().is_empty()),
+        );
         if let Some(at) = self.pending.iter().position(|open| open.client == client) {
             let open = self.pending.remove(at);
             self.insert_result(open.sent.clone(), content, None);
@@ -153,7 +173,8 @@ impl<'a, 'n> Turns<'a, 'n> {
             }
             result.content.append(&mut content);
         } else {
-            self.notes.add("a tool result answers no call before it; it was sent as text");
+            self.notes
+                .add("a tool result answers no call before it; it was sent as text");
             let mut text = "Result of an earlier tool call: ".to_owned();
             let mut media = Vec::new();
             for block in content {
@@ -161,9 +182,13 @@ impl<'a, 'n> Turns<'a, 'n> {
                     ToolResultContentBlock::Text(more) => text.push_str(&more),
                     ToolResultContentBlock::Json(more) => text.push_str(more.get()),
                     ToolResultContentBlock::Image(image) => media.push(ContentBlock::Image(image)),
-                    ToolResultContentBlock::Document(document) => media.push(ContentBlock::Document(document)),
+                    ToolResultContentBlock::Document(document) => {
+                        media.push(ContentBlock::Document(document))
+                    }
                     ToolResultContentBlock::Video(video) => media.push(ContentBlock::Video(video)),
-                    ToolResultContentBlock::SearchResult(found) => media.push(ContentBlock::SearchResult(found)),
+                    ToolResultContentBlock::SearchResult(found) => {
+                        media.push(ContentBlock::SearchResult(found))
+                    }
                 }
             }
             self.user_text(text);
@@ -174,12 +199,16 @@ impl<'a, 'n> Turns<'a, 'n> {
     /// `reasons`: the model will reason, and so cannot go on from a text that it did not begin.
     pub fn finish(mut self, reasons: bool) -> Conversation<'a> {
         self.answer_pending();
-        let text_only = |block: &SystemContentBlock<'_>| matches!(block, SystemContentBlock::Text(_));
+        let text_only =
+            |block: &SystemContentBlock<'_>| matches!(block, SystemContentBlock::Text(_));
         // OpenAI answers a conversation of instructions alone; Converse wants a user turn.
         if self.messages.is_empty() || !self.facts.system {
             self.user_first();
             let mut instructions: Vec<ContentBlock<'a>> = Vec::new();
-            for block in std::mem::take(&mut self.system).into_iter().filter(text_only) {
+            for block in std::mem::take(&mut self.system)
+                .into_iter()
+                .filter(text_only)
+            {
                 if let SystemContentBlock::Text(text) = block {
                     instructions.push(ContentBlock::Text(text));
                 }
@@ -191,19 +220,34 @@ impl<'a, 'n> Turns<'a, 'n> {
         self.drop_empty_assistant_turns();
         self.mend_prefill(reasons);
         for message in &mut self.messages {
-            let needs_text = message.content.iter().any(|block| matches!(block, ContentBlock::Document(_)))
-                && !message.content.iter().any(|block| matches!(block, ContentBlock::Text(_)));
+            let needs_text = message
+                .content
+                .iter()
+                .any(|block| matches!(block, ContentBlock::Document(_)))
+                && !message
+                    .content
+                    .iter()
+                    .any(|block| matches!(block, ContentBlock::Text(_)));
             if message.content.is_empty() || needs_text {
                 let at = leading_results(message);
-                message.content.insert(at, ContentBlock::Text(Cow::Borrowed(PLACEHOLDER)));
+                message
+                    .content
+                    .insert(at, ContentBlock::Text(Cow::Borrowed(PLACEHOLDER)));
             }
         }
-        Conversation { system: self.system, messages: self.messages }
+        Conversation {
+            system: self.system,
+            messages: self.messages,
+        }
     }
 
     /// A final assistant turn is a prefill, which must not end in white space, and which not every model takes.
     fn mend_prefill(&mut self, reasons: bool) {
-        let Some(last) = self.messages.last_mut().filter(|last| last.role == ConversationRole::Assistant) else {
+        let Some(last) = self
+            .messages
+            .last_mut()
+            .filter(|last| last.role == ConversationRole::Assistant)
+        else {
             return;
         };
         if !self.facts.prefill || reasons {
@@ -212,7 +256,8 @@ impl<'a, 'n> Turns<'a, 'n> {
             self.user_text("Continue.");
             return;
         }
-        let behind_points = |block: &&mut ContentBlock<'a>| !matches!(block, ContentBlock::CachePoint(_));
+        let behind_points =
+            |block: &&mut ContentBlock<'a>| !matches!(block, ContentBlock::CachePoint(_));
         if let Some(ContentBlock::Text(text)) = last.content.iter_mut().rev().find(behind_points) {
             let kept = text.trim_end().len();
             match text {
@@ -225,24 +270,44 @@ impl<'a, 'n> Turns<'a, 'n> {
     /// The last turn if it is `role`'s, else a new one.
     fn turn(&mut self, role: ConversationRole) -> &mut Message<'a> {
         if self.messages.last().is_none_or(|last| last.role != role) {
-            self.messages.push(Message { role, content: Vec::new() });
+            self.messages.push(Message {
+                role,
+                content: Vec::new(),
+            });
         }
         let last = self.messages.len() - 1;
         &mut self.messages[last]
     }
 
     fn user_first(&mut self) {
-        if self.messages.first().is_none_or(|first| first.role != ConversationRole::User) {
-            self.messages.insert(0, Message { role: ConversationRole::User, content: Vec::new() });
+        if self
+            .messages
+            .first()
+            .is_none_or(|first| first.role != ConversationRole::User)
+        {
+            self.messages.insert(
+                0,
+                Message {
+                    role: ConversationRole::User,
+                    content: Vec::new(),
+                },
+            );
         }
     }
 
     fn answer_pending(&mut self) {
         self.answered.clear();
         for unanswered in std::mem::take(&mut self.pending) {
-            self.notes.add("a tool call has no result; one was put in that says so");
-            let text = ToolResultContentBlock::Text(Cow::Borrowed("No result was provided for this tool call."));
-            self.insert_result(unanswered.sent, vec![text], self.facts.tool_result_status.then_some("error"));
+            self.notes
+                .add("a tool call has no result; one was put in that says so");
+            let text = ToolResultContentBlock::Text(Cow::Borrowed(
+                "No result was provided for this tool call.",
+            ));
+            self.insert_result(
+                unanswered.sent,
+                vec![text],
+                self.facts.tool_result_status.then_some("error"),
+            );
         }
     }
 
@@ -258,28 +323,49 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
         let turn = self.turn(ConversationRole::User);
         let at = leading_results(turn);
-        turn.content.insert(at, ContentBlock::ToolResult(ToolResultBlock { tool_use_id, content, status, kind: None }));
+        turn.content.insert(
+            at,
+            ContentBlock::ToolResult(ToolResultBlock {
+                tool_use_id,
+                content,
+                status,
+                kind: None,
+            }),
+        );
     }
 
     /// The result that a call of the last assistant turn already has.
     fn result_of(&mut self, client: &str) -> Option<&mut ToolResultBlock<'a>> {
-        let sent = &self.answered.iter().find(|answered| answered.client == client)?.sent;
-        self.messages.last_mut()?.content.iter_mut().find_map(|block| match block {
-            ContentBlock::ToolResult(result) if result.tool_use_id == *sent => Some(result),
-            _ => None,
-        })
+        let sent = &self
+            .answered
+            .iter()
+            .find(|answered| answered.client == client)?
+            .sent;
+        self.messages
+            .last_mut()?
+            .content
+            .iter_mut()
+            .find_map(|block| match block {
+                ContentBlock::ToolResult(result) if result.tool_use_id == *sent => Some(result),
+                _ => None,
+            })
     }
 
     /// An assistant turn with nothing in it goes, and its neighbours become one turn.
     fn drop_empty_assistant_turns(&mut self) {
         let mut kept: Vec<Message<'a>> = Vec::with_capacity(self.messages.len());
         for message in std::mem::take(&mut self.messages) {
-            let nothing = message.content.iter().all(|block| matches!(block, ContentBlock::ReasoningContent(_)));
+            let nothing = message
+                .content
+                .iter()
+                .all(|block| matches!(block, ContentBlock::ReasoningContent(_)));
             if message.role == ConversationRole::Assistant && nothing {
                 continue;
             }
             match kept.last_mut() {
-                Some(last) if last.role == message.role && last.role != ConversationRole::System => {
+                Some(last)
+                    if last.role == message.role && last.role != ConversationRole::System =>
+                {
                     last.content.extend(message.content);
                 }
                 _ => kept.push(message),
@@ -291,7 +377,10 @@ impl<'a, 'n> Turns<'a, 'n> {
 
 /// How many tool results stand at the start of a turn.
 fn leading_results(turn: &Message<'_>) -> usize {
-    turn.content.iter().take_while(|block| matches!(block, ContentBlock::ToolResult(_))).count()
+    turn.content
+        .iter()
+        .take_while(|block| matches!(block, ContentBlock::ToolResult(_)))
+        .count()
 }
 
 fn is_placeholder(content: &[ToolResultContentBlock<'_>]) -> bool {

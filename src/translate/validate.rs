@@ -36,15 +36,26 @@ const MAX_DEPTH: usize = 128;
 pub fn validate(request: &ChatRequest) -> Result<(), Error> {
     ranges(request)?;
     unsupported(request)?;
-    if request.max_cost_usd.as_deref().is_some_and(|text| NanoUsd::parse(text.get()).is_none()) {
-        let text = "'max_cost_usd' must be a number of US dollars with nine decimal places at most.";
+    if request
+        .max_cost_usd
+        .as_deref()
+        .is_some_and(|text| NanoUsd::parse(text.get()).is_none())
+    {
+        let text =
+            "'max_cost_usd' must be a number of US dollars with nine decimal places at most.";
         return Err(Error::invalid("max_cost_usd", text));
     }
     if request.messages.is_empty() {
-        return Err(Error::invalid("messages", "'messages' must hold at least one message."));
+        return Err(Error::invalid(
+            "messages",
+            "'messages' must hold at least one message.",
+        ));
     }
     if request.messages.len() > MAX_MESSAGES {
-        return Err(Error::invalid("messages", format!("'messages' may hold {MAX_MESSAGES} messages at most.")));
+        return Err(Error::invalid(
+            "messages",
+            format!("'messages' may hold {MAX_MESSAGES} messages at most."),
+        ));
     }
     for (index, message) in request.messages.iter().enumerate() {
         check_message(message, index)?;
@@ -59,22 +70,55 @@ fn ranges(request: &ChatRequest) -> Result<(), Error> {
     within("presence_penalty", request.presence_penalty, -2.0, 2.0)?;
     within("n", request.n.map(f64::from), 1.0, 128.0)?;
     // The service's integers are 32 bits, signed.
-    within("top_logprobs", request.top_logprobs.map(f64::from), 0.0, 20.0)?;
-    within("top_k", request.top_k.map(f64::from), 1.0, f64::from(i32::MAX))?;
+    within(
+        "top_logprobs",
+        request.top_logprobs.map(f64::from),
+        0.0,
+        20.0,
+    )?;
+    within(
+        "top_k",
+        request.top_k.map(f64::from),
+        1.0,
+        f64::from(i32::MAX),
+    )?;
     for bias in request.logit_bias.iter().flatten() {
         within("logit_bias", Some(*bias.1), -100.0, 100.0)?;
     }
-    within("max_tokens", request.max_tokens.map(f64::from), 1.0, f64::from(i32::MAX))?;
-    within("max_completion_tokens", request.max_completion_tokens.map(f64::from), 1.0, f64::from(i32::MAX))?;
+    within(
+        "max_tokens",
+        request.max_tokens.map(f64::from),
+        1.0,
+        f64::from(i32::MAX),
+    )?;
+    within(
+        "max_completion_tokens",
+        request.max_completion_tokens.map(f64::from),
+        1.0,
+        f64::from(i32::MAX),
+    )?;
     if request.stop.as_ref().is_some_and(|stop| stop.0.len() > 4) {
-        return Err(Error::invalid("stop", "'stop' may hold 4 sequences at most."));
+        return Err(Error::invalid(
+            "stop",
+            "'stop' may hold 4 sequences at most.",
+        ));
     }
-    if request.safety_identifier.as_ref().is_some_and(|id| id.chars().count() > 64) {
-        return Err(Error::invalid("safety_identifier", "'safety_identifier' may have 64 characters at most."));
+    if request
+        .safety_identifier
+        .as_ref()
+        .is_some_and(|id| id.chars().count() > 64)
+    {
+        return Err(Error::invalid(
+            "safety_identifier",
+            "'safety_identifier' may have 64 characters at most.",
+        ));
     }
     if let Some(metadata) = &request.metadata {
         if metadata.len() > 16 {
-            return Err(Error::invalid("metadata", "'metadata' may hold 16 pairs at most."));
+            return Err(Error::invalid(
+                "metadata",
+                "'metadata' may hold 16 pairs at most.",
+            ));
         }
         for (key, value) in metadata {
             if key.is_empty() || key.chars().count() > 64 || value.chars().count() > 512 {
@@ -90,9 +134,10 @@ fn ranges(request: &ChatRequest) -> Result<(), Error> {
 
 fn within(param: &'static str, value: Option<f64>, min: f64, max: f64) -> Result<(), Error> {
     match value {
-        Some(value) if !(min..=max).contains(&value) => {
-            Err(Error::invalid(param, format!("'{param}' must be between {min} and {max}.")))
-        }
+        Some(value) if !(min..=max).contains(&value) => Err(Error::invalid(
+            param,
+            format!("'{param}' must be between {min} and {max}."),
+        )),
         _ => Ok(()),
     }
 }
@@ -100,13 +145,19 @@ fn within(param: &'static str, value: Option<f64>, min: f64, max: f64) -> Result
 /// What would change the meaning of the answer if it were left out in silence.
 fn unsupported(request: &ChatRequest) -> Result<(), Error> {
     let refused = |param: &'static str, why: &'static str| {
-        Err(Error::invalid(param, format!("'{param}' is not supported here: {why}."))
-            .with_code("unsupported_parameter"))
+        Err(
+            Error::invalid(param, format!("'{param}' is not supported here: {why}."))
+                .with_code("unsupported_parameter"),
+        )
     };
     if request.logprobs == Some(true) || request.top_logprobs.is_some_and(|n| n > 0) {
         return refused("logprobs", "Bedrock's Converse returns none");
     }
-    if request.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty()) {
+    if request
+        .logit_bias
+        .as_ref()
+        .is_some_and(|bias| !bias.is_empty())
+    {
         return refused("logit_bias", "Bedrock's Converse has no such parameter");
     }
     let modalities = request.modalities.as_deref().unwrap_or_default();
@@ -118,7 +169,10 @@ fn unsupported(request: &ChatRequest) -> Result<(), Error> {
             ("text" | "json_object", _) => {}
             ("json_schema", Some(wanted)) => schema(wanted)?,
             ("json_schema", None) => {
-                return Err(Error::invalid("response_format.json_schema", "A format of type 'json_schema' needs it."));
+                return Err(Error::invalid(
+                    "response_format.json_schema",
+                    "A format of type 'json_schema' needs it.",
+                ));
             }
             _ => {
                 return Err(Error::invalid(
@@ -137,31 +191,63 @@ fn unsupported(request: &ChatRequest) -> Result<(), Error> {
 fn check_message(message: &Message, index: usize) -> Result<(), Error> {
     let role = message.role;
     let at = |member: &str| format!("messages[{index}].{member}");
-    let calls = message.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty());
+    let calls = message
+        .tool_calls
+        .as_ref()
+        .is_some_and(|calls| !calls.is_empty());
     if role == Role::Function && message.name.as_deref().unwrap_or_default().is_empty() {
-        return Err(Error::invalid(at("name"), "A message of role 'function' needs 'name'."));
+        return Err(Error::invalid(
+            at("name"),
+            "A message of role 'function' needs 'name'.",
+        ));
     }
     if message.audio.is_some() {
-        return Err(Error::invalid(at("audio"), "No audio was ever issued here, so there is none to refer to."));
+        return Err(Error::invalid(
+            at("audio"),
+            "No audio was ever issued here, so there is none to refer to.",
+        ));
     }
     let assistant_may = calls || message.refusal.is_some() || message.function_call.is_some();
     let may_be_empty = role == Role::Function || (role == Role::Assistant && assistant_may);
     if message.content.is_none() && !may_be_empty {
-        return Err(Error::invalid(at("content"), format!("A message of role '{}' needs 'content'.", role.as_str())));
+        return Err(Error::invalid(
+            at("content"),
+            format!("A message of role '{}' needs 'content'.", role.as_str()),
+        ));
     }
-    if role == Role::Tool && message.tool_call_id.as_deref().unwrap_or_default().is_empty() {
-        return Err(Error::invalid(at("tool_call_id"), "A message of role 'tool' needs 'tool_call_id'."));
+    if role == Role::Tool
+        && message
+            .tool_call_id
+            .as_deref()
+            .unwrap_or_default()
+            .is_empty()
+    {
+        return Err(Error::invalid(
+            at("tool_call_id"),
+            "A message of role 'tool' needs 'tool_call_id'.",
+        ));
     }
     if calls && role != Role::Assistant {
-        return Err(Error::invalid(at("tool_calls"), "Only an assistant message may have 'tool_calls'."));
+        return Err(Error::invalid(
+            at("tool_calls"),
+            "Only an assistant message may have 'tool_calls'.",
+        ));
     }
     tool_calls(message, &at)?;
     server_tool_blocks(message, &at)?;
-    let Some(Content::Parts(parts)) = &message.content else { return Ok(()) };
+    let Some(Content::Parts(parts)) = &message.content else {
+        return Ok(());
+    };
     if parts.len() > MAX_PARTS {
-        return Err(Error::invalid(at("content"), format!("'content' may hold {MAX_PARTS} parts at most.")));
+        return Err(Error::invalid(
+            at("content"),
+            format!("'content' may hold {MAX_PARTS} parts at most."),
+        ));
     }
-    parts.iter().enumerate().try_for_each(|(nth, part)| check_part(part, role, &at(&format!("content[{nth}]"))))
+    parts
+        .iter()
+        .enumerate()
+        .try_for_each(|(nth, part)| check_part(part, role, &at(&format!("content[{nth}]"))))
 }
 
 /// Text anywhere; media where the service takes them. What the media are is looked at with the model in hand.
@@ -179,22 +265,29 @@ fn check_part(part: &Part, role: Role, at: &str) -> Result<(), Error> {
             let kind: String = kind.chars().take(40).collect();
             return Err(Error::invalid(
                 format!("{at}.type"),
-                format!("A content part of type '{kind}' is not supported in a message of role '{}'.", role.as_str()),
+                format!(
+                    "A content part of type '{kind}' is not supported in a message of role '{}'.",
+                    role.as_str()
+                ),
             ));
         }
     };
     match present {
         true => Ok(()),
-        false => {
-            Err(Error::invalid(format!("{at}.{}", part.kind), format!("A part of type '{0}' needs '{0}'.", part.kind)))
-        }
+        false => Err(Error::invalid(
+            format!("{at}.{}", part.kind),
+            format!("A part of type '{0}' needs '{0}'.", part.kind),
+        )),
     }
 }
 
 fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Error> {
     let calls = message.tool_calls.as_deref().unwrap_or_default();
     if calls.len() > MAX_TOOLS {
-        return Err(Error::invalid(at("tool_calls"), format!("'tool_calls' may hold {MAX_TOOLS} calls at most.")));
+        return Err(Error::invalid(
+            at("tool_calls"),
+            format!("'tool_calls' may hold {MAX_TOOLS} calls at most."),
+        ));
     }
     for (index, call) in calls.iter().enumerate() {
         let at = |member: &str| at(&format!("tool_calls[{index}].{member}"));
@@ -220,18 +313,30 @@ fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Err
 fn server_tool_blocks(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Error> {
     let blocks = message.server_tool_blocks.as_deref().unwrap_or_default();
     if blocks.len() > MAX_TOOLS {
-        return Err(Error::invalid(at("server_tool_blocks"), format!("There may be {MAX_TOOLS} blocks at most.")));
+        return Err(Error::invalid(
+            at("server_tool_blocks"),
+            format!("There may be {MAX_TOOLS} blocks at most."),
+        ));
     }
     for (index, block) in blocks.iter().enumerate() {
         let at = at(&format!("server_tool_blocks[{index}]"));
         let wrong = |why: &'static str| Err(Error::invalid(at.clone(), why));
         let (id, json) = match (&block.tool_use, &block.tool_result) {
-            (Some(call), None) if !call.input.get().starts_with('{') => return wrong("'input' must be an object."),
-            (Some(call), None) => (&call.tool_use_id, vec![&call.input]),
-            (None, Some(result)) => {
-                (&result.tool_use_id, result.content.iter().filter_map(|content| content.json.as_ref()).collect())
+            (Some(call), None) if !call.input.get().starts_with('{') => {
+                return wrong("'input' must be an object.");
             }
-            _ => return wrong("A block holds 'toolUse' or 'toolResult', as it came in the answer."),
+            (Some(call), None) => (&call.tool_use_id, vec![&call.input]),
+            (None, Some(result)) => (
+                &result.tool_use_id,
+                result
+                    .content
+                    .iter()
+                    .filter_map(|content| content.json.as_ref())
+                    .collect(),
+            ),
+            _ => {
+                return wrong("A block holds 'toolUse' or 'toolResult', as it came in the answer.");
+            }
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
         if !(1..=64).contains(&id.len()) || !id.bytes().all(plain) {
@@ -248,28 +353,53 @@ fn server_tool_blocks(message: &Message, at: &impl Fn(&str) -> String) -> Result
 fn name(name: &str, param: impl FnOnce() -> String) -> Result<(), Error> {
     match (1..=MAX_NAME).contains(&name.chars().count()) {
         true => Ok(()),
-        false => Err(Error::invalid(param(), format!("A name of a tool has 1 to {MAX_NAME} characters."))),
+        false => Err(Error::invalid(
+            param(),
+            format!("A name of a tool has 1 to {MAX_NAME} characters."),
+        )),
     }
 }
 
 fn too_deep(param: String) -> Error {
-    Error::invalid(param, format!("JSON may be nested {MAX_DEPTH} levels deep at most."))
+    Error::invalid(
+        param,
+        format!("JSON may be nested {MAX_DEPTH} levels deep at most."),
+    )
 }
 
 fn tools(request: &ChatRequest) -> Result<(), Error> {
-    if request.tools.as_ref().is_some_and(|tools| tools.len() > MAX_TOOLS) {
-        return Err(Error::invalid("tools", format!("'tools' may hold {MAX_TOOLS} tools at most.")));
+    if request
+        .tools
+        .as_ref()
+        .is_some_and(|tools| tools.len() > MAX_TOOLS)
+    {
+        return Err(Error::invalid(
+            "tools",
+            format!("'tools' may hold {MAX_TOOLS} tools at most."),
+        ));
     }
     if request.functions.is_some() && request.tools.is_some() {
-        return Err(Error::invalid("functions", "Send 'tools' or the legacy 'functions', not both."));
+        return Err(Error::invalid(
+            "functions",
+            "Send 'tools' or the legacy 'functions', not both.",
+        ));
     }
-    if request.functions.as_ref().is_some_and(|functions| !(1..=MAX_TOOLS).contains(&functions.len())) {
-        return Err(Error::invalid("functions", format!("'functions' must hold 1 to {MAX_TOOLS} functions.")));
+    if request
+        .functions
+        .as_ref()
+        .is_some_and(|functions| !(1..=MAX_TOOLS).contains(&functions.len()))
+    {
+        return Err(Error::invalid(
+            "functions",
+            format!("'functions' must hold 1 to {MAX_TOOLS} functions."),
+        ));
     }
     for (index, tool) in request.tools.iter().flatten().enumerate() {
         let at = |member: &str| format!("tools[{index}].{member}");
         match (tool.kind.as_str(), &tool.function, &tool.custom) {
-            ("function", Some(function), _) => check_function(function, &|member| at(&format!("function.{member}")))?,
+            ("function", Some(function), _) => {
+                check_function(function, &|member| at(&format!("function.{member}")))?
+            }
             ("custom", _, Some(custom)) => name(&custom.name, || at("custom.name"))?,
             (kind, None, None) if WEB_SEARCH.contains(&kind) || kind == FILE_SEARCH => {}
             _ => {
@@ -289,13 +419,15 @@ fn tools(request: &ChatRequest) -> Result<(), Error> {
 fn check_function(function: &Function, at: &impl Fn(&str) -> String) -> Result<(), Error> {
     name(&function.name, || at("name"))?;
     match &function.parameters {
-        Some(schema) if !schema.get().starts_with('{') => {
-            Err(Error::invalid(at("parameters"), "'parameters' must be a JSON schema object."))
-        }
+        Some(schema) if !schema.get().starts_with('{') => Err(Error::invalid(
+            at("parameters"),
+            "'parameters' must be a JSON schema object.",
+        )),
         Some(schema) if depth(schema.get()) > MAX_DEPTH => Err(too_deep(at("parameters"))),
-        Some(schema) if schema.get().len() > MAX_SCHEMA => {
-            Err(Error::invalid(at("parameters"), format!("A schema may have {MAX_SCHEMA} bytes at most.")))
-        }
+        Some(schema) if schema.get().len() > MAX_SCHEMA => Err(Error::invalid(
+            at("parameters"),
+            format!("A schema may have {MAX_SCHEMA} bytes at most."),
+        )),
         _ => Ok(()),
     }
 }
@@ -307,13 +439,15 @@ fn schema(wanted: &JsonSchema) -> Result<(), Error> {
         return Err(Error::invalid(at("name"), "'name' has 1 to 64 characters."));
     }
     match &wanted.schema {
-        Some(schema) if !schema.get().starts_with('{') => {
-            Err(Error::invalid(at("schema"), "'schema' must be a JSON schema object."))
-        }
+        Some(schema) if !schema.get().starts_with('{') => Err(Error::invalid(
+            at("schema"),
+            "'schema' must be a JSON schema object.",
+        )),
         Some(schema) if depth(schema.get()) > MAX_DEPTH => Err(too_deep(at("schema"))),
-        Some(schema) if schema.get().len() > MAX_SCHEMA => {
-            Err(Error::invalid(at("schema"), format!("A schema may have {MAX_SCHEMA} bytes at most.")))
-        }
+        Some(schema) if schema.get().len() > MAX_SCHEMA => Err(Error::invalid(
+            at("schema"),
+            format!("A schema may have {MAX_SCHEMA} bytes at most."),
+        )),
         _ => Ok(()),
     }
 }

@@ -38,7 +38,13 @@ async fn what_happened_is_counted() {
         "lintel_connections ",
         "process_resident_memory_bytes",
     ] {
-        assert!(metrics.contains(expected), "{expected} is not in\n{metrics}");
+        assert!(
+            metrics.contains(expected),
+            "{expected} is not in\n{metrics}"
+        );
     }
-    assert!(!metrics.contains("junk-model-name"), "an unknown name is no label");
+    assert!(
+        !metrics.contains("junk-model-name"),
+        "an unknown name is no label"
+    );
 }

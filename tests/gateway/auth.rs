@@ -6,22 +6,38 @@ use http::{Method, Request, StatusCode};
 use crate::support::{Gateway, KEY, Reply, user};
 
 async fn with_headers(gateway: &Gateway, headers: &[(&str, &str)], model: &str) -> Reply {
-    let mut request =
-        Request::builder().method(Method::POST).uri(format!("http://{}/v1/chat/completions", gateway.data));
+    let mut request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("http://{}/v1/chat/completions", gateway.data));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let mut body = user("Hi");
     body["model"] = model.into();
-    gateway.send(request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()).await
+    gateway
+        .send(
+            request
+                .header("content-type", "application/json")
+                .body(Body::from(body.to_string()))
+                .unwrap(),
+        )
+        .await
 }
 
 #[tokio::test]
 async fn a_key_is_taken_from_three_headers() {
     let gateway = Gateway::start().await;
     let bearer = format!("Bearer {KEY}");
-    for header in [("authorization", bearer.as_str()), ("x-api-key", KEY), ("api-key", KEY)] {
-        assert_eq!(with_headers(&gateway, &[header], "claude").await.status, StatusCode::OK, "{header:?}");
+    for header in [
+        ("authorization", bearer.as_str()),
+        ("x-api-key", KEY),
+        ("api-key", KEY),
+    ] {
+        assert_eq!(
+            with_headers(&gateway, &[header], "claude").await.status,
+            StatusCode::OK,
+            "{header:?}"
+        );
     }
 }
 
@@ -56,12 +72,25 @@ async fn a_key_may_use_what_its_globs_say() {
         // What it may not use of the raw ids does not exist for it.
         ("us.meta.llama3-3-70b-instruct-v1:0", StatusCode::NOT_FOUND),
     ] {
-        assert_eq!(with_headers(&gateway, &some, model).await.status, expected, "{model}");
+        assert_eq!(
+            with_headers(&gateway, &some, model).await.status,
+            expected,
+            "{model}"
+        );
     }
     // Without globs: every configured name, no raw id.
     let all = [("api-key", KEY)];
-    assert_eq!(with_headers(&gateway, &all, "us.amazon.nova-pro-v1:0").await.status, StatusCode::NOT_FOUND);
-    let request = Request::get(format!("http://{}/v1/models", gateway.data)).header("api-key", "sk-test-some");
-    let list = gateway.send(request.body(Body::empty()).unwrap()).await.json();
+    assert_eq!(
+        with_headers(&gateway, &all, "us.amazon.nova-pro-v1:0")
+            .await
+            .status,
+        StatusCode::NOT_FOUND
+    );
+    let request = Request::get(format!("http://{}/v1/models", gateway.data))
+        .header("api-key", "sk-test-some");
+    let list = gateway
+        .send(request.body(Body::empty()).unwrap())
+        .await
+        .json();
     assert_eq!(list["data"].as_array().unwrap().len(), 1);
 }

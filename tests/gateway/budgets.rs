@@ -11,10 +11,22 @@ use crate::support::{
 };
 
 fn assert_spent(reply: &Reply) -> String {
-    assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS, "{}", reply.text());
+    assert_eq!(
+        reply.status,
+        StatusCode::TOO_MANY_REQUESTS,
+        "{}",
+        reply.text()
+    );
     let error = reply.error();
-    assert_eq!((&error["type"], &error["code"]), (&json!("insufficient_quota"), &json!("insufficient_quota")));
-    assert_eq!(reply.header("x-should-retry"), Some("false"), "or the SDKs would try twice more");
+    assert_eq!(
+        (&error["type"], &error["code"]),
+        (&json!("insufficient_quota"), &json!("insufficient_quota"))
+    );
+    assert_eq!(
+        reply.header("x-should-retry"),
+        Some("false"),
+        "or the SDKs would try twice more"
+    );
     error["message"].as_str().unwrap().to_owned()
 }
 
@@ -33,27 +45,55 @@ async fn the_truth_is_settled_in_every_scope() {
         [defaults]
         unpriced_models = "allow"
     "#;
-    let gateway = Gateway::start_with(&(SETTINGS.replace("[budget]\n    alert_request_usd = 0.001", "") + more)).await;
+    let gateway = Gateway::start_with(
+        &(SETTINGS.replace("[budget]\n    alert_request_usd = 0.001", "") + more),
+    )
+    .await;
     let settings = json!({"team": "search", "budget": {"usd": 0.5, "per": "day"}, "end_users": {"budget": {"usd": 0.1, "per": "day"}}});
     let (id, secret) = key(&gateway, settings).await;
     let mut request = of("cheap", user("one two three"));
     request["user"] = "zoe@example.com".into();
-    assert_eq!(gateway.as_key(&secret, &request).await.json()["usage"]["cost"], 0.000056);
-    let (_, all) = gateway.administer(Method::GET, "/admin/budgets", &Value::Null).await;
+    assert_eq!(
+        gateway.as_key(&secret, &request).await.json()["usage"]["cost"],
+        0.000056
+    );
+    let (_, all) = gateway
+        .administer(Method::GET, "/admin/budgets", &Value::Null)
+        .await;
     let settled: Vec<(&str, &str)> = all["budgets"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| (one["id"].as_str().unwrap(), one["settled_usd"].as_str().unwrap()))
+        .map(|one| {
+            (
+                one["id"].as_str().unwrap(),
+                one["settled_usd"].as_str().unwrap(),
+            )
+        })
         .collect();
     assert_eq!(settled.len(), 6, "{settled:?}");
-    for id in ["gateway/hour", "model:cheap/week", "team:search/day", "team:search/month", &format!("key:{id}/day")] {
+    for id in [
+        "gateway/hour",
+        "model:cheap/week",
+        "team:search/day",
+        "team:search/month",
+        &format!("key:{id}/day"),
+    ] {
         assert!(settled.contains(&(id, "0.000056")), "{id}: {settled:?}");
     }
-    let of_user = settled.iter().find(|(id, _)| id.contains("/user:")).unwrap();
-    assert!(of_user.1 == "0.000056" && !of_user.0.contains("zoe"), "{of_user:?}");
+    let of_user = settled
+        .iter()
+        .find(|(id, _)| id.contains("/user:"))
+        .unwrap();
+    assert!(
+        of_user.1 == "0.000056" && !of_user.0.contains("zoe"),
+        "{of_user:?}"
+    );
     let (_, metrics) = gateway.admin("/metrics").await;
-    assert!(metrics.contains(r#"lintel_budget_settled_usd{budget_id="model:cheap/week"} 0.000056"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"lintel_budget_settled_usd{budget_id="model:cheap/week"} 0.000056"#),
+        "{metrics}"
+    );
     assert!(!metrics.contains("/user:"), "end users are no labels");
 }
 
@@ -63,16 +103,34 @@ async fn a_budget_that_is_spent_says_what_would_still_fit() {
     let (id, secret) = key(&gateway, budget(0.0001)).await;
     let refused = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
     let message = assert_spent(&refused);
-    assert!(message.contains(&format!("'key:{id}' is $0.0001 per day: $0 are spent")), "{message}");
-    assert!(message.contains("which is less than its input may cost"), "{message}");
+    assert!(
+        message.contains(&format!("'key:{id}' is $0.0001 per day: $0 are spent")),
+        "{message}"
+    );
+    assert!(
+        message.contains("which is less than its input may cost"),
+        "{message}"
+    );
     assert!(gateway.simulator.received().is_empty(), "nothing was sent");
     let (_, secret) = key(&gateway, budget(0.0015)).await;
     let refused = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
     let message = assert_spent(&refused);
-    let fits: u64 = message.split("max_tokens of ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    let fits: u64 = message
+        .split("max_tokens of ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
     let mut smaller = of("priced", user("Hi"));
     smaller["max_tokens"] = fits.into();
-    assert_eq!(gateway.as_key(&secret, &smaller).await.status, StatusCode::OK, "what it said is true");
+    assert_eq!(
+        gateway.as_key(&secret, &smaller).await.status,
+        StatusCode::OK,
+        "what it said is true"
+    );
     smaller["max_tokens"] = (fits + 10).into();
     assert_spent(&gateway.as_key(&secret, &smaller).await);
 }
@@ -81,11 +139,19 @@ async fn a_budget_that_is_spent_says_what_would_still_fit() {
 async fn what_is_only_set_aside_is_another_refusal() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (id, secret) = key(&gateway, budget(0.0025)).await;
-    let open = gateway.open_as(&secret, &of("priced", streamed("[simulate stall]"))).await;
+    let open = gateway
+        .open_as(&secret, &of("priced", streamed("[simulate stall]")))
+        .await;
     let refused = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(refused.error()["code"], "rate_limit_exceeded");
-    assert_eq!((refused.header("retry-after-ms"), refused.header("x-should-retry")), (Some("500"), None));
+    assert_eq!(
+        (
+            refused.header("retry-after-ms"),
+            refused.header("x-should-retry")
+        ),
+        (Some("500"), None)
+    );
     drop(open);
     let (_, reserved) = standing(&gateway, &id).await;
     assert_ne!(reserved, "0", "a stalled stream is read on for its usage");
@@ -94,24 +160,43 @@ async fn what_is_only_set_aside_is_another_refusal() {
 #[tokio::test]
 async fn a_call_may_wait_for_what_is_set_aside() {
     let gateway = Gateway::start_with(SETTINGS).await;
-    let (id, secret) = key(&gateway, json!({"budget": {"usd": 0.0025, "per": "day", "wait": "10s"}})).await;
+    let (id, secret) = key(
+        &gateway,
+        json!({"budget": {"usd": 0.0025, "per": "day", "wait": "10s"}}),
+    )
+    .await;
     let slow = of("priced", user("[simulate slow 100ms]"));
     let calls = (0..4).map(|_| gateway.as_key(&secret, &slow));
     let replies = join_all(calls).await;
-    assert!(replies.iter().all(|reply| reply.status == StatusCode::OK), "one after the other");
+    assert!(
+        replies.iter().all(|reply| reply.status == StatusCode::OK),
+        "one after the other"
+    );
     let (settled, reserved) = standing(&gateway, &id).await;
-    assert_eq!((nano(&settled), reserved.as_str()), (4 * nano("0.000056"), "0"));
+    assert_eq!(
+        (nano(&settled), reserved.as_str()),
+        (4 * nano("0.000056"), "0")
+    );
 }
 
 #[tokio::test]
 async fn a_budget_may_shorten_answers_to_what_is_left() {
     let gateway = Gateway::start_with(SETTINGS).await;
-    let (_, secret) = key(&gateway, json!({"budget": {"usd": 0.0015, "per": "day", "fit": true}})).await;
+    let (_, secret) = key(
+        &gateway,
+        json!({"budget": {"usd": 0.0015, "per": "day", "fit": true}}),
+    )
+    .await;
     let mut request = of("priced", user("[simulate words 90]"));
     request["max_tokens"] = 100.into();
     let reply = gateway.as_key(&secret, &request).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("what is left of the budget"));
+    assert!(
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("what is left of the budget")
+    );
     let body: Value = serde_json::from_slice(&gateway.sent().body).unwrap();
     let sent = body["inferenceConfig"]["maxTokens"].as_u64().unwrap();
     assert!((16..100).contains(&sent), "{sent}");
@@ -122,12 +207,20 @@ async fn a_budget_may_shorten_answers_to_what_is_left() {
 async fn a_sliced_budget_ends_a_stream_that_it_cannot_pay() {
     let gateway = Gateway::start_with(SETTINGS).await;
     // The input and 2000 tokens fit, 4000 do not.
-    let (id, secret) = key(&gateway, json!({"budget": {"usd": 0.03, "per": "day", "mode": "sliced"}})).await;
+    let (id, secret) = key(
+        &gateway,
+        json!({"budget": {"usd": 0.03, "per": "day", "mode": "sliced"}}),
+    )
+    .await;
     let mut request = of("priced", streamed("[simulate words 4500]"));
     request["max_tokens"] = 5000.into();
     request["stream_options"] = json!({"include_usage": true});
     let reply = gateway.as_key(&secret, &request).await;
-    assert_eq!(reply.status, StatusCode::OK, "less is set aside than it may cost");
+    assert_eq!(
+        reply.status,
+        StatusCode::OK,
+        "less is set aside than it may cost"
+    );
     let events = reply.events();
     assert_eq!(*events.last().unwrap(), "[DONE]");
     assert!(reply.text().contains(r#""finish_reason":"length""#));
@@ -135,8 +228,14 @@ async fn a_sliced_budget_ends_a_stream_that_it_cannot_pay() {
     assert_eq!(usage["usage"]["estimated"], true, "{usage}");
     let booked = booked(&gateway, &id).await;
     assert_eq!((booked.len(), booked[0].0.as_str()), (1, "estimated"));
-    assert!(nano(&booked[0].2) <= nano("0.03") + 2000 * 10_000, "a slice too much at most: {booked:?}");
-    assert!(nano(&booked[0].2) >= nano("0.02"), "and not much is left unused: {booked:?}");
+    assert!(
+        nano(&booked[0].2) <= nano("0.03") + 2000 * 10_000,
+        "a slice too much at most: {booked:?}"
+    );
+    assert!(
+        nano(&booked[0].2) >= nano("0.02"),
+        "and not much is left unused: {booked:?}"
+    );
     // The same in full is refused at once by a strict one.
     let (_, strict) = key(&gateway, budget(0.03)).await;
     assert_spent(&gateway.as_key(&strict, &request).await);
@@ -147,19 +246,37 @@ async fn a_model_without_a_price_is_refused_under_a_budget() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (_, secret) = key(&gateway, budget(1.0)).await;
     let refused = gateway.as_key(&secret, &of("unpriced", user("Hi"))).await;
-    assert_eq!((refused.status, refused.error()["code"].clone()), (StatusCode::FORBIDDEN, json!("model_unpriced")));
-    assert_eq!(gateway.chat(&of("unpriced", user("Hi"))).await.status, StatusCode::OK, "without a budget it is served");
+    assert_eq!(
+        (refused.status, refused.error()["code"].clone()),
+        (StatusCode::FORBIDDEN, json!("model_unpriced"))
+    );
+    assert_eq!(
+        gateway.chat(&of("unpriced", user("Hi"))).await.status,
+        StatusCode::OK,
+        "without a budget it is served"
+    );
     let allowing = format!("{SETTINGS}\n[defaults]\nunpriced_models = \"allow\"");
     let gateway = Gateway::start_with(&allowing).await;
     let (_, secret) = key(&gateway, budget(1.0)).await;
-    assert_eq!(gateway.as_key(&secret, &of("unpriced", user("Hi"))).await.status, StatusCode::OK);
+    assert_eq!(
+        gateway
+            .as_key(&secret, &of("unpriced", user("Hi")))
+            .await
+            .status,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
 async fn a_request_may_have_a_limit_of_its_own() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut request = of("priced", user("Hi"));
-    for (limit, status) in [(json!(0.0001), 400), (json!(0.01), 200), (json!("x"), 400), (json!(-1), 400)] {
+    for (limit, status) in [
+        (json!(0.0001), 400),
+        (json!(0.01), 200),
+        (json!("x"), 400),
+        (json!(-1), 400),
+    ] {
         request["max_cost_usd"] = limit.clone();
         let reply = gateway.chat(&request).await;
         assert_eq!(reply.status.as_u16(), status, "{limit}: {}", reply.text());
@@ -175,15 +292,27 @@ async fn a_raise_lets_calls_pass_for_a_time() {
     assert_spent(&gateway.as_key(&secret, &request).await);
     let raise = |budget: &str, reason: &str| json!({"budget": budget, "usd": "0.5", "for": "1h", "reason": reason});
     let id = format!("key:{id}/day");
-    for (body, expected) in
-        [(raise("key:nobody/day", "x"), 404), (raise(&id, " "), 400), (raise(&id, "launch day"), 200)]
-    {
-        let (status, _) = gateway.administer(Method::POST, "/admin/budgets/override", &body).await;
+    for (body, expected) in [
+        (raise("key:nobody/day", "x"), 404),
+        (raise(&id, " "), 400),
+        (raise(&id, "launch day"), 200),
+    ] {
+        let (status, _) = gateway
+            .administer(Method::POST, "/admin/budgets/override", &body)
+            .await;
         assert_eq!(status.as_u16(), expected, "{body}");
     }
-    assert_eq!(gateway.as_key(&secret, &request).await.status, StatusCode::OK);
-    let (_, audit) = gateway.administer(Method::GET, "/admin/audit?limit=1", &Value::Null).await;
-    assert_eq!((&audit["audit"][0]["subject"], &audit["audit"][0]["reason"]), (&json!(id), &json!("launch day")));
+    assert_eq!(
+        gateway.as_key(&secret, &request).await.status,
+        StatusCode::OK
+    );
+    let (_, audit) = gateway
+        .administer(Method::GET, "/admin/audit?limit=1", &Value::Null)
+        .await;
+    assert_eq!(
+        (&audit["audit"][0]["subject"], &audit["audit"][0]["reason"]),
+        (&json!(id), &json!("launch day"))
+    );
 }
 
 #[tokio::test]
@@ -193,6 +322,15 @@ async fn a_dear_request_is_told_of() {
     request["max_tokens"] = 200.into();
     gateway.chat(&request).await;
     let (_, metrics) = gateway.admin("/metrics").await;
-    assert!(metrics.contains(r#"lintel_expensive_requests_total{model="priced"} 1"#), "{metrics}");
-    assert_eq!(gateway.as_key(ANY_KEY, &of("priced", user("Hi"))).await.status, StatusCode::OK);
+    assert!(
+        metrics.contains(r#"lintel_expensive_requests_total{model="priced"} 1"#),
+        "{metrics}"
+    );
+    assert_eq!(
+        gateway
+            .as_key(ANY_KEY, &of("priced", user("Hi")))
+            .await
+            .status,
+        StatusCode::OK
+    );
 }

@@ -31,13 +31,23 @@ async fn a_whole_reply_is_openais_object() {
         },
     });
     assert_eq!(body, expected);
-    assert_eq!(reply.header("x-lintel-cost-usd"), Some("0.0000484"), "2 tokens at 2.2, 4 at 11 dollars a million");
+    assert_eq!(
+        reply.header("x-lintel-cost-usd"),
+        Some("0.0000484"),
+        "2 tokens at 2.2, 4 at 11 dollars a million"
+    );
     assert_eq!(reply.header("content-type"), Some("application/json"));
-    assert_eq!(reply.header("x-lintel-model"), Some("us.anthropic.claude-sonnet-5-5"));
+    assert_eq!(
+        reply.header("x-lintel-model"),
+        Some("us.anthropic.claude-sonnet-5-5")
+    );
     assert_eq!(reply.header("x-lintel-region"), Some("us-east-1"));
     assert!(reply.header("openai-processing-ms").is_some());
     let id = reply.header("x-request-id").unwrap();
-    assert_eq!(id.strip_prefix("req_"), body["id"].as_str().unwrap().strip_prefix("chatcmpl-"));
+    assert_eq!(
+        id.strip_prefix("req_"),
+        body["id"].as_str().unwrap().strip_prefix("chatcmpl-")
+    );
 }
 
 #[tokio::test]
@@ -48,8 +58,14 @@ async fn a_stream_is_openais_chunks() {
     let events = reply.events();
     let (done, chunks) = events.split_last().unwrap();
     assert_eq!(*done, "[DONE]");
-    let chunks: Vec<Value> = chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
-    let deltas: Vec<&Value> = chunks.iter().map(|chunk| &chunk["choices"][0]["delta"]).collect();
+    let chunks: Vec<Value> = chunks
+        .iter()
+        .map(|chunk| serde_json::from_str(chunk).unwrap())
+        .collect();
+    let deltas: Vec<&Value> = chunks
+        .iter()
+        .map(|chunk| &chunk["choices"][0]["delta"])
+        .collect();
     assert_eq!(
         deltas,
         [
@@ -67,8 +83,18 @@ async fn a_stream_is_openais_chunks() {
         assert_eq!(chunk["model"], "claude");
         assert_eq!(chunk["choices"][0]["index"], 0);
         let finish = &chunk["choices"][0]["finish_reason"];
-        assert_eq!(*finish, if index + 1 == chunks.len() { json!("stop") } else { Value::Null });
-        assert!(chunk.get("usage").is_none(), "no usage unless it is asked for");
+        assert_eq!(
+            *finish,
+            if index + 1 == chunks.len() {
+                json!("stop")
+            } else {
+                Value::Null
+            }
+        );
+        assert!(
+            chunk.get("usage").is_none(),
+            "no usage unless it is asked for"
+        );
     }
     assert_eq!(reply.header("cache-control"), Some("no-cache"));
 }
@@ -80,13 +106,20 @@ async fn usage_comes_last_when_it_is_asked_for() {
     request["stream_options"] = json!({"include_usage": true});
     let reply = gateway.chat(&request).await;
     let events = reply.events();
-    let chunks: Vec<Value> =
-        events[..events.len() - 1].iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
+    let chunks: Vec<Value> = events[..events.len() - 1]
+        .iter()
+        .map(|chunk| serde_json::from_str(chunk).unwrap())
+        .collect();
     let (last, before) = chunks.split_last().unwrap();
     assert_eq!(last["choices"], json!([]));
     assert_eq!(last["usage"]["prompt_tokens"], 1);
     assert_eq!(last["usage"]["completion_tokens"], 3);
-    assert!(before.iter().all(|chunk| chunk.get("usage") == Some(&Value::Null)), "null on every other chunk");
+    assert!(
+        before
+            .iter()
+            .all(|chunk| chunk.get("usage") == Some(&Value::Null)),
+        "null on every other chunk"
+    );
 }
 
 #[tokio::test]
@@ -96,7 +129,10 @@ async fn the_reply_names_the_model_that_was_asked_for() {
     request["model"] = "task".into();
     let reply = gateway.chat(&request).await;
     assert_eq!(reply.json()["model"], "task");
-    assert_eq!(reply.header("x-lintel-model"), Some("us.anthropic.claude-sonnet-5-5"));
+    assert_eq!(
+        reply.header("x-lintel-model"),
+        Some("us.anthropic.claude-sonnet-5-5")
+    );
 }
 
 #[tokio::test]
@@ -111,7 +147,10 @@ async fn limits_of_the_request_reach_the_model() {
     request["stop"] = "three".into();
     let reply = gateway.chat(&request).await.json();
     assert_eq!(reply["choices"][0]["finish_reason"], "stop");
-    assert_eq!(reply["choices"][0]["message"]["content"], "You said: one two ");
+    assert_eq!(
+        reply["choices"][0]["message"]["content"],
+        "You said: one two "
+    );
 }
 
 #[tokio::test]
@@ -122,7 +161,10 @@ async fn every_byte_of_the_body_is_sent_and_signed() {
     let reply = gateway.chat(&user(&text)).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     let sent = gateway.sent();
-    assert_eq!(sent.headers["content-length"].to_str().unwrap(), sent.body.len().to_string());
+    assert_eq!(
+        sent.headers["content-length"].to_str().unwrap(),
+        sent.body.len().to_string()
+    );
     let body: Value = serde_json::from_slice(&sent.body).unwrap();
     assert_eq!(body["messages"][0]["content"][0]["text"], text);
     assert_eq!(sent.path, "/model/us.anthropic.claude-sonnet-5-5/converse");
@@ -151,7 +193,11 @@ async fn what_is_left_out_is_told() {
     let reply = gateway.chat(&request).await;
     assert_eq!(reply.status, StatusCode::OK);
     let warnings = reply.header("x-lintel-warnings").unwrap();
-    for expected in ["seed: ignored", "temperature: 1.5 was lowered to 1", "foo: ignored, unknown"] {
+    for expected in [
+        "seed: ignored",
+        "temperature: 1.5 was lowered to 1",
+        "foo: ignored, unknown",
+    ] {
         assert!(warnings.contains(expected), "{warnings}");
     }
     request["model"] = "strict".into();
@@ -159,7 +205,13 @@ async fn what_is_left_out_is_told() {
     assert_eq!(reply.status, StatusCode::BAD_REQUEST);
     assert_eq!(reply.error()["code"], "unsupported_parameter");
     assert_eq!(reply.error()["param"], "foo");
-    assert!(gateway.chat(&user("Hi")).await.header("x-lintel-warnings").is_none());
+    assert!(
+        gateway
+            .chat(&user("Hi"))
+            .await
+            .header("x-lintel-warnings")
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -167,9 +219,22 @@ async fn models_are_listed_with_their_tasks() {
     let gateway = Gateway::start().await;
     let list = gateway.get("/v1/models").await.json();
     assert_eq!(list["object"], "list");
-    let names: Vec<&str> = list["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
-    assert_eq!(names, ["again", "claude", "hasty", "nova", "patient", "strict", "task"]);
-    assert!(!list.to_string().contains("123456789012"), "an account id is nobody's business");
+    let names: Vec<&str> = list["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| model["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "again", "claude", "hasty", "nova", "patient", "strict", "task"
+        ]
+    );
+    assert!(
+        !list.to_string().contains("123456789012"),
+        "an account id is nobody's business"
+    );
     let claude = gateway.get("/models/claude").await.json();
     assert_eq!(claude["object"], "model");
     assert_eq!(claude["owned_by"], "anthropic");
@@ -180,5 +245,8 @@ async fn models_are_listed_with_their_tasks() {
     assert_eq!(claude["input_modalities"], json!(["text", "image", "file"]));
     let task = gateway.get("/v1/models/task").await.json();
     assert_eq!(task["alias_of"], "claude");
-    assert_eq!(gateway.get("/v1/models/nope").await.error()["code"], "model_not_found");
+    assert_eq!(
+        gateway.get("/v1/models/nope").await.error()["code"],
+        "model_not_found"
+    );
 }

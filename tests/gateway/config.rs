@@ -5,8 +5,14 @@ use std::time::Duration;
 use lintel::config::{self, Surroundings};
 
 fn surroundings(pairs: &[(&str, &str)]) -> Surroundings {
-    let environment = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    Surroundings { environment, listen: None }
+    let environment = pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    Surroundings {
+        environment,
+        listen: None,
+    }
 }
 
 const KEY: (&str, &str) = ("LINTEL_KEY_CI", "sk-0123456789abcdef");
@@ -15,7 +21,10 @@ const KEY: (&str, &str) = ("LINTEL_KEY_CI", "sk-0123456789abcdef");
 fn the_example_is_a_good_configuration() {
     let (config, _) = config::parse(config::EXAMPLE, &surroundings(&[KEY]), None).unwrap();
     for (name, target) in [
-        ("claude-3-5-sonnet", "anthropic.claude-3-5-sonnet-20241022-v2:0"),
+        (
+            "claude-3-5-sonnet",
+            "anthropic.claude-3-5-sonnet-20241022-v2:0",
+        ),
         ("claude-3-haiku", "anthropic.claude-3-haiku-20240307-v1:0"),
         ("llama-3-1", "meta.llama3-1-70b-instruct-v1:0"),
         ("amazon-titan", "amazon.titan-text-express-v1"),
@@ -28,26 +37,55 @@ fn the_example_is_a_good_configuration() {
     ] {
         assert_eq!(config.models.resolve(name).unwrap().target.id, target);
     }
-    assert_eq!(config.models.resolve("claude-3-haiku").unwrap().timeouts.whole, Duration::from_secs(15));
+    assert_eq!(
+        config
+            .models
+            .resolve("claude-3-haiku")
+            .unwrap()
+            .timeouts
+            .whole,
+        Duration::from_secs(15)
+    );
 }
 
 #[test]
 fn what_the_example_comments_out_is_the_default() {
     let commented: String = config::EXAMPLE
         .lines()
-        .map(|line| line.strip_prefix("# ").filter(|rest| is_setting(rest)).unwrap_or(line))
+        .map(|line| {
+            line.strip_prefix("# ")
+                .filter(|rest| is_setting(rest))
+                .unwrap_or(line)
+        })
         .fold(String::new(), |text, line| text + line + "\n");
     assert_ne!(commented, config::EXAMPLE);
     let without = |keys: &[&str]| {
-        let kept = commented.lines().filter(|line| !keys.iter().any(|key| line.starts_with(key)));
+        let kept = commented
+            .lines()
+            .filter(|line| !keys.iter().any(|key| line.starts_with(key)));
         kept.fold(String::new(), |text, line| text + line + "\n")
     };
     // These need something of the machine.
-    let of_machine = ["profile", "assume_role", "secret_env = \"LINTEL_WEBHOOK_SECRET", "prompt_file"];
-    config::parse(&without(&of_machine), &surroundings(&[KEY]), None).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let of_machine = [
+        "profile",
+        "assume_role",
+        "secret_env = \"LINTEL_WEBHOOK_SECRET",
+        "prompt_file",
+    ];
+    config::parse(&without(&of_machine), &surroundings(&[KEY]), None)
+        .unwrap_or_else(|problems| panic!("{problems:?}"));
     // And these are examples rather than defaults.
-    let examples =
-        ["endpoint_url", "cors_origins", "models = ", "expires", "hosts", "s3", "base_model", "price", "facts"];
+    let examples = [
+        "endpoint_url",
+        "cors_origins",
+        "models = ",
+        "expires",
+        "hosts",
+        "s3",
+        "base_model",
+        "price",
+        "facts",
+    ];
     let more = [
         "guardrail",
         "[teams",
@@ -77,15 +115,25 @@ fn what_the_example_comments_out_is_the_default() {
     let commented = without(&[&of_machine[..], &examples, &more].concat());
     let values = |text: &str| {
         let (_, resolved) = config::parse(text, &surroundings(&[KEY]), None).unwrap();
-        resolved.into_iter().map(|row| (row.path, row.value)).collect::<Vec<_>>()
+        resolved
+            .into_iter()
+            .map(|row| (row.path, row.value))
+            .collect::<Vec<_>>()
     };
     assert_eq!(values(&commented), values(config::EXAMPLE));
 }
 
 /// `key = value`, as against prose.
 fn is_setting(line: &str) -> bool {
-    let section = line.starts_with('[') && line.split('#').next().is_some_and(|head| head.trim_end().ends_with(']'));
-    section || line.split_once(" = ").is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+    let section = line.starts_with('[')
+        && line
+            .split('#')
+            .next()
+            .is_some_and(|head| head.trim_end().ends_with(']'));
+    section
+        || line
+            .split_once(" = ")
+            .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
 }
 
 #[test]
@@ -101,11 +149,36 @@ fn the_environment_is_stronger_than_the_file_and_a_flag_is_strongest() {
     let (config, resolved) = config::parse(config::EXAMPLE, &around, None).unwrap();
     assert_eq!(config.server.listen.port(), 1111);
     assert_eq!(config.server.max_in_flight, 7);
-    assert_eq!(config.models.resolve("claude-3-haiku").unwrap().timeouts.whole, Duration::from_secs(9));
-    assert_eq!(config.models.resolve("claude-3-haiku").unwrap().use_cases, ["a", "b"]);
-    assert_eq!(config.aws.settings.profile.as_deref(), Some("123456789012"), "text that looks like a number is text");
-    let origin = |path: &str| resolved.iter().find(|row| row.path == path).unwrap().origin.to_string();
-    assert_eq!(origin("server.max_in_flight"), "environment LINTEL__SERVER__MAX_IN_FLIGHT");
+    assert_eq!(
+        config
+            .models
+            .resolve("claude-3-haiku")
+            .unwrap()
+            .timeouts
+            .whole,
+        Duration::from_secs(9)
+    );
+    assert_eq!(
+        config.models.resolve("claude-3-haiku").unwrap().use_cases,
+        ["a", "b"]
+    );
+    assert_eq!(
+        config.aws.settings.profile.as_deref(),
+        Some("123456789012"),
+        "text that looks like a number is text"
+    );
+    let origin = |path: &str| {
+        resolved
+            .iter()
+            .find(|row| row.path == path)
+            .unwrap()
+            .origin
+            .to_string()
+    };
+    assert_eq!(
+        origin("server.max_in_flight"),
+        "environment LINTEL__SERVER__MAX_IN_FLIGHT"
+    );
     assert_eq!(origin("server.keep_alive"), "default");
     assert!(origin("aws.region").starts_with("line "));
     around.listen = Some("127.0.0.1:2222".into());
@@ -188,7 +261,10 @@ retention = "7d"
         "line 29: models.typo.target: 'asistant' is neither",
         "line 31: models.slow.timeout: must be longer than zero, and 30 days at most",
     ] {
-        assert!(told.iter().any(|problem| problem.contains(expected)), "{expected:?} is not in {told:#?}");
+        assert!(
+            told.iter().any(|problem| problem.contains(expected)),
+            "{expected:?} is not in {told:#?}"
+        );
     }
 }
 
@@ -238,7 +314,10 @@ knowledge_base_filter = { type = "and", filters = [] }
         "line 19: knowledge_bases.c.rerank.exclude_metadata: give include_metadata or",
         "line 22: keys.one.knowledge_base_filter: filters: This list must hold",
     ] {
-        assert!(told.iter().any(|problem| problem.contains(expected)), "{expected:?} is not in {told:#?}");
+        assert!(
+            told.iter().any(|problem| problem.contains(expected)),
+            "{expected:?} is not in {told:#?}"
+        );
     }
     let text = r#"
 [aws]
@@ -253,26 +332,43 @@ implicit_filter = { model = "m.n", attributes = [{ key = "a", type = "STRING", d
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 knowledge_bases = ["docs", "other"]
 "#;
-    let (config, _) = config::parse(text, &surroundings(&[("AWS_BEARER_TOKEN_BEDROCK", "x")]), None).unwrap();
+    let (config, _) = config::parse(
+        text,
+        &surroundings(&[("AWS_BEARER_TOKEN_BEDROCK", "x")]),
+        None,
+    )
+    .unwrap();
     let warnings = config::warnings(&config);
-    for expected in
-        ["Bedrock API key", "implicit filter", "somebody.rerank-v1:0 has no known price", "no knowledge base 'other'"]
-    {
-        assert!(warnings.iter().any(|warning| warning.contains(expected)), "{expected:?} is not in {warnings:#?}");
+    for expected in [
+        "Bedrock API key",
+        "implicit filter",
+        "somebody.rerank-v1:0 has no known price",
+        "no knowledge base 'other'",
+    ] {
+        assert!(
+            warnings.iter().any(|warning| warning.contains(expected)),
+            "{expected:?} is not in {warnings:#?}"
+        );
     }
 }
 
 #[test]
 fn text_that_is_not_toml_is_a_problem_with_its_line() {
     let problems = config::parse("[server\nlisten = ", &surroundings(&[]), None).unwrap_err();
-    assert!(problems[0].to_string().starts_with("line 1: "), "{problems:?}");
+    assert!(
+        problems[0].to_string().starts_with("line 1: "),
+        "{problems:?}"
+    );
 }
 
 #[test]
 fn no_secret_is_printed() {
-    let (config, resolved) =
-        config::parse(config::EXAMPLE, &surroundings(&[KEY, ("LINTEL_ADMIN_TOKEN", "hush-hush-hush-hush")]), None)
-            .unwrap();
+    let (config, resolved) = config::parse(
+        config::EXAMPLE,
+        &surroundings(&[KEY, ("LINTEL_ADMIN_TOKEN", "hush-hush-hush-hush")]),
+        None,
+    )
+    .unwrap();
     let printed = format!("{config:?} {resolved:?}");
     assert!(!printed.contains(KEY.1) && !printed.contains("hush-hush"));
 }

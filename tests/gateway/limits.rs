@@ -28,11 +28,23 @@ fn of(model: &str, mut request: Value) -> Value {
 }
 
 fn assert_refused(reply: &Reply) {
-    assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS, "{}", reply.text());
+    assert_eq!(
+        reply.status,
+        StatusCode::TOO_MANY_REQUESTS,
+        "{}",
+        reply.text()
+    );
     let error = reply.error();
-    assert_eq!((&error["type"], &error["code"]), (&json!("rate_limit_error"), &json!("rate_limit_exceeded")));
+    assert_eq!(
+        (&error["type"], &error["code"]),
+        (&json!("rate_limit_error"), &json!("rate_limit_exceeded"))
+    );
     assert!(reply.header("retry-after").is_some() && reply.header("retry-after-ms").is_some());
-    assert_eq!(reply.header("x-should-retry"), None, "the SDKs may try again");
+    assert_eq!(
+        reply.header("x-should-retry"),
+        None,
+        "the SDKs may try again"
+    );
 }
 
 #[tokio::test]
@@ -43,16 +55,37 @@ async fn requests_a_minute_have_a_burst_and_headers() {
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
         assert_eq!(reply.header("x-ratelimit-limit-requests"), Some("60"));
         assert_eq!(reply.header("x-ratelimit-remaining-requests"), Some(left));
-        assert!(reply.header("x-ratelimit-reset-requests").unwrap().ends_with('s'));
+        assert!(
+            reply
+                .header("x-ratelimit-reset-requests")
+                .unwrap()
+                .ends_with('s')
+        );
     }
     let reply = gateway.chat(&of("few", user("Hi"))).await;
     assert_refused(&reply);
-    assert!(reply.error()["message"].as_str().unwrap().contains("'model:few' allows 60 requests per minute"));
+    assert!(
+        reply.error()["message"]
+            .as_str()
+            .unwrap()
+            .contains("'model:few' allows 60 requests per minute")
+    );
     assert_eq!(reply.header("x-ratelimit-remaining-requests"), Some("0"));
     let wait: u64 = reply.header("retry-after-ms").unwrap().parse().unwrap();
     assert!((1..=1000).contains(&wait), "one a second: {wait}");
-    assert_eq!(gateway.simulator.received().len(), 3, "what is refused is not sent");
-    assert_eq!(gateway.chat(&user("Hi")).await.header("x-ratelimit-limit-requests"), None, "another model");
+    assert_eq!(
+        gateway.simulator.received().len(),
+        3,
+        "what is refused is not sent"
+    );
+    assert_eq!(
+        gateway
+            .chat(&user("Hi"))
+            .await
+            .header("x-ratelimit-limit-requests"),
+        None,
+        "another model"
+    );
 }
 
 #[tokio::test]
@@ -73,16 +106,23 @@ async fn tokens_a_minute_are_corrected_by_the_truth() {
     assert_refused(&reply);
     assert_eq!(reply.header("x-ratelimit-remaining-tokens"), Some("0"));
     let wait: u64 = reply.header("retry-after").unwrap().parse().unwrap();
-    assert!((30..=60).contains(&wait), "200 of debt and 100 to come, at 400 a minute: {wait}");
+    assert!(
+        (30..=60).contains(&wait),
+        "200 of debt and 100 to come, at 400 a minute: {wait}"
+    );
 }
 
 #[tokio::test]
 async fn a_place_is_taken_until_the_last_byte() {
     let gateway = Gateway::start_with(SETTINGS).await;
-    let open = gateway.open(&of("narrow", streamed("[simulate stall]"))).await;
+    let open = gateway
+        .open(&of("narrow", streamed("[simulate stall]")))
+        .await;
     assert_refused(&gateway.chat(&of("narrow", user("Hi"))).await);
     drop(open);
-    gateway.until(async || gateway.chat(&of("narrow", user("Hi"))).await.status == StatusCode::OK).await;
+    gateway
+        .until(async || gateway.chat(&of("narrow", user("Hi"))).await.status == StatusCode::OK)
+        .await;
 }
 
 #[tokio::test]
@@ -90,7 +130,11 @@ async fn a_request_may_be_too_large_for_any_minute() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let reply = gateway.chat(&of("short", user("Hi"))).await;
     assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(reply.header("x-should-retry"), Some("false"), "it will never fit");
+    assert_eq!(
+        reply.header("x-should-retry"),
+        Some("false"),
+        "it will never fit"
+    );
     let mut small = of("short", user("Hi"));
     small["max_tokens"] = 10.into();
     assert_eq!(gateway.chat(&small).await.status, StatusCode::OK);
@@ -100,15 +144,21 @@ async fn a_request_may_be_too_large_for_any_minute() {
 async fn failed_logins_are_counted_by_address() {
     let gateway = Gateway::start_with("failed_logins_per_minute = 3").await;
     let attempt = async || {
-        let request =
-            http::Request::get(format!("http://{}/v1/models", gateway.data)).header("authorization", "Bearer sk-wrong");
-        gateway.send(request.body(axum::body::Body::empty()).unwrap()).await
+        let request = http::Request::get(format!("http://{}/v1/models", gateway.data))
+            .header("authorization", "Bearer sk-wrong");
+        gateway
+            .send(request.body(axum::body::Body::empty()).unwrap())
+            .await
     };
     for _ in 0..3 {
         assert_eq!(attempt().await.status, StatusCode::UNAUTHORIZED);
     }
     assert_refused(&attempt().await);
-    assert_eq!(gateway.get("/v1/models").await.status, StatusCode::OK, "a good key is not locked out");
+    assert_eq!(
+        gateway.get("/v1/models").await.status,
+        StatusCode::OK,
+        "a good key is not locked out"
+    );
 }
 
 #[tokio::test]
@@ -119,6 +169,12 @@ async fn a_flood_of_one_credential_is_stopped() {
         statuses.push(gateway.get("/v1/models").await.status);
     }
     assert_eq!(statuses[0], StatusCode::OK);
-    assert!(statuses.contains(&StatusCode::TOO_MANY_REQUESTS), "{statuses:?}");
-    assert_eq!(gateway.get("/models").await.error()["code"], "rate_limit_exceeded");
+    assert!(
+        statuses.contains(&StatusCode::TOO_MANY_REQUESTS),
+        "{statuses:?}"
+    );
+    assert_eq!(
+        gateway.get("/models").await.error()["code"],
+        "rate_limit_exceeded"
+    );
 }

@@ -1,5 +1,11 @@
 //! The real gateway, in process, on free ports, over the simulator; one module per subject.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::allow_attributes, reason = "a test may fail")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::allow_attributes,
+    reason = "a test may fail"
+)]
 
 mod admin;
 mod auth;

@@ -15,7 +15,8 @@ fn sent(gateway: &Gateway) -> Value {
 fn with_tool(schema: &Value) -> Value {
     let mut request = user("Hi");
     request["model"] = "nova".into();
-    request["tools"] = json!([{"type": "function", "function": {"name": "f", "parameters": schema}}]);
+    request["tools"] =
+        json!([{"type": "function", "function": {"name": "f", "parameters": schema}}]);
     request
 }
 
@@ -25,13 +26,18 @@ async fn a_schema_that_grows_by_its_references_is_refused() {
     // Deep: each definition refers to the next.
     let mut chain = serde_json::Map::new();
     for link in 0..12_000 {
-        chain.insert(format!("a{link}"), json!({"items": {"$ref": format!("#/$defs/a{}", link + 1)}}));
+        chain.insert(
+            format!("a{link}"),
+            json!({"items": {"$ref": format!("#/$defs/a{}", link + 1)}}),
+        );
     }
     chain.insert("a12000".to_owned(), json!({}));
-    let deep = json!({"type": "object", "properties": {"p": {"$ref": "#/$defs/a0"}}, "$defs": chain});
+    let deep =
+        json!({"type": "object", "properties": {"p": {"$ref": "#/$defs/a0"}}, "$defs": chain});
     // Wide: a long name, referred to by thousands.
-    let referring: serde_json::Map<_, _> =
-        (0..5000).map(|nth| (format!("p{nth}"), json!({"$ref": "#/$defs/a"}))).collect();
+    let referring: serde_json::Map<_, _> = (0..5000)
+        .map(|nth| (format!("p{nth}"), json!({"$ref": "#/$defs/a"})))
+        .collect();
     let long = json!({"type": "object", "properties": {("x".repeat(200_000)): {}}});
     let wide = json!({"type": "object", "properties": referring, "$defs": {"a": long}});
     for schema in [deep, wide] {
@@ -39,8 +45,12 @@ async fn a_schema_that_grows_by_its_references_is_refused() {
         assert_eq!(error["param"], "tools[0].function.parameters", "{error}");
         let mut request = user("Hi");
         request["model"] = HAIKU.into();
-        request["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
-        assert_eq!(gateway.any(&request).await.error()["param"], "response_format.json_schema.schema");
+        request["response_format"] =
+            json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
+        assert_eq!(
+            gateway.any(&request).await.error()["param"],
+            "response_format.json_schema.schema"
+        );
     }
     assert!(gateway.simulator.received().is_empty());
 }
@@ -52,7 +62,10 @@ async fn what_stands_beside_a_reference_is_kept() {
                         "$defs": {"a": {"type": "string"}}});
     gateway.chat(&with_tool(&schema)).await;
     let json = &sent(&gateway)["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"];
-    assert_eq!(json["properties"]["p"], json!({"type": "string", "description": "the place"}));
+    assert_eq!(
+        json["properties"]["p"],
+        json!({"type": "string", "description": "the place"})
+    );
 }
 
 #[tokio::test]
@@ -77,10 +90,21 @@ async fn calls_spread_over_two_messages_keep_their_results() {
         {"role": "assistant", "tool_calls": call("a")}, {"role": "assistant", "tool_calls": call("b")},
         {"role": "tool", "tool_call_id": "a", "content": "one"}, {"role": "tool", "tool_call_id": "b", "content": "two"}]});
     let reply = gateway.chat(&request).await;
-    assert!(!reply.header("x-lintel-warnings").unwrap_or_default().contains("result"), "{:?}", reply.headers);
+    assert!(
+        !reply
+            .header("x-lintel-warnings")
+            .unwrap_or_default()
+            .contains("result"),
+        "{:?}",
+        reply.headers
+    );
     let messages = &sent(&gateway)["messages"];
     assert_eq!(messages.as_array().unwrap().len(), 3);
-    let texts = messages[2]["content"].as_array().unwrap().iter().map(|b| &b["toolResult"]["content"][0]["text"]);
+    let texts = messages[2]["content"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|b| &b["toolResult"]["content"][0]["text"]);
     assert_eq!(texts.collect::<Vec<_>>(), ["one", "two"]);
 }
 
@@ -96,14 +120,17 @@ async fn a_file_in_a_result_that_answers_nothing_is_not_lost() {
 
 #[tokio::test]
 async fn a_client_cannot_narrow_what_the_operators_guardrail_sees() {
-    let guarded =
-        "[models.guarded]\ntarget = \"amazon.nova-lite-v1:0\"\nguardrail = { identifier = \"a1\", version = \"1\" }";
+    let guarded = "[models.guarded]\ntarget = \"amazon.nova-lite-v1:0\"\nguardrail = { identifier = \"a1\", version = \"1\" }";
     let gateway = Gateway::start_with(guarded).await;
     let mut request = user("Hi");
     request["model"] = "guarded".into();
-    request["bedrock"] = json!({"guardrail": {"identifier": "a1", "version": "1", "guard": "last_user"}});
+    request["bedrock"] =
+        json!({"guardrail": {"identifier": "a1", "version": "1", "guard": "last_user"}});
     gateway.chat(&request).await;
-    assert_eq!(sent(&gateway)["messages"][0]["content"], json!([{"text": "Hi"}]));
+    assert_eq!(
+        sent(&gateway)["messages"][0]["content"],
+        json!([{"text": "Hi"}])
+    );
 }
 
 #[tokio::test]
@@ -114,7 +141,13 @@ async fn more_cache_points_than_the_model_takes_are_left_out() {
     let request = json!({"model": HAIKU, "messages": [
         {"role": "system", "content": parts}, {"role": "user", "content": "Hi"}]});
     assert_eq!(gateway.any(&request).await.status, StatusCode::OK);
-    assert_eq!(sent(&gateway)["system"].to_string().matches("cachePoint").count(), 4);
+    assert_eq!(
+        sent(&gateway)["system"]
+            .to_string()
+            .matches("cachePoint")
+            .count(),
+        4
+    );
 }
 
 fn answering(text: &str, stop_reason: &str) -> Scripted {
@@ -136,12 +169,19 @@ async fn an_answer_in_hand_is_not_lost_to_its_repair() {
     gateway.simulator.script(Scripted::json(500, "{}"));
     let reply = gateway.chat(&request).await.json();
     assert_eq!(reply["choices"][0]["message"]["content"], "no JSON");
-    for (stop_reason, finish_reason) in [("max_tokens", "length"), ("guardrail_intervened", "content_filter")] {
+    for (stop_reason, finish_reason) in [
+        ("max_tokens", "length"),
+        ("guardrail_intervened", "content_filter"),
+    ] {
         let gateway = Gateway::start_with(settings).await;
         gateway.simulator.script(answering("no JSON", stop_reason));
         let reply = gateway.chat(&request).await.json();
         assert_eq!(reply["choices"][0]["finish_reason"], finish_reason);
-        assert_eq!(gateway.simulator.received().len(), 1, "it would only be paid for twice");
+        assert_eq!(
+            gateway.simulator.received().len(),
+            1,
+            "it would only be paid for twice"
+        );
     }
 }
 
@@ -154,14 +194,32 @@ async fn reasoning_goes_back_to_no_other_model() {
     };
     let question = json!({"role": "user", "content": "Hi"});
     let message = ask(HAIKU, json!([question])).await.json()["choices"][0]["message"].clone();
-    assert!(message["thinking_blocks"][0]["signature"].as_str().unwrap().starts_with("lintel."));
+    assert!(
+        message["thinking_blocks"][0]["signature"]
+            .as_str()
+            .unwrap()
+            .starts_with("lintel.")
+    );
     let history = json!([question, message, question]);
     let reply = ask(HAIKU, history.clone()).await;
-    assert!(!reply.header("x-lintel-warnings").unwrap_or_default().contains("ignored"));
+    assert!(
+        !reply
+            .header("x-lintel-warnings")
+            .unwrap_or_default()
+            .contains("ignored")
+    );
     let block = &sent(&gateway)["messages"][1]["content"][0]["reasoningContent"]["reasoningText"];
-    assert_eq!(block["signature"], "c2ltdWxhdGVkIHNpZ25hdHVyZQ==", "as the model signed it");
+    assert_eq!(
+        block["signature"], "c2ltdWxhdGVkIHNpZ25hdHVyZQ==",
+        "as the model signed it"
+    );
     let reply = ask("us.anthropic.claude-opus-4-6-v1", history).await;
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("only to the model that signed it"));
+    assert!(
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("only to the model that signed it")
+    );
     assert!(!sent(&gateway).to_string().contains("reasoningContent"));
 }
 
@@ -169,14 +227,25 @@ async fn reasoning_goes_back_to_no_other_model() {
 async fn a_trace_that_comes_without_usage_is_kept() {
     let gateway = Gateway::start().await;
     let events = [
-        ("contentBlockDelta", json!({"contentBlockIndex": 0, "delta": {"text": "Hi"}})),
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": 0, "delta": {"text": "Hi"}}),
+        ),
         ("messageStop", json!({"stopReason": "end_turn"})),
         ("metadata", json!({"trace": {"guardrail": {"seen": true}}})),
     ];
-    let frames = events.iter().map(|(kind, payload)| encode_event(kind, &payload.to_string()));
+    let frames = events
+        .iter()
+        .map(|(kind, payload)| encode_event(kind, &payload.to_string()));
     gateway.simulator.script(Scripted::stream(frames.collect()));
     let reply = gateway.chat(&streamed("Hi")).await;
-    assert!(reply.text().contains(r#""bedrock_guardrail":{"seen":true}"#), "{}", reply.text());
+    assert!(
+        reply
+            .text()
+            .contains(r#""bedrock_guardrail":{"seen":true}"#),
+        "{}",
+        reply.text()
+    );
     assert!(reply.text().ends_with("data: [DONE]\n\n"));
 }
 
@@ -185,24 +254,37 @@ async fn content_of_an_unknown_kind_is_told() {
     let gateway = Gateway::start().await;
     let reply = json!({"output": {"message": {"role": "assistant", "content": [{"hologram": {}}, {"text": "Hi"}]}},
                        "stopReason": "end_turn", "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}});
-    gateway.simulator.script(Scripted::json(200, reply.to_string()));
+    gateway
+        .simulator
+        .script(Scripted::json(200, reply.to_string()));
     let reply = gateway.chat(&user("Hi")).await;
     assert_eq!(reply.json()["choices"][0]["message"]["content"], "Hi");
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("does not know"));
+    assert!(
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("does not know")
+    );
 }
 
 #[tokio::test]
 async fn a_call_behind_an_emulated_stop_is_not_passed_on() {
     let gateway = Gateway::start().await;
-    let content = json!([{"text": "one END two"}, {"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}]);
+    let content =
+        json!([{"text": "one END two"}, {"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}]);
     let reply = json!({"output": {"message": {"role": "assistant", "content": content}}, "stopReason": "tool_use",
                        "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}});
-    gateway.simulator.script(Scripted::json(200, reply.to_string()));
+    gateway
+        .simulator
+        .script(Scripted::json(200, reply.to_string()));
     let mut request = with_tool(&json!({}));
     request["model"] = "openai.gpt-6-sol".into();
     request["stop"] = "END".into();
     let choice = gateway.any(&request).await.json()["choices"][0].clone();
-    assert_eq!((&choice["message"]["content"], &choice["finish_reason"]), (&json!("one "), &json!("stop")));
+    assert_eq!(
+        (&choice["message"]["content"], &choice["finish_reason"]),
+        (&json!("one "), &json!("stop"))
+    );
     assert!(choice["message"].get("tool_calls").is_none());
 }
 
@@ -210,12 +292,19 @@ async fn a_call_behind_an_emulated_stop_is_not_passed_on() {
 async fn a_binary_file_is_not_text() {
     let gateway = Gateway::start().await;
     for (name, data) in [
-        ("deck.pptx", "data:application/vnd.ms-powerpoint;base64,UEsDBBQABgAIAAAAIQA="),
+        (
+            "deck.pptx",
+            "data:application/vnd.ms-powerpoint;base64,UEsDBBQABgAIAAAAIQA=",
+        ),
         ("report.pdf", "data:application/pdf;base64,aGVsbG8="),
     ] {
         let file = json!({"type": "file", "file": {"filename": name, "file_data": data}});
         let request = json!({"model": "nova", "messages": [{"role": "user", "content": [file]}]});
-        assert_eq!(gateway.chat(&request).await.status, StatusCode::BAD_REQUEST, "{name}");
+        assert_eq!(
+            gateway.chat(&request).await.status,
+            StatusCode::BAD_REQUEST,
+            "{name}"
+        );
     }
     let file = json!({"type": "file", "file": {"filename": "a.json", "file_data": "eyJhIjogMX0K"}});
     let request = json!({"model": "nova", "messages": [{"role": "user", "content": [file]}]});
@@ -230,8 +319,16 @@ async fn a_model_that_always_reasons_is_told_to_reason_least() {
     request["model"] = "openai.gpt-oss-120b-1:0".into();
     request["reasoning_effort"] = "none".into();
     let reply = gateway.any(&request).await;
-    assert_eq!(sent(&gateway)["additionalModelRequestFields"], json!({"reasoning_effort": "low"}));
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("always reasons"));
+    assert_eq!(
+        sent(&gateway)["additionalModelRequestFields"],
+        json!({"reasoning_effort": "low"})
+    );
+    assert!(
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("always reasons")
+    );
 }
 
 #[tokio::test]
@@ -242,7 +339,10 @@ async fn legacy_functions_get_one_call_and_stand_alone() {
     request["functions"] = json!([{"name": "f"}, {"name": "g"}]);
     let choice = gateway.any(&request).await.json()["choices"][0].clone();
     assert_eq!(choice["message"]["function_call"]["name"], "f");
-    assert_eq!(sent(&gateway)["additionalModelRequestFields"]["tool_choice"]["disable_parallel_tool_use"], true);
+    assert_eq!(
+        sent(&gateway)["additionalModelRequestFields"]["tool_choice"]["disable_parallel_tool_use"],
+        true
+    );
     request["tools"] = json!([]);
     assert_eq!(gateway.any(&request).await.error()["param"], "functions");
 }
@@ -255,7 +355,12 @@ async fn more_output_than_the_default_is_told() {
     request["reasoning_effort"] = "high".into();
     let reply = gateway.any(&request).await;
     assert_eq!(sent(&gateway)["inferenceConfig"]["maxTokens"], 8192);
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("max_tokens: 8192 was sent"));
+    assert!(
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("max_tokens: 8192 was sent")
+    );
 }
 
 #[tokio::test]
@@ -266,10 +371,20 @@ async fn a_model_that_does_not_obey_a_tool_choice_is_told_of() {
     request["tool_choice"] = "required".into();
     let reply = gateway.any(&request).await;
     assert_eq!(reply.json()["choices"][0]["finish_reason"], "tool_calls");
-    assert!(!reply.header("x-lintel-warnings").unwrap().contains("did not"));
+    assert!(
+        !reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("did not")
+    );
     gateway.simulator.script(answering("No.", "end_turn"));
     let reply = gateway.any(&request).await;
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("told to call a tool, and did not"));
+    assert!(
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("told to call a tool, and did not")
+    );
 }
 
 #[tokio::test]

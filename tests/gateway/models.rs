@@ -47,14 +47,29 @@ fn sent(gateway: &Gateway) -> Value {
 async fn an_operators_guardrail_cannot_be_weakened() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut request = of("guarded", user("[simulate guardrail]"));
-    request["bedrock"] = json!({"guardrail": {"identifier": "other", "version": "1", "trace": "disabled"}});
+    request["bedrock"] =
+        json!({"guardrail": {"identifier": "other", "version": "1", "trace": "disabled"}});
     let reply = gateway.chat(&request).await;
-    assert_eq!(sent(&gateway)["guardrailConfig"]["guardrailIdentifier"], "abc123");
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("bedrock.guardrail: ignored"));
+    assert_eq!(
+        sent(&gateway)["guardrailConfig"]["guardrailIdentifier"],
+        "abc123"
+    );
+    assert!(
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("bedrock.guardrail: ignored")
+    );
     let reply = reply.json();
     assert_eq!(reply["choices"][0]["finish_reason"], "content_filter");
-    assert!(reply.get("bedrock_guardrail").is_none(), "the trace may hold personal data: {reply}");
-    assert!(reply["usage"]["cost"].as_f64().unwrap() > 0.0, "what was blocked is billed");
+    assert!(
+        reply.get("bedrock_guardrail").is_none(),
+        "the trace may hold personal data: {reply}"
+    );
+    assert!(
+        reply["usage"]["cost"].as_f64().unwrap() > 0.0,
+        "what was blocked is billed"
+    );
 }
 
 #[tokio::test]
@@ -69,7 +84,13 @@ async fn members_that_are_about_money_or_policy_are_the_gateways() {
         let mut request = user("Hi");
         request["bedrock"] = json!({"additional_model_request_fields": fields});
         let error = gateway.chat(&request).await.error();
-        assert!(error["param"].as_str().unwrap().starts_with("bedrock.additional_model_request_fields."), "{error}");
+        assert!(
+            error["param"]
+                .as_str()
+                .unwrap()
+                .starts_with("bedrock.additional_model_request_fields."),
+            "{error}"
+        );
     }
     assert!(gateway.simulator.received().is_empty());
 }
@@ -86,20 +107,37 @@ async fn facts_and_prices_of_the_operator_hold() {
     assert_eq!(sent["inferenceConfig"]["maxTokens"], 500);
     assert!(sent["toolConfig"].get("toolChoice").is_none(), "{sent}");
     let warnings = reply.header("x-lintel-warnings").unwrap();
-    assert!(warnings.contains("tool_choice: emulated") && !warnings.contains("catalogue"), "{warnings}");
+    assert!(
+        warnings.contains("tool_choice: emulated") && !warnings.contains("catalogue"),
+        "{warnings}"
+    );
     let usage = &reply.json()["usage"];
     let tokens = |name: &str| usage[name].as_u64().unwrap();
     let nano = tokens("prompt_tokens") * 2500 + tokens("completion_tokens") * 10_000;
-    assert_eq!(reply.header("x-lintel-cost-usd").unwrap().parse::<f64>().unwrap(), nano as f64 / 1e9);
+    assert_eq!(
+        reply
+            .header("x-lintel-cost-usd")
+            .unwrap()
+            .parse::<f64>()
+            .unwrap(),
+        nano as f64 / 1e9
+    );
 }
 
 #[tokio::test]
 async fn names_are_kept_where_that_is_wanted() {
     let gateway = Gateway::start_with(SETTINGS).await;
-    let file = json!({"type": "file", "file": {"filename": "Q3 report_final.txt", "file_data": "SGk="}});
+    let file =
+        json!({"type": "file", "file": {"filename": "Q3 report_final.txt", "file_data": "SGk="}});
     let request = json!({"model": "named", "messages": [
         {"role": "user", "name": "zoe", "content": [{"type": "text", "text": "Hi"}, file]}]});
-    assert!(gateway.chat(&request).await.header("x-lintel-warnings").is_none());
+    assert!(
+        gateway
+            .chat(&request)
+            .await
+            .header("x-lintel-warnings")
+            .is_none()
+    );
     let content = &sent(&gateway)["messages"][0]["content"];
     assert_eq!(content[0]["text"], "zoe: Hi");
     assert_eq!(content[1]["document"]["name"], "Q3 report final txt");
@@ -115,22 +153,46 @@ fn answering(text: &str) -> Scripted {
 
 #[tokio::test]
 async fn an_answer_that_does_not_fit_its_schema_is_asked_for_once_more() {
-    let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
+    let schema =
+        json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
     let mut request = of("llama", user("How many?"));
-    request["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
+    request["response_format"] =
+        json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
     for stream in [false, true] {
         let gateway = Gateway::start_with(SETTINGS).await;
         gateway.simulator.script(answering("Three, I think."));
-        gateway.simulator.script(answering("```json\n{\"n\": 3}\n```"));
+        gateway
+            .simulator
+            .script(answering("```json\n{\"n\": 3}\n```"));
         request["stream"] = stream.into();
-        request["stream_options"] = if stream { json!({"include_usage": true}) } else { Value::Null };
+        request["stream_options"] = if stream {
+            json!({"include_usage": true})
+        } else {
+            Value::Null
+        };
         let reply = gateway.chat(&request).await;
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
-        assert!(reply.text().contains(r#""content":"{\"n\": 3}""#), "{}", reply.text());
-        assert!(reply.text().contains(r#""prompt_tokens":20,"completion_tokens":10"#), "both are paid for");
-        assert!(reply.header("x-lintel-warnings").unwrap().contains("asked twice"));
+        assert!(
+            reply.text().contains(r#""content":"{\"n\": 3}""#),
+            "{}",
+            reply.text()
+        );
+        assert!(
+            reply
+                .text()
+                .contains(r#""prompt_tokens":20,"completion_tokens":10"#),
+            "both are paid for"
+        );
+        assert!(
+            reply
+                .header("x-lintel-warnings")
+                .unwrap()
+                .contains("asked twice")
+        );
         let second = sent(&gateway);
-        let text = second["messages"][2]["content"][0]["text"].as_str().unwrap();
+        let text = second["messages"][2]["content"][0]["text"]
+            .as_str()
+            .unwrap();
         assert!(text.contains("not valid JSON"), "{text}");
     }
 }
@@ -156,9 +218,15 @@ async fn a_url_is_fetched_only_where_the_operator_allows_it_and_never_from_insid
         }
     }
     assert!(open.simulator.received().is_empty());
-    assert_eq!(open.chat(&image("s3://public/a.webp")).await.status, StatusCode::OK);
+    assert_eq!(
+        open.chat(&image("s3://public/a.webp")).await.status,
+        StatusCode::OK
+    );
     let block = &sent(&open)["messages"][0]["content"][1]["image"];
-    assert_eq!(*block, json!({"format": "webp", "source": {"s3Location": {"uri": "s3://public/a.webp"}}}));
+    assert_eq!(
+        *block,
+        json!({"format": "webp", "source": {"s3Location": {"uri": "s3://public/a.webp"}}})
+    );
 }
 
 #[tokio::test]
@@ -166,10 +234,22 @@ async fn a_schema_that_is_new_to_the_service_gets_more_time() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let schema = json!({"type": "object", "properties": {}});
     let mut request = of("hurried", streamed("Hi [simulate slow 250ms]"));
-    assert_eq!(gateway.chat(&request).await.error()["code"], "upstream_timeout");
-    request["response_format"] = json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
-    assert_eq!(gateway.chat(&request).await.status, StatusCode::OK, "five times as long");
-    assert_eq!(gateway.chat(&request).await.error()["code"], "upstream_timeout", "compiled by now");
+    assert_eq!(
+        gateway.chat(&request).await.error()["code"],
+        "upstream_timeout"
+    );
+    request["response_format"] =
+        json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
+    assert_eq!(
+        gateway.chat(&request).await.status,
+        StatusCode::OK,
+        "five times as long"
+    );
+    assert_eq!(
+        gateway.chat(&request).await.error()["code"],
+        "upstream_timeout",
+        "compiled by now"
+    );
 }
 
 #[tokio::test]
@@ -183,13 +263,17 @@ async fn a_model_that_converse_does_not_serve_is_a_404_that_says_so() {
         let reply = gateway.any(&of(id, user("Hi"))).await;
         assert_eq!(reply.status, StatusCode::NOT_FOUND);
         let error = reply.error();
-        assert!(error["message"].as_str().unwrap().contains(reason), "{id}: {error}");
+        assert!(
+            error["message"].as_str().unwrap().contains(reason),
+            "{id}: {error}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_managed_prompt_brings_its_own_settings() {
-    let prompt = "[models.prompt]\ntarget = \"arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDEFGHIJ:1\"";
+    let prompt =
+        "[models.prompt]\ntarget = \"arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDEFGHIJ:1\"";
     let gateway = Gateway::start_with(prompt).await;
     let mut request = of("prompt", user("Hi"));
     request["bedrock"] = json!({"prompt_variables": {"city": "Rome"}});
@@ -204,7 +288,10 @@ async fn a_managed_prompt_brings_its_own_settings() {
     request["temperature"] = 0.5.into();
     assert_eq!(gateway.chat(&request).await.error()["param"], "temperature");
     request = of("claude", request);
-    assert_eq!(gateway.chat(&request).await.error()["param"], "bedrock.prompt_variables");
+    assert_eq!(
+        gateway.chat(&request).await.error()["param"],
+        "bedrock.prompt_variables"
+    );
 }
 
 #[tokio::test]
@@ -213,11 +300,21 @@ async fn a_family_that_cannot_stream_tools_is_asked_whole_and_handed_over_step_b
     let mut request = of("llama", streamed("Use f"));
     request["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
     let reply = gateway.chat(&request).await;
-    assert_eq!(gateway.sent().path, "/model/us.meta.llama4-maverick-17b-instruct-v1%3A0/converse");
-    assert_eq!(reply.header("x-lintel-route"), Some("converse; reason=stream_not_offered"));
+    assert_eq!(
+        gateway.sent().path,
+        "/model/us.meta.llama4-maverick-17b-instruct-v1%3A0/converse"
+    );
+    assert_eq!(
+        reply.header("x-lintel-route"),
+        Some("converse; reason=stream_not_offered")
+    );
     let events = reply.events();
     assert_eq!(*events.last().unwrap(), "[DONE]");
-    assert!(reply.text().contains(r#""finish_reason":"tool_calls""#), "{}", reply.text());
+    assert!(
+        reply.text().contains(r#""finish_reason":"tool_calls""#),
+        "{}",
+        reply.text()
+    );
 }
 
 #[tokio::test]
@@ -227,14 +324,28 @@ async fn tokens_and_dollars_are_counted_by_key_and_model() {
     gateway.chat(&of("counted", streamed("Hello there"))).await;
     let (_, metrics) = gateway.admin("/metrics").await;
     let value = |series: &str| -> f64 {
-        let line =
-            metrics.lines().find(|line| line.starts_with(series)).unwrap_or_else(|| panic!("{series}: {metrics}"));
+        let line = metrics
+            .lines()
+            .find(|line| line.starts_with(series))
+            .unwrap_or_else(|| panic!("{series}: {metrics}"));
         line.rsplit(' ').next().unwrap().parse().unwrap()
     };
     let labels = |rest: &str| format!("{{team=\"\",key_id=\"all\",model=\"counted\",{rest}}}");
-    assert_eq!(value(&format!("lintel_tokens_total{}", labels("token_type=\"output\""))), 8.0);
-    let spent = value(&format!("lintel_spend_usd_total{}", labels("kind=\"actual\"")));
-    assert!((spent - (4.0 * 0.06 + 8.0 * 0.24) / 1e6).abs() < 1e-12, "{spent}");
+    assert_eq!(
+        value(&format!(
+            "lintel_tokens_total{}",
+            labels("token_type=\"output\"")
+        )),
+        8.0
+    );
+    let spent = value(&format!(
+        "lintel_spend_usd_total{}",
+        labels("kind=\"actual\"")
+    ));
+    assert!(
+        (spent - (4.0 * 0.06 + 8.0 * 0.24) / 1e6).abs() < 1e-12,
+        "{spent}"
+    );
     value("gen_ai_server_time_per_output_token_seconds_count{request_model=\"counted\"}");
 }
 
@@ -258,7 +369,15 @@ fn mistakes_about_models_are_told() {
         guardrail = { version = "1" }
     "#;
     let environment = vec![("KEY".to_owned(), "sk-0123456789abcdef".to_owned())];
-    let problems = config::parse(text, &Surroundings { environment, listen: None }, None).unwrap_err();
+    let problems = config::parse(
+        text,
+        &Surroundings {
+            environment,
+            listen: None,
+        },
+        None,
+    )
+    .unwrap_err();
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     for expected in [
         "models.a.base_model: the catalogue knows no such model",
@@ -269,7 +388,10 @@ fn mistakes_about_models_are_told() {
         "models.b.cache: 'always' is not \"marked\" or \"auto\"",
         "keys.k.guardrail: needs 'identifier' and 'version'",
     ] {
-        assert!(told.iter().any(|text| text.contains(expected)), "{expected} is not in {told:#?}");
+        assert!(
+            told.iter().any(|text| text.contains(expected)),
+            "{expected} is not in {told:#?}"
+        );
     }
     assert_eq!(told.len(), 7, "{told:#?}");
 }
@@ -281,21 +403,43 @@ async fn what_stands_behind_an_arn_is_asked_of_aws() {
         "[models.ours]\ntarget = \"{ARN}\"\n[models.priced]\ntarget = \"{ARN}\"\nprice = {{ input = 1, output = 1 }}"
     );
     let gateway = Gateway::start_with(&settings).await;
-    gateway
-        .simulator
-        .describe(ARN, "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0");
+    gateway.simulator.describe(
+        ARN,
+        "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0",
+    );
     let mut request = of("ours", user("Hi"));
     request["reasoning_effort"] = "low".into();
     let reply = gateway.chat(&request).await;
-    assert!(!reply.header("x-lintel-warnings").unwrap().contains("guessed"), "{:?}", reply.headers);
+    assert!(
+        !reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("guessed"),
+        "{:?}",
+        reply.headers
+    );
     let sent = sent(&gateway);
-    assert_eq!(sent["additionalModelRequestFields"]["thinking"]["budget_tokens"], 1024, "as Claude 4.5 wants it");
-    assert!(reply.json()["usage"]["cost"].as_f64().is_some_and(|cost| cost > 0.0), "{}", reply.text());
+    assert_eq!(
+        sent["additionalModelRequestFields"]["thinking"]["budget_tokens"], 1024,
+        "as Claude 4.5 wants it"
+    );
+    assert!(
+        reply.json()["usage"]["cost"]
+            .as_f64()
+            .is_some_and(|cost| cost > 0.0),
+        "{}",
+        reply.text()
+    );
     // An operator's price goes before the catalogue's: one token in and three out, and those of the thinking.
     let priced = gateway.chat(&of("priced", user("Hi"))).await.json();
     assert_eq!(priced["usage"]["cost"], 0.000004);
     // One that AWS does not describe is served as before, with a warning.
     let unknown = gateway.chat(&of("patient", user("Hi"))).await;
     assert_eq!(unknown.status, StatusCode::OK);
-    assert!(unknown.header("x-lintel-warnings").unwrap().contains("not in the catalogue"));
+    assert!(
+        unknown
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("not in the catalogue")
+    );
 }

@@ -37,13 +37,19 @@ fn text() -> impl Strategy<Value = Value> {
     prop_oneof![
         text.prop_map(Value::from),
         prop::collection::vec((text, cache_control()), 0..3).prop_map(|parts| {
-            parts.into_iter().map(|(text, mark)| json!({"type": "text", "text": text, "cache_control": mark})).collect()
+            parts
+                .into_iter()
+                .map(|(text, mark)| json!({"type": "text", "text": text, "cache_control": mark}))
+                .collect()
         }),
     ]
 }
 
 fn media() -> impl Strategy<Value = Value> {
-    prop_oneof![text(), prop::collection::vec(part(), 0..4).prop_map(Value::from)]
+    prop_oneof![
+        text(),
+        prop::collection::vec(part(), 0..4).prop_map(Value::from)
+    ]
 }
 
 fn name() -> impl Strategy<Value = String> {
@@ -96,9 +102,13 @@ fn tools() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         Just(json!({})),
         Just(json!({"type": "array", "items": {"type": "string"}})),
-        Just(json!({"type": "object", "properties": {"p": {"$ref": "#/$defs/node"}},
-                    "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}}})),
-        Just(json!({"type": "object", "properties": {"x": {"type": "string", "pattern": "(?=a)b"}}})),
+        Just(
+            json!({"type": "object", "properties": {"p": {"$ref": "#/$defs/node"}},
+                    "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}}})
+        ),
+        Just(
+            json!({"type": "object", "properties": {"x": {"type": "string", "pattern": "(?=a)b"}}})
+        ),
     ];
     let function = (name(), schema, any::<Option<bool>>(), cache_control()).prop_map(|(name, schema, strict, mark)| {
         json!({"type": "function", "function": {"name": name, "parameters": schema, "strict": strict}, "cache_control": mark})
@@ -119,7 +129,10 @@ fn response_format() -> impl Strategy<Value = Value> {
 
 fn effort() -> impl Strategy<Value = Value> {
     let efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
-    prop_oneof![Just(Value::Null), prop::sample::select(efforts.to_vec()).prop_map(Value::from)]
+    prop_oneof![
+        Just(Value::Null),
+        prop::sample::select(efforts.to_vec()).prop_map(Value::from)
+    ]
 }
 
 /// Bytes of text that a model reads: all strings but media, and the names of members where those are the client's.

@@ -13,7 +13,9 @@ fn again(mut request: Value) -> Value {
 
 fn refusal(status: u16, name: &str) -> Scripted {
     let mut scripted = Scripted::json(status, r#"{"message":"no"}"#);
-    scripted.headers.push(("x-amzn-errortype".into(), name.into()));
+    scripted
+        .headers
+        .push(("x-amzn-errortype".into(), name.into()));
     scripted
 }
 
@@ -34,7 +36,13 @@ async fn what_may_pass_is_tried_again() {
             let reply = gateway.chat(&request).await;
             assert_eq!(reply.status, StatusCode::OK, "{name}: {}", reply.text());
             assert_eq!(reply.header("x-lintel-attempts"), Some("2"), "{name}");
-            assert!(reply.header("x-lintel-warnings").unwrap().contains("attempts: "), "{name}");
+            assert!(
+                reply
+                    .header("x-lintel-warnings")
+                    .unwrap()
+                    .contains("attempts: "),
+                "{name}"
+            );
             let received = gateway.simulator.received();
             assert_eq!(received.len(), 2, "{name}");
             assert_eq!(received[0].body, received[1].body, "{name}: the same bytes");
@@ -53,19 +61,28 @@ async fn what_cannot_pass_is_not() {
     ] {
         let gateway = Gateway::start().await;
         gateway.simulator.script(refusal(status, name));
-        assert!(gateway.chat(&again(user("Hi"))).await.status.as_u16() >= 400, "{name}");
+        assert!(
+            gateway.chat(&again(user("Hi"))).await.status.as_u16() >= 400,
+            "{name}"
+        );
         assert_eq!(gateway.simulator.received().len(), 1, "{name}");
     }
 }
 
 #[tokio::test]
 async fn attempts_end() {
-    for (name, status, most) in [("ThrottlingException", 429, 3), ("InternalServerException", 500, 2)] {
+    for (name, status, most) in [
+        ("ThrottlingException", 429, 3),
+        ("InternalServerException", 500, 2),
+    ] {
         let gateway = Gateway::start().await;
         for _ in 0..5 {
             gateway.simulator.script(refusal(status, name));
         }
-        assert!(gateway.chat(&again(user("Hi"))).await.status.as_u16() >= 429, "{name}");
+        assert!(
+            gateway.chat(&again(user("Hi"))).await.status.as_u16() >= 429,
+            "{name}"
+        );
         assert_eq!(gateway.simulator.received().len(), most, "{name}");
     }
 }
@@ -73,20 +90,40 @@ async fn attempts_end() {
 #[tokio::test]
 async fn a_stream_is_tried_again_before_its_first_token_and_not_after() {
     let gateway = Gateway::start().await;
-    let reply = gateway.chat(&again(streamed("[simulate first-exception throttlingException]"))).await;
+    let reply = gateway
+        .chat(&again(streamed(
+            "[simulate first-exception throttlingException]",
+        )))
+        .await;
     assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(gateway.simulator.received().len(), 3);
     let gateway = Gateway::start().await;
-    let reply = gateway.chat(&again(streamed("[simulate exception throttlingException] [simulate words 9]"))).await;
+    let reply = gateway
+        .chat(&again(streamed(
+            "[simulate exception throttlingException] [simulate words 9]",
+        )))
+        .await;
     assert_eq!(reply.status, StatusCode::OK);
-    assert!(reply.events().last().unwrap().contains("rate_limit_exceeded"));
-    assert_eq!(gateway.simulator.received().len(), 1, "what was said is said");
+    assert!(
+        reply
+            .events()
+            .last()
+            .unwrap()
+            .contains("rate_limit_exceeded")
+    );
+    assert_eq!(
+        gateway.simulator.received().len(),
+        1,
+        "what was said is said"
+    );
 }
 
 #[tokio::test]
 async fn each_choice_is_tried_again_by_itself() {
     let gateway = Gateway::start().await;
-    gateway.simulator.script(refusal(429, "ThrottlingException"));
+    gateway
+        .simulator
+        .script(refusal(429, "ThrottlingException"));
     let mut request = again(user("Hi"));
     request["n"] = 3.into();
     let reply = gateway.chat(&request).await;
@@ -103,10 +140,19 @@ async fn a_matched_stop_sequence_is_told() {
                 "messages": [{"role": "user", "content": "one two three four"}]});
             let reply = gateway.any(&request).await;
             assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
-            assert!(reply.text().contains(r#""stop_sequence":"three""#), "{model}: {}", reply.text());
+            assert!(
+                reply.text().contains(r#""stop_sequence":"three""#),
+                "{model}: {}",
+                reply.text()
+            );
         }
-        let body: Value = serde_json::from_slice(&gateway.simulator.received().last().unwrap().body).unwrap();
-        assert_eq!(body["inferenceConfig"]["stopSequences"].is_array(), sent, "{model} is cut by itself or by us");
+        let body: Value =
+            serde_json::from_slice(&gateway.simulator.received().last().unwrap().body).unwrap();
+        assert_eq!(
+            body["inferenceConfig"]["stopSequences"].is_array(),
+            sent,
+            "{model} is cut by itself or by us"
+        );
     }
 }
 
@@ -117,27 +163,52 @@ async fn a_web_search_is_the_models_own_and_can_be_replayed() {
         "messages": [{"role": "user", "content": "Is it so?"}]});
     let reply = gateway.chat(&request).await.json();
     let message = &reply["choices"][0]["message"];
-    assert_eq!(reply["choices"][0]["finish_reason"], "stop", "its calls are not the client's");
+    assert_eq!(
+        reply["choices"][0]["finish_reason"], "stop",
+        "its calls are not the client's"
+    );
     assert!(message["tool_calls"].is_null());
-    assert_eq!(message["annotations"][0]["url_citation"]["url"], "https://example.com/page");
+    assert_eq!(
+        message["annotations"][0]["url_citation"]["url"],
+        "https://example.com/page"
+    );
     let blocks = message["server_tool_blocks"].as_array().unwrap();
     assert_eq!(blocks[0]["toolUse"]["input"]["query"], "Is it so?");
-    assert_eq!(blocks[1]["toolResult"]["content"][0]["text"], "A page says so.");
+    assert_eq!(
+        blocks[1]["toolResult"]["content"][0]["text"],
+        "A page says so."
+    );
     assert_eq!(reply["usage"]["server_tool_uses"], 1);
-    assert!(reply["usage"]["cost"].is_null(), "no price of a search is known, so no cost is told");
+    assert!(
+        reply["usage"]["cost"].is_null(),
+        "no price of a search is known, so no cost is told"
+    );
     request["stream"] = true.into();
     let streamed = gateway.chat(&request).await;
     let deltas = streamed.events();
-    let found = deltas.iter().filter(|event| event.contains("server_tool_blocks")).count();
+    let found = deltas
+        .iter()
+        .filter(|event| event.contains("server_tool_blocks"))
+        .count();
     assert_eq!(found, 2, "call and result: {deltas:?}");
     // The next turn, without the tool: the history needs it.
     request = json!({"model": "again", "messages": [
         {"role": "user", "content": "Is it so?"}, message, {"role": "user", "content": "Sure?"}]});
     assert_eq!(gateway.chat(&request).await.status, StatusCode::OK);
-    let body: Value = serde_json::from_slice(&gateway.simulator.received().last().unwrap().body).unwrap();
-    assert_eq!(body["messages"][1]["content"][0]["toolUse"]["type"], "server_tool_use");
-    assert_eq!(body["messages"][1]["content"][1]["toolResult"]["toolUseId"], blocks[0]["toolUse"]["toolUseId"]);
-    assert_eq!(body["toolConfig"]["tools"][0]["systemTool"]["name"], "nova_grounding");
+    let body: Value =
+        serde_json::from_slice(&gateway.simulator.received().last().unwrap().body).unwrap();
+    assert_eq!(
+        body["messages"][1]["content"][0]["toolUse"]["type"],
+        "server_tool_use"
+    );
+    assert_eq!(
+        body["messages"][1]["content"][1]["toolResult"]["toolUseId"],
+        blocks[0]["toolUse"]["toolUseId"]
+    );
+    assert_eq!(
+        body["toolConfig"]["tools"][0]["systemTool"]["name"],
+        "nova_grounding"
+    );
 }
 
 #[tokio::test]
@@ -148,10 +219,13 @@ async fn a_guardrail_may_come_in_headers() {
         .header("x-amzn-bedrock-guardrailidentifier", "abc123")
         .header("x-amzn-bedrock-guardrailversion", "2")
         .header("x-amzn-bedrock-trace", "ENABLED");
-    let reply = gateway.send(request.body(user("Hi").to_string().into()).unwrap()).await;
+    let reply = gateway
+        .send(request.body(user("Hi").to_string().into()).unwrap())
+        .await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     let body: Value = serde_json::from_slice(&gateway.sent().body).unwrap();
-    let expected = json!({"guardrailIdentifier": "abc123", "guardrailVersion": "2", "trace": "enabled"});
+    let expected =
+        json!({"guardrailIdentifier": "abc123", "guardrailVersion": "2", "trace": "enabled"});
     assert_eq!(body["guardrailConfig"], expected);
 }
 
@@ -171,7 +245,13 @@ async fn optimized_latency_has_a_price_of_its_own() {
     request["bedrock"] = json!({"performance": "optimized"});
     let fast = gateway.chat(&request).await.json();
     // One token in, three out.
-    assert_eq!((&usual["usage"]["cost"], &fast["usage"]["cost"]), (&json!(0.0000104), &json!(0.000013)));
+    assert_eq!(
+        (&usual["usage"]["cost"], &fast["usage"]["cost"]),
+        (&json!(0.0000104), &json!(0.000013))
+    );
     request["model"] = "nova".into();
-    assert!(gateway.chat(&request).await.json()["usage"]["cost"].is_null(), "none is known for this one");
+    assert!(
+        gateway.chat(&request).await.json()["usage"]["cost"].is_null(),
+        "none is known for this one"
+    );
 }

@@ -26,7 +26,10 @@ async fn read_until(stream: &mut TcpStream, needle: &str) -> String {
     let mut seen = Vec::new();
     let mut buffer = [0; 4096];
     loop {
-        let read = timeout(PATIENCE, stream.read(&mut buffer)).await.expect("nothing came").unwrap_or(0);
+        let read = timeout(PATIENCE, stream.read(&mut buffer))
+            .await
+            .expect("nothing came")
+            .unwrap_or(0);
         seen.extend_from_slice(&buffer[..read]);
         let text = String::from_utf8_lossy(&seen).into_owned();
         if read == 0 || text.contains(needle) {
@@ -40,11 +43,21 @@ async fn a_body_over_the_limit_is_refused_unread() {
     let gateway = Gateway::start_with(r#"max_body = "1000B""#).await;
     // Truthful about its length, and never sent.
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
-    stream.write_all(head(&gateway, 1001).as_bytes()).await.unwrap();
+    stream
+        .write_all(head(&gateway, 1001).as_bytes())
+        .await
+        .unwrap();
     let reply = read_until(&mut stream, "request_too_large").await;
     assert!(reply.starts_with("HTTP/1.1 413"), "{reply}");
     assert!(reply.contains("connection: close"), "{reply}");
-    assert_eq!(read_until(&mut stream, "never").await.matches("HTTP/1.1").count(), 0, "the connection ends");
+    assert_eq!(
+        read_until(&mut stream, "never")
+            .await
+            .matches("HTTP/1.1")
+            .count(),
+        0,
+        "the connection ends"
+    );
     // In chunks, without a length.
     let parts = (0..20).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 100])));
     let reply = gateway.post(Body::from_stream(stream::iter(parts))).await;
@@ -56,7 +69,10 @@ async fn a_body_over_the_limit_is_refused_unread() {
 async fn a_body_that_stops_is_given_up() {
     let gateway = Gateway::start_with(r#"header_timeout = "200ms""#).await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
-    stream.write_all(format!("{}{{\"model\"", head(&gateway, 100)).as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("{}{{\"model\"", head(&gateway, 100)).as_bytes())
+        .await
+        .unwrap();
     let reply = read_until(&mut stream, "request_timeout").await;
     assert!(reply.starts_with("HTTP/1.1 408"), "{reply}");
 }
@@ -65,8 +81,15 @@ async fn a_body_that_stops_is_given_up() {
 async fn a_head_that_never_ends_is_given_up() {
     let gateway = Gateway::start_with(r#"header_timeout = "200ms""#).await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
-    stream.write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n").await.unwrap();
-    assert_eq!(read_until(&mut stream, "never").await, "", "closed without an answer");
+    stream
+        .write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n")
+        .await
+        .unwrap();
+    assert_eq!(
+        read_until(&mut stream, "never").await,
+        "",
+        "closed without an answer"
+    );
 }
 
 #[tokio::test]
@@ -75,7 +98,10 @@ async fn a_connection_carries_many_requests() {
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     let body = user("Hi").to_string();
     for _ in 0..3 {
-        stream.write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes())
+            .await
+            .unwrap();
         let reply = read_until(&mut stream, "rejected_prediction_tokens\":0},\"cost\":").await;
         assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
     }
@@ -87,7 +113,10 @@ async fn an_early_refusal_is_not_lost_to_a_reset() {
     let gateway = Gateway::start_with(r#"max_body = "1000B""#).await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     let body = vec![b' '; 500_000];
-    stream.write_all(head(&gateway, body.len()).as_bytes()).await.unwrap();
+    stream
+        .write_all(head(&gateway, body.len()).as_bytes())
+        .await
+        .unwrap();
     stream.write_all(&body).await.unwrap();
     let reply = read_until(&mut stream, "request_too_large").await;
     assert!(reply.starts_with("HTTP/1.1 413"), "{reply}");
@@ -104,19 +133,29 @@ async fn a_body_with_two_lengths_is_refused() {
     stream.write_all(request.as_bytes()).await.unwrap();
     let reply = read_until(&mut stream, "never").await;
     assert!(reply.starts_with("HTTP/1.1 400"), "{reply}");
-    assert_eq!(reply.matches("HTTP/1.1").count(), 1, "no second request is parsed: {reply}");
+    assert_eq!(
+        reply.matches("HTTP/1.1").count(),
+        1,
+        "no second request is parsed: {reply}"
+    );
 }
 
 #[tokio::test]
 async fn too_large_a_head_is_refused() {
     let gateway = Gateway::start().await;
-    for junk in [format!("x: {}\r\n", "a".repeat(1 << 20)), "x: y\r\n".repeat(101)] {
+    for junk in [
+        format!("x: {}\r\n", "a".repeat(1 << 20)),
+        "x: y\r\n".repeat(101),
+    ] {
         let mut stream = TcpStream::connect(gateway.data).await.unwrap();
         let request = format!("GET /v1/models HTTP/1.1\r\nhost: x\r\n{junk}\r\n");
         // The gateway may hang up while we still write.
         let _ = stream.write_all(request.as_bytes()).await;
         let reply = read_until(&mut stream, "\r\n\r\n").await;
-        assert!(reply.starts_with("HTTP/1.1 431") || reply.is_empty(), "{reply}");
+        assert!(
+            reply.starts_with("HTTP/1.1 431") || reply.is_empty(),
+            "{reply}"
+        );
     }
 }
 
@@ -125,7 +164,10 @@ async fn beyond_max_in_flight_requests_are_shed() {
     let gateway = Gateway::start_with("max_in_flight = 1").await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     let body = streamed("one two three [simulate stall]").to_string();
-    stream.write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes())
+        .await
+        .unwrap();
     read_until(&mut stream, "You").await;
     // The permit lives as long as the stream, not only until its headers.
     let reply = gateway.chat(&user("Hi")).await;
@@ -152,9 +194,16 @@ async fn beyond_max_connections_a_client_waits_for_its_turn() {
     let mut second = TcpStream::connect(gateway.data).await.unwrap();
     second.write_all(request.as_bytes()).await.unwrap();
     let early = timeout(Duration::from_millis(100), second.read_u8()).await;
-    assert!(early.is_err(), "the second connection is served beside the first");
+    assert!(
+        early.is_err(),
+        "the second connection is served beside the first"
+    );
     drop(first);
-    assert!(read_until(&mut second, "claude").await.starts_with("HTTP/1.1 200"));
+    assert!(
+        read_until(&mut second, "claude")
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
 }
 
 #[tokio::test]
@@ -164,11 +213,20 @@ async fn a_browser_may_send_its_key_from_a_configured_origin() {
         .request(http::Method::OPTIONS, "/v1/chat/completions")
         .header("origin", "https://app.example")
         .header("access-control-request-method", "POST")
-        .header("access-control-request-headers", "authorization,content-type");
+        .header(
+            "access-control-request-headers",
+            "authorization,content-type",
+        );
     let reply = gateway.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!(reply.status, StatusCode::OK);
-    assert_eq!(reply.header("access-control-allow-origin"), Some("https://app.example"));
-    assert_eq!(reply.header("access-control-allow-headers"), Some("authorization,content-type"));
+    assert_eq!(
+        reply.header("access-control-allow-origin"),
+        Some("https://app.example")
+    );
+    assert_eq!(
+        reply.header("access-control-allow-headers"),
+        Some("authorization,content-type")
+    );
 }
 
 #[tokio::test]
@@ -176,12 +234,21 @@ async fn a_shutdown_lets_streams_end() {
     let mut gateway = Gateway::start().await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     let body = streamed("[simulate words 40] [simulate pace 10ms]").to_string();
-    stream.write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes())
+        .await
+        .unwrap();
     read_until(&mut stream, "word").await;
     gateway.shutdown.cancel();
     assert!(read_until(&mut stream, "[DONE]").await.contains("[DONE]"));
-    timeout(PATIENCE, &mut gateway.running).await.expect("the gateway ends").unwrap();
-    assert!(TcpStream::connect(gateway.data).await.is_err(), "nobody listens any more");
+    timeout(PATIENCE, &mut gateway.running)
+        .await
+        .expect("the gateway ends")
+        .unwrap();
+    assert!(
+        TcpStream::connect(gateway.data).await.is_err(),
+        "nobody listens any more"
+    );
 }
 
 #[tokio::test]
@@ -189,10 +256,19 @@ async fn streams_that_outlive_the_drain_end_with_an_error_event() {
     let mut gateway = Gateway::start_with(r#"drain_timeout = "200ms""#).await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     let body = streamed("one two three [simulate stall]").to_string();
-    stream.write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("{}{body}", head(&gateway, body.len())).as_bytes())
+        .await
+        .unwrap();
     read_until(&mut stream, "You").await;
     gateway.shutdown.cancel();
     let rest = read_until(&mut stream, "shutting_down").await;
-    assert!(rest.contains("shutting_down") && !rest.contains("[DONE]"), "{rest}");
-    timeout(PATIENCE, &mut gateway.running).await.expect("the gateway ends").unwrap();
+    assert!(
+        rest.contains("shutting_down") && !rest.contains("[DONE]"),
+        "{rest}"
+    );
+    timeout(PATIENCE, &mut gateway.running)
+        .await
+        .expect("the gateway ends")
+        .unwrap();
 }

@@ -23,18 +23,29 @@ const BREAKS: [(&str, &str); 9] = [
 async fn a_stream_that_breaks_has_one_error_event_and_no_done() {
     let gateway = Gateway::start().await;
     for (fault, code) in BREAKS {
-        let reply = gateway.chat(&streamed(&format!("one two three four five six [simulate {fault}]"))).await;
+        let reply = gateway
+            .chat(&streamed(&format!(
+                "one two three four five six [simulate {fault}]"
+            )))
+            .await;
         assert_eq!(reply.status, StatusCode::OK, "{fault}");
         let events = reply.events();
         let (last, before) = events.split_last().unwrap();
         let error: Value = serde_json::from_str(last).unwrap_or_else(|_| panic!("{fault}: {last}"));
         assert_eq!(error["error"]["code"], code, "{fault}: {last}");
         assert_eq!(error["error"].as_object().unwrap().len(), 4);
-        assert!(!before.is_empty(), "{fault}: some of the answer came before");
+        assert!(
+            !before.is_empty(),
+            "{fault}: some of the answer came before"
+        );
         for event in before {
             let chunk: Value = serde_json::from_str(event).unwrap();
             assert!(chunk.get("error").is_none());
-            assert_eq!(chunk["choices"][0]["finish_reason"], Value::Null, "{fault}: nothing claims to be the end");
+            assert_eq!(
+                chunk["choices"][0]["finish_reason"],
+                Value::Null,
+                "{fault}: nothing claims to be the end"
+            );
         }
     }
 }
@@ -60,7 +71,11 @@ async fn an_exception_before_the_first_token_is_a_status() {
         ("internalServerException", 502),
         ("modelStreamErrorException", 502),
     ] {
-        let reply = gateway.chat(&streamed(&format!("[simulate first-exception {exception}]"))).await;
+        let reply = gateway
+            .chat(&streamed(&format!(
+                "[simulate first-exception {exception}]"
+            )))
+            .await;
         assert_eq!(reply.status.as_u16(), status, "{exception}");
         reply.error();
     }
@@ -71,15 +86,29 @@ async fn an_exception_before_the_first_token_is_a_status() {
 async fn what_breaks_behind_a_complete_message_takes_nothing_from_it() {
     let gateway = Gateway::start().await;
     let complete = [
-        encode_event("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"text":"Hi"}}"#),
+        encode_event(
+            "contentBlockDelta",
+            r#"{"contentBlockIndex":0,"delta":{"text":"Hi"}}"#,
+        ),
         encode_event("messageStop", r#"{"stopReason":"end_turn"}"#),
-        encode_event("metadata", r#"{"usage":{"inputTokens":1,"outputTokens":1}}"#),
+        encode_event(
+            "metadata",
+            r#"{"usage":{"inputTokens":1,"outputTokens":1}}"#,
+        ),
     ];
     for junk in ["junk", "much more junk than a prelude is long"] {
-        let parts = complete.iter().cloned().chain([junk.as_bytes().to_vec().into()]);
+        let parts = complete
+            .iter()
+            .cloned()
+            .chain([junk.as_bytes().to_vec().into()]);
         gateway.simulator.script(Scripted::stream(parts.collect()));
         let reply = gateway.chat(&streamed("Hi")).await;
-        assert_eq!(*reply.events().last().unwrap(), "[DONE]", "{}", reply.text());
+        assert_eq!(
+            *reply.events().last().unwrap(),
+            "[DONE]",
+            "{}",
+            reply.text()
+        );
     }
 }
 
@@ -101,9 +130,10 @@ async fn a_call_that_was_cut_off_does_not_look_complete() {
     let gateway = Gateway::start().await;
     let start = r#"{"contentBlockIndex":0,"start":{"toolUse":{"toolUseId":"a","name":"f"}}}"#;
     let stop = r#"{"stopReason":"max_tokens"}"#;
-    gateway
-        .simulator
-        .script(Scripted::stream(vec![encode_event("contentBlockStart", start), encode_event("messageStop", stop)]));
+    gateway.simulator.script(Scripted::stream(vec![
+        encode_event("contentBlockStart", start),
+        encode_event("messageStop", stop),
+    ]));
     let reply = gateway.chat(&streamed("Hi")).await;
     assert!(!reply.text().contains("{}\"}"), "{}", reply.text());
     assert!(reply.text().contains(r#""finish_reason":"length""#));

@@ -17,7 +17,11 @@ fn frames(bytes: &Bytes, cuts: &[usize]) -> Vec<Result<Frame, lintel::bedrock::F
     let mut reader = FrameReader::default();
     let mut seen = Vec::new();
     let mut at = 0;
-    let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).chain([bytes.len()]).collect();
+    let mut cuts: Vec<usize> = cuts
+        .iter()
+        .map(|cut| cut % (bytes.len() + 1))
+        .chain([bytes.len()])
+        .collect();
     cuts.sort_unstable();
     for cut in cuts {
         reader.push(bytes.slice(at..cut));
@@ -107,14 +111,21 @@ fn absurd_lengths_are_refused_before_anything_is_buffered() {
         bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
         let mut reader = FrameReader::default();
         reader.push(Bytes::from(bytes));
-        assert_eq!(reader.next_frame(), Err(lintel::bedrock::FrameError::Length), "{total}");
+        assert_eq!(
+            reader.next_frame(),
+            Err(lintel::bedrock::FrameError::Length),
+            "{total}"
+        );
     }
 }
 
 /// Blocks of an answer, with markers of everything that a filter looks for.
 fn block() -> impl Strategy<Value = Value> {
-    let text =
-        prop_oneof!["[a-z <>/é]{1,20}", Just("<think>hm</think> so".to_owned()), Just("one STOP two".to_owned())];
+    let text = prop_oneof![
+        "[a-z <>/é]{1,20}",
+        Just("<think>hm</think> so".to_owned()),
+        Just("one STOP two".to_owned())
+    ];
     prop_oneof![
         4 => text.clone().prop_map(|text| json!({"text": text})),
         2 => text.clone().prop_map(|text| json!({"reasoningContent": {"reasoningText": {"text": text, "signature": "c2ln"}}})),
@@ -130,36 +141,72 @@ fn block() -> impl Strategy<Value = Value> {
 /// The events of a block, its text cut where `cuts` say.
 fn events(index: usize, block: &Value, cuts: &[usize]) -> Vec<(&'static str, Value)> {
     let pieces = |text: &str| -> Vec<String> {
-        let mut places: Vec<usize> =
-            cuts.iter().map(|cut| cut % (text.len() + 1)).filter(|at| text.is_char_boundary(*at)).collect();
+        let mut places: Vec<usize> = cuts
+            .iter()
+            .map(|cut| cut % (text.len() + 1))
+            .filter(|at| text.is_char_boundary(*at))
+            .collect();
         places.extend([0, text.len()]);
         places.sort_unstable();
-        places.windows(2).map(|pair| text[pair[0]..pair[1]].to_owned()).collect()
+        places
+            .windows(2)
+            .map(|pair| text[pair[0]..pair[1]].to_owned())
+            .collect()
     };
-    let texts = |text: &Value| pieces(text.as_str().unwrap()).into_iter().map(|text| json!({"text": text}));
+    let texts = |text: &Value| {
+        pieces(text.as_str().unwrap())
+            .into_iter()
+            .map(|text| json!({"text": text}))
+    };
     let (kind, inner) = block.as_object().unwrap().iter().next().unwrap();
     let (start, deltas): (Option<Value>, Vec<Value>) = match kind.as_str() {
         "text" => (None, texts(inner).collect()),
         "reasoningContent" => {
             let thought = &inner["reasoningText"];
             let signature = json!({"reasoningContent": {"signature": thought["signature"]}});
-            (None, texts(&thought["text"]).map(|text| json!({"reasoningContent": text})).chain([signature]).collect())
+            (
+                None,
+                texts(&thought["text"])
+                    .map(|text| json!({"reasoningContent": text}))
+                    .chain([signature])
+                    .collect(),
+            )
         }
         "toolUse" => {
-            let start = json!({"toolUse": {"toolUseId": inner["toolUseId"], "name": inner["name"]}});
+            let start =
+                json!({"toolUse": {"toolUseId": inner["toolUseId"], "name": inner["name"]}});
             let input = inner["input"].to_string();
-            (Some(start), pieces(&input).into_iter().map(|input| json!({"toolUse": {"input": input}})).collect())
+            (
+                Some(start),
+                pieces(&input)
+                    .into_iter()
+                    .map(|input| json!({"toolUse": {"input": input}}))
+                    .collect(),
+            )
         }
         _ => {
             let citation = json!({"citation": inner["citations"][0]});
-            (None, std::iter::once(citation).chain(texts(&inner["content"][0]["text"])).collect())
+            (
+                None,
+                std::iter::once(citation)
+                    .chain(texts(&inner["content"][0]["text"]))
+                    .collect(),
+            )
         }
     };
     let mut events: Vec<(&str, Value)> = Vec::new();
-    events.extend(start.map(|start| ("contentBlockStart", json!({"contentBlockIndex": index, "start": start}))));
-    events.extend(
-        deltas.into_iter().map(|delta| ("contentBlockDelta", json!({"contentBlockIndex": index, "delta": delta}))),
-    );
+    events.extend(start.map(|start| {
+        (
+            "contentBlockStart",
+            json!({"contentBlockIndex": index, "start": start}),
+        )
+    }));
+    events.extend(deltas.into_iter().map(|delta| {
+        (
+            "contentBlockDelta",
+            json!({"contentBlockIndex": index, "delta": delta}),
+        )
+    }));
     events.push(("contentBlockStop", json!({"contentBlockIndex": index})));
     events
 }

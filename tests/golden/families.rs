@@ -47,18 +47,34 @@ fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
     let request = lintel::edge::chat_request(body, &notes)?;
     let model = catalogue::model("m", Target::new(id, "us-east-1"));
     let (caller, recalled, fetched) = (Caller::default(), Recalled::default(), Fetched::default());
-    let cx = Context { model: &model, caller: &caller, notes: &notes, recalled: &recalled, fetched: &fetched };
+    let cx = Context {
+        model: &model,
+        caller: &caller,
+        notes: &notes,
+        recalled: &recalled,
+        fetched: &fetched,
+    };
     let translated = translate::chat_request(&request, &cx)?;
     let stream = request.is_stream() && !translated.whole;
-    let operation = if stream { "converse-stream" } else { "converse" };
+    let operation = if stream {
+        "converse-stream"
+    } else {
+        "converse"
+    };
     let converse = serde_json::to_string(&translated.request).unwrap();
     lintel::simulator::validate(id, &serde_json::from_str(&converse).unwrap(), stream)
         .unwrap_or_else(|error| panic!("{id} refuses it: {error:?}\n{converse}"));
     // That a model is old, or unknown, is the same for every case.
     let joined = notes.joined().unwrap_or_default();
-    let warnings: Vec<&str> =
-        joined.split("; ").filter(|text| !text.is_empty() && !lifecycle(text) && !text.starts_with("use ")).collect();
-    let warnings = if warnings.is_empty() { "none".to_owned() } else { warnings.join("; ") };
+    let warnings: Vec<&str> = joined
+        .split("; ")
+        .filter(|text| !text.is_empty() && !lifecycle(text) && !text.starts_with("use "))
+        .collect();
+    let warnings = if warnings.is_empty() {
+        "none".to_owned()
+    } else {
+        warnings.join("; ")
+    };
     Ok(format!("{operation} {converse}\nwarnings: {warnings}"))
 }
 
@@ -68,14 +84,18 @@ fn families() {
         let body = fs::read(&path).unwrap();
         let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
         for id in MODELS {
-            let text = sent(id, &body).unwrap_or_else(|error| format!("refused: {error} [{:?}]", error.param()));
+            let text = sent(id, &body)
+                .unwrap_or_else(|error| format!("refused: {error} [{:?}]", error.param()));
             let text = text.replace("word ".repeat(5000).as_str(), "word … ");
             match groups.iter_mut().find(|(other, _)| *other == text) {
                 Some((_, ids)) => ids.push(id),
                 None => groups.push((text, vec![id])),
             }
         }
-        let text: String = groups.iter().map(|(text, ids)| format!("{}\n{text}\n\n", ids.join("\n"))).collect();
+        let text: String = groups
+            .iter()
+            .map(|(text, ids)| format!("{}\n{text}\n\n", ids.join("\n")))
+            .collect();
         settings().bind(|| insta::assert_snapshot!(format!("family_{}", name(&path)), text));
     }
 }

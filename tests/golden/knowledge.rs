@@ -34,7 +34,10 @@ async fn passages_before_the_question() {
     for path in files("knowledge", ".json") {
         let gateway = Gateway::start_with(&configuration()).await;
         let case: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        gateway.simulator.script(Scripted::json(200, json!({"retrievalResults": case["results"]}).to_string()));
+        gateway.simulator.script(Scripted::json(
+            200,
+            json!({"retrievalResults": case["results"]}).to_string(),
+        ));
         let reply = gateway.as_key(SECRET, &case["request"]).await;
         assert_eq!(reply.status, 200, "{}: {}", path.display(), reply.text());
         let received = gateway.simulator.received();
@@ -42,15 +45,31 @@ async fn passages_before_the_question() {
         let converse = std::str::from_utf8(&received[1].body)
             .unwrap()
             .replace("\"lintel_key_id\":\"all2\"", "\"lintel_key_id\":\"all\"");
-        let tag = converse.split("<passages-").nth(1).unwrap().split('>').next().unwrap();
+        let tag = converse
+            .split("<passages-")
+            .nth(1)
+            .unwrap()
+            .split('>')
+            .next()
+            .unwrap();
         let converse = without_ids(converse.as_bytes()).replace(tag, "TAG");
         // For people: the prompt as the model reads it.
         let sent: Value = serde_json::from_str(&converse).unwrap();
-        let turns = sent["messages"].as_array().unwrap().iter().flat_map(|turn| turn["content"].as_array().unwrap());
-        let prompt = turns.filter_map(|block| block["text"].as_str()).find(|text| text.contains("<passages-")).unwrap();
+        let turns = sent["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|turn| turn["content"].as_array().unwrap());
+        let prompt = turns
+            .filter_map(|block| block["text"].as_str())
+            .find(|text| text.contains("<passages-"))
+            .unwrap();
         let warnings = reply.header("x-lintel-warnings").unwrap_or("none");
         let kb = &reply.json()["kb"];
-        let text = format!("{}\n{search}\n\n{converse}\n\n{prompt}\n\n{kb}\nwarnings: {warnings}\n", received[0].path);
+        let text = format!(
+            "{}\n{search}\n\n{converse}\n\n{prompt}\n\n{kb}\nwarnings: {warnings}\n",
+            received[0].path
+        );
         settings().bind(|| insta::assert_snapshot!(format!("knowledge_{}", name(&path)), text));
     }
 }

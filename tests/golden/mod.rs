@@ -19,8 +19,13 @@ use serde_json::Value;
 use crate::support::{Gateway, streamed, user};
 
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(folder);
-    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(folder);
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.retain(|path| path.to_str().unwrap().ends_with(ending));
     files.sort();
     assert!(!files.is_empty());
@@ -28,7 +33,11 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
 }
 
 fn name(path: &Path) -> String {
-    path.file_name().unwrap().to_str().unwrap().replace(['.', '-'], "_")
+    path.file_name()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .replace(['.', '-'], "_")
 }
 
 fn settings() -> insta::Settings {
@@ -45,10 +54,20 @@ async fn requests() {
     for path in files("requests", ".json") {
         let gateway = Gateway::start().await;
         let reply = gateway.post(fs::read(&path).unwrap()).await;
-        assert_eq!(reply.status, StatusCode::OK, "{}: {}", path.display(), reply.text());
+        assert_eq!(
+            reply.status,
+            StatusCode::OK,
+            "{}: {}",
+            path.display(),
+            reply.text()
+        );
         let sent = gateway.sent();
         let warnings = reply.header("x-lintel-warnings").unwrap_or("none");
-        let text = format!("{}\n{}\nwarnings: {warnings}\n", sent.path, without_ids(&sent.body));
+        let text = format!(
+            "{}\n{}\nwarnings: {warnings}\n",
+            sent.path,
+            without_ids(&sent.body)
+        );
         settings().bind(|| insta::assert_snapshot!(format!("request_{}", name(&path)), text));
     }
 }
@@ -60,9 +79,22 @@ async fn replay(scripted: Scripted, request: &Value) -> String {
     let reply = gateway.chat(request).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     let text = reply.text();
-    let id = text.split("\"id\":\"").nth(1).unwrap().split('"').next().unwrap();
-    let created = text.split("\"created\":").nth(1).unwrap().split(',').next().unwrap();
-    text.replace(id, "chatcmpl-ID").replace(&format!("\"created\":{created}"), "\"created\":0")
+    let id = text
+        .split("\"id\":\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let created = text
+        .split("\"created\":")
+        .nth(1)
+        .unwrap()
+        .split(',')
+        .next()
+        .unwrap();
+    text.replace(id, "chatcmpl-ID")
+        .replace(&format!("\"created\":{created}"), "\"created\":0")
 }
 
 fn with_usage() -> Value {
@@ -78,7 +110,12 @@ async fn recorded_streams() {
         let recorded = Bytes::from(fs::read(&path).unwrap());
         let whole = replay(Scripted::stream(vec![recorded.clone()]), &with_usage()).await;
         let cut = recorded.chunks(97).map(Bytes::copy_from_slice).collect();
-        assert_eq!(replay(Scripted::stream(cut), &with_usage()).await, whole, "{}", path.display());
+        assert_eq!(
+            replay(Scripted::stream(cut), &with_usage()).await,
+            whole,
+            "{}",
+            path.display()
+        );
         settings().bind(|| insta::assert_snapshot!(format!("recorded_{}", name(&path)), whole));
     }
 }
@@ -108,25 +145,48 @@ async fn recorded_replies() {
 
 #[test]
 fn no_snapshot_is_stale() {
-    let inputs = files("requests", ".json").into_iter().map(|path| format!("request_{}.snap", name(&path)));
-    let recordings = [".bin", ".chunks.txt", ".json"].into_iter().flat_map(|ending| files("recorded", ending));
-    let families = files("families", ".json").into_iter().map(|path| format!("family_{}.snap", name(&path)));
-    let replies = files("replies", ".json").into_iter().map(|path| format!("reply_{}.snap", name(&path)));
-    let knowledge = files("knowledge", ".json").into_iter().map(|path| format!("knowledge_{}.snap", name(&path)));
+    let inputs = files("requests", ".json")
+        .into_iter()
+        .map(|path| format!("request_{}.snap", name(&path)));
+    let recordings = [".bin", ".chunks.txt", ".json"]
+        .into_iter()
+        .flat_map(|ending| files("recorded", ending));
+    let families = files("families", ".json")
+        .into_iter()
+        .map(|path| format!("family_{}.snap", name(&path)));
+    let replies = files("replies", ".json")
+        .into_iter()
+        .map(|path| format!("reply_{}.snap", name(&path)));
+    let knowledge = files("knowledge", ".json")
+        .into_iter()
+        .map(|path| format!("knowledge_{}.snap", name(&path)));
     let recordings = recordings.map(|path| format!("recorded_{}.snap", name(&path)));
-    let mut expected: Vec<String> = inputs.chain(recordings).chain(families).chain(replies).chain(knowledge).collect();
+    let mut expected: Vec<String> = inputs
+        .chain(recordings)
+        .chain(families)
+        .chain(replies)
+        .chain(knowledge)
+        .collect();
     expected.sort();
     let snapshots = files("snapshots", ".snap");
-    let found: Vec<&str> = snapshots.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    let found: Vec<&str> = snapshots
+        .iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap())
+        .collect();
     assert_eq!(found, expected);
 }
 
 /// Without what the gateway adds for Bedrock's invocation log, which differs from call to call.
 fn without_ids(body: &[u8]) -> String {
     let text = std::str::from_utf8(body).unwrap();
-    let (before, rest) = text.split_once("\"lintel_request_id\":\"").expect("every request says whose it is");
+    let (before, rest) = text
+        .split_once("\"lintel_request_id\":\"")
+        .expect("every request says whose it is");
     let (_, after) = rest.split_once("\"lintel_key_id\":\"all\"").unwrap();
-    match (before.strip_suffix(",\"requestMetadata\":{"), after.strip_prefix('}')) {
+    match (
+        before.strip_suffix(",\"requestMetadata\":{"),
+        after.strip_prefix('}'),
+    ) {
         (Some(before), Some(after)) => format!("{before}{after}"),
         _ => format!("{}{after}", before.trim_end_matches(',')),
     }

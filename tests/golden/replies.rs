@@ -12,11 +12,24 @@ use crate::support::Gateway;
 /// The reply as the service would stream it, text cut into pieces of three characters.
 fn events(reply: &Value) -> Vec<Bytes> {
     let mut events = vec![("messageStart", json!({"role": "assistant"}))];
-    for (index, block) in reply["output"]["message"]["content"].as_array().unwrap().iter().enumerate() {
+    for (index, block) in reply["output"]["message"]["content"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .enumerate()
+    {
         let (start, deltas) = streamed(block);
-        events.extend(start.map(|start| ("contentBlockStart", json!({"contentBlockIndex": index, "start": start}))));
+        events.extend(start.map(|start| {
+            (
+                "contentBlockStart",
+                json!({"contentBlockIndex": index, "start": start}),
+            )
+        }));
         for delta in deltas {
-            events.push(("contentBlockDelta", json!({"contentBlockIndex": index, "delta": delta})));
+            events.push((
+                "contentBlockDelta",
+                json!({"contentBlockIndex": index, "delta": delta}),
+            ));
         }
         events.push(("contentBlockStop", json!({"contentBlockIndex": index})));
     }
@@ -27,25 +40,39 @@ fn events(reply: &Value) -> Vec<Bytes> {
         metadata[member] = reply[member].clone();
     }
     events.extend([("messageStop", stop), ("metadata", metadata)]);
-    events.iter().map(|(kind, payload)| encode_event(kind, &payload.to_string())).collect()
+    events
+        .iter()
+        .map(|(kind, payload)| encode_event(kind, &payload.to_string()))
+        .collect()
 }
 
 fn pieces(text: &str) -> Vec<String> {
-    text.chars().collect::<Vec<_>>().chunks(3).map(|piece| piece.iter().collect()).collect()
+    text.chars()
+        .collect::<Vec<_>>()
+        .chunks(3)
+        .map(|piece| piece.iter().collect())
+        .collect()
 }
 
 fn streamed(block: &Value) -> (Option<Value>, Vec<Value>) {
     let texts = |text: &Value| -> Vec<Value> {
-        pieces(text.as_str().unwrap()).into_iter().map(|piece| json!({"text": piece})).collect()
+        pieces(text.as_str().unwrap())
+            .into_iter()
+            .map(|piece| json!({"text": piece}))
+            .collect()
     };
     let (kind, inner) = block.as_object().unwrap().iter().next().unwrap();
     match kind.as_str() {
         "text" => (None, texts(inner)),
-        "reasoningContent" if inner["redactedContent"].is_string() => (None, vec![json!({"reasoningContent": inner})]),
+        "reasoningContent" if inner["redactedContent"].is_string() => {
+            (None, vec![json!({"reasoningContent": inner})])
+        }
         "reasoningContent" => {
             let thought = &inner["reasoningText"];
-            let mut deltas: Vec<Value> =
-                texts(&thought["text"]).into_iter().map(|delta| json!({"reasoningContent": delta})).collect();
+            let mut deltas: Vec<Value> = texts(&thought["text"])
+                .into_iter()
+                .map(|delta| json!({"reasoningContent": delta}))
+                .collect();
             if thought["signature"].is_string() {
                 deltas.push(json!({"reasoningContent": {"signature": thought["signature"]}}));
             }
@@ -53,10 +80,17 @@ fn streamed(block: &Value) -> (Option<Value>, Vec<Value>) {
         }
         "toolUse" => {
             let input = inner["input"].to_string();
-            let fragments = if input == "{}" { vec![String::new()] } else { pieces(&input) };
+            let fragments = if input == "{}" {
+                vec![String::new()]
+            } else {
+                pieces(&input)
+            };
             let mut start = inner.clone();
             start.as_object_mut().unwrap().shift_remove("input");
-            let deltas = fragments.iter().map(|fragment| json!({"toolUse": {"input": fragment}})).collect();
+            let deltas = fragments
+                .iter()
+                .map(|fragment| json!({"toolUse": {"input": fragment}}))
+                .collect();
             (Some(json!({"toolUse": start})), deltas)
         }
         "toolResult" => {
@@ -64,12 +98,24 @@ fn streamed(block: &Value) -> (Option<Value>, Vec<Value>) {
             (Some(start), vec![json!({"toolResult": inner["content"]})])
         }
         "citationsContent" => {
-            let citations = inner["citations"].as_array().unwrap().iter().map(|citation| json!({"citation": citation}));
-            (None, citations.chain(texts(&inner["content"][0]["text"])).collect())
+            let citations = inner["citations"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|citation| json!({"citation": citation}));
+            (
+                None,
+                citations
+                    .chain(texts(&inner["content"][0]["text"]))
+                    .collect(),
+            )
         }
         "image" => {
             let start = json!({"image": {"format": inner["format"]}});
-            (Some(start), vec![json!({"image": {"source": inner["source"]}})])
+            (
+                Some(start),
+                vec![json!({"image": {"source": inner["source"]}})],
+            )
         }
         other => panic!("no test streams {other}"),
     }
@@ -111,10 +157,20 @@ fn add(old: &mut Value, member: &str, new: &Value) {
                 }
                 let calls = old.as_array_mut().unwrap();
                 let mut call = delta.clone();
-                let index = call.as_object_mut().unwrap().shift_remove("index").unwrap().as_u64().unwrap() as usize;
+                let index = call
+                    .as_object_mut()
+                    .unwrap()
+                    .shift_remove("index")
+                    .unwrap()
+                    .as_u64()
+                    .unwrap() as usize;
                 match calls.get_mut(index) {
                     None => calls.push(call),
-                    Some(known) => add(&mut known["function"]["arguments"], "text", &call["function"]["arguments"]),
+                    Some(known) => add(
+                        &mut known["function"]["arguments"],
+                        "text",
+                        &call["function"]["arguments"],
+                    ),
                 }
             }
         }
@@ -127,11 +183,17 @@ fn add(old: &mut Value, member: &str, new: &Value) {
             let list = old.as_array_mut().unwrap();
             for entry in new {
                 let mut entry = entry.clone();
-                assert_eq!(entry.as_object_mut().unwrap().shift_remove("index"), Some(json!(list.len())), "{member}");
+                assert_eq!(
+                    entry.as_object_mut().unwrap().shift_remove("index"),
+                    Some(json!(list.len())),
+                    "{member}"
+                );
                 list.push(entry);
             }
         }
-        ("function_call", Value::Object(old), new) => add(&mut old["arguments"], "text", &new["arguments"]),
+        ("function_call", Value::Object(old), new) => {
+            add(&mut old["arguments"], "text", &new["arguments"])
+        }
         (_, old, new) => *old = new.clone(),
     }
 }
@@ -141,7 +203,9 @@ async fn replies() {
     for path in files("replies", ".json") {
         let case: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let gateway = Gateway::start().await;
-        gateway.simulator.script(Scripted::json(200, case["reply"].to_string()));
+        gateway
+            .simulator
+            .script(Scripted::json(200, case["reply"].to_string()));
         let reply = gateway.any(&case["request"]).await;
         let whole = reply.json();
         let choice = &whole["choices"][0];
@@ -150,7 +214,11 @@ async fn replies() {
         request["stream"] = true.into();
         request["stream_options"] = json!({"include_usage": true});
         // Where the family cannot stream this, the gateway asks for it whole.
-        let call_whole = case["request"]["model"].as_str().unwrap().starts_with("meta.") && request["tools"].is_array();
+        let call_whole = case["request"]["model"]
+            .as_str()
+            .unwrap()
+            .starts_with("meta.")
+            && request["tools"].is_array();
         gateway.simulator.script(match call_whole {
             true => Scripted::json(200, case["reply"].to_string()),
             false => Scripted::stream(events(&case["reply"])),
@@ -159,12 +227,25 @@ async fn replies() {
         let (message, rest) = joined(&stream.events());
 
         let same = |of_whole: &Value, of_stream: &Value, what: &str| {
-            assert_eq!(of_whole, of_stream, "{}: {what} differs between whole and streamed", path.display());
+            assert_eq!(
+                of_whole,
+                of_stream,
+                "{}: {what} differs between whole and streamed",
+                path.display()
+            );
         };
         same(&choice["message"], &message, "the message");
-        same(&choice["finish_reason"], &rest["finish_reason"], "the finish reason");
+        same(
+            &choice["finish_reason"],
+            &rest["finish_reason"],
+            "the finish reason",
+        );
         same(&whole["usage"], &rest["usage"], "usage");
-        same(&whole["bedrock_guardrail"], &rest["bedrock_guardrail"], "the guardrail's trace");
+        same(
+            &whole["bedrock_guardrail"],
+            &rest["bedrock_guardrail"],
+            "the guardrail's trace",
+        );
         let warnings = reply.header("x-lintel-warnings").unwrap_or("none");
         let text = format!(
             "{}\nfinish_reason: {}\nusage: {}\nguardrail: {}\nwarnings: {warnings}\n",

@@ -13,10 +13,16 @@ const MAX_LONG_DURATION: Duration = Duration::from_secs(3650 * 86_400);
 
 /// A part of a whole, in percent.
 fn share(value: &Value) -> Result<u8, Option<String>> {
-    let Value::Float(share) = value else { return Err(None) };
+    let Value::Float(share) = value else {
+        return Err(None);
+    };
     let percent = (share * 100.0).round();
     match (1.0..=100.0).contains(&percent) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 100")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 1 and 100"
+        )]
         true => Ok(percent as u8),
         false => Err(Some("must be between 0.01 and 1.0".to_owned())),
     }
@@ -25,7 +31,12 @@ fn share(value: &Value) -> Result<u8, Option<String>> {
 impl Section<'_> {
     /// A duration such as `"30s"`, longer than nothing.
     pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
-        self.between(key, Duration::from_nanos(1), MAX_DURATION, "must be longer than zero, and 30 days at most")
+        self.between(
+            key,
+            Duration::from_nanos(1),
+            MAX_DURATION,
+            "must be longer than zero, and 30 days at most",
+        )
     }
 
     /// A duration that may be `"0s"`.
@@ -36,19 +47,31 @@ impl Section<'_> {
     /// A duration such as `"90d"`, up to ten years.
     pub fn long_duration_or(&mut self, key: &'static str, default: Duration) -> Duration {
         let bounds = "must be longer than zero, and ten years at most";
-        self.between(key, Duration::from_nanos(1), MAX_LONG_DURATION, bounds).unwrap_or_else(|| {
-            self.report.resolved(self.path_of(key), humantime::format_duration(default), Origin::Default);
-            default
-        })
+        self.between(key, Duration::from_nanos(1), MAX_LONG_DURATION, bounds)
+            .unwrap_or_else(|| {
+                self.report.resolved(
+                    self.path_of(key),
+                    humantime::format_duration(default),
+                    Origin::Default,
+                );
+                default
+            })
     }
 
     /// Parts of a whole such as `[0.8, 0.95]`, in percent.
     pub fn shares(&mut self, key: &'static str) -> Option<Vec<u8>> {
         let path = self.path_of(key);
-        let (shares, origin) = self.read_raw(key, "a list of numbers between 0 and 1", |value| match value {
-            Value::Array(items) => items.iter().map(|item| share(&item.value)).collect::<Result<Vec<u8>, _>>(),
-            _ => Err(None),
-        })?;
+        let (shares, origin) = self.read_raw(
+            key,
+            "a list of numbers between 0 and 1",
+            |value| match value {
+                Value::Array(items) => items
+                    .iter()
+                    .map(|item| share(&item.value))
+                    .collect::<Result<Vec<u8>, _>>(),
+                _ => Err(None),
+            },
+        )?;
         self.report.resolved(path, format!("{shares:?} %"), origin);
         Some(shares)
     }
@@ -61,21 +84,29 @@ impl Section<'_> {
         bounds: &'static str,
     ) -> Option<Duration> {
         let path = self.path_of(key);
-        let (duration, origin) = self.read_raw(key, "a duration such as \"30s\"", |value| match value {
-            Value::String(text) => match humantime::parse_duration(text) {
-                Ok(duration) if duration >= least && duration <= most => Ok(duration),
-                Ok(_) => Err(Some(bounds.to_owned())),
-                Err(error) => Err(Some(format!("'{text}' is not a duration such as \"30s\": {error}"))),
-            },
-            _ => Err(None),
-        })?;
-        self.report.resolved(path, humantime::format_duration(duration), origin);
+        let (duration, origin) =
+            self.read_raw(key, "a duration such as \"30s\"", |value| match value {
+                Value::String(text) => match humantime::parse_duration(text) {
+                    Ok(duration) if duration >= least && duration <= most => Ok(duration),
+                    Ok(_) => Err(Some(bounds.to_owned())),
+                    Err(error) => Err(Some(format!(
+                        "'{text}' is not a duration such as \"30s\": {error}"
+                    ))),
+                },
+                _ => Err(None),
+            })?;
+        self.report
+            .resolved(path, humantime::format_duration(duration), origin);
         Some(duration)
     }
 
     pub fn duration_or(&mut self, key: &'static str, default: Duration) -> Duration {
         self.duration(key).unwrap_or_else(|| {
-            self.report.resolved(self.path_of(key), humantime::format_duration(default), Origin::Default);
+            self.report.resolved(
+                self.path_of(key),
+                humantime::format_duration(default),
+                Origin::Default,
+            );
             default
         })
     }
@@ -86,7 +117,9 @@ impl Section<'_> {
             Value::String(text) => match text.parse::<ByteSize>() {
                 Ok(size) if size.as_u64() > 0 => Ok(size),
                 Ok(_) => Err(Some("must be more than zero".to_owned())),
-                Err(error) => Err(Some(format!("'{text}' is not a size such as \"32MiB\": {error}"))),
+                Err(error) => Err(Some(format!(
+                    "'{text}' is not a size such as \"32MiB\": {error}"
+                ))),
             },
             _ => Err(None),
         });

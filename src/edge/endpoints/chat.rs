@@ -34,8 +34,12 @@ pub async fn create(
 }
 
 async fn answer(edge: &Edge, entry: &Entry, call: Call<ChatRequest>) -> Result<Response, Error> {
-    let (chat, model, notes, upstream) =
-        (call.body.clone(), call.model.clone(), call.notes.clone(), call.upstream.clone());
+    let (chat, model, notes, upstream) = (
+        call.body.clone(),
+        call.model.clone(),
+        call.notes.clone(),
+        call.upstream.clone(),
+    );
     let retrieved = call.retrieved.clone();
     let received = call.received;
     entry.call(&call);
@@ -48,8 +52,18 @@ async fn answer(edge: &Edge, entry: &Entry, call: Call<ChatRequest>) -> Result<R
             ("request", response)
         }
         ChatReply::Stream(stream) => {
-            let route = if model.answers_whole(&chat) { "converse; reason=stream_not_offered" } else { "converse" };
-            let mut response = sse::response(entry, &chat, stream, retrieved.get(), edge.calls.cut.clone());
+            let route = if model.answers_whole(&chat) {
+                "converse; reason=stream_not_offered"
+            } else {
+                "converse"
+            };
+            let mut response = sse::response(
+                entry,
+                &chat,
+                stream,
+                retrieved.get(),
+                edge.calls.cut.clone(),
+            );
             encode::add_headers(&mut response, &model, route, &notes, None);
             ("first_chunk", response)
         }

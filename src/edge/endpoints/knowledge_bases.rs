@@ -11,9 +11,18 @@ use crate::{
     openai::knowledge_base::{KnowledgeBaseList, KnowledgeBaseObject},
 };
 
-pub async fn list(State(edge): State<Arc<Edge>>, Extension(caller): Extension<Arc<Caller>>) -> Result<Response, Error> {
-    let usable = edge.knowledge_bases.iter().filter(|base| caller.may_search(&base.name));
-    encode::json(&KnowledgeBaseList { object: "list", data: usable.map(|base| object(base)).collect() })
+pub async fn list(
+    State(edge): State<Arc<Edge>>,
+    Extension(caller): Extension<Arc<Caller>>,
+) -> Result<Response, Error> {
+    let usable = edge
+        .knowledge_bases
+        .iter()
+        .filter(|base| caller.may_search(&base.name));
+    encode::json(&KnowledgeBaseList {
+        object: "list",
+        data: usable.map(|base| object(base)).collect(),
+    })
 }
 
 /// Its id and its region are nobody's business but the operator's.

@@ -17,8 +17,14 @@ use crate::{
     openai::models::{Lifecycle, LongContext, ModelList, ModelObject, Price},
 };
 
-pub async fn list(State(edge): State<Arc<Edge>>, Extension(caller): Extension<Arc<Caller>>) -> Result<Response, Error> {
-    encode::json(&ModelList { object: "list", data: visible(&edge, &caller).collect() })
+pub async fn list(
+    State(edge): State<Arc<Edge>>,
+    Extension(caller): Extension<Arc<Caller>>,
+) -> Result<Response, Error> {
+    encode::json(&ModelList {
+        object: "list",
+        data: visible(&edge, &caller).collect(),
+    })
 }
 
 pub async fn retrieve(
@@ -26,7 +32,8 @@ pub async fn retrieve(
     Extension(caller): Extension<Arc<Caller>>,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Error> {
-    let Path(name) = name.map_err(|_| Error::invalid("model", "The name of the model in the path is not UTF-8."))?;
+    let Path(name) = name
+        .map_err(|_| Error::invalid("model", "The name of the model in the path is not UTF-8."))?;
     let found = visible(&edge, &caller).find(|model| model.id == name);
     match found {
         Some(model) => encode::json(&model),
@@ -42,10 +49,24 @@ fn visible<'a>(edge: &'a Edge, caller: &'a Caller) -> impl Iterator<Item = Model
         .models()
         .list()
         .filter(|listed| caller.may_use(&listed.model.name, false))
-        .map(|listed| object(edge, listed.name, listed.model, listed.alias, listed.use_cases))
+        .map(|listed| {
+            object(
+                edge,
+                listed.name,
+                listed.model,
+                listed.alias,
+                listed.use_cases,
+            )
+        })
 }
 
-fn object<'a>(edge: &Edge, id: &'a str, model: &'a Model, alias: bool, use_cases: &'a [String]) -> ModelObject<'a> {
+fn object<'a>(
+    edge: &Edge,
+    id: &'a str,
+    model: &'a Model,
+    alias: bool,
+    use_cases: &'a [String],
+) -> ModelObject<'a> {
     ModelObject {
         id,
         object: "model",
@@ -61,7 +82,8 @@ fn object<'a>(edge: &Edge, id: &'a str, model: &'a Model, alias: bool, use_cases
         input_modalities: input_modalities(&model.facts),
         tools: model.facts.tools,
         web_search: model.facts.web_search.is_some(),
-        reasoning: model.facts.reasoning.style != ReasoningStyle::None || model.facts.reasoning.default_on,
+        reasoning: model.facts.reasoning.style != ReasoningStyle::None
+            || model.facts.reasoning.default_on,
         price: model.price.as_deref().and_then(price),
         lifecycle: Lifecycle {
             status: model.facts.lifecycle.status.as_str(),
@@ -79,7 +101,10 @@ fn input_modalities(facts: &Facts) -> Vec<&'static str> {
         ("video", facts.video),
         ("audio", facts.audio),
     ];
-    all.into_iter().filter(|(_, takes)| *takes).map(|(modality, _)| modality).collect()
+    all.into_iter()
+        .filter(|(_, takes)| *takes)
+        .map(|(modality, _)| modality)
+        .collect()
 }
 
 fn price(price: &call::Price) -> Option<Price> {
@@ -120,10 +145,22 @@ mod tests {
 
     #[test]
     fn the_vendor_stands_before_the_name() {
-        assert_eq!(vendor("anthropic.claude-3-haiku-20240307-v1:0"), "anthropic");
-        assert_eq!(vendor("us.anthropic.claude-sonnet-4-5-20250929-v1:0"), "anthropic");
+        assert_eq!(
+            vendor("anthropic.claude-3-haiku-20240307-v1:0"),
+            "anthropic"
+        );
+        assert_eq!(
+            vendor("us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+            "anthropic"
+        );
         assert_eq!(vendor("openai.gpt-oss-120b-1:0"), "openai");
-        assert_eq!(vendor("arn:aws:bedrock:us-east-1:1:inference-profile/global.amazon.nova-2-lite-v1:0"), "amazon");
-        assert_eq!(vendor("arn:aws:bedrock:us-east-1:1:imported-model/abc"), "bedrock");
+        assert_eq!(
+            vendor("arn:aws:bedrock:us-east-1:1:inference-profile/global.amazon.nova-2-lite-v1:0"),
+            "amazon"
+        );
+        assert_eq!(
+            vendor("arn:aws:bedrock:us-east-1:1:imported-model/abc"),
+            "bedrock"
+        );
     }
 }

@@ -18,11 +18,20 @@ pub async fn retrieve(
     Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, Error> {
     let team = caller.team.as_deref();
-    let budgets = caller.budgets.iter().chain(team.iter().flat_map(|team| &team.budgets));
-    let budgets = budgets.filter_map(|budget| edge.ledger.standing(budget)).map(|standing| object(&standing)).collect();
+    let budgets = caller
+        .budgets
+        .iter()
+        .chain(team.iter().flat_map(|team| &team.budgets));
+    let budgets = budgets
+        .filter_map(|budget| edge.ledger.standing(budget))
+        .map(|standing| object(&standing))
+        .collect();
     let mut limits = vec![limit(format!("key:{}", caller.key_id), &caller.limits)];
     limits.extend(
-        caller.model_limits.iter().map(|(model, own)| limit(format!("key:{}/model:{model}", caller.key_id), own)),
+        caller
+            .model_limits
+            .iter()
+            .map(|(model, own)| limit(format!("key:{}/model:{model}", caller.key_id), own)),
     );
     limits.extend(team.map(|team| limit(format!("team:{}", team.name), &team.limits)));
     limits.retain(LimitObject::is_some);
@@ -66,9 +75,18 @@ fn limit(scope: String, limits: &Limits) -> LimitObject {
 /// What the key has spent in the current day or month of UTC.
 async fn spent(edge: &Edge, caller: &Caller, per: Per) -> Result<SpendObject, Error> {
     let Window { start, end } = Window::around(per, &TimeZone::UTC, Timestamp::now());
-    let report = Report { by: Vec::new(), since: start, until: end, key_id: Some(caller.key_id.clone()) };
+    let report = Report {
+        by: Vec::new(),
+        since: start,
+        until: end,
+        key_id: Some(caller.key_id.clone()),
+    };
     let groups = edge.ledger.report(report).await.map_err(|error| {
-        Error::new(Kind::LedgerUnavailable, "The ledger cannot be read at the moment. Try again.").with_detail(error)
+        Error::new(
+            Kind::LedgerUnavailable,
+            "The ledger cannot be read at the moment. Try again.",
+        )
+        .with_detail(error)
     })?;
     let group = groups.first();
     let count = |of: fn(&crate::ledger::Group) -> i64| group.map_or(0, of);
@@ -78,6 +96,8 @@ async fn spent(edge: &Edge, caller: &Caller, per: Per) -> Result<SpendObject, Er
         requests: count(|group| group.calls),
         input_tokens: count(|group| group.input + group.cache_read + group.cache_write),
         output_tokens: count(|group| group.output),
-        cost_usd: dollars(crate::call::NanoUsd(u64::try_from(count(|group| group.cost)).unwrap_or(0))),
+        cost_usd: dollars(crate::call::NanoUsd(
+            u64::try_from(count(|group| group.cost)).unwrap_or(0),
+        )),
     })
 }

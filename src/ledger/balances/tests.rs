@@ -33,19 +33,38 @@ fn all_budgets_or_none() {
     let refused = balances.reserve(&[(a.clone(), NanoUsd(50)), (b, NanoUsd(50))], at(NOON));
     assert!(matches!(refused, Err(Refusal::Spent(standing)) if &*standing.budget.id == "b/day"));
     let standing = balances.standings(|_| true, at(NOON));
-    assert!(standing.iter().all(|standing| standing.reserved == NanoUsd(0)), "nothing stays set aside");
-    assert!(balances.reserve(&[(a, NanoUsd(100))], at(NOON)).is_ok(), "the last cent may be spent");
+    assert!(
+        standing
+            .iter()
+            .all(|standing| standing.reserved == NanoUsd(0)),
+        "nothing stays set aside"
+    );
+    assert!(
+        balances.reserve(&[(a, NanoUsd(100))], at(NOON)).is_ok(),
+        "the last cent may be spent"
+    );
 }
 
 #[test]
 fn what_is_set_aside_is_told_from_what_is_spent() {
     let a = budget("a", 100);
     let mut balances = Balances::default();
-    let places = balances.reserve(&[(a.clone(), NanoUsd(60))], at(NOON)).unwrap();
-    assert!(matches!(balances.reserve(&[(a.clone(), NanoUsd(50))], at(NOON)), Err(Refusal::Reserved(_))));
-    assert!(matches!(balances.reserve(&[(a.clone(), NanoUsd(101))], at(NOON)), Err(Refusal::Spent(_))));
+    let places = balances
+        .reserve(&[(a.clone(), NanoUsd(60))], at(NOON))
+        .unwrap();
+    assert!(matches!(
+        balances.reserve(&[(a.clone(), NanoUsd(50))], at(NOON)),
+        Err(Refusal::Reserved(_))
+    ));
+    assert!(matches!(
+        balances.reserve(&[(a.clone(), NanoUsd(101))], at(NOON)),
+        Err(Refusal::Spent(_))
+    ));
     balances.settle(&places, NanoUsd(60), at(NOON));
-    assert!(matches!(balances.reserve(&[(a.clone(), NanoUsd(50))], at(NOON)), Err(Refusal::Spent(_))));
+    assert!(matches!(
+        balances.reserve(&[(a.clone(), NanoUsd(50))], at(NOON)),
+        Err(Refusal::Spent(_))
+    ));
     assert!(balances.reserve(&[(a, NanoUsd(40))], at(NOON)).is_ok());
 }
 
@@ -54,14 +73,26 @@ fn a_call_belongs_to_the_window_of_its_admission() {
     let a = budget("a", 100);
     let mut balances = Balances::default();
     let (before, after) = (at("2026-03-01T23:59:59Z"), at("2026-03-02T00:00:01Z"));
-    let places = balances.reserve(&[(a.clone(), NanoUsd(100))], before).unwrap();
-    let fresh = balances.reserve(&[(a.clone(), NanoUsd(100))], after).expect("a new day");
+    let places = balances
+        .reserve(&[(a.clone(), NanoUsd(100))], before)
+        .unwrap();
+    let fresh = balances
+        .reserve(&[(a.clone(), NanoUsd(100))], after)
+        .expect("a new day");
     balances.settle(&places, NanoUsd(90), after);
     let standing = balances.standings(|_| true, after).remove(0);
-    assert_eq!((standing.settled, standing.reserved), (NanoUsd(0), NanoUsd(100)), "yesterday's cost is yesterday's");
+    assert_eq!(
+        (standing.settled, standing.reserved),
+        (NanoUsd(0), NanoUsd(100)),
+        "yesterday's cost is yesterday's"
+    );
     balances.settle(&fresh, NanoUsd(10), after);
     assert_eq!(balances.standings(|_| true, after)[0].settled, NanoUsd(10));
-    assert_eq!(balances.accounts["a/day"].windows.len(), 1, "yesterday is forgotten");
+    assert_eq!(
+        balances.accounts["a/day"].windows.len(),
+        1,
+        "yesterday is forgotten"
+    );
 }
 
 #[test]
@@ -69,13 +100,32 @@ fn a_raise_ends() {
     let a = budget("a", 100);
     let mut balances = Balances::default();
     balances.open(&a, NanoUsd(100), Vec::new(), at(NOON));
-    let raise = |by, seconds| Raise { by: NanoUsd(by), until: at(NOON).as_second() + seconds };
+    let raise = |by, seconds| Raise {
+        by: NanoUsd(by),
+        until: at(NOON).as_second() + seconds,
+    };
     assert!(balances.raise("a/day", raise(49, 60)));
-    assert!(balances.raise("a/day", raise(1, 30)), "one does not end the other");
-    assert!(balances.reserve(&[(a.clone(), NanoUsd(50))], at(NOON)).is_ok());
+    assert!(
+        balances.raise("a/day", raise(1, 30)),
+        "one does not end the other"
+    );
+    assert!(
+        balances
+            .reserve(&[(a.clone(), NanoUsd(50))], at(NOON))
+            .is_ok()
+    );
     let later = at("2026-03-01T12:01:00Z");
-    assert!(matches!(balances.reserve(&[(a, NanoUsd(1))], later), Err(Refusal::Spent(_))));
-    assert!(!balances.raise("b/day", Raise { by: NanoUsd(1), until: 0 }));
+    assert!(matches!(
+        balances.reserve(&[(a, NanoUsd(1))], later),
+        Err(Refusal::Spent(_))
+    ));
+    assert!(!balances.raise(
+        "b/day",
+        Raise {
+            by: NanoUsd(1),
+            until: 0
+        }
+    ));
 }
 
 #[test]
@@ -83,8 +133,14 @@ fn each_part_of_the_limit_is_told_once() {
     let a = budget("a", 100);
     let mut balances = Balances::default();
     let mut spend = |amount| {
-        let places = balances.reserve(&[(a.clone(), NanoUsd(amount))], at(NOON)).unwrap();
-        balances.settle(&places, NanoUsd(amount), at(NOON)).iter().map(|passed| passed.percent).collect::<Vec<_>>()
+        let places = balances
+            .reserve(&[(a.clone(), NanoUsd(amount))], at(NOON))
+            .unwrap();
+        balances
+            .settle(&places, NanoUsd(amount), at(NOON))
+            .iter()
+            .map(|passed| passed.percent)
+            .collect::<Vec<_>>()
     };
     assert_eq!(spend(49), Vec::<u8>::new());
     assert_eq!(spend(1), [50]);
@@ -116,7 +172,11 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        (any::<bool>(), any::<bool>(), 0..60u64).prop_map(|(a, b, amount)| Step::Reserve { a, b, amount }),
+        (any::<bool>(), any::<bool>(), 0..60u64).prop_map(|(a, b, amount)| Step::Reserve {
+            a,
+            b,
+            amount
+        }),
         (any::<usize>(), 0..60u64).prop_map(|(which, more)| Step::Extend { which, more }),
         (any::<usize>(), 0..=100u64).prop_map(|(which, part)| Step::Settle { which, part }),
         any::<usize>().prop_map(|which| Step::Drop { which }),

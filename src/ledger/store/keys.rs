@@ -46,7 +46,9 @@ pub fn keys(connection: &Connection) -> Result<Vec<KeyRow>> {
 }
 
 pub fn one(connection: &Connection, id: &str) -> Result<Option<KeyRow>> {
-    connection.query_row("SELECT * FROM keys WHERE id = ?", [id], key).optional()
+    connection
+        .query_row("SELECT * FROM keys WHERE id = ?", [id], key)
+        .optional()
 }
 
 fn key(row: &Row<'_>) -> Result<KeyRow> {
@@ -89,7 +91,12 @@ pub fn put(connection: &Connection, k: &KeyRow) -> Result<()> {
 }
 
 pub fn used(connection: &Connection, id: &str, at: i64) -> Result<()> {
-    connection.execute("UPDATE keys SET last_used_at = ? WHERE id = ?", params![at, id]).map(drop)
+    connection
+        .execute(
+            "UPDATE keys SET last_used_at = ? WHERE id = ?",
+            params![at, id],
+        )
+        .map(drop)
 }
 
 pub fn put_audit(connection: &Connection, a: &Audit) -> Result<()> {
@@ -104,7 +111,9 @@ pub fn put_audit(connection: &Connection, a: &Audit) -> Result<()> {
 /// The last `count` changes, newest first, as JSON objects.
 pub fn audit(connection: &Connection, count: u32) -> Result<Vec<serde_json::Value>> {
     let mut statement = connection.prepare("SELECT * FROM audit ORDER BY id DESC LIMIT ?")?;
-    let json = |text: Option<String>| text.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
+    let json = |text: Option<String>| {
+        text.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
+    };
     let rows = statement.query_map([count], |row| {
         let text = |name: &str| row.get::<_, String>(name);
         Ok(serde_json::json!({

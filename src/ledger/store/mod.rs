@@ -51,7 +51,11 @@ impl Settings {
     /// Nothing outlives the process.
     pub fn in_memory() -> Self {
         let retention = Duration::from_secs(90 * 86_400);
-        Self { location: Location::Memory, durability: Durability::Process, retention }
+        Self {
+            location: Location::Memory,
+            durability: Durability::Process,
+            retention,
+        }
     }
 }
 
@@ -73,19 +77,29 @@ impl Store {
     /// If it cannot be written, belongs to another gateway that runs, or is newer than this program.
     pub fn open(settings: &Settings) -> Result<Self, String> {
         let (mut connection, lock) = match &settings.location {
-            Location::Memory => (Connection::open_in_memory().map_err(|error| error.to_string())?, None),
+            Location::Memory => (
+                Connection::open_in_memory().map_err(|error| error.to_string())?,
+                None,
+            ),
             Location::File(path) => {
                 let lock = lock(path)?;
-                let connection = Connection::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let connection = Connection::open(path)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
                 (connection, Some(lock))
             }
         };
-        prepare(&mut connection, settings.durability).map_err(|error| match &settings.location {
-            Location::File(path) => format!("{}: {error}", path.display()),
-            Location::Memory => error,
+        prepare(&mut connection, settings.durability).map_err(|error| {
+            match &settings.location {
+                Location::File(path) => format!("{}: {error}", path.display()),
+                Location::Memory => error,
+            }
         })?;
         let writer = Writer::start(connection, settings)?;
-        Ok(Self { location: settings.location.clone(), writer, _lock: lock })
+        Ok(Self {
+            location: settings.location.clone(),
+            writer,
+            _lock: lock,
+        })
     }
 
     /// Is there something that a restart would find?
@@ -95,7 +109,9 @@ impl Store {
 
     /// The file's size in bytes, with what is not yet moved into it.
     pub fn bytes(&self) -> u64 {
-        let Location::File(path) = &self.location else { return 0 };
+        let Location::File(path) = &self.location else {
+            return 0;
+        };
         let size = |suffix: &str| {
             let mut name = path.clone().into_os_string();
             name.push(suffix);
@@ -125,10 +141,14 @@ impl Store {
                     let settled = report::settled(connection, &budget, window.start)?;
                     let sql = "SELECT amount, until FROM overrides WHERE budget = ? AND until > ?";
                     let mut statement = connection.prepare_cached(sql)?;
-                    let raises = statement.query_map(params![&*budget.id, now.as_second()], |row| {
-                        let by: i64 = row.get(0)?;
-                        Ok(Raise { by: NanoUsd(u64::try_from(by).unwrap_or(0)), until: row.get(1)? })
-                    })?;
+                    let raises =
+                        statement.query_map(params![&*budget.id, now.as_second()], |row| {
+                            let by: i64 = row.get(0)?;
+                            Ok(Raise {
+                                by: NanoUsd(u64::try_from(by).unwrap_or(0)),
+                                until: row.get(1)?,
+                            })
+                        })?;
                     let raises = raises.collect::<rusqlite::Result<_>>()?;
                     Ok((budget, settled, raises))
                 };
@@ -140,10 +160,18 @@ impl Store {
     /// The end users of a key that have spent something since `since`, in Unix seconds.
     pub async fn end_users(&self, key_id: &str, since: i64) -> Result<Vec<String>, String> {
         let key_id = key_id.to_owned();
-        self.writer.run(move |connection| report::end_users(connection, &key_id, since)).await
+        self.writer
+            .run(move |connection| report::end_users(connection, &key_id, since))
+            .await
     }
 
-    pub async fn put_override(&self, id: String, raise: Raise, reason: String, audit: Audit) -> Result<(), String> {
+    pub async fn put_override(
+        &self,
+        id: String,
+        raise: Raise,
+        reason: String,
+        audit: Audit,
+    ) -> Result<(), String> {
         self.writer
             .run(move |connection| {
                 let by = i64::try_from(raise.by.0).unwrap_or(i64::MAX);
@@ -157,7 +185,10 @@ impl Store {
     }
 
     /// The records of these requests whose cost is not certain and was not corrected yet, with what was booked.
-    pub async fn uncertain(&self, request_ids: Vec<String>) -> Result<Vec<(Entry, NanoUsd)>, String> {
+    pub async fn uncertain(
+        &self,
+        request_ids: Vec<String>,
+    ) -> Result<Vec<(Entry, NanoUsd)>, String> {
         self.writer
             .run(move |connection| {
                 let mut statement = connection.prepare(
@@ -179,12 +210,16 @@ impl Store {
 
     pub async fn correct(&self, entry: Entry, usage: Usage, delta: i64) -> Result<(), String> {
         let now = Timestamp::now().as_millisecond();
-        self.writer.run(move |connection| rows::correct(connection, &entry, &usage, delta, now)).await
+        self.writer
+            .run(move |connection| rows::correct(connection, &entry, &usage, delta, now))
+            .await
     }
 
     /// What is free on its disk; none where it is in memory.
     pub fn free_bytes(&self) -> Option<u64> {
-        let Location::File(path) = &self.location else { return None };
+        let Location::File(path) = &self.location else {
+            return None;
+        };
         let disk = rustix::fs::statvfs(path).ok()?;
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
@@ -214,7 +249,8 @@ impl Store {
                 let _ = tell.send(result.map_err(|error| error.to_string()));
             })
             .map_err(|error| error.to_string())?;
-        told.await.unwrap_or_else(|_| Err("the report was given up".to_owned()))
+        told.await
+            .unwrap_or_else(|_| Err("the report was given up".to_owned()))
     }
 }
 
@@ -227,7 +263,8 @@ fn lock(path: &std::path::Path) -> Result<File, String> {
         .write(true)
         .open(&name)
         .map_err(|error| format!("{}: {error}", PathBuf::from(&name).display()))?;
-    file.try_lock().map_err(|_| format!("{}: another lintel runs with this ledger", path.display()))?;
+    file.try_lock()
+        .map_err(|_| format!("{}: another lintel runs with this ledger", path.display()))?;
     Ok(file)
 }
 
@@ -235,15 +272,21 @@ fn prepare(connection: &mut Connection, durability: Durability) -> Result<(), St
     let text = |error: rusqlite::Error| error.to_string();
     // SQLite opens what it may not write for reading, says nothing, and stays so when the file may be written again.
     if connection.is_readonly(MAIN_DB).map_err(text)? {
-        return Err("it may be read but not written; give lintel's user the right to write it".to_owned());
+        return Err(
+            "it may be read but not written; give lintel's user the right to write it".to_owned(),
+        );
     }
     connection.busy_timeout(BUSY).map_err(text)?;
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(text)?;
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .map_err(text)?;
     let synchronous = match durability {
         Durability::Process => "NORMAL",
         Durability::Power => "FULL",
     };
-    connection.pragma_update(None, "synchronous", synchronous).map_err(text)?;
+    connection
+        .pragma_update(None, "synchronous", synchronous)
+        .map_err(text)?;
     connection.set_prepared_statement_cache_capacity(64);
     schema::migrate(connection)
 }

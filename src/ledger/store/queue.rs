@@ -27,7 +27,11 @@ pub struct Sender<J>(Arc<Queue<J>>);
 impl<J> Queue<J> {
     /// Both ends.
     pub fn new() -> (Sender<J>, Arc<Self>) {
-        let state = State { jobs: VecDeque::new(), urgent: false, closed: false };
+        let state = State {
+            jobs: VecDeque::new(),
+            urgent: false,
+            closed: false,
+        };
         let queue = Arc::new(Self(Mutex::new(state), Condvar::new()));
         (Sender(queue.clone()), queue)
     }
@@ -37,10 +41,17 @@ impl<J> Queue<J> {
     pub fn next(&self, most: usize, patience: Duration) -> Option<Vec<J>> {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let nothing = |state: &mut State<J>| state.jobs.is_empty() && !state.closed;
-        let (state, _) = self.1.wait_timeout_while(state, patience, nothing).unwrap_or_else(PoisonError::into_inner);
-        let calm =
-            |state: &mut State<J>| !state.jobs.is_empty() && state.jobs.len() < most && !state.urgent && !state.closed;
-        let (mut state, _) = self.1.wait_timeout_while(state, LINGER, calm).unwrap_or_else(PoisonError::into_inner);
+        let (state, _) = self
+            .1
+            .wait_timeout_while(state, patience, nothing)
+            .unwrap_or_else(PoisonError::into_inner);
+        let calm = |state: &mut State<J>| {
+            !state.jobs.is_empty() && state.jobs.len() < most && !state.urgent && !state.closed
+        };
+        let (mut state, _) = self
+            .1
+            .wait_timeout_while(state, LINGER, calm)
+            .unwrap_or_else(PoisonError::into_inner);
         if state.jobs.is_empty() && state.closed {
             return None;
         }
@@ -69,7 +80,11 @@ impl<J> Sender<J> {
 
 impl<J> Drop for Sender<J> {
     fn drop(&mut self) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.0
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed = true;
         self.0.1.notify_one();
     }
 }

@@ -26,7 +26,10 @@ impl By {
     ];
 
     pub fn as_str(self) -> &'static str {
-        Self::ALL.into_iter().find(|(_, by)| *by == self).map_or("", |(name, _)| name)
+        Self::ALL
+            .into_iter()
+            .find(|(_, by)| *by == self)
+            .map_or("", |(name, _)| name)
     }
 
     fn column(self) -> &'static str {
@@ -69,8 +72,13 @@ pub struct Group {
 pub fn report(connection: &Connection, report: &Report) -> Result<Vec<Group>> {
     let columns: Vec<&str> = report.by.iter().map(|by| by.column()).collect();
     let sums = "SUM(calls), SUM(input), SUM(cache_read), SUM(cache_write), SUM(output), SUM(cost)";
-    let (mut sql, mut values) = (format!("SELECT {sums}"), vec![Value::from(report.since), Value::from(report.until)]);
-    columns.iter().for_each(|column| sql.push_str(&format!(", {column}")));
+    let (mut sql, mut values) = (
+        format!("SELECT {sums}"),
+        vec![Value::from(report.since), Value::from(report.until)],
+    );
+    columns
+        .iter()
+        .for_each(|column| sql.push_str(&format!(", {column}")));
     sql.push_str(" FROM rollups WHERE quarter >= ? AND quarter < ?");
     if let Some(key_id) = &report.key_id {
         sql.push_str(" AND key_id = ?");
@@ -82,7 +90,9 @@ pub fn report(connection: &Connection, report: &Report) -> Result<Vec<Group>> {
     sql.push_str(" HAVING SUM(calls) IS NOT NULL ORDER BY SUM(cost) DESC, SUM(calls) DESC");
     let mut statement = connection.prepare(&sql)?;
     let groups = statement.query_map(params_from_iter(values), |row| {
-        let names = (6..6 + columns.len()).map(|at| row.get(at)).collect::<Result<_>>()?;
+        let names = (6..6 + columns.len())
+            .map(|at| row.get(at))
+            .collect::<Result<_>>()?;
         Ok(Group {
             names,
             calls: row.get(0)?,
@@ -101,7 +111,9 @@ pub fn settled(connection: &Connection, budget: &Budget, start: i64) -> Result<N
     let (condition, values) = scope(&budget.scope);
     let sql = format!("SELECT COALESCE(SUM(cost), 0) FROM rollups WHERE quarter >= ? {condition}");
     let values = std::iter::once(Value::from(start)).chain(values.into_iter().map(Value::from));
-    let sum: i64 = connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?;
+    let sum: i64 = connection
+        .prepare_cached(&sql)?
+        .query_row(params_from_iter(values), |row| row.get(0))?;
     Ok(NanoUsd(u64::try_from(sum).unwrap_or(0)))
 }
 
@@ -120,7 +132,10 @@ fn scope(scope: &str) -> (&'static str, Vec<String>) {
         Some(("team", team)) => ("AND team = ?", own(team)),
         Some(("model", model)) => ("AND model = ?", own(model)),
         Some(("key", key)) => match key.split_once("/user:") {
-            Some((key, user)) => ("AND key_id = ? AND end_user = ?", vec![key.to_owned(), user.to_owned()]),
+            Some((key, user)) => (
+                "AND key_id = ? AND end_user = ?",
+                vec![key.to_owned(), user.to_owned()],
+            ),
             None => ("AND key_id = ?", own(key)),
         },
         _ => ("", Vec::new()),

@@ -54,17 +54,41 @@ pub fn settle(connection: &Connection, record: &Record) -> Result<()> {
 }
 
 pub fn delete_hold(connection: &Connection, request_id: &str) -> Result<()> {
-    connection.prepare_cached("DELETE FROM holds WHERE request_id = ?")?.execute([request_id]).map(drop)
+    connection
+        .prepare_cached("DELETE FROM holds WHERE request_id = ?")?
+        .execute([request_id])
+        .map(drop)
 }
 
 /// The roll-up alone, for a ledger that must not grow.
 pub fn sum_up(connection: &Connection, record: &Record) -> Result<()> {
-    let Record { entry, usage, cost, kind, .. } = record;
-    roll_up(connection, entry, *kind, usage, cost.map_or(0, |cost| int(cost.0)))
+    let Record {
+        entry,
+        usage,
+        cost,
+        kind,
+        ..
+    } = record;
+    roll_up(
+        connection,
+        entry,
+        *kind,
+        usage,
+        cost.map_or(0, |cost| int(cost.0)),
+    )
 }
 
 fn insert_record(connection: &Connection, record: &Record) -> Result<()> {
-    let Record { entry: e, ended_at, usage: u, cost, kind, status, how, attempts } = record;
+    let Record {
+        entry: e,
+        ended_at,
+        usage: u,
+        cost,
+        kind,
+        status,
+        how,
+        attempts,
+    } = record;
     connection
         .prepare_cached(
             "INSERT INTO records (request_id, at, ended_at, key_id, team, end_user, model, target, region, input,
@@ -100,7 +124,13 @@ fn insert_record(connection: &Connection, record: &Record) -> Result<()> {
 
 /// A correction of an earlier record of the same call, below zero where too much was booked. Its usage is what the log
 /// told, for reading; sums have only the money.
-pub fn correct(connection: &Connection, entry: &Entry, usage: &Usage, delta: i64, now: i64) -> Result<()> {
+pub fn correct(
+    connection: &Connection,
+    entry: &Entry,
+    usage: &Usage,
+    delta: i64,
+    now: i64,
+) -> Result<()> {
     let record = Record {
         entry: entry.clone(),
         ended_at: now,
@@ -112,7 +142,10 @@ pub fn correct(connection: &Connection, entry: &Entry, usage: &Usage, delta: i64
         attempts: 1,
     };
     insert_record(connection, &record)?;
-    connection.execute("UPDATE records SET cost = ? WHERE id = last_insert_rowid()", [delta])?;
+    connection.execute(
+        "UPDATE records SET cost = ? WHERE id = last_insert_rowid()",
+        [delta],
+    )?;
     roll_up(connection, entry, Kind::Adjust, &Usage::default(), delta)
 }
 
@@ -147,7 +180,10 @@ pub fn holds(connection: &Connection) -> Result<Vec<HoldRow>> {
     let mut statement = connection.prepare("SELECT * FROM holds ORDER BY at")?;
     let rows = statement.query_map([], |row| {
         let amount: i64 = row.get("amount")?;
-        Ok(HoldRow { entry: entry(row)?, amount: NanoUsd(u64::try_from(amount).unwrap_or(0)) })
+        Ok(HoldRow {
+            entry: entry(row)?,
+            amount: NanoUsd(u64::try_from(amount).unwrap_or(0)),
+        })
     })?;
     rows.collect()
 }

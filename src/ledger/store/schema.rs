@@ -46,14 +46,20 @@ const MIGRATIONS: [&str; 1] = [
 /// If the file is newer than this program, or cannot be written.
 pub fn migrate(connection: &mut Connection) -> Result<(), String> {
     let text = |error: rusqlite::Error| error.to_string();
-    let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(text)?;
+    let version: u32 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(text)?;
     if version as usize > MIGRATIONS.len() {
-        return Err(format!("it was written by a newer version of lintel (schema {version})"));
+        return Err(format!(
+            "it was written by a newer version of lintel (schema {version})"
+        ));
     }
     for (number, migration) in (1u32..).zip(MIGRATIONS).skip(version as usize) {
         let transaction = connection.transaction().map_err(text)?;
         transaction.execute_batch(migration).map_err(text)?;
-        transaction.pragma_update(None, "user_version", number).map_err(text)?;
+        transaction
+            .pragma_update(None, "user_version", number)
+            .map_err(text)?;
         transaction.commit().map_err(text)?;
     }
     Ok(())

@@ -81,13 +81,22 @@ impl Writer {
         let retention = settings.retention;
         // A process's memory is no place for them.
         let records = settings.location != Location::Memory;
-        let mut thread =
-            Thread { connection, health: health.clone(), backlog: VecDeque::new(), retention, records, failed: None };
+        let mut thread = Thread {
+            connection,
+            health: health.clone(),
+            backlog: VecDeque::new(),
+            retention,
+            records,
+            failed: None,
+        };
         std::thread::Builder::new()
             .name("lintel-ledger".into())
             .spawn(move || thread.run(&work))
             .map_err(|error| error.to_string())?;
-        Ok(Self { jobs: Arc::new(jobs), health })
+        Ok(Self {
+            jobs: Arc::new(jobs),
+            health,
+        })
     }
 
     /// Writes a hold; true once it is committed.
@@ -134,7 +143,8 @@ impl Writer {
             let _ = tell.send(result.map_err(|error| error.to_string()));
         }));
         self.jobs.send(job, true);
-        told.await.unwrap_or_else(|_| Err("the ledger is closed".to_owned()))
+        told.await
+            .unwrap_or_else(|_| Err("the ledger is closed".to_owned()))
     }
 
     /// Everything that was sent before is in the file, if it can be written at all.
@@ -148,9 +158,14 @@ impl Writer {
         let (tell, told) = oneshot::channel();
         let job = Job::Run(Box::new(move |connection| {
             // The first column says that somebody else was reading, which is no error to SQLite.
-            let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+            let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, bool>(0)
+            });
             if !matches!(busy, Ok(false)) {
-                tracing::warn!(?busy, "the ledger stays in two files: a copy needs its '-wal' file too");
+                tracing::warn!(
+                    ?busy,
+                    "the ledger stays in two files: a copy needs its '-wal' file too"
+                );
             }
             let _ = tell.send(());
         }));
@@ -183,8 +198,14 @@ impl Thread {
     fn run(&mut self, work: &Queue<Job>) {
         let mut pruned = Instant::now();
         loop {
-            let patience = if self.backlog.is_empty() { PRUNE } else { AGAIN };
-            let Some(jobs) = work.next(BATCH, patience) else { return self.write(Vec::new()) };
+            let patience = if self.backlog.is_empty() {
+                PRUNE
+            } else {
+                AGAIN
+            };
+            let Some(jobs) = work.next(BATCH, patience) else {
+                return self.write(Vec::new());
+            };
             let mut batch = Vec::with_capacity(jobs.len());
             for job in jobs {
                 match job {
@@ -212,7 +233,11 @@ impl Thread {
         let began = Instant::now();
         // A broken disk is not asked again by every call.
         let rests = self.failed.is_some_and(|at| at.elapsed() < AGAIN);
-        let result = if rests { Err(Failure::Resting) } else { self.commit(&batch).map_err(Failure::Sqlite) };
+        let result = if rests {
+            Err(Failure::Resting)
+        } else {
+            self.commit(&batch).map_err(Failure::Sqlite)
+        };
         if !rests {
             metrics::ledger_append(began.elapsed());
             self.failed = result.is_err().then(Instant::now);
@@ -221,7 +246,10 @@ impl Thread {
         if self.health.0.broken.swap(!well, Ordering::Relaxed) == well {
             match &result {
                 Ok(()) => tracing::warn!("the ledger can be written again"),
-                Err(error) => tracing::error!(?error, "the ledger cannot be written; calls under a budget are refused"),
+                Err(error) => tracing::error!(
+                    ?error,
+                    "the ledger cannot be written; calls under a budget are refused"
+                ),
             }
         }
         match result {
@@ -243,7 +271,10 @@ impl Thread {
             self.backlog.pop_front();
             metrics::ledger_record_lost();
         }
-        self.health.0.backlog.store(self.backlog.len(), Ordering::Relaxed);
+        self.health
+            .0
+            .backlog
+            .store(self.backlog.len(), Ordering::Relaxed);
     }
 
     fn commit(&mut self, batch: &[Job]) -> rusqlite::Result<()> {
@@ -252,7 +283,9 @@ impl Thread {
             match job {
                 Job::Hold(hold, _) => rows::insert_hold(&transaction, hold)?,
                 Job::Forget(request_id) => rows::delete_hold(&transaction, request_id)?,
-                Job::Raise(request_id, amount) => rows::raise_hold(&transaction, request_id, *amount)?,
+                Job::Raise(request_id, amount) => {
+                    rows::raise_hold(&transaction, request_id, *amount)?
+                }
                 Job::Settle(record) if self.records => rows::settle(&transaction, record)?,
                 Job::Settle(record) => rows::sum_up(&transaction, record)?,
                 Job::Run(_) => {}
@@ -263,9 +296,13 @@ impl Thread {
 
     /// Takes out single records that are too old; their sums stay.
     fn prune(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let before = i64::try_from(now.saturating_sub(self.retention).as_millis()).unwrap_or(0);
-        let removed = self.connection.execute("DELETE FROM records WHERE at < ?", [before]);
+        let removed = self
+            .connection
+            .execute("DELETE FROM records WHERE at < ?", [before]);
         if let Err(error) = removed {
             tracing::warn!(%error, "old records of the ledger could not be removed");
         }

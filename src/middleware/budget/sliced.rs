@@ -10,8 +10,8 @@ use futures_util::Stream;
 
 use crate::{
     call::{
-        Call, ChatReply, ChoiceChunk, Chunk, ChunkStream, NanoUsd, Notes, Operation, PicoUsd, Price, Spending,
-        WorstCase,
+        Call, ChatReply, ChoiceChunk, Chunk, ChunkStream, NanoUsd, Notes, Operation, PicoUsd,
+        Price, Spending, WorstCase,
     },
     error::Error,
     ledger::Hold,
@@ -36,7 +36,9 @@ pub trait Slice: Operation {
 impl Slice for ChatRequest {
     fn sliced(reply: ChatReply, slices: Slices) -> ChatReply {
         match reply {
-            ChatReply::Stream(stream) => ChatReply::Stream(ChunkStream::new(Sliced::new(stream, slices))),
+            ChatReply::Stream(stream) => {
+                ChatReply::Stream(ChunkStream::new(Sliced::new(stream, slices)))
+            }
             whole @ ChatReply::Whole(_) => whole,
         }
     }
@@ -66,8 +68,17 @@ pub struct Slices {
 
 impl Slices {
     pub fn new<T>(hold: Weak<Hold>, call: &Call<T>) -> Option<Self> {
-        let Call { worst, notes, spending, .. } = call;
-        let (_, output) = call.model.price.as_deref()?.dearest(worst.tier, worst.may_cache)?;
+        let Call {
+            worst,
+            notes,
+            spending,
+            ..
+        } = call;
+        let (_, output) = call
+            .model
+            .price
+            .as_deref()?
+            .dearest(worst.tier, worst.may_cache)?;
         let answers = u64::from(worst.requests.max(1));
         let step = SLICE * answers;
         let most = worst.output_tokens.saturating_mul(answers);
@@ -87,7 +98,10 @@ impl Slices {
     fn cover(&mut self, tokens: u64) -> bool {
         while tokens > self.covered && self.covered < self.most {
             let more = self.price.times(self.step);
-            let extended = self.hold.upgrade().is_some_and(|hold| hold.extend(NanoUsd::default(), more));
+            let extended = self
+                .hold
+                .upgrade()
+                .is_some_and(|hold| hold.extend(NanoUsd::default(), more));
             if extended {
                 self.covered += self.step;
             } else if self.step / 2 >= MIN_SLICE * self.answers {
@@ -115,11 +129,20 @@ struct Sliced {
 
 impl Sliced {
     fn new(inner: ChunkStream, slices: Slices) -> Self {
-        Self { inner: Some(inner), slices, bytes: 0, pieces: 0, open: Vec::new(), told: false }
+        Self {
+            inner: Some(inner),
+            slices,
+            bytes: 0,
+            pieces: 0,
+            open: Vec::new(),
+            told: false,
+        }
     }
 
     fn observe(&mut self, item: &ChoiceChunk) {
-        if !self.open.contains(&item.choice) && !matches!(item.chunk, Chunk::Usage(_) | Chunk::Guardrail(_)) {
+        if !self.open.contains(&item.choice)
+            && !matches!(item.chunk, Chunk::Usage(_) | Chunk::Guardrail(_))
+        {
             self.open.push(item.choice);
         }
         let bytes = item.chunk.weight() as u64;
@@ -139,20 +162,27 @@ impl Stream for Sliced {
             if self.open.is_empty() {
                 // What has come was counted when the stream went.
                 let spent = self.slices.spending.spent();
-                let usage = spent.usage.filter(|_| !std::mem::replace(&mut self.told, true));
+                let usage = spent
+                    .usage
+                    .filter(|_| !std::mem::replace(&mut self.told, true));
                 let chunk = usage.map(|usage| Chunk::Usage(spent.told(usage)));
                 return Poll::Ready(chunk.map(|chunk| Ok(ChoiceChunk { choice: 0, chunk })));
             }
-            return Poll::Ready(
-                self.open.pop().map(|choice| Ok(ChoiceChunk { choice, chunk: Chunk::Finish(FinishReason::Length) })),
-            );
+            return Poll::Ready(self.open.pop().map(|choice| {
+                Ok(ChoiceChunk {
+                    choice,
+                    chunk: Chunk::Finish(FinishReason::Length),
+                })
+            }));
         };
         let item = ready!(Pin::new(inner).poll_next(cx));
         if let Some(Ok(chunk)) = &item {
             self.observe(chunk);
             let tokens = self.pieces.max(self.bytes / TOKEN_BYTES);
             if !self.open.is_empty() && !self.slices.cover(tokens) {
-                self.slices.notes.add("finish_reason: a budget has no more for this answer");
+                self.slices
+                    .notes
+                    .add("finish_reason: a budget has no more for this answer");
                 // To stop reading ends the call; what has come is settled as an estimate.
                 if let Some(mut inner) = self.inner.take() {
                     inner.cut();

@@ -15,7 +15,11 @@ const MICRO: i128 = 1_000_000;
 
 impl Bucket {
     pub fn new(rate: u32, now: Instant) -> Self {
-        Self { rate, level: i128::from(rate) * MICRO, at: now }
+        Self {
+            rate,
+            level: i128::from(rate) * MICRO,
+            at: now,
+        }
     }
 
     pub fn set_rate(&mut self, rate: u32) {
@@ -62,7 +66,9 @@ impl Bucket {
 
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at);
-        let gained = i128::try_from(passed.as_micros()).unwrap_or(i128::MAX / MICRO) * i128::from(self.rate) / 60;
+        let gained = i128::try_from(passed.as_micros()).unwrap_or(i128::MAX / MICRO)
+            * i128::from(self.rate)
+            / 60;
         // What is less than a millionth of a token stays in the clock.
         if gained > 0 {
             self.level = (self.level + gained).min(self.capacity());
@@ -91,7 +97,10 @@ mod tests {
         assert_eq!(bucket.take(600, start), Ok(()));
         assert_eq!(bucket.left(), 0);
         let wait = bucket.take(1, start).unwrap_err();
-        assert!(wait >= 541 * SECOND && wait <= 542 * SECOND, "the debt is repaid first: {wait:?}");
+        assert!(
+            wait >= 541 * SECOND && wait <= 542 * SECOND,
+            "the debt is repaid first: {wait:?}"
+        );
         assert!(bucket.take(1, start + 540 * SECOND).is_err());
         assert_eq!(bucket.take(1, start + 542 * SECOND), Ok(()));
     }

@@ -12,11 +12,27 @@ use super::filter;
 
 const FILES: [(&str, &str, &str); 6] = [
     ("README.md", "guide", include_str!("../../../README.md")),
-    ("ARCHITECTURE.md", "design", include_str!("../../../ARCHITECTURE.md")),
+    (
+        "ARCHITECTURE.md",
+        "design",
+        include_str!("../../../ARCHITECTURE.md"),
+    ),
     ("SECURITY.md", "guide", include_str!("../../../SECURITY.md")),
-    ("docs/compatibility.md", "reference", include_str!("../../../docs/compatibility.md")),
-    ("docs/governance.md", "guide", include_str!("../../../docs/governance.md")),
-    ("docs/knowledge-bases.md", "guide", include_str!("../../../docs/knowledge-bases.md")),
+    (
+        "docs/compatibility.md",
+        "reference",
+        include_str!("../../../docs/compatibility.md"),
+    ),
+    (
+        "docs/governance.md",
+        "guide",
+        include_str!("../../../docs/governance.md"),
+    ),
+    (
+        "docs/knowledge-bases.md",
+        "guide",
+        include_str!("../../../docs/knowledge-bases.md"),
+    ),
 ];
 
 /// About as long as the service makes its own, in characters.
@@ -44,33 +60,49 @@ pub struct Hit {
 }
 
 static INDEX: LazyLock<Index> = LazyLock::new(|| {
-    let chunks: Vec<Chunk> = FILES.iter().flat_map(|(name, kind, text)| cut(name, kind, text)).collect();
+    let chunks: Vec<Chunk> = FILES
+        .iter()
+        .flat_map(|(name, kind, text)| cut(name, kind, text))
+        .collect();
     let texts: Vec<&str> = chunks.iter().map(|chunk| chunk.text.as_str()).collect();
-    let embedder: Embedder<u32, Words> = EmbedderBuilder::with_tokenizer_and_fit_to_corpus(Words, &texts).build();
+    let embedder: Embedder<u32, Words> =
+        EmbedderBuilder::with_tokenizer_and_fit_to_corpus(Words, &texts).build();
     let mut scorer = Scorer::new();
     for (at, text) in texts.iter().enumerate() {
         scorer.upsert(&at, embedder.embed(text));
     }
-    Index { chunks, embedder, scorer }
+    Index {
+        chunks,
+        embedder,
+        scorer,
+    }
 });
 
 /// Words in small letters, without the plural's ending and without those that say nothing.
 struct Words;
 
 const SAY_NOTHING: [&str; 36] = [
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "do", "doe", "for", "from", "how", "i", "if", "in",
-    "is", "it", "no", "not", "of", "on", "or", "that", "the", "this", "to", "what", "when", "which", "who", "why",
-    "with", "you",
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "do", "doe", "for", "from",
+    "how", "i", "if", "in", "is", "it", "no", "not", "of", "on", "or", "that", "the", "this", "to",
+    "what", "when", "which", "who", "why", "with", "you",
 ];
 
 impl Tokenizer for Words {
     fn tokenize(&self, text: &str) -> Vec<String> {
-        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        let words = text
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .filter(|word| !word.is_empty());
         let stems = words.map(|word| {
             let word = word.to_lowercase();
-            if word.len() > 3 { word.strip_suffix('s').map(str::to_owned).unwrap_or(word) } else { word }
+            if word.len() > 3 {
+                word.strip_suffix('s').map(str::to_owned).unwrap_or(word)
+            } else {
+                word
+            }
         });
-        stems.filter(|word| !SAY_NOTHING.contains(&word.as_str())).collect()
+        stems
+            .filter(|word| !SAY_NOTHING.contains(&word.as_str()))
+            .collect()
     }
 }
 
@@ -80,11 +112,20 @@ pub fn search(query: &str, filter: &Value) -> Vec<Hit> {
     let matches = index.scorer.matches(&index.embedder.embed(query));
     let hits = matches.into_iter().map(|found| {
         let score = f64::from(found.score);
-        Hit { chunk: &index.chunks[found.id], score: score / (score + HALF) }
+        Hit {
+            chunk: &index.chunks[found.id],
+            score: score / (score + HALF),
+        }
     });
-    let mut hits: Vec<Hit> = hits.filter(|hit| filter::holds(filter, &hit.chunk.metadata)).collect();
+    let mut hits: Vec<Hit> = hits
+        .filter(|hit| filter::holds(filter, &hit.chunk.metadata))
+        .collect();
     // The same question always finds the same: among equals the one that stands first.
-    hits.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.place().cmp(&b.place())));
+    hits.sort_by(|a, b| {
+        b.score
+            .total_cmp(&a.score)
+            .then_with(|| a.place().cmp(&b.place()))
+    });
     hits
 }
 
@@ -123,24 +164,36 @@ fn cut(name: &str, kind: &str, text: &str) -> Vec<Chunk> {
     let mut parts: HashMap<&str, u32> = HashMap::new();
     let mut section = name;
     for paragraph in text.split("\n\n").map(str::trim).flat_map(pieces) {
-        let heading = paragraph.lines().next().and_then(|line| line.strip_prefix('#'));
+        let heading = paragraph
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix('#'));
         if let Some(heading) = heading {
             section = heading.trim_start_matches('#').trim();
         }
         let last = chunks.last_mut().filter(|last| {
-            heading.is_none() && last.metadata["section"] == section && last.text.len() + paragraph.len() < CHUNK
+            heading.is_none()
+                && last.metadata["section"] == section
+                && last.text.len() + paragraph.len() < CHUNK
         });
         if let Some(last) = last {
             last.text.push_str("\n\n");
             last.text.push_str(paragraph);
             continue;
         }
-        let part = parts.entry(section).and_modify(|part| *part += 1).or_insert(1);
+        let part = parts
+            .entry(section)
+            .and_modify(|part| *part += 1)
+            .or_insert(1);
         let metadata = json!({
             "x-amz-bedrock-kb-source-uri": uri, "title": section, "file": name, "section": section, "part": part,
             "kind": kind, "tags": ["lintel", kind],
         });
-        chunks.push(Chunk { text: paragraph.to_owned(), metadata, uri: uri.clone() });
+        chunks.push(Chunk {
+            text: paragraph.to_owned(),
+            metadata,
+            uri: uri.clone(),
+        });
     }
     chunks
 }
@@ -151,7 +204,13 @@ fn pieces(paragraph: &str) -> Vec<&str> {
     let mut rest = paragraph;
     while rest.len() > CHUNK {
         let end = rest.floor_char_boundary(CHUNK);
-        let Some(line) = rest[..end].rfind('\n').filter(|at| *at > 0).or_else(|| rest.find('\n')) else { break };
+        let Some(line) = rest[..end]
+            .rfind('\n')
+            .filter(|at| *at > 0)
+            .or_else(|| rest.find('\n'))
+        else {
+            break;
+        };
         pieces.push(&rest[..line]);
         rest = &rest[line + 1..];
     }
@@ -166,15 +225,28 @@ mod tests {
     #[test]
     fn the_documentation_answers_questions_about_itself() {
         for (question, file) in [
-            ("How is a budget set aside before a call?", "docs/governance.md"),
-            ("Which Knowledge Base search types are there?", "docs/knowledge-bases.md"),
+            (
+                "How is a budget set aside before a call?",
+                "docs/governance.md",
+            ),
+            (
+                "Which Knowledge Base search types are there?",
+                "docs/knowledge-bases.md",
+            ),
         ] {
             let best = &search(question, &Value::Null)[0];
-            assert_eq!(best.chunk.metadata["file"], file, "{question}: {}", best.chunk.text);
+            assert_eq!(
+                best.chunk.metadata["file"], file,
+                "{question}: {}",
+                best.chunk.text
+            );
             assert!(best.score > 0.3 && best.score < 1.0);
         }
         assert!(search("xyzzy", &Value::Null).is_empty());
-        let only = search("budget", &json!({"equals": {"key": "file", "value": "README.md"}}));
+        let only = search(
+            "budget",
+            &json!({"equals": {"key": "file", "value": "README.md"}}),
+        );
         assert!(!only.is_empty() && only.iter().all(|hit| hit.chunk.uri.ends_with("README.md")));
     }
 }

@@ -6,7 +6,9 @@ use serde_json::Value;
 
 /// Does `metadata` fulfil `filter`? A filter that is none is checked against the service model before.
 pub fn holds(filter: &Value, metadata: &Value) -> bool {
-    let Some((operator, operand)) = filter.as_object().and_then(|members| members.iter().find(|(_, v)| !v.is_null()))
+    let Some((operator, operand)) = filter
+        .as_object()
+        .and_then(|members| members.iter().find(|(_, v)| !v.is_null()))
     else {
         return true;
     };
@@ -16,9 +18,16 @@ pub fn holds(filter: &Value, metadata: &Value) -> bool {
         "orAll" => return all.any(|filter| holds(filter, metadata)),
         _ => {}
     }
-    let (key, wanted) = (operand["key"].as_str().unwrap_or_default(), &operand["value"]);
+    let (key, wanted) = (
+        operand["key"].as_str().unwrap_or_default(),
+        &operand["value"],
+    );
     let own = &metadata[key];
-    let listed = |own: &Value| wanted.as_array().is_some_and(|values| values.iter().any(|value| same(value, own)));
+    let listed = |own: &Value| {
+        wanted
+            .as_array()
+            .is_some_and(|values| values.iter().any(|value| same(value, own)))
+    };
     match operator.as_str() {
         // Also where the key is missing.
         "notEquals" => !same(own, wanted),
@@ -27,7 +36,10 @@ pub fn holds(filter: &Value, metadata: &Value) -> bool {
         "equals" => same(own, wanted),
         "in" => listed(own),
         "greaterThan" => order(own, wanted) == Some(Ordering::Greater),
-        "greaterThanOrEquals" => matches!(order(own, wanted), Some(Ordering::Greater | Ordering::Equal)),
+        "greaterThanOrEquals" => matches!(
+            order(own, wanted),
+            Some(Ordering::Greater | Ordering::Equal)
+        ),
         "lessThan" => order(own, wanted) == Some(Ordering::Less),
         "lessThanOrEquals" => matches!(order(own, wanted), Some(Ordering::Less | Ordering::Equal)),
         "startsWith" => text(own).starts_with(text(wanted)),
@@ -35,7 +47,9 @@ pub fn holds(filter: &Value, metadata: &Value) -> bool {
             Value::Array(items) => items.iter().any(|item| text(item).contains(text(wanted))),
             own => text(own).contains(text(wanted)),
         },
-        "listContains" => own.as_array().is_some_and(|items| items.iter().any(|item| same(item, wanted))),
+        "listContains" => own
+            .as_array()
+            .is_some_and(|items| items.iter().any(|item| same(item, wanted))),
         _ => false,
     }
 }

@@ -29,7 +29,10 @@ const DEFAULT_RESULTS: u64 = 5;
 
 /// The id of the Knowledge Base that a request is for.
 pub fn route(method: &Method, uri: &Uri) -> Option<String> {
-    let path = uri.path().strip_prefix("/knowledgebases/").filter(|_| method == Method::POST)?;
+    let path = uri
+        .path()
+        .strip_prefix("/knowledgebases/")
+        .filter(|_| method == Method::POST)?;
     super::percent_decode(path.strip_suffix("/retrieve")?)
 }
 
@@ -41,7 +44,10 @@ pub async fn retrieve(id: &str, request: &Value) -> Result<Response, ServiceErro
     model::AGENT_RUNTIME
         .check("RetrieveRequest", request, "")
         .map_err(|text| ServiceError::validation(format!("1 validation error detected: {text}")))?;
-    let resource = id.strip_prefix("arn:").and_then(|arn| arn.rsplit_once('/')).map_or(id, |(_, resource)| resource);
+    let resource = id
+        .strip_prefix("arn:")
+        .and_then(|arn| arn.rsplit_once('/'))
+        .map_or(id, |(_, resource)| resource);
     if resource == MISSING {
         return Err(ServiceError {
             name: "ResourceNotFoundException",
@@ -52,7 +58,9 @@ pub async fn retrieve(id: &str, request: &Value) -> Result<Response, ServiceErro
         });
     }
     let configuration = configuration(resource, request)?;
-    let query = request["retrievalQuery"]["text"].as_str().unwrap_or_default();
+    let query = request["retrievalQuery"]["text"]
+        .as_str()
+        .unwrap_or_default();
     if query.trim().is_empty() {
         return Err(ServiceError::validation("The query is empty."));
     }
@@ -62,12 +70,22 @@ pub async fn retrieve(id: &str, request: &Value) -> Result<Response, ServiceErro
     }
     asked.wait().await;
     if asked.has("malformed") {
-        return Ok(reply::with_request_id(200, Body::from(r#"{"retrievalResults": 7"#)));
+        return Ok(reply::with_request_id(
+            200,
+            Body::from(r#"{"retrievalResults": 7"#),
+        ));
     }
     if asked.has("guardrail") && request["guardrailConfiguration"].is_object() {
-        return Ok(reply::json(&json!({"guardrailAction": "INTERVENED", "retrievalResults": []})));
+        return Ok(reply::json(
+            &json!({"guardrailAction": "INTERVENED", "retrievalResults": []}),
+        ));
     }
-    let wanted = usize::try_from(configuration["numberOfResults"].as_u64().unwrap_or(DEFAULT_RESULTS)).unwrap_or(1);
+    let wanted = usize::try_from(
+        configuration["numberOfResults"]
+            .as_u64()
+            .unwrap_or(DEFAULT_RESULTS),
+    )
+    .unwrap_or(1);
     let mut found = match resource == EMPTY || asked.has("empty") {
         true => Vec::new(),
         false => documents::search(query, &configuration["filter"]),
@@ -77,12 +95,17 @@ pub async fn retrieve(id: &str, request: &Value) -> Result<Response, ServiceErro
     if reranking.is_object() {
         documents::rerank(query, &mut found);
         found.truncate(
-            reranking["numberOfRerankedResults"].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(wanted),
+            reranking["numberOfRerankedResults"]
+                .as_u64()
+                .and_then(|n| usize::try_from(n).ok())
+                .unwrap_or(wanted),
         );
     }
-    let start = request["nextToken"].as_str().and_then(|token| token.strip_prefix("page-")?.parse().ok()).unwrap_or(0);
-    let mut body =
-        json!({"retrievalResults": found.iter().skip(start).take(PAGE).map(documents::result).collect::<Vec<_>>()});
+    let start = request["nextToken"]
+        .as_str()
+        .and_then(|token| token.strip_prefix("page-")?.parse().ok())
+        .unwrap_or(0);
+    let mut body = json!({"retrievalResults": found.iter().skip(start).take(PAGE).map(documents::result).collect::<Vec<_>>()});
     if request["guardrailConfiguration"].is_object() {
         body["guardrailAction"] = "NONE".into();
     }
@@ -100,7 +123,9 @@ fn configuration<'a>(id: &str, request: &'a Value) -> Result<&'a Value, ServiceE
         false => ("vectorSearchConfiguration", "managedSearchConfiguration"),
     };
     if all[other].is_object() {
-        return Err(ServiceError::validation(format!("{other} is not supported for this knowledge base.")));
+        return Err(ServiceError::validation(format!(
+            "{other} is not supported for this knowledge base."
+        )));
     }
     if id == NO_HYBRID && all[own]["overrideSearchType"] == "HYBRID" {
         let text = "HYBRID search type is not supported for search operation on index 0123456789. Retry your request with a different search type.";
@@ -114,7 +139,10 @@ struct Directives<'a>(Vec<&'a str>);
 
 impl<'a> Directives<'a> {
     fn of(query: &'a str) -> Self {
-        let directives = query.split("[simulate kb ").skip(1).filter_map(|rest| rest.split(']').next());
+        let directives = query
+            .split("[simulate kb ")
+            .skip(1)
+            .filter_map(|rest| rest.split(']').next());
         Self(directives.collect())
     }
 
@@ -126,40 +154,81 @@ impl<'a> Directives<'a> {
         if self.has("hang") {
             std::future::pending::<()>().await;
         }
-        let slow = self.0.iter().find_map(|directive| humantime::parse_duration(directive.strip_prefix("slow ")?).ok());
+        let slow = self
+            .0
+            .iter()
+            .find_map(|directive| humantime::parse_duration(directive.strip_prefix("slow ")?).ok());
         tokio::time::sleep(slow.unwrap_or(Duration::ZERO)).await;
     }
 
     /// The error to answer with. An unknown directive is one too: a test that asks for nothing must fail.
     fn refusal(&self) -> Option<ServiceError> {
         let known = |directive: &str| {
-            directive.starts_with("slow ") || ["hang", "malformed", "guardrail", "empty"].contains(&directive)
+            directive.starts_with("slow ")
+                || ["hang", "malformed", "guardrail", "empty"].contains(&directive)
         };
-        let (name, status, message) = match self.0.iter().find(|directive| !known(directive)).copied()? {
-            "throttle" => {
-                ("ThrottlingException", 429, "Your request rate is too high. Reduce the frequency of requests.")
-            }
-            "quota" => ("ServiceQuotaExceededException", 400, "A quota of the account is exceeded."),
-            "internal" => ("InternalServerException", 500, "An internal server error occurred. Retry your request."),
+        let (name, status, message) = match self
+            .0
+            .iter()
+            .find(|directive| !known(directive))
+            .copied()?
+        {
+            "throttle" => (
+                "ThrottlingException",
+                429,
+                "Your request rate is too high. Reduce the frequency of requests.",
+            ),
+            "quota" => (
+                "ServiceQuotaExceededException",
+                400,
+                "A quota of the account is exceeded.",
+            ),
+            "internal" => (
+                "InternalServerException",
+                500,
+                "An internal server error occurred. Retry your request.",
+            ),
             "access-denied" => (
                 "AccessDeniedException",
                 403,
                 "User: arn:aws:iam::123456789012:user/x is not authorized to perform: bedrock:Retrieve",
             ),
-            "dependency-failed" => ("DependencyFailedException", 424, "There was an issue with a dependency."),
-            "bad-gateway" => ("BadGatewayException", 502, "There was an issue with a dependency. Retry your request."),
-            "conflict" => ("ConflictException", 409, "There was a conflict performing an operation."),
+            "dependency-failed" => (
+                "DependencyFailedException",
+                424,
+                "There was an issue with a dependency.",
+            ),
+            "bad-gateway" => (
+                "BadGatewayException",
+                502,
+                "There was an issue with a dependency. Retry your request.",
+            ),
+            "conflict" => (
+                "ConflictException",
+                409,
+                "There was a conflict performing an operation.",
+            ),
             "not-ready" => (
                 "ModelNotReadyException",
                 424,
                 "The model specified in the request is not ready to serve inference requests.",
             ),
-            "validation" => {
-                ("ValidationException", 400, "The filter at arn:aws:bedrock:us-east-1:123456789012:x is not valid.")
+            "validation" => (
+                "ValidationException",
+                400,
+                "The filter at arn:aws:bedrock:us-east-1:123456789012:x is not valid.",
+            ),
+            other => {
+                return Some(ServiceError::validation(format!(
+                    "the simulator knows no fault 'kb {other}'"
+                )));
             }
-            other => return Some(ServiceError::validation(format!("the simulator knows no fault 'kb {other}'"))),
         };
-        Some(ServiceError { name, status, message: message.to_owned() })
+        Some(ServiceError {
+            name,
+            status,
+            message: message.to_owned(),
+        })
     }
 }
 
@@ -168,7 +237,9 @@ pub fn refuse_api_key() -> Response {
     ServiceError {
         name: "AccessDeniedException",
         status: 403,
-        message: "Bearer tokens are not supported for this operation; sign it with Signature Version 4.".to_owned(),
+        message:
+            "Bearer tokens are not supported for this operation; sign it with Signature Version 4."
+                .to_owned(),
     }
     .into_response()
 }

@@ -11,8 +11,18 @@ const FAULTS: [(&str, u16, &str, Option<&str>); 10] = [
     ("throttle", 429, "rate_limit_exceeded", None),
     ("quota", 429, "rate_limit_exceeded", Some("false")),
     ("internal", 502, "upstream_error", None),
-    ("access-denied", 502, "upstream_access_denied", Some("false")),
-    ("dependency-failed", 502, "knowledge_base_dependency_failed", None),
+    (
+        "access-denied",
+        502,
+        "upstream_access_denied",
+        Some("false"),
+    ),
+    (
+        "dependency-failed",
+        502,
+        "knowledge_base_dependency_failed",
+        None,
+    ),
     ("bad-gateway", 502, "knowledge_base_dependency_failed", None),
     ("conflict", 502, "knowledge_base_conflict", None),
     ("not-ready", 503, "model_not_ready", None),
@@ -29,17 +39,34 @@ async fn a_failed_search_fails_the_request_where_that_is_wanted() {
     let gateway = start().await;
     for (fault, status, code, retry) in FAULTS {
         let query = format!("[simulate kb {fault}]");
-        let reply = gateway.as_key(READER, &asking(json!("strict"), &query)).await;
+        let reply = gateway
+            .as_key(READER, &asking(json!("strict"), &query))
+            .await;
         let error = reply.error();
-        assert_eq!((reply.status.as_u16(), error["code"].as_str().unwrap()), (status, code), "{fault}: {error}");
+        assert_eq!(
+            (reply.status.as_u16(), error["code"].as_str().unwrap()),
+            (status, code),
+            "{fault}: {error}"
+        );
         assert_eq!(reply.header("x-should-retry"), retry, "{fault}");
-        assert_eq!(reply.header("retry-after").is_some(), matches!(status, 429 | 503), "{fault}");
+        assert_eq!(
+            reply.header("retry-after").is_some(),
+            matches!(status, 429 | 503),
+            "{fault}"
+        );
         assert!(!leaks(&reply), "{fault}");
         // The same before the first byte of a stream, and where the client alone wants it.
         let mut request = streamed(&query);
         request["kb"] = json!({"name": "docs", "on_error": "fail"});
         let reply = gateway.as_key(READER, &request).await;
-        assert_eq!((reply.status.as_u16(), reply.error()["code"].as_str().unwrap()), (status, code), "{fault}");
+        assert_eq!(
+            (
+                reply.status.as_u16(),
+                reply.error()["code"].as_str().unwrap()
+            ),
+            (status, code),
+            "{fault}"
+        );
     }
     assert!(conversed(&gateway).is_empty(), "no model was called");
 }
@@ -51,23 +78,57 @@ async fn a_failed_search_is_told_where_the_model_answers_alone() {
         let request = asking(json!("docs"), &format!("Hi [simulate kb {fault}]"));
         let reply = gateway.as_key(READER, &request).await;
         let kb = kb(&reply);
-        assert_eq!((&kb["used"], &kb["reason"], &kb["passages"]), (&json!(false), &json!(code), &json!([])), "{fault}");
-        assert!(reply.header("x-lintel-warnings").unwrap().contains(&format!("'docs' could not be searched ({code})")));
+        assert_eq!(
+            (&kb["used"], &kb["reason"], &kb["passages"]),
+            (&json!(false), &json!(code), &json!([])),
+            "{fault}"
+        );
+        assert!(
+            reply
+                .header("x-lintel-warnings")
+                .unwrap()
+                .contains(&format!("'docs' could not be searched ({code})"))
+        );
         assert!(!leaks(&reply));
         let message = &reply.json()["choices"][0]["message"];
-        assert!(message["content"].as_str().unwrap().starts_with("You said: Hi"), "{message}");
+        assert!(
+            message["content"]
+                .as_str()
+                .unwrap()
+                .starts_with("You said: Hi"),
+            "{message}"
+        );
     }
     let sent = conversed(&gateway);
-    assert!(sent.iter().all(|sent| !sent.to_string().contains("passages")), "nothing stands before the question");
+    assert!(
+        sent.iter()
+            .all(|sent| !sent.to_string().contains("passages")),
+        "nothing stands before the question"
+    );
 }
 
 #[tokio::test]
 async fn a_search_that_takes_too_long_is_given_up() {
     let gateway = start().await;
-    let reply =
-        gateway.as_key(READER, &asking(json!({"name": "hasty", "on_error": "fail"}), "[simulate kb hang]")).await;
-    assert_eq!((reply.status.as_u16(), reply.error()["code"].as_str().unwrap()), (504, "knowledge_base_timeout"));
-    let reply = gateway.as_key(READER, &asking(json!("hasty"), "[simulate kb slow 1h]")).await;
+    let reply = gateway
+        .as_key(
+            READER,
+            &asking(
+                json!({"name": "hasty", "on_error": "fail"}),
+                "[simulate kb hang]",
+            ),
+        )
+        .await;
+    assert_eq!(
+        (
+            reply.status.as_u16(),
+            reply.error()["code"].as_str().unwrap()
+        ),
+        (504, "knowledge_base_timeout")
+    );
+    let reply = gateway
+        .as_key(READER, &asking(json!("hasty"), "[simulate kb slow 1h]"))
+        .await;
     assert_eq!(kb(&reply)["reason"], "knowledge_base_timeout");
 }
 
@@ -76,19 +137,35 @@ async fn what_may_pass_is_asked_again() {
     let gateway = start().await;
     let throttle = || {
         let mut scripted = Scripted::json(429, r#"{"message":"slowly"}"#);
-        scripted.headers.push(("x-amzn-errortype".into(), "ThrottlingException".into()));
+        scripted
+            .headers
+            .push(("x-amzn-errortype".into(), "ThrottlingException".into()));
         scripted
     };
     gateway.simulator.script(throttle());
     gateway.simulator.script(throttle());
-    let reply = gateway.as_key(READER, &asking(json!("docs"), "budget")).await;
-    assert_eq!((kb(&reply)["used"].clone(), searched(&gateway).len()), (json!(true), 3));
+    let reply = gateway
+        .as_key(READER, &asking(json!("docs"), "budget"))
+        .await;
+    assert_eq!(
+        (kb(&reply)["used"].clone(), searched(&gateway).len()),
+        (json!(true), 3)
+    );
     assert_eq!(reply.header("x-lintel-attempts"), Some("1"), "of the model");
     gateway.simulator.script(throttle());
-    let reply = gateway.as_key(READER, &asking(json!("strict"), "budget")).await;
-    assert_eq!((reply.status.as_u16(), searched(&gateway).len()), (429, 4), "one attempt is no retry");
+    let reply = gateway
+        .as_key(READER, &asking(json!("strict"), "budget"))
+        .await;
+    assert_eq!(
+        (reply.status.as_u16(), searched(&gateway).len()),
+        (429, 4),
+        "one attempt is no retry"
+    );
     let (_, metrics) = gateway.admin("/metrics").await;
-    assert!(metrics.contains(r#"lintel_upstream_retries_total{region="us-east-1",model="kb:docs"}"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"lintel_upstream_retries_total{region="us-east-1",model="kb:docs"}"#),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
@@ -100,12 +177,21 @@ async fn nothing_found_is_told_too() {
         (json!({"name": "strict", "query": "xyzzy"}), "no_results"),
         (json!({"name": "docs", "min_score": 1}), "below_min_score"),
         // What is wrong with a search matters more than what another one did not find.
-        (json!({"name": ["docs", "readme"], "query": "xyzzy [simulate kb throttle]"}), "rate_limit_exceeded"),
+        (
+            json!({"name": ["docs", "readme"], "query": "xyzzy [simulate kb throttle]"}),
+            "rate_limit_exceeded",
+        ),
     ] {
         let reply = gateway.as_key(READER, &asking(kb_object, "budget")).await;
         let kb = kb(&reply);
-        assert_eq!((&kb["used"], &kb["reason"], &kb["context_chars"]), (&json!(false), &json!(reason), &json!(0)));
-        assert_eq!(reply.json()["choices"][0]["message"]["content"], "You said: budget");
+        assert_eq!(
+            (&kb["used"], &kb["reason"], &kb["context_chars"]),
+            (&json!(false), &json!(reason), &json!(0))
+        );
+        assert_eq!(
+            reply.json()["choices"][0]["message"]["content"],
+            "You said: budget"
+        );
     }
 }
 
@@ -114,10 +200,21 @@ async fn one_of_several_may_fail() {
     let gateway = start().await;
     super::results(&gateway, json!([result("good", Some(0.9))]));
     gateway.simulator.script(Scripted::json(500, "{}"));
-    let reply = gateway.as_key(READER, &asking(json!(["plain", "readme"]), "budget")).await;
+    let reply = gateway
+        .as_key(READER, &asking(json!(["plain", "readme"]), "budget"))
+        .await;
     let kb = kb(&reply);
-    assert_eq!((&kb["used"], &kb["reason"]), (&json!(true), &json!("upstream_error")), "{kb}");
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("could not be searched"));
+    assert_eq!(
+        (&kb["used"], &kb["reason"]),
+        (&json!(true), &json!("upstream_error")),
+        "{kb}"
+    );
+    assert!(
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("could not be searched")
+    );
 }
 
 #[tokio::test]
@@ -130,7 +227,12 @@ async fn a_guardrail_of_the_search_lets_nothing_be_answered() {
         (&kb["used"], &kb["reason"], &choice["finish_reason"]),
         (&json!(false), &json!("guardrail"), &json!("content_filter"))
     );
-    assert!(choice["message"]["content"].as_str().unwrap().contains("guardrail"));
+    assert!(
+        choice["message"]["content"]
+            .as_str()
+            .unwrap()
+            .contains("guardrail")
+    );
     let mut stream = request.clone();
     stream["stream"] = true.into();
     let reply = gateway.as_key(READER, &stream).await;
@@ -152,14 +254,29 @@ async fn what_a_client_asks_wrongly_is_named() {
     let gateway = start().await;
     let cases = [
         (json!({"name": "docs", "max_results": 0}), "kb.max_results"),
-        (json!({"name": "docs", "max_results": 101}), "kb.max_results"),
+        (
+            json!({"name": "docs", "max_results": 101}),
+            "kb.max_results",
+        ),
         (json!({"name": "docs", "min_score": 1.1}), "kb.min_score"),
-        (json!({"name": "docs", "max_context_chars": 0}), "kb.max_context_chars"),
+        (
+            json!({"name": "docs", "max_context_chars": 0}),
+            "kb.max_context_chars",
+        ),
         (json!({"name": "docs", "search": "fuzzy"}), "kb.search"),
         (json!({"name": "docs", "on_error": "ignore"}), "kb.on_error"),
-        (json!({"name": "docs", "rerank": "amazon.nova-lite-v1:0"}), "kb.rerank"),
-        (json!({"name": "docs", "filter": {"andAll": []}}), "kb.filter.andAll"),
-        (json!({"name": "docs", "filter": {"in": {"key": "a", "value": vec![1; 10_000]}}}), "kb.filter"),
+        (
+            json!({"name": "docs", "rerank": "amazon.nova-lite-v1:0"}),
+            "kb.rerank",
+        ),
+        (
+            json!({"name": "docs", "filter": {"andAll": []}}),
+            "kb.filter.andAll",
+        ),
+        (
+            json!({"name": "docs", "filter": {"in": {"key": "a", "value": vec![1; 10_000]}}}),
+            "kb.filter",
+        ),
         (json!({"name": "docs", "filters": {}}), "kb.filters"),
         (json!({"name": "docs", "guardrail": {}}), "kb.guardrail"),
         (json!({"max_results": 3}), "kb.name"),
@@ -170,7 +287,10 @@ async fn what_a_client_asks_wrongly_is_named() {
     for (kb, param) in cases {
         let reply = gateway.as_key(READER, &asking(kb.clone(), "Hi")).await;
         assert_eq!(
-            (reply.status.as_u16(), reply.error()["param"].as_str().unwrap()),
+            (
+                reply.status.as_u16(),
+                reply.error()["param"].as_str().unwrap()
+            ),
             (400, param),
             "{kb}: {}",
             reply.text()
@@ -178,10 +298,17 @@ async fn what_a_client_asks_wrongly_is_named() {
     }
     let mut silent = asking(json!("docs"), "");
     silent["messages"] = json!([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}]}]);
-    assert_eq!(gateway.as_key(READER, &silent).await.error()["param"], "kb.query");
+    assert_eq!(
+        gateway.as_key(READER, &silent).await.error()["param"],
+        "kb.query"
+    );
     let mut nested = asking(Value::Null, "Hi");
     nested["tools"] = json!([{"type": "file_search", "vector_store_ids": ["docs"], "file_search": {"filters": {}}}]);
-    assert_eq!(gateway.as_key(READER, &nested).await.error()["param"], "tools[0].file_search", "it may be a filter");
+    assert_eq!(
+        gateway.as_key(READER, &nested).await.error()["param"],
+        "tools[0].file_search",
+        "it may be a filter"
+    );
     let mut strict = asking(json!({"name": "managed", "search": "semantic"}), "Hi");
     strict["model"] = "strict".into();
     assert_eq!(
@@ -191,11 +318,20 @@ async fn what_a_client_asks_wrongly_is_named() {
     );
     assert!(searched(&gateway).is_empty());
     // The service's own words about a filter of the client's are the client's.
-    let own =
-        asking(json!({"name": "strict", "filter": {"equals": {"key": "a", "value": 1}}}), "[simulate kb validation]");
+    let own = asking(
+        json!({"name": "strict", "filter": {"equals": {"key": "a", "value": 1}}}),
+        "[simulate kb validation]",
+    );
     let reply = gateway.as_key(READER, &own).await;
-    assert_eq!((reply.status.as_u16(), &reply.error()["param"]), (400, &json!("kb.filter")));
+    assert_eq!(
+        (reply.status.as_u16(), &reply.error()["param"]),
+        (400, &json!("kb.filter"))
+    );
     assert_eq!(reply.error()["code"], "invalid_filter");
-    assert!(!leaks(&reply) && reply.error()["message"].as_str().unwrap().contains("[arn]"), "{}", reply.text());
+    assert!(
+        !leaks(&reply) && reply.error()["message"].as_str().unwrap().contains("[arn]"),
+        "{}",
+        reply.text()
+    );
     assert!(conversed(&gateway).is_empty());
 }

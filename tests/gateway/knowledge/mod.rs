@@ -70,28 +70,44 @@ fn asking(kb: Value, text: &str) -> Value {
 /// The bodies that Retrieve has received.
 fn searched(gateway: &Gateway) -> Vec<Value> {
     let received = gateway.simulator.received();
-    let searches = received.iter().filter(|request| request.path.ends_with("/retrieve"));
-    searches.map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
+    let searches = received
+        .iter()
+        .filter(|request| request.path.ends_with("/retrieve"));
+    searches
+        .map(|request| serde_json::from_slice(&request.body).unwrap())
+        .collect()
 }
 
 /// The bodies that Converse has received.
 fn conversed(gateway: &Gateway) -> Vec<Value> {
     let received = gateway.simulator.received();
-    let calls = received.iter().filter(|request| !request.path.ends_with("/retrieve"));
-    calls.map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
+    let calls = received
+        .iter()
+        .filter(|request| !request.path.ends_with("/retrieve"));
+    calls
+        .map(|request| serde_json::from_slice(&request.body).unwrap())
+        .collect()
 }
 
 /// What the model was given before the question, in the last turn.
 fn context(gateway: &Gateway) -> String {
     let calls = conversed(gateway);
-    let turn = calls.last().unwrap()["messages"].as_array().unwrap().last().unwrap().clone();
+    let turn = calls.last().unwrap()["messages"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()
+        .clone();
     assert_eq!(turn["role"], "user", "never in the system prompt");
     turn["content"][0]["text"].as_str().unwrap().to_owned()
 }
 
 /// Retrieve will answer with these results.
 fn results(gateway: &Gateway, results: Value) {
-    gateway.simulator.script(Scripted::json(200, json!({"retrievalResults": results}).to_string()));
+    gateway.simulator.script(Scripted::json(
+        200,
+        json!({"retrievalResults": results}).to_string(),
+    ));
 }
 
 /// A result with text and score.
@@ -114,5 +130,8 @@ fn cited(content: &str, annotations: &Value) -> Vec<(String, String)> {
         let marker: String = chars[at("start_index")..at("end_index")].iter().collect();
         (marker, citation["url"].as_str().unwrap().to_owned())
     };
-    annotations.as_array().map(|all| all.iter().map(of).collect()).unwrap_or_default()
+    annotations
+        .as_array()
+        .map(|all| all.iter().map(of).collect())
+        .unwrap_or_default()
 }

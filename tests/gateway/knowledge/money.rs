@@ -15,7 +15,11 @@ async fn start(more: &str) -> Gateway {
 }
 
 async fn reader(gateway: &Gateway, usd: f64) -> (String, String) {
-    key(gateway, json!({"knowledge_bases": ["*"], "budget": {"usd": usd, "per": "day"}})).await
+    key(
+        gateway,
+        json!({"knowledge_bases": ["*"], "budget": {"usd": usd, "per": "day"}}),
+    )
+    .await
 }
 
 #[tokio::test]
@@ -25,15 +29,29 @@ async fn the_worst_case_of_the_context_is_set_aside_before_the_search() {
     // A hundred tokens of output are a tenth of a cent; 8000 characters may be 32,000 tokens, six cents.
     let (id, secret) = reader(&gateway, 0.05).await;
     let first = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
-    let refused = gateway.as_key(&secret, &of("priced", asking(json!("docs"), "budget"))).await;
-    assert_eq!((refused.status.as_u16(), refused.error()["code"].as_str().unwrap()), (429, "insufficient_quota"));
+    let refused = gateway
+        .as_key(&secret, &of("priced", asking(json!("docs"), "budget")))
+        .await;
+    assert_eq!(
+        (
+            refused.status.as_u16(),
+            refused.error()["code"].as_str().unwrap()
+        ),
+        (429, "insufficient_quota")
+    );
     assert!(searched(&gateway).is_empty(), "nothing was searched either");
-    let reply = gateway.as_key(&secret, &of("priced", asking(small, "budget"))).await;
+    let reply = gateway
+        .as_key(&secret, &of("priced", asking(small, "budget")))
+        .await;
     assert_eq!(kb(&reply)["used"], true);
     let cost = reply.header("x-lintel-cost-usd").unwrap();
     let (settled, reserved) = standing(&gateway, &id).await;
     let first = nano(first.header("x-lintel-cost-usd").unwrap());
-    assert_eq!((nano(&settled) - nano(cost), reserved.as_str()), (first, "0"), "what it really was: {settled} {cost}");
+    assert_eq!(
+        (nano(&settled) - nano(cost), reserved.as_str()),
+        (first, "0"),
+        "what it really was: {settled} {cost}"
+    );
 }
 
 #[tokio::test]
@@ -49,25 +67,49 @@ async fn reranking_is_paid_for() {
     "#;
     let gateway = start(more).await;
     let (id, secret) = reader(&gateway, 1.0).await;
-    let plain =
-        gateway.as_key(&secret, &of("priced", asking(json!({"name": "reranked", "rerank": "none"}), "budget"))).await;
-    let reranked = gateway.as_key(&secret, &of("priced", asking(json!("reranked"), "budget"))).await;
+    let plain = gateway
+        .as_key(
+            &secret,
+            &of(
+                "priced",
+                asking(json!({"name": "reranked", "rerank": "none"}), "budget"),
+            ),
+        )
+        .await;
+    let reranked = gateway
+        .as_key(&secret, &of("priced", asking(json!("reranked"), "budget")))
+        .await;
     let tokens = |reply: &crate::support::Reply| {
         let usage = &reply.json()["usage"];
-        usage["prompt_tokens"].as_i64().unwrap() * 2000 + usage["completion_tokens"].as_i64().unwrap() * 10_000
+        usage["prompt_tokens"].as_i64().unwrap() * 2000
+            + usage["completion_tokens"].as_i64().unwrap() * 10_000
     };
     let cost = |reply: &crate::support::Reply| nano(reply.header("x-lintel-cost-usd").unwrap());
     assert_eq!(cost(&plain), tokens(&plain));
-    assert_eq!(cost(&reranked), tokens(&reranked) + nano("0.002"), "one query");
+    assert_eq!(
+        cost(&reranked),
+        tokens(&reranked) + nano("0.002"),
+        "one query"
+    );
     let told = reranked.json()["usage"]["cost"].as_f64().unwrap();
     assert!((told * 1e9 - cost(&reranked) as f64).abs() < 1.0, "{told}");
     let (settled, _) = standing(&gateway, &id).await;
-    assert_eq!(nano(&settled), cost(&plain) + cost(&reranked), "the ledger has what the client was told");
+    assert_eq!(
+        nano(&settled),
+        cost(&plain) + cost(&reranked),
+        "the ledger has what the client was told"
+    );
     // The same where the search fails behind it: a query that broke off may be on the bill, a refusal is not.
     for (fault, fee) in [("internal", "0.002"), ("throttle", "0")] {
         let (before, _) = standing(&gateway, &id).await;
         let object = json!({"name": "reranked", "on_error": "fail", "query": format!("[simulate kb {fault}]")});
-        assert!(!gateway.as_key(&secret, &of("priced", asking(object, "budget"))).await.status.is_success());
+        assert!(
+            !gateway
+                .as_key(&secret, &of("priced", asking(object, "budget")))
+                .await
+                .status
+                .is_success()
+        );
         let (after, _) = standing(&gateway, &id).await;
         assert_eq!(nano(&after) - nano(&before), nano(fee), "{fault}");
     }
@@ -77,29 +119,78 @@ async fn reranking_is_paid_for() {
     let reply = gateway.as_key(&secret, &stream).await;
     let events = reply.events();
     let usage: Value = serde_json::from_str(events[events.len() - 2]).unwrap();
-    assert!((usage["usage"]["cost"].as_f64().unwrap() - told).abs() < 1e-9, "{usage}");
-    let refused = gateway.as_key(&secret, &of("priced", asking(json!("unpriced"), "budget"))).await;
-    assert_eq!((refused.status.as_u16(), refused.error()["code"].as_str().unwrap()), (403, "model_unpriced"));
-    let free = gateway.as_key(READER, &of("priced", asking(json!("unpriced"), "budget"))).await;
-    assert_eq!((free.status.as_u16(), free.json()["usage"].get("cost")), (200, None), "unknown, and not less");
-    let (_, usage) = gateway.administer(Method::GET, "/admin/usage?by=key,kind&since=1h", &Value::Null).await;
-    let row = usage["rows"].as_array().unwrap().iter().find(|row| row["key"] == "reader").unwrap();
+    assert!(
+        (usage["usage"]["cost"].as_f64().unwrap() - told).abs() < 1e-9,
+        "{usage}"
+    );
+    let refused = gateway
+        .as_key(&secret, &of("priced", asking(json!("unpriced"), "budget")))
+        .await;
+    assert_eq!(
+        (
+            refused.status.as_u16(),
+            refused.error()["code"].as_str().unwrap()
+        ),
+        (403, "model_unpriced")
+    );
+    let free = gateway
+        .as_key(READER, &of("priced", asking(json!("unpriced"), "budget")))
+        .await;
+    assert_eq!(
+        (free.status.as_u16(), free.json()["usage"].get("cost")),
+        (200, None),
+        "unknown, and not less"
+    );
+    let (_, usage) = gateway
+        .administer(
+            Method::GET,
+            "/admin/usage?by=key,kind&since=1h",
+            &Value::Null,
+        )
+        .await;
+    let row = usage["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["key"] == "reader")
+        .unwrap();
     assert_eq!(
         (&row["kind"], nano(row["cost_usd"].as_str().unwrap())),
         (&json!("presumed"), tokens(&free)),
         "what is known"
     );
     // Also where the model has no price: what is known is not lost.
-    let unknown = gateway.as_key(READER, &of("unpriced", asking(json!("reranked"), "budget"))).await;
-    assert_eq!((unknown.status.as_u16(), unknown.json()["usage"].get("cost")), (200, None));
-    let (_, usage) = gateway.administer(Method::GET, "/admin/usage?by=key,model&since=1h", &Value::Null).await;
+    let unknown = gateway
+        .as_key(READER, &of("unpriced", asking(json!("reranked"), "budget")))
+        .await;
+    assert_eq!(
+        (unknown.status.as_u16(), unknown.json()["usage"].get("cost")),
+        (200, None)
+    );
+    let (_, usage) = gateway
+        .administer(
+            Method::GET,
+            "/admin/usage?by=key,model&since=1h",
+            &Value::Null,
+        )
+        .await;
     let rows = usage["rows"].as_array().unwrap();
-    let row = rows.iter().find(|row| row["key"] == "reader" && row["model"] == "unpriced").unwrap();
+    let row = rows
+        .iter()
+        .find(|row| row["key"] == "reader" && row["model"] == "unpriced")
+        .unwrap();
     assert_eq!(row["cost_usd"], "0.002");
     // A slice of a stream holds what reranking may cost.
-    let sliced = json!({"knowledge_bases": ["*"], "budget": {"usd": 0.1, "per": "day", "mode": "sliced"}});
+    let sliced =
+        json!({"knowledge_bases": ["*"], "budget": {"usd": 0.1, "per": "day", "mode": "sliced"}});
     let (_, secret) = key(&gateway, sliced).await;
-    let mut many = of("priced", asking(json!({"name": "reranked", "max_context_chars": 100}), "budget"));
+    let mut many = of(
+        "priced",
+        asking(
+            json!({"name": "reranked", "max_context_chars": 100}),
+            "budget",
+        ),
+    );
     many["stream"] = true.into();
     assert_eq!(gateway.as_key(&secret, &many).await.status, 200);
     many["kb"] = json!({"name": "reranked", "max_context_chars": 100, "max_results": 20, "query": "q".repeat(20_000)});
@@ -124,14 +215,21 @@ async fn a_stream_that_a_budget_cuts_tells_the_whole_cost() {
         price = { input = 2.0, output = 10.0 }
     "#;
     let gateway = start(more).await;
-    let sliced = json!({"knowledge_bases": ["*"], "budget": {"usd": 0.07, "per": "day", "mode": "sliced"}});
+    let sliced =
+        json!({"knowledge_bases": ["*"], "budget": {"usd": 0.07, "per": "day", "mode": "sliced"}});
     let (id, secret) = key(&gateway, sliced).await;
-    let mut request = of("long", asking(json!("reranked"), "budget [simulate words 4900]"));
+    let mut request = of(
+        "long",
+        asking(json!("reranked"), "budget [simulate words 4900]"),
+    );
     request["stream"] = true.into();
     request["stream_options"] = json!({"include_usage": true});
     let reply = gateway.as_key(&secret, &request).await;
     let events = reply.events();
-    assert!(reply.text().contains("\"finish_reason\":\"length\""), "the budget has ended it");
+    assert!(
+        reply.text().contains("\"finish_reason\":\"length\""),
+        "the budget has ended it"
+    );
     let usage: Value = serde_json::from_str(events[events.len() - 2]).unwrap();
     let told = usage["usage"]["cost"].as_f64().unwrap();
     let output = usage["usage"]["completion_tokens"].as_f64().unwrap() * 1e-5;
@@ -152,7 +250,11 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
     let (id, secret) = reader(&gateway, 1.0).await;
     let mut request = of("again2", asking(json!("condensed"), "and the second one?"));
     let alone = gateway.as_key(&secret, &request).await;
-    assert_eq!((alone.status.as_u16(), conversed(&gateway).len()), (200, 1), "one message needs none");
+    assert_eq!(
+        (alone.status.as_u16(), conversed(&gateway).len()),
+        (200, 1),
+        "one message needs none"
+    );
     request["messages"].as_array_mut().unwrap().splice(
         0..0,
         [
@@ -161,20 +263,48 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
         ],
     );
     let reply = gateway.as_key(&secret, &request).await;
-    assert_eq!(kb(&reply)["used"], true, "what the model made of it was looked for");
+    assert_eq!(
+        kb(&reply)["used"],
+        true,
+        "what the model made of it was looked for"
+    );
     let calls = conversed(&gateway);
     assert_eq!(calls.len(), 3);
-    let told = calls[1]["messages"][0]["content"][0]["text"].as_str().unwrap();
-    let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((lines.len(), &lines[2]), (3, &json!({"role": "user", "content": "and the second one?"})));
+    let told = calls[1]["messages"][0]["content"][0]["text"]
+        .as_str()
+        .unwrap();
+    let lines: Vec<Value> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(
+        (lines.len(), &lines[2]),
+        (
+            3,
+            &json!({"role": "user", "content": "and the second one?"})
+        )
+    );
     let query = searched(&gateway)[1]["retrievalQuery"]["text"].clone();
-    assert_eq!(query, format!("You said: {}", told.trim_end()), "its answer");
+    assert_eq!(
+        query,
+        format!("You said: {}", told.trim_end()),
+        "its answer"
+    );
     // Both calls are in the ledger, and the client is told the sum.
     let (settled, reserved) = standing(&gateway, &id).await;
     let cost = |reply: &crate::support::Reply| nano(reply.header("x-lintel-cost-usd").unwrap());
-    assert_eq!((nano(&settled), reserved.as_str()), (cost(&alone) + cost(&reply), "0"));
+    assert_eq!(
+        (nano(&settled), reserved.as_str()),
+        (cost(&alone) + cost(&reply), "0")
+    );
     assert_eq!(booked(&gateway, &id).await[0].1, 3);
-    let (_, usage) = gateway.administer(Method::GET, "/admin/usage?by=key,model&since=1h", &Value::Null).await;
+    let (_, usage) = gateway
+        .administer(
+            Method::GET,
+            "/admin/usage?by=key,model&since=1h",
+            &Value::Null,
+        )
+        .await;
     let models: Vec<&str> = usage["rows"]
         .as_array()
         .unwrap()
@@ -185,26 +315,66 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
     assert_eq!(models.len(), 2, "{usage}");
     // The client's own bound is for both calls.
     request["max_cost_usd"] = json!(0.001);
-    let refused = gateway.as_key(&secret, &request).await.error()["message"].as_str().unwrap().to_owned();
-    assert!(refused.contains("or max_context_chars of 'kb'"), "{refused}");
-    let most: f64 = refused.split("may cost $").nth(1).unwrap().split(',').next().unwrap().parse().unwrap();
+    let refused = gateway.as_key(&secret, &request).await.error()["message"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        refused.contains("or max_context_chars of 'kb'"),
+        "{refused}"
+    );
+    let most: f64 = refused
+        .split("may cost $")
+        .nth(1)
+        .unwrap()
+        .split(',')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
     request["max_cost_usd"] = json!(format!("{:.6}", most + 0.0001).parse::<f64>().unwrap());
     let bounded = gateway.as_key(&secret, &request).await;
-    assert!(bounded.header("x-lintel-warnings").unwrap().contains("max_cost_exceeded"), "{:?}", bounded.headers);
+    assert!(
+        bounded
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("max_cost_exceeded"),
+        "{:?}",
+        bounded.headers
+    );
     assert_eq!(conversed(&gateway).len(), 4);
     request["max_cost_usd"] = Value::Null;
     // Half a question is none, nor is what a guardrail says.
-    for (reason, text) in [("max_tokens", "half a"), ("guardrail_intervened", "No."), ("end_turn", "  ")] {
+    for (reason, text) in [
+        ("max_tokens", "half a"),
+        ("guardrail_intervened", "No."),
+        ("end_turn", "  "),
+    ] {
         let answer = json!({"output": {"message": {"role": "assistant", "content": [{"text": text}]}}, "stopReason": reason,
             "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}});
-        gateway.simulator.script(lintel::simulator::Scripted::json(200, answer.to_string()));
+        gateway
+            .simulator
+            .script(lintel::simulator::Scripted::json(200, answer.to_string()));
         let reply = gateway.as_key(&secret, &request).await;
-        assert!(reply.header("x-lintel-warnings").unwrap().contains("condensed (empty_answer)"), "{reason}");
-        assert_eq!(searched(&gateway).last().unwrap()["retrievalQuery"]["text"], "and the second one?");
+        assert!(
+            reply
+                .header("x-lintel-warnings")
+                .unwrap()
+                .contains("condensed (empty_answer)"),
+            "{reason}"
+        );
+        assert_eq!(
+            searched(&gateway).last().unwrap()["retrievalQuery"]["text"],
+            "and the second one?"
+        );
         let usage = &reply.json()["usage"];
-        let own =
-            usage["prompt_tokens"].as_i64().unwrap() * 2000 + usage["completion_tokens"].as_i64().unwrap() * 10_000;
-        assert_eq!(nano(reply.header("x-lintel-cost-usd").unwrap()), own + 12_000, "it was paid for all the same");
+        let own = usage["prompt_tokens"].as_i64().unwrap() * 2000
+            + usage["completion_tokens"].as_i64().unwrap() * 10_000;
+        assert_eq!(
+            nano(reply.header("x-lintel-cost-usd").unwrap()),
+            own + 12_000,
+            "it was paid for all the same"
+        );
     }
     // Of a long message the end is told, and of the last one as much as a search takes.
     let long = format!("{}What does this mean?", "log line ".repeat(400));
@@ -212,10 +382,18 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
     request["messages"][2]["content"] = long.as_str().into();
     gateway.as_key(&secret, &request).await;
     let calls = conversed(&gateway);
-    let told = calls[calls.len() - 2]["messages"][0]["content"][0]["text"].as_str().unwrap();
-    let lines: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told = calls[calls.len() - 2]["messages"][0]["content"][0]["text"]
+        .as_str()
+        .unwrap();
+    let lines: Vec<Value> = told
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     let said = |line: &Value| line["content"].as_str().unwrap().to_owned();
-    assert!(said(&lines[0]).chars().count() == 2000 && said(&lines[0]).ends_with("What does this mean?"));
+    assert!(
+        said(&lines[0]).chars().count() == 2000
+            && said(&lines[0]).ends_with("What does this mean?")
+    );
     assert_eq!(said(&lines[2]), long);
     request["messages"][2]["content"] = "and the second one?".into();
     let before = conversed(&gateway).len();
@@ -225,9 +403,20 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
     assert_eq!(conversed(&gateway).len(), before + 1);
     request["kb"] = json!("condensed");
     request["messages"][2]["content"] = "budgets [simulate kb empty]".into();
-    gateway.simulator.script(lintel::simulator::Scripted::json(500, "{}"));
+    gateway
+        .simulator
+        .script(lintel::simulator::Scripted::json(500, "{}"));
     let reply = gateway.as_key(&secret, &request).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("could not be condensed"));
-    assert_eq!(reply.header("x-lintel-cost-usd"), None, "nobody knows what the lost call has cost");
+    assert!(
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("could not be condensed")
+    );
+    assert_eq!(
+        reply.header("x-lintel-cost-usd"),
+        None,
+        "nobody knows what the lost call has cost"
+    );
 }

@@ -12,15 +12,26 @@ async fn listed(gateway: &Gateway, secret: &str) -> Vec<Value> {
     let request = Request::get(uri).header("authorization", format!("Bearer {secret}"));
     let reply = gateway.send(request.body(Body::empty()).unwrap()).await;
     assert_eq!(reply.json()["object"], "list");
-    assert!(!reply.text().contains("arn:") && !reply.text().contains("LINTELDOCS"), "ids are the operator's");
+    assert!(
+        !reply.text().contains("arn:") && !reply.text().contains("LINTELDOCS"),
+        "ids are the operator's"
+    );
     reply.json()["data"].as_array().unwrap().clone()
 }
 
 #[tokio::test]
 async fn a_key_sees_and_searches_only_what_it_may() {
     let gateway = start().await;
-    let names = |list: Vec<Value>| list.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
-    assert_eq!(names(listed(&gateway, KEY).await), [""; 0], "none, unless it is said");
+    let names = |list: Vec<Value>| {
+        list.iter()
+            .map(|one| one["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        names(listed(&gateway, KEY).await),
+        [""; 0],
+        "none, unless it is said"
+    );
     assert_eq!(names(listed(&gateway, TENANT).await), ["managed", "readme"]);
     let all = listed(&gateway, READER).await;
     let docs = all.iter().find(|one| one["id"] == "docs").unwrap();
@@ -32,18 +43,39 @@ async fn a_key_sees_and_searches_only_what_it_may() {
     for (secret, kb, status, code) in [
         (KEY, json!("docs"), 403, "knowledge_base_not_allowed"),
         (TENANT, json!("docs"), 403, "knowledge_base_not_allowed"),
-        (TENANT, json!(["readme", "docs"]), 403, "knowledge_base_not_allowed"),
+        (
+            TENANT,
+            json!(["readme", "docs"]),
+            403,
+            "knowledge_base_not_allowed",
+        ),
         (TENANT, json!("LINTELDOCS"), 404, "knowledge_base_not_found"),
         (READER, json!("../docs"), 404, "knowledge_base_not_found"),
     ] {
         let reply = gateway.as_key(secret, &asking(kb.clone(), "budget")).await;
-        assert_eq!((reply.status.as_u16(), reply.error()["code"].as_str().unwrap()), (status, code), "{kb}");
+        assert_eq!(
+            (
+                reply.status.as_u16(),
+                reply.error()["code"].as_str().unwrap()
+            ),
+            (status, code),
+            "{kb}"
+        );
     }
     let mut tool = asking(Value::Null, "budget");
     tool["tools"] = json!([{"type": "file_search", "vector_store_ids": ["docs"]}]);
     let reply = gateway.as_key(TENANT, &tool).await;
-    assert_eq!((reply.status.as_u16(), reply.error()["param"].as_str().unwrap()), (403, "tools[0].vector_store_ids"));
-    assert!(gateway.simulator.received().is_empty(), "nothing was asked of AWS");
+    assert_eq!(
+        (
+            reply.status.as_u16(),
+            reply.error()["param"].as_str().unwrap()
+        ),
+        (403, "tools[0].vector_store_ids")
+    );
+    assert!(
+        gateway.simulator.received().is_empty(),
+        "nothing was asked of AWS"
+    );
 }
 
 #[tokio::test]
@@ -58,10 +90,22 @@ async fn forced_filters_cannot_be_widened() {
         json!({"andAll": [everything, {"notIn": {"key": "file", "value": ["x"]}}]}),
         json!({"type": "or", "filters": [{"type": "ne", "key": "file", "value": "x"}, {"type": "eq", "key": "a", "value": 1}]}),
     ] {
-        let reply =
-            gateway.as_key(READER, &asking(json!({"name": "readme", "filter": own}), "budget gateway key")).await;
+        let reply = gateway
+            .as_key(
+                READER,
+                &asking(
+                    json!({"name": "readme", "filter": own}),
+                    "budget gateway key",
+                ),
+            )
+            .await;
         let passages = reply.json()["kb"]["passages"].as_array().unwrap().clone();
-        assert!(passages.iter().all(|one| one["metadata"]["file"] == "README.md"), "{own}");
+        assert!(
+            passages
+                .iter()
+                .all(|one| one["metadata"]["file"] == "README.md"),
+            "{own}"
+        );
         let sent =
             searched(&gateway).last().unwrap()["retrievalConfiguration"]["vectorSearchConfiguration"]["filter"].clone();
         match own.is_null() {
@@ -71,13 +115,26 @@ async fn forced_filters_cannot_be_widened() {
     }
     // What the service says of a filter that is not the client's alone is not for the client.
     let own = json!({"name": "readme", "on_error": "fail", "filter": {"equals": {"key": "a", "value": 1}}});
-    let reply = gateway.as_key(READER, &asking(own, "[simulate kb validation]")).await;
+    let reply = gateway
+        .as_key(READER, &asking(own, "[simulate kb validation]"))
+        .await;
     assert_eq!(reply.error()["code"], "invalid_filter");
     assert!(!reply.text().contains("not valid"), "{}", reply.text());
     // Two members in one object would be a way around it.
     let two = json!({"equals": {"key": "file", "value": "README.md"}, "orAll": []});
-    let reply = gateway.as_key(READER, &asking(json!({"name": "readme", "filter": two}), "budget")).await;
-    assert_eq!((reply.status.as_u16(), reply.error()["param"].as_str().unwrap()), (400, "kb.filter"));
+    let reply = gateway
+        .as_key(
+            READER,
+            &asking(json!({"name": "readme", "filter": two}), "budget"),
+        )
+        .await;
+    assert_eq!(
+        (
+            reply.status.as_u16(),
+            reply.error()["param"].as_str().unwrap()
+        ),
+        (400, "kb.filter")
+    );
 }
 
 #[tokio::test]
@@ -86,7 +143,11 @@ async fn a_keys_own_filter_and_user_go_with_every_search() {
     let mut request = asking(json!(["readme", "managed"]), "budget");
     request["user"] = "mallory".into();
     let reply = gateway.as_key(TENANT, &request).await;
-    assert_eq!(reply.json()["kb"]["reason"], "no_results", "nothing of the simulator's is of that tenant");
+    assert_eq!(
+        reply.json()["kb"]["reason"],
+        "no_results",
+        "nothing of the simulator's is of that tenant"
+    );
     let tenant = json!({"equals": {"key": "tenant", "value": "acme"}});
     let (mut vector, mut managed) = (Value::Null, Value::Null);
     for search in searched(&gateway) {
@@ -96,11 +157,26 @@ async fn a_keys_own_filter_and_user_go_with_every_search() {
         }
     }
     let configuration = &vector["retrievalConfiguration"]["vectorSearchConfiguration"];
-    assert_eq!(configuration["filter"], json!({"andAll": [{"equals": {"key": "file", "value": "README.md"}}, tenant]}));
-    assert_eq!(managed["retrievalConfiguration"]["managedSearchConfiguration"]["filter"], tenant);
-    assert_eq!((vector.get("userContext"), &managed["userContext"]), (None, &json!({"userId": "alice@example.com"})));
-    gateway.as_key(READER, &asking(json!("managed"), "budget")).await;
-    assert_eq!(searched(&gateway)[2]["userContext"]["userId"], "reader", "the key, where nobody is named");
+    assert_eq!(
+        configuration["filter"],
+        json!({"andAll": [{"equals": {"key": "file", "value": "README.md"}}, tenant]})
+    );
+    assert_eq!(
+        managed["retrievalConfiguration"]["managedSearchConfiguration"]["filter"],
+        tenant
+    );
+    assert_eq!(
+        (vector.get("userContext"), &managed["userContext"]),
+        (None, &json!({"userId": "alice@example.com"}))
+    );
+    gateway
+        .as_key(READER, &asking(json!("managed"), "budget"))
+        .await;
+    assert_eq!(
+        searched(&gateway)[2]["userContext"]["userId"],
+        "reader",
+        "the key, where nobody is named"
+    );
     assert_eq!(conversed(&gateway).len(), 2);
 }
 
@@ -109,11 +185,28 @@ async fn virtual_keys_have_the_same_settings() {
     let gateway = start().await;
     let settings = json!({"knowledge_bases": ["doc*"], "knowledge_base_filter": {"equals": {"key": "file", "value": "SECURITY.md"}}});
     let (_, secret) = money::key(&gateway, settings).await;
-    let reply = gateway.as_key(&secret, &asking(json!("docs"), "report a vulnerability")).await;
+    let reply = gateway
+        .as_key(&secret, &asking(json!("docs"), "report a vulnerability"))
+        .await;
     let kb = super::kb(&reply);
-    assert!(kb["passages"].as_array().unwrap().iter().all(|one| one["metadata"]["file"] == "SECURITY.md"), "{kb}");
-    assert_eq!(gateway.as_key(&secret, &asking(json!("readme"), "budget")).await.status, 403);
+    assert!(
+        kb["passages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["metadata"]["file"] == "SECURITY.md"),
+        "{kb}"
+    );
+    assert_eq!(
+        gateway
+            .as_key(&secret, &asking(json!("readme"), "budget"))
+            .await
+            .status,
+        403
+    );
     let wrong = json!({"name": "x", "knowledge_base_filter": {"equals": {"key": ""}}});
-    let (status, error) = gateway.administer(Method::POST, "/admin/keys", &wrong).await;
+    let (status, error) = gateway
+        .administer(Method::POST, "/admin/keys", &wrong)
+        .await;
     assert_eq!(status, 400, "{error}");
 }

@@ -31,17 +31,29 @@ async fn every_location_has_a_source() {
     all.push(json!({"content": {"text": "by id"}, "documentId": "doc-1"}));
     all.push(json!({"content": {"text": "from nowhere"}, "location": {"type": "NEW"}}));
     results(&gateway, json!(all));
-    let kb = kb(&gateway.as_key(READER, &asking(json!({"name": "docs", "max_results": 20}), "Hi")).await);
+    let kb = kb(&gateway
+        .as_key(
+            READER,
+            &asking(json!({"name": "docs", "max_results": 20}), "Hi"),
+        )
+        .await);
     let passages = kb["passages"].as_array().unwrap();
     for (nth, (kind, member, _)) in located.iter().enumerate() {
         assert_eq!(passages[nth]["source"], format!("{kind}/of a source"));
         assert_eq!(passages[nth]["location"]["type"], *kind);
         assert!(passages[nth]["location"][member].is_object());
     }
-    let rest: Vec<&str> = passages[10..].iter().map(|one| one["source"].as_str().unwrap()).collect();
+    let rest: Vec<&str> = passages[10..]
+        .iter()
+        .map(|one| one["source"].as_str().unwrap())
+        .collect();
     assert_eq!(rest, ["s3://b/metadata", "doc-1", ""]);
     assert_eq!(
-        (&passages[11]["score"], &passages[11]["location"], &passages[11]["metadata"]),
+        (
+            &passages[11]["score"],
+            &passages[11]["location"],
+            &passages[11]["metadata"]
+        ),
         (&Value::Null, &Value::Null, &json!({}))
     );
 }
@@ -61,49 +73,102 @@ async fn every_kind_of_result_becomes_text_or_an_image() {
             result("text", None),
         ]),
     );
-    let reply = gateway.as_key(READER, &asking(json!({"name": "docs", "max_results": 20}), "Hi")).await;
+    let reply = gateway
+        .as_key(
+            READER,
+            &asking(json!({"name": "docs", "max_results": 20}), "Hi"),
+        )
+        .await;
     let kb = kb(&reply);
-    let sources: Vec<&str> =
-        kb["passages"].as_array().unwrap().iter().map(|one| one["source"].as_str().unwrap()).collect();
-    assert_eq!(sources, ["", "s3://b/a.mp3", "s3://b/v.mp4", "s3://b/i.png", "s3://b/text"]);
+    let sources: Vec<&str> = kb["passages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["source"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        sources,
+        [
+            "",
+            "s3://b/a.mp3",
+            "s3://b/v.mp4",
+            "s3://b/i.png",
+            "s3://b/text"
+        ]
+    );
     assert!(
-        reply.header("x-lintel-warnings").unwrap().contains("results of 'docs' that hold neither text nor an image: 7")
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("results of 'docs' that hold neither text nor an image: 7")
     );
     let context = context(&gateway);
-    for text in ["name: Ada\nborn: 1815", "spoken words", "moving pictures", "(image 1)"] {
+    for text in [
+        "name: Ada\nborn: 1815",
+        "spoken words",
+        "moving pictures",
+        "(image 1)",
+    ] {
         assert!(context.contains(text), "{text}: {context}");
     }
     let turn = conversed(&gateway)[0]["messages"][0]["content"].clone();
-    assert_eq!((&turn[1]["image"]["format"], &turn[2]["text"]), (&json!("png"), &json!("Hi")), "behind the passages");
+    assert_eq!(
+        (&turn[1]["image"]["format"], &turn[2]["text"]),
+        (&json!("png"), &json!("Hi")),
+        "behind the passages"
+    );
 }
 
 #[tokio::test]
 async fn images_that_no_model_or_not_this_one_can_see_are_left_out() {
     let gateway = start().await;
     let broken = "data:image/png;base64,AA==";
-    results(&gateway, json!([{"content": {"type": "IMAGE", "byteContent": broken}}, result("text", None)]));
-    let reply = gateway.as_key(READER, &asking(json!("docs"), "Hi")).await;
-    assert_eq!(reply.status, 200, "no client is refused for what a document holds: {}", reply.text());
-    assert!(
-        reply.header("x-lintel-warnings").unwrap().contains("images among the passages that the model is not shown: 1")
+    results(
+        &gateway,
+        json!([{"content": {"type": "IMAGE", "byteContent": broken}}, result("text", None)]),
     );
-    results(&gateway, json!([{"content": {"type": "IMAGE", "byteContent": PNG}}, result("text", None)]));
+    let reply = gateway.as_key(READER, &asking(json!("docs"), "Hi")).await;
+    assert_eq!(
+        reply.status,
+        200,
+        "no client is refused for what a document holds: {}",
+        reply.text()
+    );
+    assert!(
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("images among the passages that the model is not shown: 1")
+    );
+    results(
+        &gateway,
+        json!([{"content": {"type": "IMAGE", "byteContent": PNG}}, result("text", None)]),
+    );
     let mut request = asking(json!("docs"), "Hi");
     request["model"] = "strict".into();
     let reply = gateway.as_key(READER, &request).await;
     assert_eq!(kb(&reply)["passages"].as_array().unwrap().len(), 1);
     assert!(
-        reply.header("x-lintel-warnings").unwrap().contains("images among the passages that the model is not shown: 1")
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("images among the passages that the model is not shown: 1")
     );
 }
 
 #[tokio::test]
 async fn a_hostile_service_costs_no_more_than_a_search() {
     let gateway = start().await;
-    let many: Vec<Value> = (0..500).map(|n| result(&format!("{n}"), Some(1e9 - f64::from(n)))).collect();
+    let many: Vec<Value> = (0..500)
+        .map(|n| result(&format!("{n}"), Some(1e9 - f64::from(n))))
+        .collect();
     results(&gateway, json!(many));
     let kb = kb(&gateway.as_key(READER, &asking(json!("docs"), "Hi")).await);
-    assert_eq!(kb["passages"].as_array().unwrap().len(), 5, "as many as were asked for");
+    assert_eq!(
+        kb["passages"].as_array().unwrap().len(),
+        5,
+        "as many as were asked for"
+    );
     let long = "x".repeat(100_000);
     results(
         &gateway,
@@ -114,9 +179,20 @@ async fn a_hostile_service_costs_no_more_than_a_search() {
     assert_eq!(reply.json()["kb"]["passages"][0]["metadata"], json!({}));
     for _ in 0..9 {
         let page = json!({"retrievalResults": [], "nextToken": "again"}).to_string();
-        gateway.simulator.script(lintel::simulator::Scripted::json(200, page));
+        gateway
+            .simulator
+            .script(lintel::simulator::Scripted::json(200, page));
     }
     gateway.as_key(READER, &asking(json!("docs"), "Hi")).await;
-    let searches = gateway.simulator.received().iter().filter(|one| one.path.ends_with("/retrieve")).count();
-    assert_eq!(searches, 2 + 5, "an empty page that leads on for ever is left");
+    let searches = gateway
+        .simulator
+        .received()
+        .iter()
+        .filter(|one| one.path.ends_with("/retrieve"))
+        .count();
+    assert_eq!(
+        searches,
+        2 + 5,
+        "an empty page that leads on for ever is left"
+    );
 }

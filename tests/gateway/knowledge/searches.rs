@@ -13,19 +13,43 @@ fn vector(search: &Value) -> &Value {
 async fn a_store_without_hybrid_search_is_searched_without_and_remembered() {
     let gateway = start().await;
     for _ in 0..2 {
-        let reply = gateway.as_key(READER, &asking(json!("plain"), "budget")).await;
+        let reply = gateway
+            .as_key(READER, &asking(json!("plain"), "budget"))
+            .await;
         assert_eq!(kb(&reply)["used"], true);
         let warnings = reply.header("x-lintel-warnings").unwrap();
-        assert!(warnings.contains("'plain' has no hybrid search"), "{warnings}");
+        assert!(
+            warnings.contains("'plain' has no hybrid search"),
+            "{warnings}"
+        );
     }
-    let types: Vec<Value> =
-        searched(&gateway).iter().map(|search| vector(search)["overrideSearchType"].clone()).collect();
-    assert_eq!(types, [json!("HYBRID"), Value::Null, Value::Null], "asked once, then never again");
-    gateway.as_key(READER, &asking(json!({"name": "docs", "search": "semantic"}), "budget")).await;
-    gateway.as_key(READER, &asking(json!({"name": "docs", "search": "auto"}), "budget")).await;
+    let types: Vec<Value> = searched(&gateway)
+        .iter()
+        .map(|search| vector(search)["overrideSearchType"].clone())
+        .collect();
+    assert_eq!(
+        types,
+        [json!("HYBRID"), Value::Null, Value::Null],
+        "asked once, then never again"
+    );
+    gateway
+        .as_key(
+            READER,
+            &asking(json!({"name": "docs", "search": "semantic"}), "budget"),
+        )
+        .await;
+    gateway
+        .as_key(
+            READER,
+            &asking(json!({"name": "docs", "search": "auto"}), "budget"),
+        )
+        .await;
     let searches = searched(&gateway);
     assert_eq!(
-        (&vector(&searches[3])["overrideSearchType"], vector(&searches[4]).get("overrideSearchType")),
+        (
+            &vector(&searches[3])["overrideSearchType"],
+            vector(&searches[4]).get("overrideSearchType")
+        ),
         (&json!("SEMANTIC"), None)
     );
 }
@@ -34,47 +58,113 @@ async fn a_store_without_hybrid_search_is_searched_without_and_remembered() {
 async fn a_refusal_that_quotes_its_client_turns_no_search_type_off() {
     let gateway = start().await;
     // The simulator repeats the directive that it does not know.
-    let hostile =
-        asking(json!({"name": "docs", "on_error": "fail"}), "[simulate kb HYBRID search type is not supported]");
-    assert_eq!(gateway.as_key(READER, &hostile).await.error()["code"], "knowledge_base_refused");
-    let reply = gateway.as_key(READER, &asking(json!("docs"), "budget")).await;
-    assert_eq!((kb(&reply)["used"].clone(), reply.header("x-lintel-warnings")), (json!(true), None));
-    assert_eq!(vector(searched(&gateway).last().unwrap())["overrideSearchType"], "HYBRID");
+    let hostile = asking(
+        json!({"name": "docs", "on_error": "fail"}),
+        "[simulate kb HYBRID search type is not supported]",
+    );
+    assert_eq!(
+        gateway.as_key(READER, &hostile).await.error()["code"],
+        "knowledge_base_refused"
+    );
+    let reply = gateway
+        .as_key(READER, &asking(json!("docs"), "budget"))
+        .await;
+    assert_eq!(
+        (
+            kb(&reply)["used"].clone(),
+            reply.header("x-lintel-warnings")
+        ),
+        (json!(true), None)
+    );
+    assert_eq!(
+        vector(searched(&gateway).last().unwrap())["overrideSearchType"],
+        "HYBRID"
+    );
 }
 
 #[tokio::test]
 async fn pages_are_read_until_there_is_enough() {
     let gateway = start().await;
-    let request = asking(json!({"name": "docs", "max_results": 10, "max_context_chars": 100_000}), "key budget model");
-    let found = kb(&gateway.as_key(READER, &request).await)["passages"].as_array().unwrap().clone();
+    let request = asking(
+        json!({"name": "docs", "max_results": 10, "max_context_chars": 100_000}),
+        "key budget model",
+    );
+    let found = kb(&gateway.as_key(READER, &request).await)["passages"]
+        .as_array()
+        .unwrap()
+        .clone();
     assert_eq!(found.len(), 10);
     let searches = searched(&gateway);
-    assert_eq!(searches.iter().map(|search| vector(search)["numberOfResults"].clone()).collect::<Vec<_>>(), [10, 10]);
+    assert_eq!(
+        searches
+            .iter()
+            .map(|search| vector(search)["numberOfResults"].clone())
+            .collect::<Vec<_>>(),
+        [10, 10]
+    );
     assert_eq!(searches[1]["nextToken"], "page-6");
-    let sources: Vec<String> = found.iter().map(|one| one["metadata"].to_string()).collect();
-    assert_eq!(sources.iter().collect::<std::collections::HashSet<_>>().len(), 10, "each of them once");
+    let sources: Vec<String> = found
+        .iter()
+        .map(|one| one["metadata"].to_string())
+        .collect();
+    assert_eq!(
+        sources
+            .iter()
+            .collect::<std::collections::HashSet<_>>()
+            .len(),
+        10,
+        "each of them once"
+    );
 }
 
 #[tokio::test]
 async fn a_context_has_bounds() {
     let gateway = start().await;
-    let all = kb(&gateway.as_key(READER, &asking(json!("docs"), "budget key")).await);
+    let all = kb(&gateway
+        .as_key(READER, &asking(json!("docs"), "budget key"))
+        .await);
     let count = |kb: &Value| kb["passages"].as_array().unwrap().len();
-    for bound in [json!({"max_context_chars": 2500}), json!({"max_context_tokens": 600}), json!({"max_results": 2})] {
+    for bound in [
+        json!({"max_context_chars": 2500}),
+        json!({"max_context_tokens": 600}),
+        json!({"max_results": 2}),
+    ] {
         let mut object = bound.clone();
         object["name"] = "docs".into();
         let less = kb(&gateway.as_key(READER, &asking(object, "budget key")).await);
         assert!(
-            (1..count(&all)).contains(&count(&less)) && less["context_chars"].as_u64().unwrap() <= 2500,
+            (1..count(&all)).contains(&count(&less))
+                && less["context_chars"].as_u64().unwrap() <= 2500,
             "{bound}: {less}"
         );
         assert_eq!(less["passages"][0], all["passages"][0]);
     }
-    let reply = gateway.as_key(READER, &asking(json!({"name": "docs", "max_context_chars": 50}), "budget key")).await;
-    assert_eq!((count(&kb(&reply)), kb(&reply)["context_chars"].as_u64()), (1, Some(50)));
-    assert!(reply.header("x-lintel-warnings").unwrap().contains("was cut"));
+    let reply = gateway
+        .as_key(
+            READER,
+            &asking(
+                json!({"name": "docs", "max_context_chars": 50}),
+                "budget key",
+            ),
+        )
+        .await;
+    assert_eq!(
+        (count(&kb(&reply)), kb(&reply)["context_chars"].as_u64()),
+        (1, Some(50))
+    );
+    assert!(
+        reply
+            .header("x-lintel-warnings")
+            .unwrap()
+            .contains("was cut")
+    );
     let best = all["passages"][1]["score"].as_f64().unwrap();
-    let floor = kb(&gateway.as_key(READER, &asking(json!({"name": "docs", "min_score": best}), "budget key")).await);
+    let floor = kb(&gateway
+        .as_key(
+            READER,
+            &asking(json!({"name": "docs", "min_score": best}), "budget key"),
+        )
+        .await);
     assert_eq!(count(&floor), 2, "the floor itself is enough");
 }
 
@@ -104,7 +194,13 @@ async fn reranking_is_asked_for_as_the_service_wants_it() {
         json!({"name": "chosen", "rerank": "cohere.rerank-v3-5:0"}),
         json!("implicit"),
     ] {
-        assert_eq!(kb(&gateway.as_key(READER, &asking(object.clone(), "budget key")).await)["used"], true, "{object}");
+        assert_eq!(
+            kb(&gateway
+                .as_key(READER, &asking(object.clone(), "budget key"))
+                .await)["used"],
+            true,
+            "{object}"
+        );
     }
     let searches = searched(&gateway);
     let first = vector(&searches[0]);
@@ -126,9 +222,15 @@ async fn reranking_is_asked_for_as_the_service_wants_it() {
         vector(search)["rerankingConfiguration"]["bedrockRerankingConfiguration"]["modelConfiguration"]["modelArn"]
             .clone()
     };
-    assert_eq!(arn(&searches[1]), "arn:aws:bedrock:eu-central-1::foundation-model/cohere.rerank-v3-5:0");
     assert_eq!(
-        (vector(&searches[2]).get("rerankingConfiguration"), &vector(&searches[2])["numberOfResults"]),
+        arn(&searches[1]),
+        "arn:aws:bedrock:eu-central-1::foundation-model/cohere.rerank-v3-5:0"
+    );
+    assert_eq!(
+        (
+            vector(&searches[2]).get("rerankingConfiguration"),
+            &vector(&searches[2])["numberOfResults"]
+        ),
         (None, &json!(3))
     );
     let managed: Vec<&Value> = searches
@@ -136,9 +238,19 @@ async fn reranking_is_asked_for_as_the_service_wants_it() {
         .map(|search| &search["retrievalConfiguration"]["managedSearchConfiguration"])
         .filter(|one| one.is_object())
         .collect();
-    let kinds: Vec<&str> = managed.iter().map(|one| one["rerankingModelType"].as_str().unwrap()).collect();
-    assert!(kinds.contains(&"MANAGED") && kinds.contains(&"NONE") && kinds.contains(&"CUSTOM"), "{kinds:?}");
-    assert!(managed.iter().all(|one| one.get("overrideSearchType").is_none()));
+    let kinds: Vec<&str> = managed
+        .iter()
+        .map(|one| one["rerankingModelType"].as_str().unwrap())
+        .collect();
+    assert!(
+        kinds.contains(&"MANAGED") && kinds.contains(&"NONE") && kinds.contains(&"CUSTOM"),
+        "{kinds:?}"
+    );
+    assert!(
+        managed
+            .iter()
+            .all(|one| one.get("overrideSearchType").is_none())
+    );
     let implicit = vector(searches.last().unwrap())["implicitFilterConfiguration"].clone();
     assert_eq!(
         implicit,
@@ -161,11 +273,18 @@ async fn reranking_is_asked_for_as_the_service_wants_it() {
 #[tokio::test]
 async fn an_arn_tells_the_region() {
     let gateway = start().await;
-    gateway.as_key(READER, &asking(json!("strict"), "budget")).await;
+    gateway
+        .as_key(READER, &asking(json!("strict"), "budget"))
+        .await;
     let received = &gateway.simulator.received()[0];
     assert_eq!(
         received.path,
         "/knowledgebases/arn%3Aaws%3Abedrock%3Aeu-west-1%3A123456789012%3Aknowledge-base%2FSTRICT0000/retrieve"
     );
-    assert!(received.headers["authorization"].to_str().unwrap().contains("/eu-west-1/bedrock/aws4_request"));
+    assert!(
+        received.headers["authorization"]
+            .to_str()
+            .unwrap()
+            .contains("/eu-west-1/bedrock/aws4_request")
+    );
 }

@@ -140,7 +140,9 @@ pub fn sha256(text: &str) -> String {
 /// The process has one recorder, so metrics are told apart by model.
 fn telemetry() -> Telemetry {
     static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
-    TELEMETRY.get_or_init(|| Telemetry::install(None).unwrap()).clone()
+    TELEMETRY
+        .get_or_init(|| Telemetry::install(None).unwrap())
+        .clone()
 }
 
 impl Gateway {
@@ -152,27 +154,50 @@ impl Gateway {
     pub async fn start_with(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint_url = format!("http://{}", listener.local_addr().unwrap());
-        let key = SecretKey { access_key_id: "simulator".into(), secret_access_key: "simulator".into() };
+        let key = SecretKey {
+            access_key_id: "simulator".into(),
+            secret_access_key: "simulator".into(),
+        };
         let simulator = Simulator::new(key);
         let shutdown = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "ends with the test")]
-        tokio::spawn(simulator::serve(listener, simulator.router(), CancellationToken::new()));
-        let environment =
-            vec![("TEST_KEY".to_owned(), KEY.to_owned()), ("LINTEL_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned())];
-        let surroundings = Surroundings { environment, listen: None };
-        let (mut config, _) = config::parse(&configuration(&endpoint_url, server), &surroundings, None).unwrap();
-        config.aws.settings.static_credentials = Some(("simulator".into(), Secret::new("simulator")));
+        tokio::spawn(simulator::serve(
+            listener,
+            simulator.router(),
+            CancellationToken::new(),
+        ));
+        let environment = vec![
+            ("TEST_KEY".to_owned(), KEY.to_owned()),
+            ("LINTEL_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
+        ];
+        let surroundings = Surroundings {
+            environment,
+            listen: None,
+        };
+        let (mut config, _) =
+            config::parse(&configuration(&endpoint_url, server), &surroundings, None).unwrap();
+        config.aws.settings.static_credentials =
+            Some(("simulator".into(), Secret::new("simulator")));
         let app = App::bind(config, telemetry()).await.unwrap();
         let (data, admin) = (app.data_addr, app.admin_addr);
         #[expect(clippy::disallowed_methods, reason = "awaited by the test that drains")]
         let running = tokio::spawn(app.run(shutdown.clone()));
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { simulator, data, admin, shutdown, running, client }
+        Self {
+            simulator,
+            data,
+            admin,
+            shutdown,
+            running,
+            client,
+        }
     }
 
     pub async fn send(&self, request: Request<Body>) -> Reply {
-        let response =
-            tokio::time::timeout(PATIENCE, self.client.request(request)).await.expect("no reply in time").unwrap();
+        let response = tokio::time::timeout(PATIENCE, self.client.request(request))
+            .await
+            .expect("no reply in time")
+            .unwrap();
         let (parts, body) = response.into_parts();
         for name in parts.headers.keys() {
             assert!(
@@ -180,8 +205,14 @@ impl Gateway {
                 "the reply carries a header that is not on the list: {name}"
             );
         }
-        let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("no end of the reply in time");
-        Reply { status: parts.status, headers: parts.headers, body: body.unwrap().to_bytes() }
+        let body = tokio::time::timeout(PATIENCE, body.collect())
+            .await
+            .expect("no end of the reply in time");
+        Reply {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.unwrap().to_bytes(),
+        }
     }
 
     pub fn request(&self, method: Method, path: &str) -> http::request::Builder {
@@ -197,7 +228,9 @@ impl Gateway {
     }
 
     pub async fn post(&self, body: impl Into<Body>) -> Reply {
-        let request = self.request(Method::POST, "/v1/chat/completions").header("content-type", "application/json");
+        let request = self
+            .request(Method::POST, "/v1/chat/completions")
+            .header("content-type", "application/json");
         self.send(request.body(body.into()).unwrap()).await
     }
 
@@ -206,23 +239,36 @@ impl Gateway {
         let request = Request::post(format!("http://{}/v1/chat/completions", self.data))
             .header("authorization", format!("Bearer {ANY_KEY}"))
             .header("content-type", "application/json");
-        self.send(request.body(body.to_string().into()).unwrap()).await
+        self.send(request.body(body.to_string().into()).unwrap())
+            .await
     }
 
     /// A reply whose body nobody has read yet; dropping it is what a client does that leaves.
     pub async fn open(&self, body: &Value) -> http::Response<hyper::body::Incoming> {
-        let request = self.request(Method::POST, "/v1/chat/completions").header("content-type", "application/json");
+        let request = self
+            .request(Method::POST, "/v1/chat/completions")
+            .header("content-type", "application/json");
         let request = request.body(body.to_string().into()).unwrap();
-        tokio::time::timeout(PATIENCE, self.client.request(request)).await.expect("no reply in time").unwrap()
+        tokio::time::timeout(PATIENCE, self.client.request(request))
+            .await
+            .expect("no reply in time")
+            .unwrap()
     }
 
     /// The same with another key.
-    pub async fn open_as(&self, secret: &str, body: &Value) -> http::Response<hyper::body::Incoming> {
+    pub async fn open_as(
+        &self,
+        secret: &str,
+        body: &Value,
+    ) -> http::Response<hyper::body::Incoming> {
         let request = Request::post(format!("http://{}/v1/chat/completions", self.data))
             .header("authorization", format!("Bearer {secret}"))
             .header("content-type", "application/json");
         let request = request.body(body.to_string().into()).unwrap();
-        tokio::time::timeout(PATIENCE, self.client.request(request)).await.expect("no reply in time").unwrap()
+        tokio::time::timeout(PATIENCE, self.client.request(request))
+            .await
+            .expect("no reply in time")
+            .unwrap()
     }
 
     /// Asks again until it is so.
@@ -232,7 +278,9 @@ impl Gateway {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, asked).await.expect("it never came to be");
+        tokio::time::timeout(PATIENCE, asked)
+            .await
+            .expect("it never came to be");
     }
 
     /// A request with another key.
@@ -240,29 +288,52 @@ impl Gateway {
         let request = Request::post(format!("http://{}/v1/chat/completions", self.data))
             .header("authorization", format!("Bearer {secret}"))
             .header("content-type", "application/json");
-        self.send(request.body(body.to_string().into()).unwrap()).await
+        self.send(request.body(body.to_string().into()).unwrap())
+            .await
     }
 
     /// A request to the admin API, with its token.
-    pub async fn administer(&self, method: Method, path: &str, body: &Value) -> (StatusCode, Value) {
+    pub async fn administer(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> (StatusCode, Value) {
         let request = Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.admin))
             .header("authorization", format!("Bearer {ADMIN_TOKEN}"));
-        let body = if body.is_null() { Body::empty() } else { body.to_string().into() };
-        let response = self.client.request(request.body(body).unwrap()).await.unwrap();
+        let body = if body.is_null() {
+            Body::empty()
+        } else {
+            body.to_string().into()
+        };
+        let response = self
+            .client
+            .request(request.body(body).unwrap())
+            .await
+            .unwrap();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice(&body).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&body))))
+        (
+            status,
+            serde_json::from_slice(&body)
+                .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&body))),
+        )
     }
 
     pub async fn get(&self, path: &str) -> Reply {
-        self.send(self.request(Method::GET, path).body(Body::empty()).unwrap()).await
+        self.send(self.request(Method::GET, path).body(Body::empty()).unwrap())
+            .await
     }
 
     pub async fn admin(&self, path: &str) -> (StatusCode, String) {
         let uri = format!("http://{}{path}", self.admin);
-        let response = self.client.request(Request::get(uri).body(Body::empty()).unwrap()).await.unwrap();
+        let response = self
+            .client
+            .request(Request::get(uri).body(Body::empty()).unwrap())
+            .await
+            .unwrap();
         let status = response.status();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -294,7 +365,8 @@ impl Reply {
     }
 
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -303,10 +375,18 @@ impl Reply {
 
     /// The data of every event, in order.
     pub fn events(&self) -> Vec<&str> {
-        assert_eq!(self.header("content-type"), Some("text/event-stream; charset=utf-8"), "{}", self.text());
+        assert_eq!(
+            self.header("content-type"),
+            Some("text/event-stream; charset=utf-8"),
+            "{}",
+            self.text()
+        );
         let text = self.text();
         assert!(text.ends_with("\n\n"), "the last event is complete");
-        text.trim_end().split("\n\n").map(|event| event.strip_prefix("data: ").expect("only data fields")).collect()
+        text.trim_end()
+            .split("\n\n")
+            .map(|event| event.strip_prefix("data: ").expect("only data fields"))
+            .collect()
     }
 
     /// Checks that this is an error in OpenAI's envelope, and returns it.
@@ -319,9 +399,16 @@ impl Reply {
             ["message", "type", "param", "code"],
             "all four members: {envelope}"
         );
-        assert!(error["message"].as_str().is_some_and(|text| !text.is_empty()));
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty())
+        );
         assert!(error["type"].is_string());
-        assert!(self.header("x-request-id").is_some_and(|id| id.starts_with("req_")));
+        assert!(
+            self.header("x-request-id")
+                .is_some_and(|id| id.starts_with("req_"))
+        );
         envelope["error"].clone()
     }
 }

@@ -28,7 +28,10 @@ pub async fn key(gateway: &Gateway, settings: Value) -> (String, String) {
     body["name"] = "test".into();
     let (status, made) = gateway.administer(Method::POST, "/admin/keys", &body).await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
-    (made["key"]["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
+    (
+        made["key"]["id"].as_str().unwrap().to_owned(),
+        made["secret"].as_str().unwrap().to_owned(),
+    )
 }
 
 pub fn budget(usd: f64) -> Value {
@@ -42,17 +45,36 @@ pub fn of(model: &str, mut request: Value) -> Value {
 
 /// How the one budget of a key stands: settled and reserved.
 pub async fn standing(gateway: &Gateway, id: &str) -> (String, String) {
-    let (_, shown) = gateway.administer(Method::GET, &format!("/admin/keys/{id}"), &Value::Null).await;
+    let (_, shown) = gateway
+        .administer(Method::GET, &format!("/admin/keys/{id}"), &Value::Null)
+        .await;
     let text = |member: &str| shown["budgets"][0][member].as_str().unwrap().to_owned();
     (text("settled_usd"), text("reserved_usd"))
 }
 
 /// What the ledger has of a key, by how sure it is: `[kind, requests, cost]`.
 pub async fn booked(gateway: &Gateway, id: &str) -> Vec<(String, i64, String)> {
-    let (_, usage) = gateway.administer(Method::GET, "/admin/usage?by=key,kind&since=1h", &Value::Null).await;
-    let rows = usage["rows"].as_array().unwrap().iter().filter(|row| row["key"] == id);
+    let (_, usage) = gateway
+        .administer(
+            Method::GET,
+            "/admin/usage?by=key,kind&since=1h",
+            &Value::Null,
+        )
+        .await;
+    let rows = usage["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["key"] == id);
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    rows.map(|row| (text(&row["kind"]), row["requests"].as_i64().unwrap(), text(&row["cost_usd"]))).collect()
+    rows.map(|row| {
+        (
+            text(&row["kind"]),
+            row["requests"].as_i64().unwrap(),
+            text(&row["cost_usd"]),
+        )
+    })
+    .collect()
 }
 
 pub fn nano(usd: &str) -> i64 {
