@@ -4,11 +4,11 @@ WORKDIR /src
 COPY . .
 RUN cargo build --locked --release && strip target/release/lintel
 
-# glibc and CA certificates, no shell, not root.
+# Contains glibc and CA certificates, no shell. Does not run as root.
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /src/target/release/lintel /lintel
 COPY --from=build /src/config.toml /etc/lintel/config.toml
-# In a container, other containers are beyond loopback. Do not publish the admin port.
+# The data port listens on all addresses, because other containers are not on loopback. Do not publish the admin port.
 ENV LINTEL_CONFIG=/etc/lintel/config.toml \
     LINTEL__SERVER__LISTEN=0.0.0.0:8080
 EXPOSE 8080

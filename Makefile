@@ -1,8 +1,8 @@
-# make demo    the gateway over a simulated Bedrock: no AWS account, no set-up
-# make test    everything that must hold; installs what it needs below the build folder
-# make bench   the gateway beside a minimal proxy, in one table
-# make fuzz    FUZZ_SECONDS (120) for each target; never part of make test
-# make micro   decode, translate and SSE by themselves (Criterion)
+# make demo    runs the gateway in front of a simulated Bedrock: no AWS account, no setup
+# make test    runs every check; installs what it needs under the build folder
+# make bench   compares the gateway with a minimal proxy, in one table
+# make fuzz    fuzzes each target for FUZZ_SECONDS (120); never part of make test
+# make micro   benchmarks decode, translate and SSE in isolation (Criterion)
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SDK := $(abspath $(TARGET))/sdk
@@ -19,14 +19,14 @@ demo:
 test: tools fmt lint rust rules sdk
 	@echo "make test: all green"
 
-# What the machine itself must have; missing Debian packages are installed by root, named to everybody else.
+# System packages. Missing Debian packages are installed if run as root, and listed otherwise.
 tools:
 	scripts/tools.sh
 
 fmt:
 	cargo fmt --all --check
 
-# The fuzz targets must at least compile; libFuzzer itself, which is C++, is not built for that.
+# Checks that the fuzz targets compile. This needs no C++ compiler, because libFuzzer itself is not built.
 lint:
 	cargo clippy --locked $(CARGO_TEST) --all-targets -- -D warnings
 	CUSTOM_LIBFUZZER_PATH=/none/libfuzzer.a cargo clippy --locked --package lintel-fuzz -- -D warnings
@@ -37,7 +37,7 @@ rust:
 build:
 	cargo build --locked
 
-# Official clients against the built binary.
+# Runs official clients against the built binary.
 sdk: build $(SDK)/python.stamp $(SDK)/node.stamp
 	cp tests/sdk/*.test.mjs $(SDK)/
 	LINTEL=$(abspath $(TARGET))/debug/lintel NODE=$(SDK)/node_modules/.bin/node \
@@ -55,7 +55,7 @@ $(SDK)/node.stamp: tests/sdk/package.json tests/sdk/package-lock.json
 	npm ci --prefix $(SDK) --no-audit --no-fund --loglevel=error
 	touch $@
 
-# Alert rules hold for recorded series.
+# Tests the alert rules against recorded series.
 rules:
 	promtool check rules dashboards/alerts.yml
 	promtool test rules dashboards/alerts.test.yml
@@ -68,7 +68,7 @@ bench:
 micro:
 	cargo bench --locked --bench micro
 
-# On the stable compiler, with its debug assertions. The golden requests and the recorded streams are the seeds.
+# Uses the stable compiler with debug assertions. The golden requests and the recorded streams are the seeds.
 fuzz:
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	mkdir -p fuzz/corpus/decode fuzz/corpus/frames fuzz/corpus/translate

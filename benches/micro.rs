@@ -1,4 +1,4 @@
-//! The parts of the hot path by themselves: decode, translate, frames, server-sent events.
+//! Benchmarks the parts of the hot path in isolation: decode, translate, frames, server-sent events.
 #![allow(
     clippy::unwrap_used,
     clippy::allow_attributes,
@@ -10,12 +10,13 @@ use std::{collections::VecDeque, hint::black_box, sync::Arc};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lintel::{
-    bedrock::{Frame, FrameReader},
-    call::{Caller, ChoiceChunk, Chunk, Fetched, Model, Notes, Target},
+    call::{Caller, ChoiceChunk, Chunk, Fetched, Warnings},
     catalogue,
     edge::{SseWriter, chat_request},
+    model::{Model, Target},
     simulator::encode_event,
     translate::{self, Context, Recalled, ReplyPlan, StreamTranslator},
+    upstream::{Frame, FrameReader},
 };
 use serde_json::json;
 
@@ -57,9 +58,9 @@ fn requests(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request");
     group.throughput(Throughput::Bytes(body.len() as u64));
     group.bench_function("decode", |b| {
-        b.iter(|| chat_request(black_box(&body), &Notes::default()).unwrap())
+        b.iter(|| chat_request(black_box(&body), &Warnings::default()).unwrap())
     });
-    let request = chat_request(&body, &Notes::default()).unwrap();
+    let request = chat_request(&body, &Warnings::default()).unwrap();
     let (model, caller, recalled, fetched) = (
         model(),
         Caller::default(),
@@ -68,11 +69,11 @@ fn requests(criterion: &mut Criterion) {
     );
     group.bench_function("translate", |b| {
         b.iter(|| {
-            let notes = Notes::default();
+            let warnings = Warnings::default();
             let cx = Context {
                 model: &model,
                 caller: &caller,
-                notes: &notes,
+                warnings: &warnings,
                 recalled: &recalled,
                 fetched: &fetched,
             };
@@ -95,7 +96,7 @@ fn streams(criterion: &mut Criterion) {
         b.iter(|| {
             let mut reader = FrameReader::default();
             let mut translator =
-                StreamTranslator::new(Arc::new(ReplyPlan::default()), Notes::default());
+                StreamTranslator::new(Arc::new(ReplyPlan::default()), Warnings::default());
             let mut chunks = VecDeque::new();
             reader.push(bytes.clone());
             while let Some(Frame::Event {

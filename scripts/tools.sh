@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The programs that are needed besides Rust, Python and Node. Installs what is missing if it may.
-# `tools.sh build` is for the build alone; without an argument, for the tests too.
+# Checks for the programs that are needed besides Rust, Python and Node. As root, installs those that are missing.
+# `tools.sh build` checks only what the build needs; without an argument, it also checks what the tests need.
 set -euo pipefail
 
 missing=()

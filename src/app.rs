@@ -14,19 +14,22 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use arc_swap::ArcSwap;
+
 use crate::{
     admin::{self, Admin, Api, KeyStore},
-    bedrock::{Bedrock, Clients, Descriptions},
     call::{Alert, Alerts},
-    config::{self, Config},
-    dispatch::{Dispatch, Reentry},
-    edge::{self, Calls, Edge, FailedLogins, Keys, Limits},
+    config::{self, Config, ServerSettings},
+    dispatch::{Dispatch, Reentry, pipeline::Shared},
+    edge::{self, DisconnectPolicy, Edge, FailedLogins, Gateway, Keys, Limits},
+    governance::Ledger,
     knowledge::BedrockKnowledgeBases,
-    ledger::Ledger,
-    middleware::{Budget, BudgetSettings, Describe, FetchMedia, InFlight, RateLimit, Retrieve},
-    pipeline::Shared,
+    middleware::{
+        Budget, BudgetSettings, InFlight, Media, RateLimit, Reasoning, Resolve, Retrieve,
+    },
     server,
     telemetry::Telemetry,
+    upstream::{Clients, ProfileLookup, Upstream},
     webhook,
 };
 
@@ -57,7 +60,7 @@ impl App {
         let data = bind("server.listen", config.server.listen).await?;
         let admin = bind("admin.listen", config.admin.listen).await?;
         let (data_addr, admin_addr) = (data.local_addr()?, admin.local_addr()?);
-        let (alerts_sender, alerts) = mpsc::channel(webhook::WAITING);
+        let (alerts_sender, alerts) = mpsc::channel(webhook::QUEUE_LIMIT);
         let store = |error: String| io::Error::other(format!("store: {error}"));
         let ledger = Ledger::open(&config.store, alerts_sender.clone())
             .await
@@ -105,14 +108,14 @@ impl App {
                 "the virtual keys could not be read; they are refused"
             );
         }
-        let models = Arc::new(config.models);
         let kb_regions: BTreeSet<String> = config
             .knowledge_bases
             .iter()
             .map(|base| base.target.region.clone())
             .collect();
-        let regions = models.named().map(|model| model.target.region.clone());
-        let regions = regions
+        let targets = config.models.named().flat_map(|model| model.targets.iter());
+        let regions = targets
+            .map(|target| target.region.clone())
             .chain(kb_regions.iter().cloned())
             .chain([config.aws.region.clone()]);
         let clients = Arc::new(Clients::new(
@@ -127,47 +130,33 @@ impl App {
             alert_request: config.budget.alert_request,
             alerts: alerts_sender,
         });
-        let bedrock = Bedrock::new(clients.clone());
         let reentry = Arc::new(Reentry::default());
-        let retriever = Arc::new(BedrockKnowledgeBases::new(clients.clone()));
         let shared = Shared {
             rate_limit: RateLimit::default(),
             in_flight: InFlight::default(),
+            resolve: Resolve(ProfileLookup::new(clients.clone())),
             budget,
-            describe: Describe {
-                models: Descriptions::new(clients.clone()),
-                bedrock: bedrock.clone(),
-            },
+            reasoning: Reasoning::default(),
             retrieve: Retrieve {
-                retriever,
+                retriever: Arc::new(BedrockKnowledgeBases::new(clients.clone())),
                 completer: reentry.clone(),
             },
-            media: FetchMedia(config.remote_media),
-            bedrock,
+            media: Media(config.remote_media),
+            upstream: Upstream::new(clients.clone()),
         };
-        let dispatch = Dispatch::new(models, &shared);
+        let dispatch = Dispatch::new(Arc::new(config.models), &shared);
         reentry.leads_to(dispatch.clone());
-        let calls = Calls {
-            tasks: TaskTracker::new(),
-            cut: CancellationToken::new(),
-            drain: config.drain,
-            room: Arc::new(Semaphore::new(
-                config.server.max_in_flight.min(Semaphore::MAX_PERMITS),
-            )),
-        };
+        let disconnect = disconnect_policy(config.drain, config.server.max_in_flight);
         let edge = Arc::new(Edge {
-            keys,
+            gateway: ArcSwap::from_pointee(Gateway {
+                dispatch,
+                keys,
+                knowledge_bases: config.knowledge_bases,
+            }),
             failed_logins: FailedLogins::new(config.server.failed_logins_per_minute),
-            dispatch,
-            knowledge_bases: config.knowledge_bases,
             ledger: ledger.clone(),
-            calls: calls.clone(),
-            limits: Limits {
-                max_body: config.server.max_body,
-                body_timeout: config.server.header_timeout,
-                max_in_flight: config.server.max_in_flight,
-                max_requests_per_second: config.server.max_requests_per_second,
-            },
+            disconnect: disconnect.clone(),
+            limits: limits(&config.server),
             cors_origins: config.server.cors_origins,
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -222,17 +211,35 @@ impl App {
             edge::router(edge),
             settings,
             shutdown,
-            calls.cut.clone(),
+            disconnect.cut.clone(),
         )
         .await;
         // What is still read for clients that have left gets as long again, then it is settled as it is.
-        calls.tasks.close();
-        let _ = tokio::time::timeout(settings.drain_timeout, calls.tasks.wait()).await;
-        calls.cut.cancel();
-        calls.tasks.wait().await;
+        disconnect.tasks.close();
+        let _ = tokio::time::timeout(settings.drain_timeout, disconnect.tasks.wait()).await;
+        disconnect.cut.cancel();
+        disconnect.tasks.wait().await;
         drained.cancel();
         tasks.wait().await;
         ledger.close().await;
+    }
+}
+
+fn disconnect_policy(drain: bool, max_in_flight: usize) -> DisconnectPolicy {
+    DisconnectPolicy {
+        tasks: TaskTracker::new(),
+        cut: CancellationToken::new(),
+        drain,
+        room: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))),
+    }
+}
+
+fn limits(server: &ServerSettings) -> Limits {
+    Limits {
+        max_body: server.max_body,
+        body_timeout: server.header_timeout,
+        max_in_flight: server.max_in_flight,
+        max_requests_per_second: server.max_requests_per_second,
     }
 }
 

@@ -78,7 +78,7 @@ impl Kind {
 
 /// How often to try again may help, before anything has reached the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Again {
+pub enum RetryAdvice {
     /// The same call would fail the same way.
     #[default]
     Never,
@@ -105,7 +105,7 @@ struct Fields {
     logged_as: Option<String>,
     retry_after: Option<Duration>,
     should_retry: Option<bool>,
-    again: Again,
+    retry_advice: RetryAdvice,
     may_be_billed: bool,
     close: bool,
 }
@@ -122,7 +122,7 @@ impl Error {
             logged_as: None,
             retry_after: None,
             should_retry: None,
-            again: Again::Never,
+            retry_advice: RetryAdvice::Never,
             may_be_billed: false,
             close: false,
         }))
@@ -172,8 +172,8 @@ impl Error {
     }
 
     /// What the gateway itself may do about it.
-    pub fn again(mut self, again: Again) -> Self {
-        self.0.again = again;
+    pub fn with_retry_advice(mut self, retry_advice: RetryAdvice) -> Self {
+        self.0.retry_advice = retry_advice;
         self
     }
 
@@ -229,8 +229,8 @@ impl Error {
         self.0.should_retry
     }
 
-    pub fn how_often_again(&self) -> Again {
-        self.0.again
+    pub fn retry_advice(&self) -> RetryAdvice {
+        self.0.retry_advice
     }
 
     pub fn is_perhaps_billed(&self) -> bool {

@@ -1,11 +1,12 @@
 //! lintel: an OpenAI-compatible gateway in front of Amazon Bedrock.
 //!
-//! A request changes type once, at a visible door. Outside the door it is HTTP ([`edge`]); inside it is
-//! a [`call::Call`], which cannot exist without a caller, a resolved model and a parsed body. The
-//! stack of its model ([`pipeline`]) wraps the one service that talks to Bedrock ([`bedrock`]).
+//! A request changes type at two doors. Outside the first it is HTTP ([`edge`]); behind it, it is a
+//! [`call::Call`], which cannot exist without a caller, a model and a parsed body. Behind the second
+//! door, inside the stack of its model ([`dispatch::pipeline`]), it also has a [`call::Plan`]: the
+//! route to Bedrock and the most it can cost.
 //!
 //! ```text
-//! server > edge (access log, shed, auth, decode) > dispatch > pipeline (limits, budget, retrieve, …) > bedrock
+//! server > edge (access log, shed, auth, dialect) > dispatch > middleware (limits, plan, budget, …) > upstream
 //! ```
 //!
 //! Modules are listed by floor, top to bottom; imports go downward only (`tests/tidy.rs` checks it).
@@ -21,27 +22,34 @@ pub mod telemetry;
 // All that knows HTTP.
 pub mod edge;
 
-// The inner stacks, and the choice between them.
+// The stacks of each model.
 pub mod dispatch;
-pub mod pipeline;
 
+// What happens around a call, one file each.
 pub mod middleware;
 
-pub mod bedrock;
+// Passages for a question.
 pub mod knowledge;
-pub mod ledger;
+
+// What the gateway depends on: Bedrock, the ledger, other hosts.
+pub mod governance;
 pub mod remote_media;
+pub mod upstream;
 pub mod webhook;
 
-// Pure: values in, values out.
-pub mod translate;
+// What a call asks for, whatever the dialect and the route.
+pub mod operation;
 
-// What is known of models, as data.
+// Facts and prices of models, as data.
 pub mod catalogue;
 
-// Vocabulary.
+// The terms of a call.
 pub mod call;
-pub mod converse;
+pub mod model;
+pub mod money;
+
+// Wire types and vocabulary.
+pub mod bedrock;
 pub mod error;
 pub mod metrics;
 pub mod openai;

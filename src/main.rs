@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-/// The SDK allocates for every part of a request; with glibc's allocator a whole request costs 30 % more CPU.
+/// The AWS SDK allocates for every part of a request. With glibc's allocator a whole request costs 30 % more CPU.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

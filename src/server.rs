@@ -1,6 +1,6 @@
-//! Connections: accepting, their time limits, and the graceful end.
+//! Accepts connections, applies their timeouts, and shuts down gracefully.
 
-mod paced;
+mod timeouts;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,33 +18,33 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use self::paced::{Paced, Phase};
+use self::timeouts::{Phase, TimedConnection};
 use crate::{
     edge::{Peer, until_end},
     metrics,
 };
 
-/// Read buffer of a connection, and so the most that a request's head can be.
+/// The read buffer of a connection, in bytes, and so the largest request head.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// What cut-off streams get to write their last event.
+/// How long streams that a shutdown cuts off have to write their last event.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// How connections are treated.
+/// Timeouts and limits of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// From a request's first byte to the end of its head; on a new connection also to the first byte.
+    /// From a request's first byte to the end of its head. On a new connection it also covers the wait for the first byte.
     pub header_timeout: Duration,
-    /// Without a request, and for a client that does not read.
+    /// For a connection without a request, and for a client that does not read.
     pub keep_alive: Duration,
-    /// Beyond it, new connections wait in the kernel's queue.
+    /// Further connections wait in the kernel's queue.
     pub max_connections: usize,
-    /// For requests that run when the shutdown begins.
+    /// For requests in flight when a shutdown begins.
     pub drain_timeout: Duration,
 }
 
-/// Serves `router` on `listener` until `shutdown`; then lets running requests end, for `drain_timeout`; then sets `cut`,
-/// on which streams write an error event; and returns when every connection is closed.
+/// Serves `router` on `listener` until `shutdown`. Requests in flight then have `drain_timeout` to finish; after it `cut`
+/// is cancelled, and streams end with an error event. Returns when every connection is closed.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -67,9 +67,10 @@ pub async fn serve(
         let Some((stream, peer, permit)) = accepted else {
             continue;
         };
-        let (io, phase) = Paced::new(stream, settings.header_timeout, settings.keep_alive);
+        let (io, phase) =
+            TimedConnection::new(stream, settings.header_timeout, settings.keep_alive);
         let connection = http1::Builder::new()
-            // Time limits are `Paced`'s: hyper's header timer would also end idle connections.
+            // `TimedConnection` has the timeouts, because hyper's header timer would also end idle connections.
             .header_read_timeout(None)
             .timer(TokioTimer::new())
             .max_buf_size(MAX_HEAD)
@@ -84,9 +85,9 @@ pub async fn serve(
         let connection = graceful.watch(connection);
         let kill = kill.clone();
         connections.spawn(async move {
-            let _open = Open::new();
+            let _open = OpenConnection::new();
             tokio::select! {
-                // What ends a connection is the client's affair; requests have their own lines in the log.
+                // Errors of a connection are not logged, because each request has its own line in the access log.
                 _ = connection => {}
                 () = kill.cancelled() => {}
             }
@@ -101,7 +102,7 @@ pub async fn serve(
     {
         tracing::warn!(
             connections = connections.len(),
-            "drain_timeout has passed; running requests are cut off"
+            "drain_timeout has passed; requests in flight are cut off"
         );
         cut.cancel();
         if timeout(LAST_WORDS, connections.wait()).await.is_err() {
@@ -118,36 +119,36 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepte
     let permit = room.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, peer)) => {
-            // Events must leave as they are written.
+            // Stream events must be sent as soon as they are written.
             let _ = stream.set_nodelay(true);
             Some((stream, peer, permit))
         }
         Err(error) => {
-            // Out of file descriptors, most likely: running streams go on, and a pause lets some end.
-            tracing::warn!(%error, "a connection could not be accepted");
+            // Most likely there are no file descriptors left. A pause gives running streams time to finish and free some.
+            tracing::warn!(%error, "cannot accept a connection");
             sleep(Duration::from_millis(100)).await;
             None
         }
     }
 }
 
-/// Counts a connection while it lives, also if its task panics.
-struct Open;
+/// Counts an open connection until it is dropped, even if its task panics.
+struct OpenConnection;
 
-impl Open {
+impl OpenConnection {
     fn new() -> Self {
         metrics::connections().increment(1.0);
         Self
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenConnection {
     fn drop(&mut self) {
         metrics::connections().decrement(1.0);
     }
 }
 
-/// hyper's request to axum's router.
+/// Passes hyper's requests to axum's router.
 struct Service {
     router: Router,
     peer: SocketAddr,

@@ -1,4 +1,4 @@
-//! Logs on standard output, one JSON object a line; metrics for Prometheus.
+//! Logs on standard output, one JSON object per line, and metrics for Prometheus.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::metrics;
 
-/// Histograms hold samples until they are drained; without a scraper, this bounds them.
+/// Histograms keep samples until they are drained. This bounds their memory if nothing scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// The recorder of this process. Cheap to clone.
+/// The metrics recorder of this process. Cheap to clone.
 #[derive(Clone)]
 pub struct Telemetry {
     handle: PrometheusHandle,
@@ -22,10 +22,10 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Installs the process's recorder. It also tells of lines that `log` had to drop.
+    /// Installs the recorder of this process, which also counts the lines that `log` drops.
     ///
     /// # Errors
-    /// If there is one already.
+    /// If a recorder is already installed.
     pub fn install(log: Option<&Log>) -> Result<Self, BuildError> {
         let mut builder = PrometheusBuilder::new();
         for (name, buckets) in metrics::BUCKETS {
@@ -42,7 +42,7 @@ impl Telemetry {
         })
     }
 
-    /// The exposition.
+    /// The metrics in Prometheus's text format.
     pub fn render(&self) -> String {
         self.process.collect();
         if let Some(lost) = &self.lost_lines {
@@ -51,7 +51,7 @@ impl Telemetry {
         self.handle.render()
     }
 
-    /// Keeps the recorder small until `shutdown`.
+    /// Drains histograms regularly until `shutdown`.
     pub fn keep_up(&self, tasks: &TaskTracker, shutdown: CancellationToken) {
         let handle = self.handle.clone();
         tasks.spawn(async move {
@@ -66,11 +66,11 @@ impl Telemetry {
     }
 }
 
-/// Lines that wait for whoever reads the log. Beyond it they are dropped and counted: a reader that stalls must not
-/// stall every stream.
+/// The number of lines that are buffered for the reader of the log. Further lines are dropped and counted, because a
+/// stalled reader must not stall every stream.
 const LOG_LINES: usize = 8192;
 
-/// Logging, for as long as this lives; its end writes what still waits.
+/// The logger. Dropping it flushes the buffered lines.
 pub struct Log {
     _worker: WorkerGuard,
     lost: ErrorCounter,
@@ -93,7 +93,7 @@ impl Log {
             .with_env_filter(filter)
             .with_writer(writer)
             .init();
-        // The text of a panic may hold anything; the place is enough to find it.
+        // The message of a panic may contain client data, so only its location is logged.
         std::panic::set_hook(Box::new(|panic| {
             let location = panic.location().map(ToString::to_string);
             tracing::error!(location, "a task panicked");

@@ -1,4 +1,4 @@
-//! Alerts to an operator's own URL: signed, retried, and never in the way of a request.
+//! Posts alerts to the operator's URL, signed and with retries, without delaying any request.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::{
     metrics,
 };
 
-/// Alerts that wait. More at once are only in the log.
-pub const WAITING: usize = 1000;
+/// The most alerts that wait for delivery. Further ones are only logged.
+pub const QUEUE_LIMIT: usize = 1000;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 5;
 
-/// Where alerts are posted to, as JSON. With a secret, `x-lintel-signature` is `sha256=` and the HMAC-SHA256 of the body
-/// in hexadecimal.
+/// A URL to which alerts are posted as JSON. If there is a secret, the header `x-lintel-signature` is `sha256=`
+/// followed by the HMAC-SHA256 of the body in hexadecimal.
 #[derive(Clone, Debug)]
 pub struct Webhook {
     client: reqwest::Client,
@@ -29,8 +29,10 @@ pub struct Webhook {
 }
 
 impl Webhook {
+    /// Creates the client.
+    ///
     /// # Errors
-    /// If the URL is none, or TLS cannot be set up.
+    /// Returns the reason if `url` is not an http or https URL, or TLS cannot be set up.
     pub fn new(url: &str, secret: Option<Secret>) -> Result<Self, String> {
         let url: Url = url.parse().map_err(|error| format!("not a URL: {error}"))?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -47,7 +49,7 @@ impl Webhook {
         })
     }
 
-    /// Posts one alert after the other until `shutdown`.
+    /// Posts alerts one by one until `shutdown`.
     pub async fn run(self, mut alerts: mpsc::Receiver<Alert>, shutdown: CancellationToken) {
         loop {
             let alert = tokio::select! {
@@ -65,14 +67,14 @@ impl Webhook {
     }
 
     async fn deliver(&self, alert: &Alert) -> bool {
-        // Strings and integers cannot fail to be written.
+        // An alert has only strings and integers, so serialization cannot fail.
         let body = serde_json::to_vec(alert).unwrap_or_default();
         let mut pause = Duration::from_secs(1);
         for attempt in 1..=ATTEMPTS {
             let problem = match self.post(&body).await {
                 Ok(status) if status.is_success() => return true,
                 Ok(status) => format!("status {}", status.as_u16()),
-                // The URL may hold a secret of its own.
+                // The URL may contain a secret.
                 Err(error) => error.without_url().to_string(),
             };
             tracing::warn!(
@@ -102,7 +104,7 @@ impl Webhook {
 }
 
 fn sign(secret: &Secret, body: &[u8]) -> Option<String> {
-    // An HMAC takes a key of any length.
+    // HMAC accepts keys of any length, so this is never none.
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).ok()?;
     mac.update(body);
     Some(format!(

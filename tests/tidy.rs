@@ -350,16 +350,16 @@ fn configuration_in_the_readme_loads() {
         .concat();
     let blocks = blocks(&pages, "toml");
     assert!(!blocks.is_empty());
-    let environment = vec![(
+    let variables = vec![(
         "LINTEL_KEY_APP".to_owned(),
         "sk-0123456789abcdef".to_owned(),
     )];
     for block in blocks {
-        let surroundings = lintel::config::Surroundings {
-            environment: environment.clone(),
-            listen: None,
+        let environment = lintel::config::Environment {
+            variables: variables.clone(),
+            flags: Vec::new(),
         };
-        lintel::config::parse(&block, &surroundings, None)
+        lintel::config::parse(&block, &environment, None)
             .unwrap_or_else(|problems| panic!("{problems:?}\n{block}"));
     }
 }

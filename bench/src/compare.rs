@@ -1,4 +1,4 @@
-//! The comparison: one mock upstream, the proxy and the gateway before it, the same work for both.
+//! The comparison: the proxy and the gateway do the same work in front of one mock upstream.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
 
 const CONNECTIONS: usize = 16;
 const HELD_STREAMS: usize = 1000;
-/// Low enough that no queue builds up on two cores.
+/// Requests per second. Low enough that no queue builds up on two cores.
 const OPEN_LOOP_RATE: f64 = 200.0;
 
 const TEXT: &str = "You are a helpful assistant who answers in one short paragraph. What is the capital of France, and why?";
@@ -22,7 +22,7 @@ const TEXT: &str = "You are a helpful assistant who answers in one short paragra
 struct Bench {
     proxy: Process,
     lintel: Process,
-    /// The same program with a ledger on disk, and with limits and budgets in the way of every call.
+    /// The gateway with a ledger on disk, and with limits and budgets on every call.
     governed: Process,
     addresses: [std::net::SocketAddr; 4],
     seconds: u64,
@@ -91,14 +91,14 @@ pub async fn run(lintel: &Path, seconds: u64) -> Result<(), BoxError> {
     fs::remove_dir_all(&folder)?;
     let rows = rows?;
     println!(
-        "{CONNECTIONS} connections, {seconds} s a measurement, {DELTAS} chunks a stream; the access log goes to /dev/null"
+        "{CONNECTIONS} connections, {seconds} s per measurement, {DELTAS} chunks per stream; the access log goes to /dev/null"
     );
     println!();
     table::print(&rows);
     Ok(())
 }
 
-/// What stands in the way of every call of the governed gateway, and refuses none.
+/// Limits and budgets that apply to every call of the governed gateway and reject none.
 const GOVERNANCE: &str = r#"
 limits = { requests_per_minute = 60000000, burst = 1000000, tokens_per_minute = 4000000000, in_flight = 100000 }
 budget = [{ usd = 1000000, per = "day" }, { usd = 10000000, per = "month" }]
@@ -122,7 +122,7 @@ fn configuration(mock: &str, data: &str, admin: &str, store: &str, more: &str) -
     )
 }
 
-/// The request as Bedrock takes it.
+/// The path and body of the request in Bedrock's format.
 fn converse(model: &str, stream: bool) -> (String, Bytes) {
     let operation = if stream {
         "converse-stream"
@@ -135,7 +135,7 @@ fn converse(model: &str, stream: bool) -> (String, Bytes) {
     (format!("/model/bench.{model}/{operation}"), body.into())
 }
 
-/// The same as OpenAI's clients send it.
+/// The path and body of the same request in OpenAI's format.
 fn chat(model: &str, stream: bool) -> (String, Bytes) {
     let body = format!(
         r#"{{"model":"{model}","messages":[{{"role":"user","content":"{TEXT}"}}],"stream":{stream}}}"#
@@ -164,21 +164,17 @@ impl Bench {
             false,
         ));
         for (model, what, target) in [
-            ("whole", "CPU a whole request", 9.0),
-            (
-                "each",
-                "CPU a streamed chunk, each event written by itself",
-                2.5,
-            ),
-            ("burst", "CPU a streamed chunk, in one burst", 12.0),
-            ("paced", "CPU a streamed chunk, paced at 10 ms", 1.5),
+            ("whole", "CPU per whole request", 9.0),
+            ("each", "CPU per streamed chunk, one write per event", 2.5),
+            ("burst", "CPU per streamed chunk, in one burst", 12.0),
+            ("paced", "CPU per streamed chunk, paced at 10 ms", 1.5),
         ] {
             self.closed_loop(model, what, target, &mut rows).await?;
         }
         self.governance(&mut rows).await?;
         self.latency(&mut rows).await?;
         rows.push(row(
-            "RSS after the load",
+            "RSS after load",
             Some(self.proxy.rss()?),
             self.lintel.rss()?,
             "MiB",
@@ -201,7 +197,7 @@ impl Bench {
         Ok(rows)
     }
 
-    /// `whom`: 0 the mock itself, 1 the proxy, 2 the gateway, 3 the governed one.
+    /// `whom`: 0 is the mock itself, 1 the proxy, 2 the gateway, 3 the governed gateway.
     fn job(&self, model: &str, stream: bool, whom: usize) -> Job {
         let (path, body) = if whom >= 2 {
             chat(model, stream)
@@ -235,7 +231,7 @@ impl Bench {
         let mut measured = Vec::new();
         for (whom, process) in [(1, &self.proxy), (2, &self.lintel)] {
             let job = self.job(model, stream, whom);
-            // Connections, clients and caches are made before the clock starts.
+            // Warms up connections, clients and caches before the measurement.
             load::closed(&job, CONNECTIONS, Duration::from_millis(500)).await?;
             let before = process.cpu()?;
             let outcome: Outcome = load::closed(&job, connections, duration).await?;
@@ -252,16 +248,16 @@ impl Bench {
         rows.push(row(what, Some(proxy_cpu), cpu, "us", Some(target), true));
         if model != "paced" {
             let rate_of = if stream {
-                format!("chunks a second ({model})")
+                format!("chunks per second ({model})")
             } else {
-                "whole requests a second".to_owned()
+                "whole requests per second".to_owned()
             };
             rows.push(row(&rate_of, Some(proxy_rate), rate, "/s", None, false));
         }
         Ok(())
     }
 
-    /// What limits, budgets and the ledger on disk add: the governed gateway beside the other one.
+    /// Measures the cost of limits, budgets and the ledger on disk: the governed gateway against the plain one.
     async fn governance(&self, rows: &mut Vec<Row>) -> Result<(), BoxError> {
         let duration = Duration::from_secs(self.seconds);
         let mut measured = Vec::new();
@@ -276,7 +272,7 @@ impl Bench {
             return Err("two were measured".into());
         };
         rows.push(row(
-            "CPU a whole request, without and with limits, budgets and ledger",
+            "CPU per whole request, without and with limits, budgets and ledger",
             Some(plain),
             governed,
             "us",
@@ -286,7 +282,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Added latency: what the way through a program costs against asking the mock itself, at a rate that both bear.
+    /// Measures added latency: the latency through a program minus that of the mock itself, at a rate that both sustain.
     async fn latency(&self, rows: &mut Vec<Row>) -> Result<(), BoxError> {
         let duration = Duration::from_secs(self.seconds);
         let mut quantiles = Vec::new();
@@ -306,7 +302,7 @@ impl Bench {
         for (what, of) in [("p50", 0), ("p99", 1)] {
             let at = |pair: (f64, f64)| if of == 0 { pair.0 } else { pair.1 };
             let what = format!(
-                "added latency {what}, 200 requests a second, with limits, budgets and ledger"
+                "added latency {what}, 200 requests per second, with limits, budgets and ledger"
             );
             rows.push(row(
                 &what,
@@ -318,7 +314,7 @@ impl Bench {
             ));
         }
         rows.push(row(
-            "added latency p50, 200 requests a second",
+            "added latency p50, 200 requests per second",
             Some(proxy.0 - direct.0),
             lintel.0 - direct.0,
             "us",
@@ -326,7 +322,7 @@ impl Bench {
             false,
         ));
         rows.push(row(
-            "added latency p99, 200 requests a second",
+            "added latency p99, 200 requests per second",
             Some(proxy.1 - direct.1),
             lintel.1 - direct.1,
             "us",

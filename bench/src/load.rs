@@ -1,4 +1,4 @@
-//! The load generator: closed loop (as fast as replies come) and open loop (at a rate, whatever the replies do).
+//! The load generator: closed loop (as fast as replies arrive) and open loop (at a fixed rate, regardless of replies).
 
 use std::{
     net::SocketAddr,
@@ -17,7 +17,7 @@ use tokio::{net::TcpStream, sync::Semaphore, time::MissedTickBehavior};
 
 use crate::{BoxError, mock::DELTAS};
 
-/// One kind of request, and what its reply must hold.
+/// One kind of request, and the expected reply.
 #[derive(Clone)]
 pub struct Job {
     pub address: SocketAddr,
@@ -30,7 +30,7 @@ pub struct Job {
 pub enum Expect {
     /// A whole reply.
     Whole,
-    /// Server-sent events, all deltas of them, and `[DONE]`.
+    /// Server-sent events with all deltas and `[DONE]`.
     Events,
     /// Frames, passed through.
     Frames,
@@ -41,7 +41,7 @@ pub struct Outcome {
     pub requests: usize,
     pub failures: usize,
     pub elapsed: Duration,
-    /// Of each request, to its last byte.
+    /// The time of each request to its last byte.
     pub latencies: Vec<Duration>,
 }
 
@@ -50,7 +50,7 @@ impl Outcome {
         self.requests as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// In microseconds.
+    /// Returns the quantile `q` of the latencies, in microseconds.
     pub fn quantile(&mut self, q: f64) -> f64 {
         self.latencies.sort_unstable();
         let at = ((self.latencies.len() as f64 * q) as usize)
@@ -111,7 +111,7 @@ async fn once(sender: &mut SendRequest<Full<Bytes>>, job: &Job) -> Result<(), Bo
     if good {
         Ok(())
     } else {
-        Err("the reply is not what it should be".into())
+        Err("unexpected reply".into())
     }
 }
 
@@ -130,7 +130,7 @@ async fn counted(
     }
 }
 
-/// `connections` clients, each asking again as soon as it is answered.
+/// Runs `connections` clients, each of which sends its next request as soon as it has the reply.
 pub async fn closed(
     job: &Job,
     connections: usize,
@@ -153,8 +153,8 @@ pub async fn closed(
     gather(tasks, began).await
 }
 
-/// `per_second` requests in all, spread over `connections`. A request that had to wait for the one before it counts from
-/// when it was due; any other from when it left, for our own timer is only good to a millisecond.
+/// Sends `per_second` requests in total, spread over `connections`. The latency of a request that waited for the one
+/// before it starts when it was due. Any other starts when it is sent, because our timer has millisecond resolution.
 pub async fn open(
     job: &Job,
     connections: usize,
@@ -207,7 +207,7 @@ async fn gather(
     Ok(all)
 }
 
-/// Streams that are open and stay so until the value is dropped.
+/// Streams that stay open until this value is dropped.
 pub struct Held(Vec<tokio::task::JoinHandle<()>>);
 
 impl Drop for Held {
@@ -216,7 +216,7 @@ impl Drop for Held {
     }
 }
 
-/// Opens `count` streams, and returns once each has begun.
+/// Opens `count` streams, and returns once all have begun.
 pub async fn hold(job: &Job, count: usize) -> Result<Held, BoxError> {
     let mut held = Held(Vec::new());
     let begun = Arc::new(Semaphore::new(0));

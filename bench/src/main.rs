@@ -1,7 +1,7 @@
-//! Measures lintel beside a minimal proxy, in one run on one machine: `lintel-bench compare`.
+//! Compares lintel with a minimal proxy, in one run on one machine: `lintel-bench compare`.
 //!
-//! Times on a shared machine mean little; ratios of CPU per request between two programs that did the same work in the
-//! same minute mean something.
+//! Absolute times on a shared machine mean little. The ratio of CPU per request is meaningful, because both programs do
+//! the same work within the same minute.
 
 mod compare;
 mod load;
@@ -22,7 +22,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The whole comparison, in one table
+    /// Runs the whole comparison and prints one table
     Compare {
         /// The gateway's binary
         #[arg(long)]
@@ -31,9 +31,9 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         seconds: u64,
     },
-    /// A Bedrock that answers as fast as it can
+    /// Runs a mock Bedrock that replies as fast as it can
     Mock { listen: SocketAddr },
-    /// A pass-through proxy: hyper's server and hyper-util's pooled client
+    /// Runs a pass-through proxy: hyper's server and hyper-util's pooled client
     Proxy {
         listen: SocketAddr,
         upstream: SocketAddr,

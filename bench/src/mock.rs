@@ -1,4 +1,4 @@
-//! A Bedrock that costs as little as possible. The model's name says how the events of a stream are written.
+//! A mock Bedrock that uses as little CPU as possible. The model's name selects how the events of a stream are written.
 
 use std::{
     convert::Infallible,
@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::BoxError;
 
-/// Deltas in one stream.
+/// The number of deltas in one stream.
 pub const DELTAS: usize = 200;
 
 const REPLY: &str = r#"{"metrics":{"latencyMs":1},"output":{"message":{"content":[{"text":"The quick brown fox jumps over the lazy dog. The quick brown fox jumps over the lazy dog."}],"role":"assistant"}},"stopReason":"end_turn","usage":{"inputTokens":20,"outputTokens":20,"totalTokens":40}}"#;
@@ -120,7 +120,7 @@ pub struct Events {
     burst: bool,
     pace: Option<Duration>,
     timer: Option<Pin<Box<Sleep>>>,
-    /// A turn of the runtime between two events makes hyper write each by itself.
+    /// Whether the stream has yielded since the last event. Yielding makes hyper write each event separately.
     yielded: bool,
 }
 

@@ -1,4 +1,4 @@
-//! A program under measurement: its start, its CPU time, its memory, as the kernel counts them.
+//! A program under measurement: its start-up time, CPU time and memory, as the kernel counts them.
 
 use std::{
     fs,
@@ -12,11 +12,11 @@ use crate::BoxError;
 
 pub struct Process {
     child: Child,
-    /// From the start to the first connection that was accepted.
+    /// The time from the start to the first accepted connection.
     pub start_up: Duration,
 }
 
-/// An address on loopback that was free a moment ago.
+/// Returns a loopback address that was free a moment ago.
 pub fn free_address() -> Result<SocketAddr, BoxError> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
@@ -49,7 +49,7 @@ impl Process {
         })
     }
 
-    /// CPU time of all threads so far.
+    /// Returns the CPU time of all threads so far.
     pub fn cpu(&self) -> Result<Duration, BoxError> {
         let mut nanos = 0;
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
@@ -59,7 +59,7 @@ impl Process {
         Ok(Duration::from_nanos(nanos))
     }
 
-    /// Resident memory now, in MiB.
+    /// Returns the current resident memory, in MiB.
     pub fn rss(&self) -> Result<f64, BoxError> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
         let line = status

@@ -1,4 +1,4 @@
-//! What any proxy must do, and nothing else: the yardstick.
+//! A minimal proxy, as the baseline: it does what any proxy must do, and nothing else.
 
 use std::net::SocketAddr;
 

@@ -1,12 +1,12 @@
-//! The one table.
+//! The table of results.
 
-/// One row: what was measured for the proxy and for the gateway, and what we want.
+/// One row: the measurements of the proxy and the gateway, and the target.
 pub struct Row {
     pub what: String,
     pub proxy: Option<f64>,
     pub lintel: f64,
     pub unit: &'static str,
-    /// Of the ratio where there is a proxy and `of_ratio`, else of the value.
+    /// The maximum of the ratio if `of_ratio` is set, otherwise of the value.
     pub target: Option<f64>,
     pub of_ratio: bool,
 }
@@ -22,7 +22,7 @@ impl Row {
     }
 }
 
-/// Prints Markdown, so that it can be pasted.
+/// Prints a Markdown table, ready to paste.
 pub fn print(rows: &[Row]) {
     println!("| what | proxy | lintel | ratio | target |");
     println!("|---|---|---|---|---|");

@@ -1,10 +1,10 @@
 //! Any bytes as the body of a chat request: an error that names the field, or a request; never a panic.
 #![no_main]
 
-use lintel::{call::Notes, edge::chat_request};
+use lintel::{call::Warnings, edge::chat_request};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    if let Err(error) = chat_request(data, &Notes::default()) {
+    if let Err(error) = chat_request(data, &Warnings::default()) {
         assert!(!error.message().is_empty() && error.code().is_some());
     }
 });

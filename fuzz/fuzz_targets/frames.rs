@@ -4,14 +4,14 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use lintel::{
-    bedrock::{Frame, FrameReader},
-    call::Notes,
+    call::Warnings,
     translate::StreamTranslator,
+    upstream::{Frame, FrameReader},
 };
 
 fn read(data: &[u8], cut: usize) -> String {
     let mut reader = FrameReader::default();
-    let mut translator = StreamTranslator::new(Arc::default(), Notes::default());
+    let mut translator = StreamTranslator::new(Arc::default(), Warnings::default());
     let mut chunks = VecDeque::new();
     let mut seen = String::new();
     for part in data.chunks(cut) {

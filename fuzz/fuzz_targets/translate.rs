@@ -2,14 +2,16 @@
 #![no_main]
 
 use lintel::{
-    call::{Caller, Fetched, Notes, Target},
-    catalogue, edge, simulator,
+    call::{Caller, Fetched, Warnings},
+    catalogue, edge,
+    model::Target,
+    simulator,
     translate::{self, Context, Recalled},
 };
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let notes = Notes::default();
-    let Ok(request) = edge::chat_request(data, &notes) else {
+    let warnings = Warnings::default();
+    let Ok(request) = edge::chat_request(data, &warnings) else {
         return;
     };
     // The length picks the family.
@@ -21,7 +23,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let cx = Context {
         model: &model,
         caller: &caller,
-        notes: &notes,
+        warnings: &warnings,
         recalled: &recalled,
         fetched: &fetched,
     };

@@ -5,7 +5,7 @@ use axum::{
 };
 use serde_json::json;
 
-/// An answer other than what was asked for.
+/// An error response of the admin API.
 #[derive(Debug)]
 pub struct ApiError {
     pub status: StatusCode,
@@ -35,13 +35,13 @@ impl ApiError {
     }
 }
 
-/// Those of the store.
+/// Converts an error of the ledger's store.
 impl From<String> for ApiError {
     fn from(error: String) -> Self {
-        tracing::error!(error, "the ledger failed an admin request");
+        tracing::error!(error, "an admin request failed in the ledger");
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
-            message: format!("The ledger: {error}"),
+            message: format!("The ledger failed: {error}"),
         }
     }
 }

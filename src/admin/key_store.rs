@@ -1,4 +1,5 @@
-//! Virtual keys: in the ledger's file, and in memory where requests look them up. A change holds for the next request.
+//! Virtual keys: stored in the ledger, and kept in memory, where requests look them up. A change takes effect with the
+//! next request.
 
 use std::{
     collections::HashMap,
@@ -15,26 +16,26 @@ use super::error::ApiError;
 use crate::{
     config::{self, KeySettings, Teams},
     edge::{Keys, VirtualKey, virtual_key},
-    ledger::{Audit, KeyRow, Ledger},
+    governance::{Audit, KeyRow, Ledger},
 };
 
-/// The longest time for which two secrets hold.
+/// The longest time for which two secrets of a key are valid.
 const MAX_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 
-/// How often it is written down that keys were used.
-const NOTE: Duration = Duration::from_secs(60);
+/// How often the last use of keys is stored.
+const LAST_USE_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub struct KeyStore {
     keys: Keys,
     ledger: Ledger,
     teams: Arc<Teams>,
-    /// A change reads before it writes.
+    /// Held during a change, which reads before it writes.
     changing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Members of a request that are not settings of the key.
-const OWN: [&str; 2] = ["name", "metadata"];
+const NON_SETTINGS: [&str; 2] = ["name", "metadata"];
 
 impl KeyStore {
     pub fn new(keys: Keys, ledger: Ledger, teams: Teams) -> Self {
@@ -46,36 +47,36 @@ impl KeyStore {
         }
     }
 
-    /// Puts every key of the file in place.
+    /// Loads every key of the ledger into memory.
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// If the ledger cannot be read.
     pub async fn load(&self) -> Result<(), String> {
         for row in self.ledger.keys().await? {
             if let Err(error) = self.place(&row).await {
-                // Its team may be gone from the configuration: better no key than one without limits.
+                // Its team may have left the configuration. The key is rejected rather than used without its limits.
                 tracing::error!(
                     key_id = row.id,
                     error = error.message,
-                    "a virtual key has settings that do not hold; it is refused"
+                    "a virtual key has invalid settings; its requests are rejected"
                 );
             }
         }
         Ok(())
     }
 
-    /// Writes down when keys were used, until `shutdown`.
+    /// Stores when keys were last used, until `shutdown`.
     pub async fn note_uses(self, shutdown: CancellationToken) {
         let mut noted: HashMap<String, i64> = HashMap::new();
         let mut last = false;
         while !last {
             tokio::select! {
-                () = tokio::time::sleep(NOTE) => {}
+                () = tokio::time::sleep(LAST_USE_INTERVAL) => {}
                 () = shutdown.cancelled() => last = true,
             }
             for (id, at) in self.keys.last_used() {
                 if at > 0 && noted.insert(id.clone(), at) != Some(at) {
-                    self.ledger.key_used(id, at).await;
+                    self.ledger.record_key_use(id, at).await;
                 }
             }
         }
@@ -97,7 +98,7 @@ impl KeyStore {
         Ok(self.shown(self.row(id).await?, &used))
     }
 
-    /// With what is not written down yet, and whether its settings still hold.
+    /// The public view of a key, with its latest use and any problem with its settings.
     fn shown(&self, mut row: KeyRow, used: &HashMap<String, i64>) -> Value {
         row.last_used_at = used
             .get(&row.id)
@@ -112,19 +113,19 @@ impl KeyStore {
         shown
     }
 
-    /// A new key; its secret is in the answer and nowhere else.
+    /// Creates a key. Its secret is only in the answer.
     pub async fn create(&self, body: Value, who: String) -> Result<Value, ApiError> {
         let (id, secret) =
             virtual_key::generate(None).map_err(|error| ApiError::failed(error.to_string()))?;
         let Value::Object(mut settings) = body else {
-            return Err(ApiError::invalid("Send an object."));
+            return Err(ApiError::invalid("The body must be a JSON object."));
         };
-        let [name, metadata] = OWN.map(|member| settings.remove(member));
+        let [name, metadata] = NON_SETTINGS.map(|member| settings.remove(member));
         let name = match name {
             Some(Value::String(name)) => checked_name(name)?,
             _ => {
                 return Err(ApiError::invalid(
-                    "'name' is missing: a text, what the key is for.",
+                    "'name' is missing: a short text that says what the key is for.",
                 ));
             }
         };
@@ -147,12 +148,12 @@ impl KeyStore {
             .is_some_and(|expires| expires <= SystemTime::now())
         {
             return Err(ApiError::invalid(
-                "expires: is over, so nobody could use this key.",
+                "expires: is in the past, so the key would never be accepted.",
             ));
         }
         if made.caller.models.as_ref().is_some_and(Vec::is_empty) {
             return Err(ApiError::invalid(
-                "models: is empty, so nobody could use this key; without it every configured model may be used.",
+                "models: is empty, so the key could use no model. Leave it out to allow every configured model.",
             ));
         }
         row.expires_at = made.expires.and_then(seconds);
@@ -161,12 +162,12 @@ impl KeyStore {
         Ok(json!({"secret": secret, "key": view(&row)}))
     }
 
-    /// New settings in place of the old ones; members that are not named stay, null takes one out.
+    /// Changes the settings that `body` names; null removes one.
     pub async fn change(&self, id: &str, body: Value, who: String) -> Result<Value, ApiError> {
-        let _one = self.changing.lock().await;
+        let _guard = self.changing.lock().await;
         let before = self.row(id).await?;
         let Value::Object(members) = body else {
-            return Err(ApiError::invalid("Send an object."));
+            return Err(ApiError::invalid("The body must be a JSON object."));
         };
         let mut row = before.clone();
         let mut settings = parsed(&row.settings);
@@ -189,22 +190,22 @@ impl KeyStore {
         Ok(json!({"key": view(&row)}))
     }
 
-    /// A new secret; the old one holds for `overlap` more.
+    /// Creates a new secret. The old one stays valid for `overlap`.
     pub async fn rotate(
         &self,
         id: &str,
         overlap: Duration,
         who: String,
     ) -> Result<Value, ApiError> {
-        let _one = self.changing.lock().await;
+        let _guard = self.changing.lock().await;
         let before = self.row(id).await?;
         if before.revoked_at.is_some() {
-            return Err(ApiError::invalid("This key is revoked. Make another one."));
+            return Err(ApiError::invalid("This key is revoked. Create a new one."));
         }
         let (_, secret) =
             virtual_key::generate(Some(id)).map_err(|error| ApiError::failed(error.to_string()))?;
         if overlap > MAX_OVERLAP {
-            return Err(ApiError::invalid("'overlap' may be 30 days at most."));
+            return Err(ApiError::invalid("'overlap' must be at most 30 days."));
         }
         let until = Timestamp::now()
             .as_second()
@@ -220,9 +221,9 @@ impl KeyStore {
         Ok(json!({"secret": secret, "key": view(&row)}))
     }
 
-    /// No request with this key is admitted any more; those that run may end.
+    /// Revokes a key. Its new requests are rejected; requests in flight may finish.
     pub async fn revoke(&self, id: &str, who: String) -> Result<Value, ApiError> {
-        let _one = self.changing.lock().await;
+        let _guard = self.changing.lock().await;
         let before = self.row(id).await?;
         let revoked_at = before.revoked_at.or(Some(Timestamp::now().as_second()));
         let row = KeyRow {
@@ -238,7 +239,7 @@ impl KeyStore {
         let row = self.ledger.key(id.to_owned()).await?;
         row.ok_or_else(|| {
             ApiError::not_found(
-                "There is no virtual key with this id. `lintel keys list`, or GET /admin/keys, shows them.",
+                "No virtual key has this id. List them with `lintel keys list` or GET /admin/keys.",
             )
         })
     }
@@ -248,7 +249,7 @@ impl KeyStore {
         self.place(row).await
     }
 
-    /// In memory, or nowhere: a key that cannot be put in place is refused.
+    /// Puts a key into memory. If that fails, the key is removed from memory, so that it is rejected.
     async fn place(&self, row: &KeyRow) -> Result<(), ApiError> {
         let placed = self.put(row).await;
         if placed.is_err() {
@@ -261,7 +262,7 @@ impl KeyStore {
         let settings = self.settings(row)?;
         let caller = settings.caller;
         self.ledger
-            .forget_others(&format!("key:{}", row.id), &caller.budgets);
+            .untrack_others(&format!("key:{}", row.id), &caller.budgets);
         self.ledger.track(caller.budgets.iter().cloned()).await?;
         if let Some(users) = &caller.end_users {
             self.ledger.track_end_users(&caller.key_id, users).await?;
@@ -306,7 +307,7 @@ impl KeyStore {
     }
 }
 
-/// It is printed on terminals and in tables.
+/// Rejects names that could garble a terminal or a table.
 fn checked_name(name: String) -> Result<String, ApiError> {
     let odd = |c: char| {
         c.is_control()
@@ -330,7 +331,7 @@ fn seconds(time: SystemTime) -> Option<i64> {
         .and_then(|since| i64::try_from(since.as_secs()).ok())
 }
 
-/// What may be known of a key: everything but its secrets and their digests.
+/// The public view of a key: everything except its secrets and their digests.
 fn view(row: &KeyRow) -> Value {
     let status = match row {
         KeyRow {

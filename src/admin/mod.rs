@@ -1,4 +1,4 @@
-//! The admin port: metrics, health and the admin API, for operators and their machines. Never on the data port.
+//! The admin port: metrics, health and the admin API. None of them is ever served on the data port.
 
 pub mod api;
 mod error;
@@ -22,15 +22,15 @@ use tokio_util::sync::CancellationToken;
 pub use api::Api;
 pub use key_store::KeyStore;
 
-use crate::{bedrock::Clients, call::Secret, telemetry::Telemetry};
+use crate::{call::Secret, telemetry::Telemetry, upstream::Clients};
 
-/// A good answer about credentials holds this long: probes must not wear out the credential service.
+/// How long a successful credential check is reused, so that probes do not overload the credential service.
 const READY_FOR: Duration = Duration::from_secs(60);
-/// For invocation logs.
+/// In bytes. Invocation logs are uploaded whole.
 const MAX_BODY: usize = 256 << 20;
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the admin port needs to know.
+/// The state of the admin port.
 pub struct Admin {
     pub telemetry: Telemetry,
     pub clients: Arc<Clients>,
@@ -54,7 +54,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .fallback(|| async {
             problem(
                 StatusCode::NOT_FOUND,
-                "There are /metrics, /healthz, /readyz and /admin/.",
+                "Not found. This port serves /metrics, /healthz, /readyz and /admin/.",
             )
         })
         .with_state(admin)
@@ -73,21 +73,18 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         .into_response()
 }
 
-/// The process lives.
+/// Liveness: the process runs.
 async fn healthz() -> Response {
     Json(json!({"status": "ok"})).into_response()
 }
 
-/// It can serve: it is not shutting down, and has credentials. Makes no paid call.
+/// Readiness: the gateway is not shutting down, can write the ledger, and has credentials. Makes no paid call.
 async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     if admin.shutdown.is_cancelled() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
     }
-    if !admin.api.ledger.is_well() {
-        return problem(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the ledger cannot be written",
-        );
+    if !admin.api.ledger.is_healthy() {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "cannot write the ledger");
     }
     let fresh = admin
         .last_ready
@@ -110,7 +107,7 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     Json(json!({"status": "ready"})).into_response()
 }
 
-/// The layer before the admin API: only who has the token gets there.
+/// Rejects requests to the admin API that do not carry the admin token.
 async fn authorize(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     let presented = request
         .headers()
@@ -125,7 +122,7 @@ async fn authorize(State(admin): State<Arc<Admin>>, request: Request, next: Next
     } else {
         problem(
             StatusCode::FORBIDDEN,
-            "The admin API needs the admin token.",
+            "The admin API requires the admin token, as `Authorization: Bearer …`.",
         )
     }
 }

@@ -7,7 +7,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
 
-use super::{Budget, CachePolicy, Guardrail, Limits};
+use crate::{
+    model::{CachePolicy, Guardrail, Limits},
+    money::Budget,
+};
 
 /// Whoever holds a key: what is known of it after authentication.
 #[derive(Debug, Default)]

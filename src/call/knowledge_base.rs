@@ -4,8 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
-use super::{Model, NanoUsd, RetryPolicy, Target};
 use crate::openai::knowledge_base::Names;
+use crate::{
+    model::{Model, RetryPolicy, Target},
+    money::NanoUsd,
+};
 
 /// A Knowledge Base of Amazon Bedrock, by the name that requests use.
 #[derive(Clone, Debug)]
@@ -13,7 +16,7 @@ pub struct KnowledgeBase {
     pub name: Arc<str>,
     pub description: Option<String>,
     /// Its id or ARN, and its region.
-    pub target: Target,
+    pub target: Arc<Target>,
     pub kind: KnowledgeBaseKind,
     pub search_type: SearchType,
     /// From 1 to 100.
@@ -52,7 +55,7 @@ impl KnowledgeBase {
         Self {
             name: name.into(),
             description: None,
-            target,
+            target: Arc::new(target),
             kind: KnowledgeBaseKind::Vector,
             search_type: SearchType::Hybrid,
             max_results: 5,
@@ -191,7 +194,7 @@ impl RerankModel {
 
 /// What a call asks of Knowledge Bases.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct RetrievalRequest {
     /// As the client named them.
     pub names: Names,
     /// One for each of them; never empty.
@@ -273,7 +276,7 @@ impl Search {
     }
 }
 
-impl Question {
+impl RetrievalRequest {
     /// The most bytes that passages and instruction add to the prompt.
     pub fn most_bytes(&self) -> u64 {
         // A code point has four bytes at most, and what is escaped becomes as many.

@@ -1,9 +1,6 @@
 //! What Knowledge Bases have found for a call.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
@@ -44,7 +41,7 @@ impl Passage {
 
 /// One search of a retrieval.
 #[derive(Clone, Debug)]
-pub struct Searched {
+pub struct SearchReport {
     /// The configured name of the Knowledge Base.
     pub kb: Arc<str>,
     pub found: usize,
@@ -62,7 +59,7 @@ pub struct Searched {
 pub struct Retrieval {
     pub names: Names,
     /// One for each Knowledge Base; none where a failure has ended them all.
-    pub searches: Vec<Searched>,
+    pub searches: Vec<SearchReport>,
     /// What the model was given, in the order of its numbers, from 1; without text and images, which are in its prompt.
     pub passages: Vec<Passage>,
     /// Why there are none, or why not all Knowledge Bases have answered: one of a fixed list.
@@ -97,20 +94,5 @@ impl Retrieval {
     /// Does the answer come from passages?
     pub fn used(&self) -> bool {
         !self.passages.is_empty()
-    }
-}
-
-/// The retrieval of a call, once it is known: for the reply and for the log.
-#[derive(Clone, Debug, Default)]
-pub struct Retrieved(Arc<OnceLock<Arc<Retrieval>>>);
-
-impl Retrieved {
-    /// Only the first counts.
-    pub fn set(&self, retrieval: Arc<Retrieval>) {
-        let _ = self.0.set(retrieval);
-    }
-
-    pub fn get(&self) -> Option<&Arc<Retrieval>> {
-        self.0.get()
     }
 }

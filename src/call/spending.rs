@@ -1,43 +1,41 @@
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::{Cost, NanoUsd, Usage};
+use super::Trace;
+use crate::money::{Cost, NanoUsd, Usage};
 
-/// What a call has come to so far, request by request, so that nothing is forgotten however it ends.
-#[derive(Clone, Default)]
-pub struct Spending(Arc<Inner>);
-
+/// What a call has cost so far, request by request, so that nothing is forgotten however it ends.
 #[derive(Default)]
-struct Inner {
-    spent: Mutex<Spent>,
-    another: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
+pub struct Spending {
+    spend: Mutex<Spend>,
+    repeat: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
 /// The sum of all requests of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spent {
-    /// Of the requests whose usage is known, or was estimated.
+pub struct Spend {
+    /// Of the requests whose usage is known or was estimated.
     pub usage: Option<Usage>,
-    /// Requests whose usage the gateway has estimated.
+    /// Requests whose usage the gateway estimated.
     pub estimated: u32,
-    /// Requests that may be on the bill with nobody knowing how much.
+    /// Requests that may be on the bill with an unknown usage.
     pub lost: u32,
-    /// Requests were sent.
+    /// At least one request was sent.
     pub sent: bool,
-    /// What reranking has cost, beside the model.
+    /// The cost of reranking, which the model's usage does not include.
     pub fees: NanoUsd,
     /// Some of it has no known price.
     pub unpriced_fees: bool,
-    /// What calls beside this one have cost, which have records of their own.
-    pub beside: Cost,
+    /// The cost of calls that the gateway made for this one; they have records of their own.
+    pub side_calls: Cost,
     /// Some of them have no known cost.
-    pub unknown_beside: bool,
+    pub unknown_side_calls: bool,
 }
 
-impl Spent {
-    /// `usage` as the client is told it: its cost with all that was spent beside the model.
-    pub fn told(&self, usage: Usage) -> Usage {
-        let known = !self.unpriced_fees && !self.unknown_beside;
-        let more = self.beside
+impl Spend {
+    /// `usage` with everything that the call cost beside the model, as the client sees it.
+    pub fn with_side_costs(&self, usage: Usage) -> Usage {
+        let known = !self.unpriced_fees && !self.unknown_side_calls;
+        let more = self.side_calls
             + Cost {
                 reranking: self.fees,
                 ..Cost::default()
@@ -50,75 +48,75 @@ impl Spent {
 }
 
 impl Spending {
-    /// A request is about to leave. What becomes of it is told to the ticket; one that is dropped is lost.
-    pub fn send(&self) -> Ticket {
-        self.with(|spent| spent.sent = true);
-        Ticket {
-            spending: Some(self.clone()),
-        }
+    pub(super) fn sent(&self) {
+        self.with(|spend| spend.sent = true);
     }
 
-    /// Something was used that is billed by itself; none: nobody knows its price.
+    /// Adds something that is billed by itself; `None` if its price is unknown.
     pub fn fee(&self, price: Option<NanoUsd>) {
-        self.with(|spent| {
-            spent.fees = spent.fees + price.unwrap_or_default();
-            spent.unpriced_fees |= price.is_none();
+        self.with(|spend| {
+            spend.fees = spend.fees + price.unwrap_or_default();
+            spend.unpriced_fees |= price.is_none();
         });
     }
 
-    /// The gateway has made a call of its own for this one; none: nobody knows what it has cost.
-    pub fn beside(&self, cost: Option<Cost>) {
-        self.with(|spent| {
-            spent.beside = spent.beside + cost.unwrap_or_default();
-            spent.unknown_beside |= cost.is_none();
+    /// Adds a call that the gateway made for this one; `None` if its cost is unknown.
+    pub fn side_call(&self, cost: Option<Cost>) {
+        self.with(|spend| {
+            spend.side_calls = spend.side_calls + cost.unwrap_or_default();
+            spend.unknown_side_calls |= cost.is_none();
         });
     }
 
-    pub fn spent(&self) -> Spent {
-        let mut copy = Spent::default();
-        self.with(|spent| copy = *spent);
-        copy
+    /// The sum so far.
+    pub fn total(&self) -> Spend {
+        *self.spend.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who must agree before a request is repeated that may be on the bill. Set once.
-    pub fn ask_before_another(&self, ask: impl Fn() -> bool + Send + Sync + 'static) {
-        let _ = self.0.another.set(Box::new(ask));
+    /// Sets who decides whether a request that may be on the bill is repeated. Only the first
+    /// setting counts.
+    pub fn ask_before_repeat(&self, ask: impl Fn() -> bool + Send + Sync + 'static) {
+        let _ = self.repeat.set(Box::new(ask));
     }
 
-    /// May a request that is lost be made again?
-    pub fn allows_another(&self) -> bool {
-        self.0.another.get().is_none_or(|ask| ask())
+    /// Reports whether a lost request may be made again.
+    pub fn may_repeat(&self) -> bool {
+        self.repeat.get().is_none_or(|ask| ask())
     }
 
-    fn with(&self, change: impl FnOnce(&mut Spent)) {
-        change(&mut self.0.spent.lock().unwrap_or_else(PoisonError::into_inner));
+    fn with(&self, change: impl FnOnce(&mut Spend)) {
+        change(&mut self.spend.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 impl std::fmt::Debug for Spending {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.spent().fmt(f)
+        self.total().fmt(f)
     }
 }
 
 /// One request to Bedrock.
 #[derive(Debug)]
 pub struct Ticket {
-    spending: Option<Spending>,
+    trace: Option<Trace>,
 }
 
 impl Ticket {
-    /// The service refused it, or never got it: it is not on the bill.
-    pub fn free(mut self) {
-        self.spending = None;
+    pub(super) fn new(trace: Trace) -> Self {
+        Self { trace: Some(trace) }
     }
 
-    /// It is on the bill with this usage.
+    /// The service refused the request or never received it: it is not on the bill.
+    pub fn free(mut self) {
+        self.trace = None;
+    }
+
+    /// The request is on the bill with this usage.
     pub fn used(mut self, usage: Usage) {
-        if let Some(spending) = self.spending.take() {
-            spending.with(|spent| {
-                spent.usage = Some(spent.usage.map_or(usage, |before| before + usage));
-                spent.estimated += u32::from(usage.estimated);
+        if let Some(trace) = self.trace.take() {
+            trace.spending().with(|spend| {
+                spend.usage = Some(spend.usage.map_or(usage, |before| before + usage));
+                spend.estimated += u32::from(usage.estimated);
             });
         }
     }
@@ -126,8 +124,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let Some(spending) = self.spending.take() {
-            spending.with(|spent| spent.lost += 1);
+        if let Some(trace) = self.trace.take() {
+            trace.spending().with(|spend| spend.lost += 1);
         }
     }
 }
@@ -138,24 +136,24 @@ mod tests {
 
     #[test]
     fn every_request_is_accounted_for() {
-        let spending = Spending::default();
-        assert_eq!(spending.spent(), Spent::default());
+        let trace = Trace::default();
+        assert_eq!(trace.spending().total(), Spend::default());
         let usage = Usage {
             input: 1,
             output: 2,
             ..Usage::default()
         };
-        spending.send().free();
-        spending.send().used(usage);
-        spending.send().used(usage);
-        drop(spending.send());
-        let spent = spending.spent();
+        trace.ticket().free();
+        trace.ticket().used(usage);
+        trace.ticket().used(usage);
+        drop(trace.ticket());
+        let spend = trace.spending().total();
         assert_eq!(
-            (spent.usage.unwrap().output, spent.lost, spent.sent),
+            (spend.usage.unwrap().output, spend.lost, spend.sent),
             (4, 1, true)
         );
-        assert!(spending.allows_another());
-        spending.ask_before_another(|| false);
-        assert!(!spending.allows_another());
+        assert!(trace.spending().may_repeat());
+        trace.spending().ask_before_repeat(|| false);
+        assert!(!trace.spending().may_repeat());
     }
 }

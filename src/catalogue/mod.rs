@@ -1,7 +1,7 @@
-//! What is known of Bedrock's models: facts and prices as data, and their lookup by any form of id.
+//! The catalog of Bedrock's models: facts and prices as data, with a lookup by any form of id.
 //!
-//! `models.json` was gathered from public sources, `rules.json` is kept by hand; an operator overrides both. To learn
-//! a new fact, add a rule with its source and the date.
+//! `models.json` is gathered from public sources, `rules.json` is maintained by hand, and an operator overrides both.
+//! To add a fact, add a rule with its source and date.
 
 mod reference;
 
@@ -14,29 +14,33 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, value::RawValue};
 use wildmatch::WildMatch;
 
-pub use reference::{Reference, reference};
+pub use reference::{Reference, parse_reference};
 
-use crate::call::{Facts, Model, NanoUsd, Price, Target};
+use crate::{
+    model::{Facts, Model, Target},
+    money::{NanoUsd, Price},
+};
 
-/// What the catalogue says of a target.
+/// The facts and the price of a target.
 #[derive(Clone, Debug)]
-pub struct Known {
-    /// The base model's id; none where the catalogue does not know it.
+pub struct CatalogEntry {
+    /// The id of the base model. None if it is not in the catalog.
     pub base: Option<&'static str>,
     pub facts: Arc<Facts>,
-    /// None where no price is known.
+    /// None if no price is known.
     pub price: Option<Arc<Price>>,
 }
 
-/// Facts and price of `target`. A model that nobody has described gets permissive facts, and those of its family.
-pub fn lookup(target: &Target) -> Known {
-    let Reference { base, prefix } = reference(&target.id);
-    let Some(entry) = base.and_then(entry) else {
-        let facts = Arc::new(facts(
+/// Returns the facts and the price of `target`. A model that is not in the catalog gets permissive facts, refined by
+/// the rules that match its id.
+pub fn lookup(target: &Target) -> CatalogEntry {
+    let Reference { base, prefix } = parse_reference(&target.id);
+    let Some(entry) = base.and_then(find_entry) else {
+        let facts = Arc::new(build_facts(
             base.unwrap_or_default(),
             Value::Object(serde_json::Map::new()),
         ));
-        return Known {
+        return CatalogEntry {
             base: None,
             facts,
             price: None,
@@ -44,18 +48,18 @@ pub fn lookup(target: &Target) -> Known {
     };
     let facts = entry
         .built
-        .get_or_init(|| Arc::new(facts(entry.id, entry.facts())))
+        .get_or_init(|| Arc::new(build_facts(entry.id, entry.facts())))
         .clone();
-    Known {
+    CatalogEntry {
         base: Some(entry.id),
         facts,
         price: entry.price(prefix, &target.region).map(Arc::new),
     }
 }
 
-/// A model of this name at `target`, with what is known of it.
+/// Returns a model with this name and target, and the catalog's facts and price.
 pub fn model(name: impl Into<String>, target: Target) -> Model {
-    let Known { base, facts, price } = lookup(&target);
+    let CatalogEntry { base, facts, price } = lookup(&target);
     Model {
         base: base.map(str::to_owned),
         facts,
@@ -64,15 +68,19 @@ pub fn model(name: impl Into<String>, target: Target) -> Model {
     }
 }
 
-/// The facts of `known`, with the members of `overrides` in their place.
+/// Returns the facts of `entry` with the members of `overrides` replaced. `base` is the id that rules match.
 ///
 /// # Errors
-/// The text of what is wrong with `overrides`.
-pub fn overridden(known: &Known, base: &str, overrides: Value) -> Result<Arc<Facts>, String> {
-    let mut value = known
+/// Returns what is wrong with `overrides`.
+pub fn override_facts(
+    entry: &CatalogEntry,
+    base: &str,
+    overrides: Value,
+) -> Result<Arc<Facts>, String> {
+    let mut value = entry
         .base
-        .and_then(entry)
-        .map_or_else(|| Value::Object(serde_json::Map::new()), Entry::facts);
+        .and_then(find_entry)
+        .map_or_else(|| Value::Object(serde_json::Map::new()), RawEntry::facts);
     apply_rules(base, &mut value);
     merge(&mut value, overrides);
     serde_json::from_value(value)
@@ -80,26 +88,27 @@ pub fn overridden(known: &Known, base: &str, overrides: Value) -> Result<Arc<Fac
         .map_err(|error| error.to_string())
 }
 
-/// What one query of the reranking model `id` costs; none where it is no such model, or its price is not known.
+/// Returns the price of one query of the reranking model `id`, or none if it is unknown or `id` is another kind of
+/// model.
 pub fn query_price(id: &str) -> Option<NanoUsd> {
-    entry(id)?.query_price.and_then(NanoUsd::parse)
+    find_entry(id)?.query_price.and_then(NanoUsd::parse)
 }
 
-/// Every base model of the catalogue.
+/// Returns the ids of all base models in the catalog.
 pub fn ids() -> impl Iterator<Item = &'static str> {
-    CATALOGUE.entries.iter().map(|entry| entry.id)
+    CATALOG.entries.iter().map(|entry| entry.id)
 }
 
 #[derive(Deserialize)]
 struct ModelsFile<'a> {
     #[serde(borrow)]
-    models: Vec<Entry<'a>>,
+    models: Vec<RawEntry<'a>>,
 }
 
-/// What the file says of one model; read when it is asked for, because a gateway needs few of them.
+/// One model in `models.json`. Its values are parsed on demand, because a gateway uses few models.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry<'a> {
+struct RawEntry<'a> {
     id: &'a str,
     #[serde(default)]
     aliases: Vec<&'a str>,
@@ -111,27 +120,28 @@ struct Entry<'a> {
     price_by_profile: HashMap<&'a str, &'a RawValue>,
     #[serde(borrow, default)]
     price_by_region: HashMap<&'a str, &'a RawValue>,
-    /// US dollars.
+    /// The price of one reranking query, in US dollars.
     #[serde(default)]
     query_price: Option<&'a str>,
+    /// The facts, once they were looked up.
     #[serde(skip)]
     built: OnceLock<Arc<Facts>>,
 }
 
-impl Entry<'_> {
+impl RawEntry<'_> {
     fn facts(&self) -> Value {
-        value(self.facts)
+        parse_value(self.facts)
     }
 
-    /// A profile's price where it has one of its own; a region's for the bare id.
+    /// Returns the price with its differences for an inference profile, or for the region if there is no profile.
     fn price(&self, prefix: Option<&str>, region: &str) -> Option<Price> {
-        let mut price = value(self.price?);
+        let mut price = parse_value(self.price?);
         let differing = match prefix {
             Some(prefix) => self.price_by_profile.get(prefix),
             None => self.price_by_region.get(region),
         };
         if let Some(differing) = differing {
-            merge(&mut price, value(differing));
+            merge(&mut price, parse_value(differing));
         }
         serde_json::from_value(price).ok()
     }
@@ -144,12 +154,12 @@ struct RulesFile {
 
 #[derive(Deserialize)]
 struct Rule {
-    #[serde(deserialize_with = "globs")]
+    #[serde(deserialize_with = "parse_globs")]
     r#match: Vec<WildMatch>,
     facts: Value,
 }
 
-fn globs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WildMatch>, D::Error> {
+fn parse_globs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WildMatch>, D::Error> {
     Ok(Vec::<String>::deserialize(deserializer)?
         .iter()
         .map(|glob| WildMatch::new(glob))
@@ -157,18 +167,18 @@ fn globs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WildMatch>, D
 }
 
 #[derive(Default)]
-struct Catalogue {
-    entries: Vec<Entry<'static>>,
+struct Catalog {
+    entries: Vec<RawEntry<'static>>,
     by_id: HashMap<&'static str, usize>,
     rules: Vec<Rule>,
 }
 
-// Both files are part of the program; a test reads them, so that neither can be broken here.
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
+// Both files are compiled in, and a test parses them, so parsing cannot fail here.
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let models: Result<ModelsFile<'_>, _> = serde_json::from_str(include_str!("models.json"));
     let rules: Result<RulesFile, _> = serde_json::from_str(include_str!("rules.json"));
     let (Ok(models), Ok(rules)) = (models, rules) else {
-        return Catalogue::default();
+        return Catalog::default();
     };
     let mut by_id = HashMap::new();
     for (index, entry) in models.models.iter().enumerate() {
@@ -176,39 +186,36 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
             by_id.insert(*id, index);
         }
     }
-    Catalogue {
+    Catalog {
         entries: models.models,
         by_id,
         rules: rules.rules,
     }
 });
 
-fn entry(id: &str) -> Option<&'static Entry<'static>> {
-    let catalogue = &*CATALOGUE;
-    catalogue
-        .by_id
-        .get(id)
-        .map(|index| &catalogue.entries[*index])
+fn find_entry(id: &str) -> Option<&'static RawEntry<'static>> {
+    let catalog = &*CATALOG;
+    catalog.by_id.get(id).map(|index| &catalog.entries[*index])
 }
 
-fn value(json: &RawValue) -> Value {
-    // It was parsed once already.
+fn parse_value(json: &RawValue) -> Value {
+    // The whole file was parsed before, so this cannot fail.
     serde_json::from_str(json.get()).unwrap_or_default()
 }
 
-fn facts(id: &str, mut value: Value) -> Facts {
+fn build_facts(id: &str, mut value: Value) -> Facts {
     apply_rules(id, &mut value);
     serde_json::from_value(value).unwrap_or_default()
 }
 
 fn apply_rules(id: &str, value: &mut Value) {
-    for rule in CATALOGUE
+    for rule in CATALOG
         .rules
         .iter()
         .filter(|rule| rule.r#match.iter().any(|glob| glob.matches(id)))
     {
         for (member, new) in rule.facts.as_object().into_iter().flatten() {
-            // What a family can do with cache points says nothing of whether this model has them.
+            // A rule describes how a family uses cache points, but not whether this model supports them.
             if member == "cache" && value.get("cache").is_none_or(Value::is_null) {
                 continue;
             }
@@ -217,7 +224,7 @@ fn apply_rules(id: &str, value: &mut Value) {
     }
 }
 
-/// Objects member by member; everything else is replaced.
+/// Merges objects member by member, and replaces all other values.
 fn merge(old: &mut Value, new: Value) {
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => {
@@ -232,18 +239,18 @@ fn merge(old: &mut Value, new: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::{LifecycleStatus, ReasoningStyle, Sampling};
+    use crate::model::{LifecycleStatus, ReasoningStyle, Sampling};
 
     fn facts_of(id: &str) -> Arc<Facts> {
-        let known = lookup(&Target::new(id, "us-east-1"));
-        assert!(known.base.is_some(), "{id}");
-        known.facts
+        let entry = lookup(&Target::new(id, "us-east-1"));
+        assert!(entry.base.is_some(), "{id}");
+        entry.facts
     }
 
     #[test]
-    fn every_entry_and_rule_can_be_read() {
-        assert!(CATALOGUE.entries.len() > 150 && CATALOGUE.rules.len() > 20);
-        for entry in &CATALOGUE.entries {
+    fn every_entry_parses_and_every_rule_matches_a_model() {
+        assert!(CATALOG.entries.len() > 150 && CATALOG.rules.len() > 20);
+        for entry in &CATALOG.entries {
             let mut value = entry.facts();
             apply_rules(entry.id, &mut value);
             serde_json::from_value::<Facts>(value)
@@ -262,7 +269,7 @@ mod tests {
                 );
             }
         }
-        for rule in &CATALOGUE.rules {
+        for rule in &CATALOG.rules {
             serde_json::from_value::<Facts>(rule.facts.clone())
                 .unwrap_or_else(|error| panic!("{error}"));
             let used = ids().any(|id| rule.r#match.iter().any(|glob| glob.matches(id)));
@@ -271,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn generations_of_a_family_differ() {
+    fn rules_distinguish_generations_of_a_family() {
         let style = |id: &str| facts_of(id).reasoning.style;
         assert_eq!(
             style("anthropic.claude-3-haiku-20240307-v1:0"),
@@ -308,7 +315,7 @@ mod tests {
         );
         assert!(
             facts_of("openai.gpt-5.6-sol").cache.is_none(),
-            "Converse refuses cache points there"
+            "Converse rejects cache points for this model"
         );
         assert!(
             facts_of("amazon.nova-lite-v1:0")
@@ -326,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn the_price_is_that_of_the_profile_or_the_region() {
+    fn prices_depend_on_the_profile_or_the_region() {
         let input = |id: &str, region: &str| {
             lookup(&Target::new(id, region))
                 .price
@@ -345,14 +352,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_model_gets_what_is_known_of_its_family() {
-        let known = lookup(&Target::new("us.anthropic.claude-opus-9-5", "us-east-1"));
-        assert!(known.base.is_none() && known.price.is_none());
-        assert_eq!(known.facts.top_k.as_deref(), Some("top_k"));
-        let known = lookup(&Target::new(
+    fn an_unknown_model_gets_the_facts_of_its_family() {
+        let entry = lookup(&Target::new("us.anthropic.claude-opus-9-5", "us-east-1"));
+        assert!(entry.base.is_none() && entry.price.is_none());
+        assert_eq!(entry.facts.top_k.as_deref(), Some("top_k"));
+        let entry = lookup(&Target::new(
             "arn:aws:bedrock:us-east-1:123456789012:imported-model/abc",
             "us-east-1",
         ));
-        assert_eq!(*known.facts, Facts::default());
+        assert_eq!(*entry.facts, Facts::default());
     }
 }

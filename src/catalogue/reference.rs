@@ -1,21 +1,22 @@
-//! The forms in which Bedrock names a model.
+//! The forms of model ids in Bedrock: base model ids, inference profile ids and ARNs.
 
-/// Geographic prefixes of inference profiles.
+/// The prefixes of geographic inference profiles.
 const PREFIXES: [&str; 9] = [
     "us", "us-gov", "eu", "apac", "jp", "au", "ca", "in", "global",
 ];
 
-/// What a target says about the base model behind it.
+/// A parsed target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference<'a> {
-    /// As the catalogue knows it, or would; none for ARNs of what is the account's own.
+    /// The id of the base model in the form that the catalog uses. None for ARNs of the account's own resources, which
+    /// do not name their model.
     pub base: Option<&'a str>,
     /// The prefix of a geographic inference profile.
     pub prefix: Option<&'a str>,
 }
 
-/// Takes a model id, a profile id or an ARN apart. Ids are found with and without their version.
-pub fn reference(target: &str) -> Reference<'_> {
+/// Parses a model id, an inference profile id or an ARN. The version may be missing.
+pub fn parse_reference(target: &str) -> Reference<'_> {
     let id = match target.strip_prefix("arn:") {
         None => target,
         Some(arn) => {
@@ -38,14 +39,15 @@ pub fn reference(target: &str) -> Reference<'_> {
         _ => (None, id),
     };
     Reference {
-        base: Some(known_form(base)),
+        base: Some(catalog_form(base)),
         prefix,
     }
 }
 
-/// `…-v1:0:200k` is `…-v1:0` with a longer context window.
-fn known_form(base: &str) -> &str {
-    if super::entry(base).is_some() {
+/// Returns the form of `base` that is in the catalog, or `base` itself if there is none. `…-v1:0:200k` is `…-v1:0` with
+/// a longer context window.
+fn catalog_form(base: &str) -> &str {
+    if super::find_entry(base).is_some() {
         return base;
     }
     let shorter = base.rsplit_once(':').map(|(shorter, _)| shorter);
@@ -55,7 +57,7 @@ fn known_form(base: &str) -> &str {
     [shorter, bare]
         .into_iter()
         .flatten()
-        .find(|form| super::entry(form).is_some())
+        .find(|form| super::find_entry(form).is_some())
         .unwrap_or(base)
 }
 
@@ -64,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_leads_to_the_base_model() {
+    fn every_form_resolves_to_its_base_model() {
         for (target, base, prefix) in [
             (
                 "anthropic.claude-opus-5-5",
@@ -113,7 +115,11 @@ mod tests {
                 None,
             ),
         ] {
-            assert_eq!(reference(target), Reference { base, prefix }, "{target}");
+            assert_eq!(
+                parse_reference(target),
+                Reference { base, prefix },
+                "{target}"
+            );
         }
     }
 }

@@ -13,9 +13,9 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Every budget: limit, settled, reserved, reset time
+    /// Show every budget: limit, settled and reserved spend, reset time
     Show(Show),
-    /// Raises a limit for a time; who and why goes into the audit log
+    /// Raise a limit temporarily; the audit log records who did it and why
     Override(Override),
 }
 
@@ -32,12 +32,13 @@ struct Show {
 struct Override {
     /// The budget, such as key:ci/day
     budget: String,
-    /// US dollars more
+    /// By how many US dollars
     #[arg(long)]
     usd: String,
     /// For how long
     #[arg(long = "for", value_name = "DURATION", default_value = "24h")]
     time: String,
+    /// The reason, for the audit log
     #[arg(long)]
     reason: String,
     #[command(flatten)]

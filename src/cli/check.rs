@@ -1,5 +1,5 @@
 use super::{ConfigFile, Outcome, print};
-use crate::config::{self, Surroundings};
+use crate::config::{self, Environment};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -11,7 +11,11 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Outcome {
-    match config::load(&args.file.config, &Surroundings::of_process(None), None) {
+    match config::load(
+        &args.file.config,
+        &Environment::of_process(Vec::new()),
+        None,
+    ) {
         Ok((config, resolved)) => {
             for warning in config::warnings(&config) {
                 eprintln!("warning: {warning}");

@@ -1,7 +1,7 @@
-//! Speaks to the admin API: of the gateway that runs with the same configuration, or, where none runs, over the ledger's
-//! file within this process.
+//! Sends requests to the admin API: that of the gateway that runs with the same configuration or, if none runs, one in
+//! this process over the ledger's file.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::{Router, body::Body};
 use http::{Method, Request};
@@ -14,18 +14,18 @@ use super::Outcome;
 use crate::{
     admin::{KeyStore, api},
     call::Secret,
-    config::{self, Administration, Surroundings},
+    config::{self, Administration, Environment},
     edge::Keys,
-    ledger::{Ledger, Location},
+    governance::{Ledger, Location},
 };
 
-/// An answer of the admin API.
+/// A successful response of the admin API.
 pub struct Answer {
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// `Null` where it is no JSON.
+    /// The body as JSON, or `Null` if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
@@ -35,17 +35,17 @@ impl Answer {
     }
 }
 
-/// Asks the admin API.
+/// Sends a request to the admin API.
 ///
 /// # Errors
-/// How the command ends instead.
+/// The outcome of the command if the request fails.
 pub async fn ask(
     config: &std::path::Path,
     method: Method,
     path: &str,
     body: Option<String>,
 ) -> Result<Answer, Outcome> {
-    let settings = config::administration(config, &Surroundings::of_process(None))
+    let settings = config::administration(config, &Environment::of_process(Vec::new()))
         .map_err(|problems| Outcome::Misconfigured(config.display().to_string(), problems))?;
     let request = |origin: &str, token: Option<&Secret>| {
         let mut request = Request::builder()
@@ -66,7 +66,7 @@ pub async fn ask(
         Ok(_) => {
             let Some(token) = &settings.token else {
                 return Err(Outcome::Failed(format!(
-                    "a gateway runs at {address}, and the admin token is not set here: set the variable of admin.token_env"
+                    "a gateway runs at {address}, but the admin token is not set here; set the variable that admin.token_env names"
                 )));
             };
             over_the_network(request(&format!("http://{address}"), Some(token))?).await
@@ -75,10 +75,11 @@ pub async fn ask(
     }
 }
 
-/// Where a listener on all addresses is reached from this machine.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+/// The address at which this machine reaches a listener; one on all addresses is reached on loopback.
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
-        ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
     SocketAddr::new(ip, listen.port())
@@ -110,7 +111,7 @@ async fn in_this_process(
 ) -> Result<Answer, Outcome> {
     if settings.store.location == Location::Memory {
         return Err(Outcome::Failed(format!(
-            "no gateway answers at {}, and its ledger is in memory: there is nothing to speak to",
+            "no gateway answers at {}, and store.url is \"memory:\", so there is no ledger to read",
             settings.listen
         )));
     }
@@ -119,7 +120,7 @@ async fn in_this_process(
     {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
         return Err(Outcome::Failed(format!(
-            "no gateway answers at {}, and there is no ledger at {} (a relative store.url begins where the command runs)",
+            "no gateway answers at {}, and there is no ledger at {} (a relative store.url starts at the working directory)",
             settings.listen,
             path.display()
         )));

@@ -6,26 +6,28 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 use wildmatch::WildMatch;
 
-use super::{Outcome, start};
+use super::{Outcome, PortFlags, start};
 use crate::{
     call::{Caller, Secret},
-    config::{self, Config, Demo, Surroundings},
+    config::{self, Config, Demo},
     edge::Key,
     simulator::{self, SecretKey, Simulator},
 };
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A configuration of your own; its [aws] and [keys] are ignored
+    /// Your own configuration; its [aws], [keys] and [store] are ignored
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address of the data port, instead of server.listen
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
+    #[command(flatten)]
+    ports: PortFlags,
 }
 
+/// A Bedrock id for the printed request if no model is configured.
+const RAW_MODEL: &str = "amazon.nova-micro-v1:0";
+
 pub async fn run(args: Args) -> Outcome {
-    let own = SecretKey {
+    let simulator_key = SecretKey {
         access_key_id: "simulator".into(),
         secret_access_key: Ulid::generate().to_string(),
     };
@@ -39,14 +41,15 @@ pub async fn run(args: Args) -> Outcome {
     let secret = format!("sk-demo-{}", Ulid::generate());
     let caller = Arc::new(Caller {
         key_id: "demo".into(),
+        models: Some(vec![WildMatch::new("*")]),
         knowledge_bases: vec![WildMatch::new("*")],
         ..Caller::default()
     });
     let demo = Demo {
         endpoint_url,
         credentials: (
-            own.access_key_id.clone(),
-            Secret::new(&own.secret_access_key),
+            simulator_key.access_key_id.clone(),
+            Secret::new(&simulator_key.secret_access_key),
         ),
         key: Key {
             digest: Sha256::digest(secret.as_bytes()).into(),
@@ -55,15 +58,15 @@ pub async fn run(args: Args) -> Outcome {
             caller,
         },
     };
-    let surroundings = Surroundings::of_process(args.listen);
+    let environment = args.ports.environment();
     let (name, read) = match &args.config {
         Some(path) => (
             path.display().to_string(),
-            config::load(path, &surroundings, Some(demo)),
+            config::load(path, &environment, Some(demo)),
         ),
         None => (
             "config.toml (built in)".to_owned(),
-            config::parse(config::EXAMPLE, &surroundings, Some(demo)),
+            config::parse(config::EXAMPLE, &environment, Some(demo)),
         ),
     };
     let config = match read {
@@ -73,7 +76,7 @@ pub async fn run(args: Args) -> Outcome {
     let stop_simulator = CancellationToken::new();
     let simulator = simulator::serve(
         listener,
-        Simulator::new(own).router(),
+        Simulator::new(simulator_key).router(),
         stop_simulator.clone(),
     );
     let gateway = async {
@@ -101,9 +104,9 @@ async fn gateway(config: Config, secret: &str) -> Outcome {
         Err(message) => return Outcome::Failed(message),
     };
     let (data, admin) = (app.data_addr, app.admin_addr);
-    let model = model.unwrap_or_default();
+    let model = model.unwrap_or_else(|| RAW_MODEL.to_owned());
     eprintln!(
-        "lintel answers at http://{data}/v1 from a simulated Bedrock; metrics are at http://{admin}/metrics"
+        "lintel serves a simulated Bedrock at http://{data}/v1; metrics are at http://{admin}/metrics"
     );
     eprintln!();
     eprintln!("  key: {secret}");
@@ -114,11 +117,11 @@ async fn gateway(config: Config, secret: &str) -> Outcome {
     );
     if let Some(base) = base {
         eprintln!();
-        eprintln!("and with sources, from the Knowledge Base '{base}':");
+        eprintln!("With sources from the Knowledge Base '{base}':");
         eprintln!();
         eprintln!(
             "  curl http://{data}/v1/chat/completions -H 'authorization: Bearer {secret}' -H 'content-type: application/json' \
-             -d '{{\"model\": \"{model}\", \"kb\": \"{base}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What does a budget set aside?\"}}]}}'"
+             -d '{{\"model\": \"{model}\", \"kb\": \"{base}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What does a budget reserve?\"}}]}}'"
         );
     }
     eprintln!();

@@ -4,29 +4,33 @@ use std::{
     time::Duration,
 };
 
-use super::{ConfigFile, Outcome};
-use crate::config::{self, Surroundings};
+use super::{ConfigFile, Outcome, client};
+use crate::config::{self, Environment};
 
-const PATIENCE: Duration = Duration::from_secs(3);
+const TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     file: ConfigFile,
-    /// The admin port of the gateway, instead of admin.listen
+    /// The gateway's admin port; overrides admin.listen
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
-    /// Ask whether it can serve (/readyz) instead of whether it lives (/healthz)
+    /// Check readiness (/readyz) instead of liveness (/healthz)
     #[arg(long)]
     ready: bool,
 }
 
 pub fn run(args: &Args) -> Outcome {
     let path = if args.ready { "/readyz" } else { "/healthz" };
-    let configured = || config::admin_listen(&args.file.config, &Surroundings::of_process(None));
+    let environment = Environment::of_process(Vec::new());
+    let configured = || config::admin_listen(&args.file.config, &environment);
     let Some(admin) = args.admin.or_else(configured) else {
-        return Outcome::Failed("admin.listen is not an address".to_owned());
+        return Outcome::Failed(
+            "admin.listen is not an address such as \"127.0.0.1:9090\"".to_owned(),
+        );
     };
+    let admin = client::reachable(admin);
     match status(admin, path) {
         Ok(200) => Outcome::Done,
         Ok(status) => Outcome::Failed(format!("{path} answered {status}")),
@@ -34,10 +38,10 @@ pub fn run(args: &Args) -> Outcome {
     }
 }
 
-/// The status line is all that matters, so a client library would be too much.
+/// The status of a GET request. Only the status line matters, so this needs no HTTP client.
 fn status(address: SocketAddr, path: &str) -> std::io::Result<u16> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
@@ -48,5 +52,5 @@ fn status(address: SocketAddr, path: &str) -> std::io::Result<u16> {
     text.split(' ')
         .nth(1)
         .and_then(|status| status.parse().ok())
-        .ok_or_else(|| std::io::Error::other("not HTTP"))
+        .ok_or_else(|| std::io::Error::other("the reply is not HTTP"))
 }

@@ -13,20 +13,20 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Makes a key; its secret is printed once
+    /// Create a key; its secret is printed only once
     Create(Box<Create>),
-    /// Every virtual key
-    List(Plain),
-    /// One key, with how its budgets stand
-    Show(One),
-    /// A new secret for a key; the old one holds for a while
+    /// List all virtual keys
+    List(KeysOptions),
+    /// Show one key with the status of its budgets
+    Show(KeyReference),
+    /// Create a new secret for a key; the old one stays valid for a while
     Rotate(Rotate),
-    /// No request with this key is admitted any more
-    Revoke(One),
+    /// Revoke a key: its new requests are rejected
+    Revoke(KeyReference),
 }
 
 #[derive(Debug, clap::Args)]
-struct Plain {
+struct KeysOptions {
     #[command(flatten)]
     file: ConfigFile,
     /// Print JSON
@@ -35,22 +35,22 @@ struct Plain {
 }
 
 #[derive(Debug, clap::Args)]
-struct One {
+struct KeyReference {
     /// The key's public id
     id: String,
     #[command(flatten)]
-    plain: Plain,
+    options: KeysOptions,
 }
 
 #[derive(Debug, clap::Args)]
 struct Rotate {
     /// The key's public id
     id: String,
-    /// How long the old secret holds
+    /// How long the old secret stays valid
     #[arg(long, default_value = "24h")]
     overlap: String,
     #[command(flatten)]
-    plain: Plain,
+    options: KeysOptions,
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,39 +58,41 @@ struct Create {
     /// What the key is for
     #[arg(long)]
     name: String,
-    /// A team of the configuration
+    /// A configured team
     #[arg(long)]
     team: Option<String>,
     /// Globs over model names and Bedrock ids, comma-separated
     #[arg(long, value_delimiter = ',')]
     models: Option<Vec<String>>,
-    /// Globs over Knowledge Bases of the configuration, comma-separated; without it: none
+    /// Globs over configured Knowledge Bases, comma-separated; without it, the key can use none
     #[arg(long, value_delimiter = ',', value_name = "GLOBS")]
     knowledge_bases: Option<Vec<String>>,
-    /// US dollars per hour, day, week or month, such as 10/day; several times for several periods
+    /// US dollars per hour, day, week or month, such as 10/day; repeat it for several periods
     #[arg(long, value_name = "USD/PERIOD", allow_hyphen_values = true)]
     budget: Vec<String>,
+    /// A rate limit on requests
     #[arg(long)]
     requests_per_minute: Option<u32>,
+    /// A rate limit on tokens
     #[arg(long)]
     tokens_per_minute: Option<u32>,
-    /// Requests that may run at once
+    /// The number of requests that can run at the same time
     #[arg(long)]
     in_flight: Option<u32>,
     /// A time such as 2027-01-01T00:00:00Z, or a duration such as 90d
     #[arg(long)]
     expires: Option<String>,
-    /// Addresses and ranges that may use it, comma-separated
+    /// Addresses and ranges from which the key is accepted, comma-separated
     #[arg(long, value_delimiter = ',')]
     allow_ips: Option<Vec<String>>,
-    /// Something of your own, such as owner=zoe; several times
+    /// Your own data, such as owner=zoe; can be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     metadata: Vec<String>,
-    /// Any other settings that a key has in the configuration, as JSON
+    /// Other settings of [keys.NAME], as a JSON object
     #[arg(long, value_name = "JSON")]
     settings: Option<String>,
     #[command(flatten)]
-    plain: Plain,
+    options: KeysOptions,
 }
 
 pub async fn run(args: Args) -> Outcome {
@@ -104,19 +106,19 @@ async fn done(command: Command) -> Result<Outcome, Outcome> {
         Command::Create(create) => {
             let body = body(&create)?;
             let made = client::ask(
-                &create.plain.file.config,
+                &create.options.file.config,
                 Method::POST,
                 "/admin/keys",
                 Some(body.to_string()),
             )
             .await?;
-            Ok(secret(&made.json(), create.plain.json))
+            Ok(secret(&made.json(), create.options.json))
         }
-        Command::List(plain) => {
-            let answer = client::ask(&plain.file.config, Method::GET, "/admin/keys", None)
+        Command::List(options) => {
+            let answer = client::ask(&options.file.config, Method::GET, "/admin/keys", None)
                 .await?
                 .json();
-            if plain.json {
+            if options.json {
                 return Ok(print(&format!("{:#}\n", answer["keys"])));
             }
             let rows = answer["keys"]
@@ -132,7 +134,7 @@ async fn done(command: Command) -> Result<Outcome, Outcome> {
         }
         Command::Show(one) => {
             let answer = client::ask(
-                &one.plain.file.config,
+                &one.options.file.config,
                 Method::GET,
                 &path_of(&one.id)?,
                 None,
@@ -145,19 +147,19 @@ async fn done(command: Command) -> Result<Outcome, Outcome> {
             let path = format!("{}/rotate", path_of(&rotate.id)?);
             let body = json!({"overlap": rotate.overlap}).to_string();
             let made =
-                client::ask(&rotate.plain.file.config, Method::POST, &path, Some(body)).await?;
-            Ok(secret(&made.json(), rotate.plain.json))
+                client::ask(&rotate.options.file.config, Method::POST, &path, Some(body)).await?;
+            Ok(secret(&made.json(), rotate.options.json))
         }
         Command::Revoke(one) => {
             let answer = client::ask(
-                &one.plain.file.config,
+                &one.options.file.config,
                 Method::DELETE,
                 &path_of(&one.id)?,
                 None,
             )
             .await?
             .json();
-            match one.plain.json {
+            match one.options.json {
                 true => Ok(print(&format!("{answer:#}\n"))),
                 false => Ok(print(&format!("{} is revoked\n", one.id))),
             }
@@ -165,14 +167,14 @@ async fn done(command: Command) -> Result<Outcome, Outcome> {
     }
 }
 
-/// The secret alone on standard output, so that it can be piped; what else there is to say goes to the other.
+/// Prints the secret alone to standard output, so that it can be piped, and the rest to standard error.
 fn secret(made: &Value, as_json: bool) -> Outcome {
     if as_json {
         return print(&format!("{made:#}\n"));
     }
     let key = &made["key"];
     eprintln!(
-        "key {} ({}); this is its secret, which is not shown again:",
+        "Created a secret for key {} ({}). It is not shown again:",
         text(&key["id"]),
         text(&key["name"])
     );
@@ -256,7 +258,7 @@ fn body(create: &Create) -> Result<Value, Outcome> {
     set("metadata", (!metadata.is_empty()).then(|| metadata.into()));
     match twice {
         Some(name) => Err(wrong(format!(
-            "'{name}' stands in --settings and in an option of its own"
+            "'{name}' is set twice: in --settings and by its own option"
         ))),
         None => Ok(Value::Object(body)),
     }
@@ -267,29 +269,34 @@ fn path_of(id: &str) -> Result<String, Outcome> {
     match !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         true => Ok(format!("/admin/keys/{id}")),
         false => Err(Outcome::Failed(format!(
-            "'{}' is not the id of a key; `lintel keys list` shows them",
+            "'{}' is not the id of a key; `lintel keys list` shows the ids",
             id.escape_debug()
         ))),
     }
 }
 
-/// `10/day`.
+/// Reads `10/day`.
 fn budget(text: &str) -> Result<Value, String> {
-    let wrong = || format!("--budget '{text}' is not dollars per period, such as 10/day");
+    let wrong =
+        || format!("--budget '{text}' is not an amount of US dollars per period, such as 10/day");
     let (usd, per) = text.split_once('/').ok_or_else(wrong)?;
     let usd: serde_json::Number = serde_json::from_str(usd).map_err(|_| wrong())?;
     Ok(json!({"usd": usd, "per": per}))
 }
 
-/// A time, or a duration from now on.
+/// A time as it is, or a duration from now as a time.
 fn expiry(text: &str) -> Result<String, String> {
     if text.parse::<Timestamp>().is_ok() {
         return Ok(text.to_owned());
     }
-    let wrong = |_| format!("--expires '{text}' is neither a time nor a duration such as 90d");
+    let wrong = |_| {
+        format!(
+            "--expires '{text}' is neither a time such as 2027-01-01T00:00:00Z nor a duration such as 90d"
+        )
+    };
     let duration = humantime::parse_duration(text).map_err(wrong)?;
     let seconds = i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
     let at = Timestamp::from_second(Timestamp::now().as_second().saturating_add(seconds));
     at.map(|at| at.to_string())
-        .map_err(|_| format!("--expires '{text}' is too far away"))
+        .map_err(|_| format!("--expires '{text}' is too far in the future"))
 }

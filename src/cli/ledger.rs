@@ -13,13 +13,13 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Corrects presumed and estimated spend from Bedrock's model invocation log
+    /// Correct presumed and estimated spend from Bedrock's model invocation log
     Reconcile(Reconcile),
 }
 
 #[derive(Debug, clap::Args)]
 struct Reconcile {
-    /// The log: one JSON object a line, as Bedrock writes it
+    /// The log, with one JSON object per line, as Bedrock writes it
     log: PathBuf,
     #[command(flatten)]
     file: ConfigFile,
@@ -50,7 +50,7 @@ pub async fn run(args: Args) -> Outcome {
     }
     if answer["matched_lines"] == 0 && answer["unreadable_lines"] != 0 {
         return Outcome::Failed(format!(
-            "{} is not an invocation log: no line could be read",
+            "{} is not an invocation log: none of its lines could be parsed",
             log.display()
         ));
     }
@@ -60,7 +60,7 @@ pub async fn run(args: Args) -> Outcome {
             .map_or_else(|| answer[name].to_string(), str::to_owned)
     };
     print(&format!(
-        "{} lines were of this gateway, {} could not be read; {} records were corrected by ${}\n",
+        "{} lines matched calls of this gateway, {} could not be parsed; {} records were corrected by ${}\n",
         text("matched_lines"),
         text("unreadable_lines"),
         text("corrected_records"),

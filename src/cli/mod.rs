@@ -1,4 +1,4 @@
-//! The command line. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+//! The command line. Exit codes: 0 success, 1 failure, 2 wrong usage or configuration.
 
 mod budget;
 mod check;
@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    config::{Config, Origin, Problem},
-    ledger::Ledger,
+    config::{Config, Environment, Flag, Origin, Problem},
+    governance::Ledger,
     telemetry::{Log, Telemetry},
 };
 
@@ -35,30 +35,30 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The gateway over an embedded Bedrock simulator: no AWS account, no set-up
+    /// Run the gateway over an embedded Bedrock simulator, without an AWS account or setup
     Demo(demo::Args),
-    /// The gateway against AWS
+    /// Run the gateway against AWS
     Serve(serve::Args),
-    /// The Bedrock simulator alone, for any AWS SDK
+    /// Run only the Bedrock simulator, for any AWS SDK
     #[command(after_help = crate::simulator::fault::HELP)]
     Simulate(simulate::Args),
-    /// Validates a configuration and prints it with the origin of each value
+    /// Validate a configuration and print it with the origin of each value
     Check(check::Args),
-    /// Every configured model with its target, price, limits and lifecycle
+    /// List the configured models with target, region, price, maximum output and lifecycle
     Models(models::Args),
-    /// Virtual keys: made, listed, rotated, revoked
+    /// Create, list, show, rotate and revoke virtual keys
     Keys(keys::Args),
-    /// What was spent
+    /// Report requests, tokens and spend
     Usage(usage::Args),
-    /// How budgets stand, and a temporary raise
+    /// Show budgets, and raise a limit temporarily
     Budget(budget::Args),
-    /// Corrections of the ledger
+    /// Correct the ledger
     Ledger(ledger::Args),
-    /// Asks a running gateway whether it lives (for container health checks)
+    /// Check that a running gateway is healthy (for container health checks)
     Healthcheck(healthcheck::Args),
 }
 
-/// Where the configuration is.
+/// The flag that names the configuration file.
 #[derive(Debug, clap::Args)]
 struct ConfigFile {
     /// The configuration file
@@ -71,15 +71,50 @@ struct ConfigFile {
     config: PathBuf,
 }
 
-/// How a command ends.
+/// The flags of `serve` and `demo` that override settings of the ports.
+#[derive(Debug, clap::Args)]
+struct PortFlags {
+    /// Address of the data port; overrides server.listen
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Address of the admin port (metrics, health, admin API); overrides admin.listen
+    #[arg(long, value_name = "ADDR")]
+    admin_listen: Option<String>,
+    /// Let other machines reach the admin port without TLS; overrides admin.allow_plaintext
+    #[arg(long)]
+    admin_allow_plaintext: bool,
+}
+
+impl PortFlags {
+    fn environment(self) -> Environment {
+        let flag = |name, setting, value| Flag {
+            name,
+            setting,
+            value,
+        };
+        let flags = [
+            self.listen
+                .map(|listen| flag("--listen", ["server", "listen"], listen)),
+            self.admin_listen
+                .map(|listen| flag("--admin-listen", ["admin", "listen"], listen)),
+            self.admin_allow_plaintext.then(|| {
+                let setting = ["admin", "allow_plaintext"];
+                flag("--admin-allow-plaintext", setting, "true".to_owned())
+            }),
+        ];
+        Environment::of_process(flags.into_iter().flatten().collect())
+    }
+}
+
+/// The result of a command.
 enum Outcome {
     Done,
     Failed(String),
-    /// Every problem of a configuration.
+    /// The name of a configuration, and every problem in it.
     Misconfigured(String, Vec<Problem>),
 }
 
-/// The process.
+/// Runs the command in the arguments of this process.
 pub fn run() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Demo(args) => run_async(demo::run(args)),
@@ -119,7 +154,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// To standard output; a reader that has seen enough is no failure.
+/// Prints to standard output. A closed pipe is not a failure.
 fn print(text: &str) -> Outcome {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -139,7 +174,7 @@ fn run_async(command: impl Future<Output = Outcome>) -> Outcome {
     }
 }
 
-/// Logging, metrics, signals, and a gateway whose ports are open.
+/// Sets up logging, metrics and signals, and opens the gateway's ports.
 async fn start(config: Config) -> Result<(App, CancellationToken, Log), String> {
     let log = Log::start();
     let telemetry = Telemetry::install(Some(&log)).map_err(|error| error.to_string())?;
@@ -150,19 +185,19 @@ async fn start(config: Config) -> Result<(App, CancellationToken, Log), String> 
     Ok((app, shutdown, log))
 }
 
-/// For what is settled already to reach the ledger's file.
+/// How long a process that ends at once waits for settled spend to reach the ledger's file.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
-/// Set by the first SIGTERM or SIGINT; the second one ends the process at once, but for what the ledger has to write.
+/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process as soon as the ledger is flushed.
 fn shutdown_on_signal(ledger: Option<Ledger>) -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // Its default would cut every stream; there is no reload yet that it could ask for.
+    // By default SIGHUP would end the process and cut every stream. There is no reload yet that it could trigger.
     let mut hangup = signal(SignalKind::hangup())?;
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
-    // Not tracked: it must outlive everything that is waited for.
+    // Not tracked, because it must outlive all tracked tasks.
     #[expect(clippy::disallowed_methods, reason = "ends with the process")]
     tokio::spawn(async move {
         let mut signals = 0;
@@ -171,17 +206,17 @@ fn shutdown_on_signal(ledger: Option<Ledger>) -> std::io::Result<CancellationTok
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
                 _ = hangup.recv() => {
-                    tracing::warn!("SIGHUP is ignored: this version does not reload; restart to change the configuration");
+                    tracing::warn!("SIGHUP is ignored, because this version cannot reload; restart to change the configuration");
                     continue;
                 }
             }
             signals += 1;
             if signals == 1 {
-                tracing::info!("shutting down: running requests may end");
+                tracing::info!("shutting down: requests in flight may finish");
                 token.cancel();
             }
         }
-        tracing::warn!("second signal: ending at once");
+        tracing::warn!("second signal: exiting immediately");
         if let Some(ledger) = ledger {
             let _ = tokio::time::timeout(LAST_WRITES, ledger.flush()).await;
         }

@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 
 use super::{ConfigFile, Outcome, print, table};
 use crate::{
-    call::Model,
-    config::{self, Surroundings},
+    config::{self, Environment},
+    model::Model,
 };
 
 #[derive(Debug, clap::Args)]
@@ -26,7 +26,11 @@ const HEADS: [&str; 7] = [
 ];
 
 pub fn run(args: &Args) -> Outcome {
-    let config = match config::load(&args.file.config, &Surroundings::of_process(None), None) {
+    let config = match config::load(
+        &args.file.config,
+        &Environment::of_process(Vec::new()),
+        None,
+    ) {
         Ok((config, _)) => config,
         Err(problems) => {
             return Outcome::Misconfigured(args.file.config.display().to_string(), problems);
@@ -52,7 +56,7 @@ fn object(name: &str, model: &Model) -> Value {
         .as_deref()
         .map(|price| json!({"input": price.input.to_string(), "output": price.output.to_string()}));
     json!({
-        "name": name, "model": model.name, "target": model.target.id, "region": model.target.region,
+        "name": name, "model": model.name, "target": model.target().id, "region": model.target().region,
         "base_model": model.base, "route": "converse", "price": price,
         "default_max_tokens": model.defaults.max_tokens, "max_output_tokens": model.facts.max_output_tokens,
         "context_window": model.facts.context_window,
@@ -62,7 +66,7 @@ fn object(name: &str, model: &Model) -> Value {
 }
 
 fn row(name: &str, model: &Model, alias: bool) -> Vec<String> {
-    let price = |of: fn(&crate::call::Price) -> crate::call::PicoUsd| {
+    let price = |of: fn(&crate::money::Price) -> crate::money::PicoUsd| {
         model
             .price
             .as_deref()
@@ -74,9 +78,9 @@ fn row(name: &str, model: &Model, alias: bool) -> Vec<String> {
         if alias {
             format!("= {}", model.name)
         } else {
-            model.target.id.clone()
+            model.target().id.clone()
         },
-        model.target.region.clone(),
+        model.target().region.clone(),
         price(|price| price.input),
         price(|price| price.output),
         model

@@ -1,21 +1,16 @@
-use super::{ConfigFile, Outcome, start};
-use crate::config::{self, Surroundings};
+use super::{ConfigFile, Outcome, PortFlags, start};
+use crate::config;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     file: ConfigFile,
-    /// Address of the data port, instead of server.listen
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
+    #[command(flatten)]
+    ports: PortFlags,
 }
 
 pub async fn run(args: Args) -> Outcome {
-    let config = match config::load(
-        &args.file.config,
-        &Surroundings::of_process(args.listen),
-        None,
-    ) {
+    let config = match config::load(&args.file.config, &args.ports.environment(), None) {
         Ok((config, _)) => config,
         Err(problems) => {
             return Outcome::Misconfigured(args.file.config.display().to_string(), problems);

@@ -5,13 +5,13 @@ use crate::simulator::{self, SecretKey, Simulator};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to listen; port 0 takes a free one
+    /// Address to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:4566")]
     listen: String,
-    /// The access key id whose signatures are recomputed; any other is checked for its form
+    /// The access key id whose signatures are verified; for any other id only their form is checked
     #[arg(long, value_name = "ID", default_value = "simulator")]
     access_key: String,
-    /// Its secret access key
+    /// The secret access key of that id
     #[arg(long, value_name = "SECRET", default_value = "simulator")]
     secret_key: String,
 }
@@ -34,7 +34,7 @@ pub async fn run(args: Args) -> Outcome {
     let secret = if args.secret_key == "simulator" {
         "simulator"
     } else {
-        "'(the one you gave)'"
+        "'(the secret you passed)'"
     };
     println!(
         "  export AWS_ACCESS_KEY_ID={} AWS_SECRET_ACCESS_KEY={secret}",

@@ -1,6 +1,6 @@
-//! Tables of text for people.
+//! Plain-text tables.
 
-/// Columns as wide as their widest cell; the last of `heads` decides how many there are.
+/// Renders a table. Each column is as wide as its widest cell; cells beyond the last of `heads` are not aligned.
 pub fn render(heads: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
     let all: Vec<&Vec<String>> = std::iter::once(&head).chain(rows).collect();

@@ -7,13 +7,13 @@ use super::{ConfigFile, Outcome, client, print, table};
 pub struct Args {
     #[command(flatten)]
     file: ConfigFile,
-    /// What to group by: key, team, model, end_user, day, kind; comma-separated
+    /// Group by key, team, model, end_user, day or kind; comma-separated
     #[arg(long, default_value = "key,team,model")]
     by: String,
-    /// A duration back from now, or a time such as 2026-01-31T00:00:00Z
+    /// Start: a duration before now, or a time such as 2026-01-31T00:00:00Z
     #[arg(long, default_value = "7d", allow_hyphen_values = true)]
     since: String,
-    /// The same, for the end
+    /// End, in the same form; without it, now
     #[arg(long)]
     until: Option<String>,
     /// Print JSON
@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Outcome {
-    // What a query cannot hold is in none of these.
+    // Values of these flags contain no other characters that a query string must escape.
     let escaped = |text: &str| {
         text.replace('%', "%25")
             .replace('&', "%26")

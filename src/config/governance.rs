@@ -1,4 +1,4 @@
-//! Who may spend what: `limits`, `budget`, `[teams]`, `[budget]`, `[store]`, `[alerts]`.
+//! Limits and budgets, and where they are kept: `limits`, `budget`, `[teams]`, `[budget]`, `[store]`, `[alerts]`.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -9,32 +9,31 @@ use std::{
 
 use jiff::tz::TimeZone;
 
-use super::{
-    Surroundings,
-    reader::{Report, Section},
-};
+use super::{Environment, diagnostics::Diagnostics, reader::Section};
 use crate::{
-    call::{Budget, EndUsers, Limits, Mode, Model, NanoUsd, Per, Secret, Team},
-    ledger::{Durability, Location, Settings},
+    call::{EndUsers, Secret, Team},
+    governance::{Durability, Location, StoreSettings},
+    model::{Limits, Model},
+    money::{Budget, Mode, NanoUsd, Per},
     webhook::Webhook,
 };
 
-const MONEY: &str = "an amount of US dollars: 0 to 999999999, with nine decimal places at most";
+const MONEY: &str = "an amount of US dollars from 0 to 999999999, with at most nine decimal places";
 
-/// The records of a budget's longest window must be there after a restart.
+/// After a restart a budget is summed up from its records, so those of the longest period must still exist.
 const MIN_RETENTION: Duration = Duration::from_secs(32 * 86_400);
 
-/// The whole gateway's.
+/// `[budget]`: the budgets of the whole gateway.
 #[derive(Clone, Debug, Default)]
-pub struct Gateway {
+pub struct GatewayBudget {
     pub budgets: Vec<Arc<Budget>>,
-    /// Requests that cost more are told of.
+    /// Requests that cost more raise an alert.
     pub alert_request: Option<NanoUsd>,
 }
 
 pub type Teams = BTreeMap<String, Arc<Team>>;
 
-/// The table `limits`, if it is there.
+/// The table `limits`.
 pub fn limits(section: &mut Section<'_>) -> Limits {
     if !section.has("limits") {
         return Limits::default();
@@ -59,12 +58,12 @@ fn read_limits(section: &mut Section<'_>) -> Limits {
         in_flight: count("in_flight"),
     };
     if limits.burst.is_some() && limits.requests_per_minute.is_none() {
-        section.problem_at("burst", "means nothing without requests_per_minute");
+        section.problem_at("burst", "has no effect without requests_per_minute");
     }
     limits
 }
 
-/// `model_limits`: limits by the name of a model.
+/// `model_limits`: limits by model name.
 pub fn model_limits(section: &mut Section<'_>) -> Vec<(String, Limits)> {
     if !section.has("model_limits") {
         return Vec::new();
@@ -81,7 +80,7 @@ pub fn model_limits(section: &mut Section<'_>) -> Vec<(String, Limits)> {
         .collect()
 }
 
-/// `budget`: a table, or an array of tables with different periods.
+/// `budget`: a table, or an array of tables, each with its own period.
 pub fn budgets(section: &mut Section<'_>, scope: &str) -> Vec<Arc<Budget>> {
     if !section.has("budget") {
         return Vec::new();
@@ -103,7 +102,7 @@ pub fn budgets(section: &mut Section<'_>, scope: &str) -> Vec<Arc<Budget>> {
 fn check_periods(section: &Section<'_>, budgets: &[Arc<Budget>]) {
     let periods: HashSet<Per> = budgets.iter().map(|budget| budget.per).collect();
     if periods.len() < budgets.len() {
-        section.problem_at("budget", "has two budgets for the same period");
+        section.problem_at("budget", "has two budgets for the same period; keep one");
     }
 }
 
@@ -112,7 +111,7 @@ fn budget(section: &mut Section<'_>, scope: &str) -> Option<Budget> {
     if limit == Some(NanoUsd(0)) {
         section.problem_at(
             "usd",
-            "must be more than nothing; to allow nothing, take the key away",
+            "must be more than zero; to allow no spend, revoke the key",
         );
     }
     if limit.is_none() && !section.was_given("usd") {
@@ -158,7 +157,7 @@ fn budget(section: &mut Section<'_>, scope: &str) -> Option<Budget> {
     })
 }
 
-/// `end_users`: what every single end user of a key may do.
+/// `end_users`: limits and budgets of each single end user of a key.
 pub fn end_users(section: &mut Section<'_>, key_id: &str) -> Option<EndUsers> {
     let mut section = section
         .has("end_users")
@@ -193,10 +192,10 @@ pub fn teams(sections: Vec<(String, Section<'_>)>) -> Teams {
     sections.into_iter().map(read).collect()
 }
 
-/// `[budget]`, which also says from what cost on a request is told of.
-pub fn gateway(root: &mut Section<'_>) -> Gateway {
+/// `[budget]`, which also sets the cost above which a request raises an alert.
+pub fn gateway(root: &mut Section<'_>) -> GatewayBudget {
     if !root.has("budget") {
-        return Gateway::default();
+        return GatewayBudget::default();
     }
     let mut alert_request = None;
     let mut budgets: Vec<Arc<Budget>> = Vec::new();
@@ -204,21 +203,21 @@ pub fn gateway(root: &mut Section<'_>) -> Gateway {
         alert_request = section
             .decimal("alert_request_usd", MONEY, NanoUsd::parse)
             .or(alert_request);
-        // Somebody may want to be told and nothing else.
+        // `alert_request_usd` works without a budget.
         if section.has("usd") || section.has("per") {
             budgets.extend(budget(&mut section, "gateway").map(Arc::new));
         }
         section.finish();
     }
     check_periods(root, &budgets);
-    Gateway {
+    GatewayBudget {
         budgets,
         alert_request,
     }
 }
 
 /// `[store]`.
-pub fn store(mut section: Section<'_>) -> Settings {
+pub fn store(mut section: Section<'_>) -> StoreSettings {
     let url = section.string("url");
     let url = section.or_default("url", url, "sqlite:lintel.db".to_owned());
     let location = match url.split_once(':') {
@@ -229,7 +228,7 @@ pub fn store(mut section: Section<'_>) -> Settings {
         Some(("redis" | "rediss", _)) => {
             section.problem_at(
                 "url",
-                "this version of lintel has no store for many machines; use sqlite:FILE",
+                "this version of lintel has no store for several machines; use sqlite:FILE",
             );
             Location::Memory
         }
@@ -248,23 +247,23 @@ pub fn store(mut section: Section<'_>) -> Settings {
     let durability = section.choice("durability", &choices, Durability::Process);
     let retention = section.long_duration_or("retention", Duration::from_secs(90 * 86_400));
     if retention < MIN_RETENTION {
-        section.problem_at("retention", "must be 32 days at least");
+        section.problem_at("retention", "must be at least 32 days");
     }
     section.finish();
-    Settings {
+    StoreSettings {
         location,
         durability,
         retention,
     }
 }
 
-/// `[alerts]`: none without a URL.
-pub fn alerts(mut section: Section<'_>, surroundings: &Surroundings) -> Option<Webhook> {
+/// `[alerts]`; `None` without a URL.
+pub fn alerts(mut section: Section<'_>, environment: &Environment) -> Option<Webhook> {
     let url = section.string("webhook_url");
     let secret_env = section.string("secret_env");
     let secret = secret_env
         .as_deref()
-        .and_then(|name| surroundings.variable(name))
+        .and_then(|name| environment.variable(name))
         .map(Secret::new);
     if let (Some(name), None) = (&secret_env, &secret) {
         section.problem_at(
@@ -283,7 +282,7 @@ pub fn alerts(mut section: Section<'_>, surroundings: &Surroundings) -> Option<W
     webhook
 }
 
-/// The team that a key names.
+/// The team of a key.
 pub fn team(section: &mut Section<'_>, teams: &Teams) -> Option<Arc<Team>> {
     let name = section.string("team")?;
     let team = teams.get(&name).cloned();
@@ -293,11 +292,11 @@ pub fn team(section: &mut Section<'_>, teams: &Teams) -> Option<Arc<Team>> {
     team
 }
 
-/// Under a budget a model without a price would be refused, request by request: better to say so at the start.
-pub fn check_prices<'m>(models: impl Iterator<Item = &'m Arc<Model>>, report: &Report) {
+/// A budget rejects every request to a model without a price, so such a model is reported at start.
+pub fn check_prices<'m>(models: impl Iterator<Item = &'m Arc<Model>>, diagnostics: &Diagnostics) {
     for model in models.filter(|model| model.price.is_none()) {
-        let text = "stands under a budget and has no known price: set price = { input, output }, or \
+        let text = "has a budget but no known price, so its requests would be rejected. Set price = { input, output }, or \
                     defaults.unpriced_models = \"allow\"";
-        report.problem(format!("models.{}", model.name), None, text);
+        diagnostics.problem(format!("models.{}", model.name), None, text);
     }
 }

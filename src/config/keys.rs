@@ -1,5 +1,5 @@
-//! `[keys.*]`: static keys, and the settings of virtual ones. The file never holds a secret, only its digest or where to
-//! find it.
+//! `[keys.*]`: static keys, and the settings that they share with virtual keys. The file holds the digest of a secret or
+//! where to find it, never the secret.
 
 use std::{net::IpAddr, sync::Arc, time::SystemTime};
 
@@ -8,29 +8,30 @@ use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
 
 use super::{
-    Problem, Surroundings,
+    Environment, Problem,
+    diagnostics::Diagnostics,
     governance::{self, Teams},
     knowledge_bases, options,
-    reader::{Report, Section},
+    reader::Section,
     tree::Value,
 };
 use crate::{call::Caller, edge::Key};
 
-/// A guess at a shorter secret could succeed.
+/// A shorter secret could be guessed.
 const MIN_SECRET: usize = 16;
 
 pub fn keys(
     sections: Vec<(String, Section<'_>)>,
     teams: &Teams,
-    surroundings: &Surroundings,
-    report: &Report,
+    environment: &Environment,
+    diagnostics: &Diagnostics,
 ) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
     for (name, mut section) in sections {
-        let digest = digest(&mut section, surroundings);
+        let digest = digest(&mut section, environment);
         section.never_here(
             "secret",
-            "a secret never stands in the file: name an environment variable with secret_env, or give its sha256",
+            "the file must not contain secrets; name an environment variable in secret_env, or set sha256 to the digest",
         );
         let settings = settings(&mut section, &name, teams);
         section.finish();
@@ -42,10 +43,13 @@ pub fn keys(
             caller: settings.caller,
         };
         if let Some(other) = keys.iter().find(|other| other.digest == key.digest) {
-            report.problem(
+            diagnostics.problem(
                 format!("keys.{name}"),
                 None,
-                format!("has the same secret as keys.{}", other.caller.key_id),
+                format!(
+                    "has the same secret as keys.{}; every key needs its own",
+                    other.caller.key_id
+                ),
             );
         }
         keys.push(key);
@@ -53,7 +57,7 @@ pub fn keys(
     keys
 }
 
-/// What a key may do, without its secret.
+/// The settings of a key, without its secret.
 #[derive(Clone, Debug)]
 pub struct KeySettings {
     pub caller: Arc<Caller>,
@@ -61,7 +65,7 @@ pub struct KeySettings {
     pub allow_ips: Vec<IpNet>,
 }
 
-/// The members that static and virtual keys have in common.
+/// Reads the settings that static and virtual keys have in common.
 pub fn settings(section: &mut Section<'_>, key_id: &str, teams: &Teams) -> KeySettings {
     let models = section
         .strings("models")
@@ -116,37 +120,37 @@ pub fn settings(section: &mut Section<'_>, key_id: &str, teams: &Teams) -> KeySe
     }
 }
 
-/// The settings of a virtual key, as JSON.
+/// Reads the settings of a virtual key from JSON.
 ///
 /// # Errors
-/// Every problem there is.
+/// Every problem in them.
 pub fn virtual_key(
     json: serde_json::Value,
     key_id: &str,
     teams: &Teams,
 ) -> Result<KeySettings, Vec<Problem>> {
-    let report = Report::default();
+    let diagnostics = Diagnostics::default();
     let Ok(Value::Table(table)) = Value::try_from(json) else {
-        report.problem("", None, "the settings of a key are an object");
-        return Err(report.into_parts().0);
+        diagnostics.problem("", None, "the settings of a key must be an object");
+        return Err(diagnostics.into_parts().0);
     };
-    let mut section = Section::root(table, &report);
+    let mut section = Section::root(table, &diagnostics);
     let settings = settings(&mut section, key_id, teams);
     section.finish();
-    match report.into_parts().0 {
+    match diagnostics.into_parts().0 {
         problems if problems.is_empty() => Ok(settings),
         problems => Err(problems),
     }
 }
 
-fn digest(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<[u8; 32]> {
+fn digest(section: &mut Section<'_>, environment: &Environment) -> Option<[u8; 32]> {
     let (env, file, sha256) = (
         section.string("secret_env"),
         section.string("secret_file"),
         section.string("sha256"),
     );
     let secret = match (env, file, sha256) {
-        (Some(name), None, None) => match surroundings.variable(&name) {
+        (Some(name), None, None) => match environment.variable(&name) {
             Some(secret) => secret.to_owned(),
             None => {
                 section.problem_at(
@@ -170,7 +174,7 @@ fn digest(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<[u8;
             if decoded.is_none() {
                 section.problem_at(
                     "sha256",
-                    "must be the SHA-256 of the secret, as 64 hexadecimal digits",
+                    "must be the SHA-256 digest of the secret, as 64 hexadecimal digits",
                 );
             }
             return decoded;
@@ -182,11 +186,13 @@ fn digest(section: &mut Section<'_>, surroundings: &Surroundings) -> Option<[u8;
     };
     if secret.bytes().any(|byte| !byte.is_ascii_graphic()) {
         section
-            .problem("the secret holds white space or characters that no HTTP header can carry (a line end, perhaps)");
+            .problem("the secret contains white space or characters that an HTTP header cannot carry; check for a line break");
         return None;
     }
     if secret.len() < MIN_SECRET {
-        section.problem(format!("the secret has fewer than {MIN_SECRET} characters"));
+        section.problem(format!(
+            "the secret must have at least {MIN_SECRET} characters"
+        ));
         return None;
     }
     Some(Sha256::digest(secret.as_bytes()).into())

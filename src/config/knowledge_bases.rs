@@ -7,18 +7,20 @@ use serde_json::{Map, Value, json};
 use super::{models::Defaults, options, reader::Section};
 use crate::{
     call::{
-        KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_RESULTS, Model, NanoUsd, OnError,
-        Rerank, RerankModel, SearchType, Target,
+        KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_RESULTS, OnError, Rerank, RerankModel,
+        SearchType,
     },
     catalogue,
     dispatch::Models,
     knowledge::{KnowledgeBases, filter, model_arn, prompt},
+    model::{Model, Target},
+    money::NanoUsd,
 };
 
-/// The service model's bound of `metadataAttributes`.
+/// The service model's limit on `metadataAttributes`.
 const MAX_ATTRIBUTES: usize = 25;
 
-/// As many as a model takes in one request.
+/// The number of images that a model accepts in one request.
 const MOST_IMAGES: u32 = 20;
 
 pub fn knowledge_bases(
@@ -46,7 +48,7 @@ fn knowledge_base(
         Some(id) if !is_id(id) => {
             section.problem_at(
                 "id",
-                format!("'{id}' is neither the id of a Knowledge Base (ten letters and digits) nor its ARN"),
+                format!("'{id}' is neither the id of a Knowledge Base (ten letters or digits) nor an ARN"),
             );
         }
         _ => {}
@@ -59,7 +61,10 @@ fn knowledge_base(
     if own_region.as_ref().is_some_and(|own| *own != target.region) {
         section.problem_at(
             "region",
-            format!("the ARN says {}; remove it", target.region),
+            format!(
+                "must be {}, the region of the ARN; remove it",
+                target.region
+            ),
         );
     }
     section.or_default("region", own_region, target.region.clone());
@@ -73,41 +78,46 @@ fn knowledge_base(
     if kind == KnowledgeBaseKind::Managed && search_type != SearchType::Auto {
         section.problem_at(
             "search",
-            "a managed Knowledge Base decides by itself how it searches; remove it",
+            "a managed Knowledge Base chooses the kind of search itself; remove it",
         );
     }
     let guardrail = guardrail(&mut section);
-    let unsaid = KnowledgeBase::new(name, target.clone(), template(&mut section));
+    let defaulted = KnowledgeBase::new(name, target.clone(), template(&mut section));
     let base = KnowledgeBase {
         description: section.string("description"),
         kind,
         search_type,
-        max_results: bounded_or(&mut section, "max_results", MAX_RESULTS, unsaid.max_results),
-        min_score: min_score(&mut section, unsaid.min_score),
+        max_results: bounded_or(
+            &mut section,
+            "max_results",
+            MAX_RESULTS,
+            defaulted.max_results,
+        ),
+        min_score: min_score(&mut section, defaulted.min_score),
         max_context_chars: bounded_or(
             &mut section,
             "max_context_chars",
             MAX_CONTEXT,
-            unsaid.max_context_chars,
+            defaulted.max_context_chars,
         ),
         max_context_tokens: bounded(&mut section, "max_context_tokens", MAX_CONTEXT),
-        max_images: images(&mut section, unsaid.max_images),
-        on_error: section.choice("on_error", &OnError::ALL, unsaid.on_error),
+        max_images: images(&mut section, defaulted.max_images),
+        on_error: section.choice("on_error", &OnError::ALL, defaulted.on_error),
         filter: filter(&mut section, "filter"),
         implicit_filter: implicit_filter(&mut section, &target, kind),
-        user_context: section.boolean("user_context", unsaid.user_context),
+        user_context: section.boolean("user_context", defaulted.user_context),
         guardrail,
         rerank: rerank(&mut section, kind),
         condense_with: condense_with(&mut section, models),
-        timeout: section.duration_or("timeout", unsaid.timeout),
+        timeout: section.duration_or("timeout", defaulted.timeout),
         retry: options::retry(&mut section, defaults.retry),
-        ..unsaid
+        ..defaulted
     };
     section.finish();
     Some(base)
 }
 
-/// Identifier and version: a search takes no more.
+/// Identifier and version: a search has no other guardrail settings.
 fn guardrail(section: &mut Section<'_>) -> Option<(String, String)> {
     let mut section = section
         .has("guardrail")
@@ -120,7 +130,7 @@ fn guardrail(section: &mut Section<'_>) -> Option<(String, String)> {
     both
 }
 
-/// The service model's KnowledgeBaseIdentifier.
+/// Matches the service model's `KnowledgeBaseIdentifier`.
 fn is_id(id: &str) -> bool {
     let plain = |id: &str| id.len() == 10 && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let of_arn = id
@@ -146,7 +156,7 @@ fn min_score(section: &mut Section<'_>, default: f64) -> f64 {
     section.or_default("min_score", given, default)
 }
 
-/// None is a number too.
+/// The number of images, which may be 0.
 fn images(section: &mut Section<'_>, default: u32) -> u32 {
     let images = section.number("max_images", 0.0, f64::from(MOST_IMAGES));
     let whole =
@@ -199,7 +209,7 @@ fn implicit_filter(
         .has("implicit_filter")
         .then(|| section.section("implicit_filter"))?;
     if kind == KnowledgeBaseKind::Managed {
-        section.problem("a managed Knowledge Base has no implicit filters; remove it");
+        section.problem("a managed Knowledge Base does not support implicit filters; remove it");
     }
     let model = section.string("model");
     let mut attributes = Vec::new();
@@ -227,7 +237,7 @@ fn implicit_filter(
     Some(json!({"modelArn": model_arn(&model?, target), "metadataAttributes": attributes}))
 }
 
-/// The id of a model, or a table with more; for managed Knowledge Bases also "managed" and "none".
+/// The id of a reranking model, a table, or "none"; for a managed Knowledge Base also "managed".
 fn rerank(section: &mut Section<'_>, kind: KnowledgeBaseKind) -> Rerank {
     if !section.has("rerank") {
         return Rerank::Unsaid;
@@ -278,13 +288,13 @@ fn rerank_model(mut section: Section<'_>) -> Option<RerankModel> {
     if include.is_some() && exclude.is_some() {
         section.problem_at(
             "exclude_metadata",
-            "give include_metadata or exclude_metadata, not both",
+            "cannot be combined with include_metadata; remove one of them",
         );
     }
     if include.as_ref().is_some_and(Vec::is_empty) {
         section.problem_at(
             "include_metadata",
-            "names no member; exclude_metadata = [] takes them all",
+            "is empty; to include all metadata, set exclude_metadata = []",
         );
     }
     let fields = |names: Vec<String>| {
@@ -303,14 +313,14 @@ fn rerank_model(mut section: Section<'_>) -> Option<RerankModel> {
     let candidates = bounded(&mut section, "candidates", MAX_RESULTS);
     let price = section.decimal(
         "query_price",
-        "US dollars for one query, with nine decimal places at most",
+        "an amount of US dollars for one query, with at most nine decimal places",
         NanoUsd::parse,
     );
     let fields = section
         .json("additional_model_request_fields")
         .map(|fields| match fields {
             Value::Object(fields) => fields,
-            // Nothing else is a table.
+            // `json` returns tables only.
             _ => Map::new(),
         });
     section.finish();
@@ -334,7 +344,7 @@ fn template(section: &mut Section<'_>) -> Arc<str> {
         Ok(_) => {
             section.problem_at(
                 "prompt_file",
-                format!("{path} must hold {} exactly once", prompt::PLACEHOLDER),
+                format!("{path} must contain {} exactly once", prompt::PLACEHOLDER),
             );
             prompt::TEMPLATE.into()
         }

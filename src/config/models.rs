@@ -2,16 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{
-    governance, options,
-    reader::{Report, Section},
-};
+use super::{diagnostics::Diagnostics, governance, options, reader::Section};
 use crate::{
-    call::{DroppedParameters, Model, ModelDefaults, RetryPolicy, Target, Timeouts},
     dispatch::Models,
+    model::{DroppedParameters, Model, ModelDefaults, RetryPolicy, Target, Timeouts},
 };
 
-/// `[defaults]`: what a model gets that does not say.
+/// `[defaults]`: settings of every model that does not set its own.
 pub struct Defaults {
     max_tokens: u32,
     timeouts: Timeouts,
@@ -22,7 +19,7 @@ pub struct Defaults {
     pub drain: bool,
 }
 
-/// The largest integer of the service model.
+/// The largest value that Bedrock's service model allows.
 const MAX_TOKENS: u64 = i32::MAX as u64;
 
 pub fn defaults(mut section: Section<'_>) -> Defaults {
@@ -71,16 +68,16 @@ fn max_tokens(section: &mut Section<'_>) -> Option<u32> {
         .and_then(|tokens| u32::try_from(tokens).ok())
 }
 
-/// Reads all models, then ties aliases to what they stand for.
+/// Reads all models, then resolves the aliases.
 pub fn models(
     sections: Vec<(String, Section<'_>)>,
     defaults: &Defaults,
     region: &str,
-    report: &Report,
+    diagnostics: &Diagnostics,
 ) -> Models {
     let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
     let mut named = BTreeMap::new();
-    let mut pointers: BTreeMap<String, Pointer> = BTreeMap::new();
+    let mut alias_targets: BTreeMap<String, Alias> = BTreeMap::new();
     for (name, mut section) in sections {
         let Some(target) = section.string("target") else {
             section.problem(
@@ -91,33 +88,26 @@ pub fn models(
         if names.contains(&target) {
             let use_cases = section.strings("use_cases").unwrap_or_default();
             section.finish();
-            pointers.insert(name, Pointer { target, use_cases });
+            alias_targets.insert(name, Alias { target, use_cases });
         } else if let Some(model) = model(name.clone(), target, section, defaults, region) {
             named.insert(name, Arc::new(model));
         }
     }
-    let aliases = pointers.iter().filter_map(|(name, pointer)| {
-        let resolved = follow(name, &pointers, &named);
+    let aliases = alias_targets.iter().filter_map(|(name, alias)| {
+        let resolved = follow(name, &alias_targets, &named);
         if resolved.is_none() {
-            report.problem(
+            diagnostics.problem(
                 format!("models.{name}.target"),
                 None,
                 format!(
-                    "'{}' leads to no model (a circle of aliases, or a model with a problem)",
-                    pointer.target
+                    "'{}' leads to no model: the aliases form a circle, or the model has a problem of its own",
+                    alias.target
                 ),
             );
         }
-        Some((name.clone(), (resolved?, pointer.use_cases.clone())))
+        Some((name.clone(), (resolved?, alias.use_cases.clone())))
     });
     let aliases = aliases.collect();
-    if named.is_empty() {
-        report.problem(
-            "models",
-            None,
-            "no model is configured; see config.toml of the distribution",
-        );
-    }
     let raw = defaults.raw_model_ids.then(|| {
         Arc::new(Model {
             raw: true,
@@ -135,21 +125,21 @@ pub fn models(
     Models::new(named, aliases, raw)
 }
 
-struct Pointer {
+struct Alias {
     target: String,
     use_cases: Vec<String>,
 }
 
-/// The model at the end of a chain of aliases; none if the chain is a circle or its end has a problem of its own.
+/// The model at the end of a chain of aliases; `None` if the chain is a circle or the model has a problem of its own.
 fn follow(
     name: &str,
-    pointers: &BTreeMap<String, Pointer>,
+    alias_targets: &BTreeMap<String, Alias>,
     named: &BTreeMap<String, Arc<Model>>,
 ) -> Option<Arc<Model>> {
     let mut at = name;
-    for _ in 0..=pointers.len() {
-        match pointers.get(at) {
-            Some(pointer) => at = &pointer.target,
+    for _ in 0..=alias_targets.len() {
+        match alias_targets.get(at) {
+            Some(alias) => at = &alias.target,
             None => return named.get(at).cloned(),
         }
     }
@@ -167,7 +157,7 @@ fn model(
     if regions.as_ref().is_some_and(|regions| regions.len() != 1) {
         section.problem_at(
             "regions",
-            "this version of lintel calls a model in one region: name one",
+            "must name exactly one region, because this version of lintel calls a model in one region only",
         );
     }
     let region = regions

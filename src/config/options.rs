@@ -1,18 +1,19 @@
-//! What a model or a key may say beyond its limits: facts, prices, guardrail, caching.
+//! Settings of models and keys other than limits: facts, prices, guardrails, caching, retries.
 
 use std::sync::Arc;
 
 use super::reader::Section;
 use crate::{
-    call::{CachePolicy, Guardrail, ModelOptions, NanoUsd, PicoUsd, Price, RetryPolicy, Target},
-    catalogue::{self, Known},
+    catalogue::{self, CatalogEntry},
+    model::{CachePolicy, Guardrail, ModelOptions, RetryPolicy, Target},
+    money::{NanoUsd, PicoUsd, Price},
 };
 
-const PRICE: &str = "a price: US dollars per million tokens, with six decimal places at most";
+const PRICE: &str = "a price in US dollars per million tokens, with at most six decimal places";
 
-/// What the catalogue knows of `target`, with what the operator says in its place. `base_model` names the model behind
-/// an ARN that tells nothing.
-pub fn known(section: &mut Section<'_>, target: &Target) -> (Option<String>, Known) {
+/// The facts and price of `target` from the catalogue, with the operator's overrides. `base_model` names the model behind
+/// an ARN that does not reveal it.
+pub fn known(section: &mut Section<'_>, target: &Target) -> (Option<String>, CatalogEntry) {
     let base_model = section.string("base_model");
     let described = match &base_model {
         Some(base) => Target {
@@ -23,13 +24,13 @@ pub fn known(section: &mut Section<'_>, target: &Target) -> (Option<String>, Kno
     };
     let mut known = catalogue::lookup(&described);
     if base_model.is_some() && known.base.is_none() {
-        section.problem_at("base_model", "the catalogue knows no such model");
+        section.problem_at("base_model", "the catalogue has no such model");
     }
     if let Some(overrides) = section.json("facts") {
         let base = known
             .base
             .map_or_else(|| described.id.clone(), str::to_owned);
-        match catalogue::overridden(&known, &base, overrides) {
+        match catalogue::override_facts(&known, &base, overrides) {
             Ok(facts) => known.facts = facts,
             Err(error) => section.problem_at("facts", error),
         }
@@ -44,8 +45,8 @@ pub fn known(section: &mut Section<'_>, target: &Target) -> (Option<String>, Kno
     (known.base.map(str::to_owned), known)
 }
 
-/// A price of the operator holds for every bucket that it names; the rest stays the catalogue's. With a price of its own
-/// for input or output, the model has no tiers and no long contexts any more.
+/// The operator's price replaces the catalogue's for every kind of token that it names. If it names input or output, the
+/// prices of tiers and long contexts no longer apply.
 fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
     let mut read =
         |key: &'static str| section.decimal(key, PRICE, |text| text.parse::<PicoUsd>().ok());
@@ -55,7 +56,7 @@ fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
     let (optimized_input, optimized_output) = (read("optimized_input"), read("optimized_output"));
     let server_tool_use = section.decimal(
         "server_tool_use",
-        "US dollars for one use, with nine decimal places at most",
+        "an amount of US dollars for one use, with at most nine decimal places",
         NanoUsd::parse,
     );
     let price = match (
@@ -67,7 +68,7 @@ fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
                 .cloned()
                 .unwrap_or_else(|| Price::new(new_input, new_output));
             if input.is_some() || output.is_some() {
-                // Tiers and long contexts of another price mean nothing.
+                // The catalogue's tiers and long contexts belong to the price that is replaced.
                 let Price {
                     cache_read,
                     cache_write,
@@ -115,7 +116,7 @@ pub fn options(section: &mut Section<'_>) -> ModelOptions {
     }
 }
 
-/// `retry = { attempts, base, cap }`; what is not named is `default`'s.
+/// `retry = { attempts, base, cap }`; missing members are those of `default`.
 pub fn retry(section: &mut Section<'_>, default: RetryPolicy) -> RetryPolicy {
     let mut section = section.section("retry");
     let attempts = section
@@ -135,7 +136,7 @@ pub fn cache(section: &mut Section<'_>) -> CachePolicy {
     section.choice("cache", &choices, CachePolicy::Marked)
 }
 
-/// A guardrail that clients cannot replace.
+/// The guardrail, which clients cannot replace.
 pub fn guardrail(section: &mut Section<'_>) -> Option<Guardrail> {
     let mut section = section
         .has("guardrail")

@@ -1,4 +1,4 @@
-//! `[server]`, `[admin]` and `[aws]`.
+//! `[server]`, `[admin]`, `[aws]` and `[remote_media]`.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -6,19 +6,19 @@ use axum::http::HeaderValue;
 use bytesize::ByteSize;
 use wildmatch::WildMatch;
 
-use super::{Admin, Aws, Demo, Server, Surroundings, reader::Section};
+use super::{AdminSettings, Aws, Demo, Environment, ServerSettings, reader::Section};
 use crate::{
-    bedrock::{AssumeRole, AwsSettings},
     call::Secret,
     remote_media::{self, RemoteMedia},
+    upstream::{AssumeRole, AwsSettings},
 };
 
-/// A guess at a shorter one could succeed.
+/// A shorter token could be guessed.
 const MIN_TOKEN: usize = 16;
 
 const ADDRESS: &str = "an address such as \"127.0.0.1:8080\"";
 
-pub fn server(mut section: Section<'_>) -> Option<Server> {
+pub fn server(mut section: Section<'_>) -> Option<ServerSettings> {
     let listen = address(&mut section, ([127, 0, 0, 1], 8080));
     let max_body = section.size_or("max_body", ByteSize::mib(32));
     let header_timeout = section.duration_or("header_timeout", Duration::from_secs(10));
@@ -39,7 +39,7 @@ pub fn server(mut section: Section<'_>) -> Option<Server> {
     let max_requests_per_second = section.or_default("max_requests_per_second", per_second, 10_000);
     let mut cors_origins = Vec::new();
     for origin in section.strings("cors_origins").unwrap_or_default() {
-        // A browser would never send either of them as its origin.
+        // A browser never sends an origin of `*` or with a trailing slash.
         match HeaderValue::from_str(&origin) {
             Ok(value) if origin != "*" && !origin.ends_with('/') => cors_origins.push(value),
             _ => section.problem_at(
@@ -50,7 +50,7 @@ pub fn server(mut section: Section<'_>) -> Option<Server> {
     }
     section.not_supported(&["tls"]);
     section.finish();
-    Some(Server {
+    Some(ServerSettings {
         listen: listen?,
         max_body: usize::try_from(max_body.as_u64()).ok()?,
         header_timeout,
@@ -64,29 +64,58 @@ pub fn server(mut section: Section<'_>) -> Option<Server> {
     })
 }
 
-pub fn admin(mut section: Section<'_>, surroundings: &Surroundings) -> Option<Admin> {
-    let listen = address(&mut section, ([127, 0, 0, 1], 9090));
-    let token_env = section.string("token_env");
-    let token_env = section.or_default("token_env", token_env, "LINTEL_ADMIN_TOKEN".to_owned());
-    let allow_plaintext = section.boolean("allow_plaintext", false);
-    if listen.is_some_and(|listen| !listen.ip().is_loopback()) && !allow_plaintext {
+/// `[admin]`, for the process that opens the port.
+pub fn admin(mut section: Section<'_>, environment: &Environment) -> Option<AdminSettings> {
+    let (admin, allow_plaintext) = read_admin(&mut section, environment);
+    if let Some(admin) = &admin
+        && admin.is_exposed()
+        && !allow_plaintext
+    {
         section.problem_at(
             "listen",
-            "beyond loopback the admin port speaks plain text; set allow_plaintext = true if that is meant",
-        );
-    }
-    let token = surroundings.variable(&token_env);
-    if token.is_some_and(|token| token.len() < MIN_TOKEN) {
-        section.problem_at(
-            "token_env",
-            format!("the token in {token_env} has fewer than {MIN_TOKEN} characters"),
+            format!(
+                "{} is reachable from other machines, and the admin port has no TLS: whoever reaches it can read \
+                 the metrics, and the admin token and new keys cross the network unencrypted. To accept that, set \
+                 admin.allow_plaintext = true or pass --admin-allow-plaintext; or listen on a loopback address",
+                admin.listen
+            ),
         );
     }
     section.finish();
-    Some(Admin {
-        listen: listen?,
+    admin
+}
+
+/// `[admin]`, for a command that only connects to the port.
+pub fn admin_for_clients(
+    mut section: Section<'_>,
+    environment: &Environment,
+) -> Option<AdminSettings> {
+    let (admin, _) = read_admin(&mut section, environment);
+    section.finish();
+    admin
+}
+
+/// The settings, and whether the port may be exposed without TLS.
+fn read_admin(
+    section: &mut Section<'_>,
+    environment: &Environment,
+) -> (Option<AdminSettings>, bool) {
+    let listen = address(section, ([127, 0, 0, 1], 9090));
+    let token_env = section.string("token_env");
+    let token_env = section.or_default("token_env", token_env, "LINTEL_ADMIN_TOKEN".to_owned());
+    let allow_plaintext = section.boolean("allow_plaintext", false);
+    let token = environment.variable(&token_env);
+    if token.is_some_and(|token| token.len() < MIN_TOKEN) {
+        section.problem_at(
+            "token_env",
+            format!("the token in {token_env} must have at least {MIN_TOKEN} characters"),
+        );
+    }
+    let admin = listen.map(|listen| AdminSettings {
+        listen,
         token: token.map(Secret::new),
-    })
+    });
+    (admin, allow_plaintext)
 }
 
 fn address(section: &mut Section<'_>, default: ([u8; 4], u16)) -> Option<SocketAddr> {
@@ -101,7 +130,7 @@ fn address(section: &mut Section<'_>, default: ([u8; 4], u16)) -> Option<SocketA
 
 pub fn aws(
     mut section: Section<'_>,
-    surroundings: &Surroundings,
+    environment: &Environment,
     demo: Option<&Demo>,
 ) -> Option<Aws> {
     let given = section.has("region");
@@ -109,13 +138,16 @@ pub fn aws(
     let from_environment = || {
         ["AWS_REGION", "AWS_DEFAULT_REGION"]
             .into_iter()
-            .find_map(|name| surroundings.variable(name))
+            .find_map(|name| environment.variable(name))
     };
     let region = region
         .or_else(|| from_environment().map(str::to_owned))
         .or_else(|| demo.map(|_| "us-east-1".to_owned()));
     if region.is_none() && !given {
-        section.problem_at("region", "no region: set it here or in AWS_REGION");
+        section.problem_at(
+            "region",
+            "no region is configured; set it here or in AWS_REGION",
+        );
     }
     let endpoint_url = section.string("endpoint_url");
     if let Some(url) = &endpoint_url
@@ -131,7 +163,7 @@ pub fn aws(
     let profile = section.string("profile");
     let assume_role = section
         .has("assume_role")
-        .then(|| assume_role(section.section("assume_role"), surroundings));
+        .then(|| assume_role(section.section("assume_role"), environment));
     section.choice("transport", &[("sdk", ())], ());
     section.finish();
     let settings = match demo {
@@ -147,7 +179,7 @@ pub fn aws(
             static_credentials: None,
         },
     };
-    let has_api_key = surroundings.variable("AWS_BEARER_TOKEN_BEDROCK").is_some();
+    let has_api_key = environment.variable("AWS_BEARER_TOKEN_BEDROCK").is_some();
     Some(Aws {
         region: region?,
         has_api_key,
@@ -155,7 +187,7 @@ pub fn aws(
     })
 }
 
-/// Off unless hosts are named.
+/// `None` unless hosts or S3 locations are allowed.
 pub fn remote_media(mut section: Section<'_>) -> Option<RemoteMedia> {
     let hosts = section.strings("hosts").unwrap_or_default();
     let max_size = section.size_or("max_size", ByteSize::mib(20));
@@ -163,7 +195,7 @@ pub fn remote_media(mut section: Section<'_>) -> Option<RemoteMedia> {
     let allow_http = section.boolean("allow_http", false);
     let s3 = section.strings("s3").unwrap_or_default();
     let media = (!hosts.is_empty() || !s3.is_empty()).then(|| {
-        RemoteMedia::new(remote_media::Settings {
+        RemoteMedia::new(remote_media::FetchSettings {
             hosts: hosts.iter().map(|host| WildMatch::new(host)).collect(),
             s3: s3.iter().map(|url| WildMatch::new(url)).collect(),
             max_size: usize::try_from(max_size.as_u64()).unwrap_or(usize::MAX),
@@ -173,13 +205,13 @@ pub fn remote_media(mut section: Section<'_>) -> Option<RemoteMedia> {
     });
     let media = media.transpose();
     if let Err(error) = &media {
-        section.problem(format!("TLS cannot be set up: {error}"));
+        section.problem(format!("cannot set up TLS: {error}"));
     }
     section.finish();
     media.ok().flatten()
 }
 
-fn assume_role(mut section: Section<'_>, surroundings: &Surroundings) -> Option<AssumeRole> {
+fn assume_role(mut section: Section<'_>, environment: &Environment) -> Option<AssumeRole> {
     let arn = section.string("arn");
     if arn.is_none() {
         section.problem("'arn' is missing");
@@ -187,7 +219,7 @@ fn assume_role(mut section: Section<'_>, surroundings: &Surroundings) -> Option<
     let external_id_env = section.string("external_id_env");
     let external_id = external_id_env
         .as_deref()
-        .and_then(|name| surroundings.variable(name))
+        .and_then(|name| environment.variable(name))
         .map(Secret::new);
     if let (Some(name), None) = (&external_id_env, &external_id) {
         section.problem_at(

@@ -1,4 +1,4 @@
-//! The configuration as it was written: TOML, overlaid by the environment and by flags, each value with its origin.
+//! The configuration as text: the TOML file, overridden by environment variables and flags, each value with its origin.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -6,10 +6,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::Problem;
 
-/// Where a value comes from.
+/// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A line of the file, from 1.
+    /// A line of the file, counted from 1.
     Line(usize),
     Environment(String),
     Flag(&'static str),
@@ -38,7 +38,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// For messages.
+    /// The name of the type in messages.
     pub fn type_name(&self) -> &'static str {
         match self {
             Self::String(_) => "a string",
@@ -70,7 +70,7 @@ impl From<Value> for serde_json::Value {
     }
 }
 
-/// JSON that somebody has sent, to be read like a part of the file. Null is what is not there.
+/// JSON from a client, to be read like a part of the file. A null member counts as absent.
 impl TryFrom<serde_json::Value> for Value {
     type Error = ();
 
@@ -113,7 +113,7 @@ pub struct Node {
 
 pub type Table = BTreeMap<String, Node>;
 
-/// Parses a file; what cannot be parsed is a problem, and the rest is still there to be checked.
+/// Parses a file. Lines that cannot be parsed are reported, and the rest is kept, so that it can be checked too.
 pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Table {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
@@ -140,7 +140,7 @@ fn convert_table(table: &DeTable<'_>, text: &str, problems: &mut Vec<Problem>) -
 fn convert(value: &DeValue<'_>, line: usize, text: &str, problems: &mut Vec<Problem>) -> Node {
     let mut number = |parsed: Option<Value>, shown: &str| {
         parsed.unwrap_or_else(|| {
-            let message = format!("{shown} is not a number that can be held");
+            let message = format!("{shown} is out of range");
             problems.push(Problem {
                 path: String::new(),
                 origin: Some(Origin::Line(line)),
@@ -193,7 +193,7 @@ fn line_of(text: &str, at: usize) -> usize {
         + 1
 }
 
-/// Lays `LINTEL__SECTION__KEY=value` over the file; a double underscore nests.
+/// Overrides the file with `LINTEL__SECTION__KEY=value`; a double underscore nests.
 pub fn overlay_environment(tree: &mut Table, variables: impl Iterator<Item = (String, String)>) {
     for (name, text) in variables {
         let Some(path) = name.strip_prefix("LINTEL__") else {
@@ -205,7 +205,7 @@ pub fn overlay_environment(tree: &mut Table, variables: impl Iterator<Item = (St
     }
 }
 
-/// Sets one value; tables on the way are made. A shell cannot write `-` in a name, so `_` also finds it.
+/// Sets one value, and creates the tables on the way. `_` also matches `-`, which a shell variable cannot contain.
 pub fn set(tree: &mut Table, path: &[String], value: Value, origin: Origin) {
     let Some((key, rest)) = path.split_first() else {
         return;
@@ -235,7 +235,7 @@ pub fn set(tree: &mut Table, path: &[String], value: Value, origin: Origin) {
     }
 }
 
-/// What an environment variable may mean beside its text: a number, a boolean, a list.
+/// The text of a variable or flag as another TOML value: a number, a boolean, a list.
 pub fn from_text(text: &str) -> Option<Value> {
     let value = DeValue::parse(text).ok()?;
     let mut problems = Vec::new();

@@ -1,43 +1,42 @@
-//! What an operator should know of a configuration that is correct: what will not work, or not as it looks.
+//! Warnings about a valid configuration: settings that will not work, or not as they look.
 
 use std::time::SystemTime;
 
+use wildmatch::WildMatch;
+
 use super::Config;
 use crate::{
-    call::{KnowledgeBase, Model, Rerank, RerankModel},
-    dispatch::Listed,
+    call::{KnowledgeBase, Rerank, RerankModel},
+    catalogue,
+    dispatch::ModelListing,
+    edge::Key,
+    model::Model,
 };
 
-/// One line each, with the place that it is about.
+/// The warnings, one line each, each beginning with the setting that it is about.
 pub fn warnings(config: &Config) -> Vec<String> {
+    let mut all = Vec::new();
+    if config.admin.is_exposed() {
+        all.push(format!(
+            "admin.listen: other machines can reach {} without TLS (admin.allow_plaintext is true): anyone who does can \
+             read the metrics, and the admin token crosses the network unencrypted",
+            config.admin.listen
+        ));
+    }
     let models = config.models.named().flat_map(|model| {
         of_model(model)
             .into_iter()
-            .map(|text| format!("models.{}: {} {text}", model.name, model.target.id))
+            .map(|text| format!("models.{}: {} {text}", model.name, model.target().id))
     });
-    let mut all: Vec<String> = models.collect();
-    for key in &config.keys {
-        let name = &key.caller.key_id;
-        if key
-            .expires
-            .is_some_and(|expires| expires <= SystemTime::now())
-        {
-            all.push(format!("keys.{name}: has expired"));
-        }
-        let usable = |listed: Listed<'_>| key.caller.may_use(&listed.model.name, false);
-        if key.caller.models.is_some() && !config.models.list().any(usable) {
-            all.push(format!("keys.{name}: its globs match no configured model"));
-        }
-        for glob in &key.caller.knowledge_bases {
-            if !config
-                .knowledge_bases
-                .iter()
-                .any(|base| glob.matches(&base.name))
-            {
-                all.push(format!("keys.{name}: there is no knowledge base '{glob}'"));
-            }
-        }
+    all.extend(models);
+    if config.models.list().next().is_none() && config.keys.is_empty() {
+        all.push(
+            "models: no model is configured, so a key can use only the Bedrock ids that its globs match, such as \
+             `lintel keys create --models \"us.anthropic.*\"`"
+                .to_owned(),
+        );
     }
+    all.extend(config.keys.iter().flat_map(|key| of_key(key, config)));
     all.extend(
         config
             .knowledge_bases
@@ -47,21 +46,62 @@ pub fn warnings(config: &Config) -> Vec<String> {
     all
 }
 
+fn of_key(key: &Key, config: &Config) -> Vec<String> {
+    let at = |text: &str| format!("keys.{}: {text}", key.caller.key_id);
+    let mut all = Vec::new();
+    if key
+        .expires
+        .is_some_and(|expires| expires <= SystemTime::now())
+    {
+        all.push(at("has expired"));
+    }
+    let usable = |listed: ModelListing<'_>| key.caller.may_use(&listed.model.name, false);
+    if !config.models.list().any(usable) {
+        let globs = key.caller.models.as_deref();
+        let raw = config.models.raw().is_some();
+        match globs {
+            None => all.push(at("has no `models`, and no model is configured, so it can use none; give it globs over \
+                                 Bedrock ids, such as [\"us.anthropic.*\"]")),
+            Some(globs) if raw && globs.iter().any(matches_bedrock_id) => {}
+            Some(_) if raw => all.push(at("its globs match no configured model and no known Bedrock id")),
+            Some(_) => all.push(at("its globs match no configured model")),
+        }
+    }
+    for glob in &key.caller.knowledge_bases {
+        if !config
+            .knowledge_bases
+            .iter()
+            .any(|base| glob.matches(&base.name))
+        {
+            all.push(at(&format!("there is no knowledge base '{glob}'")));
+        }
+    }
+    all
+}
+
+/// The glob matches a model of the catalogue, with or without the prefix of a profile, or could match an ARN.
+fn matches_bedrock_id(glob: &WildMatch) -> bool {
+    let text = glob.to_string();
+    let prefix = catalogue::parse_reference(&text).prefix.unwrap_or("us");
+    text.starts_with("arn:")
+        || catalogue::ids().any(|id| glob.matches(id) || glob.matches(&format!("{prefix}.{id}")))
+}
+
 fn of_knowledge_base(base: &KnowledgeBase, config: &Config) -> Vec<String> {
     let at = |text: &str| format!("knowledge_bases.{}: {text}", base.name);
     let mut all = Vec::new();
     if config.aws.has_api_key {
-        all.push(at("a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) does not work here: AWS credentials are needed too"));
+        all.push(at("a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) does not work for Knowledge Bases; AWS credentials are needed too"));
     }
     if base.implicit_filter.is_some() {
-        all.push(at("its implicit filter has AWS call a model whose cost no reply tells: the ledger does not have it"));
+        all.push(at("with implicit_filter, AWS calls a model whose cost it does not report, so the ledger does not include it"));
     }
     if let Rerank::Model(RerankModel {
         id, price: None, ..
     }) = &base.rerank
     {
         all.push(at(&format!(
-            "{id} has no known price: set rerank.query_price, or no budget can allow it"
+            "{id} has no known price, so every budget rejects it; set rerank.query_price"
         )));
     }
     all
@@ -71,14 +111,14 @@ fn of_model(model: &Model) -> Vec<String> {
     let facts = &model.facts;
     let mut all = Vec::new();
     all.extend(facts.lifecycle.warning());
-    if model.base.is_none() && model.target.id.starts_with("arn:") {
+    if model.base.is_none() && model.target().id.starts_with("arn:") {
         all.push(
-            "does not tell its model: AWS is asked for it at the first call; name its base_model to know it at once"
+            "does not reveal its model, so lintel asks AWS at the first call; set base_model to avoid that"
                 .to_owned(),
         );
     } else if model.base.is_none() {
         all.push(
-            "is not in the catalogue: mistyped, or name its base_model, or its facts and price"
+            "is not in the catalogue; check the spelling, or set base_model, or facts and price"
                 .to_owned(),
         );
     } else if facts.modality != "chat" {
@@ -89,15 +129,17 @@ fn of_model(model: &Model) -> Vec<String> {
     } else if !facts.converse {
         all.push("is not served by Converse".to_owned());
     } else if model.price.is_none() {
-        all.push("has no known price: its calls cost nothing in reports".to_owned());
+        all.push(
+            "has no known price, so reports show its calls without cost; set price".to_owned(),
+        );
     }
-    let bare = !model.target.id.starts_with("arn:")
-        && model.base.as_deref() == Some(model.target.id.as_str());
+    let bare = !model.target().id.starts_with("arn:")
+        && model.base.as_deref() == Some(model.target().id.as_str());
     if facts.needs_profile && bare {
         let profiles = facts.profiles.iter().map(|prefix| format!("{prefix}."));
         let profiles = profiles.collect::<Vec<_>>().join(", ");
         all.push(format!(
-            "answers only through an inference profile: put one of {profiles} before the id"
+            "is available only through an inference profile; prefix the id with one of {profiles}"
         ));
     }
     if let Some(most) = facts
@@ -105,7 +147,7 @@ fn of_model(model: &Model) -> Vec<String> {
         .filter(|most| model.defaults.max_tokens > *most)
     {
         all.push(format!(
-            "writes {most} tokens at most, so max_tokens is lowered to that"
+            "generates at most {most} tokens, so max_tokens is lowered to that"
         ));
     }
     all

@@ -1,9 +1,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    call::{Caller, Model, Target},
-    catalogue::{self, Known},
+    call::Caller,
+    catalogue::{self, CatalogEntry},
     error::{Error, Kind},
+    model::{Model, Target, Targets},
 };
 
 /// Every model by the names that requests may use.
@@ -39,17 +40,17 @@ impl Models {
         }
         match &self.raw {
             Some(template) if looks_like_bedrock_id(name) => {
-                let target = Target::new(name, &template.target.region);
+                let target = Target::new(name, &template.target().region);
                 // Clients are only ever made for the configured regions.
-                if target.region != template.target.region {
+                if target.region != template.target().region {
                     return Err(unknown(name));
                 }
-                let Known { base, facts, price } = catalogue::lookup(&target);
+                let CatalogEntry { base, facts, price } = catalogue::lookup(&target);
                 let name = name.to_owned();
                 let base = base.map(str::to_owned);
                 Ok(Arc::new(Model {
                     name,
-                    target,
+                    targets: Targets::one(target),
                     base,
                     facts,
                     price,
@@ -90,8 +91,8 @@ impl Models {
     }
 
     /// Name, model, and whether the name is an alias with tasks of its own; models first.
-    pub fn list(&self) -> impl Iterator<Item = Listed<'_>> {
-        let named = self.named.iter().map(|(name, model)| Listed {
+    pub fn list(&self) -> impl Iterator<Item = ModelListing<'_>> {
+        let named = self.named.iter().map(|(name, model)| ModelListing {
             name,
             model,
             alias: false,
@@ -103,7 +104,7 @@ impl Models {
             } else {
                 tasks
             };
-            Listed {
+            ModelListing {
                 name,
                 model,
                 alias: true,
@@ -116,7 +117,7 @@ impl Models {
 
 /// One entry of [`Models::list`].
 #[derive(Clone, Copy, Debug)]
-pub struct Listed<'a> {
+pub struct ModelListing<'a> {
     pub name: &'a str,
     pub model: &'a Arc<Model>,
     pub alias: bool,

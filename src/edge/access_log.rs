@@ -17,10 +17,12 @@ use ulid::Ulid;
 
 use super::{body_guard::until_end, labels, rescue::Rescued};
 use crate::{
-    call::{Call, Caller, Ending, How, Notes, Retrieval, Retrieved, Searched, Usage},
+    call::{Caller, Retrieval, SearchReport, Trace},
     error::Error,
     metrics,
-    openai::chat::ChatRequest,
+    model::Model,
+    money::Usage,
+    operation::{CallEnd, EndReason},
 };
 
 /// The address at the other end of the connection.
@@ -39,6 +41,7 @@ struct Inner {
     route: &'static str,
     method: &'static str,
     peer: Option<Peer>,
+    trace: Trace,
     facts: Mutex<Facts>,
 }
 
@@ -51,11 +54,9 @@ struct Facts {
     target: Option<String>,
     stream: bool,
     usage: Option<Usage>,
-    how: Option<How>,
+    reason: Option<EndReason>,
     finish_reason: Option<&'static str>,
     error: Option<Logged>,
-    notes: Option<Notes>,
-    retrieved: Option<Retrieved>,
 }
 
 /// The parts of an error that the log wants.
@@ -77,6 +78,7 @@ impl Entry {
             route,
             method,
             peer,
+            trace: Trace::default(),
             facts: Mutex::default(),
         }))
     }
@@ -107,21 +109,27 @@ impl Entry {
         });
     }
 
-    pub fn call(&self, call: &Call<ChatRequest>) {
+    /// The record of the call that the request makes.
+    pub fn trace(&self) -> &Trace {
+        &self.0.trace
+    }
+
+    pub fn call(&self, model: &Model) {
         self.with(|facts| {
-            facts.model = Some(call.model.name.clone());
-            facts.target = Some(call.model.target.id.clone());
-            facts.stream = call.body.is_stream();
-            facts.notes = Some(call.notes.clone());
-            facts.retrieved = Some(call.retrieved.clone());
+            facts.model = Some(model.name.clone());
+            facts.target = Some(model.target().id.clone());
         });
     }
 
-    pub fn ending(&self, ending: &Ending) {
+    pub fn stream(&self, is_stream: bool) {
+        self.with(|facts| facts.stream = is_stream);
+    }
+
+    pub fn end(&self, end: &CallEnd) {
         self.with(|facts| {
-            facts.usage = ending.usage;
-            facts.how = Some(ending.how);
-            facts.finish_reason = ending.finish_reason.map(|reason| reason.as_str());
+            facts.usage = end.usage;
+            facts.reason = Some(end.reason);
+            facts.finish_reason = end.finish_reason;
         });
     }
 
@@ -175,8 +183,8 @@ pub async fn access_log(mut request: Request, next: Next) -> Response {
 
 /// What each of several Knowledge Bases came to; of one the other fields tell.
 fn searches(kb: &Retrieval) -> Option<String> {
-    let one = |search: &Searched| {
-        let Searched {
+    let one = |search: &SearchReport| {
+        let SearchReport {
             kb: name,
             found,
             dropped,
@@ -206,14 +214,18 @@ impl Drop for Inner {
             target,
             stream,
             usage,
-            how,
+            reason: ended,
             finish_reason,
             error,
-            notes,
-            retrieved,
         } = facts;
-        let kb = retrieved.as_ref().and_then(Retrieved::get);
-        let gone = status.is_none() || matches!(how, Some(How::ClientGone | How::Drained));
+        let kb = self.trace.retrieval();
+        let target = self
+            .trace
+            .target()
+            .map(|target| target.id.clone())
+            .or(target);
+        let gone =
+            status.is_none() || matches!(ended, Some(EndReason::ClientGone | EndReason::Drained));
         // 499: the client left before there was a status to send.
         let status = status.unwrap_or(499);
         let reason = match &error {
@@ -236,7 +248,7 @@ impl Drop for Inner {
             model,
             target_model = target,
             stream,
-            ended = how.map(How::label),
+            ended = ended.map(EndReason::label),
             finish_reason,
             input_tokens = usage.map(|usage| usage.prompt()),
             output_tokens = usage.map(|usage| usage.output),
@@ -257,7 +269,7 @@ impl Drop for Inner {
             error_code = error.as_ref().and_then(|error| error.code),
             error = error.as_ref().map(|error| error.message.as_str()),
             error_detail = error.as_ref().and_then(|error| error.detail.as_deref()),
-            warnings = notes.and_then(|notes| notes.joined()),
+            warnings = self.trace.warnings().joined(),
         );
     }
 }

@@ -23,8 +23,12 @@ pub async fn auth(
     next: Next,
 ) -> Result<Response, Error> {
     let address = entry.address();
-    let found = presented(request.headers())
-        .and_then(|secret| edge.keys.find(secret, address, SystemTime::now()));
+    let found = presented(request.headers()).and_then(|secret| {
+        edge.gateway
+            .load()
+            .keys
+            .find(secret, address, SystemTime::now())
+    });
     let caller = found.or_else(|why| {
         metrics::auth_failure(why);
         edge.failed_logins.count(address)?;

@@ -2,47 +2,66 @@
 
 mod access_log;
 mod auth;
+mod body;
 mod body_guard;
-mod decode;
-mod detached;
-mod encode;
+mod dialect;
+mod disconnect;
 mod endpoints;
 mod flood;
 mod keys;
 mod labels;
-mod question;
+mod reply_headers;
 mod rescue;
 mod routes;
+mod serve;
 mod shed;
 mod sse;
 pub mod virtual_key;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, http::HeaderValue, middleware};
+use arc_swap::ArcSwap;
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, header},
+    middleware,
+    response::Response,
+};
+use serde::Serialize;
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
 pub use access_log::Peer;
 pub use body_guard::until_end;
-pub use decode::chat_request;
-pub use detached::Calls;
+pub use dialect::{ChatWriter, EventWriter, chat_request};
+pub use disconnect::DisconnectPolicy;
 pub use flood::FailedLogins;
 pub use keys::{Key, Keys, VirtualKey};
-pub use sse::SseWriter;
 
-use crate::{dispatch::Dispatch, knowledge::KnowledgeBases, ledger::Ledger};
+use crate::{
+    dispatch::Dispatch,
+    error::{Error, Kind},
+    governance::Ledger,
+    knowledge::KnowledgeBases,
+};
 
-/// What the data port needs to know.
-pub struct Edge {
-    pub keys: Keys,
-    pub failed_logins: FailedLogins,
+/// A running gateway as one value: what a reload replaces at once. Requests that are running keep
+/// the one with which they began.
+pub struct Gateway {
     pub dispatch: Dispatch,
+    pub keys: Keys,
     pub knowledge_bases: KnowledgeBases,
+}
+
+/// What the data port needs.
+pub struct Edge {
+    pub gateway: ArcSwap<Gateway>,
+    pub failed_logins: FailedLogins,
     pub ledger: Ledger,
-    pub calls: Calls,
+    pub disconnect: DisconnectPolicy,
     pub limits: Limits,
-    /// Browser origins that may call; none: no CORS headers at all.
+    /// Browser origins that may call; if empty, there are no CORS headers at all.
     pub cors_origins: Vec<HeaderValue>,
     /// Unix seconds of the start.
     pub created: u64,
@@ -72,7 +91,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
         .layer(CatchPanicLayer::custom(rescue::panicked))
         // Before any work is done, and until the last byte is gone.
         .layer(middleware::from_fn_with_state(
-            shed::Shed::new(edge.limits.max_in_flight, edge.calls.cut.clone()),
+            shed::Shed::new(edge.limits.max_in_flight, edge.disconnect.cut.clone()),
             shed::shed,
         ));
     let mut routes = routes::router();
@@ -97,4 +116,19 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(ExposeHeaders::any())
     })
+}
+
+/// A value as a JSON reply.
+///
+/// # Errors
+/// If the value cannot be written, which is a fault of the gateway.
+fn json(value: &impl Serialize) -> Result<Response, Error> {
+    let body = serde_json::to_vec(value).map_err(|error| {
+        Error::new(Kind::Internal, "The gateway could not write its reply.")
+            .with_detail(error.to_string())
+    })?;
+    let mut response = Response::new(Body::from(body));
+    let value = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, value);
+    Ok(response)
 }

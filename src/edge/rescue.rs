@@ -19,16 +19,21 @@ pub struct Rescued(pub Arc<Error>);
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let (status, _) = status_and_type(self.kind());
-        let mut response = Response::new(Body::from(envelope(&self)));
-        *response.status_mut() = status;
-        add_headers(&self, response.headers_mut());
-        response.extensions_mut().insert(Rescued(Arc::new(self)));
-        response
+        respond(self, envelope)
     }
 }
 
-/// The body of an error reply, and the data of an in-band error event.
+/// An error as a reply, in the words of a dialect.
+pub fn respond(error: Error, body: impl Fn(&Error) -> Vec<u8>) -> Response {
+    let (status, _) = status_and_type(error.kind());
+    let mut response = Response::new(Body::from(body(&error)));
+    *response.status_mut() = status;
+    add_headers(&error, response.headers_mut());
+    response.extensions_mut().insert(Rescued(Arc::new(error)));
+    response
+}
+
+/// OpenAI's envelope: the body of an error reply, and the data of an in-band error event.
 pub fn envelope(error: &Error) -> Vec<u8> {
     let (_, kind) = status_and_type(error.kind());
     let error = ErrorBody {

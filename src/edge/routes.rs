@@ -8,13 +8,16 @@ use axum::{
     routing::{get, post},
 };
 
-use super::{Edge, endpoints, labels};
+use super::{
+    Edge,
+    dialect::{ChatCompletions, Completions, Embeddings},
+    endpoints, labels,
+    serve::serve,
+};
 use crate::error::{Error, Kind};
 
 /// Paths of OpenAI's API that this version does not serve, so that the answer can say so.
-const NOT_SERVED: [&str; 10] = [
-    "/completions",
-    "/embeddings",
+const NOT_SERVED: [&str; 8] = [
     "/responses",
     "/moderations",
     "/images",
@@ -28,7 +31,9 @@ const NOT_SERVED: [&str; 10] = [
 pub fn router() -> Router<Arc<Edge>> {
     let paths = || {
         Router::new()
-            .route("/chat/completions", post(endpoints::chat::create))
+            .route("/chat/completions", post(serve::<ChatCompletions>))
+            .route("/completions", post(serve::<Completions>))
+            .route("/embeddings", post(serve::<Embeddings>))
             .route("/models", get(endpoints::models::list))
             .route("/models/{*model}", get(endpoints::models::retrieve))
             .route("/knowledge_bases", get(endpoints::knowledge_bases::list))

@@ -11,12 +11,14 @@ use futures_util::future::BoxFuture;
 use http::StatusCode;
 use tokio::time::timeout;
 
-use super::{Asked, Found, Retriever, failure, wire};
+use super::{Retriever, SearchContext, SearchResults, failure, wire};
 use crate::{
-    bedrock::{Operation, Retries, SendError, Subject, Transport, collected},
     call::{KnowledgeBaseKind, MAX_PAGES, Passage, Rerank, Search, SearchType},
     error::{Error, Kind},
     metrics,
+    upstream::{
+        Attempt, Attempts, Request, SendError, ServiceOperation, Subject, Transport, Try, collected,
+    },
 };
 
 /// Bytes of one reply: a hundred results with the longest passages, and some images.
@@ -30,15 +32,14 @@ const WITHOUT_FOR: Duration = Duration::from_secs(3600);
 
 /// Asks the service page by page, and again where that may help.
 pub struct BedrockKnowledgeBases {
-    transport: Arc<dyn Transport>,
-    retries: Retries,
+    attempts: Attempts,
     /// Search types that stores have refused, and since when.
     refused: Mutex<HashMap<(Arc<str>, SearchType), Instant>>,
 }
 
 /// What one request came to.
 enum Outcome {
-    Read(Page),
+    Page(Page),
     /// The store has no such search type.
     SearchTypeRefused,
 }
@@ -54,124 +55,71 @@ struct Page {
 impl BedrockKnowledgeBases {
     pub fn new(transport: Arc<dyn Transport>) -> Self {
         Self {
-            transport,
-            retries: Retries::default(),
+            attempts: Attempts::new(transport),
             refused: Mutex::default(),
         }
     }
 
-    async fn search(&self, search: &Search, asked: Asked<'_>) -> Result<Found, Error> {
+    async fn search(&self, search: &Search, cx: SearchContext<'_>) -> Result<SearchResults, Error> {
         let base = &search.base;
+        let warnings = cx.trace.warnings();
         let label = base.label();
-        let Asked {
-            notes, spending, ..
-        } = asked;
-        let (operation, target, policy) = (Operation::Retrieve, &base.target, base.retry);
         let subject = Subject {
-            operation,
-            target,
+            target: &base.target,
             label: &label,
-            policy,
-            notes,
-            spending,
+            policy: base.retry,
+            trace: cx.trace,
         };
-        let mut attempts = self.retries.begin(&*self.transport, subject);
         let typed =
             base.kind == KnowledgeBaseKind::Vector && search.search_type != SearchType::Auto;
         let mut without_type = typed && self.has_refused(search);
-        let mut found = Found::default();
+        let mut results = SearchResults::default();
         let mut token = None;
         let mut empty = 0;
         for _ in 0..MAX_PAGES {
             let page = loop {
                 let says_type = typed && !without_type;
-                let mut request = wire::request(search, asked.query, says_type);
+                let mut request = wire::request(search, cx.query, says_type);
                 request.next_token.clone_from(&token);
-                let counted = Counted::new(search, asked, &label, attempts.is_repeated());
-                match self.page(search, &request, says_type, counted).await {
-                    Ok(Outcome::Read(page)) => break page,
-                    Ok(Outcome::SearchTypeRefused) => without_type = true,
-                    Err(error) => attempts.after(error).await?,
+                let attempt = PageAttempt {
+                    search,
+                    cx,
+                    request: encoded(&request)?,
+                    says_type,
+                };
+                match self
+                    .attempts
+                    .run(subject, ServiceOperation::Retrieve, attempt)
+                    .await?
+                {
+                    Outcome::Page(page) => break page,
+                    Outcome::SearchTypeRefused => without_type = true,
                 }
             };
-            found.passages.extend(page.passages);
-            found.blocked |= page.blocked;
+            results.passages.extend(page.passages);
+            results.blocked |= page.blocked;
             empty += page.empty;
             token = page.next;
-            if token.is_none()
-                || found.blocked
-                || found.passages.len() >= search.max_results as usize
-            {
+            let enough = results.passages.len() >= search.max_results as usize;
+            if token.is_none() || results.blocked || enough {
                 break;
             }
         }
         if without_type {
             self.remember(search);
             let kind = search.search_type.as_str();
-            notes.add(format!(
+            warnings.add(format!(
                 "kb: '{}' has no {kind} search and was searched without",
                 base.name
             ));
         }
         if empty > 0 {
-            notes.add(format!(
-                "kb: results of '{}' that hold neither text nor an image: {empty}",
-                base.name
+            let name = &base.name;
+            warnings.add(format!(
+                "kb: results of '{name}' that hold neither text nor an image: {empty}"
             ));
         }
-        Ok(found)
-    }
-
-    async fn page(
-        &self,
-        search: &Search,
-        request: &wire::RetrieveRequest<'_>,
-        says_type: bool,
-        mut counted: Counted<'_>,
-    ) -> Result<Outcome, Error> {
-        let name = &search.base.name;
-        let body = serde_json::to_vec(request)
-            .map(Bytes::from)
-            .map_err(|error| {
-                Error::new(
-                    Kind::Internal,
-                    "The gateway could not write the request to the knowledge base.",
-                )
-                .with_detail(error.to_string())
-            })?;
-        let reply = match self
-            .transport
-            .send(Operation::Retrieve, &search.base.target, body)
-            .await
-        {
-            Ok(reply) => reply,
-            Err(error) => {
-                counted.billed &= matches!(error, SendError::Lost(_) | SendError::Other(_));
-                return counted.record(Err(failure::from_send(error, name)));
-            }
-        };
-        let (parts, body) = reply.into_parts();
-        counted.billed &= !parts.status.is_client_error();
-        let body = collected(body, MAX_REPLY_BYTES).await;
-        if parts.status.is_success() {
-            let cut = |error: Error| error.detail().unwrap_or_default().to_owned();
-            let page = body.map_err(cut).and_then(|body| read(&body, name));
-            let page = page.map_err(|detail| failure::malformed(name, &parts.headers, &detail));
-            return counted.record(page.map(Outcome::Read));
-        }
-        let body = body.unwrap_or_default();
-        let refused = says_type
-            && parts.status == StatusCode::BAD_REQUEST
-            && failure::is_about_search_type(&body);
-        counted.record(match refused {
-            true => Ok(Outcome::SearchTypeRefused),
-            false => Err(failure::from_reply(
-                parts.status,
-                &parts.headers,
-                &body,
-                search,
-            )),
-        })
+        Ok(results)
     }
 
     fn has_refused(&self, search: &Search) -> bool {
@@ -196,6 +144,78 @@ impl BedrockKnowledgeBases {
                 search = kind,
                 "the store has no such search; it is searched without for an hour"
             );
+        }
+    }
+}
+
+fn encoded(request: &wire::RetrieveRequest<'_>) -> Result<Request, Error> {
+    let body = serde_json::to_vec(request)
+        .map(Bytes::from)
+        .map_err(|error| {
+            let text = "The gateway could not write the request to the knowledge base.";
+            Error::new(Kind::Internal, text).with_detail(error.to_string())
+        })?;
+    Ok(Request {
+        operation: ServiceOperation::Retrieve,
+        headers: Vec::new(),
+        body,
+    })
+}
+
+/// An attempt to get one page of results.
+struct PageAttempt<'a> {
+    search: &'a Search,
+    cx: SearchContext<'a>,
+    request: Request,
+    says_type: bool,
+}
+
+impl Attempt for PageAttempt<'_> {
+    type Output = Outcome;
+
+    async fn attempt(&mut self, send: Try<'_>) -> Result<Outcome, Error> {
+        let name = &self.search.base.name;
+        let mut fee = FeeGuard {
+            search: self.search,
+            cx: self.cx,
+            billed: true,
+            longest: None,
+        };
+        let reply = match send.send(self.request.clone()).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                fee.billed &= matches!(error, SendError::Lost(_) | SendError::Other(_));
+                return Err(failure::from_send(error, name));
+            }
+        };
+        let (parts, body) = reply.into_parts();
+        fee.billed &= !parts.status.is_client_error();
+        let body = collected(body, MAX_REPLY_BYTES).await;
+        if parts.status.is_success() {
+            let cut = |error: Error| error.detail().unwrap_or_default().to_owned();
+            let page = body.map_err(cut).and_then(|body| read(&body, name));
+            let page = page.map_err(|detail| failure::malformed(name, &parts.headers, &detail))?;
+            fee.longest = Some(
+                page.passages
+                    .iter()
+                    .map(|one| fee.document(one))
+                    .max()
+                    .unwrap_or(0),
+            );
+            return Ok(Outcome::Page(page));
+        }
+        let body = body.unwrap_or_default();
+        let refused = self.says_type
+            && parts.status == StatusCode::BAD_REQUEST
+            && failure::is_about_search_type(&body);
+        match refused {
+            true => Ok(Outcome::SearchTypeRefused),
+            false => Err(failure::from_reply(
+                parts.status,
+                &parts.headers,
+                &body,
+                self.search,
+            )),
         }
     }
 }
@@ -229,12 +249,12 @@ impl Retriever for BedrockKnowledgeBases {
     fn retrieve<'a>(
         &'a self,
         search: &'a Search,
-        asked: Asked<'a>,
-    ) -> BoxFuture<'a, Result<Found, Error>> {
+        cx: SearchContext<'a>,
+    ) -> BoxFuture<'a, Result<SearchResults, Error>> {
         Box::pin(async move {
             let (name, began) = (&search.base.name, Instant::now());
             let limit = search.base.timeout;
-            let result = timeout(limit, self.search(search, asked)).await;
+            let result = timeout(limit, self.search(search, cx)).await;
             let result = result.unwrap_or_else(|_| Err(failure::timed_out(name, limit)));
             metrics::kb_retrieved(name, began.elapsed());
             match &result {
@@ -248,33 +268,18 @@ impl Retriever for BedrockKnowledgeBases {
     }
 }
 
-/// Counts a request however it ends, and what its reranking costs: a query may be on the bill once it has left, unless
-/// the service refuses it.
-struct Counted<'a> {
+/// Records what the reranking of a request costs however the request ends: a query may be on the
+/// bill once it was sent, unless the service rejects it.
+struct FeeGuard<'a> {
     search: &'a Search,
-    asked: Asked<'a>,
-    label: &'a str,
-    repeated: bool,
-    code: &'static str,
+    cx: SearchContext<'a>,
     billed: bool,
     /// Bytes of the longest document that was reranked, once it is known.
     longest: Option<usize>,
 }
 
-impl<'a> Counted<'a> {
-    fn new(search: &'a Search, asked: Asked<'a>, label: &'a str, repeated: bool) -> Self {
-        Self {
-            search,
-            asked,
-            label,
-            repeated,
-            code: "abandoned",
-            billed: true,
-            longest: None,
-        }
-    }
-
-    /// Bytes that a passage was when it was reranked: with its metadata, where the operator wants that.
+impl FeeGuard<'_> {
+    /// Bytes of a passage when it was reranked: with its metadata, if the operator wants that.
     fn document(&self, passage: &Passage) -> usize {
         let metadata = match &self.search.rerank {
             Rerank::Model(model) if model.metadata.is_some() => passage
@@ -286,42 +291,19 @@ impl<'a> Counted<'a> {
         };
         passage.text.len() + metadata
     }
-
-    fn record(mut self, result: Result<Outcome, Error>) -> Result<Outcome, Error> {
-        self.code = match &result {
-            Ok(Outcome::Read(page)) => {
-                self.longest = Some(
-                    page.passages
-                        .iter()
-                        .map(|passage| self.document(passage))
-                        .max()
-                        .unwrap_or(0),
-                );
-                "ok"
-            }
-            Ok(Outcome::SearchTypeRefused) => "search_type_refused",
-            Err(error) => error.label(),
-        };
-        result
-    }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for FeeGuard<'_> {
     fn drop(&mut self) {
-        let Self { search, asked, .. } = self;
-        metrics::upstream_request(
-            &search.base.target.region,
-            self.label,
-            self.code,
-            self.repeated,
-        );
-        if matches!(search.rerank, Rerank::Model(_)) && self.billed {
-            asked.spending.fee(match self.longest {
-                Some(longest) => {
-                    search.fee(((asked.query.len() + longest) as u64).div_ceil(TOKEN_BYTES))
-                }
-                None => search.most_fee(asked.query.chars().count()),
-            });
+        if !matches!(self.search.rerank, Rerank::Model(_)) || !self.billed {
+            return;
         }
+        let query = self.cx.query;
+        self.cx.trace.spending().fee(match self.longest {
+            Some(longest) => self
+                .search
+                .fee(((query.len() + longest) as u64).div_ceil(TOKEN_BYTES)),
+            None => self.search.most_fee(query.chars().count()),
+        });
     }
 }

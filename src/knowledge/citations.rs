@@ -3,11 +3,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use futures_util::StreamExt;
-
 use crate::{
-    call::{ChatReply, ChoiceChunk, Chunk, ChunkStream, Passage, Retrieval, Spent},
+    call::{Passage, Retrieval},
     openai::completion::{Annotation, UrlCitation},
+    operation::chat::{ChatReply, ChoiceChunk, Chunk},
 };
 
 /// More is no number of ours, and no marker that anybody would write.
@@ -155,46 +154,22 @@ fn annotate(marker: &Marker, passages: &[Passage]) -> Vec<Annotation> {
     cited.map(citation).collect()
 }
 
-/// The reply with an annotation for every citation, if the client wants to see sources, and with what was spent beside the
-/// model. `json`: the answer is to be JSON.
-pub fn annotated(
-    reply: ChatReply,
-    retrieval: Arc<Retrieval>,
-    json: bool,
-    spent: Spent,
-) -> ChatReply {
-    match reply {
-        ChatReply::Whole(mut reply) => {
-            reply.usage = spent.told(reply.usage);
-            for message in reply.choices.iter_mut().map(|choice| &mut choice.message) {
-                let content = message.content.as_deref().unwrap_or_default();
-                message.annotations.extend(annotations(
-                    &mut Finder::new(json),
-                    content,
-                    retrieval.shown(),
-                ));
-            }
-            ChatReply::Whole(reply)
-        }
-        ChatReply::Stream(stream) => {
-            let mut finders: HashMap<u32, Finder> = HashMap::new();
-            ChatReply::Stream(ChunkStream::new(stream.map(move |item| {
-                let ChoiceChunk { choice, chunk } = item?;
-                let chunk = match chunk {
-                    Chunk::Content(text) => {
-                        let finder = finders.entry(choice).or_insert_with(|| Finder::new(json));
-                        match annotations(finder, &text, retrieval.shown()) {
-                            found if found.is_empty() => Chunk::Content(text),
-                            found => Chunk::CitedContent(text, found),
-                        }
-                    }
-                    Chunk::Usage(usage) => Chunk::Usage(spent.told(usage)),
-                    other => other,
-                };
-                Ok(ChoiceChunk { choice, chunk })
-            })))
-        }
-    }
+/// Returns the reply with an annotation for every citation, if the client wants to see sources.
+/// `json`: the answer is to be JSON.
+pub fn annotated(reply: ChatReply, retrieval: Arc<Retrieval>, json: bool) -> ChatReply {
+    let mut finders: HashMap<u32, Finder> = HashMap::new();
+    reply.map_chunks(move |ChoiceChunk { choice, chunk }| {
+        let Chunk::Content(text) = chunk else {
+            return ChoiceChunk { choice, chunk };
+        };
+        let finder = finders.entry(choice).or_insert_with(|| Finder::new(json));
+        let found = annotations(finder, &text, retrieval.shown());
+        let chunk = match found.is_empty() {
+            true => Chunk::Content(text),
+            false => Chunk::CitedContent(text, found),
+        };
+        ChoiceChunk { choice, chunk }
+    })
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@ use std::time::Duration;
 use http::{HeaderMap, StatusCode};
 
 use crate::{
-    bedrock::{SendError, failure},
+    bedrock::reply::ErrorReply,
     call::Search,
-    converse::reply::ErrorReply,
-    error::{Again, Error, Kind},
+    error::{Error, Kind, RetryAdvice},
+    upstream::{SendError, failure},
 };
 
 /// There was no reply at all. A search is not on the bill, so it may be made again.
@@ -48,7 +48,7 @@ fn named(code: &str, status: StatusCode, reply: &ErrorReply, search: &Search) ->
         let text = format!("Bedrock failed while it searched {this}. Try again.");
         Error::new(Kind::Upstream, text)
             .with_code(code)
-            .again(Again::Once)
+            .with_retry_advice(RetryAdvice::Once)
     };
     match (code, status.as_u16()) {
         ("throttling" | "toomanyrequests", _) => failure::throttled(&this),
@@ -61,7 +61,7 @@ fn named(code: &str, status: StatusCode, reply: &ErrorReply, search: &Search) ->
         .with_param("kb"),
         ("modelnotready", _) => failure::model_not_ready(),
         ("accessdenied" | "unrecognizedclient" | "expiredtoken" | "invalidclienttokenid", _) | (_, 401 | 403) => {
-            failure::access_denied(&this).again(Again::Refreshed)
+            failure::access_denied(&this).with_retry_advice(RetryAdvice::Refreshed)
         }
         ("dependencyfailed" | "badgateway", _) => failed("knowledge_base_dependency_failed"),
         ("conflict", _) => failed("knowledge_base_conflict"),
@@ -97,7 +97,7 @@ pub fn malformed(name: &str, headers: &HeaderMap, detail: &str) -> Error {
     )
     .with_code("upstream_malformed")
     .with_detail(detail)
-    .again(Again::Once)
+    .with_retry_advice(RetryAdvice::Once)
 }
 
 /// The time-out of the configuration has passed.

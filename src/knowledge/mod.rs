@@ -15,11 +15,11 @@ use futures_util::future::BoxFuture;
 
 pub use bases::KnowledgeBases;
 pub use bedrock_kb::BedrockKnowledgeBases;
-pub use select::{Selected, best, select};
+pub use select::{Selection, best, select};
 pub use wire::model_arn;
 
 use crate::{
-    call::{Notes, Passage, Search, Spending},
+    call::{Passage, Search, Trace},
     error::Error,
 };
 
@@ -28,31 +28,30 @@ pub const MAX_QUERY: usize = 20_000;
 
 /// Something that finds passages.
 pub trait Retriever: Send + Sync + 'static {
-    /// All that `search` finds, within its time-out, best first or not.
+    /// Returns all that `search` finds, within its timeout, in any order.
     ///
     /// # Errors
-    /// Those that a client may see, where the retrieval's failure is the request's.
+    /// Those that a client may see, if the failure of the retrieval is the request's.
     fn retrieve<'a>(
         &'a self,
         search: &'a Search,
-        asked: Asked<'a>,
-    ) -> BoxFuture<'a, Result<Found, Error>>;
+        cx: SearchContext<'a>,
+    ) -> BoxFuture<'a, Result<SearchResults, Error>>;
 }
 
-/// For whom something is searched.
+/// What a search is made for.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct SearchContext<'a> {
     /// At most [`MAX_QUERY`] characters.
     pub query: &'a str,
-    pub notes: &'a Notes,
-    /// Learns what reranking costs.
-    pub spending: &'a Spending,
+    /// The record of the call; it receives the cost of reranking.
+    pub trace: &'a Trace,
 }
 
-/// What one search has found.
+/// What one search found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Found {
+pub struct SearchResults {
     pub passages: Vec<Passage>,
-    /// The guardrail of the Knowledge Base has intervened: nothing may be answered.
+    /// The guardrail of the Knowledge Base intervened: nothing may be answered.
     pub blocked: bool,
 }

@@ -1,15 +1,13 @@
 //! Passages in front of a question. Whatever stands in a passage, it cannot end its delimiters or pose as a message:
 //! every `<` in it is escaped, and the tags carry a random number that was not known when it was written.
 
-use std::{fmt::Write, sync::Arc};
+use std::fmt::Write;
 
 use crate::{
     call::{Passage, SOURCE_BYTES},
     error::{Error, Kind},
-    openai::{
-        chat::ChatRequest,
-        message::{Content, MediaUrl, Message, Part, Role},
-    },
+    openai::message::MediaUrl,
+    operation::chat::{Chat, Media, Message, Origin, Part, Role},
 };
 
 /// Where the passages go in a template.
@@ -89,94 +87,62 @@ fn attribute(source: &str) -> String {
     source[start..].chars().map(plain).collect()
 }
 
-/// The text of the last user message that has any: what is looked for.
-pub fn question(request: &ChatRequest) -> Option<String> {
-    request
-        .messages
+/// Returns the text of the last user message that has any: the default query.
+pub fn query(messages: &[Message]) -> Option<String> {
+    messages
         .iter()
         .rev()
         .filter(|message| message.role == Role::User)
-        .find_map(text)
+        .find_map(Message::text)
 }
 
-/// All text of a message.
-pub fn text(message: &Message) -> Option<String> {
-    let text = match message.content.as_ref()? {
-        Content::Text(text) => text.clone(),
-        Content::Parts(parts) => parts
+/// The number of images that the client itself sent.
+pub fn images(chat: &Chat) -> usize {
+    let parts = chat.messages.iter().flat_map(|message| &message.parts);
+    let count = |part: &Part| match part {
+        Part::Image(_) => 1,
+        Part::ToolResult(result) => result
+            .content
             .iter()
-            .filter_map(|part| part.text.as_deref())
-            .collect::<Vec<_>>()
-            .join("\n"),
+            .filter(|part| matches!(part, Part::Image(_)))
+            .count(),
+        _ => 0,
     };
-    (!text.trim().is_empty()).then_some(text)
+    parts.map(count).sum()
 }
 
-/// Images that the client itself has sent.
-pub fn images(request: &ChatRequest) -> usize {
-    let parts = request
-        .messages
-        .iter()
-        .filter_map(|message| match &message.content {
-            Some(Content::Parts(parts)) => Some(parts),
-            _ => None,
-        });
-    parts
-        .flatten()
-        .filter(|part| part.image_url.is_some())
-        .count()
-}
-
-/// The request with `context`, and then `images`, before the question: in the user's turn, because nobody but the operator
-/// and the application speaks in the system prompt.
-pub fn with_context(
-    request: &ChatRequest,
-    context: String,
-    images: impl Iterator<Item = String>,
-) -> Arc<ChatRequest> {
-    let image = |url| Part {
-        kind: "image_url".to_owned(),
-        image_url: Some(MediaUrl {
+/// Puts `context`, and then `images`, before the question: in the user's turn, because only the
+/// operator and the application speak in the system prompt.
+pub fn add_context(chat: &mut Chat, context: String, images: impl Iterator<Item = String>) {
+    let image = |url| {
+        let value = MediaUrl {
             url,
             detail: None,
             bucket_owner: None,
-        }),
-        ..Part::default()
+        };
+        Part::Image(Media {
+            value,
+            at: "kb".to_owned(),
+        })
     };
-    let text = |text| Part {
-        kind: "text".to_owned(),
-        text: Some(text),
-        ..Part::default()
-    };
-    let mut parts = vec![text(context)];
-    parts.extend(images.map(image));
-    let mut request = request.clone();
-    let is_question =
-        |message: &Message| message.role == Role::User && self::text(message).is_some();
+    let parts = std::iter::once(Part::Text(context)).chain(images.map(image));
+    let messages = &mut chat.messages;
     let is_user = |message: &Message| message.role == Role::User;
-    let messages = &request.messages;
+    let is_question = |message: &Message| is_user(message) && message.text().is_some();
     let at = messages
         .iter()
         .rposition(is_question)
         .or_else(|| messages.iter().rposition(is_user));
     match at {
-        Some(at) => {
-            let message = &mut request.messages[at];
-            match message.content.take() {
-                Some(Content::Text(own)) => parts.push(text(own)),
-                Some(Content::Parts(own)) => parts.extend(own),
-                None => {}
-            }
-            message.content = Some(Content::Parts(parts));
-        }
-        None => {
-            let content = Some(Content::Parts(parts));
-            request.messages.push(Message {
-                role: Role::User,
-                content,
-                ..Message::default()
-            });
-        }
+        Some(at) => drop(messages[at].parts.splice(0..0, parts)),
+        None => messages.push(Message {
+            role: Role::User,
+            name: None,
+            parts: parts.collect(),
+            origin: Origin {
+                list: "messages",
+                index: messages.len(),
+            },
+        }),
     }
-    Arc::new(request)
 }

@@ -2,13 +2,13 @@
 
 use super::prompt;
 use crate::{
-    call::{Notes, Passage, Question, Search},
-    translate,
+    call::{Passage, RetrievalRequest, Search, Warnings},
+    upstream::converse,
 };
 
 /// What is left, and what was left out.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Selected {
+pub struct Selection {
     /// Best first.
     pub passages: Vec<Passage>,
     /// Unicode code points of their text.
@@ -26,25 +26,25 @@ pub fn best(search: &Search, mut passages: Vec<Passage>) -> (Vec<Passage>, usize
     (passages, dropped)
 }
 
-/// What of all passages fits into the question's bounds, in order; only the first is cut, if it alone is too long.
+/// What of all passages fits into the request's bounds, in order; only the first is cut, if it alone is too long.
 /// `max_images`: as many as the model may see; those that it cannot be sent do not count.
 pub fn select(
     mut passages: Vec<Passage>,
-    question: &Question,
+    request: &RetrievalRequest,
     max_images: usize,
-    notes: &Notes,
-) -> Selected {
+    warnings: &Warnings,
+) -> Selection {
     by_score(&mut passages);
-    let mut room = Room::of(question);
+    let mut room = Room::of(request);
     let mut images = 0;
     let mut unseen = 0;
-    let mut selected = Selected::default();
+    let mut selected = Selection::default();
     let mut left = passages.into_iter();
     while let Some(mut passage) = left.next() {
         if passage
             .image
             .as_deref()
-            .is_some_and(|image| images == max_images || !translate::takes_image(image))
+            .is_some_and(|image| images == max_images || !converse::takes_image(image))
         {
             passage.image = None;
             unseen += 1;
@@ -55,14 +55,15 @@ pub fn select(
         let fitting = room.fitting(&passage.text);
         if fitting < passage.text.len() {
             if !selected.passages.is_empty() || fitting == 0 {
-                notes.add(format!(
+                warnings.add(format!(
                     "kb: passages that did not fit into the context: {}",
                     left.len() + 1
                 ));
                 break;
             }
             passage.text.truncate(fitting);
-            notes.add("kb: the first passage alone is longer than the context may be, and was cut");
+            warnings
+                .add("kb: the first passage alone is longer than the context may be, and was cut");
         }
         room.take(&passage.text);
         images += usize::from(passage.image.is_some());
@@ -70,7 +71,7 @@ pub fn select(
         selected.passages.push(passage);
     }
     if unseen > 0 {
-        notes.add(format!(
+        warnings.add(format!(
             "kb: images among the passages that the model is not shown: {unseen}"
         ));
     }
@@ -91,10 +92,10 @@ struct Room {
 }
 
 impl Room {
-    fn of(question: &Question) -> Self {
+    fn of(request: &RetrievalRequest) -> Self {
         Self {
-            chars: question.max_context_chars as usize,
-            bytes: question
+            chars: request.max_context_chars as usize,
+            bytes: request
                 .max_context_tokens
                 .map_or(usize::MAX, |tokens| 4 * tokens as usize),
         }
@@ -130,8 +131,8 @@ mod tests {
         }
     }
 
-    fn question(chars: u32, tokens: Option<u32>) -> Question {
-        Question {
+    fn request(chars: u32, tokens: Option<u32>) -> RetrievalRequest {
+        RetrievalRequest {
             names: Default::default(),
             searches: Vec::new(),
             query: None,
@@ -143,7 +144,7 @@ mod tests {
         }
     }
 
-    fn texts(selected: &Selected) -> Vec<&str> {
+    fn texts(selected: &Selection) -> Vec<&str> {
         selected
             .passages
             .iter()
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_best_are_taken_whole_until_the_context_is_full() {
-        let notes = Notes::default();
+        let warnings = Warnings::default();
         let passages = || {
             vec![
                 passage("none", None),
@@ -163,31 +164,31 @@ mod tests {
             ]
         };
         assert_eq!(
-            texts(&select(passages(), &question(100, None), 0, &notes)),
+            texts(&select(passages(), &request(100, None), 0, &warnings)),
             ["äöü", "mid", "low", "none"]
         );
-        let selected = select(passages(), &question(8, None), 0, &notes);
+        let selected = select(passages(), &request(8, None), 0, &warnings);
         assert_eq!(
             (texts(&selected), selected.context_chars),
             (vec!["äöü", "mid"], 6),
             "'low' would have to be cut"
         );
         assert_eq!(
-            texts(&select(passages(), &question(100, Some(2)), 0, &notes)),
+            texts(&select(passages(), &request(100, Some(2)), 0, &warnings)),
             ["äöü"],
             "six bytes of eight"
         );
         assert!(
-            notes
+            warnings
                 .joined()
                 .unwrap()
                 .contains("did not fit into the context: 2")
         );
         assert_eq!(
-            texts(&select(passages(), &question(2, None), 0, &notes)),
+            texts(&select(passages(), &request(2, None), 0, &warnings)),
             ["äö"]
         );
-        assert!(notes.joined().unwrap().contains("was cut"));
+        assert!(warnings.joined().unwrap().contains("was cut"));
     }
 
     #[test]
@@ -196,13 +197,13 @@ mod tests {
             Passage { image: Some("data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==".into()), ..passage(text, None) }
         };
         let passages = || vec![image(""), image("a caption"), image("")];
-        let notes = Notes::default();
-        let blind = select(passages(), &question(100, None), 0, &notes);
+        let warnings = Warnings::default();
+        let blind = select(passages(), &request(100, None), 0, &warnings);
         assert_eq!(
             (texts(&blind), blind.passages[0].image.is_some()),
             (vec!["a caption"], false)
         );
-        let seeing = select(passages(), &question(100, None), 1, &notes);
+        let seeing = select(passages(), &request(100, None), 1, &warnings);
         assert_eq!(
             seeing
                 .passages
@@ -213,7 +214,7 @@ mod tests {
             "as many as it may see"
         );
         assert!(
-            notes
+            warnings
                 .joined()
                 .unwrap()
                 .contains("images among the passages")

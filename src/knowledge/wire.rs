@@ -8,7 +8,10 @@ use serde::{
 };
 use serde_json::{Map, Value, json, value::RawValue};
 
-use crate::call::{KnowledgeBaseKind, Passage, Rerank, RerankModel, Search, SearchType, Target};
+use crate::{
+    call::{KnowledgeBaseKind, Passage, Rerank, RerankModel, Search, SearchType},
+    model::Target,
+};
 
 /// The body of a request.
 #[derive(Debug, Serialize)]

@@ -1,16 +1,18 @@
+//! Metrics of calls, by model.
+
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
 use super::{
     INFLIGHT_REQUESTS, INFLIGHT_STREAMS, REQUEST_DURATION, STREAM_END, TIME_PER_OUTPUT_TOKEN,
-    TIME_TO_FIRST_TOKEN, TOKEN_USAGE, TOKENS, key_label,
+    TIME_TO_FIRST_TOKEN, TOKEN_USAGE, TOKENS, labels::key_label,
 };
-use crate::call::Usage;
+use crate::money::Usage;
 
 const PROVIDER: &str = "aws.bedrock";
 
-/// The buckets of [`Usage`], as labels.
+/// The token types of [`Usage`], as label values.
 const TOKEN_TYPES: [&str; 6] = [
     "input",
     "output",
@@ -20,7 +22,8 @@ const TOKEN_TYPES: [&str; 6] = [
     "reasoning",
 ];
 
-fn by_type(usage: &Usage) -> [u64; TOKEN_TYPES.len()] {
+/// Returns the counts in the order of [`TOKEN_TYPES`].
+fn counts_by_type(usage: &Usage) -> [u64; TOKEN_TYPES.len()] {
     let Usage {
         input,
         output,
@@ -39,7 +42,7 @@ fn by_type(usage: &Usage) -> [u64; TOKEN_TYPES.len()] {
     ]
 }
 
-/// Handles for one model: a look-up by labels costs twenty times as much.
+/// The metrics of one model. It keeps their handles, because a lookup by labels costs twenty times as much.
 #[derive(Clone, Debug)]
 pub struct ModelMetrics {
     model: String,
@@ -54,6 +57,7 @@ pub struct ModelMetrics {
 }
 
 impl ModelMetrics {
+    /// Registers the metrics of `model`, which is a configured name or `unknown`.
     pub fn new(operation: &'static str, model: &str) -> Self {
         let tokens = |kind: &'static str| histogram!(TOKEN_USAGE, "operation" => operation, "provider" => PROVIDER, "request_model" => model.to_owned(), "token_type" => kind);
         let model = model.to_owned();
@@ -70,7 +74,7 @@ impl ModelMetrics {
         }
     }
 
-    /// A call of `key_id` has ended; `error_type` is empty when it went well.
+    /// Records the end of a call. `error_type` is empty if it succeeded.
     pub fn ended(
         &self,
         team: &str,
@@ -95,7 +99,12 @@ impl ModelMetrics {
                 Label::from_static_parts(kind, value),
             ]
         };
-        for ((histogram, kind), count) in self.tokens.iter().zip(TOKEN_TYPES).zip(by_type(&usage)) {
+        for ((histogram, kind), count) in self
+            .tokens
+            .iter()
+            .zip(TOKEN_TYPES)
+            .zip(counts_by_type(&usage))
+        {
             if count > 0 {
                 #[expect(
                     clippy::cast_precision_loss,
@@ -107,7 +116,7 @@ impl ModelMetrics {
         }
     }
 
-    /// A stream has ended; `how` is one of a fixed list.
+    /// Counts the end of a stream. `how` comes from a fixed list.
     pub fn stream_ended(&self, how: &'static str) {
         if how == "complete" {
             self.streams_complete.increment(1);

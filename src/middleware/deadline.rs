@@ -4,20 +4,21 @@ use quick_cache::sync::Cache;
 use tokio::time::timeout;
 use tower::Service;
 
-use super::Around;
+use super::{Middleware, Reply};
 use crate::{
-    call::{Call, Operation},
+    call::{Call, Delivery},
     error::{Error, Kind},
+    operation::Operation,
 };
 
-/// The service compiles a schema when it sees it first, which may take minutes; then it keeps it for a day.
+/// The service compiles a schema at its first use, which may take minutes, and keeps it for a day.
 const COMPILING: u32 = 5;
 
 /// Schemas that are remembered as compiled. One that is forgotten only gets more time than it needs.
 const REMEMBERED: usize = 1000;
 
-/// Bounds the wait for a reply: `timeout` to all of a whole one, `first_token_timeout` to the beginning of a stream, and
-/// five times that while the service compiles a schema.
+/// Bounds the wait for a reply: the whole one within `timeout`, the first token of a stream within
+/// `first_token_timeout`, and five times that while the service compiles a schema.
 #[derive(Clone, Debug)]
 pub struct Deadline {
     compiled: Arc<Cache<u64, ()>>,
@@ -31,28 +32,27 @@ impl Default for Deadline {
     }
 }
 
-impl<T: Operation> Around<T> for Deadline {
-    async fn around<S>(&self, call: Call<T>, mut next: S) -> Result<T::Reply, Error>
+impl<T: Operation> Middleware<T> for Deadline {
+    async fn handle<S>(&self, call: Call<T>, mut next: S) -> Result<Reply<T>, Error>
     where
-        S: Service<Call<T>, Response = T::Reply, Error = Error, Future: Send> + Send,
+        S: Service<Call<T>, Response = Reply<T>, Error = Error, Future: Send> + Send,
     {
-        let compiles = call.body.compiles(&call.model);
-        let first = compiles.is_some_and(|schema| self.compiled.get(&schema).is_none());
-        let patience = call.body.patience(&call.model) * if first { COMPILING } else { 1 };
-        match timeout(patience, next.call(call)).await {
+        let schema = call.plan.compiles;
+        let first_use = schema.is_some_and(|schema| self.compiled.get(&schema).is_none());
+        let limit = match call.plan.delivery {
+            Delivery::Stream => call.model.timeouts.first_token,
+            Delivery::Whole | Delivery::Replayed => call.model.timeouts.whole,
+        } * if first_use { COMPILING } else { 1 };
+        match timeout(limit, next.call(call)).await {
             Ok(result) => {
-                if let (Ok(_), Some(schema)) = (&result, compiles) {
+                if let (Ok(_), Some(schema)) = (&result, schema) {
                     self.compiled.insert(schema, ());
                 }
                 result
             }
             Err(_) => {
-                let seconds = patience.as_secs_f64();
-                Err(Error::new(
-                    Kind::UpstreamTimeout,
-                    format!("Bedrock did not answer within {seconds} s."),
-                )
-                .with_code("upstream_timeout"))
+                let text = format!("Bedrock did not answer within {} s.", limit.as_secs_f64());
+                Err(Error::new(Kind::UpstreamTimeout, text).with_code("upstream_timeout"))
             }
         }
     }

@@ -6,11 +6,12 @@ use std::{
 
 use tower::Service;
 
-use super::Around;
+use super::{Middleware, Reply};
 use crate::{
-    call::{Call, Ends, Operation},
+    call::Call,
     error::{Error, Kind},
     metrics,
+    operation::Operation,
 };
 
 /// Bounds the calls that run at once in every scope. A permit lives until the last byte of its reply. All models share
@@ -21,10 +22,10 @@ pub struct InFlight(Arc<Mutex<HashMap<String, u32>>>);
 /// When some call may have ended.
 const WAIT: Duration = Duration::from_secs(1);
 
-impl<T: Operation> Around<T> for InFlight {
-    async fn around<S>(&self, call: Call<T>, mut next: S) -> Result<T::Reply, Error>
+impl<T: Operation, P: Send + 'static> Middleware<T, P> for InFlight {
+    async fn handle<S>(&self, call: Call<T, P>, mut next: S) -> Result<Reply<T>, Error>
     where
-        S: Service<Call<T>, Response = T::Reply, Error = Error, Future: Send> + Send,
+        S: Service<Call<T, P>, Response = Reply<T>, Error = Error, Future: Send> + Send,
     {
         let mut permits = Permits {
             counts: self.0.clone(),

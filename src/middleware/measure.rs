@@ -2,12 +2,13 @@ use std::{sync::Arc, time::Instant};
 
 use tower::Service;
 
-use super::Around;
+use super::{Middleware, Reply};
 use crate::{
-    call::{Call, Caller, ChatReply, Ending, Ends, How, Usage},
+    call::{Call, Caller},
     error::Error,
     metrics::ModelMetrics,
-    openai::chat::ChatRequest,
+    money::Usage,
+    operation::{CallEnd, EndReason, Operation, Reply as _},
 };
 
 /// Counts calls, times and tokens of one model.
@@ -25,36 +26,29 @@ impl Measure {
     }
 }
 
-impl Around<ChatRequest> for Measure {
-    async fn around<S>(&self, call: Call<ChatRequest>, mut next: S) -> Result<ChatReply, Error>
+impl<T: Operation, P: Send + 'static> Middleware<T, P> for Measure {
+    async fn handle<S>(&self, call: Call<T, P>, mut next: S) -> Result<Reply<T>, Error>
     where
-        S: Service<Call<ChatRequest>, Response = ChatReply, Error = Error, Future: Send> + Send,
+        S: Service<Call<T, P>, Response = Reply<T>, Error = Error, Future: Send> + Send,
     {
-        let mut running = Running::new(self.metrics.clone(), call.caller.clone());
+        let mut guard = CallGuard::new(self.metrics.clone(), call.caller.clone());
         match next.call(call).await {
-            Ok(reply) => {
-                if matches!(reply, ChatReply::Stream(_)) {
-                    running.is_stream();
+            Ok(served) => {
+                if served.reply.is_stream() {
+                    guard.begin_stream();
                 }
-                Ok(reply.on_end(move |ending: &Ending| running.end(error_type(ending), ending)))
+                Ok(served.on_end(move |end| guard.end(end)))
             }
             Err(error) => {
-                running.error_type = error.label();
+                guard.error_type = error.label();
                 Err(error)
             }
         }
     }
 }
 
-fn error_type(ending: &Ending) -> &'static str {
-    match ending.how {
-        How::Complete => "",
-        how => how.label(),
-    }
-}
-
 /// A call on its way; counted once, however it ends.
-struct Running {
+struct CallGuard {
     metrics: ModelMetrics,
     caller: Arc<Caller>,
     began: Instant,
@@ -64,22 +58,23 @@ struct Running {
     usage: Option<Usage>,
 }
 
-impl Running {
+impl CallGuard {
     fn new(metrics: ModelMetrics, caller: Arc<Caller>) -> Self {
         metrics.inflight_requests.increment(1.0);
-        // Until something else is known: the client left before there was a reply.
-        let error_type = How::ClientGone.label();
+        // Until something else is known: the client disconnected before there was a reply.
+        let error_type = EndReason::ClientGone.label();
+        let began = Instant::now();
         Self {
             metrics,
             caller,
-            began: Instant::now(),
+            began,
             first_token: None,
             error_type,
             usage: None,
         }
     }
 
-    fn is_stream(&mut self) {
+    fn begin_stream(&mut self) {
         self.first_token = Some(Instant::now());
         self.metrics
             .time_to_first_token
@@ -87,17 +82,19 @@ impl Running {
         self.metrics.inflight_streams.increment(1.0);
     }
 
-    fn end(mut self, error_type: &'static str, ending: &Ending) {
-        self.error_type = error_type;
-        self.usage = ending.usage;
+    fn end(mut self, end: &CallEnd) {
+        self.error_type = match end.reason {
+            EndReason::Complete => "",
+            reason => reason.label(),
+        };
+        self.usage = end.usage;
         let Some(first) = self.first_token else {
             return;
         };
-        self.metrics.stream_ended(ending.how.label());
-        let tokens = ending.usage.map_or(0, |usage| usage.output);
-        if let (How::Complete, Some(later)) =
-            (ending.how, tokens.checked_sub(1).filter(|later| *later > 0))
-        {
+        self.metrics.stream_ended(end.reason.label());
+        let tokens = end.usage.map_or(0, |usage| usage.output);
+        let later = tokens.checked_sub(1).filter(|later| *later > 0);
+        if let (EndReason::Complete, Some(later)) = (end.reason, later) {
             let later = u32::try_from(later).unwrap_or(u32::MAX);
             self.metrics
                 .time_per_output_token
@@ -106,7 +103,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         self.metrics.ended(
             self.caller.team_name(),

@@ -1,13 +1,15 @@
-//! The steps around a call. A step is one file with one `async fn` around the rest of the call; the adapter below makes
-//! each of them a tower layer. Their order stands in [`crate::pipeline`]. No step imports another.
+//! The middlewares around a call. A middleware is one file with one `async fn` around the rest of
+//! the call; the adapter below makes each of them a tower layer. Their order is written in
+//! [`crate::dispatch::pipeline`]. No middleware imports another.
 
 mod budget;
 mod deadline;
-mod describe;
-mod fetch_media;
 mod in_flight;
 mod measure;
+mod media;
 mod rate_limit;
+mod reasoning;
+mod resolve;
 mod retrieve;
 
 use std::{
@@ -20,77 +22,85 @@ use tower::{Layer, Service};
 
 pub use budget::{Budget, Settings as BudgetSettings};
 pub use deadline::Deadline;
-pub use describe::Describe;
-pub use fetch_media::FetchMedia;
 pub use in_flight::InFlight;
 pub use measure::Measure;
+pub use media::Media;
 pub use rate_limit::RateLimit;
+pub use reasoning::Reasoning;
+pub use resolve::Resolve;
 pub use retrieve::{Completer, Retrieve};
 
 use crate::{
-    call::{Call, Operation},
+    call::{Call, Plan},
     error::Error,
+    operation::{Operation, Served},
 };
 
-/// One step, for the operations that it makes sense for: on another stack it does not compile.
-pub trait Around<T: Operation>: Clone + Send + Sync + 'static {
-    /// `next` is ready and is the rest of the call; to refuse, do not call it.
-    fn around<S>(
+/// What a stack answers.
+pub type Reply<T> = Served<<T as Operation>::Reply>;
+
+/// One middleware, for the operations and the state of the call that it makes sense for: in another
+/// stack, or at another height, it does not compile.
+pub trait Middleware<T: Operation, P = Plan>: Clone + Send + Sync + 'static {
+    /// Handles `call` around `next`, which is ready and is the rest of the call. To reject the
+    /// call, do not call it.
+    fn handle<S>(
         &self,
-        call: Call<T>,
+        call: Call<T, P>,
         next: S,
-    ) -> impl Future<Output = Result<T::Reply, Error>> + Send
+    ) -> impl Future<Output = Result<Reply<T>, Error>> + Send
     where
-        S: Service<Call<T>, Response = T::Reply, Error = Error, Future: Send> + Send;
+        S: Service<Call<T, P>, Response = Reply<T>, Error = Error, Future: Send> + Send;
 }
 
-/// A step as a layer.
-pub fn step<A>(around: A) -> StepLayer<A> {
-    StepLayer(around)
+/// Makes a middleware a layer.
+pub fn layer<M>(middleware: M) -> MiddlewareLayer<M> {
+    MiddlewareLayer(middleware)
 }
 
-/// See [`step`].
+/// See [`layer`].
 #[derive(Clone, Debug)]
-pub struct StepLayer<A>(A);
+pub struct MiddlewareLayer<M>(M);
 
-impl<A: Clone, S> Layer<S> for StepLayer<A> {
-    type Service = Step<A, S>;
+impl<M: Clone, S> Layer<S> for MiddlewareLayer<M> {
+    type Service = MiddlewareService<M, S>;
 
-    fn layer(&self, inner: S) -> Step<A, S> {
-        Step {
-            around: self.0.clone(),
+    fn layer(&self, inner: S) -> MiddlewareService<M, S> {
+        MiddlewareService {
+            middleware: self.0.clone(),
             inner,
         }
     }
 }
 
-/// A step around the service `S`.
+/// A middleware around the service `S`.
 #[derive(Clone, Debug)]
-pub struct Step<A, S> {
-    around: A,
+pub struct MiddlewareService<M, S> {
+    middleware: M,
     inner: S,
 }
 
-impl<A, S, T> Service<Call<T>> for Step<A, S>
+impl<M, S, T, P> Service<Call<T, P>> for MiddlewareService<M, S>
 where
-    A: Around<T>,
+    M: Middleware<T, P>,
     T: Operation,
-    S: Service<Call<T>, Response = T::Reply, Error = Error> + Clone + Send + 'static,
+    P: Send + 'static,
+    S: Service<Call<T, P>, Response = Reply<T>, Error = Error> + Clone + Send + 'static,
     S::Future: Send,
 {
-    type Response = T::Reply;
+    type Response = Reply<T>;
     type Error = Error;
-    type Future = BoxFuture<'static, Result<T::Reply, Error>>;
+    type Future = BoxFuture<'static, Result<Reply<T>, Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, call: Call<T>) -> Self::Future {
+    fn call(&mut self, call: Call<T, P>) -> Self::Future {
         // The instance that was polled ready is the one to be called; a clone need not be ready.
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
-        let around = self.around.clone();
-        Box::pin(async move { around.around(call, ready).await })
+        let middleware = self.middleware.clone();
+        Box::pin(async move { middleware.handle(call, ready).await })
     }
 }

@@ -11,11 +11,12 @@ use governor::{
 use tower::Service;
 use tower_governor::governor::{GovernorConfigBuilder, SharedRateLimiter};
 
-use super::Around;
+use super::{Middleware, Reply};
 use crate::{
-    call::{Call, Ends, Operation, Remaining, Scope, Spending},
+    call::{Call, Remaining, Scope, Trace},
     error::{Error, Kind},
     metrics,
+    operation::Operation,
 };
 
 mod bucket;
@@ -42,10 +43,10 @@ struct State {
 /// Beyond so many scopes those that are full again are forgotten.
 const MANY: usize = 10_000;
 
-impl<T: Operation> Around<T> for RateLimit {
-    async fn around<S>(&self, call: Call<T>, mut next: S) -> Result<T::Reply, Error>
+impl<T: Operation, P: Send + Sync + 'static> Middleware<T, P> for RateLimit {
+    async fn handle<S>(&self, call: Call<T, P>, mut next: S) -> Result<Reply<T>, Error>
     where
-        S: Service<Call<T>, Response = T::Reply, Error = Error, Future: Send> + Send,
+        S: Service<Call<T, P>, Response = Reply<T>, Error = Error, Future: Send> + Send,
     {
         let scopes = call.scopes();
         if scopes.is_empty() {
@@ -55,32 +56,32 @@ impl<T: Operation> Around<T> for RateLimit {
             metrics::refusal(call.caller.team_name(), &call.caller.key_id, "rate_limit");
             error
         };
-        let expected = call.worst.likely_tokens();
+        let expected = call.body.likely_tokens(&call.model);
         // Before a permit is taken that could not be used.
         scopes
             .iter()
             .try_for_each(|scope| size(scope, expected))
             .map_err(refused)?;
         for scope in &scopes {
-            self.request(scope, &call).map_err(refused)?;
+            self.request(scope, &call.trace).map_err(refused)?;
         }
-        let mut taken = Taken {
+        let mut guard = TokenGuard {
             limits: self.clone(),
             scopes: Vec::new(),
             expected,
-            spending: call.spending.clone(),
+            trace: call.trace.clone(),
             model: call.model.label().to_owned(),
         };
         for scope in scopes {
-            self.take(scope, &call, &mut taken).map_err(refused)?;
+            self.take(scope, &mut guard).map_err(refused)?;
         }
         let reply = next.call(call).await?;
-        Ok(reply.on_end(move |_| drop(taken)))
+        Ok(reply.on_end(move |_| drop(guard)))
     }
 }
 
 impl RateLimit {
-    fn request<T>(&self, scope: &Scope, call: &Call<T>) -> Result<(), Error> {
+    fn request(&self, scope: &Scope, trace: &Trace) -> Result<(), Error> {
         let Some(rate) = scope.limits.requests_per_minute else {
             return Ok(());
         };
@@ -95,19 +96,23 @@ impl RateLimit {
             Ok(state) => {
                 let remaining = state.remaining_burst_capacity();
                 let reset = period * burst.saturating_sub(remaining);
-                call.allowance.requests(Remaining {
-                    limit: rate.into(),
-                    remaining: remaining.into(),
-                    reset,
+                trace.set_rate_limits(|limits| {
+                    limits.add_requests(Remaining {
+                        limit: rate.into(),
+                        remaining: remaining.into(),
+                        reset,
+                    });
                 });
                 Ok(())
             }
             Err(not_until) => {
                 let wait = not_until.wait_time_from(DefaultClock::default().now());
-                call.allowance.requests(Remaining {
-                    limit: rate.into(),
-                    remaining: 0,
-                    reset: period * burst,
+                trace.set_rate_limits(|limits| {
+                    limits.add_requests(Remaining {
+                        limit: rate.into(),
+                        remaining: 0,
+                        reset: period * burst,
+                    });
                 });
                 Err(exceeded(
                     &scope.id,
@@ -141,8 +146,8 @@ impl RateLimit {
         Some(limiter)
     }
 
-    fn take<T>(&self, scope: Scope, call: &Call<T>, taken: &mut Taken) -> Result<(), Error> {
-        let expected = taken.expected;
+    fn take(&self, scope: Scope, guard: &mut TokenGuard) -> Result<(), Error> {
+        let expected = guard.expected;
         let Some(rate) = scope.limits.tokens_per_minute else {
             return Ok(());
         };
@@ -154,12 +159,14 @@ impl RateLimit {
                 remaining: bucket.left(),
                 reset: bucket.until_full(),
             };
-            call.allowance.tokens(left);
+            guard
+                .trace
+                .set_rate_limits(|limits| limits.add_tokens(left));
             decision
         });
         metrics::rate_limit(&scope.id, "tpm", decision.is_ok());
         decision.map_err(|wait| exceeded(&scope.id, &format!("{rate} tokens per minute"), wait))?;
-        taken.scopes.push((scope.id, rate));
+        guard.scopes.push((scope.id, rate));
         Ok(())
     }
 
@@ -200,21 +207,21 @@ fn size(scope: &Scope, expected: u64) -> Result<(), Error> {
         .without_retry())
 }
 
-/// Tokens that a call has taken. When it is dropped, what the call really needed is put in their place.
-struct Taken {
+/// Tokens that a call has guard. When it is dropped, what the call really needed is put in their place.
+struct TokenGuard {
     limits: RateLimit,
     scopes: Vec<(String, u32)>,
     expected: u64,
-    spending: Spending,
+    trace: Trace,
     model: String,
 }
 
-impl Drop for Taken {
+impl Drop for TokenGuard {
     fn drop(&mut self) {
         if self.scopes.is_empty() {
             return;
         }
-        let (spent, now) = (self.spending.spent(), Instant::now());
+        let (spent, now) = (self.trace.spending().total(), Instant::now());
         let tokens = spent.usage.map_or(0, |usage| usage.total());
         // Of what was lost nobody knows how much it was: as much as was expected.
         let tokens = if spent.lost > 0 {

@@ -9,20 +9,19 @@ use futures_util::{
 };
 use tower::Service;
 
-use super::Around;
+use super::{Middleware, Reply};
 use crate::{
-    call::{
-        Call, ChatReply, ChoiceChunk, Chunk, ChunkStream, Cost, OnError, Passage, Question,
-        Retrieval, Search, Searched, Usage, WholeChoice, WholeReply,
-    },
+    call::{Call, OnError, Passage, Retrieval, RetrievalRequest, Search, SearchReport, Unplanned},
     error::Error,
-    knowledge::{self, Asked, Found, MAX_QUERY, Retriever, citations, prompt},
+    knowledge::{self, MAX_QUERY, Retriever, SearchContext, SearchResults, citations, prompt},
     metrics,
-    openai::{
-        chat::ChatRequest,
-        completion::{AssistantMessage, FinishReason},
+    money::{Cost, Usage},
+    openai::completion::FinishReason,
+    operation::{
+        Served,
+        chat::{Chat, ChatReply, ChoiceChunk, Chunk, ChunkStream, WholeReply},
     },
-    translate,
+    upstream::converse,
 };
 
 mod condense;
@@ -39,7 +38,10 @@ pub struct Retrieve {
 pub trait Completer: Send + Sync + 'static {
     /// # Errors
     /// Those of the call.
-    fn complete(&self, call: Call<ChatRequest>) -> BoxFuture<'static, Result<ChatReply, Error>>;
+    fn complete(
+        &self,
+        call: Call<Chat, Unplanned>,
+    ) -> BoxFuture<'static, Result<Served<ChatReply>, Error>>;
 }
 
 /// What the client reads where a guardrail lets nothing through.
@@ -49,24 +51,24 @@ const BLOCKED: &str =
 /// What all searches together came to.
 #[derive(Default)]
 struct Gathered {
-    searches: Vec<Searched>,
+    searches: Vec<SearchReport>,
     passages: Vec<Passage>,
     blocked: bool,
     /// The code of the first failure.
     failed: Option<&'static str>,
 }
 
-impl Around<ChatRequest> for Retrieve {
-    async fn around<S>(&self, mut call: Call<ChatRequest>, mut next: S) -> Result<ChatReply, Error>
+impl Middleware<Chat> for Retrieve {
+    async fn handle<S>(&self, mut call: Call<Chat>, mut next: S) -> Result<Reply<Chat>, Error>
     where
-        S: Service<Call<ChatRequest>, Response = ChatReply, Error = Error, Future: Send> + Send,
+        S: Service<Call<Chat>, Response = Reply<Chat>, Error = Error, Future: Send> + Send,
     {
-        let Some(question) = call.question.clone() else {
+        let Some(request) = call.body.retrieval.clone() else {
             return next.call(call).await;
         };
         let began = Instant::now();
-        let gathered = self.gather(&call, &question).await;
-        call.upstream.add_since(began);
+        let gathered = self.gather(&call, &request).await;
+        call.trace.waited_since(began);
         let gathered = match gathered {
             Ok(gathered) => gathered,
             Err(error) => {
@@ -74,41 +76,35 @@ impl Around<ChatRequest> for Retrieve {
                     failed: Some(error.label()),
                     ..Gathered::default()
                 };
-                call.retrieved
-                    .set(Arc::new(chosen(&call, &question, failed, began.elapsed())));
+                let retrieval = chosen(&call, &request, failed, began.elapsed());
+                call.trace.set_retrieval(Arc::new(retrieval));
                 return Err(error);
             }
         };
         let blocked = gathered.blocked;
-        let mut retrieval = chosen(&call, &question, gathered, began.elapsed());
+        let mut retrieval = chosen(&call, &request, gathered, began.elapsed());
         if retrieval.used() {
-            let context = prompt::render(&retrieval.passages, question.template(), &prompt::tag()?);
+            let tag = prompt::tag()?;
+            let context = prompt::render(&retrieval.passages, request.template(), &tag);
             let images = retrieval
                 .passages
                 .iter_mut()
                 .filter_map(|passage| passage.image.take());
-            call.body = prompt::with_context(&call.body, context, images);
-            // A stream may be long, and who reads it needs to know no more than where it comes from.
-            retrieval
-                .passages
-                .iter_mut()
-                .for_each(|passage| passage.text = String::new());
+            prompt::add_context(Arc::make_mut(&mut call.body), context, images);
+            // A stream may be long, and its reader needs no more than the sources.
+            for passage in &mut retrieval.passages {
+                passage.text = String::new();
+            }
         }
         let retrieval = Arc::new(retrieval);
-        call.retrieved.set(retrieval.clone());
-        // Whatever is spent beside the model is known before there can be an answer.
-        let spent = call.spending.spent();
-        let json = call
-            .body
-            .response_format
-            .as_ref()
-            .is_some_and(|format| format.kind != "text");
-        let reply = if blocked {
+        call.trace.set_retrieval(retrieval.clone());
+        let json = call.body.wants_json();
+        let served = if blocked {
             refusal(&call)
         } else {
             next.call(call).await?
         };
-        Ok(citations::annotated(reply, retrieval, json, spent))
+        Ok(served.map(|reply| citations::annotated(reply, retrieval, json)))
     }
 }
 
@@ -117,16 +113,15 @@ impl Retrieve {
     /// A failed search, where the operator or the client wants that to fail the call; the others are given up then.
     async fn gather(
         &self,
-        call: &Call<ChatRequest>,
-        question: &Question,
+        call: &Call<Chat>,
+        request: &RetrievalRequest,
     ) -> Result<Gathered, Error> {
-        let query = self.query(call, question).await;
-        let asked = Asked {
+        let query = self.query(call, request).await;
+        let asked = SearchContext {
             query: &query,
-            notes: &call.notes,
-            spending: &call.spending,
+            trace: &call.trace,
         };
-        let searches = question.searches.iter().map(async |search| {
+        let searches = request.searches.iter().map(async |search| {
             let began = Instant::now();
             match self.retriever.retrieve(search, asked).await {
                 Err(error) if search.on_error == OnError::Fail => Err(error),
@@ -147,17 +142,17 @@ impl Retrieve {
     }
 
     /// What to look for: what the client says, the conversation as one question, or its last user message.
-    async fn query(&self, call: &Call<ChatRequest>, question: &Question) -> String {
-        let own = match &question.query {
+    async fn query(&self, call: &Call<Chat>, request: &RetrievalRequest) -> String {
+        let own = match &request.query {
             Some(own) => Some(own.clone()),
-            None => condense::query(&*self.completer, call, question).await,
+            None => condense::query(&*self.completer, call, request).await,
         };
         let mut query = own
-            .or_else(|| prompt::question(&call.body))
+            .or_else(|| prompt::query(&call.body.messages))
             .unwrap_or_default();
         if let Some((end, _)) = query.char_indices().nth(MAX_QUERY) {
             query.truncate(end);
-            call.notes.add(format!(
+            call.trace.warnings().add(format!(
                 "kb: the question was cut to {MAX_QUERY} characters for the search"
             ));
         }
@@ -166,13 +161,13 @@ impl Retrieve {
 }
 
 impl Gathered {
-    fn add(&mut self, search: &Search, took: Duration, found: Found) {
+    fn add(&mut self, search: &Search, took: Duration, found: SearchResults) {
         self.blocked |= found.blocked;
         let kb = search.base.name.clone();
         let count = found.passages.len();
         let (best, dropped) = knowledge::best(search, found.passages);
         metrics::kb_dropped(&kb, dropped);
-        self.searches.push(Searched {
+        self.searches.push(SearchReport {
             kb,
             found: count,
             dropped,
@@ -183,13 +178,7 @@ impl Gathered {
         self.passages.extend(best);
     }
 
-    fn survive(
-        &mut self,
-        call: &Call<ChatRequest>,
-        search: &Search,
-        took: Duration,
-        error: &Error,
-    ) {
+    fn survive(&mut self, call: &Call<Chat>, search: &Search, took: Duration, error: &Error) {
         let (name, code) = (&search.base.name, error.label());
         tracing::warn!(
             request_id = &*call.request_id,
@@ -198,13 +187,13 @@ impl Gathered {
             detail = error.detail(),
             "a search failed; the call goes on without it"
         );
-        call.notes.add(format!(
+        call.trace.warnings().add(format!(
             "kb: '{name}' could not be searched ({code}): {}",
             error.message()
         ));
         self.failed.get_or_insert(code);
         let (kb, failed) = (name.clone(), Some(code));
-        self.searches.push(Searched {
+        self.searches.push(SearchReport {
             kb,
             found: 0,
             dropped: 0,
@@ -217,8 +206,8 @@ impl Gathered {
 
 /// What of it the model is given.
 fn chosen(
-    call: &Call<ChatRequest>,
-    question: &Question,
+    call: &Call<Chat>,
+    request: &RetrievalRequest,
     gathered: Gathered,
     took: Duration,
 ) -> Retrieval {
@@ -228,13 +217,13 @@ fn chosen(
         blocked,
         failed,
     } = gathered;
-    let room = translate::MAX_IMAGES.saturating_sub(prompt::images(&call.body));
+    let room = converse::MAX_IMAGES.saturating_sub(prompt::images(&call.body));
     let max_images = if call.model.facts.image {
-        room.min(question.max_images as usize)
+        room.min(request.max_images as usize)
     } else {
         0
     };
-    let selected = knowledge::select(passages, question, max_images, &call.notes);
+    let selected = knowledge::select(passages, request, max_images, call.trace.warnings());
     for search in &mut searches {
         let own = selected
             .passages
@@ -244,13 +233,13 @@ fn chosen(
         metrics::kb_context(&search.kb, search.context_chars);
     }
     let mut retrieval = Retrieval {
-        names: question.names.clone(),
+        names: request.names.clone(),
         searches,
         passages: selected.passages,
         reason: failed,
         context_chars: selected.context_chars,
         took,
-        include_sources: question.include_sources,
+        include_sources: request.include_sources,
     };
     if blocked {
         retrieval.reason = Some("guardrail");
@@ -266,42 +255,41 @@ fn chosen(
     retrieval
 }
 
-/// An answer that no model has given.
-fn refusal(call: &Call<ChatRequest>) -> ChatReply {
-    let choices = 0..call.body.n.unwrap_or(1);
+/// An answer that no model gave.
+fn refusal(call: &Call<Chat>) -> Reply<Chat> {
     let usage = Usage {
         cost: Some(Cost::default()),
         ..Usage::default()
     };
-    if !call.body.is_stream() {
-        let message = || AssistantMessage {
-            content: Some(BLOCKED.to_owned()),
-            ..AssistantMessage::default()
-        };
-        let choice = |_| WholeChoice {
-            message: message(),
-            finish_reason: FinishReason::ContentFilter,
-        };
-        let choices = choices.map(choice).collect();
-        return ChatReply::Whole(WholeReply {
-            choices,
-            usage,
-            guardrail: None,
-            invoked_model: None,
-        });
-    }
-    let chunks = choices.flat_map(|choice| {
+    let steps = || {
         [
             Chunk::Content(BLOCKED.to_owned()),
             Chunk::Finish(FinishReason::ContentFilter),
         ]
-        .map(|chunk| ChoiceChunk { choice, chunk })
-    });
-    let usage = ChoiceChunk {
-        choice: 0,
-        chunk: Chunk::Usage(usage),
     };
-    ChatReply::Stream(ChunkStream::new(stream::iter(
-        chunks.chain([usage]).map(Ok).collect::<Vec<_>>(),
-    )))
+    let choices = 0..call.body.choices();
+    let reply = if call.body.stream {
+        let chunks = choices
+            .flat_map(|choice| steps().map(|chunk| ChoiceChunk { choice, chunk }))
+            .chain([ChoiceChunk {
+                choice: 0,
+                chunk: Chunk::Usage(usage),
+            }]);
+        let chunks: Vec<_> = chunks.map(Ok).collect();
+        ChatReply::Stream(ChunkStream::new(stream::iter(chunks), call.trace.clone()))
+    } else {
+        let usage = call.trace.spending().total().with_side_costs(usage);
+        let choices = choices.map(|_| steps().to_vec()).collect();
+        ChatReply::Whole(WholeReply {
+            choices,
+            usage,
+            guardrail: None,
+        })
+    };
+    Served {
+        reply,
+        model: call.model.clone(),
+        plan: call.plan.clone(),
+        trace: call.trace.clone(),
+    }
 }

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::knowledge_base::KbReply;
+use super::{delta::Indexed, knowledge_base::KbReply};
 
 /// A whole reply.
 #[derive(Debug, Serialize)]
@@ -48,6 +48,9 @@ pub struct AssistantMessage {
     /// An extension: the same as the model signed it, to be sent back with the history.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thinking_blocks: Vec<ThinkingBlock>,
+    /// An extension: the same in OpenRouter's form.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasoning_details: Vec<Indexed<ReasoningDetail>>,
     /// An extension: what tools that AWS runs itself were asked and found, to be sent back with the history.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub server_tool_blocks: Vec<Value>,
@@ -77,6 +80,35 @@ pub enum ThinkingBlock {
     },
     /// `data` is Base64.
     RedactedThinking { data: String },
+}
+
+/// An entry of `reasoning_details`, <https://openrouter.ai/docs/use-cases/reasoning-tokens>.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type")]
+pub enum ReasoningDetail {
+    #[serde(rename = "reasoning.text")]
+    Text {
+        text: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signature: Option<String>,
+    },
+    #[serde(rename = "reasoning.encrypted")]
+    Encrypted { data: String },
+}
+
+impl From<&ThinkingBlock> for ReasoningDetail {
+    fn from(block: &ThinkingBlock) -> Self {
+        match block {
+            ThinkingBlock::Thinking {
+                thinking,
+                signature,
+            } => Self::Text {
+                text: thinking.clone(),
+                signature: signature.clone(),
+            },
+            ThinkingBlock::RedactedThinking { data } => Self::Encrypted { data: data.clone() },
+        }
+    }
 }
 
 /// A source of the text between two positions, which count Unicode code points; the end is exclusive.

@@ -3,20 +3,24 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::completion::{Annotation, CustomCall, Image, ThinkingBlock};
+use super::completion::{Annotation, CustomCall, Image, ReasoningDetail, ThinkingBlock};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delta<'a> {
     Content(&'a str),
     ReasoningContent(&'a str),
-    ThinkingBlocks([Indexed<&'a ThinkingBlock>; 1]),
     ServerToolBlocks([Indexed<&'a Value>; 1]),
     StopSequence(&'a str),
     Annotations(Vec<Indexed<&'a Annotation>>),
     Images([Indexed<&'a Image>; 1]),
     ToolCalls([ToolCallDelta<'a>; 1]),
     FunctionCall(FunctionDelta<'a>),
+    #[serde(untagged)]
+    Thinking {
+        thinking_blocks: [Indexed<&'a ThinkingBlock>; 1],
+        reasoning_details: [Indexed<ReasoningDetail>; 1],
+    },
     #[serde(untagged)]
     CitedContent {
         content: &'a str,
@@ -25,7 +29,7 @@ pub enum Delta<'a> {
 }
 
 /// An entry of a list that comes in pieces. OpenAI's SDKs put such lists together by `index`, and fail without one.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Indexed<T> {
     /// Its place in the whole list.
     pub index: u32,

@@ -64,6 +64,9 @@ pub struct Message {
     pub reasoning_signature: Option<String>,
     #[serde(default, deserialize_with = "object::optional_list")]
     pub thinking_blocks: Option<Vec<ThinkingBlock>>,
+    /// The same in OpenRouter's form.
+    #[serde(default, deserialize_with = "object::optional_list")]
+    pub reasoning_details: Option<Vec<ReasoningDetail>>,
     /// What tools that AWS runs itself were asked and found, as it came in an earlier answer.
     #[serde(default, deserialize_with = "object::optional_list")]
     pub server_tool_blocks: Option<Vec<ServerToolBlock>>,
@@ -82,6 +85,9 @@ pub struct ServerToolBlock {
     pub tool_use: Option<ServerToolUse>,
     #[serde(default)]
     pub tool_result: Option<ServerToolResult>,
+    /// The place in a streamed list, which clients echo back.
+    #[serde(default)]
+    pub index: Option<Box<RawValue>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -112,7 +118,7 @@ pub struct ServerToolContent {
 }
 
 /// Reasoning that the model itself signed, or encrypted, as LiteLLM's clients know it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct ThinkingBlock {
     /// `thinking` or `redacted_thinking`.
     #[serde(rename = "type")]
@@ -124,6 +130,31 @@ pub struct ThinkingBlock {
     /// Base64.
     #[serde(default)]
     pub data: Option<String>,
+    /// The place in a streamed list, which clients echo back.
+    #[serde(default)]
+    pub index: Option<Box<RawValue>>,
+}
+
+/// An entry of `reasoning_details`, <https://openrouter.ai/docs/use-cases/reasoning-tokens>.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ReasoningDetail {
+    /// `reasoning.text`, `reasoning.encrypted` or `reasoning.summary`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    #[serde(default)]
+    pub text: Option<String>,
+    #[serde(default)]
+    pub summary: Option<String>,
+    #[serde(default)]
+    pub signature: Option<String>,
+    #[serde(default)]
+    pub data: Option<String>,
+    #[serde(default)]
+    pub id: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub format: Option<String>,
+    #[serde(default)]
+    pub index: Option<Box<RawValue>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -197,6 +228,31 @@ pub struct Part {
     /// Converse's own, as a part by itself.
     #[serde(rename = "cachePoint", default)]
     pub cache_point: Option<CacheControl>,
+    /// Of `thinking`, with `signature`.
+    #[serde(default)]
+    pub thinking: Option<String>,
+    #[serde(default)]
+    pub signature: Option<String>,
+    /// Of `redacted_thinking`, as Base64.
+    #[serde(default)]
+    pub data: Option<String>,
+    /// Of `tool_use`, with `name` and `input`.
+    #[serde(default)]
+    pub id: Option<String>,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub input: Option<Box<RawValue>>,
+    /// Of `tool_result`, with `content` and `is_error`.
+    #[serde(default)]
+    pub tool_use_id: Option<String>,
+    #[serde(default)]
+    pub content: Option<Content>,
+    #[serde(default)]
+    pub is_error: Option<bool>,
+    /// The place in a streamed list, which clients echo back.
+    #[serde(default)]
+    pub index: Option<Box<RawValue>>,
 }
 
 /// A data URL, or a URL to fetch.
@@ -258,6 +314,9 @@ pub struct ToolCall {
     pub function: Option<FunctionCall>,
     #[serde(default)]
     pub custom: Option<CustomCall>,
+    /// The place in a streamed list, which clients echo back.
+    #[serde(default)]
+    pub index: Option<Box<RawValue>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -6,12 +6,15 @@
 pub mod chat;
 pub mod completion;
 pub mod delta;
+pub mod embedding;
 pub mod error;
 pub mod extension;
 pub mod knowledge_base;
 pub mod message;
 pub mod models;
 pub mod object;
+pub mod text_completion;
+pub mod texts;
 pub mod tool_choice;
 pub mod usage;
 pub mod usage_page;

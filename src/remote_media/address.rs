@@ -1,7 +1,9 @@
-//! Which addresses are public. IANA's special-purpose registries, and every way to write an IPv4 address in IPv6.
+//! Distinguishes public addresses from others by IANA's special-purpose registries. An IPv4 address inside an IPv6
+//! address is checked as IPv4.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Returns whether an address is reachable on the public internet.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -19,7 +21,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || address.is_multicast()
         || a == 0
         || a >= 240
-        // Shared by carriers, protocol assignments, benchmarks, and the old relay for IPv6.
+        // Carrier-grade NAT, protocol assignments, benchmarks, and the 6to4 relay.
         || (a == 100 && (64..128).contains(&b))
         || (a, b, c) == (192, 0, 0)
         || (a == 198 && (18..20).contains(&b))
@@ -29,14 +31,14 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
-    // Everything that is routed lies in 2000::/3.
+    // All globally routed addresses are in 2000::/3.
     let global = (0x2000..0x4000).contains(&a);
     let special =
         (a == 0x2001 && b < 0x0200) || (a, b) == (0x2001, 0x0db8) || (a & 0xfff0) == 0x3ff0;
     global && !special
 }
 
-/// The IPv4 address inside a mapped, compatible, translated or tunnelled one.
+/// Returns the IPv4 address inside a mapped, compatible, translated or tunneled IPv6 address.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let segments = address.segments();
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));

@@ -1,6 +1,6 @@
-//! Fetches media that a request names by URL. Off unless the operator names hosts, because whoever sends a URL chooses
-//! where the gateway connects: only public addresses, looked at when the connection is made, on redirects too, with
-//! caps on size and time.
+//! Fetches media that a request references by URL. Off unless the operator allows hosts, because a URL lets a client
+//! choose where the gateway connects. Connections go to public addresses only, checked for every connection and
+//! redirect, and size and time are limited.
 
 mod address;
 
@@ -26,26 +26,26 @@ use crate::error::{Error, Kind};
 
 const MAX_REDIRECTS: usize = 3;
 
-/// What may be fetched.
+/// The URLs that may be fetched, and the limits of a fetch.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// Globs over host names.
+pub struct FetchSettings {
+    /// Globs of the allowed host names.
     pub hosts: Vec<WildMatch>,
-    /// Globs over `s3://` URLs, which Bedrock reads with the gateway's own role.
+    /// Globs of the allowed `s3://` URLs, which Bedrock reads with the gateway's role.
     pub s3: Vec<WildMatch>,
-    /// Bytes of all files of one request.
+    /// The limit on the total size of the files of one request, in bytes.
     pub max_size: usize,
-    /// For one file, redirects and all.
+    /// The time limit for one file, including redirects.
     pub timeout: Duration,
-    /// Plain `http` besides `https`.
+    /// Allows `http` besides `https`.
     pub allow_http: bool,
 }
 
-/// Fetches what its settings allow. Cheap to clone.
+/// Fetches files within its settings. Cheap to clone.
 #[derive(Clone)]
 pub struct RemoteMedia {
     client: Client,
-    settings: Arc<Settings>,
+    settings: Arc<FetchSettings>,
     allowed: fn(IpAddr) -> bool,
 }
 
@@ -58,22 +58,27 @@ impl std::fmt::Debug for RemoteMedia {
 }
 
 impl RemoteMedia {
+    /// Creates the client.
+    ///
     /// # Errors
-    /// If TLS cannot be set up.
-    pub fn new(settings: Settings) -> Result<Self, String> {
+    /// Returns the reason if TLS cannot be set up.
+    pub fn new(settings: FetchSettings) -> Result<Self, String> {
         Self::with_addresses(settings, address::is_public)
     }
 
-    fn with_addresses(settings: Settings, allowed: fn(IpAddr) -> bool) -> Result<Self, String> {
+    fn with_addresses(
+        settings: FetchSettings,
+        allowed: fn(IpAddr) -> bool,
+    ) -> Result<Self, String> {
         let client = Client::builder()
-            // Each step is looked at here.
+            // `follow` checks every redirect itself.
             .redirect(Policy::none())
             .no_proxy()
             .referer(false)
             .timeout(settings.timeout)
             .user_agent(concat!("lintel/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(Arc::new(OnlyAllowed(allowed)))
-            // A kept connection would skip the look at its address.
+            .dns_resolver(Arc::new(FilteringResolver(allowed)))
+            // A reused connection would skip the check of its address.
             .pool_max_idle_per_host(0)
             .build()
             .map_err(|error| error.to_string())?;
@@ -84,38 +89,49 @@ impl RemoteMedia {
         })
     }
 
-    /// May Bedrock read this `s3://` URL for a client?
+    /// Returns whether Bedrock may read this `s3://` URL for a client.
     pub fn allows_s3(&self, url: &str) -> bool {
         self.settings.s3.iter().any(|glob| glob.matches(url))
     }
 
-    /// Bytes that all files of one request may have.
-    pub fn budget(&self) -> AtomicUsize {
+    /// Returns a new counter of the bytes that the files of one request may still have.
+    pub fn byte_budget(&self) -> AtomicUsize {
         AtomicUsize::new(self.settings.max_size)
     }
 
-    /// The file behind `url`, as Base64; `param` is where the request names it. Its bytes are taken off `budget`.
+    /// Returns the file behind `url` as Base64, and subtracts its size from `byte_budget`. `param` is the place of the
+    /// URL in the request.
     ///
     /// # Errors
-    /// A 400 that says what was wrong with the URL or its file. Never what an address answered.
+    /// Returns an invalid-request error with the code `unsupported_url` if the URL is not allowed or the file cannot be
+    /// fetched. Its message never says what an address answered.
     pub async fn fetch(
         &self,
         url: &str,
         param: &str,
-        budget: &AtomicUsize,
+        byte_budget: &AtomicUsize,
     ) -> Result<String, Error> {
-        let fetch = tokio::time::timeout(self.settings.timeout, self.follow(url, param, budget));
+        let fetch =
+            tokio::time::timeout(self.settings.timeout, self.follow(url, param, byte_budget));
         match fetch.await {
             Ok(result) => result,
-            Err(_) => Err(refused(
+            Err(_) => Err(invalid_url(
                 param,
-                "The file behind the URL did not come in time.",
+                format!(
+                    "The file behind the URL was not fetched within {:?}. Send the bytes as a data URL.",
+                    self.settings.timeout
+                ),
             )),
         }
     }
 
-    async fn follow(&self, url: &str, param: &str, budget: &AtomicUsize) -> Result<String, Error> {
-        let mut at = Url::parse(url).map_err(|_| refused(param, "This is not a URL."))?;
+    async fn follow(
+        &self,
+        url: &str,
+        param: &str,
+        byte_budget: &AtomicUsize,
+    ) -> Result<String, Error> {
+        let mut at = Url::parse(url).map_err(|_| invalid_url(param, "This is not a valid URL."))?;
         for _ in 0..=MAX_REDIRECTS {
             self.check(&at, param)?;
             let response = self
@@ -123,45 +139,56 @@ impl RemoteMedia {
                 .get(at.clone())
                 .send()
                 .await
-                .map_err(|error| unreachable_at(param, error))?;
+                .map_err(|error| fetch_failed(param, error))?;
             if !response.status().is_redirection() {
-                return self.read(response, param, budget).await;
+                return self.read(response, param, byte_budget).await;
             }
             let location = response
                 .headers()
                 .get(LOCATION)
                 .and_then(|location| location.to_str().ok());
             let next = location.and_then(|location| at.join(location).ok());
-            at = next.ok_or_else(|| refused(param, "The URL redirects to nowhere."))?;
+            at = next
+                .ok_or_else(|| invalid_url(param, "The URL redirects without a valid location."))?;
         }
-        Err(refused(param, "The URL redirects too often."))
+        Err(invalid_url(
+            param,
+            format!("The URL redirects more than {MAX_REDIRECTS} times."),
+        ))
     }
 
     fn check(&self, url: &Url, param: &str) -> Result<(), Error> {
         let scheme =
             url.scheme() == "https" || (url.scheme() == "http" && self.settings.allow_http);
         if !scheme {
-            return Err(refused(param, "Only https URLs are fetched here."));
+            return Err(invalid_url(
+                param,
+                "Only https URLs can be fetched. Use https, or send the bytes as a data URL.",
+            ));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(refused(param, "A URL with a user name is not fetched."));
+            return Err(invalid_url(
+                param,
+                "URLs with a user name or password are not fetched. Send the bytes as a data URL.",
+            ));
         }
         let host = url.host_str().unwrap_or_default();
         if !self.settings.hosts.iter().any(|glob| glob.matches(host)) {
-            return Err(refused(
+            return Err(invalid_url(
                 param,
                 "This gateway does not fetch from this host. Send the bytes as a data URL.",
             ));
         }
-        // An address in the URL never meets the resolver.
+        // An address in the URL is not resolved, so the resolver cannot check it.
         let literal = host
             .trim_start_matches('[')
             .trim_end_matches(']')
             .parse::<IpAddr>();
         match literal {
-            Ok(address) if !(self.allowed)(address) => {
-                Err(refused(param, "This address is not a public one."))
-            }
+            Ok(address) if !(self.allowed)(address) => Err(invalid_url(
+                param,
+                "This address is not public. Send the bytes as a data URL.",
+            )),
             _ => Ok(()),
         }
     }
@@ -170,16 +197,19 @@ impl RemoteMedia {
         &self,
         mut response: Response,
         param: &str,
-        budget: &AtomicUsize,
+        byte_budget: &AtomicUsize,
     ) -> Result<String, Error> {
         if !response.status().is_success() {
-            return Err(refused(param, "The file behind the URL could not be had."));
+            return Err(invalid_url(
+                param,
+                "The file behind the URL could not be fetched.",
+            ));
         }
         let too_large = || {
             let max = self.settings.max_size;
-            refused(
+            invalid_url(
                 param,
-                format!("The files of a request may have {max} bytes together."),
+                format!("The files of a request may have at most {max} bytes in total."),
             )
         };
         if response
@@ -192,10 +222,10 @@ impl RemoteMedia {
         while let Some(chunk) = response
             .chunk()
             .await
-            .map_err(|error| unreachable_at(param, error))?
+            .map_err(|error| fetch_failed(param, error))?
         {
             let take = |left: usize| left.checked_sub(chunk.len());
-            budget
+            byte_budget
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
                 .map_err(|_| too_large())?;
             bytes.extend_from_slice(&chunk);
@@ -204,11 +234,11 @@ impl RemoteMedia {
     }
 }
 
-/// Resolves a name to those of its addresses that may be connected to. The connection is made to what is returned, so
-/// a name that changes its mind afterwards gains nothing.
-struct OnlyAllowed(fn(IpAddr) -> bool);
+/// Resolves a name to those of its addresses that are allowed. The connection goes to one of these, so a name cannot be
+/// rebound after the check.
+struct FilteringResolver(fn(IpAddr) -> bool);
 
-impl Resolve for OnlyAllowed {
+impl Resolve for FilteringResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let allowed = self.0;
         Box::pin(async move {
@@ -222,13 +252,13 @@ impl Resolve for OnlyAllowed {
     }
 }
 
-fn refused(param: &str, message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+fn invalid_url(param: &str, message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::invalid(param, message).with_code("unsupported_url")
 }
 
-/// The cause is for the log alone: it would tell who answers inside the network. The URL is for neither: it may be
-/// signed, and so a secret.
-fn unreachable_at(param: &str, error: reqwest::Error) -> Error {
+/// The cause is only logged, because it would reveal who answers inside the network. The URL appears nowhere, because
+/// it may be signed and therefore secret.
+fn fetch_failed(param: &str, error: reqwest::Error) -> Error {
     let error = error.without_url();
     let mut cause: &dyn std::error::Error = &error;
     while let Some(deeper) = cause.source() {
@@ -236,7 +266,7 @@ fn unreachable_at(param: &str, error: reqwest::Error) -> Error {
     }
     Error::new(
         Kind::InvalidRequest,
-        "The file behind the URL could not be had.",
+        "The file behind the URL could not be fetched.",
     )
     .with_param(param)
     .with_code("unsupported_url")

@@ -1,4 +1,4 @@
-//! The tricks by which a URL could reach what it must not.
+//! Attempts to make a URL reach an address that it must not.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -7,9 +7,9 @@ use tokio::{
 
 use super::*;
 
-fn settings() -> Settings {
+fn settings() -> FetchSettings {
     let hosts = ["*"].map(WildMatch::new).to_vec();
-    Settings {
+    FetchSettings {
         hosts,
         s3: Vec::new(),
         max_size: 1000,
@@ -18,7 +18,7 @@ fn settings() -> Settings {
     }
 }
 
-/// What the server says for a path.
+/// Returns the server's response to a path.
 fn reply(path: &str) -> String {
     let redirect = |to: &str| {
         format!("HTTP/1.1 307 Temporary Redirect\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n")
@@ -32,7 +32,7 @@ fn reply(path: &str) -> String {
     match path {
         "/ok" => ok("bytes"),
         "/large" => ok(&"x".repeat(1001)),
-        // Without a length: only counting stops it.
+        // Has no length, so only counting the bytes stops it.
         "/endless" => format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(100_000)),
         "/once" => redirect("/ok"),
         "/circle" => redirect("/circle"),
@@ -45,7 +45,7 @@ fn reply(path: &str) -> String {
     }
 }
 
-async fn answer(mut stream: TcpStream) {
+async fn serve(mut stream: TcpStream) {
     let mut seen = Vec::new();
     while !seen.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -61,11 +61,11 @@ async fn answer(mut stream: TcpStream) {
     if path == "/never" {
         std::future::pending::<()>().await;
     }
-    // The client may have gone, which is its right.
+    // The client may have disconnected.
     let _ = stream.write_all(reply(path).as_bytes()).await;
 }
 
-/// A server on loopback, which these tests alone may reach.
+/// Starts a server on loopback, and returns a client that is allowed to reach it.
 async fn server() -> (RemoteMedia, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -73,7 +73,7 @@ async fn server() -> (RemoteMedia, String) {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             #[expect(clippy::disallowed_methods, reason = "ends with the test")]
-            tokio::spawn(answer(stream));
+            tokio::spawn(serve(stream));
         }
     });
     let media =
@@ -82,11 +82,11 @@ async fn server() -> (RemoteMedia, String) {
 }
 
 #[tokio::test]
-async fn a_file_comes_through_redirects_and_no_further_than_its_caps() {
+async fn redirects_are_followed_within_limits_and_to_allowed_addresses_only() {
     let (media, base) = server().await;
     let fetch = async |path: &str| {
         media
-            .fetch(&format!("{base}{path}"), "here", &media.budget())
+            .fetch(&format!("{base}{path}"), "here", &media.byte_budget())
             .await
     };
     assert_eq!(fetch("/ok").await.unwrap(), STANDARD.encode("bytes"));
@@ -112,18 +112,18 @@ async fn a_file_comes_through_redirects_and_no_further_than_its_caps() {
 }
 
 #[tokio::test]
-async fn a_file_that_never_comes_is_given_up() {
+async fn a_fetch_times_out() {
     let (mut media, base) = server().await;
-    let hasty = Settings {
+    let impatient = FetchSettings {
         timeout: Duration::from_millis(50),
         ..settings()
     };
-    media.settings = Arc::new(hasty);
+    media.settings = Arc::new(impatient);
     let error = media
-        .fetch(&format!("{base}/never"), "here", &media.budget())
+        .fetch(&format!("{base}/never"), "here", &media.byte_budget())
         .await
         .unwrap_err();
-    assert!(error.message().contains("in time"), "{error}");
+    assert!(error.message().contains("within 50ms"), "{error}");
 }
 
 #[tokio::test]
@@ -134,19 +134,19 @@ async fn a_signed_url_never_reaches_the_log() {
         "http://127.0.0.1:1/?signature=s3cret".to_owned(),
     ] {
         let error = media
-            .fetch(&url, "here", &media.budget())
+            .fetch(&url, "here", &media.byte_budget())
             .await
             .unwrap_err();
-        let told = format!("{} {}", error.message(), error.detail().unwrap());
+        let text = format!("{} {}", error.message(), error.detail().unwrap());
         assert!(
-            !told.contains("s3cret") && !told.contains("127.0.0.1"),
-            "{told}"
+            !text.contains("s3cret") && !text.contains("127.0.0.1"),
+            "{text}"
         );
     }
 }
 
 #[tokio::test]
-async fn only_public_addresses_by_whatever_name() {
+async fn a_url_cannot_reach_a_private_address_in_any_notation() {
     let media = RemoteMedia::new(settings()).unwrap();
     for url in [
         "http://169.254.169.254/latest/meta-data/",
@@ -168,7 +168,7 @@ async fn only_public_addresses_by_whatever_name() {
         "http://10.0.0.1/",
         "http://100.100.100.200/",
         "http://192.168.0.1/",
-        // A name that leads inside is stopped where the connection is made.
+        // A name that resolves to a private address is stopped when the connection is made.
         "http://localhost/",
         "http://user:secret@example.com/",
         "file:///etc/passwd",
@@ -176,21 +176,21 @@ async fn only_public_addresses_by_whatever_name() {
         "not a url",
     ] {
         let error = media
-            .fetch(url, "here", &media.budget())
+            .fetch(url, "here", &media.byte_budget())
             .await
             .expect_err(url);
         assert_eq!(error.kind(), Kind::InvalidRequest, "{url}");
         assert!(
             !error.message().contains("refused"),
-            "{url}: nothing was connected to: {error}"
+            "{url}: no connection was attempted: {error}"
         );
     }
 }
 
 #[tokio::test]
-async fn only_hosts_that_the_operator_names() {
+async fn only_allowed_hosts_are_fetched() {
     let hosts = vec![WildMatch::new("*.example.com")];
-    let media = RemoteMedia::new(Settings {
+    let media = RemoteMedia::new(FetchSettings {
         hosts,
         allow_http: false,
         ..settings()
@@ -202,7 +202,7 @@ async fn only_hosts_that_the_operator_names() {
         "http://img.example.com/",
     ] {
         let error = media
-            .fetch(url, "here", &media.budget())
+            .fetch(url, "here", &media.byte_budget())
             .await
             .expect_err(url);
         assert!(error.message().contains("fetch"), "{url}: {error}");

@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use super::{fault::Plan, passages, schema};
 
-/// What the model says.
+/// The content of a reply.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     pub blocks: Vec<Block>,
     pub stop_reason: &'static str,
-    /// The one of `stopSequences` that was met.
+    /// The one of `stopSequences` that ended the text.
     pub stop_sequence: Option<String>,
     pub input_tokens: usize,
     pub output_tokens: usize,
@@ -29,7 +29,7 @@ pub enum Block {
         name: String,
         input: Value,
     },
-    /// A tool that the service runs itself, and what it found.
+    /// A call of a tool that the service runs itself; its result follows.
     ServerToolUse {
         id: String,
         name: String,
@@ -46,7 +46,7 @@ pub enum Block {
 }
 
 impl Block {
-    /// As many tokens as pieces.
+    /// Counts one token per piece.
     fn tokens(&self) -> usize {
         match self {
             Self::Text(text) | Self::Reasoning { text, .. } | Self::Cited { text, .. } => {
@@ -60,9 +60,10 @@ impl Block {
     }
 }
 
-/// Thinks where it is told to, calls the tools that it is forced to call or that the last message names, answers in
-/// JSON where a schema is given, searches the web where it may, cites a document where that is asked, and else echoes the last message, obeying
-/// `maxTokens` and `stopSequences`. `[simulate guardrail]` makes a guardrail intervene.
+/// Computes the reply to a valid request. The model thinks if thinking is enabled, calls the tools that are forced or that
+/// the last message names, answers in JSON if there is a schema, searches the web if it has the tool, cites a document if
+/// citations are enabled, and otherwise echoes the last message within `maxTokens` and `stopSequences`.
+/// `[simulate guardrail]` makes a guardrail intervene.
 pub fn answer(request: &Value, plan: &Plan) -> Answer {
     let said = last_text(request);
     let mut blocks = Vec::new();
@@ -202,7 +203,7 @@ fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str, Optio
     (Block::Text(text), stop_reason, met)
 }
 
-/// Everything that stands as an instruction: the system text, or what a family without one gets first.
+/// All instructions: the system text and, for families without one, the first message.
 fn instructions(request: &Value) -> String {
     let first = &request["messages"][0]["content"];
     let lists = [&request["system"], first]
@@ -215,7 +216,7 @@ fn instructions(request: &Value) -> String {
         .join("\n")
 }
 
-/// JSON, where the instructions ask for nothing else. A prefilled brace is not repeated.
+/// JSON, if the instructions ask for nothing else. A prefilled brace is not repeated.
 fn instructed(request: &Value, said: &str) -> Option<String> {
     let instructions = instructions(request);
     let json = match instructions.split_once("JSON schema:") {
@@ -247,7 +248,7 @@ fn thinks(request: &Value) -> bool {
             .is_some_and(|effort| effort != "none")
 }
 
-/// The forced tool, or those that the last message names; none once there are results.
+/// Calls of the forced tool or of the tools that the last message names; none if the message brings results.
 fn calls(request: &Value, said: &str) -> Vec<Block> {
     let config = &request["toolConfig"];
     let tools: Vec<&Value> = config["tools"]
@@ -269,12 +270,12 @@ fn calls(request: &Value, said: &str) -> Vec<Block> {
         said.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c))
             .any(|word| word == name)
     };
-    let told = instructions(request);
-    let told = told
+    let instructed = instructions(request);
+    let instructed = instructed
         .split_once("calling the tool '")
         .and_then(|(_, rest)| rest.split('\'').next());
     let any = any || instructions(request).contains("calling at least one of the tools");
-    let mut chosen: Vec<&Value> = match forced.or(told) {
+    let mut chosen: Vec<&Value> = match forced.or(instructed) {
         Some(name) => tools
             .iter()
             .filter(|tool| tool["name"] == name)
@@ -309,7 +310,7 @@ fn cited_document(request: &Value) -> Option<(usize, &Value)> {
         .find(|(_, document)| document["citations"]["enabled"] == true)
 }
 
-/// One piece is one token here: a word with the space before it.
+/// Splits a text into pieces: a word with the space before it. One piece counts as one token.
 pub fn pieces(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -345,7 +346,7 @@ fn last_text(request: &Value) -> String {
     texts.collect::<Vec<_>>().join(" ")
 }
 
-/// Tokens of everything before a place, for the cache as well.
+/// The number of tokens in all strings of a block.
 pub fn weight(block: &Value) -> usize {
     match block {
         Value::String(text) => pieces(text).count(),

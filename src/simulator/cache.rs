@@ -6,21 +6,21 @@ use serde_json::{Value, json};
 
 use super::answer::weight;
 
-/// Prefixes that have been seen. Nothing expires: a simulated service does not run for long.
+/// The cached prefixes. They never expire, because a simulated service does not run for long.
 #[derive(Debug, Default)]
 pub struct PromptCache(HashMap<String, usize>);
 
-/// Tokens of one request, by what the cache did with them.
+/// The tokens of one request that the cache has read and written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cached {
+pub struct CacheUsage {
     pub read: usize,
     pub write_5m: usize,
     pub write_1h: usize,
 }
 
 impl PromptCache {
-    pub fn look_up(&mut self, model_id: &str, request: &Value) -> Cached {
-        let mut cached = Cached::default();
+    pub fn look_up(&mut self, model_id: &str, request: &Value) -> CacheUsage {
+        let mut cached = CacheUsage::default();
         let mut prefix = model_id.to_owned();
         let (mut tokens, mut written) = (0, 0);
         let messages = request["messages"].as_array().into_iter().flatten();
@@ -49,8 +49,8 @@ impl PromptCache {
     }
 }
 
-impl Cached {
-    /// The members of `usage` that tell of it.
+impl CacheUsage {
+    /// The members of `usage` that report the cache.
     pub fn usage(self) -> Value {
         let details = [("5m", self.write_5m), ("1h", self.write_1h)];
         let details = details.into_iter().filter(|(_, tokens)| *tokens > 0);

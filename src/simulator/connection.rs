@@ -20,9 +20,9 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use super::reply::ResetOnDrop;
+use super::parts::ResetOnDrop;
 
-/// Serves until `shutdown`; open connections are dropped then.
+/// Serves until `shutdown`, then drops open connections.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     let connections = TaskTracker::new();
     loop {
@@ -31,13 +31,13 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
-            // Out of file descriptors, most likely.
+            // Most likely out of file descriptors.
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             continue;
         };
         let _ = stream.set_nodelay(true);
         let reset = Arc::new(AtomicBool::new(false));
-        let io = TokioIo::new(Resettable {
+        let io = TokioIo::new(ResettableStream {
             stream,
             reset: reset.clone(),
         });
@@ -48,7 +48,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
                 let response = router.oneshot(request.map(Body::new)).await?;
                 let flag = response.extensions().get::<ResetOnDrop>().cloned();
                 Ok::<_, std::convert::Infallible>(
-                    response.map(|body| Body::new(Watched { body, flag, reset })),
+                    response.map(|body| Body::new(FlaggedBody { body, flag, reset })),
                 )
             }
         });
@@ -67,14 +67,14 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     connections.wait().await;
 }
 
-/// Carries a reply's wish for a reset over to the socket.
-struct Watched {
+/// A body that passes the request for a reset on to its socket.
+struct FlaggedBody {
     body: Body,
     flag: Option<ResetOnDrop>,
     reset: Arc<AtomicBool>,
 }
 
-impl http_body::Body for Watched {
+impl http_body::Body for FlaggedBody {
     type Data = bytes::Bytes;
     type Error = axum::Error;
 
@@ -103,12 +103,12 @@ impl http_body::Body for Watched {
 }
 
 /// A socket that can end with a TCP reset.
-struct Resettable {
+struct ResettableStream {
     stream: TcpStream,
     reset: Arc<AtomicBool>,
 }
 
-impl Drop for Resettable {
+impl Drop for ResettableStream {
     fn drop(&mut self) {
         if self.reset.load(Ordering::Relaxed) {
             // A linger of zero makes the kernel send RST instead of FIN.
@@ -117,7 +117,7 @@ impl Drop for Resettable {
     }
 }
 
-impl AsyncRead for Resettable {
+impl AsyncRead for ResettableStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -127,7 +127,7 @@ impl AsyncRead for Resettable {
     }
 }
 
-impl AsyncWrite for Resettable {
+impl AsyncWrite for ResettableStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! What single models refuse that the service model allows.
+//! Requests that the service model allows and single models reject.
 
 use std::{collections::HashSet, sync::LazyLock};
 
@@ -36,7 +36,7 @@ static FAMILIES: LazyLock<Vec<Family>> = LazyLock::new(|| {
 });
 
 /// The base model's id inside a profile id or an ARN.
-fn base(model_id: &str) -> &str {
+pub fn base(model_id: &str) -> &str {
     let id = model_id.rsplit('/').next().unwrap_or(model_id);
     match id.split_once('.') {
         Some((geo, rest))
@@ -51,6 +51,8 @@ fn base(model_id: &str) -> &str {
     }
 }
 
+/// Checks a Converse request by the rules of its model.
+///
 /// # Errors
 /// `ValidationException`, in about the words of the service.
 pub fn check(model_id: &str, request: &Value, stream: bool) -> Result<(), ServiceError> {
@@ -70,8 +72,8 @@ pub fn check(model_id: &str, request: &Value, stream: bool) -> Result<(), Servic
         min_tokens = family.min_tokens.or(min_tokens);
         signed |= family.signed_reasoning;
     }
-    let seen = seen(request, stream, max_stop, min_tokens, signed);
-    match seen
+    let traits = traits(request, stream, max_stop, min_tokens, signed);
+    match traits
         .into_iter()
         .find(|(what, present, _)| *present && (what.is_empty() || refuses.contains(what)))
     {
@@ -80,8 +82,8 @@ pub fn check(model_id: &str, request: &Value, stream: bool) -> Result<(), Servic
     }
 }
 
-/// What the request holds that a model may refuse; an empty name is refused by all that get here.
-fn seen(
+/// Lists what models may reject: a name, whether the request has it, and the message. Every model rejects an empty name.
+fn traits(
     request: &Value,
     stream: bool,
     max_stop: Option<usize>,
@@ -278,7 +280,7 @@ fn seen(
     ]
 }
 
-/// The last assistant turn calls a tool and its thinking is missing, while its results come.
+/// The last assistant turn calls a tool without its thinking, and the results follow.
 fn lost_thinking(request: &Value) -> bool {
     let messages = request["messages"]
         .as_array()

@@ -1,5 +1,5 @@
-//! Faults on demand. A request asks for one in the text of its last message: `[simulate throttle]`,
-//! `[simulate stall]`, `[simulate slow 2s]`; several may stand together.
+//! Faults on demand. A request asks for faults in the text of its last message, or in any text to embed:
+//! `[simulate throttle]`, `[simulate stall]`, `[simulate slow 2s]`.
 
 use std::time::Duration;
 
@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use super::{ServiceError, passages::said};
 
-/// What `lintel simulate --help` tells.
+/// The help text of `lintel simulate`.
 pub const HELP: &str = "\
-The simulated model calls the tools that the last message names or that it is forced to call, thinks where it is told to,
-answers in JSON where a schema or an instruction asks for it, cites documents, and else repeats the last message.
+The simulated model calls the tools that the last message names or that it is forced to call, thinks if thinking is enabled,
+answers in JSON if a schema or an instruction asks for it, cites documents, and otherwise repeats the last message. Embedding
+models return vectors that depend on the input alone.
 
-Faults on demand: put one or more of these into the last user message.
+Faults on demand: put one or more of these into the last user message or into a text to embed.
   [simulate throttle|quota|unavailable|internal|access-denied|not-found|end-of-life|not-ready|
             model-timeout|model-error|too-long|validation|conflict]   an error instead of a reply
   [simulate slow 2s]          wait before the reply begins        [simulate hang]     never reply
@@ -25,13 +26,13 @@ Faults on demand: put one or more of these into the last user message.
   [simulate exception NAME]   an exception event in the middle, such as throttlingException
   [simulate first-exception NAME]  an exception as the first event
 
-Every Knowledge Base holds the gateway's own documentation, but for the ids MISSING000, EMPTY00000 and NOHYBRID00; an id
+Every Knowledge Base holds the gateway's own documentation, except for the ids MISSING000, EMPTY00000 and NOHYBRID00; an id
 that begins with MANAGED is a managed one. Faults of Retrieve, in the query:
   [simulate kb throttle|quota|internal|access-denied|dependency-failed|bad-gateway|conflict|not-ready|validation]
   [simulate kb slow 2s]  [simulate kb hang]  [simulate kb empty]  [simulate kb malformed]
   [simulate kb guardrail]     the guardrail of the search intervenes";
 
-/// Where and how a stream goes wrong.
+/// How a stream or a body breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Break {
     Stall,
@@ -46,7 +47,7 @@ pub enum Break {
     FirstException(String),
 }
 
-/// What a request asks the simulator to do besides answering.
+/// The faults and delays that a request asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     error: Option<String>,
@@ -54,24 +55,25 @@ pub struct Plan {
     hang: bool,
     pub pace: Option<Duration>,
     pub words: Option<usize>,
-    /// The guardrail of the request, if it has one, intervenes.
+    /// Whether the guardrail of the request, if it has one, intervenes.
     pub guardrail: bool,
     pub breaks: Option<Break>,
 }
 
 impl Plan {
-    /// Reads the directives of a request that is known to be valid.
+    /// Reads the directives of a valid Converse request.
     pub fn of(request: &Value) -> Self {
-        let mut plan = Self::default();
         let last = request["messages"]
             .as_array()
             .and_then(|messages| messages.last());
-        for text in last
-            .and_then(|m| m["content"].as_array())
-            .into_iter()
-            .flatten()
-            .filter_map(said)
-        {
+        let blocks = last.and_then(|message| message["content"].as_array());
+        Self::from_texts(blocks.into_iter().flatten().filter_map(said))
+    }
+
+    /// Reads the directives of all `texts`.
+    pub fn from_texts<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut plan = Self::default();
+        for text in texts {
             for directive in text
                 .split("[simulate ")
                 .skip(1)
@@ -102,7 +104,7 @@ impl Plan {
             "bad-length" => self.breaks = Some(Break::BadLength),
             "exception" => self.breaks = Some(Break::Exception(argument.to_owned())),
             "first-exception" => self.breaks = Some(Break::FirstException(argument.to_owned())),
-            // For the Knowledge Base that was asked before.
+            // Meant for the Knowledge Base that was queried before.
             "kb" => {}
             _ => self.error = Some(name.to_owned()),
         }
@@ -118,7 +120,7 @@ impl Plan {
         }
     }
 
-    /// The error to answer with. An unknown directive is one too: a test that asks for nothing must fail.
+    /// The error that the request asks for. An unknown directive is an error, too, so that a misspelled test fails.
     pub fn refusal(&self) -> Option<ServiceError> {
         let (name, status, message) = match self.error.as_deref()? {
             "throttle" => (

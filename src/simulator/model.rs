@@ -13,7 +13,7 @@ pub struct Shape {
     pub r#type: String,
     pub members: HashMap<String, String>,
     pub required: Vec<String>,
-    /// Exactly one member may be set.
+    /// Whether exactly one member must be set.
     pub union: bool,
     pub of: String,
     pub key: String,
@@ -47,10 +47,10 @@ fn read(text: &str) -> ServiceModel {
 }
 
 impl ServiceModel {
-    /// Checks `value` against the shape `name`; `path` is where it stands, as the service writes it.
+    /// Checks `value` against the shape `name`. `path` is the path of the value, as the service writes it.
     ///
     /// # Errors
-    /// The first thing that does not fit.
+    /// The first violation.
     pub fn check(&self, name: &str, value: &Value, path: &str) -> Result<(), String> {
         check(self, name, value, path)
     }
@@ -137,7 +137,7 @@ fn structure(
         ));
     }
     for (member, value) in set {
-        // The service passes over members that it does not know; here they are a mistake.
+        // The service ignores unknown members; here they are an error, because the gateway must not send them.
         let Some(name) = shape.members.get(member) else {
             return Err(format!("The service model has no member '{}'", at(member)));
         };

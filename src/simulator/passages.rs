@@ -1,11 +1,11 @@
-//! Passages of a Knowledge Base in a conversation: what is answered from them, and what the user has really said.
+//! Passages of a Knowledge Base in a conversation: answers from them, and the user's text without them.
 
 use serde_json::Value;
 
-/// How the text begins that holds passages of a Knowledge Base.
+/// The start of a text that holds passages of a Knowledge Base.
 const PASSAGES: &str = "<passages-";
 
-/// The beginnings of the first two passages that the last message brings, each cited.
+/// Quotes the start of the first two passages of the last message, each with its citation.
 pub fn answer(blocks: &[Value]) -> Option<String> {
     let context = blocks
         .iter()
@@ -34,7 +34,7 @@ fn text_of(block: &Value) -> Option<&str> {
         .or_else(|| block["guardContent"]["text"]["text"].as_str())
 }
 
-/// What the user has said, without passages that were put before it.
+/// The user's own text; none if the block holds passages.
 pub fn said(block: &Value) -> Option<&str> {
     text_of(block).filter(|text| !text.contains(PASSAGES))
 }

@@ -1,14 +1,6 @@
-//! Replies on the wire.
+//! Writes replies in the wire format of the service.
 
-use std::{
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::{
     body::Body,
@@ -16,25 +8,20 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use http_body::Frame;
 use serde_json::{Value, json};
-use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
-    Scripted,
+    ScriptedReply,
     answer::{Answer, Block, pieces},
-    cache::Cached,
+    cache::CacheUsage,
     fault::{Break, Plan},
     frames::{encode_event, encode_exception},
+    parts::in_parts,
 };
 
 pub const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 
-/// Set on the way out by a reply whose connection must be reset rather than closed.
-#[derive(Clone, Default)]
-pub struct ResetOnDrop(pub Arc<AtomicBool>);
-
-pub fn whole(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> Response {
+pub fn whole(request: &Value, answer: &Answer, cached: CacheUsage, plan: &Plan) -> Response {
     let mut body = json!({
         "metrics": {"latencyMs": 1},
         "output": {"message": {"content": content(answer), "role": "assistant"}},
@@ -45,15 +32,20 @@ pub fn whole(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> R
         body["trace"] = json!({"guardrail": trace});
     }
     terms(request, &mut body);
-    if let Some(stop) = told_stop(request, answer, "/stop_sequence") {
+    if let Some(stop) = requested_stop(request, answer, "/stop_sequence") {
         body["additionalModelResponseFields"] = json!({"stop_sequence": stop});
     }
+    whole_body(&body, plan)
+}
+
+/// A reply in one piece, unless the request asks for a broken one.
+pub fn whole_body(body: &Value, plan: &Plan) -> Response {
     let body = body.to_string();
     let mut response = match plan.breaks {
         // Half of the body, then the end of the connection.
         Some(Break::Reset | Break::Cut | Break::Truncate) => {
             let half = Bytes::copy_from_slice(&body.as_bytes()[..body.len() / 2]);
-            broken(
+            in_parts(
                 vec![half],
                 Some(&Break::Cut),
                 None,
@@ -68,7 +60,7 @@ pub fn whole(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> R
     response
 }
 
-/// On what terms the request is served: as it asked.
+/// Echoes the service tier and the performance configuration of the request.
 fn terms(request: &Value, reply: &mut Value) {
     for member in ["serviceTier", "performanceConfig"]
         .into_iter()
@@ -78,13 +70,13 @@ fn terms(request: &Value, reply: &mut Value) {
     }
 }
 
-/// The stop sequence that was met, for a request that wants to know.
-fn told_stop<'a>(request: &Value, answer: &'a Answer, path: &str) -> Option<&'a str> {
+/// The stop sequence that ended the text, if the request asks for it at `path`.
+fn requested_stop<'a>(request: &Value, answer: &'a Answer, path: &str) -> Option<&'a str> {
     let paths = request["additionalModelResponseFieldPaths"].as_array()?;
     answer
         .stop_sequence
         .as_deref()
-        .filter(|_| paths.iter().any(|asked| asked == path))
+        .filter(|_| paths.iter().any(|requested| requested == path))
 }
 
 fn content(answer: &Answer) -> Vec<Value> {
@@ -109,7 +101,7 @@ fn content(answer: &Answer) -> Vec<Value> {
     answer.blocks.iter().map(block).collect()
 }
 
-/// What a block looks like in a stream: how it starts, and its deltas.
+/// A block in a stream: its start, if it has one, and its deltas.
 fn deltas(block: &Block) -> (Option<Value>, Vec<Value>) {
     let texts = |text: &str| {
         pieces(text)
@@ -128,7 +120,7 @@ fn deltas(block: &Block) -> (Option<Value>, Vec<Value>) {
         }
         Block::ToolUse { id, name, input } => {
             let input = input.to_string();
-            // In the middle of the text, wherever that may be; the first piece is often empty.
+            // The service cuts anywhere, and its first fragment is often empty.
             let at = (input.len() / 2..=input.len())
                 .find(|at| input.is_char_boundary(*at))
                 .unwrap_or(0);
@@ -163,7 +155,7 @@ fn deltas(block: &Block) -> (Option<Value>, Vec<Value>) {
     }
 }
 
-pub fn stream(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> Response {
+pub fn stream(request: &Value, answer: &Answer, cached: CacheUsage, plan: &Plan) -> Response {
     let mut frames = Vec::new();
     let mut padding = 0;
     let mut event = |event_type: &str, mut payload: Value| {
@@ -194,7 +186,7 @@ pub fn stream(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> 
         ));
     }
     let mut stop = json!({"stopReason": answer.stop_reason});
-    if let Some(met) = told_stop(request, answer, "/delta/stop_sequence") {
+    if let Some(met) = requested_stop(request, answer, "/delta/stop_sequence") {
         stop["additionalModelResponseFields"] = json!({"delta": {"stop_sequence": met}});
     }
     frames.push(event("messageStop", stop));
@@ -210,13 +202,13 @@ pub fn stream(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> 
             frames.truncate(middle);
             frames.push(encode_exception(
                 name,
-                r#"{"message":"asked for by the request"}"#,
+                r#"{"message":"requested by a directive"}"#,
             ));
         }
         Some(Break::FirstException(name)) => {
             frames = vec![encode_exception(
                 name,
-                r#"{"message":"asked for by the request"}"#,
+                r#"{"message":"requested by a directive"}"#,
             )];
         }
         Some(Break::NoStop) => frames.retain(|frame| !contains(frame, b"messageStop")),
@@ -231,15 +223,15 @@ pub fn stream(request: &Value, answer: &Answer, cached: Cached, plan: &Plan) -> 
         None => {}
     }
     let reset = plan.breaks == Some(Break::Reset);
-    let mut response = broken(frames, plan.breaks.as_ref(), plan.pace, reset);
+    let mut response = in_parts(frames, plan.breaks.as_ref(), plan.pace, reset);
     response
         .headers_mut()
         .insert("content-type", HeaderValue::from_static(EVENT_STREAM));
     response
 }
 
-pub fn scripted(scripted: Scripted) -> Response {
-    let mut response = broken(scripted.body, None, None, false);
+pub fn from_script(scripted: ScriptedReply) -> Response {
+    let mut response = in_parts(scripted.body, None, None, false);
     *response.status_mut() =
         StatusCode::from_u16(scripted.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in &scripted.headers {
@@ -250,7 +242,7 @@ pub fn scripted(scripted: Scripted) -> Response {
     response
 }
 
-/// A whole reply of an operation that does not stream.
+/// A reply of an operation that does not stream.
 pub fn json(body: &Value) -> Response {
     let mut response = with_request_id(200, Body::from(body.to_string()));
     response
@@ -275,7 +267,7 @@ pub fn with_request_id(status: u16, body: Body) -> Response {
     response
 }
 
-pub fn usage(answer: &Answer, cached: Cached) -> Value {
+pub fn usage(answer: &Answer, cached: CacheUsage) -> Value {
     let Answer {
         input_tokens,
         output_tokens,
@@ -293,7 +285,7 @@ pub fn usage(answer: &Answer, cached: Cached) -> Value {
     if searches > 0 {
         usage["serverToolUsage"] = json!({"webSearchRequests": searches});
     }
-    if cached != Cached::default() {
+    if cached != CacheUsage::default() {
         usage["inputTokens"] = input_tokens.saturating_sub(cached.total()).into();
         if let (Some(usage), Value::Object(cache)) = (usage.as_object_mut(), cached.usage()) {
             usage.extend(cache);
@@ -306,7 +298,7 @@ fn contains(frame: &[u8], text: &[u8]) -> bool {
     frame.windows(text.len()).any(|window| window == text)
 }
 
-/// Announces a frame of 4 GiB; the checksum of the prelude is right.
+/// A prelude with a correct checksum that announces a frame of 4 GiB.
 fn absurd_prelude() -> Bytes {
     let mut bytes = vec![0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0];
     bytes.extend(crc32fast::hash(&bytes).to_be_bytes());
@@ -314,87 +306,10 @@ fn absurd_prelude() -> Bytes {
     bytes.into()
 }
 
-/// One bit of the payload differs.
+/// The frame with one bit of its payload flipped.
 fn damaged(frame: &Bytes) -> Bytes {
     let mut bytes = frame.to_vec();
     let at = bytes.len() - 8;
     bytes[at] ^= 1;
     bytes.into()
-}
-
-fn broken(
-    parts: Vec<Bytes>,
-    breaks: Option<&Break>,
-    pace: Option<Duration>,
-    reset: bool,
-) -> Response {
-    let end = match breaks {
-        Some(Break::Stall) => End::Never,
-        Some(Break::Reset | Break::Cut) => End::Abrupt,
-        _ => End::Proper,
-    };
-    let flag = ResetOnDrop::default();
-    let body = Parts {
-        parts: parts.into_iter(),
-        pace,
-        timer: None,
-        end,
-        reset: reset.then(|| flag.clone()),
-    };
-    let mut response = with_request_id(200, Body::new(body));
-    response.extensions_mut().insert(flag);
-    response
-}
-
-#[derive(Clone, Copy)]
-enum End {
-    Proper,
-    /// The connection ends, the body does not.
-    Abrupt,
-    Never,
-}
-
-/// A body that comes part by part, and ends as it was told.
-struct Parts {
-    parts: std::vec::IntoIter<Bytes>,
-    pace: Option<Duration>,
-    timer: Option<Pin<Box<Sleep>>>,
-    end: End,
-    reset: Option<ResetOnDrop>,
-}
-
-impl http_body::Body for Parts {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        if let Some(timer) = &mut self.timer {
-            ready!(timer.as_mut().poll(cx));
-        }
-        // What was given is on its way when the next part, or the end, is asked for.
-        let pause = self
-            .pace
-            .or_else(|| matches!(self.end, End::Abrupt).then_some(Duration::from_millis(1)));
-        self.timer = pause.map(|pause| Box::pin(tokio::time::sleep_until(Instant::now() + pause)));
-        if let Some(part) = self.parts.next() {
-            return Poll::Ready(Some(Ok(Frame::data(part))));
-        }
-        match self.end {
-            End::Proper => Poll::Ready(None),
-            End::Never => {
-                // Nobody wakes this up but the end of the connection.
-                self.timer = Some(Box::pin(sleep(Duration::from_secs(24 * 3600))));
-                Poll::Pending
-            }
-            End::Abrupt => {
-                if let Some(ResetOnDrop(flag)) = &self.reset {
-                    flag.store(true, Ordering::Relaxed);
-                }
-                Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
-            }
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// The least value that fits `schema`: every property, each text the name of where it stands.
+/// A minimal value that is valid for `schema`: it has every property, and each string is the name of its property.
 pub fn example(schema: &Value, name: &str) -> Value {
     within(schema, schema, name, 0)
 }

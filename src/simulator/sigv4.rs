@@ -15,17 +15,17 @@ use axum::http::{HeaderMap, Method, Uri};
 
 use super::ServiceError;
 
-/// What the service allows a clock to differ by.
+/// The clock skew that the service allows.
 const MAX_SKEW: Duration = Duration::from_secs(300);
 
-/// The pair whose signatures are recomputed.
+/// The key pair whose signatures are verified.
 #[derive(Clone)]
 pub struct SecretKey {
     pub access_key_id: String,
     pub secret_access_key: String,
 }
 
-/// The request carries a Bedrock API key.
+/// Whether the request carries a Bedrock API key.
 pub fn is_api_key(headers: &HeaderMap) -> bool {
     let token = headers
         .get("authorization")
@@ -33,8 +33,10 @@ pub fn is_api_key(headers: &HeaderMap) -> bool {
     token.is_some_and(|token| !token.trim().is_empty())
 }
 
+/// Checks the signature of a request.
+///
 /// # Errors
-/// What the service answers to a request that is not signed as it should be.
+/// The service's error for a missing, expired or wrong signature.
 pub fn check(
     own: &SecretKey,
     method: &Method,
@@ -44,16 +46,16 @@ pub fn check(
 ) -> Result<(), ServiceError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let Some(authorization) = text("authorization") else {
-        return Err(refused(
+        return Err(rejection(
             "MissingAuthenticationTokenException",
             "Missing Authentication Token",
         ));
     };
-    // It is not signed with.
+    // Nothing is signed with an API key.
     if is_api_key(headers) {
         return Ok(());
     }
-    let presented = Presented::parse(authorization)
+    let header = SignatureHeader::parse(authorization)
         .ok_or_else(|| incomplete("the Authorization header is not a signature"))?;
     let date = text("x-amz-date").ok_or_else(|| incomplete("there is no X-Amz-Date"))?;
     let time = parse_date(date).ok_or_else(|| incomplete("X-Amz-Date is not a time"))?;
@@ -61,55 +63,50 @@ pub fn check(
         .duration_since(time)
         .unwrap_or_else(|early| early.duration());
     if skew > MAX_SKEW {
-        return Err(refused(
+        return Err(rejection(
             "InvalidSignatureException",
             format!("Signature expired: {date} is too far from the current time"),
         ));
     }
-    let scope: Vec<&str> = presented.credential.split('/').collect();
+    let scope: Vec<&str> = header.credential.split('/').collect();
     let [access_key, day, region, "bedrock", "aws4_request"] = scope[..] else {
         return Err(incomplete(
             "the credential scope is not DATE/REGION/bedrock/aws4_request",
         ));
     };
-    if !date.starts_with(day)
-        || !presented
-            .signed_headers
-            .split(';')
-            .any(|name| name == "host")
-    {
+    if !date.starts_with(day) || !header.signed_headers.split(';').any(|name| name == "host") {
         return Err(incomplete(
-            "the date of the scope or the signed headers are not right",
+            "the date of the scope differs, or host is not among the signed headers",
         ));
     }
     if access_key != own.access_key_id {
-        let form = presented.signature.len() == 64
-            && presented.signature.bytes().all(|b| b.is_ascii_hexdigit());
+        let form =
+            header.signature.len() == 64 && header.signature.bytes().all(|b| b.is_ascii_hexdigit());
         return if form {
             Ok(())
         } else {
             Err(incomplete("the signature is not 64 hexadecimal digits"))
         };
     }
-    let expected = signature(own, &presented, region, time, method, uri, headers, body)
+    let expected = signature(own, &header, region, time, method, uri, headers, body)
         .ok_or_else(|| incomplete("the request cannot be signed"))?;
-    if expected == presented.signature {
+    if expected == header.signature {
         return Ok(());
     }
-    Err(refused(
+    Err(rejection(
         "InvalidSignatureException",
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.",
     ))
 }
 
-/// The parts of `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`.
-struct Presented<'a> {
+/// The parts of the header `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…, Signature=…`.
+struct SignatureHeader<'a> {
     credential: &'a str,
     signed_headers: &'a str,
     signature: &'a str,
 }
 
-impl<'a> Presented<'a> {
+impl<'a> SignatureHeader<'a> {
     fn parse(authorization: &'a str) -> Option<Self> {
         let parts = authorization.strip_prefix("AWS4-HMAC-SHA256 ")?;
         let find = |name: &str| {
@@ -131,7 +128,7 @@ impl<'a> Presented<'a> {
 )]
 fn signature(
     own: &SecretKey,
-    presented: &Presented<'_>,
+    header: &SignatureHeader<'_>,
     region: &str,
     time: SystemTime,
     method: &Method,
@@ -164,7 +161,7 @@ fn signature(
     let host = headers.get("host")?.to_str().ok()?;
     let url = format!("http://{host}{}", uri.path_and_query()?);
     // The signer adds the date itself.
-    let names = presented
+    let names = header
         .signed_headers
         .split(';')
         .filter(|name| *name != "x-amz-date");
@@ -201,7 +198,7 @@ fn parse_date(date: &str) -> Option<SystemTime> {
     SystemTime::try_from(DateTime::from_str(&iso, Format::DateTime).ok()?).ok()
 }
 
-fn refused(name: &'static str, message: impl Into<String>) -> ServiceError {
+fn rejection(name: &'static str, message: impl Into<String>) -> ServiceError {
     ServiceError {
         name,
         status: 403,
@@ -210,5 +207,5 @@ fn refused(name: &'static str, message: impl Into<String>) -> ServiceError {
 }
 
 fn incomplete(message: &str) -> ServiceError {
-    refused("IncompleteSignatureException", message)
+    rejection("IncompleteSignatureException", message)
 }

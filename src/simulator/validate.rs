@@ -1,4 +1,4 @@
-//! What the service refuses: first what its model says, then the rules that it only tells in error messages.
+//! Checks Converse requests: first against the service model, then by the rules that only error messages report.
 
 use std::collections::HashSet;
 
@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use super::{ServiceError, model};
 
+/// Checks a Converse request.
+///
 /// # Errors
 /// `ValidationException`, with the reason.
 pub fn converse(request: &Value, stream: bool) -> Result<(), ServiceError> {
@@ -87,7 +89,7 @@ fn conversation(request: &Value) -> Result<(), String> {
                 ));
             }
         }
-        // What the service runs itself, it has answered itself.
+        // Results of tools that the service runs are part of the same turn.
         let own = blocks
             .iter()
             .filter(|block| block["toolUse"]["type"] != "server_tool_use");
@@ -96,7 +98,7 @@ fn conversation(request: &Value) -> Result<(), String> {
             .collect();
         if !called.is_empty() && message["role"] != "assistant" {
             return Err(format!(
-                "messages.{index}.content: a toolUse block stands in a turn of role user"
+                "messages.{index}.content: toolUse blocks are not allowed in a user turn"
             ));
         }
         if request["toolConfig"].is_null()
@@ -112,7 +114,7 @@ fn conversation(request: &Value) -> Result<(), String> {
     trailing_space(messages.last())
 }
 
-/// Limits on what is not text.
+/// Limits of images, documents and other media.
 fn media(messages: &[Value]) -> Result<(), String> {
     let blocks = || {
         messages
@@ -142,7 +144,7 @@ fn media(messages: &[Value]) -> Result<(), String> {
         };
         if has("document") && !has("text") && !has("guardContent") {
             return Err(format!(
-                "A text block must stand beside the document at messages.{index}."
+                "A document at messages.{index} requires a text block in the same message."
             ));
         }
         let media = ["image", "document", "video", "audio"]
@@ -150,14 +152,14 @@ fn media(messages: &[Value]) -> Result<(), String> {
             .any(|kind| has(kind));
         if media && message["role"] != "user" {
             return Err(format!(
-                "messages.{index}: media may stand in a user turn only."
+                "messages.{index}: media are allowed in user turns only."
             ));
         }
     }
     Ok(())
 }
 
-/// Four at most, each behind something that can be cached, the long-lived ones first.
+/// At most four cache points, each after a block that can be cached, those of one hour first.
 fn cache_points(request: &Value, messages: &[Value]) -> Result<(), String> {
     let lists = [&request["toolConfig"]["tools"], &request["system"]];
     let lists = lists
@@ -197,7 +199,7 @@ fn cache_points(request: &Value, messages: &[Value]) -> Result<(), String> {
     }
 }
 
-/// A prefill that ends in white space is refused by the models.
+/// Models reject a prefill that ends in white space.
 fn trailing_space(last: Option<&Value>) -> Result<(), String> {
     let text = last
         .filter(|message| message["role"] == "assistant")
@@ -219,7 +221,7 @@ fn not_blank(block: &Value, at: &str) -> Result<(), String> {
     }
 }
 
-/// Every call of the turn before is answered here, first, and nothing else is.
+/// The results at the start of a turn must answer exactly the calls of the previous turn.
 fn results_answer(called: &[&str], blocks: &[Value], index: usize) -> Result<(), String> {
     let results: Vec<&str> = blocks
         .iter()

@@ -5,7 +5,7 @@ use http::StatusCode;
 use crate::support::{Gateway, streamed, user};
 
 #[tokio::test]
-async fn health_and_readiness_cost_nothing() {
+async fn health_and_readiness_make_no_call_to_bedrock() {
     let gateway = Gateway::start().await;
     assert_eq!(gateway.admin("/healthz").await.0, StatusCode::OK);
     assert_eq!(gateway.admin("/readyz").await.0, StatusCode::OK);
@@ -15,7 +15,7 @@ async fn health_and_readiness_cost_nothing() {
 }
 
 #[tokio::test]
-async fn what_happened_is_counted() {
+async fn metrics_count_requests_streams_and_tokens() {
     let gateway = Gateway::start().await;
     let mut request = user("Hi");
     request["model"] = "nova".into();
@@ -45,6 +45,6 @@ async fn what_happened_is_counted() {
     }
     assert!(
         !metrics.contains("junk-model-name"),
-        "an unknown name is no label"
+        "an unknown model name must not become a label"
     );
 }

@@ -1,4 +1,4 @@
-//! Keys: who may come in, and what they may use.
+//! Authentication, and which models a key may use.
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
@@ -25,7 +25,7 @@ async fn with_headers(gateway: &Gateway, headers: &[(&str, &str)], model: &str) 
 }
 
 #[tokio::test]
-async fn a_key_is_taken_from_three_headers() {
+async fn key_is_accepted_in_three_headers() {
     let gateway = Gateway::start().await;
     let bearer = format!("Bearer {KEY}");
     for header in [
@@ -42,7 +42,7 @@ async fn a_key_is_taken_from_three_headers() {
 }
 
 #[tokio::test]
-async fn a_401_tells_nothing_about_why() {
+async fn reply_401_does_not_reveal_the_reason() {
     let gateway = Gateway::start().await;
     let mut bodies = Vec::new();
     for headers in [
@@ -62,14 +62,14 @@ async fn a_401_tells_nothing_about_why() {
 }
 
 #[tokio::test]
-async fn a_key_may_use_what_its_globs_say() {
+async fn key_may_use_only_the_models_that_its_globs_match() {
     let gateway = Gateway::start().await;
     let some = [("api-key", "sk-test-some")];
     for (model, expected) in [
         ("nova", StatusCode::OK),
         ("us.amazon.nova-pro-v1:0", StatusCode::OK),
         ("claude", StatusCode::FORBIDDEN),
-        // What it may not use of the raw ids does not exist for it.
+        // A raw id that the key may not use is reported as unknown.
         ("us.meta.llama3-3-70b-instruct-v1:0", StatusCode::NOT_FOUND),
     ] {
         assert_eq!(
@@ -78,7 +78,7 @@ async fn a_key_may_use_what_its_globs_say() {
             "{model}"
         );
     }
-    // Without globs: every configured name, no raw id.
+    // A key without globs may use every configured name and no raw id.
     let all = [("api-key", KEY)];
     assert_eq!(
         with_headers(&gateway, &all, "us.amazon.nova-pro-v1:0")

@@ -1,4 +1,4 @@
-//! Budgets: what is set aside, what is settled, what is refused, and that nothing is lost however a call ends.
+//! Budgets: reservations, settlements, rejections, overrides and alerts.
 
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
@@ -25,13 +25,13 @@ fn assert_spent(reply: &Reply) -> String {
     assert_eq!(
         reply.header("x-should-retry"),
         Some("false"),
-        "or the SDKs would try twice more"
+        "the SDKs must not retry"
     );
     error["message"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test]
-async fn the_truth_is_settled_in_every_scope() {
+async fn the_actual_cost_is_settled_in_every_scope() {
     let more = r#"
         [teams.search]
         budget = [{ usd = 5, per = "month" }, { usd = 1, per = "day" }]
@@ -94,15 +94,15 @@ async fn the_truth_is_settled_in_every_scope() {
         metrics.contains(r#"lintel_budget_settled_usd{budget_id="model:cheap/week"} 0.000056"#),
         "{metrics}"
     );
-    assert!(!metrics.contains("/user:"), "end users are no labels");
+    assert!(!metrics.contains("/user:"), "end users are not labels");
 }
 
 #[tokio::test]
-async fn a_budget_that_is_spent_says_what_would_still_fit() {
+async fn a_spent_budget_rejects_with_the_max_tokens_that_would_fit() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (id, secret) = key(&gateway, budget(0.0001)).await;
-    let refused = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
-    let message = assert_spent(&refused);
+    let rejected = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
+    let message = assert_spent(&rejected);
     assert!(
         message.contains(&format!("'key:{id}' is $0.0001 per day: $0 are spent")),
         "{message}"
@@ -113,8 +113,8 @@ async fn a_budget_that_is_spent_says_what_would_still_fit() {
     );
     assert!(gateway.simulator.received().is_empty(), "nothing was sent");
     let (_, secret) = key(&gateway, budget(0.0015)).await;
-    let refused = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
-    let message = assert_spent(&refused);
+    let rejected = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
+    let message = assert_spent(&rejected);
     let fits: u64 = message
         .split("max_tokens of ")
         .nth(1)
@@ -129,36 +129,39 @@ async fn a_budget_that_is_spent_says_what_would_still_fit() {
     assert_eq!(
         gateway.as_key(&secret, &smaller).await.status,
         StatusCode::OK,
-        "what it said is true"
+        "the suggested max_tokens fits"
     );
     smaller["max_tokens"] = (fits + 10).into();
     assert_spent(&gateway.as_key(&secret, &smaller).await);
 }
 
 #[tokio::test]
-async fn what_is_only_set_aside_is_another_refusal() {
+async fn a_budget_whose_money_is_only_reserved_asks_the_client_to_retry() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (id, secret) = key(&gateway, budget(0.0025)).await;
     let open = gateway
         .open_as(&secret, &of("priced", streamed("[simulate stall]")))
         .await;
-    let refused = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
-    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(refused.error()["code"], "rate_limit_exceeded");
+    let rejected = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
+    assert_eq!(rejected.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(rejected.error()["code"], "rate_limit_exceeded");
     assert_eq!(
         (
-            refused.header("retry-after-ms"),
-            refused.header("x-should-retry")
+            rejected.header("retry-after-ms"),
+            rejected.header("x-should-retry")
         ),
         (Some("500"), None)
     );
     drop(open);
     let (_, reserved) = standing(&gateway, &id).await;
-    assert_ne!(reserved, "0", "a stalled stream is read on for its usage");
+    assert_ne!(
+        reserved, "0",
+        "a stalled stream is still read for its usage"
+    );
 }
 
 #[tokio::test]
-async fn a_call_may_wait_for_what_is_set_aside() {
+async fn a_call_waits_for_reserved_money_if_the_budget_allows() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (id, secret) = key(
         &gateway,
@@ -170,7 +173,7 @@ async fn a_call_may_wait_for_what_is_set_aside() {
     let replies = join_all(calls).await;
     assert!(
         replies.iter().all(|reply| reply.status == StatusCode::OK),
-        "one after the other"
+        "calls run one after the other"
     );
     let (settled, reserved) = standing(&gateway, &id).await;
     assert_eq!(
@@ -180,7 +183,7 @@ async fn a_call_may_wait_for_what_is_set_aside() {
 }
 
 #[tokio::test]
-async fn a_budget_may_shorten_answers_to_what_is_left() {
+async fn a_fitting_budget_lowers_max_tokens_to_what_is_left() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (_, secret) = key(
         &gateway,
@@ -204,7 +207,7 @@ async fn a_budget_may_shorten_answers_to_what_is_left() {
 }
 
 #[tokio::test]
-async fn a_sliced_budget_ends_a_stream_that_it_cannot_pay() {
+async fn a_sliced_budget_ends_a_stream_when_it_runs_out() {
     let gateway = Gateway::start_with(SETTINGS).await;
     // The input and 2000 tokens fit, 4000 do not.
     let (id, secret) = key(
@@ -219,7 +222,7 @@ async fn a_sliced_budget_ends_a_stream_that_it_cannot_pay() {
     assert_eq!(
         reply.status,
         StatusCode::OK,
-        "less is set aside than it may cost"
+        "less is reserved than the call may cost"
     );
     let events = reply.events();
     assert_eq!(*events.last().unwrap(), "[DONE]");
@@ -230,24 +233,24 @@ async fn a_sliced_budget_ends_a_stream_that_it_cannot_pay() {
     assert_eq!((booked.len(), booked[0].0.as_str()), (1, "estimated"));
     assert!(
         nano(&booked[0].2) <= nano("0.03") + 2000 * 10_000,
-        "a slice too much at most: {booked:?}"
+        "at most one slice over the limit: {booked:?}"
     );
     assert!(
         nano(&booked[0].2) >= nano("0.02"),
-        "and not much is left unused: {booked:?}"
+        "most of the budget is used: {booked:?}"
     );
-    // The same in full is refused at once by a strict one.
+    // A strict budget rejects the same request at once.
     let (_, strict) = key(&gateway, budget(0.03)).await;
     assert_spent(&gateway.as_key(&strict, &request).await);
 }
 
 #[tokio::test]
-async fn a_model_without_a_price_is_refused_under_a_budget() {
+async fn a_model_without_a_price_is_rejected_under_a_budget() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (_, secret) = key(&gateway, budget(1.0)).await;
-    let refused = gateway.as_key(&secret, &of("unpriced", user("Hi"))).await;
+    let rejected = gateway.as_key(&secret, &of("unpriced", user("Hi"))).await;
     assert_eq!(
-        (refused.status, refused.error()["code"].clone()),
+        (rejected.status, rejected.error()["code"].clone()),
         (StatusCode::FORBIDDEN, json!("model_unpriced"))
     );
     assert_eq!(
@@ -268,7 +271,7 @@ async fn a_model_without_a_price_is_refused_under_a_budget() {
 }
 
 #[tokio::test]
-async fn a_request_may_have_a_limit_of_its_own() {
+async fn max_cost_usd_limits_a_request() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut request = of("priced", user("Hi"));
     for (limit, status) in [
@@ -285,17 +288,17 @@ async fn a_request_may_have_a_limit_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_raise_lets_calls_pass_for_a_time() {
+async fn an_override_admits_calls_that_the_limit_rejects() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (id, secret) = key(&gateway, budget(0.0001)).await;
     let request = of("priced", user("Hi"));
     assert_spent(&gateway.as_key(&secret, &request).await);
-    let raise = |budget: &str, reason: &str| json!({"budget": budget, "usd": "0.5", "for": "1h", "reason": reason});
+    let limit_override = |budget: &str, reason: &str| json!({"budget": budget, "usd": "0.5", "for": "1h", "reason": reason});
     let id = format!("key:{id}/day");
     for (body, expected) in [
-        (raise("key:nobody/day", "x"), 404),
-        (raise(&id, " "), 400),
-        (raise(&id, "launch day"), 200),
+        (limit_override("key:nobody/day", "x"), 404),
+        (limit_override(&id, " "), 400),
+        (limit_override(&id, "launch day"), 200),
     ] {
         let (status, _) = gateway
             .administer(Method::POST, "/admin/budgets/override", &body)
@@ -316,7 +319,7 @@ async fn a_raise_lets_calls_pass_for_a_time() {
 }
 
 #[tokio::test]
-async fn a_dear_request_is_told_of() {
+async fn an_expensive_request_is_counted() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut request = of("priced", user("[simulate words 150]"));
     request["max_tokens"] = 200.into();

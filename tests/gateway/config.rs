@@ -1,25 +1,35 @@
-//! Configuration: precedence, and every problem at once.
+//! Configuration: precedence of its sources, and the problems and warnings that it reports.
+
+mod access;
 
 use std::time::Duration;
 
-use lintel::config::{self, Surroundings};
+use lintel::config::{self, Environment, Flag};
 
-fn surroundings(pairs: &[(&str, &str)]) -> Surroundings {
-    let environment = pairs
+fn environment(pairs: &[(&str, &str)]) -> Environment {
+    let variables = pairs
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
-    Surroundings {
-        environment,
-        listen: None,
+    Environment {
+        variables,
+        flags: Vec::new(),
+    }
+}
+
+fn flag(name: &'static str, setting: [&'static str; 2], value: &str) -> Flag {
+    Flag {
+        name,
+        setting,
+        value: value.to_owned(),
     }
 }
 
 const KEY: (&str, &str) = ("LINTEL_KEY_CI", "sk-0123456789abcdef");
 
 #[test]
-fn the_example_is_a_good_configuration() {
-    let (config, _) = config::parse(config::EXAMPLE, &surroundings(&[KEY]), None).unwrap();
+fn example_is_a_valid_configuration() {
+    let (config, _) = config::parse(config::EXAMPLE, &environment(&[KEY]), None).unwrap();
     for (name, target) in [
         (
             "claude-3-5-sonnet",
@@ -49,7 +59,7 @@ fn the_example_is_a_good_configuration() {
 }
 
 #[test]
-fn what_the_example_comments_out_is_the_default() {
+fn settings_that_the_example_comments_out_are_defaults() {
     let commented: String = config::EXAMPLE
         .lines()
         .map(|line| {
@@ -65,16 +75,16 @@ fn what_the_example_comments_out_is_the_default() {
             .filter(|line| !keys.iter().any(|key| line.starts_with(key)));
         kept.fold(String::new(), |text, line| text + line + "\n")
     };
-    // These need something of the machine.
+    // These settings need files or variables of the machine.
     let of_machine = [
         "profile",
         "assume_role",
         "secret_env = \"LINTEL_WEBHOOK_SECRET",
         "prompt_file",
     ];
-    config::parse(&without(&of_machine), &surroundings(&[KEY]), None)
+    config::parse(&without(&of_machine), &environment(&[KEY]), None)
         .unwrap_or_else(|problems| panic!("{problems:?}"));
-    // And these are examples rather than defaults.
+    // These settings are examples, not defaults.
     let examples = [
         "endpoint_url",
         "cors_origins",
@@ -114,7 +124,7 @@ fn what_the_example_comments_out_is_the_default() {
     ];
     let commented = without(&[&of_machine[..], &examples, &more].concat());
     let values = |text: &str| {
-        let (_, resolved) = config::parse(text, &surroundings(&[KEY]), None).unwrap();
+        let (_, resolved) = config::parse(text, &environment(&[KEY]), None).unwrap();
         resolved
             .into_iter()
             .map(|row| (row.path, row.value))
@@ -123,7 +133,7 @@ fn what_the_example_comments_out_is_the_default() {
     assert_eq!(values(&commented), values(config::EXAMPLE));
 }
 
-/// `key = value`, as against prose.
+/// The line is a table header or `key = value`, not prose.
 fn is_setting(line: &str) -> bool {
     let section = line.starts_with('[')
         && line
@@ -137,8 +147,8 @@ fn is_setting(line: &str) -> bool {
 }
 
 #[test]
-fn the_environment_is_stronger_than_the_file_and_a_flag_is_strongest() {
-    let mut around = surroundings(&[
+fn flags_override_the_environment_which_overrides_the_file() {
+    let mut environment = environment(&[
         KEY,
         ("LINTEL__SERVER__LISTEN", "127.0.0.1:1111"),
         ("LINTEL__SERVER__MAX_IN_FLIGHT", "7"),
@@ -146,7 +156,7 @@ fn the_environment_is_stronger_than_the_file_and_a_flag_is_strongest() {
         ("LINTEL__MODELS__CLAUDE_3_HAIKU__USE_CASES", r#"["a", "b"]"#),
         ("LINTEL__AWS__PROFILE", "123456789012"),
     ]);
-    let (config, resolved) = config::parse(config::EXAMPLE, &around, None).unwrap();
+    let (config, resolved) = config::parse(config::EXAMPLE, &environment, None).unwrap();
     assert_eq!(config.server.listen.port(), 1111);
     assert_eq!(config.server.max_in_flight, 7);
     assert_eq!(
@@ -165,7 +175,7 @@ fn the_environment_is_stronger_than_the_file_and_a_flag_is_strongest() {
     assert_eq!(
         config.aws.settings.profile.as_deref(),
         Some("123456789012"),
-        "text that looks like a number is text"
+        "text that looks like a number stays text"
     );
     let origin = |path: &str| {
         resolved
@@ -181,13 +191,15 @@ fn the_environment_is_stronger_than_the_file_and_a_flag_is_strongest() {
     );
     assert_eq!(origin("server.keep_alive"), "default");
     assert!(origin("aws.region").starts_with("line "));
-    around.listen = Some("127.0.0.1:2222".into());
-    let (config, _) = config::parse(config::EXAMPLE, &around, None).unwrap();
+    environment
+        .flags
+        .push(flag("--listen", ["server", "listen"], "127.0.0.1:2222"));
+    let (config, _) = config::parse(config::EXAMPLE, &environment, None).unwrap();
     assert_eq!(config.server.listen.port(), 2222);
 }
 
 #[test]
-fn every_problem_is_told_at_once_with_path_and_line() {
+fn every_problem_is_reported_at_once_with_its_path_and_line() {
     let text = r#"
 [server]
 lisen = "127.0.0.1:1"
@@ -231,45 +243,44 @@ allow_ips = ["10.0.0.0/40"]
 url = "redis://host:6379"
 retention = "7d"
 "#;
-    let problems = config::parse(text, &surroundings(&[]), None).unwrap_err();
-    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let problems = config::parse(text, &environment(&[]), None).unwrap_err();
+    let reported: Vec<String> = problems.iter().map(ToString::to_string).collect();
     for expected in [
         "line 3: server.lisen: unknown key; did you mean 'listen'?",
         "line 4: server.max_body: '32 parsecs' is not a size",
         "line 5: server.max_in_flight: must be between 1 and",
-        "admin.listen: beyond loopback",
         "line 9: aws.region: expected a string, found an integer",
         "line 11: defaults.timeout: expected a duration such as \"30s\", found an integer",
         "line 14: models.a.temperature: must be between 0 and 2",
         "line 15: models.a.limits.in_flite: unknown key; did you mean 'in_flight'?",
         "line 34: teams.y.budget[0]: needs 'usd'",
         "line 34: teams.y.budget[1].per: 'year' is not \"hour\"",
-        "line 35: teams.y.limits.burst: means nothing without requests_per_minute",
+        "line 35: teams.y.limits.burst: has no effect without requests_per_minute",
         "line 37: keys.four.team: there is no [teams.nobody]",
         "line 38: keys.four.budget.timezone: 'Mars' is not a time zone",
         "line 39: keys.four.allow_ips: '10.0.0.0/40' is not an address or a range",
-        "line 41: store.url: this version of lintel has no store for many machines",
-        "line 42: store.retention: must be 32 days at least",
+        "line 41: store.url: this version of lintel has no store for several machines",
+        "line 42: store.retention: must be at least 32 days",
         "line 16: models.b: 'target' is missing",
         "models.c.target: 'd' leads to no model",
         "keys.one.secret_env: the environment variable NOT_SET is not set",
         "line 23: keys.two: needs exactly one of secret_env",
         "line 24: budgets: unknown key; did you mean 'budget'?",
-        "line 7: admin.listen: beyond loopback",
+        "line 7: admin.listen: 0.0.0.0:9090 is reachable from other machines, and the admin port has no TLS",
         "line 22: keys.one.secret_env",
-        "line 27: keys.three.secret: a secret never stands in the file",
+        "line 27: keys.three.secret: the file must not contain secrets",
         "line 29: models.typo.target: 'asistant' is neither",
-        "line 31: models.slow.timeout: must be longer than zero, and 30 days at most",
+        "line 31: models.slow.timeout: must be longer than zero and at most 30 days",
     ] {
         assert!(
-            told.iter().any(|problem| problem.contains(expected)),
-            "{expected:?} is not in {told:#?}"
+            reported.iter().any(|problem| problem.contains(expected)),
+            "{expected:?} is not in {reported:#?}"
         );
     }
 }
 
 #[test]
-fn problems_and_warnings_of_knowledge_bases_are_told() {
+fn problems_and_warnings_of_knowledge_bases_are_reported() {
     let text = r#"
 [knowledge_bases.a]
 [knowledge_bases.b]
@@ -293,8 +304,8 @@ rerank = { candidates = 5, include_metadata = ["a"], exclude_metadata = ["b"] }
 sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
 knowledge_base_filter = { type = "and", filters = [] }
 "#;
-    let problems = config::parse(text, &surroundings(&[]), None).unwrap_err();
-    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let problems = config::parse(text, &environment(&[]), None).unwrap_err();
+    let reported: Vec<String> = problems.iter().map(ToString::to_string).collect();
     for expected in [
         "line 2: knowledge_bases.a: 'id' is missing",
         "line 4: knowledge_bases.b.id: '../KB12345' is neither",
@@ -305,18 +316,18 @@ knowledge_base_filter = { type = "and", filters = [] }
         "line 9: knowledge_bases.b.condense_with: there is no [models.nobody]",
         "line 10: knowledge_bases.b.prompt_file: cannot read",
         "line 11: knowledge_bases.b.rerank: 'best' is not the id",
-        "line 15: knowledge_bases.c.search: a managed Knowledge Base decides by itself",
+        "line 15: knowledge_bases.c.search: a managed Knowledge Base chooses the kind of search itself",
         "line 16: knowledge_bases.c.max_images: must be a whole number",
         "line 17: knowledge_bases.c.guardrail.show_trace: unknown key",
-        "line 18: knowledge_bases.c.implicit_filter: a managed Knowledge Base has no implicit filters",
+        "line 18: knowledge_bases.c.implicit_filter: a managed Knowledge Base does not support implicit filters",
         "line 18: knowledge_bases.c.implicit_filter: needs 'model' and 1 to 25 'attributes'",
         "line 19: knowledge_bases.c.rerank: needs 'model'",
-        "line 19: knowledge_bases.c.rerank.exclude_metadata: give include_metadata or",
+        "line 19: knowledge_bases.c.rerank.exclude_metadata: cannot be combined with include_metadata",
         "line 22: keys.one.knowledge_base_filter: filters: This list must hold",
     ] {
         assert!(
-            told.iter().any(|problem| problem.contains(expected)),
-            "{expected:?} is not in {told:#?}"
+            reported.iter().any(|problem| problem.contains(expected)),
+            "{expected:?} is not in {reported:#?}"
         );
     }
     let text = r#"
@@ -334,14 +345,14 @@ knowledge_bases = ["docs", "other"]
 "#;
     let (config, _) = config::parse(
         text,
-        &surroundings(&[("AWS_BEARER_TOKEN_BEDROCK", "x")]),
+        &environment(&[("AWS_BEARER_TOKEN_BEDROCK", "x")]),
         None,
     )
     .unwrap();
     let warnings = config::warnings(&config);
     for expected in [
         "Bedrock API key",
-        "implicit filter",
+        "with implicit_filter, AWS calls a model",
         "somebody.rerank-v1:0 has no known price",
         "no knowledge base 'other'",
     ] {
@@ -353,8 +364,8 @@ knowledge_bases = ["docs", "other"]
 }
 
 #[test]
-fn text_that_is_not_toml_is_a_problem_with_its_line() {
-    let problems = config::parse("[server\nlisten = ", &surroundings(&[]), None).unwrap_err();
+fn invalid_toml_is_a_problem_with_its_line() {
+    let problems = config::parse("[server\nlisten = ", &environment(&[]), None).unwrap_err();
     assert!(
         problems[0].to_string().starts_with("line 1: "),
         "{problems:?}"
@@ -362,10 +373,10 @@ fn text_that_is_not_toml_is_a_problem_with_its_line() {
 }
 
 #[test]
-fn no_secret_is_printed() {
+fn secrets_are_never_printed() {
     let (config, resolved) = config::parse(
         config::EXAMPLE,
-        &surroundings(&[KEY, ("LINTEL_ADMIN_TOKEN", "hush-hush-hush-hush")]),
+        &environment(&[KEY, ("LINTEL_ADMIN_TOKEN", "hush-hush-hush-hush")]),
         None,
     )
     .unwrap();

@@ -576,7 +576,7 @@ async fn failures_of_bedrock_have_their_status_whole_and_streamed() {
 async fn an_unknown_model_at_bedrock_is_openais_404() {
     let gateway = Gateway::start().await;
     let body = r#"{"message":"The provided model identifier is invalid."}"#;
-    let mut scripted = lintel::simulator::Scripted::json(400, body);
+    let mut scripted = lintel::simulator::ScriptedReply::json(400, body);
     scripted
         .headers
         .push(("x-amzn-errortype".into(), "ValidationException".into()));
@@ -597,21 +597,27 @@ async fn the_name_of_an_error_may_stand_in_the_body() {
     ] {
         gateway
             .simulator
-            .script(lintel::simulator::Scripted::json(429, body));
+            .script(lintel::simulator::ScriptedReply::json(429, body));
         let reply = gateway.chat(&user("Hi")).await;
         assert_eq!(reply.error()["code"], "rate_limit_exceeded", "{body}");
     }
     // A proxy's page instead of an answer.
     gateway
         .simulator
-        .script(lintel::simulator::Scripted::json(503, "<html>no</html>"));
+        .script(lintel::simulator::ScriptedReply::json(
+            503,
+            "<html>no</html>",
+        ));
     assert_eq!(
         gateway.chat(&user("Hi")).await.status,
         StatusCode::SERVICE_UNAVAILABLE
     );
     gateway
         .simulator
-        .script(lintel::simulator::Scripted::json(200, "<html>no</html>"));
+        .script(lintel::simulator::ScriptedReply::json(
+            200,
+            "<html>no</html>",
+        ));
     let reply = gateway.chat(&user("Hi")).await;
     assert_eq!(
         (reply.status, reply.error()["code"].clone()),

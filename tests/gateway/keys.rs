@@ -21,7 +21,7 @@ async fn create(gateway: &Gateway, body: Value) -> (String, String) {
 }
 
 #[tokio::test]
-async fn a_key_lives_from_its_making_to_its_revocation() {
+async fn key_works_from_creation_until_revocation() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (id, secret) = create(
         &gateway,
@@ -37,7 +37,7 @@ async fn a_key_lives_from_its_making_to_its_revocation() {
     assert_eq!(
         gateway.as_key(&secret, &request("nova")).await.status,
         StatusCode::OK,
-        "at once"
+        "a new key works immediately"
     );
     assert_eq!(
         gateway.as_key(&secret, &request("claude")).await.status,
@@ -49,9 +49,9 @@ async fn a_key_lives_from_its_making_to_its_revocation() {
     assert_eq!(listed["keys"][0]["metadata"]["owner"], "zoe");
     assert!(
         !listed.to_string().contains(&secret[secret.len() - 49..]),
-        "no secret is read back"
+        "no secret can be read back"
     );
-    // New settings hold for the next request.
+    // New settings apply to the next request.
     let path = format!("/admin/keys/{id}");
     let (status, changed) = gateway
         .administer(Method::PATCH, &path, &json!({"models": ["claude"]}))
@@ -64,7 +64,7 @@ async fn a_key_lives_from_its_making_to_its_revocation() {
         gateway.as_key(&secret, &request("claude")).await.status,
         StatusCode::OK
     );
-    // Both secrets hold for a while after a rotation, or not.
+    // After a rotation both secrets are valid, unless the overlap is zero.
     let (_, rotated) = gateway
         .administer(Method::POST, &format!("{path}/rotate"), &Value::Null)
         .await;
@@ -100,12 +100,12 @@ async fn a_key_lives_from_its_making_to_its_revocation() {
     let refused = gateway.as_key(&third, &request("claude")).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     let unknown = gateway
-        .as_key("sk-something-that-nobody-made", &request("claude"))
+        .as_key("sk-never-created-0123456789", &request("claude"))
         .await;
     assert_eq!(
         refused.error(),
         unknown.error(),
-        "nobody learns that it once was good"
+        "the reply does not reveal that the key was once valid"
     );
     let (_, audit) = gateway
         .administer(Method::GET, "/admin/audit", &Value::Null)
@@ -127,18 +127,21 @@ async fn a_key_lives_from_its_making_to_its_revocation() {
         ]
     );
     assert_eq!(audit["audit"][0]["who"], "admin@127.0.0.1");
-    assert!(!audit.to_string().contains("sha256"), "no digest");
+    assert!(
+        !audit.to_string().contains("sha256"),
+        "the audit log contains no digest"
+    );
 }
 
 #[tokio::test]
-async fn settings_of_a_key_are_checked() {
+async fn invalid_settings_of_a_key_are_rejected() {
     let gateway = Gateway::start_with(SETTINGS).await;
     for (body, expected) in [
         (json!({}), "'name' is missing"),
-        (json!([]), "Send an object"),
+        (json!([]), "must be a JSON object"),
         (
-            json!({"name": "a", "team": "nobody"}),
-            "team: there is no [teams.nobody]",
+            json!({"name": "a", "team": "unknown"}),
+            "team: there is no [teams.unknown]",
         ),
         (
             json!({"name": "a", "budget": {"usd": 1}}),
@@ -160,12 +163,12 @@ async fn settings_of_a_key_are_checked() {
         (json!({"name": "a".repeat(101)}), "1 to 100 characters"),
         (
             json!({"name": "a", "expires": "2020-01-01T00:00:00Z"}),
-            "expires: is over",
+            "expires: is in the past",
         ),
         (json!({"name": "a", "models": []}), "models: is empty"),
         (
             json!({"name": "a", "budget": {"usd": 0, "per": "day"}}),
-            "budget.usd: must be more than nothing",
+            "budget.usd: must be more than zero",
         ),
     ] {
         let (status, answer) = gateway.administer(Method::POST, "/admin/keys", &body).await;
@@ -179,7 +182,7 @@ async fn settings_of_a_key_are_checked() {
         );
     }
     let (status, _) = gateway
-        .administer(Method::GET, "/admin/keys/nobody", &Value::Null)
+        .administer(Method::GET, "/admin/keys/unknown", &Value::Null)
         .await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     let (status, _) = gateway
@@ -191,7 +194,7 @@ async fn settings_of_a_key_are_checked() {
 }
 
 #[tokio::test]
-async fn a_key_may_be_bound_to_addresses_and_time() {
+async fn key_can_be_restricted_to_addresses_and_expires() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (_, elsewhere) = create(&gateway, json!({"name": "a", "allow_ips": ["10.0.0.0/8"]})).await;
     let (_, here) = create(
@@ -224,7 +227,7 @@ async fn a_key_may_be_bound_to_addresses_and_time() {
 }
 
 #[tokio::test]
-async fn a_key_sees_its_own_limits_and_spend() {
+async fn key_can_read_its_own_limits_and_spend() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (id, secret) = create(
         &gateway,
@@ -247,8 +250,8 @@ async fn a_key_sees_its_own_limits_and_spend() {
         json!({"scope": format!("key:{id}"), "requests_per_minute": 60, "tokens_per_minute": null, "max_request_tokens": null, "in_flight": null})
     );
     let budgets = page["budgets"].as_array().unwrap();
-    assert_eq!(budgets.len(), 2, "its own and its team's");
-    // One token in at $2.2 a million, three out at $11.
+    assert_eq!(budgets.len(), 2, "the budgets of the key and of its team");
+    // One input token at $2.2 per million and three output tokens at $11.
     assert_eq!(
         (&budgets[0]["limit_usd"], &budgets[0]["settled_usd"]),
         (&json!(0.5), &json!(0.0000352))

@@ -1,4 +1,4 @@
-//! Rate limits: what is admitted, what is refused, and what the client is told.
+//! Rate limits: admission, rejection and the headers that report them.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ fn of(model: &str, mut request: Value) -> Value {
     request
 }
 
-fn assert_refused(reply: &Reply) {
+fn assert_rejected(reply: &Reply) {
     assert_eq!(
         reply.status,
         StatusCode::TOO_MANY_REQUESTS,
@@ -40,15 +40,11 @@ fn assert_refused(reply: &Reply) {
         (&json!("rate_limit_error"), &json!("rate_limit_exceeded"))
     );
     assert!(reply.header("retry-after").is_some() && reply.header("retry-after-ms").is_some());
-    assert_eq!(
-        reply.header("x-should-retry"),
-        None,
-        "the SDKs may try again"
-    );
+    assert_eq!(reply.header("x-should-retry"), None, "the SDKs may retry");
 }
 
 #[tokio::test]
-async fn requests_a_minute_have_a_burst_and_headers() {
+async fn requests_per_minute_allow_a_burst_and_are_reported_in_headers() {
     let gateway = Gateway::start_with(SETTINGS).await;
     for left in ["2", "1", "0"] {
         let reply = gateway.chat(&of("few", user("Hi"))).await;
@@ -63,7 +59,7 @@ async fn requests_a_minute_have_a_burst_and_headers() {
         );
     }
     let reply = gateway.chat(&of("few", user("Hi"))).await;
-    assert_refused(&reply);
+    assert_rejected(&reply);
     assert!(
         reply.error()["message"]
             .as_str()
@@ -72,11 +68,11 @@ async fn requests_a_minute_have_a_burst_and_headers() {
     );
     assert_eq!(reply.header("x-ratelimit-remaining-requests"), Some("0"));
     let wait: u64 = reply.header("retry-after-ms").unwrap().parse().unwrap();
-    assert!((1..=1000).contains(&wait), "one a second: {wait}");
+    assert!((1..=1000).contains(&wait), "one request per second: {wait}");
     assert_eq!(
         gateway.simulator.received().len(),
         3,
-        "what is refused is not sent"
+        "rejected requests are not sent"
     );
     assert_eq!(
         gateway
@@ -84,41 +80,41 @@ async fn requests_a_minute_have_a_burst_and_headers() {
             .await
             .header("x-ratelimit-limit-requests"),
         None,
-        "another model"
+        "another model has no limit"
     );
 }
 
 #[tokio::test]
-async fn tokens_a_minute_are_corrected_by_the_truth() {
+async fn tokens_per_minute_are_corrected_to_the_actual_usage() {
     let gateway = Gateway::start_with(SETTINGS).await;
-    // Each may need 100 and some, and needs 5.
+    // Each request is estimated at over 100 tokens and uses 5.
     for _ in 0..20 {
         let reply = gateway.chat(&of("thin", user("Hi"))).await;
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
         assert_eq!(reply.header("x-ratelimit-limit-tokens"), Some("400"));
     }
-    // A first request that is larger than the bucket is admitted once, and its debt is repaid first.
+    // A first request that exceeds the bucket is admitted, and later requests wait until its debt is repaid.
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut large = of("thin", user("[simulate words 600]"));
     large["max_tokens"] = 700.into();
     assert_eq!(gateway.chat(&large).await.status, StatusCode::OK);
     let reply = gateway.chat(&of("thin", user("Hi"))).await;
-    assert_refused(&reply);
+    assert_rejected(&reply);
     assert_eq!(reply.header("x-ratelimit-remaining-tokens"), Some("0"));
     let wait: u64 = reply.header("retry-after").unwrap().parse().unwrap();
     assert!(
         (30..=60).contains(&wait),
-        "200 of debt and 100 to come, at 400 a minute: {wait}"
+        "200 tokens of debt and 100 for this request, at 400 per minute: {wait}"
     );
 }
 
 #[tokio::test]
-async fn a_place_is_taken_until_the_last_byte() {
+async fn an_in_flight_permit_is_held_until_the_last_byte() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let open = gateway
         .open(&of("narrow", streamed("[simulate stall]")))
         .await;
-    assert_refused(&gateway.chat(&of("narrow", user("Hi"))).await);
+    assert_rejected(&gateway.chat(&of("narrow", user("Hi"))).await);
     drop(open);
     gateway
         .until(async || gateway.chat(&of("narrow", user("Hi"))).await.status == StatusCode::OK)
@@ -126,14 +122,14 @@ async fn a_place_is_taken_until_the_last_byte() {
 }
 
 #[tokio::test]
-async fn a_request_may_be_too_large_for_any_minute() {
+async fn a_request_over_max_request_tokens_is_rejected_for_good() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let reply = gateway.chat(&of("short", user("Hi"))).await;
     assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(
         reply.header("x-should-retry"),
         Some("false"),
-        "it will never fit"
+        "a retry cannot succeed"
     );
     let mut small = of("short", user("Hi"));
     small["max_tokens"] = 10.into();
@@ -141,7 +137,7 @@ async fn a_request_may_be_too_large_for_any_minute() {
 }
 
 #[tokio::test]
-async fn failed_logins_are_counted_by_address() {
+async fn failed_logins_are_limited_by_address() {
     let gateway = Gateway::start_with("failed_logins_per_minute = 3").await;
     let attempt = async || {
         let request = http::Request::get(format!("http://{}/v1/models", gateway.data))
@@ -153,16 +149,16 @@ async fn failed_logins_are_counted_by_address() {
     for _ in 0..3 {
         assert_eq!(attempt().await.status, StatusCode::UNAUTHORIZED);
     }
-    assert_refused(&attempt().await);
+    assert_rejected(&attempt().await);
     assert_eq!(
         gateway.get("/v1/models").await.status,
         StatusCode::OK,
-        "a good key is not locked out"
+        "a valid key is not locked out"
     );
 }
 
 #[tokio::test]
-async fn a_flood_of_one_credential_is_stopped() {
+async fn requests_per_second_of_a_credential_are_limited() {
     let gateway = Gateway::start_with("max_requests_per_second = 1").await;
     let mut statuses = Vec::new();
     for _ in 0..4 {

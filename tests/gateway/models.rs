@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 use lintel::{
-    config::{self, Surroundings},
-    simulator::Scripted,
+    config::{self, Environment},
+    simulator::ScriptedReply,
 };
 use serde_json::{Value, json};
 
@@ -143,12 +143,12 @@ async fn names_are_kept_where_that_is_wanted() {
     assert_eq!(content[1]["document"]["name"], "Q3 report final txt");
 }
 
-fn answering(text: &str) -> Scripted {
+fn answering(text: &str) -> ScriptedReply {
     let reply = json!({
         "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
         "stopReason": "end_turn", "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15},
     });
-    Scripted::json(200, reply.to_string())
+    ScriptedReply::json(200, reply.to_string())
 }
 
 #[tokio::test]
@@ -368,19 +368,19 @@ fn mistakes_about_models_are_told() {
         secret_env = "KEY"
         guardrail = { version = "1" }
     "#;
-    let environment = vec![("KEY".to_owned(), "sk-0123456789abcdef".to_owned())];
+    let variables = vec![("KEY".to_owned(), "sk-0123456789abcdef".to_owned())];
     let problems = config::parse(
         text,
-        &Surroundings {
-            environment,
-            listen: None,
+        &Environment {
+            variables,
+            flags: Vec::new(),
         },
         None,
     )
     .unwrap_err();
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
     for expected in [
-        "models.a.base_model: the catalogue knows no such model",
+        "models.a.base_model: the catalogue has no such model",
         "models.a.price: needs 'input' and 'output'",
         "models.b.price.input: '1.0000001' is not a price",
         "models.b.facts: unknown field `tool_choices`",

@@ -1,9 +1,10 @@
 //! Any request of OpenAI's, for any model of the catalogue, becomes what Bedrock's service model allows.
 
 use lintel::{
-    call::{CachePolicy, Caller, Fetched, Notes, Target},
+    call::{Caller, Fetched, Warnings},
     catalogue,
     error::Kind,
+    model::{CachePolicy, Target},
     translate::{self, Context, Recalled},
 };
 use proptest::prelude::*;
@@ -176,11 +177,11 @@ proptest! {
         let id = ids[model.index(ids.len())];
         let model = catalogue::model("m", Target::new(id, "us-east-1"));
         let caller = Caller { cache: if automatic { CachePolicy::Auto } else { CachePolicy::Marked }, ..Caller::default() };
-        let (notes, recalled, fetched) = (Notes::default(), Recalled::default(), Fetched::default());
+        let (warnings, recalled, fetched) = (Warnings::default(), Recalled::default(), Fetched::default());
         let body = request.to_string();
-        let request = lintel::edge::chat_request(body.as_bytes(), &notes).unwrap();
+        let request = lintel::edge::chat_request(body.as_bytes(), &warnings).unwrap();
         let worst = translate::worst_case(&request, body.len(), &model, &caller, None);
-        let cx = Context { model: &model, caller: &caller, notes: &notes, recalled: &recalled, fetched: &fetched };
+        let cx = Context { model: &model, caller: &caller, warnings: &warnings, recalled: &recalled, fetched: &fetched };
         match translate::chat_request(&request, &cx) {
             Ok(translated) => {
                 let converse = serde_json::to_string(&translated.request).unwrap();

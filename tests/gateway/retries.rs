@@ -1,18 +1,18 @@
-//! What is tried again, how often, and what the client learns of it.
+//! Retries: which failures are retried, how often, and how the client sees it. Also some options that reach Bedrock.
 
 use http::StatusCode;
-use lintel::simulator::Scripted;
+use lintel::simulator::ScriptedReply;
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, streamed, user};
 
-fn again(mut request: Value) -> Value {
+fn retrying(mut request: Value) -> Value {
     request["model"] = "again".into();
     request
 }
 
-fn refusal(status: u16, name: &str) -> Scripted {
-    let mut scripted = Scripted::json(status, r#"{"message":"no"}"#);
+fn failure(status: u16, name: &str) -> ScriptedReply {
+    let mut scripted = ScriptedReply::json(status, r#"{"message":"no"}"#);
     scripted
         .headers
         .push(("x-amzn-errortype".into(), name.into()));
@@ -20,7 +20,7 @@ fn refusal(status: u16, name: &str) -> Scripted {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again() {
+async fn transient_failures_are_retried_with_the_same_bytes() {
     for (status, name) in [
         (429, "ThrottlingException"),
         (503, "ServiceUnavailableException"),
@@ -30,9 +30,9 @@ async fn what_may_pass_is_tried_again() {
         (500, "InternalServerException"),
         (403, "ExpiredTokenException"),
     ] {
-        for request in [again(user("Hi")), again(streamed("Hi"))] {
+        for request in [retrying(user("Hi")), retrying(streamed("Hi"))] {
             let gateway = Gateway::start().await;
-            gateway.simulator.script(refusal(status, name));
+            gateway.simulator.script(failure(status, name));
             let reply = gateway.chat(&request).await;
             assert_eq!(reply.status, StatusCode::OK, "{name}: {}", reply.text());
             assert_eq!(reply.header("x-lintel-attempts"), Some("2"), "{name}");
@@ -51,7 +51,7 @@ async fn what_may_pass_is_tried_again() {
 }
 
 #[tokio::test]
-async fn what_cannot_pass_is_not() {
+async fn permanent_failures_are_not_retried() {
     for (status, name) in [
         (400, "ValidationException"),
         (403, "AccessDeniedException"),
@@ -60,9 +60,9 @@ async fn what_cannot_pass_is_not() {
         (400, "ConflictException"),
     ] {
         let gateway = Gateway::start().await;
-        gateway.simulator.script(refusal(status, name));
+        gateway.simulator.script(failure(status, name));
         assert!(
-            gateway.chat(&again(user("Hi"))).await.status.as_u16() >= 400,
+            gateway.chat(&retrying(user("Hi"))).await.status.as_u16() >= 400,
             "{name}"
         );
         assert_eq!(gateway.simulator.received().len(), 1, "{name}");
@@ -70,17 +70,17 @@ async fn what_cannot_pass_is_not() {
 }
 
 #[tokio::test]
-async fn attempts_end() {
+async fn attempts_are_bounded() {
     for (name, status, most) in [
         ("ThrottlingException", 429, 3),
         ("InternalServerException", 500, 2),
     ] {
         let gateway = Gateway::start().await;
         for _ in 0..5 {
-            gateway.simulator.script(refusal(status, name));
+            gateway.simulator.script(failure(status, name));
         }
         assert!(
-            gateway.chat(&again(user("Hi"))).await.status.as_u16() >= 429,
+            gateway.chat(&retrying(user("Hi"))).await.status.as_u16() >= 429,
             "{name}"
         );
         assert_eq!(gateway.simulator.received().len(), most, "{name}");
@@ -88,10 +88,10 @@ async fn attempts_end() {
 }
 
 #[tokio::test]
-async fn a_stream_is_tried_again_before_its_first_token_and_not_after() {
+async fn a_stream_is_retried_before_its_first_token_and_not_after() {
     let gateway = Gateway::start().await;
     let reply = gateway
-        .chat(&again(streamed(
+        .chat(&retrying(streamed(
             "[simulate first-exception throttlingException]",
         )))
         .await;
@@ -99,7 +99,7 @@ async fn a_stream_is_tried_again_before_its_first_token_and_not_after() {
     assert_eq!(gateway.simulator.received().len(), 3);
     let gateway = Gateway::start().await;
     let reply = gateway
-        .chat(&again(streamed(
+        .chat(&retrying(streamed(
             "[simulate exception throttlingException] [simulate words 9]",
         )))
         .await;
@@ -114,17 +114,17 @@ async fn a_stream_is_tried_again_before_its_first_token_and_not_after() {
     assert_eq!(
         gateway.simulator.received().len(),
         1,
-        "what was said is said"
+        "a retry would repeat tokens"
     );
 }
 
 #[tokio::test]
-async fn each_choice_is_tried_again_by_itself() {
+async fn each_choice_is_retried_on_its_own() {
     let gateway = Gateway::start().await;
     gateway
         .simulator
-        .script(refusal(429, "ThrottlingException"));
-    let mut request = again(user("Hi"));
+        .script(failure(429, "ThrottlingException"));
+    let mut request = retrying(user("Hi"));
     request["n"] = 3.into();
     let reply = gateway.chat(&request).await;
     assert_eq!(reply.json()["choices"].as_array().unwrap().len(), 3);
@@ -132,7 +132,7 @@ async fn each_choice_is_tried_again_by_itself() {
 }
 
 #[tokio::test]
-async fn a_matched_stop_sequence_is_told() {
+async fn a_matched_stop_sequence_is_reported() {
     let gateway = Gateway::start().await;
     for (model, sent) in [("claude", true), ("us.openai.gpt-5.6-sol", false)] {
         for stream in [false, true] {
@@ -151,13 +151,13 @@ async fn a_matched_stop_sequence_is_told() {
         assert_eq!(
             body["inferenceConfig"]["stopSequences"].is_array(),
             sent,
-            "{model} is cut by itself or by us"
+            "{model}: the gateway sends stop sequences only if the model supports them"
         );
     }
 }
 
 #[tokio::test]
-async fn a_web_search_is_the_models_own_and_can_be_replayed() {
+async fn a_server_side_web_search_is_returned_and_can_be_replayed() {
     let gateway = Gateway::start().await;
     let mut request = json!({"model": "again", "tools": [{"type": "web_search"}], "tool_choice": "required",
         "messages": [{"role": "user", "content": "Is it so?"}]});
@@ -165,7 +165,7 @@ async fn a_web_search_is_the_models_own_and_can_be_replayed() {
     let message = &reply["choices"][0]["message"];
     assert_eq!(
         reply["choices"][0]["finish_reason"], "stop",
-        "its calls are not the client's"
+        "the client has no tool call to answer"
     );
     assert!(message["tool_calls"].is_null());
     assert_eq!(
@@ -181,7 +181,7 @@ async fn a_web_search_is_the_models_own_and_can_be_replayed() {
     assert_eq!(reply["usage"]["server_tool_uses"], 1);
     assert!(
         reply["usage"]["cost"].is_null(),
-        "no price of a search is known, so no cost is told"
+        "the price of a search is unknown, so no cost is reported"
     );
     request["stream"] = true.into();
     let streamed = gateway.chat(&request).await;
@@ -190,8 +190,11 @@ async fn a_web_search_is_the_models_own_and_can_be_replayed() {
         .iter()
         .filter(|event| event.contains("server_tool_blocks"))
         .count();
-    assert_eq!(found, 2, "call and result: {deltas:?}");
-    // The next turn, without the tool: the history needs it.
+    assert_eq!(
+        found, 2,
+        "one block for the call and one for its result: {deltas:?}"
+    );
+    // The next turn does not declare the tool, but its history needs it.
     request = json!({"model": "again", "messages": [
         {"role": "user", "content": "Is it so?"}, message, {"role": "user", "content": "Sure?"}]});
     assert_eq!(gateway.chat(&request).await.status, StatusCode::OK);
@@ -212,7 +215,7 @@ async fn a_web_search_is_the_models_own_and_can_be_replayed() {
 }
 
 #[tokio::test]
-async fn a_guardrail_may_come_in_headers() {
+async fn guardrail_headers_are_applied() {
     let gateway = Gateway::start().await;
     let request = gateway
         .request(http::Method::POST, "/v1/chat/completions")
@@ -230,7 +233,7 @@ async fn a_guardrail_may_come_in_headers() {
 }
 
 #[tokio::test]
-async fn optimized_latency_has_a_price_of_its_own() {
+async fn optimized_latency_has_its_own_price() {
     let gateway = Gateway::start_with(
         r#"
         [models.fast]
@@ -244,7 +247,7 @@ async fn optimized_latency_has_a_price_of_its_own() {
     let usual = gateway.chat(&request).await.json();
     request["bedrock"] = json!({"performance": "optimized"});
     let fast = gateway.chat(&request).await.json();
-    // One token in, three out.
+    // One input token and three output tokens.
     assert_eq!(
         (&usual["usage"]["cost"], &fast["usage"]["cost"]),
         (&json!(0.0000104), &json!(0.000013))
@@ -252,6 +255,6 @@ async fn optimized_latency_has_a_price_of_its_own() {
     request["model"] = "nova".into();
     assert!(
         gateway.chat(&request).await.json()["usage"]["cost"].is_null(),
-        "none is known for this one"
+        "this model has no known price for it"
     );
 }

@@ -1,4 +1,4 @@
-//! Connections: sizes, room, and the graceful end.
+//! Connections: size limits, timeouts, capacity and graceful shutdown.
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ fn head(gateway: &Gateway, body_length: usize) -> String {
     )
 }
 
-/// Reads until `needle` has come, or the connection has ended.
+/// Reads until `needle` arrives or the connection ends.
 async fn read_until(stream: &mut TcpStream, needle: &str) -> String {
     let mut seen = Vec::new();
     let mut buffer = [0; 4096];
     loop {
         let read = timeout(PATIENCE, stream.read(&mut buffer))
             .await
-            .expect("nothing came")
+            .expect("nothing arrived in time")
             .unwrap_or(0);
         seen.extend_from_slice(&buffer[..read]);
         let text = String::from_utf8_lossy(&seen).into_owned();
@@ -39,9 +39,9 @@ async fn read_until(stream: &mut TcpStream, needle: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_refused_unread() {
+async fn body_over_the_limit_is_rejected_unread() {
     let gateway = Gateway::start_with(r#"max_body = "1000B""#).await;
-    // Truthful about its length, and never sent.
+    // The body has the length that the head declares, but is never sent.
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     stream
         .write_all(head(&gateway, 1001).as_bytes())
@@ -56,9 +56,9 @@ async fn a_body_over_the_limit_is_refused_unread() {
             .matches("HTTP/1.1")
             .count(),
         0,
-        "the connection ends"
+        "the connection is closed"
     );
-    // In chunks, without a length.
+    // The body is chunked, without a declared length.
     let parts = (0..20).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b' '; 100])));
     let reply = gateway.post(Body::from_stream(stream::iter(parts))).await;
     assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -66,7 +66,7 @@ async fn a_body_over_the_limit_is_refused_unread() {
 }
 
 #[tokio::test]
-async fn a_body_that_stops_is_given_up() {
+async fn stalled_body_times_out() {
     let gateway = Gateway::start_with(r#"header_timeout = "200ms""#).await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     stream
@@ -78,7 +78,7 @@ async fn a_body_that_stops_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_head_that_never_ends_is_given_up() {
+async fn stalled_head_times_out() {
     let gateway = Gateway::start_with(r#"header_timeout = "200ms""#).await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     stream
@@ -88,12 +88,12 @@ async fn a_head_that_never_ends_is_given_up() {
     assert_eq!(
         read_until(&mut stream, "never").await,
         "",
-        "closed without an answer"
+        "closed without a response"
     );
 }
 
 #[tokio::test]
-async fn a_connection_carries_many_requests() {
+async fn connection_is_reused_for_several_requests() {
     let gateway = Gateway::start().await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     let body = user("Hi").to_string();
@@ -107,9 +107,9 @@ async fn a_connection_carries_many_requests() {
     }
 }
 
-/// An early answer must arrive although the client is still sending.
+/// An early response must arrive although the client is still sending.
 #[tokio::test]
-async fn an_early_refusal_is_not_lost_to_a_reset() {
+async fn early_rejection_is_not_lost_to_a_reset() {
     let gateway = Gateway::start_with(r#"max_body = "1000B""#).await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     let body = vec![b' '; 500_000];
@@ -123,7 +123,7 @@ async fn an_early_refusal_is_not_lost_to_a_reset() {
 }
 
 #[tokio::test]
-async fn a_body_with_two_lengths_is_refused() {
+async fn body_with_two_lengths_is_rejected() {
     let gateway = Gateway::start().await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     let request = head(&gateway, 5).replace(
@@ -141,7 +141,7 @@ async fn a_body_with_two_lengths_is_refused() {
 }
 
 #[tokio::test]
-async fn too_large_a_head_is_refused() {
+async fn oversized_head_is_rejected() {
     let gateway = Gateway::start().await;
     for junk in [
         format!("x: {}\r\n", "a".repeat(1 << 20)),
@@ -149,7 +149,7 @@ async fn too_large_a_head_is_refused() {
     ] {
         let mut stream = TcpStream::connect(gateway.data).await.unwrap();
         let request = format!("GET /v1/models HTTP/1.1\r\nhost: x\r\n{junk}\r\n");
-        // The gateway may hang up while we still write.
+        // The gateway may close the connection while the test is still writing.
         let _ = stream.write_all(request.as_bytes()).await;
         let reply = read_until(&mut stream, "\r\n\r\n").await;
         assert!(
@@ -160,7 +160,7 @@ async fn too_large_a_head_is_refused() {
 }
 
 #[tokio::test]
-async fn beyond_max_in_flight_requests_are_shed() {
+async fn requests_beyond_max_in_flight_are_shed() {
     let gateway = Gateway::start_with("max_in_flight = 1").await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     let body = streamed("one two three [simulate stall]").to_string();
@@ -169,13 +169,13 @@ async fn beyond_max_in_flight_requests_are_shed() {
         .await
         .unwrap();
     read_until(&mut stream, "You").await;
-    // The permit lives as long as the stream, not only until its headers.
+    // The permit is held until the stream ends, not only until its headers are sent.
     let reply = gateway.chat(&user("Hi")).await;
     assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(reply.error()["code"], "overloaded");
     assert_eq!(reply.header("retry-after"), Some("1"));
     drop(stream);
-    // The place is free again once the gateway has seen the client leave.
+    // The permit is released once the gateway notices the disconnect.
     let freed = async {
         while gateway.chat(&user("Hi")).await.status != StatusCode::OK {
             tokio::task::yield_now().await;
@@ -185,7 +185,7 @@ async fn beyond_max_in_flight_requests_are_shed() {
 }
 
 #[tokio::test]
-async fn beyond_max_connections_a_client_waits_for_its_turn() {
+async fn connections_beyond_max_connections_wait() {
     let gateway = Gateway::start_with("max_connections = 1").await;
     let mut first = TcpStream::connect(gateway.data).await.unwrap();
     let request = format!("GET /v1/models HTTP/1.1\r\nhost: x\r\napi-key: {KEY}\r\n\r\n");
@@ -196,7 +196,7 @@ async fn beyond_max_connections_a_client_waits_for_its_turn() {
     let early = timeout(Duration::from_millis(100), second.read_u8()).await;
     assert!(
         early.is_err(),
-        "the second connection is served beside the first"
+        "the second connection must not be served while the first is open"
     );
     drop(first);
     assert!(
@@ -207,7 +207,7 @@ async fn beyond_max_connections_a_client_waits_for_its_turn() {
 }
 
 #[tokio::test]
-async fn a_browser_may_send_its_key_from_a_configured_origin() {
+async fn browser_may_send_its_key_from_a_configured_origin() {
     let gateway = Gateway::start_with(r#"cors_origins = ["https://app.example"]"#).await;
     let request = gateway
         .request(http::Method::OPTIONS, "/v1/chat/completions")
@@ -230,7 +230,7 @@ async fn a_browser_may_send_its_key_from_a_configured_origin() {
 }
 
 #[tokio::test]
-async fn a_shutdown_lets_streams_end() {
+async fn shutdown_lets_streams_finish() {
     let mut gateway = Gateway::start().await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     let body = streamed("[simulate words 40] [simulate pace 10ms]").to_string();
@@ -243,16 +243,16 @@ async fn a_shutdown_lets_streams_end() {
     assert!(read_until(&mut stream, "[DONE]").await.contains("[DONE]"));
     timeout(PATIENCE, &mut gateway.running)
         .await
-        .expect("the gateway ends")
+        .expect("the gateway did not stop in time")
         .unwrap();
     assert!(
         TcpStream::connect(gateway.data).await.is_err(),
-        "nobody listens any more"
+        "the port is closed"
     );
 }
 
 #[tokio::test]
-async fn streams_that_outlive_the_drain_end_with_an_error_event() {
+async fn streams_that_outlive_drain_timeout_end_with_an_error_event() {
     let mut gateway = Gateway::start_with(r#"drain_timeout = "200ms""#).await;
     let mut stream = TcpStream::connect(gateway.data).await.unwrap();
     let body = streamed("one two three [simulate stall]").to_string();
@@ -269,6 +269,6 @@ async fn streams_that_outlive_the_drain_end_with_an_error_event() {
     );
     timeout(PATIENCE, &mut gateway.running)
         .await
-        .expect("the gateway ends")
+        .expect("the gateway did not stop in time")
         .unwrap();
 }

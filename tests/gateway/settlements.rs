@@ -1,4 +1,4 @@
-//! However a call ends, its cost is booked, once, and no budget is ever exceeded.
+//! Settlements: every call is settled exactly once, however it ends, and no budget is exceeded.
 
 use futures_util::future::join_all;
 use http::StatusCode;
@@ -11,13 +11,13 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn however_a_call_ends_its_cost_is_booked() {
+async fn a_call_is_settled_once_however_it_ends() {
     let gateway = Gateway::start_with(SETTINGS).await;
     for (text, stream, kind, cost) in [
         // "You said: …": three tokens and those of the text.
         ("Hi", false, "actual", "0.000032"),
         ("Hi", true, "actual", "0.000032"),
-        // Refused by the service: nothing.
+        // Bedrock rejects it, so it is free.
         ("[simulate throttle]", false, "actual", "0"),
         ("[simulate access-denied]", true, "actual", "0"),
         (
@@ -26,10 +26,10 @@ async fn however_a_call_ends_its_cost_is_booked() {
             "actual",
             "0",
         ),
-        // Nobody knows: all that was set aside.
+        // The outcome is unknown, so the whole hold counts.
         ("[simulate internal]", false, "presumed", ""),
         ("[simulate reset]", false, "presumed", ""),
-        // Counted up to where it broke.
+        // The stream is counted up to the failure.
         ("[simulate words 50] [simulate cut]", true, "estimated", ""),
         ("[simulate no-metadata]", true, "estimated", ""),
     ] {
@@ -49,7 +49,7 @@ async fn however_a_call_ends_its_cost_is_booked() {
         assert_eq!(
             booked[0].2,
             standing(&gateway, &id).await.0,
-            "{text}: ledger and balance say the same"
+            "{text}: ledger and balance agree"
         );
         if cost.is_empty() {
             assert!(nano(&booked[0].2) > 0, "{text}: never free");
@@ -60,7 +60,7 @@ async fn however_a_call_ends_its_cost_is_booked() {
 }
 
 #[tokio::test]
-async fn the_input_of_an_unknown_usage_costs_all_that_was_set_aside_for_it() {
+async fn input_without_reported_usage_costs_its_whole_reservation() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (id, secret) = key(&gateway, budget(1.0)).await;
     let text = format!("[simulate words 50] [simulate cut] {}", "long ".repeat(400));
@@ -71,7 +71,7 @@ async fn the_input_of_an_unknown_usage_costs_all_that_was_set_aside_for_it() {
         .until(async || !booked(&gateway, &id).await.is_empty())
         .await;
     let (kind, _, cost) = booked(&gateway, &id).await.remove(0);
-    // Four bytes a token is an estimate, and one byte a token what the input cannot exceed: at 2000 nano-dollars each.
+    // The input has at most one token per byte, at 2000 nano-dollars each. Four bytes per token would be an estimate.
     assert!(
         kind == "estimated" && nano(&cost) >= text.len() as i64 * 2000,
         "{kind} {cost}"
@@ -79,7 +79,7 @@ async fn the_input_of_an_unknown_usage_costs_all_that_was_set_aside_for_it() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_is_read_on_for_or_cut() {
+async fn a_stream_is_drained_or_canceled_when_the_client_disconnects() {
     for (policy, kind) in [("drain", "actual"), ("cancel", "estimated")] {
         let settings = format!("{SETTINGS}\n[defaults]\non_disconnect = \"{policy}\"");
         let gateway = Gateway::start_with(&settings).await;
@@ -103,13 +103,13 @@ async fn a_client_that_leaves_is_read_on_for_or_cut() {
             let tokens = |part: &str, name: &str| billed[part][name].as_i64().unwrap();
             let cost = tokens("input", "inputTokenCount") * 2000
                 + tokens("output", "outputTokenCount") * 10_000;
-            assert_eq!(nano(&booked[0].2), cost, "as on the bill");
+            assert_eq!(nano(&booked[0].2), cost, "equals the bill");
         }
     }
 }
 
 #[tokio::test]
-async fn a_whole_call_is_finished_for_a_client_that_leaves() {
+async fn a_whole_call_finishes_after_the_client_disconnects() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (id, secret) = key(&gateway, budget(1.0)).await;
     let request = of("priced", user("[simulate slow 100ms]"));
@@ -118,7 +118,7 @@ async fn a_whole_call_is_finished_for_a_client_that_leaves() {
         gateway.as_key(&secret, &request),
     )
     .await;
-    assert!(gone.is_err(), "the client has left");
+    assert!(gone.is_err(), "the client has disconnected");
     gateway
         .until(async || !booked(&gateway, &id).await.is_empty())
         .await;
@@ -129,9 +129,9 @@ async fn a_whole_call_is_finished_for_a_client_that_leaves() {
 }
 
 #[tokio::test]
-async fn a_lost_request_is_made_again_only_if_there_is_money_for_both() {
+async fn a_request_that_may_be_billed_is_retried_only_if_the_budget_covers_both() {
     let refusal = || {
-        let mut scripted = lintel::simulator::Scripted::json(500, r#"{"message":"no"}"#);
+        let mut scripted = lintel::simulator::ScriptedReply::json(500, r#"{"message":"no"}"#);
         scripted
             .headers
             .push(("x-amzn-errortype".into(), "InternalServerException".into()));
@@ -149,22 +149,25 @@ async fn a_lost_request_is_made_again_only_if_there_is_money_for_both() {
             reply.text()
         );
         let booked = booked(&gateway, &id).await;
-        assert_eq!(booked[0].0, "presumed", "the lost one may be on the bill");
+        assert_eq!(
+            booked[0].0, "presumed",
+            "the failed request may be on the bill"
+        );
         assert!(nano(&booked[0].2) <= nano(&format!("{usd}")), "{booked:?}");
     }
 }
 
 #[tokio::test]
-async fn what_its_siblings_have_said_is_paid_for_when_one_fails() {
+async fn choices_that_succeeded_are_settled_when_another_fails() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (id, secret) = key(&gateway, budget(1.0)).await;
-    let mut scripted = lintel::simulator::Scripted::json(429, r#"{"message":"no"}"#);
+    let mut scripted = lintel::simulator::ScriptedReply::json(429, r#"{"message":"no"}"#);
     scripted
         .headers
         .push(("x-amzn-errortype".into(), "ThrottlingException".into()));
     let mut request = of("priced", user("Hi"));
     request["n"] = 3.into();
-    // The failure comes last: the others have answered.
+    // One of the three requests fails. The others may have answered.
     gateway.simulator.script(scripted);
     assert_eq!(
         gateway.as_key(&secret, &request).await.status,
@@ -182,7 +185,7 @@ async fn what_its_siblings_have_said_is_paid_for_when_one_fails() {
 }
 
 #[tokio::test]
-async fn reasoning_that_is_put_back_is_set_aside_for() {
+async fn replayed_reasoning_is_part_of_the_reservation() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut own = budget(100.0);
     own["models"] = json!(["*"]);
@@ -197,7 +200,7 @@ async fn reasoning_that_is_put_back_is_set_aside_for() {
         message["thinking_blocks"].is_array() && call.is_object(),
         "{answer}"
     );
-    // A plain client drops the reasoning; the gateway puts it back for the key that has seen it.
+    // The client drops the reasoning. The gateway adds it again for the key that received it.
     request["messages"] = json!([{"role": "user", "content": "Use f"}, {"role": "assistant", "tool_calls": [call]},
         {"role": "tool", "tool_call_id": call["id"], "content": "1"}, {"role": "user", "content": "[simulate stall]"}]);
     request["stream"] = true.into();
@@ -213,14 +216,14 @@ async fn reasoning_that_is_put_back_is_set_aside_for() {
     );
     assert!(
         nano(&with) > nano(&without),
-        "{with} is more than {without}"
+        "{with} must be more than {without}"
     );
 }
 
-/// 500 calls of random cost, whole and streamed, some of clients that leave, some that fail, race for a budget that fits
-/// a tenth of them.
+/// 500 whole and streamed calls of different cost race for a budget that fits a tenth of them. Some clients disconnect,
+/// and some calls fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_cent() {
+async fn racing_calls_use_a_budget_up_and_never_exceed_it() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let limit = 0.06;
     let (id, secret) = key(&gateway, json!({"budget": {"usd": limit, "per": "day"}})).await;
@@ -241,7 +244,7 @@ async fn the_last_cent() {
     };
     let calls = (0..500).map(async |nth| {
         let request = request(nth);
-        // Refused calls come again until the budget says that waiting is pointless.
+        // A rejected call is retried until the budget says that a retry is pointless.
         loop {
             if nth.is_multiple_of(10) {
                 let open = gateway.open_as(&secret, &request).await;
@@ -270,17 +273,17 @@ async fn the_last_cent() {
     let booked = booked(&gateway, &id).await;
     assert!(
         booked.iter().all(|(kind, ..)| kind == "actual"),
-        "everything was read to its end: {booked:?}"
+        "every call was read to its end: {booked:?}"
     );
     assert!(
         nano(&settled) <= nano("0.06"),
-        "never more than the limit: {settled}"
+        "the limit is not exceeded: {settled}"
     );
-    // The largest call may need all of its hold: what is left below that cannot be used.
+    // A remainder smaller than the hold of the largest call may stay unused.
     let largest = nano("0.0015");
     assert!(
         nano(&settled) * 100 >= (nano("0.06") - largest) * 95,
-        "at least 95 % was used: {settled}"
+        "at least 95 % is used: {settled}"
     );
     let billed: i64 = gateway
         .simulator
@@ -291,7 +294,11 @@ async fn the_last_cent() {
                 + line["output"]["outputTokenCount"].as_i64().unwrap() * 10_000
         })
         .sum();
-    assert_eq!(nano(&settled), billed, "to the nano-dollar");
+    assert_eq!(
+        nano(&settled),
+        billed,
+        "settled and billed cost are equal to the nano-dollar"
+    );
     assert_eq!(
         booked.iter().map(|(_, _, cost)| nano(cost)).sum::<i64>(),
         billed

@@ -1,7 +1,7 @@
 //! Streams never lie.
 
 use http::StatusCode;
-use lintel::simulator::{Scripted, encode_event};
+use lintel::simulator::{ScriptedReply, encode_event};
 use serde_json::Value;
 
 use crate::support::{Gateway, streamed};
@@ -101,7 +101,9 @@ async fn what_breaks_behind_a_complete_message_takes_nothing_from_it() {
             .iter()
             .cloned()
             .chain([junk.as_bytes().to_vec().into()]);
-        gateway.simulator.script(Scripted::stream(parts.collect()));
+        gateway
+            .simulator
+            .script(ScriptedReply::stream(parts.collect()));
         let reply = gateway.chat(&streamed("Hi")).await;
         assert_eq!(
             *reply.events().last().unwrap(),
@@ -130,7 +132,7 @@ async fn a_call_that_was_cut_off_does_not_look_complete() {
     let gateway = Gateway::start().await;
     let start = r#"{"contentBlockIndex":0,"start":{"toolUse":{"toolUseId":"a","name":"f"}}}"#;
     let stop = r#"{"stopReason":"max_tokens"}"#;
-    gateway.simulator.script(Scripted::stream(vec![
+    gateway.simulator.script(ScriptedReply::stream(vec![
         encode_event("contentBlockStart", start),
         encode_event("messageStop", stop),
     ]));

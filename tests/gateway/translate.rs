@@ -4,16 +4,16 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use lintel::{
-    bedrock::{Frame, FrameReader},
-    call::{Chunk, Notes},
+    call::{Chunk, Warnings},
     simulator::{encode_event, encode_exception},
     translate::{self, ReplyPlan, StreamTranslator},
+    upstream::{Frame, FrameReader},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// Everything that a reader makes of the bytes, cut at `cuts`.
-fn frames(bytes: &Bytes, cuts: &[usize]) -> Vec<Result<Frame, lintel::bedrock::FrameError>> {
+fn frames(bytes: &Bytes, cuts: &[usize]) -> Vec<Result<Frame, lintel::upstream::FrameError>> {
     let mut reader = FrameReader::default();
     let mut seen = Vec::new();
     let mut at = 0;
@@ -70,7 +70,7 @@ proptest! {
     /// Fragments of arguments join to what the model wrote, and indexes are dense, however blocks interleave.
     #[test]
     fn arguments_join_again(calls in prop::collection::vec(prop::collection::vec("[a-z\"{}:, ]{0,6}", 0..5), 1..5), order in prop::collection::vec(any::<prop::sample::Index>(), 0..40)) {
-        let mut translator = StreamTranslator::new(Arc::new(ReplyPlan::default()), Notes::default());
+        let mut translator = StreamTranslator::new(Arc::new(ReplyPlan::default()), Warnings::default());
         let mut out = VecDeque::new();
         let mut event = |kind: &str, payload: serde_json::Value| translator.event(kind, payload.to_string().as_bytes(), &mut out).unwrap();
         for index in 0..calls.len() {
@@ -113,7 +113,7 @@ fn absurd_lengths_are_refused_before_anything_is_buffered() {
         reader.push(Bytes::from(bytes));
         assert_eq!(
             reader.next_frame(),
-            Err(lintel::bedrock::FrameError::Length),
+            Err(lintel::upstream::FrameError::Length),
             "{total}"
         );
     }
@@ -234,8 +234,8 @@ proptest! {
         });
         let usage = json!({"inputTokens": 1, "outputTokens": 2, "totalTokens": 3});
         let reply = json!({"output": {"message": {"role": "assistant", "content": blocks}}, "stopReason": stop_reason, "usage": usage});
-        let whole = translate::whole_reply(serde_json::from_str(&reply.to_string()).unwrap(), &plan, &Notes::default()).unwrap();
-        let mut translator = StreamTranslator::new(plan, Notes::default());
+        let whole = translate::whole_reply(serde_json::from_str(&reply.to_string()).unwrap(), &plan, &Warnings::default()).unwrap();
+        let mut translator = StreamTranslator::new(plan, Warnings::default());
         let mut chunks = VecDeque::new();
         let mut event = |kind: &str, payload: Value| translator.event(kind, payload.to_string().as_bytes(), &mut chunks).unwrap();
         for (index, block) in blocks.iter().enumerate() {

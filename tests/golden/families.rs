@@ -3,9 +3,10 @@
 use std::fs;
 
 use lintel::{
-    call::{Caller, Fetched, Notes, Target},
+    call::{Caller, Fetched, Warnings},
     catalogue,
     error::Error,
+    model::Target,
     translate::{self, Context, Recalled},
 };
 
@@ -42,15 +43,15 @@ const MODELS: [&str; 26] = [
 ];
 
 fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
-    let notes = Notes::default();
+    let warnings = Warnings::default();
     let lifecycle = |text: &str| text.starts_with("model: ");
-    let request = lintel::edge::chat_request(body, &notes)?;
+    let request = lintel::edge::chat_request(body, &warnings)?;
     let model = catalogue::model("m", Target::new(id, "us-east-1"));
     let (caller, recalled, fetched) = (Caller::default(), Recalled::default(), Fetched::default());
     let cx = Context {
         model: &model,
         caller: &caller,
-        notes: &notes,
+        warnings: &warnings,
         recalled: &recalled,
         fetched: &fetched,
     };
@@ -65,7 +66,7 @@ fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
     lintel::simulator::validate(id, &serde_json::from_str(&converse).unwrap(), stream)
         .unwrap_or_else(|error| panic!("{id} refuses it: {error:?}\n{converse}"));
     // That a model is old, or unknown, is the same for every case.
-    let joined = notes.joined().unwrap_or_default();
+    let joined = warnings.joined().unwrap_or_default();
     let warnings: Vec<&str> = joined
         .split("; ")
         .filter(|text| !text.is_empty() && !lifecycle(text) && !text.starts_with("use "))

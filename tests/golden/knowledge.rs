@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use lintel::simulator::Scripted;
+use lintel::simulator::ScriptedReply;
 use serde_json::{Value, json};
 
 use super::{files, name, settings, without_ids};
@@ -34,7 +34,7 @@ async fn passages_before_the_question() {
     for path in files("knowledge", ".json") {
         let gateway = Gateway::start_with(&configuration()).await;
         let case: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        gateway.simulator.script(Scripted::json(
+        gateway.simulator.script(ScriptedReply::json(
             200,
             json!({"retrievalResults": case["results"]}).to_string(),
         ));

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use http::StatusCode;
-use lintel::simulator::{Scripted, encode_event};
+use lintel::simulator::{ScriptedReply, encode_event};
 use serde_json::Value;
 
 use crate::support::{Gateway, streamed, user};
@@ -73,7 +73,7 @@ async fn requests() {
 }
 
 /// The client's view of a recording, without what differs each time.
-async fn replay(scripted: Scripted, request: &Value) -> String {
+async fn replay(scripted: ScriptedReply, request: &Value) -> String {
     let gateway = Gateway::start().await;
     gateway.simulator.script(scripted);
     let reply = gateway.chat(request).await;
@@ -108,10 +108,10 @@ fn with_usage() -> Value {
 async fn recorded_streams() {
     for path in files("recorded", ".bin") {
         let recorded = Bytes::from(fs::read(&path).unwrap());
-        let whole = replay(Scripted::stream(vec![recorded.clone()]), &with_usage()).await;
+        let whole = replay(ScriptedReply::stream(vec![recorded.clone()]), &with_usage()).await;
         let cut = recorded.chunks(97).map(Bytes::copy_from_slice).collect();
         assert_eq!(
-            replay(Scripted::stream(cut), &with_usage()).await,
+            replay(ScriptedReply::stream(cut), &with_usage()).await,
             whole,
             "{}",
             path.display()
@@ -130,7 +130,7 @@ async fn recorded_events() {
             let (kind, payload) = event.as_object().unwrap().iter().next().unwrap();
             encode_event(kind, &payload.to_string())
         });
-        let client = replay(Scripted::stream(frames.collect()), &with_usage()).await;
+        let client = replay(ScriptedReply::stream(frames.collect()), &with_usage()).await;
         settings().bind(|| insta::assert_snapshot!(format!("recorded_{}", name(&path)), client));
     }
 }
@@ -138,7 +138,11 @@ async fn recorded_events() {
 #[tokio::test]
 async fn recorded_replies() {
     for path in files("recorded", ".json") {
-        let client = replay(Scripted::json(200, fs::read(&path).unwrap()), &user("Hi")).await;
+        let client = replay(
+            ScriptedReply::json(200, fs::read(&path).unwrap()),
+            &user("Hi"),
+        )
+        .await;
         settings().bind(|| insta::assert_snapshot!(format!("recorded_{}", name(&path)), client));
     }
 }

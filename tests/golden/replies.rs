@@ -3,7 +3,7 @@
 use std::fs;
 
 use bytes::Bytes;
-use lintel::simulator::{Scripted, encode_event};
+use lintel::simulator::{ScriptedReply, encode_event};
 use serde_json::{Value, json};
 
 use super::{files, name, settings};
@@ -205,7 +205,7 @@ async fn replies() {
         let gateway = Gateway::start().await;
         gateway
             .simulator
-            .script(Scripted::json(200, case["reply"].to_string()));
+            .script(ScriptedReply::json(200, case["reply"].to_string()));
         let reply = gateway.any(&case["request"]).await;
         let whole = reply.json();
         let choice = &whole["choices"][0];
@@ -220,8 +220,8 @@ async fn replies() {
             .starts_with("meta.")
             && request["tools"].is_array();
         gateway.simulator.script(match call_whole {
-            true => Scripted::json(200, case["reply"].to_string()),
-            false => Scripted::stream(events(&case["reply"])),
+            true => ScriptedReply::json(200, case["reply"].to_string()),
+            false => ScriptedReply::stream(events(&case["reply"])),
         });
         let stream = gateway.any(&request).await;
         let (message, rest) = joined(&stream.events());

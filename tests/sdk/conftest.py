@@ -1,4 +1,4 @@
-"""The built binary, as its users run it: `lintel simulate` and `lintel serve`, on free ports."""
+"""Runs the built binary as users do: `lintel simulate` and `lintel serve`, on free ports."""
 
 import json
 import os
@@ -51,7 +51,7 @@ knowledge_bases = ["*"]
 
 @dataclass
 class Process:
-    """A running program and the lines that it has written."""
+    """A running program and its output lines."""
 
     process: subprocess.Popen
     lines: queue.Queue = field(default_factory=queue.Queue)
@@ -76,7 +76,7 @@ class Process:
             self.lines.put(line)
 
     def wait_for(self, pattern):
-        """The match of the first line, from now on, that matches."""
+        """Returns the match of the next line that matches the pattern."""
         while True:
             line = self.lines.get(timeout=PATIENCE)
             self.seen.append(line)
@@ -98,7 +98,7 @@ class Gateway:
     wide_key: str = WIDE_KEY
 
     def log_of(self, request_id):
-        """The line of one request in the access log."""
+        """Returns the access log line of a request."""
         match = self.process.wait_for(rf'^.*"request_id":"{request_id}".*$')
         return json.loads(match.group(0))
 
@@ -127,8 +127,8 @@ def gateway(simulator, tmp_path_factory):
     process = Process.start(["serve", "--config", str(config)], environment)
     match = process.wait_for(r'"message":"serving".*"data":"([^"]+)","admin":"([^"]+)"')
     yield Gateway(process, f"http://{match.group(1)}/v1", f"http://{match.group(2)}", simulator)
-    assert process.stop() == 0, "a drained gateway ends well"
+    assert process.stop() == 0, "a drained gateway exits with 0"
     while not process.lines.empty():
         process.seen.append(process.lines.get())
     leaked = [line for line in process.seen if KEY in line or WIDE_KEY in line]
-    assert not leaked, "the key stands in the log, at the most talkative level"
+    assert not leaked, "the key appears in the log at the most verbose level"

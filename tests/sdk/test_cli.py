@@ -1,4 +1,4 @@
-"""The command line, as a person uses it."""
+"""Tests the command line as users run it."""
 
 import json
 import os
@@ -38,17 +38,17 @@ def start_demo():
     return demo, admin, curl
 
 
-def test_the_curl_line_of_the_demo_works_when_pasted():
+def test_curl_line_of_the_demo_works_when_pasted():
     demo, _, curl = start_demo()
     try:
-        assert shutil.which("curl"), "curl is part of what the demo prints"
+        assert shutil.which("curl"), "the demo prints a curl command, so curl is required"
         done = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=PATIENCE)
         assert json.loads(done.stdout)["choices"][0]["message"]["content"] == "You said: Hello!"
     finally:
         assert demo.stop() == 0
 
 
-def test_a_stream_outlives_sigterm_and_the_gateway_ends_well():
+def test_stream_finishes_after_sigterm_and_the_gateway_exits_with_0():
     demo, admin, curl = start_demo()
     url, key = re.search(r"(http://\S+)", curl).group(1), re.search(r"Bearer (\S+)'", curl).group(1)
     messages = [{"role": "user", "content": "[simulate words 60] [simulate pace 10ms]"}]
@@ -62,7 +62,7 @@ def test_a_stream_outlives_sigterm_and_the_gateway_ends_well():
         demo.wait_for("shutting down")
         try:
             urllib.request.urlopen(f"http://{admin}/readyz", timeout=PATIENCE)
-            raise AssertionError("readiness is still on")
+            raise AssertionError("still ready after SIGTERM")
         except urllib.error.HTTPError as error:
             assert error.code == 503
         text = reply.read()
@@ -71,7 +71,7 @@ def test_a_stream_outlives_sigterm_and_the_gateway_ends_well():
     assert demo.process.wait(timeout=PATIENCE) == 0
 
 
-def test_check(tmp_path):
+def test_check_reports_values_with_origin_and_every_problem(tmp_path):
     config = tmp_path / "lintel.toml"
     config.write_text(GOOD)
     good = lintel("check", "--config", str(config), CANARY_KEY=KEY)
@@ -90,7 +90,7 @@ def test_check(tmp_path):
     assert lintel("nonsense").returncode == 2
 
 
-def test_healthcheck(gateway, tmp_path):
+def test_healthcheck_reports_by_exit_code(gateway, tmp_path):
     admin = gateway.admin_url.removeprefix("http://")
     config = tmp_path / "lintel.toml"
     config.write_text(f'[admin]\nlisten = "{admin}"\n')
@@ -99,7 +99,7 @@ def test_healthcheck(gateway, tmp_path):
     assert lintel("healthcheck", "--admin", "127.0.0.1:1").returncode == 1
 
 
-def test_models_are_listed_with_what_they_cost(tmp_path):
+def test_models_are_listed_with_prices(tmp_path):
     config = tmp_path / "config.toml"
     config.write_text(GOOD)
     done = lintel("models", "--config", str(config), CANARY_KEY=KEY)
@@ -109,7 +109,7 @@ def test_models_are_listed_with_what_they_cost(tmp_path):
     assert models[0]["price"] == {"input": "2.2", "output": "11"}
 
 
-def test_check_warns_of_what_will_not_work(tmp_path):
+def test_check_warns_about_settings_that_will_not_work(tmp_path):
     config = tmp_path / "config.toml"
     config.write_text(
         GOOD
@@ -135,10 +135,85 @@ models = ["zzzz"]
     for expected in [
         "models.typo: us.anthropic.claude-sonet-5-5 is not in the catalogue",
         "models.old: anthropic.claude-3-haiku-20240307-v1:0 is past its end of life",
-        "models.old: anthropic.claude-3-haiku-20240307-v1:0 writes 4096 tokens at most",
+        "models.old: anthropic.claude-3-haiku-20240307-v1:0 generates at most 4096 tokens",
         "models.vectors: amazon.titan-embed-text-v2:0 is for embedding, not for chat",
-        "models.bare: anthropic.claude-sonnet-5-5 answers only through an inference profile",
+        "models.bare: anthropic.claude-sonnet-5-5 is available only through an inference profile",
         "keys.late: has expired",
         "keys.late: its globs match no configured model",
     ]:
         assert any(expected in line for line in warnings), (expected, warnings)
+
+
+RAW_ONLY = """
+[keys.app]
+secret_env = "CANARY_KEY"
+models = ["us.amazon.*"]
+"""
+
+
+def serve_raw_only(tmp_path, simulator, *flags):
+    config = tmp_path / "lintel.toml"
+    config.write_text(RAW_ONLY)
+    environment = {
+        **free_ports(),
+        "CANARY_KEY": KEY,
+        "LINTEL__STORE__URL": "memory:",
+        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": simulator,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "simulator",
+        "AWS_SECRET_ACCESS_KEY": "simulator",
+    }
+    return Process.start(["serve", "--config", str(config), *flags], environment)
+
+
+def addresses(process):
+    return process.wait_for(r'"message":"serving".*"data":"([^"]+)","admin":"([^"]+)"').groups()
+
+
+def test_serve_needs_only_a_key_with_globs(tmp_path, simulator):
+    process = serve_raw_only(tmp_path, simulator)
+    try:
+        data, _ = addresses(process)
+        body = {"model": "us.amazon.nova-lite-v1:0", "messages": [{"role": "user", "content": "Hello!"}]}
+        headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+        request = urllib.request.Request(f"http://{data}/v1/chat/completions", json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
+            assert json.load(reply)["choices"][0]["message"]["content"] == "You said: Hello!"
+    finally:
+        assert process.stop() == 0
+
+
+def test_configuration_that_can_serve_no_model_is_rejected_with_a_hint(tmp_path):
+    config = tmp_path / "lintel.toml"
+    config.write_text('[keys.app]\nsecret_env = "CANARY_KEY"\n')
+    for command in ["check", "serve"]:
+        done = lintel(command, "--config", str(config), CANARY_KEY=KEY, AWS_REGION="us-east-1")
+        assert done.returncode == 2
+        assert "models: no model is configured, and no key has globs over Bedrock ids" in done.stderr
+
+
+def test_admin_port_leaves_loopback_only_with_the_flag(tmp_path, simulator):
+    everywhere = ("--admin-listen", "0.0.0.0:0")
+    refused = serve_raw_only(tmp_path, simulator, *everywhere)
+    refused.wait_for("flag --admin-listen: admin.listen: 0.0.0.0:0 is reachable from other machines")
+    assert refused.process.wait(timeout=PATIENCE) == 2
+    process = serve_raw_only(tmp_path, simulator, *everywhere, "--admin-allow-plaintext")
+    try:
+        _, admin = addresses(process)
+        process.wait_for("other machines can reach 0.0.0.0:0 without TLS")
+        address, port = admin.split(":")
+        assert address == "0.0.0.0"
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as reply:
+            assert b"lintel_build_info" in reply.read()
+        variables = {"LINTEL__ADMIN__LISTEN": admin}
+        assert lintel("healthcheck", "--config", str(tmp_path / "lintel.toml"), **variables).returncode == 0
+    finally:
+        assert process.stop() == 0
+
+
+def test_check_warns_about_an_exposed_admin_port(tmp_path):
+    config = tmp_path / "lintel.toml"
+    config.write_text(RAW_ONLY + '[admin]\nlisten = "0.0.0.0:9090"\nallow_plaintext = true\n')
+    done = lintel("check", "--config", str(config), CANARY_KEY=KEY, AWS_REGION="us-east-1")
+    assert done.returncode == 0, done.stderr
+    assert "warning: admin.listen: other machines can reach 0.0.0.0:9090 without TLS" in done.stderr

@@ -1,5 +1,5 @@
-"""Tools, structured output, media and reasoning through the clients that people use: the OpenAI SDK, LangChain and the
-OpenAI Agents SDK. The simulated model calls the tools that the last message names."""
+"""Tests tools, structured output, media and reasoning with common clients: the OpenAI SDK, LangChain and the OpenAI
+Agents SDK. The simulated model calls the tools that the last message names."""
 
 import asyncio
 import base64
@@ -12,7 +12,7 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
-# Families that differ most: native structured output, a forced tool, an instruction.
+# One family per kind of structured output: native, forced tool, instruction.
 CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 NOVA = "us.amazon.nova-2-lite-v1:0"
 SONNET = "us.anthropic.claude-sonnet-5-5"
@@ -41,7 +41,7 @@ def client(gateway):
 
 
 @pytest.mark.parametrize("model", [CLAUDE, NOVA, LLAMA, SONNET])
-def test_parse(client, model):
+def test_parse_returns_a_pydantic_model(client, model):
     completion = client.chat.completions.parse(
         model=model, messages=[{"role": "user", "content": "Weather?"}], response_format=Weather
     )
@@ -52,7 +52,7 @@ def test_parse(client, model):
 
 
 @pytest.mark.parametrize("model", [CLAUDE, NOVA])
-def test_parse_streamed(client, model):
+def test_streamed_parse_returns_a_pydantic_model(client, model):
     messages = [{"role": "user", "content": "Weather?"}]
     with client.chat.completions.stream(model=model, messages=messages, response_format=Weather) as stream:
         deltas = [event.delta for event in stream if event.type == "content.delta"]
@@ -62,7 +62,7 @@ def test_parse_streamed(client, model):
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("model", [CLAUDE, NOVA, LLAMA])
-def test_a_loop_with_two_parallel_calls(client, model, stream):
+def test_tool_loop_handles_two_parallel_calls(client, model, stream):
     messages = [{"role": "user", "content": "Use get_weather and get_time"}]
     if not stream:
         message = client.chat.completions.create(model=model, messages=messages, tools=TOOLS).choices[0].message
@@ -79,14 +79,14 @@ def test_a_loop_with_two_parallel_calls(client, model, stream):
     assert answer.choices[0].message.content == "You said: get_weather get.time"
 
 
-def test_tool_choice_is_kept(client):
+def test_tool_choice_is_honored(client):
     messages = [{"role": "user", "content": "Hi"}]
     named = {"type": "function", "function": {"name": "get.time"}}
     completion = client.chat.completions.create(model=CLAUDE, messages=messages, tools=TOOLS, tool_choice=named)
     assert [call.function.name for call in completion.choices[0].message.tool_calls] == ["get.time"]
 
 
-def test_image_and_pdf(client):
+def test_image_and_pdf_are_accepted(client):
     content = [
         {"type": "text", "text": "What are these?"},
         {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{PNG}"}},
@@ -96,7 +96,7 @@ def test_image_and_pdf(client):
     assert completion.choices[0].message.content == "You said: What are these?"
 
 
-def test_citations(client):
+def test_citations_are_returned_as_annotations(client):
     file = {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PDF}", "citations": {"enabled": True}}
     messages = [{"role": "user", "content": [{"type": "text", "text": "?"}, {"type": "file", "file": file}]}]
     message = client.chat.completions.create(model=CLAUDE, messages=messages).choices[0].message
@@ -105,7 +105,7 @@ def test_citations(client):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_reasoning(client, stream):
+def test_reasoning_content_is_returned(client, stream):
     request = {"model": CLAUDE, "messages": [{"role": "user", "content": "Hi"}], "reasoning_effort": "low"}
     if stream:
         chunks = list(client.chat.completions.create(**request, stream=True, stream_options={"include_usage": True}))
@@ -120,8 +120,8 @@ def test_reasoning(client, stream):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_reasoning_that_the_client_loses_is_recovered(client, gateway, stream):
-    """The SDK sends back what it knows: tool calls without the thinking before them. Claude would refuse that."""
+def test_reasoning_dropped_by_the_client_is_restored(client, gateway, stream):
+    """The SDK sends tool calls back without the thinking before them, which Claude rejects."""
     messages = [{"role": "user", "content": "Use get_weather"}]
     request = {"model": CLAUDE, "tools": TOOLS, "reasoning_effort": "low"}
     if stream:
@@ -135,13 +135,13 @@ def test_reasoning_that_the_client_loses_is_recovered(client, gateway, stream):
     raw = client.chat.completions.with_raw_response.create(messages=messages, **request)
     assert "ignored" not in raw.headers.get("x-lintel-warnings", ""), "nothing was given up"
     assert raw.parse().choices[0].message.reasoning_content, "and it goes on thinking"
-    # Another key's history is another's: the call goes on without thinking.
+    # Reasoning is never shared between keys, so the call of another key continues without it.
     other = openai.OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=0)
     raw = other.chat.completions.with_raw_response.create(messages=messages, **{**request, "model": "haiku"})
     assert "reasoning_effort: ignored" in raw.headers["x-lintel-warnings"]
 
 
-def test_n(client):
+def test_n_returns_that_many_choices(client):
     messages = [{"role": "user", "content": "Hi"}]
     one = client.chat.completions.create(model=NOVA, messages=messages)
     three = client.chat.completions.create(model=NOVA, messages=messages, n=3)
@@ -157,7 +157,7 @@ def test_n(client):
     assert chunks[-1].usage == three.usage
 
 
-def test_the_prompt_cache(client):
+def test_prompt_cache_is_written_then_read(client):
     mark = {"type": "ephemeral"}
     content = [{"type": "text", "text": " ".join(["word"] * 5000), "cache_control": mark}, {"type": "text", "text": "Hi"}]
     messages = [{"role": "user", "content": content}]
@@ -168,7 +168,7 @@ def test_the_prompt_cache(client):
     assert second.cost < first.cost
 
 
-def test_a_guardrail(client):
+def test_guardrail_intervention_ends_with_content_filter(client):
     guardrail = {"identifier": "abc123", "version": "1", "trace": "enabled"}
     completion = client.chat.completions.create(
         model=CLAUDE, messages=[{"role": "user", "content": "[simulate guardrail]"}], extra_body={"bedrock": {"guardrail": guardrail}}
@@ -182,7 +182,7 @@ def chat(gateway):
     return ChatOpenAI(model=CLAUDE, base_url=gateway.base_url, api_key=gateway.wide_key, max_retries=0, stream_usage=True)
 
 
-def test_langchain_tools(chat):
+def test_langchain_calls_tools(chat):
     def get_weather(city: str) -> str:
         """The weather of a city."""
         return f"sun in {city}"
@@ -196,18 +196,18 @@ def test_langchain_tools(chat):
 
 
 @pytest.mark.parametrize("method", ["json_schema", "function_calling"])
-def test_langchain_structured_output(chat, method):
+def test_langchain_returns_structured_output(chat, method):
     assert chat.with_structured_output(Weather, method=method).invoke("Weather?").city == "city"
 
 
-def test_langchain_stream(chat):
+def test_langchain_streams(chat):
     chunks = list(chat.stream("Hello there"))
     assert "".join(chunk.text for chunk in chunks) == "You said: Hello there"
     assert sum(chunk.usage_metadata["output_tokens"] for chunk in chunks if chunk.usage_metadata) == 4
 
 
-def test_agents_sdk(gateway):
-    """In its chat-completions mode: an agent calls a tool, gets its result, and answers."""
+def test_agents_sdk_completes_a_tool_call(gateway):
+    """Uses chat-completions mode: an agent calls a tool, gets its result, and answers."""
 
     @agents.function_tool
     def get_weather(city: str) -> str:

@@ -1,4 +1,4 @@
-"""The page on compatibility says what really happens, and leaves no member of OpenAI's request out."""
+"""Sends every example in docs/compatibility.md, and checks that the page covers every member of OpenAI's request."""
 
 import json
 import pathlib
@@ -28,29 +28,29 @@ def send(gateway, request):
 
 
 @pytest.mark.parametrize(("member", "example", "outcome"), ROWS, ids=[row[0] for row in ROWS])
-def test_what_the_page_says(gateway, member, example, outcome):
+def test_example_has_the_documented_outcome(gateway, member, example, outcome):
     request = {"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], **example}
     status, warnings, error = send(gateway, request)
-    told = [warning for warning in warnings.split("; ") if warning.startswith(member)]
+    reported = [warning for warning in warnings.split("; ") if warning.startswith(member)]
     if outcome == "refused":
         assert status == 400, warnings
-        # `top_logprobs` is refused as what it asks for.
+        # The error for `top_logprobs` names `logprobs`.
         assert member.startswith(error["param"]) or error["param"].startswith(member) or error["param"] in member
         return
     assert status == 200, error
-    ignored = [warning for warning in told if warning.startswith(f"{member}: ignored")]
+    ignored = [warning for warning in reported if warning.startswith(f"{member}: ignored")]
     match outcome:
         case "passed" | "mapped":
-            assert not told
+            assert not reported
         case "ignored":
             assert ignored
         case "emulated":
-            assert told and not ignored
+            assert reported and not ignored
         case _:
-            pytest.fail(f"'{outcome}' is no outcome")
+            pytest.fail(f"unknown outcome '{outcome}'")
 
 
-def test_every_member_of_the_official_client_is_on_the_page():
+def test_every_member_of_the_official_client_is_documented():
     base = completion_create_params.CompletionCreateParamsBase
     official = set(typing.get_type_hints(base)) | {"stream"}
     assert len(official) > 30

@@ -1,5 +1,5 @@
-"""The service model of the installed botocore, against what the gateway and its simulator know. A new release that
-adds something fails here, before a customer finds it."""
+"""Compares botocore's service model with the members that the gateway and the simulator know. If a new release adds a
+member, these tests fail before a customer finds it."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ SIMULATED = json.loads((SIMULATOR / "service-model.json").read_text())["shapes"]
 AGENT_SHAPES = botocore.loaders.Loader().load_service_model("bedrock-agent-runtime", "service-2")["shapes"]
 AGENT_SIMULATED = json.loads((SIMULATOR / "agent-service-model.json").read_text())["shapes"]
 
-# Members that translation decides about. When one is added: decide, build, then add it here.
+# Members that translation handles. When botocore adds one, handle it first, then add it here.
 KNOWN = {
     "ContentBlock": "text image document video audio toolUse toolResult guardContent cachePoint reasoningContent"
     " citationsContent searchResult toolAddition toolRemoval",
@@ -34,15 +34,18 @@ KNOWN = {
     "ConverseStreamMetadataEvent": "usage metrics trace performanceConfig serviceTier",
     "TokenUsage": "inputTokens outputTokens totalTokens cacheReadInputTokens cacheWriteInputTokens cacheDetails",
     "CacheDetail": "ttl inputTokens",
+    "InvokeModelRequest": "accept body contentType guardrailIdentifier guardrailVersion modelId performanceConfigLatency"
+    " requestMetadata serviceTier trace",
+    "InvokeModelResponse": "body contentType performanceConfigLatency serviceTier",
 }
 
 
 @pytest.mark.parametrize("shape", KNOWN)
-def test_members_that_translation_knows(shape):
+def test_translation_knows_every_member(shape):
     assert set(SHAPES[shape]["members"]) == set(KNOWN[shape].split())
 
 
-# The same for Retrieve: what a result may hold, and where it may come from.
+# The same for Retrieve: members of requests, results and locations.
 KNOWN_RESULTS = {
     "RetrieveResponse": "guardrailAction nextToken retrievalResults",
     "KnowledgeBaseRetrievalResult": "content documentId location metadata score",
@@ -56,17 +59,17 @@ KNOWN_RESULTS = {
 
 
 @pytest.mark.parametrize("shape", KNOWN_RESULTS)
-def test_members_that_retrieval_knows(shape):
+def test_retrieval_knows_every_member(shape):
     assert set(AGENT_SHAPES[shape]["members"]) == set(KNOWN_RESULTS[shape].split())
 
 
 @pytest.mark.parametrize("name", SIMULATED)
-def test_the_simulator_has_the_service_model(name):
+def test_simulator_matches_the_service_model(name):
     compare(SIMULATED[name], SHAPES[name], name, "modelId")
 
 
 @pytest.mark.parametrize("name", AGENT_SIMULATED)
-def test_the_simulator_has_the_service_model_of_retrieve(name):
+def test_simulator_matches_the_service_model_of_retrieve(name):
     compare(AGENT_SIMULATED[name], AGENT_SHAPES[name], name, "knowledgeBaseId")
 
 

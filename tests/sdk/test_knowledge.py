@@ -1,4 +1,4 @@
-"""Answers from Knowledge Bases: through the official OpenAI SDK, and boto3's `retrieve` against the simulator."""
+"""Tests answers from Knowledge Bases with the official OpenAI SDK, and the simulator's Retrieve with boto3."""
 
 import re
 import urllib.error
@@ -22,7 +22,7 @@ def client(gateway):
 
 
 def check(content, annotations, passages):
-    """Python's strings count code points, as annotations do."""
+    """Checks citations. Python strings are indexed by code points, like annotations."""
     assert annotations
     for annotation in annotations:
         cited = annotation["url_citation"]
@@ -32,7 +32,7 @@ def check(content, annotations, passages):
         assert cited["title"]
 
 
-def test_whole(client):
+def test_answer_cites_its_passages(client):
     completion = client.chat.completions.create(model="claude", messages=QUESTION, extra_body={"kb": "docs"})
     message = completion.choices[0].message
     kb = completion.model_extra["kb"]
@@ -42,7 +42,7 @@ def test_whole(client):
     check(message.content, [annotation.model_dump() for annotation in message.annotations], kb["passages"])
 
 
-def test_stream(client):
+def test_streamed_answer_cites_its_passages(client):
     kb = {"name": "docs", "max_results": 3, "filter": {"equals": {"key": "kind", "value": "guide"}}}
     content, annotations, end = "", [], None
     with client.chat.completions.create(model="claude", messages=QUESTION, stream=True, extra_body={"kb": kb}) as stream:
@@ -61,19 +61,19 @@ def test_stream(client):
     assert {passage["metadata"]["kind"] for passage in end["passages"]} == {"guide"}
 
 
-def test_the_streaming_helper_puts_it_together(client):
+def test_streaming_helper_assembles_the_answer(client):
     with client.chat.completions.stream(model="claude", messages=QUESTION, extra_body={"kb": "docs"}) as stream:
         final = stream.get_final_completion()
     assert "[1]" in final.choices[0].message.content
 
 
-def test_file_search(client):
+def test_file_search_tool_searches_the_knowledge_base(client):
     tools = [{"type": "file_search", "vector_store_ids": ["docs"], "max_num_results": 2}]
     completion = client.chat.completions.create(model="claude", messages=QUESTION, tools=tools)
     assert len(completion.model_extra["kb"]["passages"]) == 2
 
 
-def test_errors(gateway, client):
+def test_errors_raise_the_sdk_exception_classes(gateway, client):
     with pytest.raises(openai.PermissionDeniedError) as refused:
         client.chat.completions.create(model="claude", messages=QUESTION, extra_body={"kb": "strict"})
     assert refused.value.code == "knowledge_base_not_allowed"
@@ -88,17 +88,17 @@ def test_errors(gateway, client):
     assert wrong.value.param == "kb.filter"
 
 
-def test_the_list(client):
+def test_list_contains_only_allowed_knowledge_bases(client):
     listed = client.get("/knowledge_bases", cast_to=object)
     assert [base["id"] for base in listed["data"]] == ["docs"]
 
 
-def test_the_line_in_the_log(gateway, client):
+def test_access_log_describes_the_search(gateway, client):
     raw = client.chat.completions.with_raw_response.create(model="claude", messages=QUESTION, extra_body={"kb": "docs"})
     line = gateway.log_of(raw.headers["x-request-id"])
     assert (line["kb"], line["kb_used"], line["kb_results"], line["kb_passages"]) == ("docs", True, 5, 5)
     assert line["kb_ms"] > 0 and line["kb_context_chars"] > 0
-    assert "budget set aside" not in str(line), "no text of a question or a passage"
+    assert "budget set aside" not in str(line), "the log contains no text of a question or a passage"
     wide = openai.OpenAI(base_url=gateway.base_url, api_key=gateway.wide_key, max_retries=0)
     with pytest.raises(openai.NotFoundError) as missing:
         wide.chat.completions.create(model="claude", messages=QUESTION, extra_body={"kb": ["docs", "strict"]})
@@ -114,7 +114,7 @@ def test_the_line_in_the_log(gateway, client):
     assert gateway.log_of(listed.headers["x-request-id"])["route"] == "/v1/knowledge_bases"
 
 
-def test_a_bedrock_api_key_is_good_for_chat_only(simulator, tmp_path):
+def test_bedrock_api_key_works_for_chat_only(simulator, tmp_path):
     config = tmp_path / "config.toml"
     config.write_text(
         '[server]\nlisten = "127.0.0.1:0"\n[admin]\nlisten = "127.0.0.1:0"\n[store]\nurl = "memory:"\n'
@@ -135,7 +135,7 @@ def test_a_bedrock_api_key_is_good_for_chat_only(simulator, tmp_path):
     }
     process = Process.start(["serve", "--config", str(config)], environment)
     data = process.wait_for(r'"message":"serving".*"data":"([^"]+)"').group(1)
-    process.wait_for(r"a Bedrock API key \(AWS_BEARER_TOKEN_BEDROCK\) does not work here")
+    process.wait_for(r"a Bedrock API key \(AWS_BEARER_TOKEN_BEDROCK\) does not work for Knowledge Bases")
     client = openai.OpenAI(base_url=f"http://{data}/v1", api_key=KEY, max_retries=0)
     assert client.chat.completions.create(model="claude", messages=QUESTION).choices[0].message.content
     strict = {"kb": {"name": "docs", "on_error": "fail"}}
@@ -166,7 +166,7 @@ def ask(text, knowledge_base="LINTELDOCS", **configuration):
     return request
 
 
-def test_boto3_retrieve(simulator):
+def test_boto3_retrieve_returns_ranked_results(simulator):
     reply = agent(simulator).retrieve(**ask("What does a budget set aside?"))
     results = reply["retrievalResults"]
     assert len(results) == 5, "the service's own default"
@@ -175,7 +175,7 @@ def test_boto3_retrieve(simulator):
     assert results[0]["location"]["s3Location"]["uri"] == results[0]["metadata"]["x-amz-bedrock-kb-source-uri"]
 
 
-def test_boto3_pages(simulator):
+def test_boto3_paginates_without_duplicates(simulator):
     pages = agent(simulator).get_paginator("retrieve").paginate(**ask("key budget model", numberOfResults=14))
     texts = [result["content"]["text"] for page in pages for result in page["retrievalResults"]]
     assert len(texts) == len(set(texts)) == 14
@@ -196,7 +196,7 @@ def test_boto3_pages(simulator):
         ({"greaterThan": {"key": "missing", "value": 1}}, None),
     ],
 )
-def test_boto3_filters(simulator, condition, holds):
+def test_boto3_filter_restricts_results(simulator, condition, holds):
     both = {"andAll": [condition, {"orAll": [condition, {"equals": {"key": "file", "value": "nothing"}}]}]}
     results = agent(simulator).retrieve(**ask("budget key model", numberOfResults=100, filter=both))["retrievalResults"]
     assert bool(results) == (holds is not None)
@@ -219,20 +219,20 @@ def test_boto3_filters(simulator, condition, holds):
         (ask("budget", "MANAGED000", numberOfResults=3), "ValidationException", 400),
     ],
 )
-def test_boto3_errors(simulator, request_, code, status):
+def test_boto3_fault_raises_its_error_code(simulator, request_, code, status):
     with pytest.raises(ClientError) as refused:
         agent(simulator).retrieve(**request_)
     assert refused.value.response["Error"]["Code"] == code
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
 
 
-def test_boto3_signature(simulator):
+def test_boto3_wrong_signature_is_rejected(simulator):
     with pytest.raises(ClientError) as refused:
         agent(simulator, secret="wrong").retrieve(**ask("budget"))
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
 
 
-def test_boto3_managed_and_reranked(simulator):
+def test_boto3_managed_search_and_reranking_limit_results(simulator):
     request = ask("budget", "MANAGED000")
     request["retrievalConfiguration"] = {"managedSearchConfiguration": {"numberOfResults": 2, "rerankingModelType": "MANAGED"}}
     assert len(agent(simulator).retrieve(**request)["retrievalResults"]) == 2
@@ -245,6 +245,6 @@ def test_boto3_managed_and_reranked(simulator):
     assert len(results["retrievalResults"]) == 3
 
 
-def test_unknown_paths_of_the_service_are_refused(simulator):
+def test_unknown_service_paths_are_rejected(simulator):
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(urllib.request.Request(f"{simulator}/knowledgebases/LINTELDOCS/other", b"{}"))

@@ -1,4 +1,4 @@
-"""The ledger as operators meet it: a file that outlives the process, kills, a full disk, the command line, alerts."""
+"""Tests the ledger as operators use it: restarts, kills, a full disk, the command line, alerts."""
 
 import ctypes
 import hashlib
@@ -24,7 +24,7 @@ import pytest
 from conftest import KEY, PATIENCE, Process
 
 TOKEN = "token-of-the-admin"
-# A token of input costs 2,000 nano-dollars and one of output 10,000.
+# An input token costs 2,000 nano-dollars, an output token 10,000.
 CONFIG = """
 [server]
 listen = "127.0.0.1:0"
@@ -48,7 +48,7 @@ budget = {{ usd = {usd}, per = "month" }}
 
 
 class Gateway:
-    """A gateway over a file of its own."""
+    """A gateway with its own ledger file."""
 
     def __init__(self, folder, simulator, usd=100, more=""):
         self.folder, self.simulator = folder, simulator
@@ -65,7 +65,7 @@ class Gateway:
         self.start()
 
     def start(self):
-        # Python ignores the signal of a file that may not grow, and so does the gateway then: it gets an error.
+        # Python ignores SIGXFSZ, and the gateway inherits that. So a file at its size limit is an error, not a signal.
         self.process = Process.start(["serve", "--config", str(self.config)], self.environment, restore_signals=False)
         match = self.process.wait_for(r'"message":"serving".*"data":"([^"]+)","admin":"([^"]+)"')
         self.data, self.admin = match.group(1), match.group(2)
@@ -94,7 +94,7 @@ class Gateway:
         return nano(budget["settled_usd"]), nano(budget["reserved_usd"])
 
     def cli(self, *arguments, running=True, before=None, **environment):
-        # The ports are the system's choice, so the command is told where the gateway is.
+        # The system chooses the ports, so the command needs the address of the gateway.
         admin = {"LINTEL__ADMIN__LISTEN": self.admin if running else "127.0.0.1:1"}
         environment = {**os.environ, **self.environment, **admin, **environment}
         command = [os.environ["LINTEL"], *arguments, "--config", str(self.config)]
@@ -103,7 +103,7 @@ class Gateway:
 
 
 def heed_permissions():
-    """Takes away what lets root write any file: CAP_DAC_OVERRIDE, by PR_CAPBSET_DROP."""
+    """Drops CAP_DAC_OVERRIDE (with PR_CAPBSET_DROP), which lets root write any file."""
     if os.getuid() == 0:
         ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
@@ -117,13 +117,13 @@ def nano(usd):
 def until(so):
     deadline = time.monotonic() + PATIENCE
     while not so():
-        assert time.monotonic() < deadline, "it never came to be"
+        assert time.monotonic() < deadline, "timed out waiting for the condition"
         time.sleep(0.01)
 
 
 @pytest.fixture
 def own_simulator():
-    """One whose invocation log holds nothing of other tests."""
+    """A simulator whose invocation log contains no calls of other tests."""
     process = Process.start(["simulate", "--listen", "127.0.0.1:0"], {})
     yield process.wait_for(r"Bedrock is at (http://\S+)").group(1)
     process.stop()
@@ -141,7 +141,7 @@ def billed(simulator):
     )
 
 
-def test_what_was_spent_is_known_after_a_restart(own_simulator, tmp_path):
+def test_spend_is_known_after_a_restart(own_simulator, tmp_path):
     gateway = Gateway(tmp_path, own_simulator)
     for _ in range(3):
         assert gateway.chat("Hi")[0] == 200
@@ -151,8 +151,8 @@ def test_what_was_spent_is_known_after_a_restart(own_simulator, tmp_path):
     assert gateway.process.stop() == 0
 
 
-def test_kill_at_random_points_under_load(own_simulator, tmp_path):
-    """50 kills: nothing is free that was billed, no hold stays."""
+def test_no_spend_is_lost_when_killed_under_load(own_simulator, tmp_path):
+    """Kills the gateway 50 times. Every billed call is paid for, and no reservation stays open."""
     gateway = Gateway(tmp_path, own_simulator)
     dice = random.Random(7)
     with ThreadPoolExecutor(8) as pool:
@@ -167,7 +167,7 @@ def test_kill_at_random_points_under_load(own_simulator, tmp_path):
                         gateway.chat(text, stream=own.random() < 0.5)
                     except OSError:
                         pass
-                    except Exception as error:  # a reply that was cut off
+                    except Exception as error:  # the reply was cut off
                         assert "Incomplete" in type(error).__name__ or "Disconnected" in type(error).__name__, error
 
             running = [pool.submit(load, dice.random()) for _ in range(8)]
@@ -179,38 +179,38 @@ def test_kill_at_random_points_under_load(own_simulator, tmp_path):
             gateway.start()
             settled, reserved = gateway.settled()
             assert reserved == 0, "no hold stays"
-            assert settled >= billed(own_simulator), "nothing is free that was billed"
+            assert settled >= billed(own_simulator), "every billed call is paid for"
     kinds = {row["kind"]: row for row in gateway.ask("/admin/usage?by=kind&since=1h")["rows"]}
     presumed = kinds["presumed"]
     true_bill = billed(own_simulator)
     excess = gateway.settled()[0] - true_bill
     print(f"{sum(row['requests'] for row in kinds.values())} calls, {presumed['requests']} presumed, "
           f"billed {true_bill} nano-dollars, excess {excess} ({excess / true_bill:.1%})")
-    # What is presumed is corrected from Bedrock's own log.
+    # Presumed costs are corrected from Bedrock's invocation log.
     log = tmp_path / "invocations.jsonl"
     log.write_text("".join(json.dumps(line) + "\n" for line in invocations(own_simulator)) + "not json\n")
     done = gateway.cli("ledger", "reconcile", str(log), "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["unreadable_lines"] == 1
     never_sent = settled_without_log(gateway, own_simulator)
-    assert gateway.settled()[0] == true_bill + never_sent, "but for calls that never got there, it is the bill"
+    assert gateway.settled()[0] == true_bill + never_sent, "it equals the bill, plus calls that never reached Bedrock"
     again = json.loads(gateway.cli("ledger", "reconcile", str(log), "--json").stdout)
-    assert again["corrected_records"] == 0, "once is enough"
+    assert again["corrected_records"] == 0, "a call is corrected only once"
     gateway.kill()
     gateway.start()
-    assert gateway.settled()[0] == true_bill + never_sent, "a correction outlives the process"
+    assert gateway.settled()[0] == true_bill + never_sent, "corrections survive a restart"
     assert gateway.process.stop() == 0
 
 
 def settled_without_log(gateway, simulator):
-    """What is presumed of calls that Bedrock never saw."""
+    """Returns the presumed cost of calls that never reached Bedrock."""
     seen = {line["requestMetadata"]["lintel_request_id"] for line in invocations(simulator)}
     with sqlite3.connect(f"file:{gateway.store}?mode=ro", uri=True) as file:
         rows = file.execute("SELECT request_id, cost FROM records WHERE kind = 'presumed'").fetchall()
     return sum(cost for request_id, cost in rows if request_id not in seen)
 
 
-def test_the_bill_to_the_nano_dollar(own_simulator, tmp_path):
+def test_ledger_matches_the_bill_to_the_nano_dollar(own_simulator, tmp_path):
     gateway = Gateway(tmp_path, own_simulator)
     with ThreadPoolExecutor(8) as pool:
         done = pool.map(lambda n: gateway.chat(f"[simulate words {n % 60 + 1}]", stream=n % 2 == 0)[0], range(200))
@@ -226,7 +226,7 @@ def test_the_bill_to_the_nano_dollar(own_simulator, tmp_path):
         assert file.execute("SELECT COUNT(*) FROM holds").fetchone() == (0,)
 
 
-def test_a_second_gateway_on_the_same_file_is_refused(own_simulator, tmp_path):
+def test_second_gateway_on_the_same_file_refuses_to_start(own_simulator, tmp_path):
     gateway = Gateway(tmp_path, own_simulator)
     second = gateway.cli("serve", running=False, LINTEL__ADMIN__LISTEN="127.0.0.1:0")
     assert second.returncode == 1
@@ -234,7 +234,7 @@ def test_a_second_gateway_on_the_same_file_is_refused(own_simulator, tmp_path):
     assert gateway.process.stop() == 0
 
 
-def test_a_file_that_cannot_be_opened_is_told_at_the_start(own_simulator, tmp_path):
+def test_unusable_file_is_reported_at_start(own_simulator, tmp_path):
     gateway = Gateway(tmp_path, own_simulator)
     assert gateway.process.stop() == 0
     for store in ["/nowhere/at/all/lintel.db", str(tmp_path)]:
@@ -250,7 +250,7 @@ def test_a_file_that_cannot_be_opened_is_told_at_the_start(own_simulator, tmp_pa
     assert "newer version of lintel" in done.stderr
 
 
-def test_a_locked_file_refuses_what_is_under_a_budget_and_recovers_alone(own_simulator, tmp_path):
+def test_locked_file_rejects_calls_under_a_budget_until_unlocked(own_simulator, tmp_path):
     free = '[keys.free]\nsha256 = "{}"\n'.format(hashlib.sha256(b"sk-free-0123456789").hexdigest())
     gateway = Gateway(tmp_path, own_simulator, more=free)
     assert gateway.chat("Hi")[0] == 200
@@ -260,38 +260,38 @@ def test_a_locked_file_refuses_what_is_under_a_budget_and_recovers_alone(own_sim
     assert (status, json.loads(body)["error"]["code"]) == (503, "budget_backend_unavailable")
     client = openai.OpenAI(base_url=f"http://{gateway.data}/v1", api_key="sk-free-0123456789", max_retries=0)
     reply = client.chat.completions.create(model="priced", messages=[{"role": "user", "content": "Hi"}])
-    assert reply.choices[0].message.content == "You said: Hi", "without a budget calls go on"
+    assert reply.choices[0].message.content == "You said: Hi", "calls without a budget continue"
     with pytest.raises(urllib.error.HTTPError) as unready:
         urllib.request.urlopen(f"http://{gateway.admin}/readyz", timeout=PATIENCE)
     assert unready.value.code == 503
     other.execute("ROLLBACK")
     until(lambda: gateway.chat("Hi")[0] == 200)
     usage = gateway.ask("/admin/usage?by=key&since=1h")["rows"]
-    assert {row["key"]: row["requests"] for row in usage}["free"] == 1, "its record was kept meanwhile"
+    assert {row["key"]: row["requests"] for row in usage}["free"] == 1, "its record was kept in memory"
     assert gateway.process.stop() == 0
 
 
-def test_a_full_disk_refuses_what_is_under_a_budget_and_recovers_alone(own_simulator, tmp_path):
+def test_full_disk_rejects_calls_under_a_budget_until_space_is_freed(own_simulator, tmp_path):
     gateway = Gateway(tmp_path, own_simulator)
     process = gateway.process.process.pid
     assert gateway.chat("Hi")[0] == 200
-    # No file of the process may grow beyond what the log of the ledger already has: to it the disk is full.
+    # Files of the process may not grow beyond the current size of the ledger's log, as on a full disk.
     size = os.path.getsize(f"{gateway.store}-wal")
     soft, hard = resource.prlimit(process, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     statuses = [gateway.chat("Hi")[0] for _ in range(20)]
     assert statuses[-1] == 503 and set(statuses) <= {200, 503}, statuses
     settled = gateway.settled()[0]
-    assert settled == billed(own_simulator), "what was admitted before is known"
+    assert settled == billed(own_simulator), "calls admitted before are settled"
     resource.prlimit(process, resource.RLIMIT_FSIZE, (soft, hard))
     until(lambda: gateway.chat("Hi")[0] == 200)
-    assert gateway.process.process.poll() is None, "the process lives"
+    assert gateway.process.process.poll() is None, "the process is still running"
     assert gateway.process.stop() == 0
     gateway.start()
-    assert gateway.settled()[0] == billed(own_simulator), "and nothing was lost"
+    assert gateway.settled()[0] == billed(own_simulator), "nothing was lost"
     assert gateway.process.stop() == 0
 
 
-def test_the_retries_of_the_sdk_stop_when_a_budget_is_spent(own_simulator, tmp_path):
+def test_sdk_does_not_retry_when_a_budget_is_spent(own_simulator, tmp_path):
     gateway = Gateway(tmp_path, own_simulator, usd=0.0001)
     client = openai.OpenAI(base_url=f"http://{gateway.data}/v1", api_key=KEY, max_retries=5)
     with pytest.raises(openai.RateLimitError) as error:
@@ -303,7 +303,7 @@ def test_the_retries_of_the_sdk_stop_when_a_budget_is_spent(own_simulator, tmp_p
     assert gateway.process.stop() == 0
 
 
-def test_the_command_line_speaks_to_the_gateway_or_to_the_file(own_simulator, tmp_path):
+def test_commands_use_the_running_gateway_or_else_the_file(own_simulator, tmp_path):
     gateway = Gateway(tmp_path, own_simulator, more="[teams.search]\nbudget = { usd = 5, per = \"day\" }")
     made = gateway.cli("keys", "create", "--name", "mobile", "--team", "search", "--budget", "1/day",
                        "--requests-per-minute", "600", "--expires", "90d", "--metadata", "owner=zoe")
@@ -323,15 +323,15 @@ def test_the_command_line_speaks_to_the_gateway_or_to_the_file(own_simulator, tm
     for odd in ["../budgets", f"{key_id}?x", ""]:
         assert gateway.cli("keys", "show", odd).returncode == 1
     twice = gateway.cli("keys", "create", "--name", "x", "--team", "search", "--settings", '{"team": "ads"}')
-    assert twice.returncode == 1 and "stands in --settings" in twice.stderr
+    assert twice.returncode == 1 and "is set twice: in --settings" in twice.stderr
     wrong = gateway.cli("keys", "list", LINTEL_ADMIN_TOKEN="")
     assert wrong.returncode == 1 and "admin token" in wrong.stderr
     assert gateway.process.stop() == 0
-    # No gateway runs: the same commands open the file.
+    # Without a running gateway, the same commands open the file.
     shown = json.loads(gateway.cli("keys", "show", key_id, running=False).stdout)
     assert shown["key"]["metadata"] == {"owner": "zoe"}
     assert {budget["settled_usd"] for budget in shown["budgets"]} == {"0.000032"}
-    assert shown["budgets"][0]["limit_usd"] == "4.5", "both raises are in the file"
+    assert shown["budgets"][0]["limit_usd"] == "4.5", "both overrides are in the file"
     elsewhere = gateway.cli("usage", running=False, LINTEL__STORE__URL=f"sqlite:{tmp_path}/other.db")
     assert elsewhere.returncode == 1 and "there is no ledger at" in elsewhere.stderr
     second = gateway.cli("keys", "rotate", key_id, "--overlap", "0s", running=False).stdout.strip()
@@ -348,7 +348,7 @@ def test_the_command_line_speaks_to_the_gateway_or_to_the_file(own_simulator, tm
     assert gateway.process.stop() == 0
 
 
-def test_alerts_reach_a_webhook_signed_and_after_a_failure(own_simulator, tmp_path):
+def test_alerts_are_signed_and_retried_until_the_webhook_accepts(own_simulator, tmp_path):
     arrived, failures = queue.Queue(), [503]
 
     class Hook(http.server.BaseHTTPRequestHandler):
@@ -386,7 +386,7 @@ def test_alerts_reach_a_webhook_signed_and_after_a_failure(own_simulator, tmp_pa
 
 def test_sigterm_settles_every_stream(own_simulator, tmp_path):
     gateway = Gateway(tmp_path, own_simulator)
-    # Somebody looks at the file: so it is not SQLite itself that moves the log into it when the gateway ends.
+    # While another connection is open, SQLite itself does not checkpoint the log when the gateway exits.
     looks = sqlite3.connect(gateway.store)
     looks.execute("SELECT COUNT(*) FROM records").fetchone()
     with ThreadPoolExecutor(20) as pool:
@@ -395,7 +395,7 @@ def test_sigterm_settles_every_stream(own_simulator, tmp_path):
         gateway.process.process.send_signal(signal.SIGTERM)
         assert all(one.result()[1].endswith(b"data: [DONE]\n\n") for one in running)
     assert gateway.process.process.wait(timeout=PATIENCE) == 0
-    # The file alone, as one who copies it after a stop would take it.
+    # Copies the file without its log, as an operator may do after a stop.
     copy = shutil.copy(gateway.store, tmp_path / "copy.db")
     looks.close()
     with sqlite3.connect(copy) as file:

@@ -1,4 +1,4 @@
-"""Clients for Node; the tests themselves are in the `.test.mjs` files."""
+"""Runs the Node clients. The tests are in the `.test.mjs` files."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.mark.parametrize("file", ["node.test.mjs", "clients.test.mjs", "knowledge.test.mjs"])
-def test_node(gateway, file):
+def test_node_clients(gateway, file):
     environment = {"BASE_URL": gateway.base_url, "API_KEY": gateway.key, "WIDE_KEY": gateway.wide_key}
     command = [os.environ["NODE"], "--test", "--test-reporter=spec", pathlib.Path(os.environ["SDK_NODE"]) / file]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)

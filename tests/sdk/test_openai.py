@@ -1,4 +1,4 @@
-"""The official OpenAI SDK for Python, repointed: nothing else may have to change."""
+"""Tests the official OpenAI SDK for Python. Nothing but its base URL and key may have to change."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ def upstream_calls(gateway):
         return json.load(reply)
 
 
-def test_whole(client):
+def test_completion_is_returned(client):
     completion = client.chat.completions.create(model="claude", messages=HELLO, max_tokens=50, temperature=0.5)
     assert completion.choices[0].message.content == "You said: Hello there"
     assert completion.choices[0].message.role == "assistant"
@@ -34,7 +34,7 @@ def test_whole(client):
     assert completion._request_id.startswith("req_")
 
 
-def test_roles(client):
+def test_all_roles_are_accepted(client):
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "developer", "content": "Be kind."},
@@ -48,7 +48,7 @@ def test_roles(client):
     assert raw.headers["x-lintel-model"] == "us.anthropic.claude-sonnet-5-5"
 
 
-def test_stream(client):
+def test_stream_delivers_the_whole_text(client):
     stream = client.chat.completions.create(model="claude", messages=HELLO, stream=True)
     chunks = list(stream)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "You said: Hello there"
@@ -58,7 +58,7 @@ def test_stream(client):
     assert all(chunk.usage is None for chunk in chunks)
 
 
-def test_usage_in_a_stream(client):
+def test_stream_ends_with_usage_if_requested(client):
     options = {"include_usage": True}
     stream = client.chat.completions.create(model="claude", messages=HELLO, stream=True, stream_options=options)
     *before, last = list(stream)
@@ -67,14 +67,14 @@ def test_usage_in_a_stream(client):
     assert all(chunk.usage is None for chunk in before)
 
 
-def test_stream_helper(client):
+def test_stream_helper_assembles_the_completion(client):
     with client.chat.completions.stream(model="claude", messages=HELLO) as stream:
         for _ in stream:
             pass
         assert stream.get_final_completion().choices[0].message.content == "You said: Hello there"
 
 
-def test_async(gateway):
+def test_async_client_works(gateway):
     async def main():
         async with openai.AsyncOpenAI(base_url=gateway.base_url, api_key=gateway.key) as client:
             whole = client.chat.completions.create(model="claude", messages=HELLO)
@@ -85,7 +85,7 @@ def test_async(gateway):
     assert asyncio.run(main()) == ("You said: Hello there",) * 2
 
 
-def test_tools(client, gateway):
+def test_tool_calls_are_returned(client, gateway):
     call = {"toolUse": {"toolUseId": "tooluse_1", "name": "add", "input": {"b": 2, "a": 1}}}
     reply = {
         "output": {"message": {"role": "assistant", "content": [call]}},
@@ -105,7 +105,7 @@ def test_tools(client, gateway):
     assert answer.choices[0].message.content == "You said: 3"
 
 
-def test_models(client):
+def test_models_are_listed_and_retrieved(client):
     assert [model.id for model in client.models.list()] == ["claude", "haiku", "hasty", "task"]
     assert client.models.retrieve("claude").owned_by == "anthropic"
     with pytest.raises(openai.NotFoundError):
@@ -131,7 +131,7 @@ def test_models(client):
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_error_classes(client, change, error, code, stream):
+def test_errors_raise_the_sdk_exception_classes(client, change, error, code, stream):
     if stream and change.get("model") == "hasty":
         change = {**change, "extra_body": {}, "timeout": 90, "model": "claude", "messages": simulate("model-timeout")}
         code = "model_timeout"
@@ -143,7 +143,7 @@ def test_error_classes(client, change, error, code, stream):
     assert raised.value.request_id.startswith("req_")
 
 
-def test_a_wrong_key(gateway):
+def test_wrong_key_raises_authentication_error(gateway):
     client = openai.OpenAI(base_url=gateway.base_url, api_key="sk-wrong", max_retries=0)
     with pytest.raises(openai.AuthenticationError) as raised:
         client.chat.completions.create(model="claude", messages=HELLO)
@@ -151,7 +151,7 @@ def test_a_wrong_key(gateway):
 
 
 @pytest.mark.parametrize("fault", ["cut", "reset", "bad-crc", "no-stop", "exception throttlingException"])
-def test_a_broken_stream_raises(client, fault):
+def test_broken_stream_raises(client, fault):
     stream = client.chat.completions.create(model="claude", messages=simulate(fault), stream=True)
     with pytest.raises(openai.APIError) as raised:
         for _ in stream:
@@ -160,8 +160,8 @@ def test_a_broken_stream_raises(client, fault):
 
 
 @pytest.mark.parametrize(("fault", "calls"), [("throttle", 9), ("access-denied", 1), ("quota", 1)])
-def test_retries_of_the_sdk(gateway, fault, calls):
-    # Three of the SDK, and each is three of the gateway.
+def test_sdk_retries_only_retryable_errors(gateway, fault, calls):
+    # The SDK makes three attempts, and the gateway makes three for each.
     client = openai.OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=2)
     before = len(upstream_calls(gateway))
     with pytest.raises(openai.APIStatusError):
@@ -169,13 +169,13 @@ def test_retries_of_the_sdk(gateway, fault, calls):
     assert len(upstream_calls(gateway)) - before == calls
 
 
-def test_timeout_of_the_client(gateway):
+def test_client_timeout_raises(gateway):
     client = openai.OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=0, timeout=0.3)
     with pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(model="claude", messages=simulate("hang"))
 
 
-def test_a_client_that_leaves(client, gateway):
+def test_call_is_billed_after_the_client_disconnects(client, gateway):
     messages = simulate("words 100] [simulate pace 10ms")
     stream = client.chat.completions.create(model="claude", messages=messages, stream=True)
     next(iter(stream))
@@ -183,10 +183,10 @@ def test_a_client_that_leaves(client, gateway):
     stream.close()
     line = gateway.log_of(request_id)
     assert (line["ended"], line["reason"], line["status"]) == ("drained", "client_cancel", 200)
-    assert line["output_tokens"] == 100, "what it was billed for is known all the same"
+    assert line["output_tokens"] == 100, "usage is known although the client disconnected"
 
 
-def test_the_log_tells_what_was_used(client, gateway):
+def test_access_log_reports_usage(client, gateway):
     completion = client.chat.completions.create(model="task", messages=HELLO)
     line = gateway.log_of(completion._request_id)
     expected = {"status": 200, "reason": "ok", "model": "claude", "key_id": "canary", "input_tokens": 2, "output_tokens": 4, "cost_usd": "0.0000484"}

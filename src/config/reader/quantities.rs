@@ -7,11 +7,11 @@ use bytesize::ByteSize;
 use super::{Section, Value};
 use crate::config::tree::Origin;
 
-/// Far beyond any use, and far from where clocks overflow.
+/// Longer than anyone needs, and too short for a clock to overflow.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
 const MAX_LONG_DURATION: Duration = Duration::from_secs(3650 * 86_400);
 
-/// A part of a whole, in percent.
+/// A fraction, in percent.
 fn share(value: &Value) -> Result<u8, Option<String>> {
     let Value::Float(share) = value else {
         return Err(None);
@@ -29,27 +29,27 @@ fn share(value: &Value) -> Result<u8, Option<String>> {
 }
 
 impl Section<'_> {
-    /// A duration such as `"30s"`, longer than nothing.
+    /// A duration such as `"30s"`, longer than zero.
     pub fn duration(&mut self, key: &'static str) -> Option<Duration> {
         self.between(
             key,
             Duration::from_nanos(1),
             MAX_DURATION,
-            "must be longer than zero, and 30 days at most",
+            "must be longer than zero and at most 30 days",
         )
     }
 
     /// A duration that may be `"0s"`.
     pub fn pause(&mut self, key: &'static str) -> Option<Duration> {
-        self.between(key, Duration::ZERO, MAX_DURATION, "must be 30 days at most")
+        self.between(key, Duration::ZERO, MAX_DURATION, "must be at most 30 days")
     }
 
     /// A duration such as `"90d"`, up to ten years.
     pub fn long_duration_or(&mut self, key: &'static str, default: Duration) -> Duration {
-        let bounds = "must be longer than zero, and ten years at most";
+        let bounds = "must be longer than zero and at most ten years";
         self.between(key, Duration::from_nanos(1), MAX_LONG_DURATION, bounds)
             .unwrap_or_else(|| {
-                self.report.resolved(
+                self.diagnostics.resolved(
                     self.path_of(key),
                     humantime::format_duration(default),
                     Origin::Default,
@@ -58,7 +58,7 @@ impl Section<'_> {
             })
     }
 
-    /// Parts of a whole such as `[0.8, 0.95]`, in percent.
+    /// Fractions such as `[0.8, 0.95]`, in percent.
     pub fn shares(&mut self, key: &'static str) -> Option<Vec<u8>> {
         let path = self.path_of(key);
         let (shares, origin) = self.read_raw(
@@ -72,7 +72,8 @@ impl Section<'_> {
                 _ => Err(None),
             },
         )?;
-        self.report.resolved(path, format!("{shares:?} %"), origin);
+        self.diagnostics
+            .resolved(path, format!("{shares:?} %"), origin);
         Some(shares)
     }
 
@@ -95,14 +96,14 @@ impl Section<'_> {
                 },
                 _ => Err(None),
             })?;
-        self.report
+        self.diagnostics
             .resolved(path, humantime::format_duration(duration), origin);
         Some(duration)
     }
 
     pub fn duration_or(&mut self, key: &'static str, default: Duration) -> Duration {
         self.duration(key).unwrap_or_else(|| {
-            self.report.resolved(
+            self.diagnostics.resolved(
                 self.path_of(key),
                 humantime::format_duration(default),
                 Origin::Default,

@@ -6,7 +6,7 @@ use axum::{Extension, extract::State, response::Response};
 
 use crate::{
     call::{Caller, KnowledgeBase, KnowledgeBaseKind},
-    edge::{Edge, encode},
+    edge::{Edge, json},
     error::Error,
     openai::knowledge_base::{KnowledgeBaseList, KnowledgeBaseObject},
 };
@@ -15,11 +15,12 @@ pub async fn list(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, Error> {
-    let usable = edge
+    let gateway = edge.gateway.load();
+    let usable = gateway
         .knowledge_bases
         .iter()
         .filter(|base| caller.may_search(&base.name));
-    encode::json(&KnowledgeBaseList {
+    json(&KnowledgeBaseList {
         object: "list",
         data: usable.map(|base| object(base)).collect(),
     })

@@ -1,6 +1,5 @@
-//! One file an endpoint: decode, dispatch, encode.
+//! Endpoints that ask no model, one file each.
 
-pub mod chat;
 pub mod knowledge_bases;
 pub mod models;
 pub mod usage;

@@ -11,9 +11,12 @@ use axum::{
 use serde_json::value::RawValue;
 
 use crate::{
-    call::{self, Caller, Facts, Model, PicoUsd, ReasoningStyle},
-    edge::{Edge, encode},
+    call::Caller,
+    dispatch::Models,
+    edge::{Edge, json},
     error::Error,
+    model::{Facts, Model, ReasoningStyle},
+    money::{self, PicoUsd},
     openai::models::{Lifecycle, LongContext, ModelList, ModelObject, Price},
 };
 
@@ -21,9 +24,10 @@ pub async fn list(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, Error> {
-    encode::json(&ModelList {
+    let gateway = edge.gateway.load();
+    json(&ModelList {
         object: "list",
-        data: visible(&edge, &caller).collect(),
+        data: visible(&edge, gateway.dispatch.models(), &caller).collect(),
     })
 }
 
@@ -34,19 +38,24 @@ pub async fn retrieve(
 ) -> Result<Response, Error> {
     let Path(name) = name
         .map_err(|_| Error::invalid("model", "The name of the model in the path is not UTF-8."))?;
-    let found = visible(&edge, &caller).find(|model| model.id == name);
+    let gateway = edge.gateway.load();
+    let models = gateway.dispatch.models();
+    let found = visible(&edge, models, &caller).find(|model| model.id == name);
     match found {
-        Some(model) => encode::json(&model),
+        Some(model) => json(&model),
         None => {
-            let model = edge.dispatch.models().resolve_for(&name, &caller)?;
-            encode::json(&object(&edge, &name, &model, false, &model.use_cases))
+            let model = models.resolve_for(&name, &caller)?;
+            json(&object(&edge, &name, &model, false, &model.use_cases))
         }
     }
 }
 
-fn visible<'a>(edge: &'a Edge, caller: &'a Caller) -> impl Iterator<Item = ModelObject<'a>> {
-    edge.dispatch
-        .models()
+fn visible<'a>(
+    edge: &'a Edge,
+    models: &'a Models,
+    caller: &'a Caller,
+) -> impl Iterator<Item = ModelObject<'a>> {
+    models
         .list()
         .filter(|listed| caller.may_use(&listed.model.name, false))
         .map(|listed| {
@@ -71,8 +80,8 @@ fn object<'a>(
         id,
         object: "model",
         created: edge.created,
-        owned_by: vendor(&model.target.id),
-        target: model.target.shown(),
+        owned_by: vendor(&model.target().id),
+        target: model.target().shown(),
         alias_of: alias.then_some(model.name.as_str()),
         description: model.description.as_deref(),
         use_cases,
@@ -107,7 +116,7 @@ fn input_modalities(facts: &Facts) -> Vec<&'static str> {
         .collect()
 }
 
-fn price(price: &call::Price) -> Option<Price> {
+fn price(price: &money::Price) -> Option<Price> {
     let exact = |price: PicoUsd| RawValue::from_string(price.to_string()).ok();
     Some(Price {
         input: exact(price.input)?,

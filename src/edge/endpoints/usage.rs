@@ -6,10 +6,12 @@ use axum::{Extension, extract::State, response::Response};
 use jiff::{Timestamp, tz::TimeZone};
 
 use crate::{
-    call::{Caller, Limits, Per},
-    edge::{Edge, encode},
+    call::Caller,
+    edge::{Edge, json},
     error::{Error, Kind},
-    ledger::{Report, Standing, Window},
+    governance::{BudgetStatus, ReportQuery, ReportRow, Window},
+    model::Limits,
+    money::Per,
     openai::usage_page::{BudgetObject, LimitObject, SpendObject, UsagePage, dollars},
 };
 
@@ -23,7 +25,7 @@ pub async fn retrieve(
         .iter()
         .chain(team.iter().flat_map(|team| &team.budgets));
     let budgets = budgets
-        .filter_map(|budget| edge.ledger.standing(budget))
+        .filter_map(|budget| edge.ledger.budget_status(budget))
         .map(|standing| object(&standing))
         .collect();
     let mut limits = vec![limit(format!("key:{}", caller.key_id), &caller.limits)];
@@ -39,7 +41,7 @@ pub async fn retrieve(
     for per in [Per::Day, Per::Month] {
         spend.push(spent(&edge, &caller, per).await?);
     }
-    encode::json(&UsagePage {
+    json(&UsagePage {
         object: "usage",
         key_id: &caller.key_id,
         team: team.map(|team| team.name.as_str()),
@@ -49,7 +51,7 @@ pub async fn retrieve(
     })
 }
 
-fn object(standing: &Standing) -> BudgetObject {
+fn object(standing: &BudgetStatus) -> BudgetObject {
     let budget = &standing.budget;
     BudgetObject {
         scope: budget.scope.to_string(),
@@ -75,7 +77,7 @@ fn limit(scope: String, limits: &Limits) -> LimitObject {
 /// What the key has spent in the current day or month of UTC.
 async fn spent(edge: &Edge, caller: &Caller, per: Per) -> Result<SpendObject, Error> {
     let Window { start, end } = Window::around(per, &TimeZone::UTC, Timestamp::now());
-    let report = Report {
+    let report = ReportQuery {
         by: Vec::new(),
         since: start,
         until: end,
@@ -89,14 +91,14 @@ async fn spent(edge: &Edge, caller: &Caller, per: Per) -> Result<SpendObject, Er
         .with_detail(error)
     })?;
     let group = groups.first();
-    let count = |of: fn(&crate::ledger::Group) -> i64| group.map_or(0, of);
+    let count = |of: fn(&ReportRow) -> i64| group.map_or(0, of);
     Ok(SpendObject {
         per: per.as_str(),
         since: start,
         requests: count(|group| group.calls),
         input_tokens: count(|group| group.input + group.cache_read + group.cache_write),
         output_tokens: count(|group| group.output),
-        cost_usd: dollars(crate::call::NanoUsd(
+        cost_usd: dollars(crate::money::NanoUsd(
             u64::try_from(count(|group| group.cost)).unwrap_or(0),
         )),
     })

@@ -35,10 +35,10 @@ const FILES: [(&str, &str, &str); 6] = [
     ),
 ];
 
-/// About as long as the service makes its own, in characters.
+/// The length of a chunk in characters, about as the service's default.
 const CHUNK: usize = 1200;
 
-/// A score of BM25 has no bound; this one comes to a half.
+/// The BM25 score, which has no upper bound, that is reported as 0.5.
 const HALF: f64 = 4.0;
 
 struct Chunk {
@@ -53,7 +53,7 @@ struct Index {
     scorer: Scorer<usize>,
 }
 
-/// A chunk, and how well it fits, from 0 to 1.
+/// A chunk and its score, from 0 to 1.
 pub struct Hit {
     chunk: &'static Chunk,
     score: f64,
@@ -78,10 +78,10 @@ static INDEX: LazyLock<Index> = LazyLock::new(|| {
     }
 });
 
-/// Words in small letters, without the plural's ending and without those that say nothing.
+/// Splits a text into lowercase words, without plural endings and stop words.
 struct Words;
 
-const SAY_NOTHING: [&str; 36] = [
+const STOP_WORDS: [&str; 36] = [
     "a", "an", "and", "are", "as", "at", "be", "but", "by", "can", "do", "doe", "for", "from",
     "how", "i", "if", "in", "is", "it", "no", "not", "of", "on", "or", "that", "the", "this", "to",
     "what", "when", "which", "who", "why", "with", "you",
@@ -101,12 +101,12 @@ impl Tokenizer for Words {
             }
         });
         stems
-            .filter(|word| !SAY_NOTHING.contains(&word.as_str()))
+            .filter(|word| !STOP_WORDS.contains(&word.as_str()))
             .collect()
     }
 }
 
-/// Everything that has a word of `query` and fits `filter`, best first.
+/// The chunks that share a word with `query` and match `filter`, best first.
 pub fn search(query: &str, filter: &Value) -> Vec<Hit> {
     let index = &*INDEX;
     let matches = index.scorer.matches(&index.embedder.embed(query));
@@ -120,7 +120,7 @@ pub fn search(query: &str, filter: &Value) -> Vec<Hit> {
     let mut hits: Vec<Hit> = hits
         .filter(|hit| filter::holds(filter, &hit.chunk.metadata))
         .collect();
-    // The same question always finds the same: among equals the one that stands first.
+    // Ties keep the order of the documents, so that results are reproducible.
     hits.sort_by(|a, b| {
         b.score
             .total_cmp(&a.score)
@@ -129,13 +129,13 @@ pub fn search(query: &str, filter: &Value) -> Vec<Hit> {
     hits
 }
 
-/// A reranking model's order: by the part of the query's words that a chunk has.
+/// Orders hits as a reranking model would: by the share of the query's words in the chunk.
 pub fn rerank(query: &str, hits: &mut [Hit]) {
-    let asked: HashSet<String> = Words.tokenize(query).into_iter().collect();
+    let wanted: HashSet<String> = Words.tokenize(query).into_iter().collect();
     for hit in &mut *hits {
         let own: HashSet<String> = Words.tokenize(&hit.chunk.text).into_iter().collect();
         #[expect(clippy::cast_precision_loss, reason = "words of one query")]
-        let part = asked.intersection(&own).count() as f64 / asked.len().max(1) as f64;
+        let part = wanted.intersection(&own).count() as f64 / wanted.len().max(1) as f64;
         hit.score = part;
     }
     hits.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -147,7 +147,7 @@ impl Hit {
     }
 }
 
-/// A hit as the service tells it.
+/// A hit as the service reports it.
 pub fn result(hit: &Hit) -> Value {
     json!({
         "content": {"text": hit.chunk.text, "type": "TEXT"},
@@ -157,7 +157,7 @@ pub fn result(hit: &Hit) -> Value {
     })
 }
 
-/// Sections, and long ones between their paragraphs.
+/// Cuts a document into its sections, and long sections between paragraphs.
 fn cut(name: &str, kind: &str, text: &str) -> Vec<Chunk> {
     let uri = format!("s3://lintel-docs/{name}");
     let mut chunks: Vec<Chunk> = Vec::new();
@@ -198,7 +198,7 @@ fn cut(name: &str, kind: &str, text: &str) -> Vec<Chunk> {
     chunks
 }
 
-/// A paragraph, or where it is a long table, runs of its lines.
+/// Splits a paragraph that is longer than a chunk, such as a table, between its lines.
 fn pieces(paragraph: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = paragraph;

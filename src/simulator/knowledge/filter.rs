@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-/// Does `metadata` fulfil `filter`? A filter that is none is checked against the service model before.
+/// Whether `metadata` matches `filter`, which the service model has checked. No filter matches everything.
 pub fn holds(filter: &Value, metadata: &Value) -> bool {
     let Some((operator, operand)) = filter
         .as_object()
@@ -29,7 +29,7 @@ pub fn holds(filter: &Value, metadata: &Value) -> bool {
             .is_some_and(|values| values.iter().any(|value| same(value, own)))
     };
     match operator.as_str() {
-        // Also where the key is missing.
+        // These match a missing key, too.
         "notEquals" => !same(own, wanted),
         "notIn" => !listed(own),
         _ if own.is_null() => false,

@@ -1,5 +1,6 @@
 //! Knowledge Bases: `POST /knowledgebases/{knowledgeBaseId}/retrieve` over the gateway's own documentation. Every id
-//! answers, but for those that stand in [`MISSING`], [`EMPTY`] and [`NO_HYBRID`]; one that begins with `MANAGED` is managed.
+//! exists, except [`MISSING`]; [`EMPTY`] finds nothing and [`NO_HYBRID`] has no hybrid search. Ids that begin with
+//! `MANAGED` belong to managed Knowledge Bases.
 
 mod documents;
 mod filter;
@@ -13,33 +14,33 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{ServiceError, model, reply};
+use super::{ServiceError, model, reply, routes};
 
-/// Ids that behave as their names say.
+/// Ids with a behavior of their own.
 const MISSING: &str = "MISSING000";
 const EMPTY: &str = "EMPTY00000";
 const NO_HYBRID: &str = "NOHYBRID00";
 const MANAGED: &str = "MANAGED";
 
-/// Results of one page, whatever was asked for.
+/// The number of results on one page.
 const PAGE: usize = 6;
 
-/// What the service gives that is asked for no number.
+/// The number of results if the request names none.
 const DEFAULT_RESULTS: u64 = 5;
 
-/// The id of the Knowledge Base that a request is for.
+/// The id of the Knowledge Base in a Retrieve request.
 pub fn route(method: &Method, uri: &Uri) -> Option<String> {
     let path = uri
         .path()
         .strip_prefix("/knowledgebases/")
         .filter(|_| method == Method::POST)?;
-    super::percent_decode(path.strip_suffix("/retrieve")?)
+    routes::percent_decode(path.strip_suffix("/retrieve")?)
 }
 
-/// What the service answers to `body`.
+/// Answers a Retrieve request.
 ///
 /// # Errors
-/// What it refuses, and what the query asks for by a directive.
+/// The service's error for an invalid request, or the one that a directive in the query asks for.
 pub async fn retrieve(id: &str, request: &Value) -> Result<Response, ServiceError> {
     model::AGENT_RUNTIME
         .check("RetrieveRequest", request, "")
@@ -64,18 +65,18 @@ pub async fn retrieve(id: &str, request: &Value) -> Result<Response, ServiceErro
     if query.trim().is_empty() {
         return Err(ServiceError::validation("The query is empty."));
     }
-    let asked = Directives::of(query);
-    if let Some(error) = asked.refusal() {
+    let directives = Directives::of(query);
+    if let Some(error) = directives.refusal() {
         return Err(error);
     }
-    asked.wait().await;
-    if asked.has("malformed") {
+    directives.wait().await;
+    if directives.has("malformed") {
         return Ok(reply::with_request_id(
             200,
             Body::from(r#"{"retrievalResults": 7"#),
         ));
     }
-    if asked.has("guardrail") && request["guardrailConfiguration"].is_object() {
+    if directives.has("guardrail") && request["guardrailConfiguration"].is_object() {
         return Ok(reply::json(
             &json!({"guardrailAction": "INTERVENED", "retrievalResults": []}),
         ));
@@ -86,7 +87,7 @@ pub async fn retrieve(id: &str, request: &Value) -> Result<Response, ServiceErro
             .unwrap_or(DEFAULT_RESULTS),
     )
     .unwrap_or(1);
-    let mut found = match resource == EMPTY || asked.has("empty") {
+    let mut found = match resource == EMPTY || directives.has("empty") {
         true => Vec::new(),
         false => documents::search(query, &configuration["filter"]),
     };
@@ -115,7 +116,10 @@ pub async fn retrieve(id: &str, request: &Value) -> Result<Response, ServiceErro
     Ok(reply::json(&body))
 }
 
-/// The one of both configurations that this kind of Knowledge Base takes.
+/// The search configuration for this kind of Knowledge Base.
+///
+/// # Errors
+/// `ValidationException` if the request has the configuration of the other kind.
 fn configuration<'a>(id: &str, request: &'a Value) -> Result<&'a Value, ServiceError> {
     let all = &request["retrievalConfiguration"];
     let (own, other) = match id.starts_with(MANAGED) {
@@ -161,7 +165,7 @@ impl<'a> Directives<'a> {
         tokio::time::sleep(slow.unwrap_or(Duration::ZERO)).await;
     }
 
-    /// The error to answer with. An unknown directive is one too: a test that asks for nothing must fail.
+    /// The error that the query asks for. An unknown directive is an error, too, so that a misspelled test fails.
     fn refusal(&self) -> Option<ServiceError> {
         let known = |directive: &str| {
             directive.starts_with("slow ")
@@ -232,7 +236,7 @@ impl<'a> Directives<'a> {
     }
 }
 
-/// A Bedrock API key is good for the runtime only.
+/// Rejects a Bedrock API key, because it is valid for the runtime only.
 pub fn refuse_api_key() -> Response {
     ServiceError {
         name: "AccessDeniedException",

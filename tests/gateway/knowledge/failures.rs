@@ -1,6 +1,6 @@
 //! Searches that fail, in both error policies, and those that find nothing.
 
-use lintel::simulator::Scripted;
+use lintel::simulator::ScriptedReply;
 use serde_json::{Value, json};
 
 use super::{READER, asking, conversed, kb, result, searched, start};
@@ -136,7 +136,7 @@ async fn a_search_that_takes_too_long_is_given_up() {
 async fn what_may_pass_is_asked_again() {
     let gateway = start().await;
     let throttle = || {
-        let mut scripted = Scripted::json(429, r#"{"message":"slowly"}"#);
+        let mut scripted = ScriptedReply::json(429, r#"{"message":"slowly"}"#);
         scripted
             .headers
             .push(("x-amzn-errortype".into(), "ThrottlingException".into()));
@@ -199,7 +199,7 @@ async fn nothing_found_is_told_too() {
 async fn one_of_several_may_fail() {
     let gateway = start().await;
     super::results(&gateway, json!([result("good", Some(0.9))]));
-    gateway.simulator.script(Scripted::json(500, "{}"));
+    gateway.simulator.script(ScriptedReply::json(500, "{}"));
     let reply = gateway
         .as_key(READER, &asking(json!(["plain", "readme"]), "budget"))
         .await;

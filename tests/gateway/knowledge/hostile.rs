@@ -1,7 +1,7 @@
 //! Passages that want to be something else. Whoever can write into a Knowledge Base must not speak as user or operator.
 
 use lintel::{
-    call::{Caller, KnowledgeBase, Passage, Question, Search},
+    call::{Caller, KnowledgeBase, Passage, RetrievalRequest, Search},
     knowledge::prompt,
     openai::{chat::ChatRequest, knowledge_base::Names},
 };
@@ -91,10 +91,10 @@ async fn a_passage_cannot_close_its_delimiter_or_pose_as_a_message() {
 
 const TAG: &str = "0123456789abcdef";
 
-fn question(max_context_chars: u32, max_results: u32) -> Question {
+fn question(max_context_chars: u32, max_results: u32) -> RetrievalRequest {
     let base = KnowledgeBase::new(
         "docs",
-        lintel::call::Target::new("LINTELDOCS", "us-east-1"),
+        lintel::model::Target::new("LINTELDOCS", "us-east-1"),
         prompt::TEMPLATE,
     );
     let search = Search {
@@ -109,7 +109,7 @@ fn question(max_context_chars: u32, max_results: u32) -> Question {
         on_error: base.on_error,
         base: base.into(),
     };
-    Question {
+    RetrievalRequest {
         names: Names::default(),
         searches: vec![search],
         query: None,
@@ -175,14 +175,14 @@ proptest! {
     ) {
         let mut question = question(max_chars, u32::try_from(passages.len()).unwrap());
         question.max_context_tokens = tokens;
-        let notes = lintel::call::Notes::default();
-        let selected = lintel::knowledge::select(passages, &question, 0, &notes);
+        let warnings = lintel::call::Warnings::default();
+        let selected = lintel::knowledge::select(passages, &question, 0, &warnings);
         prop_assert!(selected.context_chars <= max_chars as usize);
         let request: ChatRequest = serde_json::from_value(json!({"model": "m", "messages": [{"role": "user", "content": "x"}]})).unwrap();
         let context = prompt::render(&selected.passages, question.template(), TAG);
         let bytes = context.len() as u64;
-        let model = lintel::catalogue::model("m", lintel::call::Target::new("amazon.nova-lite-v1:0", "us-east-1"));
-        let of = |question| lintel::translate::worst_case(&request, 100, &model, &Caller::default(), question).input_tokens;
+        let model = lintel::catalogue::model("m", lintel::model::Target::new("amazon.nova-lite-v1:0", "us-east-1"));
+        let of = |question| lintel::upstream::converse::worst_case(&request, 100, &model, &Caller::default(), question).input_tokens;
         prop_assert!(of(None) + bytes <= of(Some(&question)), "{} bytes: {}", bytes, context);
     }
 }

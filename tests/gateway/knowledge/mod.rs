@@ -8,7 +8,7 @@ mod permissions;
 mod results;
 mod searches;
 
-use lintel::simulator::Scripted;
+use lintel::simulator::ScriptedReply;
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, Reply, user};
@@ -104,7 +104,7 @@ fn context(gateway: &Gateway) -> String {
 
 /// Retrieve will answer with these results.
 fn results(gateway: &Gateway, results: Value) {
-    gateway.simulator.script(Scripted::json(
+    gateway.simulator.script(ScriptedReply::json(
         200,
         json!({"retrievalResults": results}).to_string(),
     ));

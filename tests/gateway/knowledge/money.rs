@@ -354,7 +354,10 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
             "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}});
         gateway
             .simulator
-            .script(lintel::simulator::Scripted::json(200, answer.to_string()));
+            .script(lintel::simulator::ScriptedReply::json(
+                200,
+                answer.to_string(),
+            ));
         let reply = gateway.as_key(&secret, &request).await;
         assert!(
             reply
@@ -405,7 +408,7 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
     request["messages"][2]["content"] = "budgets [simulate kb empty]".into();
     gateway
         .simulator
-        .script(lintel::simulator::Scripted::json(500, "{}"));
+        .script(lintel::simulator::ScriptedReply::json(500, "{}"));
     let reply = gateway.as_key(&secret, &request).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert!(

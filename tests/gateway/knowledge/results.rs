@@ -181,7 +181,7 @@ async fn a_hostile_service_costs_no_more_than_a_search() {
         let page = json!({"retrievalResults": [], "nextToken": "again"}).to_string();
         gateway
             .simulator
-            .script(lintel::simulator::Scripted::json(200, page));
+            .script(lintel::simulator::ScriptedReply::json(200, page));
     }
     gateway.as_key(READER, &asking(json!("docs"), "Hi")).await;
     let searches = gateway

@@ -12,7 +12,7 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use lintel::{
     app::App,
     call::Secret,
-    config::{self, Surroundings},
+    config::{self, Environment},
     simulator::{self, SecretKey, Simulator},
     telemetry::Telemetry,
 };
@@ -166,16 +166,16 @@ impl Gateway {
             simulator.router(),
             CancellationToken::new(),
         ));
-        let environment = vec![
+        let variables = vec![
             ("TEST_KEY".to_owned(), KEY.to_owned()),
             ("LINTEL_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
         ];
-        let surroundings = Surroundings {
-            environment,
-            listen: None,
+        let environment = Environment {
+            variables,
+            flags: Vec::new(),
         };
         let (mut config, _) =
-            config::parse(&configuration(&endpoint_url, server), &surroundings, None).unwrap();
+            config::parse(&configuration(&endpoint_url, server), &environment, None).unwrap();
         config.aws.settings.static_credentials =
             Some(("simulator".into(), Secret::new("simulator")));
         let app = App::bind(config, telemetry()).await.unwrap();
@@ -340,7 +340,7 @@ impl Gateway {
     }
 
     /// The only request that Bedrock has received.
-    pub fn sent(&self) -> simulator::Received {
+    pub fn sent(&self) -> simulator::ReceivedRequest {
         let mut received = self.simulator.received();
         assert_eq!(received.len(), 1, "one request upstream");
         received.remove(0)

@@ -1,0 +1,71 @@
+//! What the commands need that talk to a running gateway or open its ledger. They read only their own parts of the
+//! configuration, because the variables of the other parts are set only where the gateway runs.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use super::{
+    AdminSettings, Environment, Problem, Teams, diagnostics::Diagnostics, governance,
+    reader::Section, sections, tree,
+};
+use crate::{call::Secret, governance::StoreSettings, money::Budget};
+
+/// The address of the admin port in the configuration at `path`, whatever else is wrong with the file.
+pub fn admin_listen(path: &Path, environment: &Environment) -> Option<SocketAddr> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut tree = tree::parse(&text, &mut Vec::new());
+    environment.overlay(&mut tree);
+    let diagnostics = Diagnostics::default();
+    let section = Section::root(tree, &diagnostics).section("admin");
+    sections::admin_for_clients(section, environment).map(|admin| admin.listen)
+}
+
+/// The settings of commands that use the admin API or open the ledger's file.
+#[derive(Clone, Debug)]
+pub struct Administration {
+    pub listen: SocketAddr,
+    pub token: Option<Secret>,
+    pub store: StoreSettings,
+    pub teams: Teams,
+    /// The budgets of the configuration; a virtual key brings its own.
+    pub budgets: Vec<Arc<Budget>>,
+}
+
+/// Reads the parts of the file at `path` that these commands need.
+///
+/// # Errors
+/// Every problem in these parts.
+pub fn administration(
+    path: &Path,
+    environment: &Environment,
+) -> Result<Administration, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let text = super::read_file(path)?;
+    let mut tree = tree::parse(&text, &mut problems);
+    environment.overlay(&mut tree);
+    let diagnostics = Diagnostics::default();
+    let mut root = Section::root(tree, &diagnostics);
+    let admin = sections::admin_for_clients(root.section("admin"), environment);
+    let store = governance::store(root.section("store"));
+    let teams = governance::teams(root.named_sections("teams"));
+    let mut budgets = governance::gateway(&mut root).budgets;
+    budgets.extend(teams.values().flat_map(|team| team.budgets.iter().cloned()));
+    for (kind, sections) in [
+        ("key", root.named_sections("keys")),
+        ("model", root.named_sections("models")),
+    ] {
+        for (name, mut section) in sections {
+            budgets.extend(governance::budgets(&mut section, &format!("{kind}:{name}")));
+        }
+    }
+    problems.extend(diagnostics.into_parts().0);
+    match admin {
+        Some(AdminSettings { listen, token }) if problems.is_empty() => Ok(Administration {
+            listen,
+            token,
+            store,
+            teams,
+            budgets,
+        }),
+        _ => Err(problems),
+    }
+}

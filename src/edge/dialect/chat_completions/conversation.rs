@@ -1,0 +1,247 @@
+//! OpenAI's messages as a conversation: what stands in members of its own becomes parts, in the
+//! order in which the model gave it.
+
+use crate::{
+    call::Warnings,
+    openai::message::{
+        CacheControl, Content, FunctionCall, Message as WireMessage, Part as WirePart,
+        ReasoningDetail, Role as WireRole, ThinkingBlock, ToolCall,
+    },
+    operation::chat::{
+        Media, Message, Origin, Part, RedactedThinking, Role, Thinking, ToolInput, ToolResult,
+        ToolUse,
+    },
+};
+
+/// Returns the conversation of messages that were validated.
+pub fn messages(messages: Vec<WireMessage>, warnings: &Warnings) -> Vec<Message> {
+    let mut legacy = LegacyCalls::default();
+    let messages = messages.into_iter().enumerate();
+    messages
+        .map(|(index, message)| one(message, index, &mut legacy, warnings))
+        .collect()
+}
+
+/// Legacy function calls that wait for their result: the function's name, and the id that its call
+/// was given.
+#[derive(Default)]
+struct LegacyCalls(Vec<(String, String)>);
+
+fn one(
+    message: WireMessage,
+    index: usize,
+    legacy: &mut LegacyCalls,
+    warnings: &Warnings,
+) -> Message {
+    let origin = Origin {
+        list: "messages",
+        index,
+    };
+    let at = origin.to_string();
+    if message.images.is_some() {
+        let why = "the model's own images are not sent back";
+        warnings.dropped(format!("{at}.images"), why);
+    }
+    let wire_role = message.role;
+    let mut name = message.name;
+    let role = match wire_role {
+        WireRole::System | WireRole::Developer => Role::System,
+        WireRole::User | WireRole::Tool | WireRole::Function => Role::User,
+        WireRole::Assistant => Role::Assistant,
+    };
+    let mut parts = Vec::new();
+    match wire_role {
+        WireRole::Tool => {
+            let id = message.tool_call_id.unwrap_or_default();
+            parts.extend(result(id, message.content, false, &at));
+        }
+        WireRole::Function => {
+            let function = name.take().unwrap_or_default();
+            let waiting = legacy
+                .0
+                .iter()
+                .position(|(waiting, _)| *waiting == function);
+            let id = waiting.map(|at| legacy.0.remove(at).1).unwrap_or_default();
+            parts.extend(result(id, message.content, false, &at));
+        }
+        WireRole::Assistant => {
+            let reasoning = Reasoning {
+                blocks: message.thinking_blocks.unwrap_or_default(),
+                details: message.reasoning_details.unwrap_or_default(),
+                text: message.reasoning_content,
+                signature: message.reasoning_signature,
+            };
+            let content = content(message.content, &at);
+            // Reasoning that stands in its place needs no other.
+            if !content.iter().any(Part::is_thinking) {
+                parts.extend(reasoning.parts());
+            }
+            parts.extend(
+                message
+                    .server_tool_blocks
+                    .into_iter()
+                    .flatten()
+                    .map(Part::ServerTool),
+            );
+            parts.extend(content);
+            parts.extend(message.refusal.map(Part::Text));
+            for call in message.tool_calls.into_iter().flatten() {
+                let same =
+                    |part: &Part| matches!(part, Part::ToolUse(known) if known.id == call.id);
+                if !parts.iter().any(same) {
+                    parts.extend(tool_use(call));
+                }
+            }
+            if let Some(FunctionCall { name, arguments }) = message.function_call {
+                let id = format!("function_call_{index}");
+                legacy.0.push((name.clone(), id.clone()));
+                let input = ToolInput::Arguments(arguments);
+                parts.push(Part::ToolUse(ToolUse { id, name, input }));
+            }
+        }
+        WireRole::System | WireRole::Developer | WireRole::User => {
+            parts.extend(content(message.content, &at));
+        }
+    }
+    parts.extend(message.cache_control.map(Part::CachePoint));
+    Message {
+        role,
+        name,
+        parts,
+        origin,
+    }
+}
+
+/// The forms in which clients send reasoning back.
+struct Reasoning {
+    blocks: Vec<ThinkingBlock>,
+    details: Vec<ReasoningDetail>,
+    text: Option<String>,
+    signature: Option<String>,
+}
+
+impl Reasoning {
+    /// Each form says the same; the one that says most is read.
+    fn parts(self) -> Vec<Part> {
+        if !self.blocks.is_empty() {
+            return self.blocks.into_iter().map(block).collect();
+        }
+        if !self.details.is_empty() {
+            return self.details.into_iter().map(detail).collect();
+        }
+        let thinking = |text| thinking(text, self.signature);
+        self.text.map(thinking).into_iter().collect()
+    }
+}
+
+fn thinking(text: String, signature: Option<String>) -> Part {
+    Part::Thinking(Thinking {
+        text,
+        signature,
+        restored: false,
+    })
+}
+
+fn redacted(data: String) -> Part {
+    Part::RedactedThinking(RedactedThinking {
+        data,
+        restored: false,
+    })
+}
+
+fn block(block: ThinkingBlock) -> Part {
+    match block.data {
+        Some(data) => redacted(data),
+        None => thinking(block.thinking, block.signature),
+    }
+}
+
+fn detail(detail: ReasoningDetail) -> Part {
+    match detail.data {
+        Some(data) => redacted(data),
+        None => thinking(
+            detail.text.or(detail.summary).unwrap_or_default(),
+            detail.signature,
+        ),
+    }
+}
+
+fn tool_use(call: ToolCall) -> Option<Part> {
+    let id = call.id;
+    let (name, input) = match (call.custom, call.function) {
+        (Some(custom), _) => (custom.name, ToolInput::Text(custom.input)),
+        (None, Some(function)) => (function.name, ToolInput::Arguments(function.arguments)),
+        (None, None) => return None,
+    };
+    Some(Part::ToolUse(ToolUse { id, name, input }))
+}
+
+/// A tool's result, then the cache points that were marked in it.
+fn result(id: String, wire: Option<Content>, is_error: bool, at: &str) -> Vec<Part> {
+    let is_point = |part: &Part| matches!(part, Part::CachePoint(_));
+    let (points, content): (Vec<_>, Vec<_>) = content(wire, at).into_iter().partition(is_point);
+    let result = Part::ToolResult(ToolResult {
+        id,
+        content,
+        is_error,
+    });
+    std::iter::once(result).chain(points).collect()
+}
+
+fn content(content: Option<Content>, at: &str) -> Vec<Part> {
+    match content {
+        None => Vec::new(),
+        Some(Content::Text(text)) => vec![Part::Text(text)],
+        Some(Content::Parts(parts)) => (0..)
+            .zip(parts)
+            .flat_map(|(nth, part): (usize, _)| content_part(part, &format!("{at}.content[{nth}]")))
+            .collect(),
+    }
+}
+
+/// A content part, then the cache point that it is marked with.
+fn content_part(part: WirePart, at: &str) -> Vec<Part> {
+    fn media<T>(value: T, at: &str) -> Media<T> {
+        Media {
+            value,
+            at: at.to_owned(),
+        }
+    }
+    let breakpoint = part.prompt_cache_breakpoint.map(|_| CacheControl {
+        ttl: None,
+        kind: None,
+    });
+    let point = part.cache_control.or(part.cache_point).or(breakpoint);
+    let mut parts = match part.kind.as_str() {
+        "image_url" => part.image_url.map(|image| Part::Image(media(image, at))),
+        "video_url" => part.video_url.map(|video| Part::Video(media(video, at))),
+        "input_audio" => part.input_audio.map(|audio| Part::Audio(media(audio, at))),
+        "file" => part.file.map(|file| Part::File(media(file, at))),
+        "search_result" => part
+            .search_result
+            .map(|found| Part::SearchResult(media(found, at))),
+        "thinking" => part.thinking.map(|text| thinking(text, part.signature)),
+        "redacted_thinking" => part.data.map(redacted),
+        "tool_use" => part.id.zip(part.name).map(|(id, name)| {
+            let input = part
+                .input
+                .map_or_else(|| "{}".to_owned(), |input| input.get().to_owned());
+            Part::ToolUse(ToolUse {
+                id,
+                name,
+                input: ToolInput::Arguments(input),
+            })
+        }),
+        "tool_result" => {
+            let id = part.tool_use_id.unwrap_or_default();
+            let mut parts = result(id, part.content, part.is_error == Some(true), at);
+            parts.extend(point.map(Part::CachePoint));
+            return parts;
+        }
+        _ => part.text.or(part.refusal).map(Part::Text),
+    }
+    .into_iter()
+    .collect::<Vec<_>>();
+    parts.extend(point.map(Part::CachePoint));
+    parts
+}

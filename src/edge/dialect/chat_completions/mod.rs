@@ -1,0 +1,167 @@
+//! `POST /v1/chat/completions`, <https://platform.openai.com/docs/api-reference/chat/create>.
+
+mod check_tools;
+mod conversation;
+mod events;
+mod kb_request;
+mod validate;
+mod whole;
+
+use axum::http::HeaderMap;
+
+pub use events::ChatWriter;
+pub use whole::{cost, unwritable, usage};
+
+use super::{Dialect, Incoming, Outgoing, Parsed, ReplyContext, chat_events::ChatEvents};
+use crate::{
+    call::Warnings,
+    edge::{body, labels},
+    error::Error,
+    openai::{chat::ChatRequest, extension::GuardrailOptions, knowledge_base::Kb},
+    operation::chat::{Chat, ChatReply},
+};
+
+/// OpenAI's chat completions.
+pub struct ChatCompletions;
+
+/// What a reply repeats of its request.
+pub struct View {
+    model: String,
+    include_usage: bool,
+}
+
+impl Dialect for ChatCompletions {
+    type Operation = Chat;
+    type View = View;
+    const ROUTE: &'static str = labels::CHAT_COMPLETIONS;
+
+    fn parse(request: &Incoming<'_>) -> Result<Parsed<Self>, Error> {
+        let (wire, mut chat) = parsed(request.body, request.warnings)?;
+        guardrail(request.headers, &mut chat);
+        chat.retrieval = kb_request::take(
+            wire.kb,
+            &mut chat,
+            request.knowledge_bases,
+            request.caller,
+            request.warnings,
+        )?;
+        Ok(Parsed {
+            end_user: chat.user.clone().or_else(|| chat.safety_identifier.clone()),
+            operation: chat,
+            view: View {
+                model: wire.model.clone(),
+                include_usage: wire.include_usage,
+            },
+            model: wire.model,
+        })
+    }
+
+    fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
+        let id = format!("chatcmpl-{}", cx.id);
+        Ok(match reply {
+            ChatReply::Whole(reply) => {
+                Outgoing::Whole(whole::written(&id, &view.model, reply, cx)?)
+            }
+            ChatReply::Stream(stream) => {
+                let mut writer = ChatWriter::new(&id, cx.created, &view.model, view.include_usage);
+                if let Some(retrieval) = cx.trace.retrieval() {
+                    writer.add_retrieval(retrieval);
+                }
+                Outgoing::Events(Box::new(ChatEvents::new(stream, writer)))
+            }
+        })
+    }
+}
+
+/// What of the wire is not part of the operation.
+struct Wire {
+    model: String,
+    kb: Option<Kb>,
+    include_usage: bool,
+}
+
+/// Parses and checks the body of a chat request. A search in Knowledge Bases is left out.
+///
+/// # Errors
+/// 400 with the field, or the place in the text.
+pub fn chat_request(bytes: &[u8], warnings: &Warnings) -> Result<Chat, Error> {
+    parsed(bytes, warnings).map(|(_, chat)| chat)
+}
+
+fn parsed(bytes: &[u8], warnings: &Warnings) -> Result<(Wire, Chat), Error> {
+    let request: ChatRequest = body::parse(bytes, warnings)?;
+    validate::validate(&request)?;
+    let include_usage = request.include_usage();
+    let chat = Chat {
+        messages: conversation::messages(request.messages, warnings),
+        more: Vec::new(),
+        stream: request.stream == Some(true),
+        max_completion_tokens: request.max_completion_tokens,
+        max_tokens: request.max_tokens,
+        temperature: request.temperature,
+        top_p: request.top_p,
+        stop: request.stop,
+        n: request.n,
+        tools: request.tools,
+        tool_choice: request.tool_choice,
+        parallel_tool_calls: request.parallel_tool_calls,
+        frequency_penalty: request.frequency_penalty,
+        presence_penalty: request.presence_penalty,
+        seed: request.seed,
+        user: request.user,
+        safety_identifier: request.safety_identifier,
+        metadata: request.metadata,
+        store: request.store,
+        service_tier: request.service_tier,
+        response_format: request.response_format,
+        reasoning_effort: request.reasoning_effort,
+        verbosity: request.verbosity,
+        prompt_cache_key: request.prompt_cache_key,
+        prompt_cache_retention: request.prompt_cache_retention,
+        prediction: request.prediction,
+        web_search_options: request.web_search_options,
+        functions: request.functions,
+        function_call: request.function_call,
+        top_k: request.top_k,
+        reasoning: request.reasoning,
+        prompt_cache_options: request.prompt_cache_options,
+        bedrock: request.bedrock,
+        max_cost: body::max_cost(request.max_cost_usd.as_deref())?,
+        retrieval: None,
+        bytes: bytes.len(),
+        fetched: Default::default(),
+    };
+    Ok((
+        Wire {
+            model: request.model,
+            kb: request.kb,
+            include_usage,
+        },
+        chat,
+    ))
+}
+
+/// The headers with which InvokeModel takes a guardrail, for clients that cannot change the body.
+/// The body wins.
+fn guardrail(headers: &HeaderMap, chat: &mut Chat) {
+    let text = |name: &str| {
+        headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    let (Some(identifier), Some(version)) = (
+        text("x-amzn-bedrock-guardrailidentifier"),
+        text("x-amzn-bedrock-guardrailversion"),
+    ) else {
+        return;
+    };
+    let trace = text("x-amzn-bedrock-trace").map(|trace| trace.to_ascii_lowercase());
+    let own = chat.bedrock.get_or_insert_default();
+    own.guardrail.get_or_insert_with(|| GuardrailOptions {
+        identifier,
+        version,
+        trace,
+        ..GuardrailOptions::default()
+    });
+}

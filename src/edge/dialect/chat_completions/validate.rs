@@ -1,0 +1,357 @@
+//! What can be said of a request without knowing its model: ranges, and members that no model can honour.
+
+use super::check_tools::{MAX_DEPTH, MAX_TOOLS, depth, name, schema, too_deep, tools};
+use crate::{
+    edge::body::within,
+    error::Error,
+    openai::{
+        chat::ChatRequest,
+        message::{Content, Message, Part, Role},
+    },
+};
+
+/// More than any real conversation; bounds the work that one request can cause.
+const MAX_MESSAGES: usize = 10_000;
+
+/// Content parts of one message.
+const MAX_PARTS: usize = 10_000;
+
+/// Accepts a request, or says which field is wrong.
+///
+/// # Errors
+/// A 400 with `param`.
+pub fn validate(request: &ChatRequest) -> Result<(), Error> {
+    ranges(request)?;
+    unsupported(request)?;
+    if request.messages.is_empty() {
+        return Err(Error::invalid(
+            "messages",
+            "'messages' must hold at least one message.",
+        ));
+    }
+    if request.messages.len() > MAX_MESSAGES {
+        return Err(Error::invalid(
+            "messages",
+            format!("'messages' may hold {MAX_MESSAGES} messages at most."),
+        ));
+    }
+    for (index, message) in request.messages.iter().enumerate() {
+        check_message(message, index)?;
+    }
+    tools(request)
+}
+
+fn ranges(request: &ChatRequest) -> Result<(), Error> {
+    within("temperature", request.temperature, 0.0, 2.0)?;
+    within("top_p", request.top_p, 0.0, 1.0)?;
+    within("frequency_penalty", request.frequency_penalty, -2.0, 2.0)?;
+    within("presence_penalty", request.presence_penalty, -2.0, 2.0)?;
+    within("n", request.n.map(f64::from), 1.0, 128.0)?;
+    // The service's integers are 32 bits, signed.
+    within(
+        "top_logprobs",
+        request.top_logprobs.map(f64::from),
+        0.0,
+        20.0,
+    )?;
+    within(
+        "top_k",
+        request.top_k.map(f64::from),
+        1.0,
+        f64::from(i32::MAX),
+    )?;
+    for bias in request.logit_bias.iter().flatten() {
+        within("logit_bias", Some(*bias.1), -100.0, 100.0)?;
+    }
+    within(
+        "max_tokens",
+        request.max_tokens.map(f64::from),
+        1.0,
+        f64::from(i32::MAX),
+    )?;
+    within(
+        "max_completion_tokens",
+        request.max_completion_tokens.map(f64::from),
+        1.0,
+        f64::from(i32::MAX),
+    )?;
+    if request.stop.as_ref().is_some_and(|stop| stop.0.len() > 4) {
+        return Err(Error::invalid(
+            "stop",
+            "'stop' may hold 4 sequences at most.",
+        ));
+    }
+    if request
+        .safety_identifier
+        .as_ref()
+        .is_some_and(|id| id.chars().count() > 64)
+    {
+        return Err(Error::invalid(
+            "safety_identifier",
+            "'safety_identifier' may have 64 characters at most.",
+        ));
+    }
+    if let Some(metadata) = &request.metadata {
+        if metadata.len() > 16 {
+            return Err(Error::invalid(
+                "metadata",
+                "'metadata' may hold 16 pairs at most.",
+            ));
+        }
+        for (key, value) in metadata {
+            if key.is_empty() || key.chars().count() > 64 || value.chars().count() > 512 {
+                return Err(Error::invalid(
+                    "metadata",
+                    "A key of 'metadata' has 1 to 64 characters and a value 512 at most.",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What would change the meaning of the answer if it were left out in silence.
+fn unsupported(request: &ChatRequest) -> Result<(), Error> {
+    let refused = |param: &'static str, why: &'static str| {
+        Err(
+            Error::invalid(param, format!("'{param}' is not supported here: {why}."))
+                .with_code("unsupported_parameter"),
+        )
+    };
+    if request.logprobs == Some(true) || request.top_logprobs.is_some_and(|n| n > 0) {
+        return refused("logprobs", "Bedrock's Converse returns none");
+    }
+    if request
+        .logit_bias
+        .as_ref()
+        .is_some_and(|bias| !bias.is_empty())
+    {
+        return refused("logit_bias", "Bedrock's Converse has no such parameter");
+    }
+    let modalities = request.modalities.as_deref().unwrap_or_default();
+    if modalities.iter().any(|m| m == "audio") || request.audio.is_some() {
+        return refused("audio", "Bedrock's Converse returns no audio");
+    }
+    if let Some(format) = &request.response_format {
+        match (format.kind.as_str(), &format.json_schema) {
+            ("text" | "json_object", _) => {}
+            ("json_schema", Some(wanted)) => schema(wanted)?,
+            ("json_schema", None) => {
+                return Err(Error::invalid(
+                    "response_format.json_schema",
+                    "A format of type 'json_schema' needs it.",
+                ));
+            }
+            _ => {
+                return Err(Error::invalid(
+                    "response_format.type",
+                    "'type' must be 'text', 'json_schema' or 'json_object'.",
+                ));
+            }
+        }
+    }
+    match request.moderation {
+        Some(_) => refused("moderation", "name a guardrail in 'bedrock'"),
+        None => Ok(()),
+    }
+}
+
+fn check_message(message: &Message, index: usize) -> Result<(), Error> {
+    let role = message.role;
+    let at = |member: &str| format!("messages[{index}].{member}");
+    let calls = message
+        .tool_calls
+        .as_ref()
+        .is_some_and(|calls| !calls.is_empty());
+    if role == Role::Function && message.name.as_deref().unwrap_or_default().is_empty() {
+        return Err(Error::invalid(
+            at("name"),
+            "A message of role 'function' needs 'name'.",
+        ));
+    }
+    if message.audio.is_some() {
+        return Err(Error::invalid(
+            at("audio"),
+            "No audio was ever issued here, so there is none to refer to.",
+        ));
+    }
+    let assistant_may = calls || message.refusal.is_some() || message.function_call.is_some();
+    let may_be_empty = role == Role::Function || (role == Role::Assistant && assistant_may);
+    if message.content.is_none() && !may_be_empty {
+        return Err(Error::invalid(
+            at("content"),
+            format!("A message of role '{}' needs 'content'.", role.as_str()),
+        ));
+    }
+    if role == Role::Tool
+        && message
+            .tool_call_id
+            .as_deref()
+            .unwrap_or_default()
+            .is_empty()
+    {
+        return Err(Error::invalid(
+            at("tool_call_id"),
+            "A message of role 'tool' needs 'tool_call_id'.",
+        ));
+    }
+    if calls && role != Role::Assistant {
+        return Err(Error::invalid(
+            at("tool_calls"),
+            "Only an assistant message may have 'tool_calls'.",
+        ));
+    }
+    tool_calls(message, &at)?;
+    server_tool_blocks(message, &at)?;
+    match &message.content {
+        Some(Content::Parts(parts)) => check_parts(parts, role, &format!("messages[{index}]")),
+        _ => Ok(()),
+    }
+}
+
+/// Text anywhere; media where the service takes them; reasoning and calls in what the assistant
+/// said. What the media are is checked with the model at hand.
+fn check_part(part: &Part, role: Role, at: &str) -> Result<(), Error> {
+    let asks = matches!(role, Role::User | Role::Tool);
+    let assistant = role == Role::Assistant;
+    let needs = |member: &str, present: bool| match present {
+        true => Ok(()),
+        false => Err(Error::invalid(
+            format!("{at}.{member}"),
+            format!("A part of type '{}' needs '{member}'.", part.kind),
+        )),
+    };
+    match part.kind.as_str() {
+        "text" => needs("text", part.text.is_some()),
+        "refusal" if assistant => needs("refusal", part.refusal.is_some()),
+        "" if part.cache_point.is_some() => Ok(()),
+        "image_url" if asks => needs("image_url", part.image_url.is_some()),
+        "video_url" if asks => needs("video_url", part.video_url.is_some()),
+        "input_audio" if asks => needs("input_audio", part.input_audio.is_some()),
+        "file" if asks => needs("file", part.file.is_some()),
+        "search_result" if asks => needs("search_result", part.search_result.is_some()),
+        "thinking" if assistant => needs("thinking", part.thinking.is_some()),
+        "redacted_thinking" if assistant => needs("data", part.data.is_some()),
+        "tool_use" if assistant => tool_use(part, at, needs),
+        "tool_result" if role == Role::User => {
+            needs(
+                "tool_use_id",
+                part.tool_use_id.as_deref().is_some_and(|id| !id.is_empty()),
+            )?;
+            match &part.content {
+                Some(Content::Parts(parts)) => check_parts(parts, Role::Tool, at),
+                _ => Ok(()),
+            }
+        }
+        kind => {
+            let kind: String = kind.chars().take(40).collect();
+            Err(Error::invalid(
+                format!("{at}.type"),
+                format!(
+                    "A content part of type '{kind}' is not supported in a message of role '{}'.",
+                    role.as_str()
+                ),
+            ))
+        }
+    }
+}
+
+fn check_parts(parts: &[Part], role: Role, at: &str) -> Result<(), Error> {
+    if parts.len() > MAX_PARTS {
+        let text = format!("'content' may hold {MAX_PARTS} parts at most.");
+        return Err(Error::invalid(format!("{at}.content"), text));
+    }
+    let mut parts = (0..).zip(parts);
+    parts.try_for_each(|(nth, part): (usize, _)| {
+        check_part(part, role, &format!("{at}.content[{nth}]"))
+    })
+}
+
+fn tool_use(
+    part: &Part,
+    at: &str,
+    needs: impl Fn(&str, bool) -> Result<(), Error>,
+) -> Result<(), Error> {
+    needs("id", part.id.as_deref().is_some_and(|id| !id.is_empty()))?;
+    needs("name", part.name.is_some())?;
+    name(part.name.as_deref().unwrap_or_default(), || {
+        format!("{at}.name")
+    })?;
+    let input = part.input.as_deref().map_or("{}", |input| input.get());
+    match input.starts_with('{') {
+        true if depth(input) > MAX_DEPTH => Err(too_deep(format!("{at}.input"))),
+        true => Ok(()),
+        false => Err(Error::invalid(
+            format!("{at}.input"),
+            "'input' must be an object.",
+        )),
+    }
+}
+
+fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Error> {
+    let calls = message.tool_calls.as_deref().unwrap_or_default();
+    if calls.len() > MAX_TOOLS {
+        return Err(Error::invalid(
+            at("tool_calls"),
+            format!("'tool_calls' may hold {MAX_TOOLS} calls at most."),
+        ));
+    }
+    for (index, call) in calls.iter().enumerate() {
+        let at = |member: &str| at(&format!("tool_calls[{index}].{member}"));
+        if let Some(custom) = &call.custom {
+            name(&custom.name, || at("custom.name"))?;
+            continue;
+        }
+        let Some(function) = &call.function else {
+            return Err(Error::invalid(
+                at("function"),
+                "A call is of type 'function' or 'custom', and has that member.",
+            ));
+        };
+        name(&function.name, || at("function.name"))?;
+        if depth(&function.arguments) > MAX_DEPTH {
+            return Err(too_deep(at("function.arguments")));
+        }
+    }
+    Ok(())
+}
+
+/// Blocks that this gateway gave out: what could not have come from there is refused here, not by Bedrock.
+fn server_tool_blocks(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Error> {
+    let blocks = message.server_tool_blocks.as_deref().unwrap_or_default();
+    if blocks.len() > MAX_TOOLS {
+        return Err(Error::invalid(
+            at("server_tool_blocks"),
+            format!("There may be {MAX_TOOLS} blocks at most."),
+        ));
+    }
+    for (index, block) in blocks.iter().enumerate() {
+        let at = at(&format!("server_tool_blocks[{index}]"));
+        let wrong = |why: &'static str| Err(Error::invalid(at.clone(), why));
+        let (id, json) = match (&block.tool_use, &block.tool_result) {
+            (Some(call), None) if !call.input.get().starts_with('{') => {
+                return wrong("'input' must be an object.");
+            }
+            (Some(call), None) => (&call.tool_use_id, vec![&call.input]),
+            (None, Some(result)) => (
+                &result.tool_use_id,
+                result
+                    .content
+                    .iter()
+                    .filter_map(|content| content.json.as_ref())
+                    .collect(),
+            ),
+            _ => {
+                return wrong("A block holds 'toolUse' or 'toolResult', as it came in the answer.");
+            }
+        };
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
+        if !(1..=64).contains(&id.len()) || !id.bytes().all(plain) {
+            return wrong("'toolUseId' is not one that Bedrock gives.");
+        }
+        if json.iter().any(|json| depth(json.get()) > MAX_DEPTH) {
+            return Err(too_deep(at));
+        }
+    }
+    Ok(())
+}

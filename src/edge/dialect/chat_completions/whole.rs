@@ -1,0 +1,206 @@
+//! The `chat.completion` object.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::super::ReplyContext;
+use crate::{
+    call::{Passage, Retrieval},
+    error::{Error, Kind},
+    money::Usage,
+    openai::{
+        completion::{
+            AssistantMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ReasoningDetail,
+            ToolCall, ToolCallKind,
+        },
+        delta::Indexed,
+        knowledge_base::{KbReply, PassageObject},
+        usage as wire,
+    },
+    operation::chat::{Chunk, WholeReply},
+};
+
+/// Writes a whole reply. `model` is the name that the client asked for.
+///
+/// # Errors
+/// If the reply cannot be written, which is a fault of the gateway.
+pub fn written(
+    id: &str,
+    model: &str,
+    reply: WholeReply,
+    cx: ReplyContext<'_>,
+) -> Result<Vec<u8>, Error> {
+    let answers: Vec<_> = reply.choices.into_iter().map(fold).collect();
+    let choices = (0..)
+        .zip(&answers)
+        .map(|(index, (message, finish_reason))| Choice {
+            index,
+            message,
+            logprobs: None,
+            finish_reason: *finish_reason,
+        });
+    let completion = ChatCompletion {
+        id,
+        object: "chat.completion",
+        created: cx.created,
+        model,
+        choices: choices.collect(),
+        service_tier: reply.usage.service_tier,
+        usage: usage(&reply.usage),
+        bedrock_guardrail: reply.guardrail.as_ref(),
+        kb: cx.trace.retrieval().map(|retrieval| kb(retrieval)),
+    };
+    serde_json::to_vec(&completion).map_err(unwritable)
+}
+
+/// The error for a reply that cannot be written.
+pub fn unwritable(error: serde_json::Error) -> Error {
+    Error::new(Kind::Internal, "The gateway could not write its reply.")
+        .with_detail(error.to_string())
+}
+
+/// Where the answer comes from.
+pub fn kb(retrieval: &Retrieval) -> KbReply<'_> {
+    let object = |(index, passage)| passage_object(index, passage);
+    let passages = || (1..).zip(&retrieval.passages).map(object).collect();
+    KbReply {
+        name: &retrieval.names,
+        used: retrieval.used(),
+        passages: retrieval.include_sources.then(passages),
+        context_chars: retrieval.context_chars,
+        reason: retrieval.reason,
+    }
+}
+
+fn passage_object(index: usize, passage: &Passage) -> PassageObject<'_> {
+    let Passage {
+        kb,
+        source,
+        score,
+        metadata,
+        location,
+        ..
+    } = passage;
+    PassageObject {
+        index,
+        kb,
+        source,
+        score: *score,
+        metadata,
+        location: location.as_ref(),
+    }
+}
+
+/// OpenAI's usage object. Every token bucket is reported, including zeros.
+pub fn usage(usage: &Usage) -> wire::Usage {
+    let written = usage.cache_write > 0;
+    wire::Usage {
+        prompt_tokens: usage.prompt(),
+        completion_tokens: usage.output,
+        total_tokens: usage.total(),
+        prompt_tokens_details: wire::PromptTokensDetails {
+            cached_tokens: usage.cache_read,
+            cache_write_tokens: usage.cache_write,
+            cache_write_5m_tokens: written.then(|| usage.cache_write_5m()),
+            cache_write_1h_tokens: written.then_some(usage.cache_write_1h),
+            audio_tokens: 0,
+        },
+        completion_tokens_details: wire::CompletionTokensDetails {
+            reasoning_tokens: usage.reasoning,
+            reasoning_tokens_estimated: usage.reasoning_estimated,
+            ..wire::CompletionTokensDetails::default()
+        },
+        server_tool_uses: Some(usage.server_tool_uses).filter(|uses| *uses > 0),
+        cost: cost(usage),
+        estimated: usage.estimated,
+    }
+}
+
+/// The cost of a call in US dollars, exactly.
+pub fn cost(usage: &Usage) -> Option<Box<RawValue>> {
+    usage
+        .cost
+        .and_then(|cost| RawValue::from_string(cost.total().to_string()).ok())
+}
+
+/// Puts the steps of one answer together.
+fn fold(chunks: Vec<Chunk>) -> (AssistantMessage, FinishReason) {
+    let mut content = String::new();
+    let mut reasoning = String::new();
+    let mut message = AssistantMessage::default();
+    let mut calls: BTreeMap<u32, ToolCall> = BTreeMap::new();
+    let mut finish_reason = FinishReason::Stop;
+    for chunk in chunks {
+        match chunk {
+            Chunk::Content(text) if content.is_empty() => content = text,
+            Chunk::Content(text) => content.push_str(&text),
+            Chunk::CitedContent(text, annotations) => {
+                content.push_str(&text);
+                message.annotations.extend(annotations);
+            }
+            Chunk::ReasoningContent(text) => reasoning.push_str(&text),
+            Chunk::Thinking(block) => {
+                let index = u32::try_from(message.thinking_blocks.len()).unwrap_or(u32::MAX);
+                let entry = ReasoningDetail::from(&block);
+                message.reasoning_details.push(Indexed { index, entry });
+                message.thinking_blocks.push(block);
+            }
+            Chunk::ServerTool(block) => message.server_tool_blocks.push(block),
+            Chunk::StopSequence(stop) => message.stop_sequence = Some(stop),
+            Chunk::Annotations(annotations) => message.annotations.extend(annotations),
+            Chunk::Image(image) => message.images.push(image),
+            Chunk::ToolCall { index, id, name } => {
+                let function = FunctionCall {
+                    name: name.to_string(),
+                    arguments: String::new(),
+                };
+                let kind = ToolCallKind::Function { function };
+                calls.insert(
+                    index,
+                    ToolCall {
+                        id: id.to_string(),
+                        kind,
+                    },
+                );
+            }
+            Chunk::ToolArguments { index, fragment } => {
+                if let Some(ToolCall {
+                    kind: ToolCallKind::Function { function },
+                    ..
+                }) = calls.get_mut(&index)
+                {
+                    function.arguments.push_str(&fragment);
+                }
+            }
+            Chunk::CustomToolCall { index, id, call } => {
+                let kind = ToolCallKind::Custom { custom: call };
+                calls.insert(
+                    index,
+                    ToolCall {
+                        id: id.to_string(),
+                        kind,
+                    },
+                );
+            }
+            Chunk::FunctionCall(name) => {
+                message.function_call = Some(FunctionCall {
+                    name: name.to_string(),
+                    arguments: String::new(),
+                });
+            }
+            Chunk::FunctionArguments(fragment) => {
+                if let Some(call) = &mut message.function_call {
+                    call.arguments.push_str(&fragment);
+                }
+            }
+            Chunk::Finish(reason) => finish_reason = reason,
+            Chunk::Guardrail(_) | Chunk::Usage(_) => {}
+        }
+    }
+    message.tool_calls = calls.into_values().collect();
+    let calls = !message.tool_calls.is_empty() || message.function_call.is_some();
+    message.content = (!content.is_empty() || !calls).then_some(content);
+    message.reasoning_content = (!reasoning.is_empty()).then_some(reasoning);
+    (message, finish_reason)
+}

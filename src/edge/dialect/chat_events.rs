@@ -1,0 +1,68 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::BytesMut;
+use futures_util::Stream;
+
+use super::EventSource;
+use crate::{
+    error::Error,
+    operation::chat::{ChoiceChunk, ChunkStream},
+};
+
+/// Writes the steps of a streamed chat as the events of one dialect.
+pub trait EventWriter: Send {
+    /// Writes the events of one step.
+    fn chunk(&mut self, chunk: &ChoiceChunk);
+
+    /// Writes the one error event of a stream that broke.
+    fn error(&mut self, error: &Error);
+
+    /// Writes the end of a complete stream.
+    fn done(&mut self);
+
+    /// What was written and not yet taken.
+    fn written(&mut self) -> &mut BytesMut;
+}
+
+/// A streamed chat in the dialect of `W`.
+pub struct ChatEvents<W> {
+    stream: ChunkStream,
+    writer: W,
+}
+
+impl<W: EventWriter> ChatEvents<W> {
+    pub fn new(stream: ChunkStream, writer: W) -> Self {
+        Self { stream, writer }
+    }
+}
+
+impl<W: EventWriter> EventSource for ChatEvents<W> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
+        Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
+            Some(Ok(chunk)) => {
+                self.writer.chunk(&chunk);
+                Some(Ok(()))
+            }
+            Some(Err(error)) => Some(Err(error)),
+            None => {
+                self.writer.done();
+                None
+            }
+        })
+    }
+
+    fn fail(&mut self, error: &Error) {
+        self.writer.error(error);
+    }
+
+    fn cut(&mut self) {
+        self.stream.cut();
+    }
+
+    fn written(&mut self) -> &mut BytesMut {
+        self.writer.written()
+    }
+}

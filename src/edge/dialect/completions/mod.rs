@@ -1,0 +1,51 @@
+//! `POST /v1/completions`: a second dialect of chats, in which each prompt is a conversation of one
+//! user message.
+
+mod parse;
+mod write;
+
+use super::{Dialect, Incoming, Outgoing, Parsed, ReplyContext, chat_events::ChatEvents};
+use crate::{
+    edge::labels,
+    error::Error,
+    operation::chat::{Chat, ChatReply},
+};
+
+/// OpenAI's completions, the API before there were chats.
+pub struct Completions;
+
+/// What a reply repeats of its request.
+pub struct View {
+    model: String,
+    include_usage: bool,
+}
+
+impl Dialect for Completions {
+    type Operation = Chat;
+    type View = View;
+    const ROUTE: &'static str = labels::COMPLETIONS;
+
+    fn parse(request: &Incoming<'_>) -> Result<Parsed<Self>, Error> {
+        let (chat, model, include_usage) = parse::completion(request.body, request.warnings)?;
+        let view = View {
+            model: model.clone(),
+            include_usage,
+        };
+        Ok(Parsed {
+            end_user: chat.user.clone(),
+            operation: chat,
+            model,
+            view,
+        })
+    }
+
+    fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
+        let writer = write::Writer::new(format!("cmpl-{}", cx.id), cx.created, view);
+        Ok(match reply {
+            ChatReply::Whole(reply) => Outgoing::Whole(writer.whole(&reply)?),
+            ChatReply::Stream(stream) => {
+                Outgoing::Events(Box::new(ChatEvents::new(stream, writer)))
+            }
+        })
+    }
+}

@@ -1,0 +1,152 @@
+use crate::{
+    call::Warnings,
+    edge::body,
+    error::Error,
+    openai::{text_completion::CompletionRequest, texts::Texts},
+    operation::chat::{Chat, Message, Origin, Part, Role},
+};
+
+/// The most answers of one request: OpenAI's own cap on `n`.
+const MAX_CHOICES: usize = 128;
+
+/// Parses and checks a request. Returns the chat, the model's name, and whether the usage is
+/// streamed.
+///
+/// # Errors
+/// 400 with the member at fault.
+pub fn completion(bytes: &[u8], warnings: &Warnings) -> Result<(Chat, String, bool), Error> {
+    let request: CompletionRequest = body::parse(bytes, warnings)?;
+    unsupported(&request)?;
+    ranges(&request)?;
+    let texts = prompts(&request)?;
+    let longest = texts.iter().map(String::len).max().unwrap_or_default();
+    let all: usize = texts.iter().map(String::len).sum();
+    let conversation = |(index, text)| {
+        let origin = Origin {
+            list: "prompt",
+            index,
+        };
+        vec![Message {
+            role: Role::User,
+            name: None,
+            parts: vec![Part::Text(text)],
+            origin,
+        }]
+    };
+    let mut conversations = texts.into_iter().enumerate().map(conversation);
+    let chat = Chat {
+        messages: conversations.next().unwrap_or_default(),
+        more: conversations.collect(),
+        stream: request.stream == Some(true),
+        max_tokens: request.max_tokens,
+        temperature: request.temperature,
+        top_p: request.top_p,
+        stop: request.stop,
+        n: request.n,
+        frequency_penalty: request.frequency_penalty,
+        presence_penalty: request.presence_penalty,
+        seed: request.seed,
+        user: request.user,
+        top_k: request.top_k,
+        bedrock: request.bedrock,
+        max_cost: body::max_cost(request.max_cost_usd.as_deref())?,
+        // Each request to the service holds one prompt.
+        bytes: bytes.len().saturating_sub(all) + longest,
+        ..Chat::default()
+    };
+    let usage = request
+        .stream_options
+        .is_some_and(|options| options.include_usage == Some(true));
+    Ok((chat, request.model, usage))
+}
+
+fn prompts(request: &CompletionRequest) -> Result<Vec<String>, Error> {
+    let Texts::Text { texts, is_list } = &request.prompt else {
+        let text = "Prompts of tokens are not supported, because Bedrock takes text: send strings.";
+        return Err(Error::invalid("prompt", text).with_code("unsupported_parameter"));
+    };
+    let choices = texts.len().saturating_mul(request.n.unwrap_or(1) as usize);
+    if texts.is_empty() || choices > MAX_CHOICES {
+        let count = texts.len();
+        let text = format!(
+            "`prompt` holds {count} prompts and `n` is {}; a request may ask for 1 to {MAX_CHOICES} answers in all.",
+            request.n.unwrap_or(1)
+        );
+        return Err(Error::invalid("prompt", text));
+    }
+    match texts.iter().position(|text| text.trim().is_empty()) {
+        Some(index) => {
+            let at = if *is_list {
+                format!("prompt[{index}]")
+            } else {
+                "prompt".to_owned()
+            };
+            Err(Error::invalid(at, "The prompt is empty."))
+        }
+        None => Ok(texts.clone()),
+    }
+}
+
+/// What would make the answer wrong if it were left out.
+fn unsupported(request: &CompletionRequest) -> Result<(), Error> {
+    let members = [
+        (
+            "suffix",
+            request
+                .suffix
+                .as_ref()
+                .is_some_and(|suffix| !suffix.is_empty()),
+            "the models complete at the end only",
+        ),
+        (
+            "best_of",
+            request
+                .best_of
+                .is_some_and(|best| best > request.n.unwrap_or(1)),
+            "Bedrock returns no log probabilities to choose by",
+        ),
+        (
+            "echo",
+            request.echo == Some(true),
+            "the answer holds no prompt",
+        ),
+        (
+            "logprobs",
+            request.logprobs.is_some(),
+            "Bedrock's Converse returns none",
+        ),
+        (
+            "logit_bias",
+            request
+                .logit_bias
+                .as_ref()
+                .is_some_and(|bias| !bias.is_empty()),
+            "Bedrock's Converse has no such parameter",
+        ),
+    ];
+    match members.into_iter().find(|(_, present, _)| *present) {
+        Some((param, _, why)) => {
+            let text = format!("'{param}' is not supported here: {why}.");
+            Err(Error::invalid(param, text).with_code("unsupported_parameter"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn ranges(request: &CompletionRequest) -> Result<(), Error> {
+    body::within("temperature", request.temperature, 0.0, 2.0)?;
+    body::within("top_p", request.top_p, 0.0, 1.0)?;
+    body::within("frequency_penalty", request.frequency_penalty, -2.0, 2.0)?;
+    body::within("presence_penalty", request.presence_penalty, -2.0, 2.0)?;
+    body::within("n", request.n.map(f64::from), 1.0, 128.0)?;
+    let most = f64::from(i32::MAX);
+    body::within("top_k", request.top_k.map(f64::from), 1.0, most)?;
+    body::within("max_tokens", request.max_tokens.map(f64::from), 1.0, most)?;
+    match request.stop.as_ref().is_some_and(|stop| stop.0.len() > 4) {
+        true => Err(Error::invalid(
+            "stop",
+            "'stop' may hold 4 sequences at most.",
+        )),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,116 @@
+//! One request of any dialect: parse, dispatch, write.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderValue, header},
+    response::Response,
+};
+
+use super::{
+    Edge,
+    access_log::Entry,
+    body,
+    dialect::{Dialect, Incoming, Outgoing, Parsed, ReplyContext},
+    reply_headers, rescue, sse,
+};
+use crate::{
+    call::{Call, Caller, Unplanned},
+    error::Error,
+    metrics,
+    operation::Reply as _,
+};
+
+/// The handler of every path that asks a model.
+pub async fn serve<D: Dialect>(
+    State(edge): State<Arc<Edge>>,
+    Extension(entry): Extension<Entry>,
+    Extension(caller): Extension<Arc<Caller>>,
+    request: Request,
+) -> Response {
+    let mut response = match answer::<D>(&edge, &entry, caller, request).await {
+        Ok(response) => response,
+        Err(error) => rescue::respond(error, D::error),
+    };
+    let trace = entry.trace();
+    reply_headers::add_rate_limits(&mut response, &trace.rate_limits());
+    reply_headers::add_attempts(&mut response, trace.attempts());
+    response
+}
+
+async fn answer<D: Dialect>(
+    edge: &Edge,
+    entry: &Entry,
+    caller: Arc<Caller>,
+    request: Request,
+) -> Result<Response, Error> {
+    let (parts, body) = request.into_parts();
+    body::check_headers(&parts.headers, edge.limits.max_body)?;
+    let bytes = body::read(body, edge.limits).await?;
+    let received = Instant::now();
+    // What a reload replaces while this request runs, this request keeps.
+    let gateway = edge.gateway.load_full();
+    let trace = entry.trace();
+    let Parsed {
+        operation,
+        model,
+        end_user,
+        view,
+    } = D::parse(&Incoming {
+        headers: &parts.headers,
+        body: &bytes,
+        caller: &caller,
+        knowledge_bases: &gateway.knowledge_bases,
+        warnings: trace.warnings(),
+    })?;
+    drop(bytes);
+    let destination = gateway.dispatch.resolve_for(&model, &caller)?;
+    let users = caller.end_users.as_ref().zip(end_user);
+    let call = Call {
+        request_id: entry.request_id().clone(),
+        end_user: users
+            .map(|(users, name)| users.account(&name))
+            .unwrap_or_default(),
+        caller,
+        model: destination.model.clone(),
+        body: Arc::new(operation),
+        plan: Unplanned,
+        trace: trace.clone(),
+    };
+    entry.call(&call.model);
+    let watcher = entry.clone();
+    let served = edge
+        .disconnect
+        .run(destination, call, move |end| watcher.end(end))
+        .await?;
+    let (is_stream, usage) = (served.reply.is_stream(), served.reply.usage());
+    let headers = reply_headers::Headers::of(&served.model, &served.plan, trace, usage);
+    let cx = ReplyContext {
+        id: entry.id(),
+        created: body::unix_seconds(),
+        trace,
+    };
+    let mut response = match D::reply(served.reply, view, cx)? {
+        Outgoing::Whole(body) => json(body),
+        Outgoing::Events(source) => sse::response(entry, source, edge.disconnect.cut.clone()),
+    };
+    headers.add_to(&mut response);
+    let phase = if is_stream { "first_chunk" } else { "request" };
+    entry.stream(is_stream);
+    metrics::overhead(
+        D::ROUTE,
+        phase,
+        received.elapsed().saturating_sub(trace.waited()),
+    );
+    Ok(response)
+}
+
+fn json(body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    let value = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, value);
+    response
+}

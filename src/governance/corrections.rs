@@ -1,0 +1,231 @@
+//! Operations besides holds: reconciliation with Bedrock's invocation log, limit overrides, reports, keys, the audit
+//! log.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{Audit, KeyRow, Ledger, LimitOverride, ReportQuery, ReportRow, store};
+use crate::{
+    call::REQUEST_ID,
+    money::{Budget, NanoUsd, Price, Tier, Usage},
+};
+
+/// The result of a reconciliation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reconciliation {
+    /// Lines about calls of this gateway.
+    pub matched: u64,
+    /// Lines that are not entries of an invocation log.
+    pub unreadable: u64,
+    /// Records that were corrected.
+    pub corrected: u64,
+    /// Records left unchanged, because their price depends on more than the log says: tiers, long contexts, tools.
+    pub skipped: u64,
+    /// The sum of all corrections, in nano-dollars. Negative if less was due than was settled.
+    pub delta: i64,
+}
+
+/// The members of a line of Bedrock's model invocation log that a reconciliation reads.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Invocation {
+    #[serde(default)]
+    request_metadata: HashMap<String, String>,
+    #[serde(default)]
+    input: TokenCounts,
+    #[serde(default)]
+    output: TokenCounts,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct TokenCounts {
+    input_token_count: u64,
+    cache_read_input_token_count: u64,
+    cache_write_input_token_count: u64,
+    output_token_count: u64,
+}
+
+impl Ledger {
+    /// Corrects estimated and presumed records from Bedrock's invocation log, which has one JSON object per line.
+    ///
+    /// # Errors
+    /// Returns SQLite's message if the store cannot be read or written.
+    pub async fn reconcile(&self, log: &str) -> Result<Reconciliation, String> {
+        let _one = self.0.reconciling.lock().await;
+        let mut reconciliation = Reconciliation::default();
+        let mut by_request: HashMap<String, Usage> = HashMap::new();
+        for line in log.lines().filter(|line| !line.trim().is_empty()) {
+            let Ok(line) = serde_json::from_str::<Invocation>(line) else {
+                reconciliation.unreadable += 1;
+                continue;
+            };
+            let Some(id) = line.request_metadata.get(REQUEST_ID) else {
+                continue;
+            };
+            reconciliation.matched += 1;
+            let usage = Usage {
+                input: line.input.input_token_count,
+                cache_read: line.input.cache_read_input_token_count,
+                cache_write: line.input.cache_write_input_token_count,
+                output: line.output.output_token_count,
+                ..Usage::default()
+            };
+            // A call may have sent several requests.
+            let sum = by_request.entry(id.clone()).or_default();
+            *sum = *sum + usage;
+        }
+        let uncertain = self
+            .0
+            .store
+            .uncertain_records(by_request.keys().cloned().collect())
+            .await?;
+        for (entry, settled) in uncertain {
+            let Some(usage) = by_request.get(&*entry.request_id) else {
+                continue;
+            };
+            let Some(cost) =
+                parse_price(&entry.price).and_then(|price| price.cost(usage, Tier::Standard))
+            else {
+                reconciliation.skipped += 1;
+                continue;
+            };
+            let signed = |money: NanoUsd| i64::try_from(money.0).unwrap_or(i64::MAX);
+            let delta = signed(cost.total()) - signed(settled);
+            self.0.store.correct(entry.clone(), *usage, delta).await?;
+            if let Ok(at) = Timestamp::from_millisecond(entry.at) {
+                self.balances()
+                    .adjust(|budget| applies_to(budget, &entry), at, delta);
+            }
+            reconciliation.corrected += 1;
+            reconciliation.delta += delta;
+        }
+        Ok(reconciliation)
+    }
+
+    /// Raises the limit of a budget until the override ends, and records who did it. Returns false if there is no such
+    /// budget.
+    ///
+    /// # Errors
+    /// Returns SQLite's message if the store cannot be written.
+    pub async fn override_limit(
+        &self,
+        id: &str,
+        limit_override: LimitOverride,
+        reason: String,
+        audit: Audit,
+    ) -> Result<bool, String> {
+        if !self.balances().contains(id) {
+            return Ok(false);
+        }
+        self.0
+            .store
+            .put_override(id.to_owned(), limit_override, reason, audit)
+            .await?;
+        Ok(self.balances().override_limit(id, limit_override))
+    }
+
+    /// Runs a report over the settled costs, at most two at once.
+    ///
+    /// # Errors
+    /// Returns SQLite's message if the store cannot be read.
+    pub async fn report(&self, report: ReportQuery) -> Result<Vec<ReportRow>, String> {
+        let _permit = self
+            .0
+            .reports
+            .acquire()
+            .await
+            .map_err(|error| error.to_string())?;
+        self.flush().await;
+        self.0
+            .store
+            .read(move |connection| store::run_report(connection, &report))
+            .await
+    }
+
+    /// Returns every virtual key, including revoked ones, oldest first.
+    ///
+    /// # Errors
+    /// Returns SQLite's message if the store cannot be read.
+    pub async fn keys(&self) -> Result<Vec<KeyRow>, String> {
+        self.0.store.writer.run(store::list_keys).await
+    }
+
+    /// Returns the virtual key with this id.
+    ///
+    /// # Errors
+    /// Returns SQLite's message if the store cannot be read.
+    pub async fn key(&self, id: String) -> Result<Option<KeyRow>, String> {
+        self.0
+            .store
+            .writer
+            .run(move |connection| store::find_key(connection, &id))
+            .await
+    }
+
+    /// Writes a key and the audit entry of the change, in one transaction.
+    ///
+    /// # Errors
+    /// Returns SQLite's message if the store cannot be written.
+    pub async fn put_key(&self, key: KeyRow, audit: Audit) -> Result<(), String> {
+        let write = move |connection: &rusqlite::Connection| {
+            store::put_key(connection, &key)?;
+            store::put_audit(connection, &audit)
+        };
+        self.0.store.writer.run(write).await
+    }
+
+    /// Stores when a key was last used, in Unix seconds. Does nothing if the store cannot be written.
+    pub async fn record_key_use(&self, id: String, at: i64) {
+        let _ = self
+            .0
+            .store
+            .writer
+            .run(move |connection| store::record_key_use(connection, &id, at))
+            .await;
+    }
+
+    /// Returns the last `count` changes as JSON objects, newest first.
+    ///
+    /// # Errors
+    /// Returns SQLite's message if the store cannot be read.
+    pub async fn audit(&self, count: u32) -> Result<Vec<serde_json::Value>, String> {
+        self.0
+            .store
+            .writer
+            .run(move |connection| store::list_audit(connection, count))
+            .await
+    }
+}
+
+/// Returns whether the cost of a call counts towards `budget`.
+fn applies_to(budget: &Budget, entry: &super::LedgerEntry) -> bool {
+    let super::LedgerEntry {
+        key_id,
+        team,
+        end_user,
+        model,
+        ..
+    } = entry;
+    let scope = &*budget.scope;
+    scope == "gateway"
+        || scope == format!("team:{team}")
+        || scope == format!("key:{key_id}")
+        || scope == format!("model:{model}")
+        || scope == format!("key:{key_id}/user:{end_user}")
+}
+
+/// Parses the price of a [`super::LedgerEntry`]. Returns none if it is unknown or has parts that the log does not show.
+fn parse_price(text: &str) -> Option<Price> {
+    let mut rates = text.split('/').map(|rate| rate.parse().ok());
+    let mut price = Price::new(rates.next()??, rates.next()??);
+    (price.cache_read, price.cache_write, price.cache_write_1h) = (
+        rates.next().flatten(),
+        rates.next().flatten(),
+        rates.next().flatten(),
+    );
+    // A sixth member marks price components that cannot be computed from a line of the log.
+    rates.next().is_none().then_some(price)
+}

@@ -1,0 +1,309 @@
+//! The store of the ledger: an SQLite database in WAL mode with one writer.
+
+mod keys;
+mod queue;
+mod report;
+mod rows;
+mod schema;
+mod writer;
+
+use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, params};
+use tokio::sync::oneshot;
+
+pub use keys::{
+    Audit, KeyRow, find_key, list_audit, list_keys, put_audit, put_key, record_key_use,
+};
+pub use report::{GroupBy, ReportQuery, ReportRow, run_report};
+pub use rows::HoldRow;
+pub use writer::Writer;
+
+use super::{LimitOverride, Window, record::LedgerEntry};
+use crate::money::{Budget, NanoUsd, Usage};
+
+/// Where the ledger is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// In memory, until the process ends.
+    Memory,
+    /// In an SQLite file.
+    File(PathBuf),
+}
+
+/// The failure that a committed write survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of the process, including a crash: the operating system has the write.
+    Process,
+    /// A loss of power: the disk has the write.
+    Power,
+}
+
+/// The settings in `[store]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    pub location: Location,
+    pub durability: Durability,
+    /// How long single records are kept. Roll-ups are kept forever.
+    pub retention: Duration,
+}
+
+impl StoreSettings {
+    /// Returns the settings of a store in memory.
+    pub fn in_memory() -> Self {
+        let retention = Duration::from_secs(90 * 86_400);
+        Self {
+            location: Location::Memory,
+            durability: Durability::Process,
+            retention,
+        }
+    }
+}
+
+/// The open database.
+pub struct Store {
+    location: Location,
+    pub writer: Writer,
+    /// Keeps a second gateway from opening the file, until the process ends.
+    _lock: Option<File>,
+}
+
+/// How long a write waits for another process that locks the file, such as a backup.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
+
+impl Store {
+    /// Opens or creates the database, and starts its writer.
+    ///
+    /// # Errors
+    /// Returns the reason if the file cannot be written, is open in another gateway, or has a newer schema.
+    pub fn open(settings: &StoreSettings) -> Result<Self, String> {
+        let (mut connection, lock) = match &settings.location {
+            Location::Memory => (
+                Connection::open_in_memory().map_err(|error| error.to_string())?,
+                None,
+            ),
+            Location::File(path) => {
+                let lock = lock_file(path)?;
+                let connection = Connection::open(path)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
+                (connection, Some(lock))
+            }
+        };
+        configure(&mut connection, settings.durability).map_err(|error| {
+            match &settings.location {
+                Location::File(path) => format!("{}: {error}", path.display()),
+                Location::Memory => error,
+            }
+        })?;
+        let writer = Writer::start(connection, settings)?;
+        Ok(Self {
+            location: settings.location.clone(),
+            writer,
+            _lock: lock,
+        })
+    }
+
+    /// Returns whether the database survives the process.
+    pub fn is_durable(&self) -> bool {
+        self.location != Location::Memory
+    }
+
+    /// Returns the size of the database and its write-ahead log in bytes, or zero if it is in memory.
+    pub fn bytes(&self) -> u64 {
+        let Location::File(path) = &self.location else {
+            return 0;
+        };
+        let size = |suffix: &str| {
+            let mut name = path.clone().into_os_string();
+            name.push(suffix);
+            std::fs::metadata(name).map_or(0, |metadata| metadata.len())
+        };
+        size("") + size("-wal")
+    }
+
+    /// Returns the stored holds, oldest first.
+    ///
+    /// # Errors
+    /// This and the methods below return SQLite's message.
+    pub async fn holds(&self) -> Result<Vec<HoldRow>, String> {
+        self.writer.run(rows::holds).await
+    }
+
+    /// Returns each budget with the settled cost of its current window and the overrides that have not ended.
+    pub async fn opening_balances(
+        &self,
+        budgets: Vec<Arc<Budget>>,
+        now: Timestamp,
+    ) -> Result<Vec<(Arc<Budget>, NanoUsd, Vec<LimitOverride>)>, String> {
+        self.writer
+            .run(move |connection| {
+                let one = |budget: Arc<Budget>| {
+                    let window = Window::around(budget.per, &budget.timezone, now);
+                    let settled = report::settled_since(connection, &budget, window.start)?;
+                    let sql = "SELECT amount, until FROM overrides WHERE budget = ? AND until > ?";
+                    let mut statement = connection.prepare_cached(sql)?;
+                    let overrides =
+                        statement.query_map(params![&*budget.id, now.as_second()], |row| {
+                            let by: i64 = row.get(0)?;
+                            Ok(LimitOverride {
+                                by: NanoUsd(u64::try_from(by).unwrap_or(0)),
+                                until: row.get(1)?,
+                            })
+                        })?;
+                    let overrides = overrides.collect::<rusqlite::Result<_>>()?;
+                    Ok((budget, settled, overrides))
+                };
+                budgets.into_iter().map(one).collect()
+            })
+            .await
+    }
+
+    /// Returns the end users of a key that have spent something since `since`, in Unix seconds.
+    pub async fn end_users(&self, key_id: &str, since: i64) -> Result<Vec<String>, String> {
+        let key_id = key_id.to_owned();
+        self.writer
+            .run(move |connection| report::end_users(connection, &key_id, since))
+            .await
+    }
+
+    /// Stores an override and its audit entry.
+    pub async fn put_override(
+        &self,
+        id: String,
+        limit_override: LimitOverride,
+        reason: String,
+        audit: Audit,
+    ) -> Result<(), String> {
+        self.writer
+            .run(move |connection| {
+                let by = i64::try_from(limit_override.by.0).unwrap_or(i64::MAX);
+                connection.execute(
+                    "INSERT INTO overrides (budget, amount, until, reason) VALUES (?, ?, ?, ?)",
+                    params![id, by, limit_override.until, reason],
+                )?;
+                keys::put_audit(connection, &audit)
+            })
+            .await
+    }
+
+    /// Returns the estimated and presumed records of these calls that were not corrected yet, each with its settled
+    /// cost.
+    pub async fn uncertain_records(
+        &self,
+        request_ids: Vec<String>,
+    ) -> Result<Vec<(LedgerEntry, NanoUsd)>, String> {
+        self.writer
+            .run(move |connection| {
+                let mut statement = connection.prepare(
+                    "SELECT * FROM records WHERE request_id = ?1 AND kind IN ('presumed', 'estimated')
+                     AND NOT EXISTS (SELECT 1 FROM records WHERE request_id = ?1 AND kind = 'adjust')",
+                )?;
+                let mut uncertain = Vec::new();
+                for id in request_ids {
+                    let one = statement.query_row([id], |row| {
+                        let cost: Option<i64> = row.get("cost")?;
+                        Ok((rows::read_entry(row)?, NanoUsd(u64::try_from(cost.unwrap_or(0)).unwrap_or(0))))
+                    });
+                    uncertain.extend(one.optional()?);
+                }
+                Ok(uncertain)
+            })
+            .await
+    }
+
+    /// Stores a correction of `delta` nano-dollars to the record of `entry`.
+    pub async fn correct(
+        &self,
+        entry: LedgerEntry,
+        usage: Usage,
+        delta: i64,
+    ) -> Result<(), String> {
+        let now = Timestamp::now().as_millisecond();
+        self.writer
+            .run(move |connection| rows::correct(connection, &entry, &usage, delta, now))
+            .await
+    }
+
+    /// Returns the free space of the file's disk in bytes, or none if the database is in memory.
+    pub fn free_bytes(&self) -> Option<u64> {
+        let Location::File(path) = &self.location else {
+            return None;
+        };
+        let disk = rustix::fs::statvfs(path).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// Runs `query` on a connection of its own, or on the writer's if the database is in memory.
+    ///
+    /// # Errors
+    /// Returns SQLite's message.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, String> {
+        let Location::File(path) = &self.location else {
+            return self.writer.run(move |connection| query(connection)).await;
+        };
+        let path = path.clone();
+        let (sender, receiver) = oneshot::channel();
+        // Reports are rare and slow, so they get a thread of their own and hold up neither requests nor the writer.
+        std::thread::Builder::new()
+            .name("lintel-report".into())
+            .spawn(move || {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let result = Connection::open_with_flags(path, flags).and_then(|connection| {
+                    connection.busy_timeout(BUSY_TIMEOUT)?;
+                    query(&connection)
+                });
+                let _ = sender.send(result.map_err(|error| error.to_string()));
+            })
+            .map_err(|error| error.to_string())?;
+        receiver
+            .await
+            .unwrap_or_else(|_| Err("the report ended without a result".to_owned()))
+    }
+}
+
+fn lock_file(path: &std::path::Path) -> Result<File, String> {
+    let mut name = path.to_path_buf().into_os_string();
+    name.push(".lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|error| format!("{}: {error}", PathBuf::from(&name).display()))?;
+    file.try_lock().map_err(|_| {
+        format!(
+            "{}: another lintel runs with this ledger; stop it, or set another store.url",
+            path.display()
+        )
+    })?;
+    Ok(file)
+}
+
+fn configure(connection: &mut Connection, durability: Durability) -> Result<(), String> {
+    let text = |error: rusqlite::Error| error.to_string();
+    // SQLite silently opens a file without write permission read-only, and keeps it so even if the permission comes
+    // later.
+    if connection.is_readonly(MAIN_DB).map_err(text)? {
+        return Err(
+            "it may be read but not written; grant lintel's user write permission".to_owned(),
+        );
+    }
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(text)?;
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .map_err(text)?;
+    let synchronous = match durability {
+        Durability::Process => "NORMAL",
+        Durability::Power => "FULL",
+    };
+    connection
+        .pragma_update(None, "synchronous", synchronous)
+        .map_err(text)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    schema::migrate(connection)
+}

@@ -1,0 +1,322 @@
+//! The one thread that writes to the database. It commits waiting jobs together.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::{
+    Location, StoreSettings,
+    queue::{Queue, Sender},
+    rows::{self, HoldRow},
+};
+use crate::{governance::record::Record, metrics, money::NanoUsd};
+
+/// The most jobs that are committed together.
+const MAX_BATCH: usize = 512;
+
+/// How long the writer waits after a failed write before it tries again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The most jobs that are kept while writes fail. Older ones are dropped and counted.
+const MAX_BACKLOG: usize = 200_000;
+
+/// How often old records are deleted.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
+
+type ExclusiveTask = Box<dyn FnOnce(&mut Connection) + Send>;
+
+enum Job {
+    /// Inserts a hold, and reports to the sender, if any, whether it was committed.
+    Hold(HoldRow, Option<oneshot::Sender<bool>>),
+    /// Sets the amount of a hold that has grown.
+    Extend(Arc<str>, NanoUsd),
+    /// Deletes the hold of a call that was never sent.
+    Forget(Arc<str>),
+    /// Inserts a record and deletes its hold.
+    Settle(Box<Record>),
+    /// Runs other work on the connection.
+    Run(ExclusiveTask),
+}
+
+/// The state of the writer, for other threads.
+#[derive(Clone, Debug, Default)]
+pub struct Health(Arc<HealthState>);
+
+#[derive(Debug, Default)]
+struct HealthState {
+    is_broken: AtomicBool,
+    backlog: AtomicUsize,
+}
+
+impl Health {
+    /// Returns whether the last write succeeded.
+    pub fn is_healthy(&self) -> bool {
+        !self.0.is_broken.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of jobs that could not be written yet.
+    pub fn backlog(&self) -> usize {
+        self.0.backlog.load(Ordering::Relaxed)
+    }
+}
+
+/// A handle to the writer thread, which finishes its jobs and ends when the last clone is dropped.
+#[derive(Clone)]
+pub struct Writer {
+    jobs: Arc<Sender<Job>>,
+    pub health: Health,
+}
+
+impl Writer {
+    /// Starts the writer thread.
+    ///
+    /// # Errors
+    /// Returns the reason if the thread cannot be started.
+    pub fn start(connection: Connection, settings: &StoreSettings) -> Result<Self, String> {
+        let (jobs, queue) = Queue::new();
+        let health = Health::default();
+        let retention = settings.retention;
+        // A store in memory would grow with every call.
+        let keeps_records = settings.location != Location::Memory;
+        let mut thread = WriterThread {
+            connection,
+            health: health.clone(),
+            backlog: VecDeque::new(),
+            retention,
+            keeps_records,
+            failed_at: None,
+        };
+        std::thread::Builder::new()
+            .name("lintel-ledger".into())
+            .spawn(move || thread.run(&queue))
+            .map_err(|error| error.to_string())?;
+        Ok(Self {
+            jobs: Arc::new(jobs),
+            health,
+        })
+    }
+
+    /// Writes a hold at once, and returns whether it was committed.
+    pub async fn hold(&self, hold: HoldRow) -> bool {
+        let (sender, receiver) = oneshot::channel();
+        self.jobs.send(Job::Hold(hold, Some(sender)), true);
+        receiver.await.unwrap_or(false)
+    }
+
+    /// Queues a hold.
+    pub fn note(&self, hold: HoldRow) {
+        self.jobs.send(Job::Hold(hold, None), false);
+    }
+
+    /// Queues the new amount of a hold.
+    pub fn extend(&self, request_id: Arc<str>, amount: NanoUsd) {
+        self.jobs.send(Job::Extend(request_id, amount), false);
+    }
+
+    /// Queues the deletion of a hold whose call was never sent.
+    pub fn forget(&self, request_id: Arc<str>) {
+        self.jobs.send(Job::Forget(request_id), false);
+    }
+
+    /// Queues a record, which replaces its hold.
+    pub fn settle(&self, record: Record) {
+        self.jobs.send(Job::Settle(Box::new(record)), false);
+    }
+
+    /// Runs `work` in a transaction on the writer's connection.
+    ///
+    /// # Errors
+    /// Returns SQLite's message.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, String> {
+        let (sender, receiver) = oneshot::channel();
+        let job = Job::Run(Box::new(move |connection| {
+            let result = connection.transaction().and_then(|transaction| {
+                let done = work(&transaction)?;
+                transaction.commit().map(|()| done)
+            });
+            let _ = sender.send(result.map_err(|error| error.to_string()));
+        }));
+        self.jobs.send(job, true);
+        receiver
+            .await
+            .unwrap_or_else(|_| Err("the ledger is closed".to_owned()))
+    }
+
+    /// Waits until all earlier jobs are written, if the database can be written.
+    pub async fn flush(&self) {
+        // Jobs run in order, so the result of this one does not matter.
+        let _ = self.run(|_| Ok(())).await;
+    }
+
+    /// Flushes, and moves everything into the main file, so that a copy of this file is complete.
+    pub async fn checkpoint(&self) {
+        let (sender, receiver) = oneshot::channel();
+        let job = Job::Run(Box::new(move |connection| {
+            // The first column says whether another reader kept SQLite from it. That is not an error to SQLite.
+            let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+                row.get::<_, bool>(0)
+            });
+            if !matches!(busy, Ok(false)) {
+                tracing::warn!(
+                    ?busy,
+                    "the ledger's write-ahead log was not merged; a copy of the ledger needs its '-wal' file too"
+                );
+            }
+            let _ = sender.send(());
+        }));
+        self.jobs.send(job, true);
+        let _ = receiver.await;
+    }
+}
+
+struct WriterThread {
+    connection: Connection,
+    health: Health,
+    /// Settlements and extensions that could not be written yet, oldest first.
+    backlog: VecDeque<Job>,
+    retention: Duration,
+    /// Whether single records are kept, or only their roll-ups.
+    keeps_records: bool,
+    /// When the last write failed. None if it succeeded.
+    failed_at: Option<Instant>,
+}
+
+/// Why a batch was not written.
+#[derive(Debug)]
+enum WriteError {
+    Sqlite(#[expect(dead_code, reason = "for the log")] rusqlite::Error),
+    /// The last write failed less than [`RETRY_INTERVAL`] ago.
+    BackingOff,
+}
+
+impl WriterThread {
+    fn run(&mut self, queue: &Queue<Job>) {
+        let mut pruned_at = Instant::now();
+        loop {
+            let timeout = if self.backlog.is_empty() {
+                PRUNE_INTERVAL
+            } else {
+                RETRY_INTERVAL
+            };
+            let Some(jobs) = queue.next(MAX_BATCH, timeout) else {
+                return self.write(Vec::new());
+            };
+            let mut batch = Vec::with_capacity(jobs.len());
+            for job in jobs {
+                match job {
+                    Job::Run(work) => {
+                        // The work must see the jobs before it.
+                        self.write(std::mem::take(&mut batch));
+                        work(&mut self.connection);
+                    }
+                    job => batch.push(job),
+                }
+            }
+            self.write(batch);
+            if pruned_at.elapsed() >= PRUNE_INTERVAL {
+                pruned_at = Instant::now();
+                self.prune();
+            }
+        }
+    }
+
+    /// Writes the backlog and `batch` in one transaction. If it fails, waiting callers get an error, and settlements
+    /// and extensions stay in the backlog.
+    fn write(&mut self, batch: Vec<Job>) {
+        if batch.is_empty() && self.backlog.is_empty() {
+            return;
+        }
+        let began = Instant::now();
+        // A broken disk must not be tried again for every call.
+        let is_backing_off = self
+            .failed_at
+            .is_some_and(|at| at.elapsed() < RETRY_INTERVAL);
+        let result = if is_backing_off {
+            Err(WriteError::BackingOff)
+        } else {
+            self.commit(&batch).map_err(WriteError::Sqlite)
+        };
+        if !is_backing_off {
+            metrics::ledger_append(began.elapsed());
+            self.failed_at = result.is_err().then(Instant::now);
+        }
+        let is_healthy = result.is_ok();
+        if self.health.0.is_broken.swap(!is_healthy, Ordering::Relaxed) == is_healthy {
+            match &result {
+                Ok(()) => tracing::warn!(
+                    "the ledger can be written again; calls under a budget are admitted"
+                ),
+                Err(error) => tracing::error!(
+                    ?error,
+                    "the ledger cannot be written; calls under a budget are rejected"
+                ),
+            }
+        }
+        match result {
+            Ok(()) => self.backlog.clear(),
+            Err(WriteError::Sqlite(_)) => metrics::ledger_error(),
+            Err(WriteError::BackingOff) => {}
+        }
+        for job in batch {
+            match job {
+                Job::Hold(_, Some(sender)) => {
+                    let _ = sender.send(is_healthy);
+                }
+                // A failed deletion leaves a hold, which the next start settles as presumed. That errs on the safe
+                // side.
+                Job::Settle(_) | Job::Extend(..) if !is_healthy => self.backlog.push_back(job),
+                _ => {}
+            }
+        }
+        while self.backlog.len() > MAX_BACKLOG {
+            self.backlog.pop_front();
+            metrics::ledger_record_lost();
+        }
+        self.health
+            .0
+            .backlog
+            .store(self.backlog.len(), Ordering::Relaxed);
+    }
+
+    fn commit(&mut self, batch: &[Job]) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        for job in self.backlog.iter().chain(batch) {
+            match job {
+                Job::Hold(hold, _) => rows::insert_hold(&transaction, hold)?,
+                Job::Forget(request_id) => rows::delete_hold(&transaction, request_id)?,
+                Job::Extend(request_id, amount) => {
+                    rows::extend_hold(&transaction, request_id, *amount)?
+                }
+                Job::Settle(record) if self.keeps_records => rows::settle(&transaction, record)?,
+                Job::Settle(record) => rows::roll_up_record(&transaction, record)?,
+                Job::Run(_) => {}
+            }
+        }
+        transaction.commit()
+    }
+
+    /// Deletes single records that are older than the retention. Roll-ups stay.
+    fn prune(&mut self) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let before = i64::try_from(now.saturating_sub(self.retention).as_millis()).unwrap_or(0);
+        let removed = self
+            .connection
+            .execute("DELETE FROM records WHERE at < ?", [before]);
+        if let Err(error) = removed {
+            tracing::warn!(%error, "old records of the ledger cannot be deleted");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+use std::sync::Arc;
+
+use super::{Settings, slices::Slices};
+use crate::{
+    call::{Alert, Call, Spend, Trace},
+    governance::{Certainty, Hold, Settlement},
+    metrics,
+    money::{NanoUsd, Price, WorstCase},
+};
+
+/// A call on its way: whatever becomes of it, its hold is settled once.
+pub struct Settling {
+    settings: Arc<Settings>,
+    pub hold: Arc<Hold>,
+    pub slices: Option<Slices>,
+    trace: Trace,
+    worst: WorstCase,
+    price: Option<Arc<Price>>,
+    request_id: Arc<str>,
+    key_id: String,
+    team: String,
+    model: String,
+    ended: bool,
+}
+
+impl Settling {
+    pub fn new<T>(
+        settings: Arc<Settings>,
+        call: &Call<T>,
+        hold: Arc<Hold>,
+        slices: Option<Slices>,
+    ) -> Self {
+        Self {
+            settings,
+            hold,
+            slices,
+            trace: call.trace.clone(),
+            worst: call.plan.worst,
+            price: call.model.price.clone(),
+            request_id: call.request_id.clone(),
+            key_id: call.caller.key_id.clone(),
+            team: call.caller.team_name().to_owned(),
+            model: call.model.label().to_owned(),
+            ended: false,
+        }
+    }
+
+    /// The call has ended: `status` is `ok` or an error code, `how` the label of its end.
+    pub fn end(mut self, status: &'static str, how: &'static str) {
+        let denied = self.slices.as_ref().is_some_and(Slices::were_denied);
+        self.settle(status, if denied { "cut" } else { how });
+    }
+
+    fn settle(&mut self, status: &'static str, how: &'static str) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let spend = self.trace.spending().total();
+        let (cost, certainty) = self.cost(&spend);
+        let usage = spend.usage.unwrap_or_default();
+        let attempts = self.trace.attempts();
+        self.hold.settle(Settlement {
+            usage,
+            cost,
+            certainty,
+            status,
+            how,
+            attempts,
+        });
+        let Some(cost) = cost else { return };
+        metrics::spent(
+            &self.team,
+            &self.key_id,
+            &self.model,
+            certainty.as_str(),
+            cost,
+        );
+        if self
+            .settings
+            .alert_request
+            .is_some_and(|limit| cost > limit)
+        {
+            metrics::expensive_request(&self.model);
+            tracing::warn!(
+                request_id = &*self.request_id,
+                key_id = self.key_id,
+                model = self.model,
+                cost_usd = %cost,
+                "a request cost more than budget.alert_request_usd"
+            );
+            let _ = self.settings.alerts.try_send(Alert::ExpensiveRequest {
+                request_id: self.request_id.to_string(),
+                key_id: self.key_id.clone(),
+                team: self.team.clone(),
+                model: self.model.clone(),
+                cost_usd: cost.to_string(),
+            });
+        }
+    }
+
+    /// The cost of all requests of the call, and how certain it is.
+    fn cost(&self, spend: &Spend) -> (Option<NanoUsd>, Certainty) {
+        let price = self.price.as_deref();
+        let worst = |tokens| price.and_then(|price| self.worst.cost_of_one(price, tokens));
+        let mut certainty = Certainty::Actual;
+        let mut cost = NanoUsd::default();
+        if let Some(usage) = spend.usage {
+            match (usage.cost, price.and_then(|price| self.worst.cost(price))) {
+                (Some(known), _) => cost = known.total(),
+                // Something without a price was used beside what has one.
+                (None, Some(most)) => return (Some(most), Certainty::Presumed),
+                (None, None) => return fees_only(spend),
+            }
+            if spend.estimated > 0 {
+                // The service did not count the input: as much as was reserved for it.
+                certainty = Certainty::Estimated;
+                let input = worst(0).unwrap_or_default();
+                cost = cost.max(NanoUsd(input.0.saturating_mul(spend.estimated.into())));
+            }
+        }
+        if spend.lost > 0 {
+            certainty = Certainty::Presumed;
+            let Some(one) = worst(self.worst.output_tokens) else {
+                return fees_only(spend);
+            };
+            cost = cost + NanoUsd(one.0.saturating_mul(spend.lost.into()));
+        }
+        if spend.unpriced_fees {
+            certainty = Certainty::Presumed;
+        }
+        (Some(cost + spend.fees), certainty)
+    }
+}
+
+/// The cost of a call to a model without a price.
+fn fees_only(spend: &Spend) -> (Option<NanoUsd>, Certainty) {
+    match spend.fees {
+        NanoUsd(0) => (None, Certainty::Actual),
+        fees => (Some(fees), Certainty::Presumed),
+    }
+}
+
+impl Drop for Settling {
+    fn drop(&mut self) {
+        self.settle("abandoned", "client_gone");
+    }
+}

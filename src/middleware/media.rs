@@ -1,0 +1,98 @@
+use std::collections::HashMap;
+
+use futures_util::future::try_join_all;
+use tower::Service;
+
+use super::{Middleware, Reply};
+use crate::{
+    call::Call,
+    error::Error,
+    operation::chat::{Chat, Part},
+    remote_media::RemoteMedia,
+};
+
+/// Fetches the media that a chat names by URL, and passes `s3://` URLs on, if the operator allows
+/// it. Without this middleware such a URL is a 400.
+#[derive(Clone)]
+pub struct Media(pub Option<RemoteMedia>);
+
+/// More than any model takes.
+const MAX_URLS: usize = 20;
+
+impl Middleware<Chat> for Media {
+    async fn handle<S>(&self, mut call: Call<Chat>, mut next: S) -> Result<Reply<Chat>, Error>
+    where
+        S: Service<Call<Chat>, Response = Reply<Chat>, Error = Error, Future: Send> + Send,
+    {
+        let fetched = self.fetch(&call).await?;
+        if !fetched.is_empty() {
+            let chat = std::sync::Arc::make_mut(&mut call.body);
+            chat.fetched = fetched;
+        }
+        next.call(call).await
+    }
+}
+
+impl Media {
+    async fn fetch(&self, call: &Call<Chat>) -> Result<HashMap<String, String>, Error> {
+        let urls = urls(&call.body);
+        let denied = |url: &str| url.starts_with("s3://") && !self.allows_s3(url);
+        if let Some((_, at)) = urls.iter().find(|(url, _)| denied(url)) {
+            let text = "Bedrock may not read this bucket for clients of this gateway. Send the bytes as a data URL.";
+            return Err(Error::invalid(at, text).with_code("unsupported_url"));
+        }
+        let facts = &call.model.facts;
+        let Some(media) = self.0.as_ref().filter(|_| facts.image || facts.video) else {
+            return Ok(HashMap::new());
+        };
+        let remote: Vec<_> = urls
+            .iter()
+            .filter(|(url, _)| url.starts_with("http"))
+            .collect();
+        if remote.len() > MAX_URLS {
+            let text = format!("A request may name {MAX_URLS} URLs of media at most.");
+            return Err(Error::invalid("messages", text));
+        }
+        let budget = media.byte_budget();
+        let fetch = remote.into_iter().map(async |(url, at)| {
+            Ok::<_, Error>((url.to_string(), media.fetch(url, at, &budget).await?))
+        });
+        Ok(try_join_all(fetch).await?.into_iter().collect())
+    }
+
+    fn allows_s3(&self, url: &str) -> bool {
+        self.0.as_ref().is_some_and(|media| media.allows_s3(url))
+    }
+}
+
+/// Each URL once, with its first path in the request.
+fn urls(chat: &Chat) -> HashMap<&str, String> {
+    let mut urls = HashMap::new();
+    let parts = chat
+        .conversations()
+        .flatten()
+        .flat_map(|message| &message.parts);
+    for part in parts {
+        match part {
+            Part::ToolResult(result) => result.content.iter().for_each(|part| add(part, &mut urls)),
+            part => add(part, &mut urls),
+        }
+    }
+    urls
+}
+
+fn add<'a>(part: &'a Part, urls: &mut HashMap<&'a str, String>) {
+    let (member, media) = match part {
+        Part::Image(image) => ("image_url", image),
+        Part::Video(video) => ("video_url", video),
+        _ => return,
+    };
+    let url = media.value.url.as_str();
+    if ["http://", "https://", "s3://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
+    {
+        urls.entry(url)
+            .or_insert_with(|| format!("{}.{member}.url", media.at));
+    }
+}

@@ -1,0 +1,100 @@
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tower::{Layer, Service};
+
+use super::Reply;
+use crate::{
+    call::{Call, Unplanned},
+    catalogue,
+    error::Error,
+    model::{Facts, Model, Target},
+    operation::Operation,
+    upstream::ProfileLookup,
+};
+
+/// Completes what is known of a call's model, and makes the call's plan. A model behind an ARN that
+/// does not say gets the facts and the price of its base model, if AWS reports it.
+#[derive(Clone)]
+pub struct Resolve(pub ProfileLookup);
+
+impl Resolve {
+    async fn model(&self, model: Arc<Model>) -> Arc<Model> {
+        if model.base.is_some() {
+            return model;
+        }
+        let Some(base) = self.0.base(model.target()).await else {
+            return model;
+        };
+        let target = Target {
+            id: base,
+            region: model.target().region.clone(),
+        };
+        let known = catalogue::lookup(&target);
+        // What the operator says goes before what AWS says.
+        let facts = match *model.facts == Facts::default() {
+            true => known.facts,
+            false => model.facts.clone(),
+        };
+        Arc::new(Model {
+            base: known.base.map(str::to_owned),
+            facts,
+            price: model.price.clone().or(known.price),
+            ..Model::clone(&model)
+        })
+    }
+
+    async fn plan<T: Operation>(&self, mut call: Call<T, Unplanned>) -> Result<Call<T>, Error> {
+        call.model = self.model(call.model).await;
+        let warnings = call.trace.warnings();
+        warnings.about_model(&call.model);
+        // What is rejected must not cost anything first.
+        warnings.refuse_dropped(&call.model)?;
+        let plan = call.body.plan(&call.model, &call.caller)?;
+        Ok(call.with_plan(plan))
+    }
+}
+
+impl<S> Layer<S> for Resolve {
+    type Service = ResolveService<S>;
+
+    fn layer(&self, inner: S) -> ResolveService<S> {
+        ResolveService {
+            resolve: self.clone(),
+            inner,
+        }
+    }
+}
+
+/// The second door: above it a call has no plan, below it every call has one.
+#[derive(Clone)]
+pub struct ResolveService<S> {
+    resolve: Resolve,
+    inner: S,
+}
+
+impl<T, S> Service<Call<T, Unplanned>> for ResolveService<S>
+where
+    T: Operation,
+    S: Service<Call<T>, Response = Reply<T>, Error = Error> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Reply<T>;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Reply<T>, Error>>;
+
+    fn poll_ready(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call<T, Unplanned>) -> Self::Future {
+        // The instance that was polled ready is the one to be called; a clone need not be ready.
+        let clone = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, clone);
+        let resolve = self.resolve.clone();
+        Box::pin(async move { ready.call(resolve.plan(call).await?).await })
+    }
+}

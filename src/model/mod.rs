@@ -1,0 +1,15 @@
+//! The vocabulary of models: what a caller names, what stands behind it, and what is known of it.
+
+mod definition;
+mod facts;
+mod limits;
+
+pub use definition::{
+    CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions, RetryPolicy,
+    Target, Targets, Timeouts,
+};
+pub use facts::{
+    Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
+    Sampling, ToolChoiceMode, ToolUseIdForm,
+};
+pub use limits::Limits;

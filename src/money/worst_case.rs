@@ -1,0 +1,80 @@
+use super::{NanoUsd, Price, Tier};
+
+/// The most that a call can cost, known before it leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorstCase {
+    /// An upper bound of the input of the largest request, in tokens.
+    pub input_tokens: u64,
+    /// An upper bound of the input of all requests together, in tokens, if the requests differ.
+    pub total_input_tokens: Option<u64>,
+    /// The most output of one answer, in tokens.
+    pub output_tokens: u64,
+    /// Requests to Bedrock.
+    pub requests: u32,
+    /// Images in the input of all requests that are billed by the piece.
+    pub images: u64,
+    /// Input may be written to the prompt cache, which costs more.
+    pub may_cache: bool,
+    pub tier: Tier,
+    /// Tools that AWS runs itself may be used.
+    pub server_tools: bool,
+    /// The most that reranking of passages can cost in all, beside the model.
+    pub fees: NanoUsd,
+    /// The price of some reranking is not known.
+    pub unpriced_fees: bool,
+}
+
+/// Uses of AWS's own tools that are reserved for a request. The service states no bound; this is
+/// more than was ever seen.
+const SERVER_TOOL_USES: u64 = 10;
+
+impl WorstCase {
+    /// The most that one request can cost with `output_tokens` of output. `None` if the price of
+    /// something is not known.
+    pub fn cost_of_one(&self, price: &Price, output_tokens: u64) -> Option<NanoUsd> {
+        let (input, output) = price.dearest(self.tier, self.may_cache)?;
+        let server_tools = match self.server_tools {
+            true => NanoUsd(price.server_tool_use?.0.saturating_mul(SERVER_TOOL_USES)),
+            false => NanoUsd::default(),
+        };
+        let images = self.cost_of_images(price)?;
+        Some(input.times(self.input_tokens) + output.times(output_tokens) + server_tools + images)
+    }
+
+    fn cost_of_images(&self, price: &Price) -> Option<NanoUsd> {
+        match self.images {
+            0 => Some(NanoUsd::default()),
+            images => Some(NanoUsd(price.input_image?.0.saturating_mul(images))),
+        }
+    }
+
+    /// The most that the call can cost, as far as prices are known: see `unpriced_fees`.
+    pub fn cost(&self, price: &Price) -> Option<NanoUsd> {
+        let requests = u64::from(self.requests.max(1));
+        let all = match self.total_input_tokens {
+            None => NanoUsd(
+                self.cost_of_one(price, self.output_tokens)?
+                    .0
+                    .saturating_mul(requests),
+            ),
+            Some(input_tokens) => {
+                let (input, _) = price.dearest(self.tier, self.may_cache)?;
+                // The cost of each request is rounded up by itself.
+                input.times(input_tokens) + NanoUsd(requests) + self.cost_of_images(price)?
+            }
+        };
+        Some(all + self.fees)
+    }
+
+    /// The most output of each answer that `money` pays for, beside the input of all of them.
+    pub fn output_for(&self, price: &Price, money: NanoUsd) -> Option<u64> {
+        if self.output_tokens == 0 {
+            return None;
+        }
+        let (_, output) = price.dearest(self.tier, self.may_cache)?;
+        let share = money.0.checked_sub(self.fees.0)? / u64::from(self.requests.max(1));
+        let left = share.checked_sub(self.cost_of_one(price, 0)?.0)?;
+        let tokens = u128::from(left) * 1000 / u128::from(output.0.max(1));
+        Some(u64::try_from(tokens).unwrap_or(u64::MAX))
+    }
+}

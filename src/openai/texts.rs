@@ -1,0 +1,79 @@
+//! A string, or a list of strings: `prompt` and `input`.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
+
+/// One text or several. Tokens are told apart from texts, so that they can be rejected.
+#[derive(Clone, Debug)]
+pub enum Texts {
+    Text { texts: Vec<String>, is_list: bool },
+    Tokens,
+}
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// A text, a token or a list of tokens.
+        enum Item {
+            Text(String),
+            Tokens,
+        }
+        impl<'de> Deserialize<'de> for Item {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Either;
+                impl<'de> Visitor<'de> for Either {
+                    type Value = Item;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a string")
+                    }
+                    fn visit_str<E>(self, text: &str) -> Result<Item, E> {
+                        Ok(Item::Text(text.to_owned()))
+                    }
+                    fn visit_u64<E>(self, _: u64) -> Result<Item, E> {
+                        Ok(Item::Tokens)
+                    }
+                    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Item, A::Error> {
+                        while items.next_element::<u64>()?.is_some() {}
+                        Ok(Item::Tokens)
+                    }
+                }
+                deserializer.deserialize_any(Either)
+            }
+        }
+        struct OneOrMany;
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Texts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Texts, E> {
+                Ok(Texts::Text {
+                    texts: vec![text.to_owned()],
+                    is_list: false,
+                })
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Texts, A::Error> {
+                let mut texts = Vec::new();
+                let mut tokens = false;
+                while let Some(item) = items.next_element()? {
+                    match item {
+                        Item::Text(text) => texts.push(text),
+                        Item::Tokens => tokens = true,
+                    }
+                }
+                Ok(if tokens {
+                    Texts::Tokens
+                } else {
+                    Texts::Text {
+                        texts,
+                        is_list: true,
+                    }
+                })
+            }
+        }
+        deserializer.deserialize_any(OneOrMany)
+    }
+}

@@ -1,0 +1,227 @@
+//! The chat operation: a conversation goes in, answers come out, whole or as a stream.
+
+mod conversation;
+mod delivery;
+mod effort;
+mod limited;
+mod reply;
+mod worst_case;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use serde_json::value::RawValue;
+
+pub use conversation::{
+    Media, Message, Origin, Part, RedactedThinking, Role, Thinking, ToolInput, ToolResult, ToolUse,
+};
+pub use effort::{MAX_BUDGET, MIN_BUDGET, SCALE, VISIBLE, effort};
+pub use reply::{ChatReply, ChoiceChunk, Chunk, ChunkStream, WholeReply};
+
+use super::{Operation, not_served};
+use crate::{
+    call::{Caller, Delivery, Plan, RetrievalRequest, Route},
+    error::Error,
+    model::{CachePolicy, Model, ReasoningStyle},
+    money::{NanoUsd, Tier},
+    openai::{
+        chat::{Function, PromptCacheOptions, ReasoningOptions, ResponseFormat, Stop, Tool},
+        extension::BedrockOptions,
+        tool_choice::ToolChoice,
+    },
+};
+
+/// OpenAI's names for the tool with which a model searches the web, today's and an older one.
+pub const WEB_SEARCH: [&str; 2] = ["web_search", "web_search_preview"];
+
+/// A chat in OpenAI's words, with its conversation in order. Members are those of
+/// <https://platform.openai.com/docs/api-reference/chat/create> unless documented here.
+#[derive(Clone, Debug, Default)]
+pub struct Chat {
+    pub messages: Vec<Message>,
+    /// Further conversations that are answered beside `messages`, each with `n` choices.
+    pub more: Vec<Vec<Message>>,
+    pub stream: bool,
+    pub max_completion_tokens: Option<u32>,
+    pub max_tokens: Option<u32>,
+    pub temperature: Option<f64>,
+    pub top_p: Option<f64>,
+    pub stop: Option<Stop>,
+    pub n: Option<u32>,
+    pub tools: Option<Vec<Tool>>,
+    pub tool_choice: Option<ToolChoice>,
+    pub parallel_tool_calls: Option<bool>,
+    pub frequency_penalty: Option<f64>,
+    pub presence_penalty: Option<f64>,
+    pub seed: Option<i64>,
+    pub user: Option<String>,
+    pub safety_identifier: Option<String>,
+    pub metadata: Option<BTreeMap<String, String>>,
+    pub store: Option<bool>,
+    pub service_tier: Option<String>,
+    pub response_format: Option<ResponseFormat>,
+    pub reasoning_effort: Option<String>,
+    pub verbosity: Option<String>,
+    pub prompt_cache_key: Option<String>,
+    pub prompt_cache_retention: Option<String>,
+    pub prediction: Option<Box<RawValue>>,
+    pub web_search_options: Option<Box<RawValue>>,
+    pub functions: Option<Vec<Function>>,
+    pub function_call: Option<ToolChoice>,
+    pub top_k: Option<u32>,
+    pub reasoning: Option<ReasoningOptions>,
+    pub prompt_cache_options: Option<PromptCacheOptions>,
+    pub bedrock: Option<BedrockOptions>,
+    pub max_cost: Option<NanoUsd>,
+    /// The Knowledge Bases to search before the model is asked; if `None`, the model answers
+    /// without retrieval.
+    pub retrieval: Option<Arc<RetrievalRequest>>,
+    /// Bytes of the request's body, and of what the gateway added to it: the bound of its input.
+    pub bytes: usize,
+    /// Media that the request names by URL, as Base64 by URL.
+    pub fetched: HashMap<String, String>,
+}
+
+impl Chat {
+    /// The number of answers, for all conversations together.
+    pub fn choices(&self) -> u32 {
+        let conversations = u32::try_from(1 + self.more.len()).unwrap_or(u32::MAX);
+        self.n.unwrap_or(1).saturating_mul(conversations)
+    }
+
+    /// All conversations, in the order of their choices.
+    pub fn conversations(&self) -> impl Iterator<Item = &Vec<Message>> {
+        std::iter::once(&self.messages).chain(&self.more)
+    }
+
+    /// The client wants an answer in JSON.
+    pub fn wants_json(&self) -> bool {
+        self.response_format
+            .as_ref()
+            .is_some_and(|format| format.kind != "text")
+    }
+
+    /// The tier that the client asks for, as it is billed.
+    pub fn tier(&self) -> Tier {
+        let performance = self
+            .bedrock
+            .as_ref()
+            .and_then(|own| own.performance.as_deref());
+        match self.service_tier.as_deref() {
+            _ if performance == Some("optimized") => Tier::Optimized,
+            Some("flex") => Tier::Flex,
+            Some("priority" | "fast") => Tier::Priority,
+            _ => Tier::Standard,
+        }
+    }
+
+    /// The gateway places cache points, beside those that the client marks.
+    pub fn caches_automatically(&self, model: &Model, caller: &Caller) -> bool {
+        let mode = self
+            .prompt_cache_options
+            .as_ref()
+            .and_then(|options| options.mode.as_deref());
+        let cache = self
+            .bedrock
+            .as_ref()
+            .and_then(|bedrock| bedrock.cache.as_deref());
+        let policies = [model.options.cache, caller.cache];
+        mode != Some("explicit") && (cache == Some("auto") || policies.contains(&CachePolicy::Auto))
+    }
+
+    fn asks_for_reasoning(&self) -> bool {
+        self.reasoning_effort.is_some() || self.reasoning.is_some()
+    }
+
+    /// A fingerprint of what the service compiles before the model can begin a stream.
+    fn compiles(&self, model: &Model) -> Option<u64> {
+        if !model.facts.structured_output || !self.stream {
+            return None;
+        }
+        let format = self.response_format.as_ref()?;
+        let schema = format.json_schema.as_ref()?.schema.as_ref()?;
+        let mut hasher = DefaultHasher::new();
+        schema.get().hash(&mut hasher);
+        Some(hasher.finish())
+    }
+
+    /// The answer comes piece by piece, and the client sees all of it.
+    fn is_visible(&self, model: &Model) -> bool {
+        // Thinking may be hidden, and calls beyond the first are dropped if the client wants one.
+        let reasons = self.asks_for_reasoning() || model.facts.reasoning.default_on;
+        let drops_calls = self.parallel_tool_calls == Some(false)
+            || self.functions.is_some()
+            || self.tool_choice.is_some();
+        !reasons && !drops_calls
+    }
+}
+
+impl Operation for Chat {
+    type Reply = ChatReply;
+    const NAME: &'static str = "chat";
+
+    fn plan(&self, model: &Model, caller: &Caller) -> Result<Plan, Error> {
+        serves_chat(model)?;
+        let most = model.options.max_n;
+        if self.n.is_some_and(|n| n > most) {
+            let text = format!("This gateway answers this model with {most} choices at most.");
+            return Err(Error::invalid("n", text));
+        }
+        let delivery = delivery::of(self, model);
+        Ok(Plan {
+            route: Route::Converse,
+            delivery,
+            worst: worst_case::worst_case(self, model, caller),
+            compiles: self.compiles(model),
+            visible: delivery == Delivery::Stream && self.is_visible(model),
+        })
+    }
+
+    fn likely_tokens(&self, model: &Model) -> u64 {
+        worst_case::likely_tokens(self, model)
+    }
+
+    fn max_cost(&self) -> Option<NanoUsd> {
+        self.max_cost
+    }
+
+    fn limited(&self, model: &Model, tokens: u32) -> Option<Self> {
+        // Thinking has a budget of its own, below which the service rejects the call.
+        let thinks =
+            self.asks_for_reasoning() && model.facts.reasoning.style != ReasoningStyle::None;
+        if thinks || tokens < model.facts.min_output_tokens {
+            return None;
+        }
+        Some(Self {
+            max_completion_tokens: Some(tokens),
+            max_tokens: None,
+            ..self.clone()
+        })
+    }
+
+    fn cost_advice(&self) -> &'static str {
+        match self.retrieval {
+            Some(_) => "Lower max_tokens, or max_context_chars of 'kb'",
+            None => "Lower max_tokens",
+        }
+    }
+}
+
+fn serves_chat(model: &Model) -> Result<(), Error> {
+    match &model.facts {
+        facts if facts.modality != "chat" => Err(not_served(format!(
+            "This model is for {}, not for chat.",
+            facts.modality.replace('_', " ")
+        ))),
+        facts if !facts.converse && !facts.invoke_model => Err(not_served(
+            "This model is served only on bedrock-mantle, which this gateway does not speak.",
+        )),
+        facts if !facts.converse => {
+            Err(not_served("Bedrock's Converse does not serve this model."))
+        }
+        _ => Ok(()),
+    }
+}

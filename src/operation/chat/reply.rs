@@ -1,0 +1,357 @@
+//! Answers: whole, or as a stream of steps. A whole answer is the same steps at once, so that the
+//! two cannot differ.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::{Stream, StreamExt, future::BoxFuture};
+use serde_json::Value;
+
+use super::limited::Limited;
+use crate::{
+    call::Trace,
+    error::Error,
+    money::Usage,
+    openai::completion::{Annotation, CustomCall, FinishReason, Image, ThinkingBlock},
+    operation::{CallEnd, EndReason, OutputLimit, Reply},
+};
+
+/// The most that is read of an answer whose client has disconnected, in bytes.
+const MAX_DRAINED: usize = 16 << 20;
+
+/// The reply to a chat.
+#[derive(Debug)]
+pub enum ChatReply {
+    Whole(WholeReply),
+    Stream(ChunkStream),
+}
+
+/// All answers, complete.
+#[derive(Debug)]
+pub struct WholeReply {
+    /// The steps of each answer, in order, without those of `usage` and `guardrail`.
+    pub choices: Vec<Vec<Chunk>>,
+    pub usage: Usage,
+    /// What the guardrail saw, if the client may know.
+    pub guardrail: Option<Value>,
+}
+
+impl ChatReply {
+    /// Changes every step of every answer.
+    #[must_use]
+    pub fn map_chunks(
+        self,
+        mut change: impl FnMut(ChoiceChunk) -> ChoiceChunk + Send + 'static,
+    ) -> Self {
+        match self {
+            Self::Whole(mut reply) => {
+                for (choice, chunks) in (0..).zip(&mut reply.choices) {
+                    for chunk in chunks {
+                        // Replaced at once.
+                        let old = std::mem::replace(chunk, Chunk::Content(String::new()));
+                        *chunk = change(ChoiceChunk { choice, chunk: old }).chunk;
+                    }
+                }
+                Self::Whole(reply)
+            }
+            Self::Stream(stream) => {
+                Self::Stream(stream.wrap(|inner| inner.map(move |item| item.map(&mut change))))
+            }
+        }
+    }
+
+    /// Looks at every step of every answer as it passes.
+    #[must_use]
+    pub fn inspect(self, mut look: impl FnMut(&ChoiceChunk) + Send + 'static) -> Self {
+        self.map_chunks(move |chunk| {
+            look(&chunk);
+            chunk
+        })
+    }
+}
+
+impl Reply for ChatReply {
+    fn on_end(self, f: impl FnOnce(&CallEnd) + Send + 'static) -> Self {
+        match self {
+            Self::Whole(reply) => {
+                let finish = reply
+                    .choices
+                    .first()
+                    .and_then(|chunks| finish_reason(chunks));
+                f(&CallEnd {
+                    reason: EndReason::Complete,
+                    usage: Some(reply.usage),
+                    finish_reason: finish.map(FinishReason::as_str),
+                });
+                Self::Whole(reply)
+            }
+            Self::Stream(mut stream) => {
+                stream.endings.push(Box::new(f));
+                Self::Stream(stream)
+            }
+        }
+    }
+
+    fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        match self {
+            Self::Whole(reply) => Some(reply.usage),
+            Self::Stream(_) => None,
+        }
+    }
+
+    fn limited_by(self, limit: Box<dyn OutputLimit>) -> Self {
+        match self {
+            Self::Stream(stream) => {
+                let trace = stream.trace.clone();
+                Self::Stream(stream.wrap(|inner| Limited::new(inner, limit, trace)))
+            }
+            whole @ Self::Whole(_) => whole,
+        }
+    }
+
+    fn kept_by(self, keep: Box<dyn FnOnce(BoxFuture<'static, ()>) + Send>) -> Self {
+        match self {
+            Self::Stream(mut stream) => {
+                stream.keep = Some(keep);
+                Self::Stream(stream)
+            }
+            whole @ Self::Whole(_) => whole,
+        }
+    }
+}
+
+/// Why an answer ended, if it did.
+pub fn finish_reason(chunks: &[Chunk]) -> Option<FinishReason> {
+    chunks.iter().rev().find_map(|chunk| match chunk {
+        Chunk::Finish(reason) => Some(*reason),
+        _ => None,
+    })
+}
+
+/// One step of one streamed answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChoiceChunk {
+    /// Which of the `n` answers, from 0.
+    pub choice: u32,
+    pub chunk: Chunk,
+}
+
+/// A step. The role needs none: it is always the assistant's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Chunk {
+    Content(String),
+    /// Content, and the citations that end in it.
+    CitedContent(String, Vec<Annotation>),
+    ReasoningContent(String),
+    /// All of a block of reasoning, as the model signed it; after its `ReasoningContent`.
+    Thinking(ThinkingBlock),
+    Annotations(Vec<Annotation>),
+    Image(Image),
+    /// `index` counts tool calls, not content blocks.
+    ToolCall {
+        index: u32,
+        id: Arc<str>,
+        name: Arc<str>,
+    },
+    ToolArguments {
+        index: u32,
+        fragment: String,
+    },
+    CustomToolCall {
+        index: u32,
+        id: Arc<str>,
+        call: CustomCall,
+    },
+    /// The legacy form of `ToolCall`.
+    FunctionCall(Arc<str>),
+    FunctionArguments(String),
+    /// The stop sequence that the model met; before `Finish`.
+    StopSequence(String),
+    /// A call, or its result, of a tool that AWS runs itself, in Converse's words.
+    ServerTool(Value),
+    Finish(FinishReason),
+    /// What the guardrail saw; after `Finish`.
+    Guardrail(Value),
+    /// After every `Finish`, once, for all choices together.
+    Usage(Usage),
+}
+
+impl Chunk {
+    /// About how many bytes of the answer it holds.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Content(text)
+            | Self::CitedContent(text, _)
+            | Self::ReasoningContent(text)
+            | Self::FunctionArguments(text) => text.len(),
+            Self::ToolArguments { fragment, .. } => fragment.len(),
+            Self::CustomToolCall { call, .. } => call.input.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// Steps as they come.
+pub type BoxChunks = Pin<Box<dyn Stream<Item = Result<ChoiceChunk, Error>> + Send>>;
+
+type Callback = Box<dyn FnOnce(&CallEnd) + Send>;
+
+/// A streamed answer. An error is its last item.
+pub struct ChunkStream {
+    inner: BoxChunks,
+    trace: Trace,
+    endings: Vec<Callback>,
+    /// Who reads the rest if the stream is dropped before its end.
+    keep: Option<Box<dyn FnOnce(BoxFuture<'static, ()>) + Send>>,
+    usage: Option<Usage>,
+    finish_reason: Option<FinishReason>,
+    ended: bool,
+    /// Only the gateway still reads.
+    drained: bool,
+}
+
+impl ChunkStream {
+    /// What the call cost beside the model is added to its usage, as recorded in `trace`.
+    pub fn new(
+        inner: impl Stream<Item = Result<ChoiceChunk, Error>> + Send + 'static,
+        trace: Trace,
+    ) -> Self {
+        Self {
+            inner: Box::pin(inner),
+            trace,
+            endings: Vec::new(),
+            keep: None,
+            usage: None,
+            finish_reason: None,
+            ended: false,
+            drained: false,
+        }
+    }
+
+    /// The gateway itself ends the stream early; drop it next.
+    pub fn cut(&mut self) {
+        self.end(EndReason::Failed("cut"));
+    }
+
+    /// Puts a stream around the steps; what watches the end stays.
+    fn wrap<S>(mut self, around: impl FnOnce(BoxChunks) -> S) -> Self
+    where
+        S: Stream<Item = Result<ChoiceChunk, Error>> + Send + 'static,
+    {
+        let inner = std::mem::replace(&mut self.inner, Box::pin(futures_util::stream::empty()));
+        self.inner = Box::pin(around(inner));
+        self
+    }
+
+    fn end(&mut self, reason: EndReason) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        self.keep = None;
+        // The steps' source accounts for its cost when it is dropped, and the callbacks read that.
+        self.inner = Box::pin(futures_util::stream::empty());
+        let reason = match reason {
+            EndReason::Complete if self.drained => EndReason::Drained,
+            EndReason::ClientGone if self.drained => EndReason::Failed("cut"),
+            other => other,
+        };
+        let end = CallEnd {
+            reason,
+            usage: self.usage,
+            finish_reason: self.finish_reason.map(FinishReason::as_str),
+        };
+        // Innermost first: a middleware sees the end after everything that it wraps.
+        for callback in std::mem::take(&mut self.endings) {
+            callback(&end);
+        }
+    }
+
+    /// Takes the stream out of its place, to be read on by somebody else.
+    fn take(&mut self) -> Self {
+        let mut rest = Self::new(futures_util::stream::empty(), self.trace.clone());
+        std::mem::swap(&mut rest, self);
+        // What is left behind must not end anything.
+        self.ended = true;
+        rest.drained = true;
+        rest
+    }
+}
+
+impl Stream for ChunkStream {
+    type Item = Result<ChoiceChunk, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut item = std::task::ready!(self.inner.as_mut().poll_next(cx));
+        match &mut item {
+            Some(Ok(ChoiceChunk {
+                chunk: Chunk::Usage(usage),
+                ..
+            })) => {
+                *usage = self.trace.spending().total().with_side_costs(*usage);
+                self.usage = Some(*usage);
+            }
+            Some(Ok(ChoiceChunk {
+                chunk: Chunk::Finish(reason),
+                ..
+            })) => {
+                let reason = *reason;
+                self.finish_reason.get_or_insert(reason);
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                let reason = EndReason::Failed(break_label(error));
+                self.end(reason);
+            }
+            None => self.end(EndReason::Complete),
+        }
+        Poll::Ready(item)
+    }
+}
+
+/// How a stream broke, as one of a fixed list.
+fn break_label(error: &Error) -> &'static str {
+    match error.code() {
+        Some("upstream_truncated") => "truncated",
+        Some("upstream_checksum") => "crc",
+        Some("upstream_idle") => "idle",
+        _ => "upstream_error",
+    }
+}
+
+impl Drop for ChunkStream {
+    fn drop(&mut self) {
+        if let Some(keep) = self.keep.take().filter(|_| !self.ended) {
+            keep(Box::pin(drain(self.take())));
+        } else {
+            self.end(EndReason::ClientGone);
+        }
+    }
+}
+
+/// Reads a stream to its end, so that its usage is known.
+async fn drain(mut stream: ChunkStream) {
+    let mut bytes = 0;
+    while let Some(Ok(item)) = stream.next().await {
+        bytes += item.chunk.weight();
+        if bytes > MAX_DRAINED {
+            break;
+        }
+    }
+}
+
+impl fmt::Debug for ChunkStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunkStream").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! Which operation a request is for.
+
+use axum::http::{Method, Uri};
+
+use super::{ServiceError, knowledge};
+
+/// The operations that take a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Converse { stream: bool },
+    Invoke,
+    Retrieve,
+}
+
+/// The operation of a request, and the id of its model or Knowledge Base.
+///
+/// # Errors
+/// `UnknownOperationException`, or `ValidationException` for an id that cannot be one of a model.
+pub fn route(method: &Method, uri: &Uri) -> Result<(String, Operation), ServiceError> {
+    if let Some(id) = knowledge::route(method, uri) {
+        return Ok((id, Operation::Retrieve));
+    }
+    let unknown = || ServiceError {
+        name: "UnknownOperationException",
+        status: 404,
+        message: String::new(),
+    };
+    let path = uri
+        .path()
+        .strip_prefix("/model/")
+        .filter(|_| method == Method::POST)
+        .ok_or_else(unknown)?;
+    let (model, operation) = path.rsplit_once('/').ok_or_else(unknown)?;
+    let model_id = percent_decode(model)
+        .filter(|id| !id.is_empty() && id.len() <= 2048)
+        .ok_or_else(unknown)?;
+    if !model_id.starts_with("arn:") && !model_id.contains('.') {
+        return Err(ServiceError::validation(
+            "The provided model identifier is invalid.",
+        ));
+    }
+    let operation = match operation {
+        "converse" => Operation::Converse { stream: false },
+        "converse-stream" => Operation::Converse { stream: true },
+        "invoke" => Operation::Invoke,
+        _ => return Err(unknown()),
+    };
+    Ok((model_id, operation))
+}
+
+/// Undoes the escapes of `:` and `/` in the id of a path.
+pub fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, tail)) = rest.split_first() {
+        if *byte == b'%' {
+            bytes.push(u8::from_str_radix(std::str::from_utf8(tail.get(..2)?).ok()?, 16).ok()?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(*byte);
+            rest = tail;
+        }
+    }
+    String::from_utf8(bytes).ok()
+}

@@ -1,0 +1,99 @@
+//! The answers of one chat as one reply: each under its index, their usage together.
+
+use futures_util::{Stream, StreamExt, stream};
+
+use super::{WholeAnswer, event_stream::EventStream};
+use crate::{
+    call::Trace,
+    error::Error,
+    money::Usage,
+    operation::chat::{ChoiceChunk, Chunk, ChunkStream, WholeReply},
+};
+
+/// Whole answers.
+pub fn whole(answers: Vec<WholeAnswer>, trace: &Trace) -> WholeReply {
+    let mut choices = Vec::with_capacity(answers.len());
+    let (mut total, mut guardrail): (Option<Usage>, _) = (None, None);
+    for answer in answers {
+        let mut steps = Vec::with_capacity(answer.chunks.len());
+        for chunk in answer.chunks {
+            match chunk {
+                Chunk::Usage(usage) => total = Some(total.map_or(usage, |total| total + usage)),
+                Chunk::Guardrail(trace) => guardrail = guardrail.or(Some(trace)),
+                step => steps.push(step),
+            }
+        }
+        choices.push(steps);
+    }
+    let usage = trace
+        .spending()
+        .total()
+        .with_side_costs(total.unwrap_or_default());
+    WholeReply {
+        choices,
+        usage,
+        guardrail,
+    }
+}
+
+/// Streams as they come.
+pub fn stream(mut streams: Vec<EventStream>, trace: &Trace) -> ChunkStream {
+    match (streams.pop(), streams.is_empty()) {
+        (Some(only), true) => {
+            let steps = only.map(|item| item.map(|chunk| indexed(0, chunk)));
+            ChunkStream::new(steps, trace.clone())
+        }
+        (last, _) => {
+            streams.extend(last);
+            merged(streams, trace)
+        }
+    }
+}
+
+/// Whole answers, for a client that wants a stream.
+pub fn replayed(answers: Vec<WholeAnswer>, trace: &Trace) -> ChunkStream {
+    merged(
+        answers
+            .into_iter()
+            .map(|answer| stream::iter(answer.chunks).map(Ok))
+            .collect(),
+        trace,
+    )
+}
+
+fn indexed(choice: u32, chunk: Chunk) -> ChoiceChunk {
+    ChoiceChunk { choice, chunk }
+}
+
+/// One error ends all: half of an answer is no answer.
+fn merged<S>(streams: Vec<S>, trace: &Trace) -> ChunkStream
+where
+    S: Stream<Item = Result<Chunk, Error>> + Unpin + Send + 'static,
+{
+    let indexes = (0..).zip(streams);
+    let all =
+        stream::select_all(indexes.map(|(choice, stream)| stream.map(move |item| (choice, item))));
+    let total: Option<Usage> = None;
+    let state = (all, total, false);
+    let steps = stream::unfold(state, |(mut all, mut total, done)| async move {
+        if done {
+            return None;
+        }
+        loop {
+            match all.next().await {
+                Some((_, Ok(Chunk::Usage(usage)))) => {
+                    total = Some(total.map_or(usage, |total| total + usage))
+                }
+                Some((choice, Ok(chunk))) => {
+                    return Some((Ok(indexed(choice, chunk)), (all, total, false)));
+                }
+                Some((_, Err(error))) => return Some((Err(error), (all, total, true))),
+                None => {
+                    let usage = total.take()?;
+                    return Some((Ok(indexed(0, Chunk::Usage(usage))), (all, None, true)));
+                }
+            }
+        }
+    });
+    ChunkStream::new(steps, trace.clone())
+}

@@ -1,0 +1,351 @@
+//! Cache points: those that the client marks, those that operators let the gateway place, and where the service and
+//! the families refuse them.
+
+use crate::{
+    bedrock::{
+        content::{
+            CachePointBlock, ContentBlock, ConversationRole, Message, ToolResultContentBlock, Ttl,
+        },
+        request::{ConverseRequest, SystemContentBlock, Tool},
+    },
+    call::Warnings,
+    model::Cache,
+    openai::message::CacheControl,
+    operation::chat::Chat,
+};
+
+use super::{Context, turns::PLACEHOLDER};
+
+/// The cache point that `control` asks for.
+pub fn point(control: &CacheControl, warnings: &Warnings) -> CachePointBlock {
+    match control.ttl.as_deref() {
+        None | Some("5m") => CachePointBlock::new(None),
+        Some("1h") => CachePointBlock::new(Some(Ttl::Hour)),
+        Some(_) => {
+            warnings.add("cache_control.ttl: only '5m' and '1h' are known; 5m was used");
+            CachePointBlock::new(None)
+        }
+    }
+}
+
+/// Makes the request's cache points such as its model takes.
+pub fn settle(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'_>) {
+    let Some(cache) = &cx.model.facts.cache else {
+        if remove_all(converse) > 0 {
+            cx.warnings
+                .dropped("cache_control", "the model has no cache points");
+        }
+        if request.prompt_cache_retention.as_deref() == Some("24h") {
+            cx.warnings
+                .dropped("prompt_cache_retention", "the model has no cache points");
+        }
+        return;
+    };
+    if request
+        .prompt_cache_options
+        .as_ref()
+        .is_some_and(|options| options.ttl.is_some())
+    {
+        cx.warnings
+            .add("prompt_cache_options.ttl: Bedrock caches for 5m");
+    }
+    remove_misplaced(converse, cache, cx.warnings);
+    if request.prompt_cache_retention.as_deref() == Some("24h") {
+        keep_long(converse, cache, cx.warnings);
+    }
+    let marked = points(converse) > 0;
+    if request.caches_automatically(cx.model, cx.caller) {
+        place(converse, cache);
+    }
+    keep_most(converse, cache, marked, cx.warnings);
+    lifetimes(converse, cache, cx.warnings);
+    for message in converse
+        .messages
+        .iter_mut()
+        .filter(|message| message.content.is_empty())
+    {
+        message.content.push(ContentBlock::Text(PLACEHOLDER.into()));
+    }
+}
+
+/// OpenAI's longest retention is Bedrock's, where the model has it.
+fn keep_long(converse: &mut ConverseRequest<'_>, cache: &Cache, warnings: &Warnings) {
+    if !cache.ttl.iter().any(|ttl| ttl == "1h") {
+        warnings.dropped("prompt_cache_retention", "the model caches for 5m");
+        return;
+    }
+    if points(converse) == 0 {
+        warnings.dropped(
+            "prompt_cache_retention",
+            "nothing is marked to be cached, see cache_control",
+        );
+    }
+    each_point(converse, &mut |point| point.ttl = Some(Ttl::Hour));
+}
+
+fn each_point(converse: &mut ConverseRequest<'_>, change: &mut impl FnMut(&mut CachePointBlock)) {
+    for tool in converse
+        .tool_config
+        .iter_mut()
+        .flat_map(|config| &mut config.tools)
+    {
+        if let Tool::CachePoint(point) = tool {
+            change(point);
+        }
+    }
+    for block in &mut converse.system {
+        if let SystemContentBlock::CachePoint(point) = block {
+            change(point);
+        }
+    }
+    for block in converse
+        .messages
+        .iter_mut()
+        .flat_map(|message| &mut message.content)
+    {
+        if let ContentBlock::CachePoint(point) = block {
+            change(point);
+        }
+    }
+}
+
+fn remove_all(converse: &mut ConverseRequest<'_>) -> usize {
+    let before = points(converse);
+    if let Some(config) = &mut converse.tool_config {
+        config
+            .tools
+            .retain(|tool| !matches!(tool, Tool::CachePoint(_)));
+    }
+    converse
+        .system
+        .retain(|block| !matches!(block, SystemContentBlock::CachePoint(_)));
+    for message in &mut converse.messages {
+        message.content.retain(|block| !is_point(block));
+        if message.content.is_empty() {
+            message.content.push(ContentBlock::Text(PLACEHOLDER.into()));
+        }
+    }
+    before
+}
+
+fn points(converse: &ConverseRequest<'_>) -> usize {
+    let tools = converse.tool_config.iter().flat_map(|config| &config.tools);
+    let blocks = converse
+        .messages
+        .iter()
+        .flat_map(|message| &message.content);
+    tools
+        .filter(|tool| matches!(tool, Tool::CachePoint(_)))
+        .count()
+        + converse
+            .system
+            .iter()
+            .filter(|block| matches!(block, SystemContentBlock::CachePoint(_)))
+            .count()
+        + blocks.filter(|block| is_point(block)).count()
+}
+
+fn is_point(block: &ContentBlock<'_>) -> bool {
+    matches!(block, ContentBlock::CachePoint(_))
+}
+
+/// Points where the service, or the family, refuses them.
+fn remove_misplaced(converse: &mut ConverseRequest<'_>, cache: &Cache, warnings: &Warnings) {
+    let before = points(converse);
+    if let Some(config) = &mut converse.tool_config {
+        let mut behind = false;
+        config.tools.retain(|tool| {
+            let point = matches!(tool, Tool::CachePoint(_));
+            let fits = !point || (cache.in_tools && behind);
+            behind = !point;
+            fits
+        });
+    }
+    let mut behind = false;
+    converse.system.retain(|block| {
+        let point = matches!(block, SystemContentBlock::CachePoint(_));
+        let fits = !point || behind;
+        behind = !point;
+        fits
+    });
+    for message in &mut converse.messages {
+        let allowed = allows_points(message, cache);
+        let mut behind: Option<bool> = None;
+        message.content.retain(|block| {
+            let fits = !is_point(block) || (allowed && behind == Some(true));
+            behind = Some(may_precede(block));
+            fits
+        });
+    }
+    if points(converse) < before {
+        warnings.dropped(
+            "cache_control",
+            "the model takes no cache point at one of the marked places",
+        );
+    }
+}
+
+/// Not directly behind a document that the service turns into text, nor behind reasoning, nor another point.
+fn may_precede(block: &ContentBlock<'_>) -> bool {
+    match block {
+        ContentBlock::Document(document) => document.format == "pdf",
+        ContentBlock::ReasoningContent(_) | ContentBlock::CachePoint(_) => false,
+        _ => true,
+    }
+}
+
+fn allows_points(message: &Message<'_>, cache: &Cache) -> bool {
+    let tools = |block: &ContentBlock<'_>| {
+        matches!(
+            block,
+            ContentBlock::ToolUse(_) | ContentBlock::ToolResult(_)
+        )
+    };
+    cache.beside_tool_blocks || !message.content.iter().any(tools)
+}
+
+/// The places that pay most, in this order, as far as the client has left room.
+fn place(converse: &mut ConverseRequest<'_>, cache: &Cache) {
+    let mut room = cache.max_points.saturating_sub(points(converse));
+    let point = CachePointBlock::new(None);
+    if room > 0
+        && matches!(converse.system.last(), Some(last) if !matches!(last, SystemContentBlock::CachePoint(_)))
+    {
+        converse.system.push(SystemContentBlock::CachePoint(point));
+        room -= 1;
+    }
+    let mut turns = converse
+        .messages
+        .iter_mut()
+        .rev()
+        .filter(|message| message.role == ConversationRole::User);
+    let (last, previous) = (turns.next(), turns.next());
+    let end_of = |turn: Option<&mut Message<'_>>, room: &mut usize| {
+        if let Some(turn) = turn
+            && *room > 0
+            && allows_points(turn, cache)
+            && turn.content.last().is_some_and(may_precede)
+        {
+            turn.content.push(ContentBlock::CachePoint(point));
+            *room -= 1;
+        }
+    };
+    end_of(last, &mut room);
+    if let Some(config) = &mut converse.tool_config
+        && room > 0
+        && cache.in_tools
+        && matches!(config.tools.last(), Some(Tool::ToolSpec(_)))
+    {
+        config.tools.push(Tool::CachePoint(point));
+        room -= 1;
+    }
+    end_of(previous, &mut room);
+}
+
+/// Drops points behind a prefix too short to be cached, and what is over the model's number, oldest message first.
+fn keep_most(converse: &mut ConverseRequest<'_>, cache: &Cache, marked: bool, warnings: &Warnings) {
+    let too_many = points(converse).saturating_sub(cache.max_points);
+    if too_many > 0 {
+        warnings.add(format!(
+            "cache_control: the model takes {} points; the oldest were left out",
+            cache.max_points
+        ));
+    }
+    let mut bytes = 0u64;
+    let mut short = 0;
+    // About four bytes are a token.
+    let mut is_short = |bytes: u64| {
+        let is = bytes / 4 < cache.min_tokens;
+        short += u32::from(is);
+        is
+    };
+    if let Some(config) = &mut converse.tool_config {
+        config.tools.retain(|tool| match tool {
+            Tool::CachePoint(_) => !is_short(bytes),
+            Tool::SystemTool { .. } => true,
+            Tool::ToolSpec(spec) => {
+                bytes += (spec.description.len() + spec.input_schema.json.get().len()) as u64;
+                true
+            }
+        });
+    }
+    converse.system.retain(|block| match block {
+        SystemContentBlock::CachePoint(_) => !is_short(bytes),
+        SystemContentBlock::Text(text) => {
+            bytes += text.len() as u64;
+            true
+        }
+        SystemContentBlock::GuardContent(_) => true,
+    });
+    for message in &mut converse.messages {
+        message.content.retain(|block| {
+            let keep = !is_point(block) || !is_short(bytes);
+            bytes += weight(block);
+            keep
+        });
+    }
+    // What the gateway would have placed itself is nobody's loss.
+    if short > 0 && marked {
+        warnings.add(format!(
+            "cache_control: a prefix of fewer than about {} tokens is not cached by this model",
+            cache.min_tokens
+        ));
+    }
+    let mut over = points(converse).saturating_sub(cache.max_points);
+    let mut keep = |point: bool| {
+        let drop = over > 0 && point;
+        over -= usize::from(drop);
+        !drop
+    };
+    for message in &mut converse.messages {
+        message.content.retain(|block| keep(is_point(block)));
+    }
+    converse
+        .system
+        .retain(|block| keep(matches!(block, SystemContentBlock::CachePoint(_))));
+}
+
+/// Bytes, or what they are worth for a block that is not text.
+fn weight(block: &ContentBlock<'_>) -> u64 {
+    const IMAGE: u64 = 6000;
+    match block {
+        ContentBlock::Text(text) => text.len() as u64,
+        ContentBlock::ToolUse(call) => call.input.get().len() as u64,
+        ContentBlock::ToolResult(result) => {
+            let texts = result.content.iter().map(|block| match block {
+                ToolResultContentBlock::Text(text) => text.len() as u64,
+                _ => IMAGE,
+            });
+            texts.sum()
+        }
+        ContentBlock::Image(_)
+        | ContentBlock::Document(_)
+        | ContentBlock::Video(_)
+        | ContentBlock::Audio(_) => IMAGE,
+        ContentBlock::SearchResult(found) => found
+            .content
+            .iter()
+            .map(|block| block.text.len() as u64)
+            .sum(),
+        ContentBlock::GuardContent(_)
+        | ContentBlock::CachePoint(_)
+        | ContentBlock::ReasoningContent(_) => 0,
+    }
+}
+
+/// An hour only where the model knows it, and never behind a point of five minutes.
+fn lifetimes(converse: &mut ConverseRequest<'_>, cache: &Cache, warnings: &Warnings) {
+    let mut hour = cache.ttl.iter().any(|ttl| ttl == "1h");
+    let mut shortened = false;
+    each_point(converse, &mut |point| match point.ttl {
+        None => hour = false,
+        Some(Ttl::Hour) if hour => {}
+        Some(Ttl::Hour) => {
+            point.ttl = None;
+            shortened = true;
+        }
+    });
+    if shortened {
+        warnings.add("cache_control.ttl: 1h is not for this model, or stands behind a point of 5m; 5m was used");
+    }
+}

@@ -1,0 +1,63 @@
+//! What the client wants of the choice of tools.
+
+use crate::{error::Error, openai::tool_choice, operation::chat::Chat};
+
+/// `tool_choice`, or its legacy form.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Choice<'a> {
+    Auto,
+    None,
+    Required,
+    Named(&'a str),
+    Allowed { mode: &'a str, tools: Vec<&'a str> },
+}
+
+impl<'a> Choice<'a> {
+    /// # Errors
+    /// A 400 where it is none that OpenAI knows.
+    pub fn of(request: &'a Chat) -> Result<Self, Error> {
+        let choice = request
+            .tool_choice
+            .as_ref()
+            .or(request.function_call.as_ref());
+        match choice {
+            None => Ok(Self::Auto),
+            Some(tool_choice::ToolChoice::Mode(mode)) => Self::mode(mode),
+            Some(tool_choice::ToolChoice::Named(name)) => Ok(Self::Named(name)),
+            Some(tool_choice::ToolChoice::Allowed { mode, tools }) => Ok(Self::Allowed {
+                mode,
+                tools: tools.iter().map(String::as_str).collect(),
+            }),
+        }
+    }
+
+    fn mode(mode: &str) -> Result<Self, Error> {
+        match mode {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::None),
+            "required" => Ok(Self::Required),
+            _ => Err(Error::invalid(
+                "tool_choice",
+                "'tool_choice' must be 'none', 'auto', 'required' or an object that names a tool.",
+            )),
+        }
+    }
+
+    /// The mode of `allowed_tools` in its place, for the tools that are left.
+    ///
+    /// # Errors
+    /// A 400 where that mode is none.
+    pub fn take_mode(&mut self) -> Result<Self, Error> {
+        match std::mem::replace(self, Self::Auto) {
+            Self::Allowed {
+                mode: mode @ ("auto" | "required"),
+                ..
+            } => Self::mode(mode),
+            Self::Allowed { .. } => Err(Error::invalid(
+                "tool_choice.allowed_tools.mode",
+                "'mode' must be 'auto' or 'required'.",
+            )),
+            other => Ok(other),
+        }
+    }
+}

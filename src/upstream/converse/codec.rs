@@ -1,0 +1,191 @@
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    Context, ReplyPlan, StreamTranslator, Translated, chat_request,
+    repair::{self, Misfit},
+    sampling, whole_reply,
+};
+use crate::{
+    bedrock::reply::ConverseReply,
+    call::{Call, Delivery, Warnings},
+    error::{Error, Kind},
+    money::Usage,
+    operation::chat::{Chat, Chunk},
+    upstream::{
+        Codec, Frame, FrameReader, Request, ServiceOperation,
+        chat::{Decoder, StreamDecoder, WholeAnswer},
+        failure,
+    },
+};
+
+/// Chats by Converse and ConverseStream.
+pub struct Converse;
+
+impl Codec<Chat> for Converse {
+    fn encode(&self, call: &Call<Chat>) -> Result<Vec<(Request, Arc<dyn Decoder>)>, Error> {
+        let operation = match call.plan.delivery {
+            Delivery::Stream => ServiceOperation::ConverseStream,
+            Delivery::Whole | Delivery::Replayed => ServiceOperation::Converse,
+        };
+        let mut requests = Vec::new();
+        for messages in call.body.conversations() {
+            let (body, plan) = encoded(call, messages)?;
+            let request = Request {
+                operation,
+                headers: Vec::new(),
+                body,
+            };
+            let decoder: Arc<dyn Decoder> = Arc::new(ConverseDecoder {
+                plan: Arc::new(plan),
+                repairs: call.model.options.repair_json,
+                warnings: call.trace.warnings().clone(),
+            });
+            for _ in 0..call.body.n.unwrap_or(1) {
+                requests.push((request.clone(), decoder.clone()));
+            }
+        }
+        Ok(requests)
+    }
+}
+
+/// The body for one conversation, and the plan of its reply.
+fn encoded(
+    call: &Call<Chat>,
+    messages: &[crate::operation::chat::Message],
+) -> Result<(Bytes, ReplyPlan), Error> {
+    let cx = Context {
+        model: &call.model,
+        caller: &call.caller,
+        warnings: call.trace.warnings(),
+        messages,
+    };
+    let Translated {
+        mut request,
+        mut plan,
+    } = chat_request(&call.body, &cx)?;
+    let no_input = sampling::identify(&mut request, &call.request_id, &call.caller.key_id);
+    let body = serde_json::to_vec(&request)
+        .map(Bytes::from)
+        .map_err(|error| {
+            Error::new(
+                Kind::Internal,
+                "The gateway could not write the request to Bedrock.",
+            )
+            .with_detail(error.to_string())
+        })?;
+    plan.request_bytes = body.len().saturating_sub(no_input);
+    Ok((body, plan))
+}
+
+struct ConverseDecoder {
+    plan: Arc<ReplyPlan>,
+    /// An answer that does not fit its schema may be asked for again.
+    repairs: bool,
+    warnings: Warnings,
+}
+
+impl Decoder for ConverseDecoder {
+    fn whole(&self, body: &[u8]) -> Result<WholeAnswer, Error> {
+        whole_reply(parsed(body)?, &self.plan, &self.warnings)
+    }
+
+    fn stream(&self) -> Box<dyn StreamDecoder> {
+        Box::new(ConverseStreamDecoder {
+            frames: FrameReader::default(),
+            translator: StreamTranslator::new(self.plan.clone(), self.warnings.clone()),
+        })
+    }
+
+    fn repair(&self, request: &Request, answer: &WholeAnswer) -> Result<Option<Request>, Error> {
+        let Some(Misfit { text, problem }) = repair::misfit(&self.plan, answer) else {
+            return Ok(None);
+        };
+        if !self.repairs {
+            self.warnings.add(repair::NOT_JSON);
+            return Ok(None);
+        }
+        let body = repair::body(&request.body, &text, &problem)?;
+        Ok(Some(Request {
+            body,
+            ..request.clone()
+        }))
+    }
+
+    fn repaired(&self, second: Result<&WholeAnswer, &'static str>) {
+        self.warnings.add(match second {
+            Err(code) => format!("{}; the second try: {code}", repair::NOT_JSON).into(),
+            Ok(second) => repair::outcome(&self.plan, second),
+        });
+    }
+}
+
+fn parsed(body: &[u8]) -> Result<ConverseReply, Error> {
+    serde_json::from_slice(body).map_err(|error| {
+        let (kind, column, len) = (error.classify(), error.column(), body.len());
+        Error::new(
+            Kind::Upstream,
+            "Bedrock sent a reply that could not be read.",
+        )
+        .with_code("upstream_malformed")
+        .with_detail(format!("{kind:?} at column {column} of {len} bytes"))
+        .may_be_billed()
+    })
+}
+
+/// Frames of ConverseStream as the steps of an answer.
+struct ConverseStreamDecoder {
+    frames: FrameReader,
+    translator: StreamTranslator,
+}
+
+impl StreamDecoder for ConverseStreamDecoder {
+    fn push(&mut self, data: Bytes) {
+        self.frames.push(data);
+    }
+
+    fn decode(&mut self, out: &mut VecDeque<Chunk>) -> Result<bool, Error> {
+        let Some(frame) = self.frames.next_frame().map_err(failure::from_frame)? else {
+            return Ok(false);
+        };
+        match frame {
+            Frame::Event {
+                event_type,
+                payload,
+            } => {
+                self.translator.event(&event_type, &payload, out)?;
+            }
+            Frame::Exception {
+                exception_type,
+                payload,
+            } => {
+                return Err(failure::from_exception(&exception_type, &payload));
+            }
+            Frame::Error { code, message } => {
+                return Err(failure::from_error_frame(&code, &message));
+            }
+        }
+        Ok(true)
+    }
+
+    fn has_leftover(&self) -> bool {
+        self.frames.has_leftover()
+    }
+
+    fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        self.translator.end(out)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.translator.is_stopped()
+    }
+
+    fn is_complete(&self) -> bool {
+        self.translator.is_complete()
+    }
+
+    fn estimate(&self) -> Usage {
+        self.translator.estimate()
+    }
+}

@@ -1,0 +1,200 @@
+//! Why the model stopped, and what that was worth.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::plan::ReplyPlan;
+use crate::{
+    bedrock::reply::{PerformanceConfig, PromptRouterTrace, ServiceTier, TokenUsage},
+    call::Warnings,
+    catalogue,
+    error::{Error, Kind, RetryAdvice},
+    model::Target,
+    money::{Price, Tier, Usage},
+    openai::completion::FinishReason,
+};
+
+/// `stopReason` is an open enum. `tools`: the reply holds calls for the client; `empty`: it holds nothing at all.
+///
+/// # Errors
+/// Where the stop reason says that there is no answer.
+pub fn finish_reason(
+    stop_reason: &str,
+    tools: bool,
+    empty: bool,
+    legacy: bool,
+    warnings: &Warnings,
+) -> Result<FinishReason, Error> {
+    let stop = match (tools, legacy) {
+        (true, true) => FinishReason::FunctionCall,
+        (true, false) => FinishReason::ToolCalls,
+        (false, _) => FinishReason::Stop,
+    };
+    Ok(match stop_reason {
+        "end_turn" | "stop_sequence" | "tool_use" => stop,
+        "max_tokens" => FinishReason::Length,
+        "model_context_window_exceeded" if empty => {
+            return Err(Error::invalid(
+                "messages",
+                "The conversation is longer than the model's context window. Shorten it.",
+            )
+            .with_code("context_length_exceeded")
+            // It was read, and perhaps thought about.
+            .may_be_billed());
+        }
+        "model_context_window_exceeded" => FinishReason::Length,
+        "guardrail_intervened" => {
+            warnings.add("finish_reason: a guardrail intervened; the text is its own");
+            FinishReason::ContentFilter
+        }
+        "content_filtered" => FinishReason::ContentFilter,
+        "malformed_model_output" | "malformed_tool_use" if empty => {
+            return Err(Error::new(
+                Kind::Upstream,
+                "The model's output was malformed. Try again.",
+            )
+            .with_code("malformed_model_output")
+            .with_detail(format!("stopReason {stop_reason}"))
+            .with_retry_advice(RetryAdvice::Once)
+            .may_be_billed());
+        }
+        "malformed_model_output" | "malformed_tool_use" => {
+            warnings
+                .add("finish_reason: Bedrock says that the end of the model's output is malformed");
+            stop
+        }
+        other => {
+            let shown: String = other
+                .chars()
+                .filter(|c| c.is_ascii_graphic())
+                .take(64)
+                .collect();
+            warnings.add(format!("finish_reason: Bedrock stopped with '{shown}'"));
+            stop
+        }
+    })
+}
+
+/// How much an answer holds, for estimates.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Written {
+    /// Everything, reasoning and arguments included.
+    pub reply_bytes: usize,
+    pub reasoning_bytes: usize,
+}
+
+/// On what terms the service answered, as far as it tells.
+#[derive(Debug, Default)]
+pub struct Terms<'a> {
+    pub tier: Option<ServiceTier>,
+    pub performance: Option<PerformanceConfig>,
+    pub router: Option<&'a PromptRouterTrace>,
+}
+
+/// What the service counted, or what the gateway guesses, with its price.
+pub fn usage(
+    counted: Option<TokenUsage>,
+    terms: Terms<'_>,
+    reasoning: Option<u64>,
+    written: Written,
+    plan: &ReplyPlan,
+) -> Usage {
+    let mut usage = counted
+        .map(buckets)
+        .unwrap_or_else(|| estimate(plan.request_bytes, written.reply_bytes));
+    // Where the service does not tell, about four bytes are a token.
+    let guessed = || written.reasoning_bytes.div_ceil(4) as u64;
+    usage.reasoning = reasoning.unwrap_or_else(guessed).min(usage.output);
+    usage.reasoning_estimated = reasoning.is_none() && usage.reasoning > 0;
+    let Terms {
+        tier,
+        performance,
+        router,
+    } = terms;
+    usage.service_tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {
+        Some("flex") => Some("flex"),
+        Some("priority") => Some("priority"),
+        Some("reserved") => Some("scale"),
+        Some("default") => Some("default"),
+        _ => None,
+    };
+    let tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {
+        Some("flex") => Tier::Flex,
+        Some("priority") => Tier::Priority,
+        Some("default" | "reserved") if plan.tier != Tier::Optimized => Tier::Standard,
+        _ => plan.tier,
+    };
+    // A quota of its own bounds optimized latency; beyond it the service answers, and bills, as usual.
+    let tier = match performance.map(|performance| performance.latency == "optimized") {
+        Some(true) => Tier::Optimized,
+        Some(false) if tier == Tier::Optimized => Tier::Standard,
+        _ => tier,
+    };
+    let invoked = router.and_then(|router| router.invoked_model_id.as_deref());
+    let price = match invoked {
+        Some(invoked) => catalogue::lookup(&Target::new(invoked, &plan.region))
+            .price
+            .or_else(|| plan.price.clone()),
+        None => plan.price.clone(),
+    };
+    usage.cost = price.and_then(|price: Arc<Price>| price.cost(&usage, tier));
+    usage
+}
+
+/// The stop sequence that was met, where the model tells.
+pub fn stop_sequence(fields: Option<&Value>) -> Option<String> {
+    let fields = fields?;
+    let told = ["/stop_sequence", "/delta/stop_sequence"]
+        .iter()
+        .find_map(|path| fields.pointer(path)?.as_str());
+    told.map(str::to_owned)
+}
+
+/// Reasoning tokens where the model told them in its own usage.
+pub fn reasoning_tokens(fields: Option<&Value>) -> Option<u64> {
+    let details = fields?.pointer("/usage/output_tokens_details")?;
+    ["thinking_tokens", "reasoning_tokens"]
+        .iter()
+        .find_map(|name| details.get(name)?.as_u64())
+}
+
+/// Negative counts, which the service model allows nowhere, become zero.
+fn buckets(usage: TokenUsage) -> Usage {
+    let count = |n: i64| u64::try_from(n).unwrap_or(0);
+    let cached =
+        |documented: Option<i64>, other: Option<i64>| count(documented.or(other).unwrap_or(0));
+    let cache_write = cached(
+        usage.cache_write_input_tokens,
+        usage.cache_write_input_token_count,
+    );
+    let details = usage.cache_details.unwrap_or_default();
+    let hour: u64 = details
+        .iter()
+        .filter(|detail| detail.ttl == "1h")
+        .map(|detail| count(detail.input_tokens))
+        .sum();
+    Usage {
+        input: count(usage.input_tokens),
+        cache_read: cached(
+            usage.cache_read_input_tokens,
+            usage.cache_read_input_token_count,
+        ),
+        cache_write,
+        cache_write_1h: hour.min(cache_write),
+        output: count(usage.output_tokens),
+        server_tool_uses: usage.server_tool_usage.into_values().map(count).sum(),
+        ..Usage::default()
+    }
+}
+
+/// The service told no usage: about four bytes a token, marked as an estimate.
+fn estimate(request_bytes: usize, reply_bytes: usize) -> Usage {
+    let tokens = |bytes: usize| bytes.div_ceil(4) as u64;
+    Usage {
+        input: tokens(request_bytes),
+        output: tokens(reply_bytes),
+        estimated: true,
+        ..Usage::default()
+    }
+}

@@ -1,0 +1,387 @@
+//! A conversation, part by part, into turns.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use serde_json::value::RawValue;
+
+use super::{
+    Context, caching,
+    media::Media,
+    names::{Names, mark_of},
+    turns::{Conversation, Turns},
+};
+use crate::{
+    bedrock::content::{
+        ContentBlock, ReasoningContentBlock, ReasoningTextBlock, ToolResultBlock,
+        ToolResultContentBlock, ToolUseBlock,
+    },
+    call::Warnings,
+    error::Error,
+    openai::message::ServerToolBlock,
+    operation::chat::{
+        Message, Origin, Part, RedactedThinking, Role, Thinking, ToolInput, ToolResult, ToolUse,
+    },
+};
+
+const NOT_REASONING: &str = "the model does not reason in this call";
+const UNSIGNED: &str = "reasoning goes back only with the signature of the model";
+const FOREIGN: &str = "reasoning goes back only to the model that signed it";
+
+/// The state of the translation of one conversation.
+struct Messages<'a, 'n> {
+    cx: &'n Context<'a>,
+    media: Media<'a, 'n>,
+    turns: Turns<'a, 'n>,
+    /// The model will reason, so signed reasoning of the history goes back to it.
+    reasons: bool,
+    /// The mark on the model's own reasoning.
+    mark: String,
+}
+
+/// Returns the whole history as Converse wants it. `instruction` goes after the client's own system
+/// text.
+///
+/// # Errors
+/// 400 with the path of the message or part that cannot be sent.
+pub fn conversation<'a>(
+    messages: &'a [Message],
+    fetched: &'a HashMap<String, String>,
+    instruction: Option<String>,
+    reasons: bool,
+    names: &mut Names<'a>,
+    cx: &Context<'a>,
+) -> Result<Conversation<'a>, Error> {
+    let facts = &cx.model.facts;
+    let mut build = Messages {
+        cx,
+        media: Media::new(
+            facts,
+            cx.warnings,
+            fetched,
+            cx.model.options.keep_file_names,
+        ),
+        turns: Turns::new(facts, cx.warnings),
+        reasons,
+        mark: mark_of(cx.model),
+    };
+    for message in messages {
+        build.message(message, names)?;
+    }
+    if let Some(instruction) = instruction {
+        build.turns.system(instruction);
+    }
+    Ok(build.turns.finish(reasons))
+}
+
+impl<'a> Messages<'a, '_> {
+    fn message(&mut self, message: &'a Message, names: &mut Names<'a>) -> Result<(), Error> {
+        let prefixes = self.cx.model.options.name_prefix;
+        if message.name.is_some() && !prefixes {
+            let param = format!("{}.name", message.origin);
+            self.cx
+                .warnings
+                .dropped(param, "Converse has no such member");
+        }
+        match message.role {
+            Role::System => {
+                self.system(message);
+                Ok(())
+            }
+            Role::User => self.user(message, message.name.as_deref().filter(|_| prefixes)),
+            Role::Assistant => self.assistant(message, names),
+        }
+    }
+
+    fn system(&mut self, message: &'a Message) {
+        if self.turns.is_empty() {
+            for part in &message.parts {
+                match part {
+                    Part::Text(text) => self.turns.system(text.as_str()),
+                    Part::CachePoint(control) => {
+                        self.turns
+                            .system_cache_point(caching::point(control, self.cx.warnings));
+                    }
+                    _ => {}
+                }
+            }
+            return;
+        }
+        let text: String = message.parts.iter().filter_map(Part::as_text).collect();
+        // To hoist it would break the cached prefix and change what it refers to.
+        if self.cx.model.facts.late_system && !self.turns.has_pending() {
+            self.turns.late_system(text);
+        } else {
+            let origin = message.origin;
+            self.cx.warnings.add(format!(
+                "{origin}: a late system message was sent in a user turn"
+            ));
+            self.turns.user_text(format!("<system>\n{text}\n</system>"));
+        }
+        for part in &message.parts {
+            if let Part::CachePoint(control) = part {
+                let point = caching::point(control, self.cx.warnings);
+                self.turns.user_block(ContentBlock::CachePoint(point));
+            }
+        }
+    }
+
+    fn user(&mut self, message: &'a Message, mut prefix: Option<&'a str>) -> Result<(), Error> {
+        self.turns.user();
+        for part in &message.parts {
+            match part {
+                Part::Text(text) => {
+                    let text = match prefix.take() {
+                        Some(name) => Cow::Owned(format!("{name}: {text}")),
+                        None => Cow::Borrowed(text.as_str()),
+                    };
+                    self.turns.user_text(text);
+                }
+                Part::ToolResult(result) => self.tool_result(result, message.origin)?,
+                Part::CachePoint(control) => {
+                    let point = caching::point(control, self.cx.warnings);
+                    self.turns.user_block(ContentBlock::CachePoint(point));
+                }
+                part => {
+                    if let Some(block) = self.media.block(part)? {
+                        self.turns.user_block(block);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn assistant(&mut self, message: &'a Message, names: &mut Names<'a>) -> Result<(), Error> {
+        self.turns.assistant();
+        for part in &message.parts {
+            match part {
+                Part::Text(text) => {
+                    self.turns
+                        .assistant_block(ContentBlock::Text(Cow::Borrowed(text)));
+                }
+                Part::Thinking(thinking) => self.thinking(thinking, message.origin),
+                Part::RedactedThinking(redacted) => self.redacted(redacted, message.origin),
+                Part::ToolUse(call) => self.call(call, names),
+                Part::ServerTool(block) => self.server_tool(block, message.origin),
+                Part::CachePoint(control) => {
+                    let point = caching::point(control, self.cx.warnings);
+                    self.turns.assistant_block(ContentBlock::CachePoint(point));
+                }
+                // Dialects let no media into an assistant's message.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, call: &'a ToolUse, names: &mut Names<'a>) {
+        if !self.cx.model.facts.tools {
+            let (ToolInput::Arguments(input) | ToolInput::Text(input)) = &call.input;
+            let text = format!("Called the tool {} with {input}", call.name);
+            let warning = "a tool call of the history was sent as text, the model takes no tools";
+            self.cx.warnings.add(warning);
+            self.turns.assistant_block(ContentBlock::Text(text.into()));
+            return;
+        }
+        let id = Cow::Borrowed(call.id.as_str());
+        let name = names.sent(&call.name);
+        let arguments = match &call.input {
+            ToolInput::Arguments(arguments) => arguments,
+            ToolInput::Text(text) => {
+                let text = serde_json::Value::from(text.as_str());
+                return self
+                    .turns
+                    .tool_use(id, name, owned(format!("{{\"input\":{text}}}")));
+            }
+        };
+        for (nth, arguments) in split(arguments).into_iter().enumerate() {
+            let id = match nth {
+                0 => id.clone(),
+                _ => Cow::Owned(format!("{}_{nth}", call.id)),
+            };
+            if nth > 0 {
+                let warning =
+                    "the arguments of a tool call hold several objects; each was sent as a call";
+                self.cx.warnings.add(warning);
+            }
+            self.turns
+                .tool_use(id, name.clone(), input(arguments, self.cx.warnings));
+        }
+    }
+
+    /// Reasoning goes back with the model's own signature or not at all.
+    fn thinking(&mut self, thinking: &'a Thinking, origin: Origin) {
+        let at = |member: &str| format!("{origin}.{member}");
+        if !self.reasons {
+            return self.not_reasoning(thinking.restored, origin);
+        }
+        let Some(signature) = &thinking.signature else {
+            return self.cx.warnings.dropped(at("reasoning_content"), UNSIGNED);
+        };
+        match self
+            .own(signature)
+            .filter(|_| self.cx.model.facts.reasoning.signed)
+        {
+            Some(signature) => {
+                let block = ReasoningTextBlock {
+                    text: &thinking.text,
+                    signature: Some(signature),
+                };
+                self.turns
+                    .reasoning(ReasoningContentBlock::ReasoningText(block));
+            }
+            None => self.cx.warnings.dropped(at("thinking_blocks"), FOREIGN),
+        }
+    }
+
+    fn redacted(&mut self, redacted: &'a RedactedThinking, origin: Origin) {
+        if !self.reasons {
+            return self.not_reasoning(redacted.restored, origin);
+        }
+        match self
+            .own(&redacted.data)
+            .filter(|_| self.cx.model.facts.reasoning.redacted)
+        {
+            Some(data) => self
+                .turns
+                .reasoning(ReasoningContentBlock::RedactedContent(data)),
+            None => self
+                .cx
+                .warnings
+                .dropped(format!("{origin}.thinking_blocks"), FOREIGN),
+        }
+    }
+
+    /// What the gateway put back itself is not worth a warning.
+    fn not_reasoning(&self, restored: bool, origin: Origin) {
+        if !restored {
+            let param = format!("{origin}.reasoning_content");
+            self.cx.warnings.dropped(param, NOT_REASONING);
+        }
+    }
+
+    /// The text without its mark, if the mark is this model's or there is none.
+    fn own(&self, marked: &'a str) -> Option<&'a str> {
+        match marked.strip_prefix(self.mark.as_str()) {
+            Some(own) => Some(own),
+            None => (!marked.starts_with("lintel.")).then_some(marked),
+        }
+    }
+
+    fn server_tool(&mut self, block: &'a ServerToolBlock, origin: Origin) {
+        if self.cx.model.facts.web_search.is_none() {
+            let param = format!("{origin}.server_tool_blocks");
+            let why = "the model has no tool that AWS runs itself";
+            return self.cx.warnings.dropped(param, why);
+        }
+        if let Some(call) = &block.tool_use {
+            self.turns
+                .assistant_block(ContentBlock::ToolUse(ToolUseBlock {
+                    tool_use_id: Cow::Borrowed(&call.tool_use_id),
+                    name: Cow::Borrowed(&call.name),
+                    input: Cow::Borrowed(&call.input),
+                    kind: Some("server_tool_use"),
+                }));
+        }
+        if let Some(result) = &block.tool_result {
+            let content =
+                result
+                    .content
+                    .iter()
+                    .filter_map(|content| match (&content.text, &content.json) {
+                        (Some(text), _) => {
+                            Some(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str())))
+                        }
+                        (None, json) => json.as_deref().map(ToolResultContentBlock::Json),
+                    });
+            self.turns
+                .assistant_block(ContentBlock::ToolResult(ToolResultBlock {
+                    tool_use_id: Cow::Borrowed(&result.tool_use_id),
+                    content: content.collect(),
+                    status: result.status.as_deref(),
+                    kind: result.kind.as_deref(),
+                }));
+        }
+    }
+
+    fn tool_result(&mut self, result: &'a ToolResult, origin: Origin) -> Result<(), Error> {
+        let mut content = Vec::new();
+        let mut beside = Vec::new();
+        for part in &result.content {
+            if let Part::Text(text) = part {
+                content.push(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str())));
+                continue;
+            }
+            match self.media.block(part)? {
+                None => {}
+                Some(block) if !self.cx.model.facts.tool_result_media => beside.push(block),
+                Some(ContentBlock::Image(image)) => {
+                    content.push(ToolResultContentBlock::Image(image));
+                }
+                Some(ContentBlock::Document(document)) => {
+                    content.push(ToolResultContentBlock::Document(document));
+                }
+                Some(ContentBlock::Video(video)) => {
+                    content.push(ToolResultContentBlock::Video(video));
+                }
+                Some(ContentBlock::SearchResult(found)) => {
+                    content.push(ToolResultContentBlock::SearchResult(found));
+                }
+                Some(block) => beside.push(block),
+            }
+        }
+        self.turns.tool_result(&result.id, content, result.is_error);
+        for block in beside {
+            let warning = format!("{origin}: media of a tool result were sent beside it");
+            self.cx.warnings.add(warning);
+            self.turns.user_block(block);
+        }
+        Ok(())
+    }
+}
+
+/// More objects in one call than this are no mistake of a model.
+const MAX_GLUED: usize = 16;
+
+/// Some models join the objects of several calls.
+fn split(arguments: &str) -> Vec<&str> {
+    let mut objects: Vec<&str> = Vec::new();
+    for value in serde_json::Deserializer::from_str(arguments).into_iter::<&RawValue>() {
+        match value {
+            Ok(object) if object.get().starts_with('{') && objects.len() < MAX_GLUED => {
+                objects.push(object.get());
+            }
+            _ => return vec![arguments],
+        }
+    }
+    if objects.len() > 1 {
+        objects
+    } else {
+        vec![arguments]
+    }
+}
+
+/// `toolUse.input` must be an object; arguments are whatever the model once wrote.
+fn input<'a>(arguments: &'a str, warnings: &Warnings) -> Cow<'a, RawValue> {
+    if arguments.trim().is_empty() {
+        return owned("{}".to_owned());
+    }
+    match serde_json::from_str::<&RawValue>(arguments) {
+        Ok(object) if object.get().starts_with('{') => Cow::Borrowed(object),
+        Ok(other) => owned(format!("{{\"value\":{}}}", other.get())),
+        Err(_) => {
+            warnings.add(
+                "the arguments of a tool call are not JSON; they were sent as text under '_raw'",
+            );
+            owned(format!(
+                "{{\"_raw\":{}}}",
+                serde_json::Value::from(arguments)
+            ))
+        }
+    }
+}
+
+/// Text that is known to be JSON.
+pub fn owned<'a>(json: String) -> Cow<'a, RawValue> {
+    RawValue::from_string(json).map_or(Cow::Borrowed(RawValue::NULL), Cow::Owned)
+}

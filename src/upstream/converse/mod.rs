@@ -1,0 +1,166 @@
+//! The Converse route of chats. Pure: no I/O, no clock, never `async`.
+//!
+//! Nothing is lost silently: what is dropped, clamped or emulated is added to [`Warnings`]. What
+//! families differ in is asked of the model's [`crate::model::Facts`]; no file here knows a model's
+//! name.
+
+mod answer;
+mod blocks;
+mod caching;
+mod choice;
+mod codec;
+mod extension;
+mod finish;
+mod media;
+mod media_formats;
+mod messages;
+mod names;
+mod plan;
+mod reasoning;
+mod repair;
+mod reply;
+mod sampling;
+mod schema;
+mod schema_check;
+mod stream;
+mod structured;
+mod text;
+mod tools;
+mod turns;
+
+use std::borrow::Cow;
+
+pub use codec::Converse;
+pub use media::{MAX_IMAGES, takes_image};
+pub use plan::ReplyPlan;
+pub use reply::whole_reply;
+pub use stream::StreamTranslator;
+
+use crate::{
+    bedrock::request::{ConverseRequest, OutputConfig},
+    call::{Caller, Warnings},
+    error::Error,
+    model::Model,
+    operation::chat::{Chat, Message},
+};
+use structured::Structured;
+
+/// What a chat is translated with.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub model: &'a Model,
+    pub caller: &'a Caller,
+    pub warnings: &'a Warnings,
+    /// The conversation to translate, which is one of the chat's.
+    pub messages: &'a [Message],
+}
+
+/// What goes to Bedrock, and what the reading of its reply must know of it.
+#[derive(Debug)]
+pub struct Translated<'a> {
+    pub request: ConverseRequest<'a>,
+    pub plan: ReplyPlan,
+}
+
+/// Returns the Converse request for one conversation of a chat.
+///
+/// # Errors
+/// 400 with the member's path if the chat cannot be expressed; with `dropped_parameters = "refuse"`
+/// also if a parameter would be dropped.
+pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'a>, Error> {
+    let (model, warnings) = (cx.model, cx.warnings);
+    let mut names = tools::names(chat, cx.messages);
+    let reasoning = reasoning::plan(chat, cx)?;
+    let calls =
+        chat.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || chat.functions.is_some();
+    let structured = structured::plan(chat, reasoning.on, calls, &mut names, cx)?;
+    let tools = tools::plan(chat, &structured, reasoning.on, &mut names, cx)?;
+    let must_call = tools.instruction.is_some();
+    let instruction = match (&structured, tools.instruction) {
+        (Structured::Instruct(instruction), Some(choice)) => {
+            Some(format!("{choice}\n{}", instruction.text))
+        }
+        (Structured::Instruct(instruction), None) => Some(instruction.text.clone()),
+        (_, choice) => choice,
+    };
+    let mut conversation = messages::conversation(
+        cx.messages,
+        &chat.fetched,
+        instruction,
+        reasoning.on,
+        &mut names,
+        cx,
+    )?;
+    let prefix = structured::prefill(&structured, &mut conversation);
+    let mut fields = reasoning.fields.clone();
+    fields.extend(tools.fields);
+    sampling::note_ignored(chat, warnings);
+    let (inference_config, stops) = sampling::inference_config(chat, &reasoning, &mut fields, cx);
+    let service_tier = sampling::service_tier(chat)?;
+    let reasoning_paths = if reasoning.on && model.facts.reasoning.signed {
+        REASONING_PATHS
+    } else {
+        &[]
+    };
+    let told = model.facts.tells_stop && !inference_config.stop_sequences.is_empty();
+    let paths = reasoning_paths
+        .iter()
+        .chain(if told { STOP_PATHS } else { &[] });
+    let mut plan = ReplyPlan {
+        names: names.changed(),
+        custom: tools.custom,
+        mute: tools.mute,
+        must_call,
+        one_call: tools.one_call,
+        legacy: chat.functions.is_some(),
+        stops,
+        inline_tag: model.facts.reasoning.inline_tag.clone(),
+        prefix,
+        show_guardrail: shows_guardrail(cx),
+        mark: names::mark_of(model),
+        price: model.price.clone(),
+        tier: chat.tier(),
+        region: model.target().region.clone(),
+        ..ReplyPlan::default()
+    };
+    let mut converse = ConverseRequest {
+        messages: conversation.messages,
+        system: conversation.system,
+        inference_config: Some(inference_config),
+        tool_config: tools.config,
+        guardrail_config: None,
+        additional_model_request_fields: fields,
+        prompt_variables: None,
+        additional_model_response_field_paths: paths.map(|path| Cow::Borrowed(*path)).collect(),
+        request_metadata: sampling::request_metadata(chat, model.options.hash_users, warnings),
+        performance_config: None,
+        service_tier,
+        output_config: OutputConfig {
+            text_format: None,
+            effort: reasoning.effort,
+        },
+    };
+    structured::settle(structured, &mut converse, &mut plan);
+    caching::settle(&mut converse, chat, cx);
+    extension::apply(&mut converse, chat, cx)?;
+    warnings.refuse_dropped(model)?;
+    Ok(Translated {
+        request: converse,
+        plan,
+    })
+}
+
+/// Where Claude tells how much of its output was thinking.
+const REASONING_PATHS: &[&str] = &["/usage/output_tokens_details"];
+
+/// Where Claude tells the stop sequence that it met: in a whole reply, and in a stream.
+const STOP_PATHS: &[&str] = &["/stop_sequence", "/delta/stop_sequence"];
+
+fn shows_guardrail(cx: &Context<'_>) -> bool {
+    let policy = cx
+        .caller
+        .guardrail
+        .as_ref()
+        .or(cx.model.options.guardrail.as_ref());
+    policy.is_none_or(|policy| policy.show_trace)
+}

@@ -1,0 +1,124 @@
+//! A whole Converse reply as the steps of an answer.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use serde_json::Value;
+
+use super::{answer::Answer, finish, plan::ReplyPlan};
+use crate::{
+    bedrock::reply::{ContentBlock, ConverseReply},
+    call::Warnings,
+    error::Error,
+    operation::chat::Chunk,
+    upstream::chat::WholeAnswer,
+};
+
+/// # Errors
+/// Where the model produced nothing that could be passed on.
+pub fn whole_reply(
+    reply: ConverseReply,
+    plan: &Arc<ReplyPlan>,
+    warnings: &Warnings,
+) -> Result<WholeAnswer, Error> {
+    let mut answer = Answer::new(plan.clone(), warnings.clone());
+    let mut chunks = VecDeque::new();
+    if matches!(
+        reply.stop_reason.as_str(),
+        "guardrail_intervened" | "content_filtered"
+    ) {
+        answer.is_blocked();
+    }
+    for (index, block) in (0..).zip(reply.output.message.content) {
+        take(block, index, &mut answer, &mut chunks);
+        answer.block_stop(index, &mut chunks);
+    }
+    let fields = reply.additional_model_response_fields.as_ref();
+    answer.finish(
+        &reply.stop_reason,
+        finish::stop_sequence(fields),
+        &mut chunks,
+    )?;
+    let reasoning = finish::reasoning_tokens(fields);
+    let trace = reply.trace.unwrap_or_default();
+    let usage = finish::usage(
+        reply.usage,
+        finish::Terms {
+            tier: reply.service_tier,
+            performance: reply.performance_config,
+            router: trace.prompt_router.as_ref(),
+        },
+        reasoning,
+        answer.written,
+        plan,
+    );
+    if let Some(guardrail) = trace.guardrail.filter(|_| plan.show_guardrail) {
+        chunks.push_back(Chunk::Guardrail(guardrail));
+    }
+    chunks.push_back(Chunk::Usage(usage));
+    Ok(WholeAnswer {
+        chunks,
+        invoked_model: trace
+            .prompt_router
+            .and_then(|router| router.invoked_model_id),
+    })
+}
+
+fn take(block: ContentBlock, index: u32, answer: &mut Answer, out: &mut VecDeque<Chunk>) {
+    if block.is_unknown() {
+        answer.unknown("a kind of content that this version does not know");
+    }
+    if let Some(cited) = block.citations_content {
+        for citation in cited.citations {
+            answer.citation(
+                index,
+                serde_json::from_str(citation.get()).unwrap_or(Value::Null),
+            );
+        }
+        for generated in cited.content {
+            answer.text(generated.text, out);
+        }
+    }
+    if let Some(text) = block.text {
+        answer.text(text, out);
+    }
+    if let Some(reasoning) = block.reasoning_content {
+        if let Some(text) = reasoning.reasoning_text {
+            answer.reasoning(index, &text.text, out);
+            answer.signature(index, text.signature.as_deref().unwrap_or_default());
+        }
+        if let Some(data) = reasoning.redacted_content {
+            answer.redacted(index, &data);
+        }
+    }
+    if let Some(call) = block.tool_use {
+        answer.tool_start(
+            index,
+            &call.tool_use_id,
+            &call.name,
+            call.kind.as_deref(),
+            out,
+        );
+        let input = call
+            .input
+            .map(|input| input.get().to_owned())
+            .unwrap_or_default();
+        answer.tool_input(index, input, out);
+    }
+    if let Some(image) = block.image {
+        answer.image_start(index, &image.format);
+        answer.image_data(index, image.source.bytes.as_deref(), image.error.is_some());
+    }
+    if let Some(result) = block.tool_result {
+        answer.server_result(index, result.tool_use_id, result.kind, result.status);
+        answer.server_result_content(index, result.content);
+    }
+    for (what, present) in [
+        ("a document", block.document.is_some()),
+        ("audio", block.audio.is_some()),
+        ("a video", block.video.is_some()),
+    ] {
+        if present {
+            answer.unknown(what);
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! JSON schemas of clients, as the models behind Bedrock take them. Key order survives: models and prompt caches see it.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
+
+use super::messages::owned;
+use crate::{call::Warnings, error::Error, model::Facts};
+
+/// A schema with `$ref`s may grow without end when they are resolved: a bound on its nodes, long texts counted as more.
+const MAX_NODES: usize = 20_000;
+const NODE_BYTES: usize = 64;
+
+/// Nesting of a schema once its references are resolved: every reader of it is recursive.
+const MAX_DEPTH: usize = 128;
+
+/// Keywords that structured output knows nothing of; they go into the description, where the model reads them.
+const UNSUPPORTED: [&str; 13] = [
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "minItems",
+    "maxItems",
+    "uniqueItems",
+    "minProperties",
+    "maxProperties",
+];
+
+/// Formats that structured output knows.
+const FORMATS: [&str; 9] = [
+    "date-time",
+    "time",
+    "date",
+    "duration",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "uuid",
+];
+
+/// The input schema of a tool. `strict`: objects are closed, as strict tools must be.
+///
+/// # Errors
+/// A 400 at `at`.
+pub fn of_tool<'a>(
+    schema: Option<&'a RawValue>,
+    strict: bool,
+    facts: &Facts,
+    at: &str,
+    warnings: &Warnings,
+) -> Result<Cow<'a, RawValue>, Error> {
+    let Some(raw) = schema else {
+        return Ok(owned(r#"{"type":"object","properties":{}}"#.to_owned()));
+    };
+    let text = raw.get();
+    let refs = !facts.schema_refs && text.contains("\"$ref\"");
+    let lookaround = !facts.schema_lookaround && text.contains("(?");
+    if !refs && !lookaround && !strict {
+        match root_type(raw) {
+            Root::Object => return Ok(Cow::Borrowed(raw)),
+            Root::Missing => {
+                let members = text.trim_start_matches('{').trim_start();
+                let comma = if members.starts_with('}') { "" } else { "," };
+                return Ok(owned(format!("{{\"type\":\"object\"{comma}{members}")));
+            }
+            Root::Other => {}
+        }
+    }
+    let mut value: Value = serde_json::from_str(text)
+        .map_err(|_| Error::invalid(at, "'parameters' must be a JSON schema."))?;
+    if refs {
+        value = resolved(&value, true, at)?;
+    }
+    if lookaround && drop_lookaround(&mut value) {
+        warnings.add(format!(
+            "{at}: a pattern with look-around was left out, the model refuses it"
+        ));
+    }
+    if strict {
+        close(&mut value);
+        without_nulls(&mut value, at, warnings);
+    }
+    match value.get("type").and_then(Value::as_str) {
+        Some("object") => {}
+        None => {
+            let mut rooted = Map::new();
+            rooted.insert("type".to_owned(), "object".into());
+            rooted.extend(value.as_object().cloned().unwrap_or_default());
+            value = Value::Object(rooted);
+        }
+        Some(_) => {
+            warnings.add(format!(
+                "{at}: not an object; it was sent as the member 'value' of one"
+            ));
+            value = serde_json::json!({"type": "object", "properties": {"value": value}, "required": ["value"]});
+        }
+    }
+    Ok(owned(value.to_string()))
+}
+
+/// The schema of a structured answer for `outputConfig`, as text. `strict`: every property is required.
+///
+/// # Errors
+/// A 400 where it is recursive.
+pub fn of_text_format(
+    schema: Option<&RawValue>,
+    strict: bool,
+    at: &str,
+    warnings: &Warnings,
+) -> Result<String, Error> {
+    let Some(raw) = schema else {
+        return Ok(r#"{"type":"object","additionalProperties":false}"#.to_owned());
+    };
+    let value: Value = serde_json::from_str(raw.get())
+        .map_err(|_| Error::invalid(at, "'schema' must be a JSON schema."))?;
+    let mut value = resolved(&value, false, at)?;
+    close(&mut value);
+    if strict {
+        require_all(&mut value);
+    }
+    without_nulls(&mut value, at, warnings);
+    describe_unsupported(&mut value);
+    Ok(value.to_string())
+}
+
+/// The schema as something to hold answers against: without references, so that the work is bounded by its size. None
+/// where that cannot be had.
+pub fn bounded(schema: &RawValue) -> Option<Value> {
+    const DYNAMIC: [&str; 4] = [
+        "\"$dynamicRef\"",
+        "\"$recursiveRef\"",
+        "\"$id\"",
+        "\"$anchor\"",
+    ];
+    if DYNAMIC.iter().any(|keyword| schema.get().contains(keyword)) {
+        return None;
+    }
+    let value: Value = serde_json::from_str(schema.get()).ok()?;
+    resolved(&value, true, "").ok()
+}
+
+enum Root {
+    Object,
+    Missing,
+    Other,
+}
+
+fn root_type(schema: &RawValue) -> Root {
+    #[derive(Deserialize)]
+    struct Members<'a> {
+        #[serde(borrow, default)]
+        r#type: Option<&'a RawValue>,
+    }
+    match serde_json::from_str::<Members<'_>>(schema.get()) {
+        Ok(Members { r#type: Some(root) }) if root.get() == "\"object\"" => Root::Object,
+        Ok(Members { r#type: None }) => Root::Missing,
+        _ => Root::Other,
+    }
+}
+
+/// Every local `$ref` in its place. A circle ends in a plain object (`cut`), or is refused.
+fn resolved(root: &Value, cut: bool, at: &str) -> Result<Value, Error> {
+    let mut resolver = Resolver {
+        root,
+        cut,
+        at,
+        open: Vec::new(),
+        nodes: 0,
+        depth: 0,
+    };
+    let mut value = resolver.resolve(root)?;
+    if let Some(members) = value.as_object_mut() {
+        members.shift_remove("$defs");
+        members.shift_remove("definitions");
+    }
+    Ok(value)
+}
+
+struct Resolver<'r> {
+    root: &'r Value,
+    cut: bool,
+    at: &'r str,
+    open: Vec<&'r str>,
+    nodes: usize,
+    depth: usize,
+}
+
+impl<'r> Resolver<'r> {
+    fn resolve(&mut self, value: &'r Value) -> Result<Value, Error> {
+        self.nodes += 1 + value.as_str().map_or(0, |text| text.len() / NODE_BYTES);
+        if self.nodes > MAX_NODES || self.depth > MAX_DEPTH {
+            return Err(Error::invalid(
+                self.at,
+                "The schema is too large or too deep once its references are resolved.",
+            ));
+        }
+        self.depth += 1;
+        let resolved = match value {
+            Value::Array(items) => items
+                .iter()
+                .map(|item| self.resolve(item))
+                .collect::<Result<_, _>>()
+                .map(Value::Array),
+            Value::Object(members) => match members.get("$ref").and_then(Value::as_str) {
+                Some(reference) => self.follow(reference, members),
+                None => self.members(members).map(Value::Object),
+            },
+            plain => Ok(plain.clone()),
+        };
+        self.depth -= 1;
+        resolved
+    }
+
+    fn members(&mut self, members: &'r Map<String, Value>) -> Result<Map<String, Value>, Error> {
+        let resolved = members.iter().map(|(name, member)| {
+            self.nodes += name.len() / NODE_BYTES;
+            Ok((name.clone(), self.resolve(member)?))
+        });
+        resolved.collect()
+    }
+
+    /// What stands beside a reference, such as a description, holds for this place.
+    fn follow(
+        &mut self,
+        reference: &'r str,
+        beside: &'r Map<String, Value>,
+    ) -> Result<Value, Error> {
+        if self.open.contains(&reference) {
+            return match self.cut {
+                true => Ok(serde_json::json!({"type": "object"})),
+                false => Err(Error::invalid(
+                    self.at,
+                    "A recursive schema is not supported for structured output.",
+                )),
+            };
+        }
+        let target = match reference {
+            "#" => Some(self.root),
+            _ => reference
+                .strip_prefix('#')
+                .and_then(|pointer| self.root.pointer(pointer)),
+        };
+        let Some(target) = target else {
+            let shown: String = reference.chars().take(100).collect();
+            return Err(Error::invalid(
+                self.at,
+                format!("The schema refers to '{shown}', which it does not hold."),
+            ));
+        };
+        self.open.push(reference);
+        let value = self.resolve(target);
+        self.open.pop();
+        let mut value = value?;
+        if let Value::Object(members) = &mut value {
+            for (name, member) in beside
+                .iter()
+                .filter(|(name, _)| *name != "$ref" && *name != "$defs")
+            {
+                self.nodes += name.len() / NODE_BYTES;
+                let member = self.resolve(member)?;
+                members.insert(name.clone(), member);
+            }
+        }
+        Ok(value)
+    }
+}
+
+fn drop_lookaround(value: &mut Value) -> bool {
+    let mut dropped = false;
+    match value {
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| dropped |= drop_lookaround(item)),
+        Value::Object(members) => {
+            let around = ["(?=", "(?!", "(?<=", "(?<!"];
+            let pattern = members.get("pattern").and_then(Value::as_str);
+            if pattern.is_some_and(|pattern| around.iter().any(|look| pattern.contains(look))) {
+                members.shift_remove("pattern");
+                dropped = true;
+            }
+            members
+                .values_mut()
+                .for_each(|member| dropped |= drop_lookaround(member));
+        }
+        _ => {}
+    }
+    dropped
+}
+
+/// `additionalProperties: false` on every object.
+fn close(value: &mut Value) {
+    each_schema(value, &mut |members| {
+        let object = members.get("type").is_some_and(|kind| kind == "object")
+            || members.contains_key("properties");
+        if object {
+            members.insert("additionalProperties".to_owned(), Value::Bool(false));
+        }
+    });
+}
+
+/// OpenAI's strict schemas have no optional properties.
+fn require_all(value: &mut Value) {
+    each_schema(value, &mut |members| {
+        if let Some(properties) = members.get("properties").and_then(Value::as_object) {
+            let all: Vec<Value> = properties.keys().map(|name| name.as_str().into()).collect();
+            members.insert("required".to_owned(), all.into());
+        }
+    });
+}
+
+/// Strict schemas may hold so many unions.
+const MAX_UNIONS: usize = 16;
+
+/// Takes `null` out of the unions where there are too many: most are optional members, which may be absent anyway.
+fn without_nulls(value: &mut Value, at: &str, warnings: &Warnings) {
+    let mut unions = 0;
+    each_schema(value, &mut |members| {
+        unions += usize::from(is_union(members))
+    });
+    if unions <= MAX_UNIONS {
+        return;
+    }
+    warnings.add(format!(
+        "{at}: 'null' was taken out of {unions} unions, the model takes {MAX_UNIONS}"
+    ));
+    each_schema(value, &mut |members| {
+        if let Some(Value::Array(types)) = members.get_mut("type") {
+            types.retain(|kind| kind != "null");
+            if let [only] = types.as_slice() {
+                let only = only.clone();
+                members.insert("type".to_owned(), only);
+            }
+        }
+        for keyword in ["anyOf", "oneOf"] {
+            let Some(Value::Array(branches)) = members.get_mut(keyword) else {
+                continue;
+            };
+            branches.retain(|branch| branch["type"] != "null");
+            if let [Value::Object(only)] = branches.as_slice() {
+                let only = only.clone();
+                members.shift_remove(keyword);
+                for (name, member) in only {
+                    members.entry(name).or_insert(member);
+                }
+            }
+        }
+    });
+}
+
+fn is_union(members: &Map<String, Value>) -> bool {
+    members.get("type").is_some_and(Value::is_array)
+        || ["anyOf", "oneOf"]
+            .iter()
+            .any(|of| members.contains_key(*of))
+}
+
+fn describe_unsupported(value: &mut Value) {
+    each_schema(value, &mut |members| {
+        let unknown_format = members
+            .get("format")
+            .and_then(Value::as_str)
+            .is_some_and(|format| !FORMATS.contains(&format));
+        let mut moved = Vec::new();
+        for keyword in UNSUPPORTED
+            .iter()
+            .chain(unknown_format.then_some(&"format"))
+        {
+            if let Some(value) = members.shift_remove(*keyword) {
+                moved.push(format!("{keyword}: {value}"));
+            }
+        }
+        if !moved.is_empty() {
+            let own = members
+                .get("description")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let space = if own.is_empty() { "" } else { " " };
+            let text = format!("{own}{space}({})", moved.join(", "));
+            members.insert("description".to_owned(), text.into());
+        }
+    });
+}
+
+/// Calls `change` for every schema in `value`, and for nothing that only looks like one: a property may be called
+/// `pattern`.
+fn each_schema(value: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
+    let Value::Object(members) = value else {
+        return;
+    };
+    change(members);
+    for (name, member) in members.iter_mut() {
+        match name.as_str() {
+            "properties" | "$defs" | "definitions" | "patternProperties" => {
+                member
+                    .as_object_mut()
+                    .into_iter()
+                    .flatten()
+                    .for_each(|(_, schema)| each_schema(schema, change));
+            }
+            "anyOf" | "oneOf" | "allOf" | "prefixItems" => {
+                member
+                    .as_array_mut()
+                    .into_iter()
+                    .flatten()
+                    .for_each(|schema| each_schema(schema, change));
+            }
+            "items" | "not" | "additionalProperties" | "contains" => each_schema(member, change),
+            _ => {}
+        }
+    }
+}

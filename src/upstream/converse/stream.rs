@@ -1,0 +1,255 @@
+//! Events of ConverseStream into steps of an answer.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{answer::Answer, finish, plan::ReplyPlan};
+use crate::{
+    bedrock::{
+        event::{ContentBlockDelta, ContentBlockStart, ContentBlockStop, MessageStop},
+        reply::Metadata,
+    },
+    call::Warnings,
+    error::{Error, Kind, RetryAdvice},
+    money::Usage,
+    operation::chat::Chunk,
+};
+
+/// The state of one streamed reply. Blocks may interleave, `messageStart` may be missing, and `metadata` may come
+/// before `messageStop`: all of it has been recorded from the service.
+#[derive(Debug)]
+pub struct StreamTranslator {
+    plan: Arc<ReplyPlan>,
+    answer: Answer,
+    stopped: bool,
+    reasoning: Option<u64>,
+    /// Came before `messageStop`; goes out after the finish.
+    held: Option<Metadata>,
+    /// Usage was told.
+    told: bool,
+}
+
+impl StreamTranslator {
+    pub fn new(plan: Arc<ReplyPlan>, warnings: Warnings) -> Self {
+        let answer = Answer::new(plan.clone(), warnings);
+        Self {
+            plan,
+            answer,
+            stopped: false,
+            reasoning: None,
+            held: None,
+            told: false,
+        }
+    }
+
+    /// The message has ended; its usage may still come.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Everything that belongs to a complete reply has come.
+    pub fn is_complete(&self) -> bool {
+        self.stopped && self.told
+    }
+
+    /// What has come so far would cost, where the service will not tell any more.
+    pub fn estimate(&self) -> Usage {
+        let counted = self
+            .held
+            .as_ref()
+            .and_then(|metadata| metadata.usage.clone());
+        finish::usage(
+            counted,
+            finish::Terms::default(),
+            self.reasoning,
+            self.answer.written,
+            &self.plan,
+        )
+    }
+
+    /// Takes one event; puts what follows from it into `out`. Unknown events are ignored.
+    ///
+    /// # Errors
+    /// Where the payload is not what its type promises.
+    pub fn event(
+        &mut self,
+        event_type: &str,
+        payload: &[u8],
+        out: &mut VecDeque<Chunk>,
+    ) -> Result<(), Error> {
+        match event_type {
+            "contentBlockDelta" => self.delta(parse(payload)?, out),
+            "contentBlockStart" => self.start(&parse(payload)?, out),
+            "contentBlockStop" => {
+                let event: ContentBlockStop = parse(payload)?;
+                self.answer.block_stop(event.content_block_index, out);
+            }
+            "messageStop" => return self.message_stop(&parse(payload)?, out),
+            "metadata" => self.metadata(parse(payload)?, out),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The byte stream has ended.
+    ///
+    /// # Errors
+    /// If it ended before the message did.
+    pub fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        if !self.stopped {
+            return Err(Error::new(
+                Kind::Upstream,
+                "Bedrock ended the stream before the answer was complete.",
+            )
+            .with_code("upstream_truncated")
+            .with_retry_advice(RetryAdvice::Often)
+            .may_be_billed());
+        }
+        if !self.told {
+            self.tell(Metadata::default(), out);
+        }
+        Ok(())
+    }
+
+    fn delta(&mut self, event: ContentBlockDelta<'_>, out: &mut VecDeque<Chunk>) {
+        let block = event.content_block_index;
+        let delta = event.delta;
+        if delta.is_unknown() {
+            self.answer
+                .unknown("a kind of content that this version does not know");
+        }
+        if let Some(text) = delta.text {
+            self.answer.text(text.into_owned(), out);
+        }
+        if let Some(reasoning) = delta.reasoning_content {
+            if let Some(text) = &reasoning.text {
+                self.answer.reasoning(block, text, out);
+            }
+            if let Some(signature) = &reasoning.signature {
+                self.answer.signature(block, signature);
+            }
+            if let Some(data) = &reasoning.redacted_content {
+                self.answer.redacted(block, data);
+            }
+        }
+        if let Some(tool) = delta.tool_use {
+            self.answer.tool_input(block, tool.input.into_owned(), out);
+        }
+        if let Some(result) = delta.tool_result {
+            self.answer.server_result_content(block, result);
+        }
+        if let Some(citation) = delta.citation {
+            self.answer.citation(
+                block,
+                serde_json::from_str(citation.get()).unwrap_or(Value::Null),
+            );
+        }
+        if let Some(image) = delta.image {
+            self.answer
+                .image_data(block, image.source.bytes.as_deref(), image.error.is_some());
+        }
+    }
+
+    fn start(&mut self, event: &ContentBlockStart<'_>, out: &mut VecDeque<Chunk>) {
+        let block = event.content_block_index;
+        if let Some(tool) = &event.start.tool_use {
+            self.answer.tool_start(
+                block,
+                &tool.tool_use_id,
+                &tool.name,
+                tool.kind.as_deref(),
+                out,
+            );
+        }
+        if let Some(image) = &event.start.image {
+            self.answer.image_start(block, &image.format);
+        }
+        if let Some(result) = &event.start.tool_result {
+            self.answer.server_result(
+                block,
+                result.tool_use_id.clone(),
+                result.kind.clone(),
+                result.status.clone(),
+            );
+        }
+    }
+
+    fn message_stop(
+        &mut self,
+        event: &MessageStop<'_>,
+        out: &mut VecDeque<Chunk>,
+    ) -> Result<(), Error> {
+        let fields = event.additional_model_response_fields.as_ref();
+        self.answer
+            .finish(&event.stop_reason, finish::stop_sequence(fields), out)?;
+        self.stopped = true;
+        self.reasoning = finish::reasoning_tokens(fields);
+        if self
+            .held
+            .as_ref()
+            .is_some_and(|metadata| metadata.usage.is_some())
+            && let Some(metadata) = self.held.take()
+        {
+            self.tell(metadata, out);
+        }
+        Ok(())
+    }
+
+    fn metadata(&mut self, event: Metadata, out: &mut VecDeque<Chunk>) {
+        if self.stopped && event.usage.is_some() {
+            self.tell(event, out);
+        } else {
+            self.held = Some(event);
+        }
+    }
+
+    /// What is known once everything is.
+    fn tell(&mut self, metadata: Metadata, out: &mut VecDeque<Chunk>) {
+        let metadata = if metadata.usage.is_none() {
+            self.held.take().unwrap_or(metadata)
+        } else {
+            metadata
+        };
+        let trace = metadata.trace.unwrap_or_default();
+        let router = trace.prompt_router.as_ref();
+        let usage = finish::usage(
+            metadata.usage,
+            finish::Terms {
+                tier: metadata.service_tier,
+                performance: metadata.performance_config,
+                router,
+            },
+            self.reasoning,
+            self.answer.written,
+            &self.plan,
+        );
+        out.extend(
+            trace
+                .guardrail
+                .filter(|_| self.plan.show_guardrail)
+                .map(Chunk::Guardrail),
+        );
+        out.push_back(Chunk::Usage(usage));
+        self.told = true;
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Error> {
+    serde_json::from_slice(payload).map_err(|error| {
+        Error::new(
+            Kind::Upstream,
+            "Bedrock sent an event that could not be read.",
+        )
+        .with_code("upstream_malformed")
+        .may_be_billed()
+        // Neither the payload nor serde's text: both hold what the model said.
+        .with_detail(format!(
+            "{:?} at column {} of an event of {} bytes",
+            error.classify(),
+            error.column(),
+            payload.len()
+        ))
+    })
+}

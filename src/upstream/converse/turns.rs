@@ -1,0 +1,401 @@
+//! The structural rules of a Converse conversation: turns alternate, begin with the user, are never empty, and
+//! every tool use is answered at the start of the next user turn.
+
+use std::{borrow::Cow, collections::HashSet};
+
+use serde_json::value::RawValue;
+
+use super::names::{hashed_id, tool_use_id};
+use crate::{
+    bedrock::{
+        content::{
+            CachePointBlock, ContentBlock, ConversationRole, Message, ReasoningContentBlock,
+            ToolResultBlock, ToolResultContentBlock, ToolUseBlock,
+        },
+        request::SystemContentBlock,
+    },
+    call::Warnings,
+    model::Facts,
+};
+
+/// Converse refuses blank text; this is the least that it accepts.
+pub const PLACEHOLDER: &str = ".";
+
+/// Calls that wait for their results: to find one takes a look at each.
+const MAX_PENDING: usize = 256;
+
+/// A conversation that Converse accepts.
+#[derive(Debug, Default)]
+pub struct Conversation<'a> {
+    pub system: Vec<SystemContentBlock<'a>>,
+    pub messages: Vec<Message<'a>>,
+}
+
+/// Builds a [`Conversation`] from messages in their order.
+pub struct Turns<'a, 'n> {
+    facts: &'n Facts,
+    warnings: &'n Warnings,
+    system: Vec<SystemContentBlock<'a>>,
+    messages: Vec<Message<'a>>,
+    /// Every id that was sent: Converse wants them unique in the whole conversation.
+    used: HashSet<Cow<'a, str>>,
+    /// Tool uses of the last assistant turn that have no result yet.
+    pending: Vec<Use<'a>>,
+    /// Those that have one.
+    answered: Vec<Use<'a>>,
+}
+
+/// One tool use: the id as the client knows it, and as it was sent.
+struct Use<'a> {
+    client: Cow<'a, str>,
+    sent: Cow<'a, str>,
+}
+
+impl<'a, 'n> Turns<'a, 'n> {
+    pub fn new(facts: &'n Facts, warnings: &'n Warnings) -> Self {
+        Self {
+            facts,
+            warnings,
+            system: Vec::new(),
+            messages: Vec::new(),
+            used: HashSet::new(),
+            pending: Vec::new(),
+            answered: Vec::new(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Calls wait for their results, which must come next.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    pub fn system(&mut self, text: impl Into<Cow<'a, str>>) {
+        let text = text.into();
+        if !text.trim().is_empty() {
+            self.system.push(SystemContentBlock::Text(text));
+        }
+    }
+
+    pub fn system_cache_point(&mut self, point: CachePointBlock) {
+        self.system.push(SystemContentBlock::CachePoint(point));
+    }
+
+    /// A system message in the middle, for a model that takes one there.
+    pub fn late_system(&mut self, text: String) {
+        if !text.trim().is_empty() {
+            let content = vec![ContentBlock::Text(Cow::Owned(text))];
+            self.messages.push(Message {
+                role: ConversationRole::System,
+                content,
+            });
+        }
+    }
+
+    /// Opens a user turn, even if nothing comes to stand in it.
+    pub fn user(&mut self) {
+        self.turn(ConversationRole::User);
+    }
+
+    pub fn user_block(&mut self, block: ContentBlock<'a>) {
+        push(self.turn(ConversationRole::User), block);
+    }
+
+    pub fn user_text(&mut self, text: impl Into<Cow<'a, str>>) {
+        self.user_block(ContentBlock::Text(text.into()));
+    }
+
+    /// Begins an assistant message. What the one before it called must have been answered by now.
+    pub fn assistant(&mut self) {
+        // Calls may be spread over several messages before their results come.
+        let goes_on = self
+            .messages
+            .last()
+            .is_some_and(|last| last.role == ConversationRole::Assistant);
+        if !goes_on || self.pending.len() >= MAX_PENDING {
+            self.answer_pending();
+        }
+        if self.messages.is_empty() {
+            self.warnings
+                .add("messages: the first is the assistant's; a user turn was put before it");
+            self.user();
+        }
+        self.turn(ConversationRole::Assistant);
+    }
+
+    pub fn assistant_block(&mut self, block: ContentBlock<'a>) {
+        push(self.turn(ConversationRole::Assistant), block);
+    }
+
+    pub fn reasoning(&mut self, block: ReasoningContentBlock<'a>) {
+        self.assistant_block(ContentBlock::ReasoningContent(block));
+    }
+
+    pub fn tool_use(&mut self, client: Cow<'a, str>, name: Cow<'a, str>, input: Cow<'a, RawValue>) {
+        let mut sent = tool_use_id(&client, self.facts.tool_use_id);
+        while self.used.contains(&sent) {
+            // Clients that number the calls of each turn use an id again; the pair gets one of its own.
+            sent = hashed_id(
+                &format!("{client}#{sent}#{}", self.used.len()),
+                self.facts.tool_use_id,
+            );
+        }
+        self.used.insert(sent.clone());
+        self.pending.push(Use {
+            client,
+            sent: sent.clone(),
+        });
+        let block = ContentBlock::ToolUse(ToolUseBlock {
+            tool_use_id: sent,
+            name,
+            input,
+            kind: None,
+        });
+        self.turn(ConversationRole::Assistant).content.push(block);
+    }
+
+    /// The result of a call of the assistant turn before; a result that answers nothing becomes text.
+    pub fn tool_result(
+        &mut self,
+        client: &str,
+        mut content: Vec<ToolResultContentBlock<'a>>,
+        is_error: bool,
+    ) {
+        content.retain(
+            |block| !matches!(block, ToolResultContentBlock::Text(text) if text.trim().is_empty()),
+        );
+        if let Some(at) = self.pending.iter().position(|open| open.client == client) {
+            let open = self.pending.remove(at);
+            let status = (is_error && self.facts.tool_result_status).then_some("error");
+            self.insert_result(open.sent.clone(), content, status);
+            self.answered.push(open);
+        } else if let Some(result) = self.result_of(client) {
+            // Two results for one call: Converse takes one, with all of the content.
+            if !content.is_empty() && is_placeholder(&result.content) {
+                result.content.clear();
+            }
+            result.content.append(&mut content);
+        } else {
+            self.warnings
+                .add("a tool result answers no call before it; it was sent as text");
+            let mut text = "Result of an earlier tool call: ".to_owned();
+            let mut media = Vec::new();
+            for block in content {
+                match block {
+                    ToolResultContentBlock::Text(more) => text.push_str(&more),
+                    ToolResultContentBlock::Json(more) => text.push_str(more.get()),
+                    ToolResultContentBlock::Image(image) => media.push(ContentBlock::Image(image)),
+                    ToolResultContentBlock::Document(document) => {
+                        media.push(ContentBlock::Document(document))
+                    }
+                    ToolResultContentBlock::Video(video) => media.push(ContentBlock::Video(video)),
+                    ToolResultContentBlock::SearchResult(found) => {
+                        media.push(ContentBlock::SearchResult(found))
+                    }
+                }
+            }
+            self.user_text(text);
+            media.into_iter().for_each(|block| self.user_block(block));
+        }
+    }
+
+    /// `reasons`: the model will reason, and so cannot go on from a text that it did not begin.
+    pub fn finish(mut self, reasons: bool) -> Conversation<'a> {
+        self.answer_pending();
+        let text_only =
+            |block: &SystemContentBlock<'_>| matches!(block, SystemContentBlock::Text(_));
+        // OpenAI answers a conversation of instructions alone; Converse wants a user turn.
+        if self.messages.is_empty() || !self.facts.system {
+            self.user_first();
+            let mut instructions: Vec<ContentBlock<'a>> = Vec::new();
+            for block in std::mem::take(&mut self.system)
+                .into_iter()
+                .filter(text_only)
+            {
+                if let SystemContentBlock::Text(text) = block {
+                    instructions.push(ContentBlock::Text(text));
+                }
+            }
+            if let Some(first) = self.messages.first_mut() {
+                first.content.splice(0..0, instructions);
+            }
+        }
+        self.drop_empty_assistant_turns();
+        self.mend_prefill(reasons);
+        for message in &mut self.messages {
+            let needs_text = message
+                .content
+                .iter()
+                .any(|block| matches!(block, ContentBlock::Document(_)))
+                && !message
+                    .content
+                    .iter()
+                    .any(|block| matches!(block, ContentBlock::Text(_)));
+            if message.content.is_empty() || needs_text {
+                let at = leading_results(message);
+                message
+                    .content
+                    .insert(at, ContentBlock::Text(Cow::Borrowed(PLACEHOLDER)));
+            }
+        }
+        Conversation {
+            system: self.system,
+            messages: self.messages,
+        }
+    }
+
+    /// A final assistant turn is a prefill, which must not end in white space, and which not every model takes.
+    fn mend_prefill(&mut self, reasons: bool) {
+        let Some(last) = self
+            .messages
+            .last_mut()
+            .filter(|last| last.role == ConversationRole::Assistant)
+        else {
+            return;
+        };
+        if !self.facts.prefill || reasons {
+            let why = "the model does not continue a last message of the assistant; a user turn 'Continue.' follows it";
+            self.warnings.dropped("messages", why);
+            self.user_text("Continue.");
+            return;
+        }
+        let behind_points =
+            |block: &&mut ContentBlock<'a>| !matches!(block, ContentBlock::CachePoint(_));
+        if let Some(ContentBlock::Text(text)) = last.content.iter_mut().rev().find(behind_points) {
+            let kept = text.trim_end().len();
+            match text {
+                Cow::Borrowed(borrowed) => *borrowed = &borrowed[..kept],
+                Cow::Owned(owned) => owned.truncate(kept),
+            }
+        }
+    }
+
+    /// The last turn if it is `role`'s, else a new one.
+    fn turn(&mut self, role: ConversationRole) -> &mut Message<'a> {
+        if self.messages.last().is_none_or(|last| last.role != role) {
+            self.messages.push(Message {
+                role,
+                content: Vec::new(),
+            });
+        }
+        let last = self.messages.len() - 1;
+        &mut self.messages[last]
+    }
+
+    fn user_first(&mut self) {
+        if self
+            .messages
+            .first()
+            .is_none_or(|first| first.role != ConversationRole::User)
+        {
+            self.messages.insert(
+                0,
+                Message {
+                    role: ConversationRole::User,
+                    content: Vec::new(),
+                },
+            );
+        }
+    }
+
+    fn answer_pending(&mut self) {
+        self.answered.clear();
+        for unanswered in std::mem::take(&mut self.pending) {
+            self.warnings
+                .add("a tool call has no result; one was put in that says so");
+            let text = ToolResultContentBlock::Text(Cow::Borrowed(
+                "No result was provided for this tool call.",
+            ));
+            self.insert_result(
+                unanswered.sent,
+                vec![text],
+                self.facts.tool_result_status.then_some("error"),
+            );
+        }
+    }
+
+    /// Results stand before everything else in their turn.
+    fn insert_result(
+        &mut self,
+        tool_use_id: Cow<'a, str>,
+        mut content: Vec<ToolResultContentBlock<'a>>,
+        status: Option<&'static str>,
+    ) {
+        if content.is_empty() {
+            content.push(ToolResultContentBlock::Text(Cow::Borrowed(PLACEHOLDER)));
+        }
+        let turn = self.turn(ConversationRole::User);
+        let at = leading_results(turn);
+        turn.content.insert(
+            at,
+            ContentBlock::ToolResult(ToolResultBlock {
+                tool_use_id,
+                content,
+                status,
+                kind: None,
+            }),
+        );
+    }
+
+    /// The result that a call of the last assistant turn already has.
+    fn result_of(&mut self, client: &str) -> Option<&mut ToolResultBlock<'a>> {
+        let sent = &self
+            .answered
+            .iter()
+            .find(|answered| answered.client == client)?
+            .sent;
+        self.messages
+            .last_mut()?
+            .content
+            .iter_mut()
+            .find_map(|block| match block {
+                ContentBlock::ToolResult(result) if result.tool_use_id == *sent => Some(result),
+                _ => None,
+            })
+    }
+
+    /// An assistant turn with nothing in it goes, and its neighbours become one turn.
+    fn drop_empty_assistant_turns(&mut self) {
+        let mut kept: Vec<Message<'a>> = Vec::with_capacity(self.messages.len());
+        for message in std::mem::take(&mut self.messages) {
+            let nothing = message
+                .content
+                .iter()
+                .all(|block| matches!(block, ContentBlock::ReasoningContent(_)));
+            if message.role == ConversationRole::Assistant && nothing {
+                continue;
+            }
+            match kept.last_mut() {
+                Some(last)
+                    if last.role == message.role && last.role != ConversationRole::System =>
+                {
+                    last.content.extend(message.content);
+                }
+                _ => kept.push(message),
+            }
+        }
+        self.messages = kept;
+    }
+}
+
+/// How many tool results stand at the start of a turn.
+fn leading_results(turn: &Message<'_>) -> usize {
+    turn.content
+        .iter()
+        .take_while(|block| matches!(block, ContentBlock::ToolResult(_)))
+        .count()
+}
+
+fn is_placeholder(content: &[ToolResultContentBlock<'_>]) -> bool {
+    matches!(content, [ToolResultContentBlock::Text(text)] if text == PLACEHOLDER)
+}
+
+/// Blank text is left out: Converse refuses it.
+fn push<'a>(turn: &mut Message<'a>, block: ContentBlock<'a>) {
+    if !matches!(&block, ContentBlock::Text(text) if text.trim().is_empty()) {
+        turn.content.push(block);
+    }
+}

@@ -1,0 +1,113 @@
+//! Amazon Nova multimodal embeddings: one text or image a request.
+//! <https://docs.aws.amazon.com/nova/latest/userguide/embeddings-schema.html>
+
+use http::HeaderMap;
+use serde::{Deserialize, Serialize};
+
+use super::{Decoder, Encoded, Part, Sent, malformed, parsed, usage, written};
+use crate::{
+    error::Error,
+    operation::embed::{EmbedReply, Input, Purpose},
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Request<'a> {
+    schema_version: &'static str,
+    task_type: &'static str,
+    single_embedding_params: Params<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Params<'a> {
+    embedding_purpose: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedding_dimension: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<Text<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<Image<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Text<'a> {
+    /// Too long a text is an error: a vector of its beginning would be wrong in silence.
+    truncation_mode: &'static str,
+    value: &'a str,
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    format: &'static str,
+    source: Source<'a>,
+}
+
+#[derive(Serialize)]
+struct Source<'a> {
+    bytes: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    embeddings: Vec<Vector>,
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    embedding: Vec<f32>,
+}
+
+/// `size` is the model's default, which is sent where the client says nothing.
+pub fn multimodal(part: &Part<'_>, size: Option<u32>) -> Encoded {
+    let mut params = Params {
+        embedding_purpose: match part.embed.purpose {
+            Purpose::SearchDocument => "GENERIC_INDEX",
+            Purpose::SearchQuery => "GENERIC_RETRIEVAL",
+            Purpose::Classification => "CLASSIFICATION",
+            Purpose::Clustering => "CLUSTERING",
+        },
+        embedding_dimension: part.embed.dimensions.or(size),
+        text: None,
+        image: None,
+    };
+    match part.inputs.first() {
+        Some(Input::Text(value)) => {
+            params.text = Some(Text {
+                truncation_mode: "NONE",
+                value,
+            })
+        }
+        Some(Input::Image(image)) => {
+            let source = Source { bytes: &image.data };
+            params.image = Some(Image {
+                format: image.format,
+                source,
+            });
+        }
+        None => {}
+    }
+    let body = written(&Request {
+        schema_version: "nova-multimodal-embed-v1",
+        task_type: "SINGLE_EMBEDDING",
+        single_embedding_params: params,
+    })?;
+    Ok((body, Box::new(Nova(Sent::of(part)))))
+}
+
+struct Nova(Sent);
+
+impl Decoder for Nova {
+    fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<EmbedReply, Error> {
+        let Reply { embeddings } = parsed(body)?;
+        let vector = embeddings
+            .into_iter()
+            .next()
+            .ok_or_else(|| malformed("no `embeddings`"))?;
+        Ok(EmbedReply {
+            vectors: self.0.checked(vec![vector.embedding])?,
+            usage: usage(None, headers, &self.0),
+        })
+    }
+}

@@ -1,0 +1,85 @@
+//! The leaf of every stack, and the only folder that owns clients of AWS: a codec turns the call
+//! into requests, `attempt` sends them, and the codec's decoder reads the replies.
+
+mod attempt;
+pub mod chat;
+mod codec;
+pub mod converse;
+mod embed;
+pub mod failure;
+pub mod invoke;
+mod profile_lookup;
+mod transport;
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use futures_util::future::BoxFuture;
+use tower::Service;
+
+pub use attempt::{Attempt, Attempts, Subject, Try};
+pub use codec::{Codec, Exchange, Request};
+pub use profile_lookup::ProfileLookup;
+pub use transport::{
+    AssumeRole, AwsSettings, Clients, Frame, FrameError, FrameReader, Response, SendError,
+    ServiceOperation, Transport, collected,
+};
+
+use crate::{
+    call::Call,
+    error::{Error, Kind},
+    operation::Served,
+};
+
+/// Answers calls by asking Bedrock on the route of their plan. A stream is `Ok` only once its first
+/// token is there, so that everything that goes wrong before is an ordinary error.
+#[derive(Clone)]
+pub struct Upstream {
+    attempts: Arc<Attempts>,
+}
+
+impl Upstream {
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            attempts: Arc::new(Attempts::new(transport)),
+        }
+    }
+
+    async fn answer<T: Exchange>(self, call: Call<T>) -> Result<Served<T::Reply>, Error> {
+        let codec = T::codec(call.plan.route).ok_or_else(|| {
+            Error::new(
+                Kind::Internal,
+                "The gateway planned a route that it does not have.",
+            )
+            .with_detail(format!("{} by {}", T::NAME, call.plan.route.as_str()))
+        })?;
+        let requests = codec.encode(&call)?;
+        let call = Arc::new(call);
+        let asked = Instant::now();
+        let reply = T::exchange(&self, &call, requests).await;
+        call.trace.waited_since(asked);
+        Ok(Served {
+            reply: reply?,
+            model: call.model.clone(),
+            plan: call.plan.clone(),
+            trace: call.trace.clone(),
+        })
+    }
+}
+
+impl<T: Exchange> Service<Call<T>> for Upstream {
+    type Response = Served<T::Reply>;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, call: Call<T>) -> Self::Future {
+        Box::pin(self.clone().answer(call))
+    }
+}
