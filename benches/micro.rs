@@ -10,13 +10,16 @@ use std::{collections::VecDeque, hint::black_box, sync::Arc};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use lintel::{
-    call::{Caller, ChoiceChunk, Chunk, Fetched, Warnings},
+    call::{Caller, Warnings},
     catalogue,
-    edge::{SseWriter, chat_request},
+    edge::{ChatWriter, EventWriter, chat_request},
     model::{Model, Target},
+    operation::chat::{ChoiceChunk, Chunk},
     simulator::encode_event,
-    translate::{self, Context, Recalled, ReplyPlan, StreamTranslator},
-    upstream::{Frame, FrameReader},
+    upstream::{
+        Frame, FrameReader,
+        converse::{self, Context, ReplyPlan, StreamTranslator},
+    },
 };
 use serde_json::json;
 
@@ -61,12 +64,7 @@ fn requests(criterion: &mut Criterion) {
         b.iter(|| chat_request(black_box(&body), &Warnings::default()).unwrap())
     });
     let request = chat_request(&body, &Warnings::default()).unwrap();
-    let (model, caller, recalled, fetched) = (
-        model(),
-        Caller::default(),
-        Recalled::default(),
-        Fetched::default(),
-    );
+    let (model, caller) = (model(), Caller::default());
     group.bench_function("translate", |b| {
         b.iter(|| {
             let warnings = Warnings::default();
@@ -74,11 +72,10 @@ fn requests(criterion: &mut Criterion) {
                 model: &model,
                 caller: &caller,
                 warnings: &warnings,
-                recalled: &recalled,
-                fetched: &fetched,
+                messages: &request.messages,
             };
             serde_json::to_vec(
-                &translate::chat_request(black_box(&request), &cx)
+                &converse::chat_request(black_box(&request), &cx)
                     .unwrap()
                     .request,
             )
@@ -117,11 +114,11 @@ fn streams(criterion: &mut Criterion) {
     };
     group.bench_function("server-sent events", |b| {
         b.iter(|| {
-            let mut writer = SseWriter::new("chatcmpl-01ARZ3NDEKTSV4RRFFQ69G5FAV", 1, "m", false);
+            let mut writer = ChatWriter::new("chatcmpl-01ARZ3NDEKTSV4RRFFQ69G5FAV", 1, "m", false);
             for _ in 0..EVENTS {
                 writer.chunk(black_box(&chunk));
             }
-            writer.take()
+            writer.written().split()
         });
     });
     group.finish();

@@ -5,8 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use lintel::{
     call::Warnings,
-    translate::StreamTranslator,
-    upstream::{Frame, FrameReader},
+    upstream::{Frame, FrameReader, converse::StreamTranslator},
 };
 
 fn read(data: &[u8], cut: usize) -> String {

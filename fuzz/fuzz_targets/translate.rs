@@ -2,11 +2,11 @@
 #![no_main]
 
 use lintel::{
-    call::{Caller, Fetched, Warnings},
+    call::{Caller, Warnings},
     catalogue, edge,
     model::Target,
     simulator,
-    translate::{self, Context, Recalled},
+    upstream::converse::{self, Context},
 };
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
@@ -19,15 +19,14 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         .nth(data.len() % catalogue::ids().count())
         .unwrap();
     let model = catalogue::model("m", Target::new(id, "us-east-1"));
-    let (caller, recalled, fetched) = (Caller::default(), Recalled::default(), Fetched::default());
+    let caller = Caller::default();
     let cx = Context {
         model: &model,
         caller: &caller,
         warnings: &warnings,
-        recalled: &recalled,
-        fetched: &fetched,
+        messages: &request.messages,
     };
-    let Ok(converse) = translate::chat_request(&request, &cx) else {
+    let Ok(converse) = converse::chat_request(&request, &cx) else {
         return;
     };
     let bytes = serde_json::to_vec(&converse.request).unwrap();

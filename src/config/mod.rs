@@ -27,14 +27,8 @@ pub use tree::Origin;
 pub use warnings::warnings;
 
 use crate::{
-    call::Secret,
-    dispatch::Models,
-    edge::Key,
-    governance::StoreSettings,
-    knowledge::KnowledgeBases,
-    model::Model,
-    remote_media::RemoteMedia,
-    upstream::AwsSettings,
+    call::Secret, dispatch::Models, edge::Key, governance::StoreSettings,
+    knowledge::KnowledgeBases, model::Model, remote_media::RemoteMedia, upstream::AwsSettings,
     webhook::Webhook,
 };
 use diagnostics::Diagnostics;

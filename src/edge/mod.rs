@@ -34,7 +34,7 @@ use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
 pub use access_log::Peer;
 pub use body_guard::until_end;
-pub use dialect::{ChatWriter, EventWriter, chat_request};
+pub use dialect::{ChatWriter, EventWriter, assistant_message, chat_request};
 pub use disconnect::DisconnectPolicy;
 pub use flood::FailedLogins;
 pub use keys::{Key, Keys, VirtualKey};

@@ -1,9 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Facts, Limits};
-use crate::{
-    money::{Budget, Price},
-};
+use crate::money::{Budget, Price};
 
 /// Where a model is called.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -45,7 +45,7 @@ fn example_is_a_valid_configuration() {
         ("open_source", "openai.gpt-oss-120b-1:0"),
         ("aws_native", "us.amazon.nova-2-lite-v1:0"),
     ] {
-        assert_eq!(config.models.resolve(name).unwrap().target.id, target);
+        assert_eq!(config.models.resolve(name).unwrap().target().id, target);
     }
     assert_eq!(
         config

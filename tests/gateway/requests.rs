@@ -1,11 +1,12 @@
 //! Any request of OpenAI's, for any model of the catalogue, becomes what Bedrock's service model allows.
 
 use lintel::{
-    call::{Caller, Fetched, Warnings},
+    call::{Caller, Delivery, Warnings},
     catalogue,
     error::Kind,
     model::{CachePolicy, Target},
-    translate::{self, Context, Recalled},
+    operation::Operation,
+    upstream::converse::{self, Context},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -177,18 +178,22 @@ proptest! {
         let id = ids[model.index(ids.len())];
         let model = catalogue::model("m", Target::new(id, "us-east-1"));
         let caller = Caller { cache: if automatic { CachePolicy::Auto } else { CachePolicy::Marked }, ..Caller::default() };
-        let (warnings, recalled, fetched) = (Warnings::default(), Recalled::default(), Fetched::default());
+        let warnings = Warnings::default();
         let body = request.to_string();
         let request = lintel::edge::chat_request(body.as_bytes(), &warnings).unwrap();
-        let worst = translate::worst_case(&request, body.len(), &model, &caller, None);
-        let cx = Context { model: &model, caller: &caller, warnings: &warnings, recalled: &recalled, fetched: &fetched };
-        match translate::chat_request(&request, &cx) {
-            Ok(translated) => {
+        let planned = request.plan(&model, &caller);
+        let cx = Context { model: &model, caller: &caller, warnings: &warnings, messages: &request.messages };
+        match planned.and_then(|plan| Ok((plan, converse::chat_request(&request, &cx)?))) {
+            Ok((plan, translated)) => {
+                let (worst, streams) = (&plan.worst, plan.delivery == Delivery::Stream);
                 let converse = serde_json::to_string(&translated.request).unwrap();
-                let checked = lintel::simulator::validate(id, &serde_json::from_str(&converse).unwrap(), stream && !translated.whole);
+                let checked = lintel::simulator::validate(id, &serde_json::from_str(&converse).unwrap(), streams);
                 prop_assert!(checked.is_ok(), "{id}: {checked:?}: {converse}");
+                prop_assert!(stream || !streams);
                 // What budgets set aside is never less than what is sent.
                 let converse: Value = serde_json::from_str(&converse).unwrap();
+                // A route that was planned before translation must fit what translation sends.
+                prop_assert!(!streams || converse["toolConfig"].is_null() || model.facts.stream_with_tools, "{id}: {converse}");
                 let most = u64::from(model.facts.max_output_tokens.unwrap_or(u32::MAX));
                 let limit = converse["inferenceConfig"]["maxTokens"].as_u64().unwrap_or(most);
                 prop_assert!(limit <= worst.output_tokens, "{id}: {limit} tokens of output: {worst:?}");

@@ -3,11 +3,12 @@
 use std::fs;
 
 use lintel::{
-    call::{Caller, Fetched, Warnings},
+    call::{Caller, Delivery, Warnings},
     catalogue,
     error::Error,
     model::Target,
-    translate::{self, Context, Recalled},
+    operation::Operation,
+    upstream::converse::{self, Context},
 };
 
 use super::{files, name, settings};
@@ -47,16 +48,17 @@ fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
     let lifecycle = |text: &str| text.starts_with("model: ");
     let request = lintel::edge::chat_request(body, &warnings)?;
     let model = catalogue::model("m", Target::new(id, "us-east-1"));
-    let (caller, recalled, fetched) = (Caller::default(), Recalled::default(), Fetched::default());
+    let caller = Caller::default();
+    warnings.about_model(&model);
+    let plan = request.plan(&model, &caller)?;
     let cx = Context {
         model: &model,
         caller: &caller,
         warnings: &warnings,
-        recalled: &recalled,
-        fetched: &fetched,
+        messages: &request.messages,
     };
-    let translated = translate::chat_request(&request, &cx)?;
-    let stream = request.is_stream() && !translated.whole;
+    let translated = converse::chat_request(&request, &cx)?;
+    let stream = plan.delivery == Delivery::Stream;
     let operation = if stream {
         "converse-stream"
     } else {

@@ -12,7 +12,7 @@ use axum::http::HeaderMap;
 use bytes::BytesMut;
 use ulid::Ulid;
 
-pub use chat_completions::{ChatCompletions, ChatWriter, chat_request};
+pub use chat_completions::{ChatCompletions, ChatWriter, assistant_message, chat_request};
 pub use chat_events::EventWriter;
 pub use completions::Completions;
 pub use embeddings::Embeddings;

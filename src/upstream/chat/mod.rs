@@ -8,9 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 
-use super::{
-    Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse,
-};
+use super::{Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse};
 use crate::{
     call::{Call, Delivery, Route, Ticket},
     error::Error,

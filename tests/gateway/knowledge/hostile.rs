@@ -2,8 +2,10 @@
 
 use lintel::{
     call::{Caller, KnowledgeBase, Passage, RetrievalRequest, Search},
+    edge::chat_request,
     knowledge::prompt,
-    openai::{chat::ChatRequest, knowledge_base::Names},
+    openai::knowledge_base::Names,
+    operation::{Operation, chat::Chat},
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -178,11 +180,12 @@ proptest! {
         let warnings = lintel::call::Warnings::default();
         let selected = lintel::knowledge::select(passages, &question, 0, &warnings);
         prop_assert!(selected.context_chars <= max_chars as usize);
-        let request: ChatRequest = serde_json::from_value(json!({"model": "m", "messages": [{"role": "user", "content": "x"}]})).unwrap();
+        let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]}).to_string();
+        let chat = chat_request(body.as_bytes(), &warnings).unwrap();
         let context = prompt::render(&selected.passages, question.template(), TAG);
         let bytes = context.len() as u64;
         let model = lintel::catalogue::model("m", lintel::model::Target::new("amazon.nova-lite-v1:0", "us-east-1"));
-        let of = |question| lintel::upstream::converse::worst_case(&request, 100, &model, &Caller::default(), question).input_tokens;
-        prop_assert!(of(None) + bytes <= of(Some(&question)), "{} bytes: {}", bytes, context);
+        let of = |retrieval| Chat { retrieval, ..chat.clone() }.plan(&model, &Caller::default()).unwrap().worst.input_tokens;
+        prop_assert!(of(None) + bytes <= of(Some(question.into())), "{} bytes: {}", bytes, context);
     }
 }

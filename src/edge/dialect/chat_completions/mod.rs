@@ -10,7 +10,7 @@ mod whole;
 use axum::http::HeaderMap;
 
 pub use events::ChatWriter;
-pub use whole::{cost, unwritable, usage};
+pub use whole::{assistant_message, cost, unwritable, usage};
 
 use super::{Dialect, Incoming, Outgoing, Parsed, ReplyContext, chat_events::ChatEvents};
 use crate::{

@@ -31,7 +31,7 @@ pub fn written(
     reply: WholeReply,
     cx: ReplyContext<'_>,
 ) -> Result<Vec<u8>, Error> {
-    let answers: Vec<_> = reply.choices.into_iter().map(fold).collect();
+    let answers: Vec<_> = reply.choices.into_iter().map(assistant_message).collect();
     let choices = (0..)
         .zip(&answers)
         .map(|(index, (message, finish_reason))| Choice {
@@ -125,7 +125,7 @@ pub fn cost(usage: &Usage) -> Option<Box<RawValue>> {
 }
 
 /// Puts the steps of one answer together.
-fn fold(chunks: Vec<Chunk>) -> (AssistantMessage, FinishReason) {
+pub fn assistant_message(chunks: Vec<Chunk>) -> (AssistantMessage, FinishReason) {
     let mut content = String::new();
     let mut reasoning = String::new();
     let mut message = AssistantMessage::default();

@@ -14,7 +14,7 @@ fn watched(items: Vec<Result<Chunk, Error>>) -> (ChunkStream, Seen) {
         .collect();
     let seen = Seen::default();
     let sink = seen.clone();
-    let reply = ChatReply::Stream(ChunkStream::new(stream::iter(items)))
+    let reply = ChatReply::Stream(ChunkStream::new(stream::iter(items), Trace::default()))
         .on_end(move |ending| sink.lock().unwrap().push(ending.clone()));
     let ChatReply::Stream(stream) = reply else {
         unreachable!("a stream stays a stream")
@@ -41,9 +41,9 @@ async fn a_stream_that_ends_fires_once() {
     assert_eq!(stream.count().await, 3);
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 1);
-    assert_eq!(seen[0].how, EndReason::Complete);
+    assert_eq!(seen[0].reason, EndReason::Complete);
     assert_eq!(seen[0].usage, Some(usage()));
-    assert_eq!(seen[0].finish_reason, Some(FinishReason::Stop));
+    assert_eq!(seen[0].finish_reason, Some("stop"));
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn a_stream_that_fails_fires_once() {
     assert_eq!(stream.count().await, 2);
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 1);
-    assert_eq!(seen[0].how, EndReason::Failed("truncated"));
+    assert_eq!(seen[0].reason, EndReason::Failed("truncated"));
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn a_stream_that_is_dropped_fires_once() {
     drop(stream);
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 1);
-    assert_eq!(seen[0].how, EndReason::ClientGone);
+    assert_eq!(seen[0].reason, EndReason::ClientGone);
     assert_eq!(seen[0].usage, None);
 }
 
@@ -74,15 +74,11 @@ async fn a_stream_that_is_dropped_fires_once() {
 fn a_whole_reply_fires_at_once() {
     let seen = Seen::default();
     let sink = seen.clone();
-    let choices = vec![WholeChoice {
-        message: AssistantMessage::default(),
-        finish_reason: FinishReason::Stop,
-    }];
+    let choices = vec![vec![Chunk::Finish(FinishReason::Stop)]];
     let whole = WholeReply {
         choices,
         usage: usage(),
         guardrail: None,
-        invoked_model: None,
     };
     let _reply =
         ChatReply::Whole(whole).on_end(move |ending| sink.lock().unwrap().push(ending.clone()));
