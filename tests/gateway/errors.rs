@@ -436,7 +436,7 @@ async fn paths_methods_and_types_have_their_own_answers() {
         "/",
         "/v1",
         "/v2/chat/completions",
-        "/v1/embeddings",
+        "/v1/responses",
         "/v1/chat/completions/abc",
         "/metrics",
         "/admin/keys",

@@ -127,6 +127,14 @@ impl Part {
         }
     }
 
+    /// The id of a tool call.
+    pub fn call_id(&self) -> Option<String> {
+        match self {
+            Self::ToolUse(call) => Some(call.id.clone()),
+            _ => None,
+        }
+    }
+
     pub fn is_thinking(&self) -> bool {
         matches!(self, Self::Thinking(_) | Self::RedactedThinking(_))
     }

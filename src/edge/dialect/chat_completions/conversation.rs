@@ -1,6 +1,8 @@
 //! OpenAI's messages as a conversation: what stands in members of its own becomes parts, in the
 //! order in which the model gave it.
 
+use std::collections::HashSet;
+
 use crate::{
     call::Warnings,
     openai::message::{
@@ -85,13 +87,14 @@ fn one(
             );
             parts.extend(content);
             parts.extend(message.refusal.map(Part::Text));
-            for call in message.tool_calls.into_iter().flatten() {
-                let same =
-                    |part: &Part| matches!(part, Part::ToolUse(known) if known.id == call.id);
-                if !parts.iter().any(same) {
-                    parts.extend(tool_use(call));
-                }
-            }
+            // Some clients send a call both in its place and in `tool_calls`.
+            let in_place: HashSet<String> = parts.iter().filter_map(Part::call_id).collect();
+            let calls = message.tool_calls.into_iter().flatten();
+            parts.extend(
+                calls
+                    .filter(|call| !in_place.contains(&call.id))
+                    .filter_map(tool_use),
+            );
             if let Some(FunctionCall { name, arguments }) = message.function_call {
                 let id = format!("function_call_{index}");
                 legacy.0.push((name.clone(), id.clone()));
