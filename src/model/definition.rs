@@ -23,6 +23,11 @@ impl Target {
         Self { id, region }
     }
 
+    /// The target is a managed prompt, which brings text, a model and limits of its own.
+    pub fn is_prompt(&self) -> bool {
+        self.id.starts_with("arn:") && self.id.contains(":prompt/")
+    }
+
     /// The id, for clients. An ARN holds an account id, which is nobody's business but the operator's.
     pub fn shown(&self) -> Option<&str> {
         (!self.id.starts_with("arn:")).then_some(&self.id)

@@ -1,11 +1,15 @@
 //! The vocabulary of money: prices, usage, what a call may cost, and what may be spent. Integers only.
 
+mod amount;
 mod budget;
+mod cost;
 mod price;
 mod usage;
 mod worst_case;
 
+pub use amount::{NanoUsd, PicoUsd};
 pub use budget::{Budget, Mode, Per};
-pub use price::{Cost, LongContext, NanoUsd, PicoUsd, Price, Tier};
+pub use cost::Cost;
+pub use price::{LongContext, Price, Tier};
 pub use usage::Usage;
 pub use worst_case::WorstCase;

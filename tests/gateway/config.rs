@@ -1,6 +1,7 @@
 //! Configuration: precedence of its sources, and the problems and warnings that it reports.
 
 mod access;
+mod models;
 
 use std::time::Duration;
 

@@ -9,10 +9,12 @@
 
 mod admin;
 mod auth;
+mod bad_bodies;
 mod budgets;
 mod chat;
 mod config;
 mod errors;
+mod faults;
 #[path = "../golden/mod.rs"]
 mod golden;
 mod keys;

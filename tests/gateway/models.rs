@@ -1,10 +1,7 @@
 //! What operators say of models and keys: prices, facts, guardrails, and what follows from them.
 
 use http::StatusCode;
-use lintel::{
-    config::{self, Environment},
-    simulator::ScriptedReply,
-};
+use lintel::simulator::ScriptedReply;
 use serde_json::{Value, json};
 
 use crate::support::{Gateway, streamed, user};
@@ -347,53 +344,6 @@ async fn tokens_and_dollars_are_counted_by_key_and_model() {
         "{spent}"
     );
     value("gen_ai_server_time_per_output_token_seconds_count{request_model=\"counted\"}");
-}
-
-#[test]
-fn mistakes_about_models_are_told() {
-    let text = r#"
-        [aws]
-        region = "us-east-1"
-        [models.a]
-        target = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/xyz"
-        base_model = "anthropic.claude-9"
-        price = { input = 1.0 }
-        [models.b]
-        target = "amazon.nova-lite-v1:0"
-        price = { input = 1.0000001 }
-        facts = { tool_choices = ["auto"] }
-        guardrail = { identifier = "abc" }
-        cache = "always"
-        [keys.k]
-        secret_env = "KEY"
-        guardrail = { version = "1" }
-    "#;
-    let variables = vec![("KEY".to_owned(), "sk-0123456789abcdef".to_owned())];
-    let problems = config::parse(
-        text,
-        &Environment {
-            variables,
-            flags: Vec::new(),
-        },
-        None,
-    )
-    .unwrap_err();
-    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    for expected in [
-        "models.a.base_model: the catalogue has no such model",
-        "models.a.price: needs 'input' and 'output'",
-        "models.b.price.input: '1.0000001' is not a price",
-        "models.b.facts: unknown field `tool_choices`",
-        "models.b.guardrail: needs 'identifier' and 'version'",
-        "models.b.cache: 'always' is not \"marked\" or \"auto\"",
-        "keys.k.guardrail: needs 'identifier' and 'version'",
-    ] {
-        assert!(
-            told.iter().any(|text| text.contains(expected)),
-            "{expected} is not in {told:#?}"
-        );
-    }
-    assert_eq!(told.len(), 7, "{told:#?}");
 }
 
 #[tokio::test]

@@ -46,8 +46,7 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
         .map_or(0, |retrieval| u64::from(retrieval.max_images));
     let known = text + overhead + (media.images + passages) * IMAGE;
     // A managed prompt brings text and limits of its own.
-    let target = &model.target().id;
-    let prompt = target.starts_with("arn:") && target.contains(":prompt/");
+    let prompt = model.target().is_prompt();
     let input = match media.unbounded || prompt || has_references(chat, facts) {
         true => window
             .unwrap_or(UNKNOWN)

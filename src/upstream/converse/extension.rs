@@ -308,8 +308,7 @@ fn managed_prompt(
     request: &Chat,
     cx: &Context<'_>,
 ) -> Result<(), Error> {
-    let is_prompt =
-        cx.model.target().id.starts_with("arn:") && cx.model.target().id.contains(":prompt/");
+    let is_prompt = cx.model.target().is_prompt();
     if !is_prompt {
         return match &converse.prompt_variables {
             Some(_) => Err(Error::invalid(

@@ -1,12 +1,14 @@
 //! Tools and tool choice.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
+use std::{borrow::Cow, collections::HashSet};
 
-use serde::Deserialize;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Map, Value, value::RawValue};
+
+mod forced;
+mod history;
+
+use forced::{check, force, with_one_call};
+use history::{called, rebuilt};
 
 use super::{
     Context, caching,
@@ -19,13 +21,12 @@ use super::{
 use crate::{
     bedrock::{
         content::CachePointBlock,
-        request::{Tool, ToolChoice, ToolConfig, ToolInputSchema, ToolSpecification},
+        request::{Tool, ToolConfig, ToolInputSchema, ToolSpecification},
     },
     call::Warnings,
     error::Error,
-    model::{Facts, ToolChoiceMode},
     openai::chat::Function,
-    operation::chat::{Chat, Message, Part, ToolInput, WEB_SEARCH},
+    operation::chat::{Chat, Message, Part, WEB_SEARCH},
 };
 
 /// What follows from `tools`, `tool_choice`, their legacy forms, and the tools of the history.
@@ -341,134 +342,6 @@ fn specification<'a>(
         input_schema: ToolInputSchema { json },
         strict,
     })
-}
-
-/// A choice that asks for what is not there.
-fn check(choice: &Choice<'_>, tools: &[Entry<'_>], searches: bool) -> Result<(), Error> {
-    match choice {
-        Choice::Required if tools.is_empty() && !searches => Err(Error::invalid(
-            "tool_choice",
-            "'tool_choice' is 'required', but there are no 'tools'.",
-        )),
-        Choice::Named(name) if !tools.iter().any(|tool| tool.client == *name) => {
-            Err(Error::invalid(
-                "tool_choice.function.name",
-                "'tool_choice' names a tool that is not in 'tools'.",
-            ))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The `toolChoice` that comes nearest, or a sentence where the family or its reasoning allows none.
-fn force<'a>(
-    choice: &Choice<'_>,
-    json_tool: Option<&JsonTool<'a>>,
-    list: &mut Vec<Entry<'a>>,
-    reasons: bool,
-    plan: &mut Tools<'a>,
-    cx: &Context<'a>,
-) -> Result<Option<ToolChoice<'a>>, Error> {
-    let facts: &Facts = &cx.model.facts;
-    let may = |mode| {
-        facts.tool_choice.contains(&mode) && (!reasons || facts.forced_choice_while_reasoning)
-    };
-    let wanted = match (choice, json_tool) {
-        // Calls of the client's own tools go on being possible beside ours.
-        (Choice::Auto | Choice::None, Some(_)) if list.len() > 1 && !plan.mute => None,
-        (Choice::Auto | Choice::None, Some(tool)) => Some(tool.name.as_ref()),
-        (Choice::Auto | Choice::None, None) => return Ok(None),
-        (Choice::Named(name), _) => {
-            let named = list.iter().find(|entry| entry.client == *name);
-            named.and_then(|entry| match &entry.tool {
-                Tool::ToolSpec(spec) => Some(spec.name.as_ref()),
-                Tool::CachePoint(_) | Tool::SystemTool { .. } => None,
-            })
-        }
-        (Choice::Required | Choice::Allowed { .. }, _) => None,
-    };
-    if list
-        .iter()
-        .all(|entry| matches!(entry.tool, Tool::SystemTool { .. }))
-    {
-        cx.warnings
-            .add("tool_choice: sent as 'auto', a tool that AWS runs itself cannot be forced");
-        return Ok(None);
-    }
-    let wanted = wanted.map(str::to_owned);
-    Ok(match wanted {
-        Some(name) if may(ToolChoiceMode::Tool) => Some(ToolChoice::Tool {
-            name: Cow::Owned(name),
-        }),
-        Some(name) if may(ToolChoiceMode::Any) => {
-            list.retain(|entry| matches!(&entry.tool, Tool::ToolSpec(spec) if spec.name == name));
-            cx.warnings
-                .add("tool_choice: emulated, only the named tool was sent");
-            Some(ToolChoice::Any {})
-        }
-        None if may(ToolChoiceMode::Any) => Some(ToolChoice::Any {}),
-        wanted => {
-            let sentence = match wanted {
-                Some(name) => format!("Answer by calling the tool '{name}', and in no other way."),
-                None => "Answer by calling at least one of the tools.".to_owned(),
-            };
-            plan.instruction = Some(sentence);
-            cx.warnings.add(
-                "tool_choice: emulated by an instruction, this model cannot be forced in this call",
-            );
-            None
-        }
-    })
-}
-
-/// Anthropic's own form of a choice, with one call at most.
-fn with_one_call(forced: Option<&ToolChoice<'_>>) -> Value {
-    match forced {
-        None => json!({"type": "auto", "disable_parallel_tool_use": true}),
-        Some(ToolChoice::Any {}) => json!({"type": "any", "disable_parallel_tool_use": true}),
-        Some(ToolChoice::Tool { name }) => {
-            json!({"type": "tool", "name": name, "disable_parallel_tool_use": true})
-        }
-    }
-}
-
-/// Every tool that the history calls, in order of first use, with the arguments of its calls.
-fn called(messages: &[Message]) -> Vec<(&str, Vec<&str>)> {
-    let mut order: Vec<(&str, Vec<&str>)> = Vec::new();
-    let mut places: HashMap<&str, usize> = HashMap::new();
-    for call in messages.iter().flat_map(Message::tool_uses) {
-        let arguments = match &call.input {
-            ToolInput::Arguments(arguments) => arguments.as_str(),
-            ToolInput::Text(_) => r#"{"input":""}"#,
-        };
-        let at = *places.entry(&call.name).or_insert_with(|| {
-            order.push((&call.name, Vec::new()));
-            order.len() - 1
-        });
-        order[at].1.push(arguments);
-    }
-    order
-}
-
-/// Tools with the parameters that their calls have used.
-fn rebuilt<'a>(called: &[(&'a str, Vec<&'a str>)], names: &mut Names<'a>) -> Vec<Entry<'a>> {
-    #[derive(Deserialize)]
-    struct Arguments(Map<String, Value>);
-    let tools = called.iter().map(|(name, calls)| {
-        let mut properties = Map::new();
-        for Arguments(arguments) in calls
-            .iter()
-            .filter_map(|call| serde_json::from_str::<Arguments>(call).ok())
-        {
-            properties.extend(arguments.into_iter().map(|(key, _)| (key, json!({}))));
-        }
-        let schema = owned(json!({"type": "object", "properties": properties}).to_string());
-        Entry {
-            client: name,
-            tool: specification(names.sent(name), None, schema, None),
-        }
-    });
-    tools.collect()
 }
 
 /// The client's cache marks among the tools.

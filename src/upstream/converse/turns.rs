@@ -286,18 +286,10 @@ impl<'a, 'n> Turns<'a, 'n> {
     }
 
     fn user_first(&mut self) {
-        if self
-            .messages
-            .first()
-            .is_none_or(|first| first.role != ConversationRole::User)
-        {
-            self.messages.insert(
-                0,
-                Message {
-                    role: ConversationRole::User,
-                    content: Vec::new(),
-                },
-            );
+        let role = ConversationRole::User;
+        if self.messages.first().is_none_or(|first| first.role != role) {
+            let content = Vec::new();
+            self.messages.insert(0, Message { role, content });
         }
     }
 

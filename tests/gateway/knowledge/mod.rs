@@ -1,6 +1,7 @@
 //! Answers from Knowledge Bases, over the simulator's documentation and over scripted results.
 
 mod answers;
+mod condense;
 mod failures;
 mod hostile;
 mod money;

@@ -15,7 +15,7 @@ fn watched(items: Vec<Result<Chunk, Error>>) -> (ChunkStream, Seen) {
     let seen = Seen::default();
     let sink = seen.clone();
     let reply = ChatReply::Stream(ChunkStream::new(stream::iter(items), Trace::default()))
-        .on_end(move |ending| sink.lock().unwrap().push(ending.clone()));
+        .on_end(move |ending| sink.lock().unwrap().push(*ending));
     let ChatReply::Stream(stream) = reply else {
         unreachable!("a stream stays a stream")
     };
@@ -80,7 +80,6 @@ fn a_whole_reply_fires_at_once() {
         usage: usage(),
         guardrail: None,
     };
-    let _reply =
-        ChatReply::Whole(whole).on_end(move |ending| sink.lock().unwrap().push(ending.clone()));
+    let _reply = ChatReply::Whole(whole).on_end(move |ending| sink.lock().unwrap().push(*ending));
     assert_eq!(seen.lock().unwrap()[0].usage, Some(usage()));
 }

@@ -1,0 +1,124 @@
+use super::*;
+use crate::model::{LifecycleStatus, ReasoningStyle, Sampling};
+
+fn facts_of(id: &str) -> Arc<Facts> {
+    let entry = lookup(&Target::new(id, "us-east-1"));
+    assert!(entry.base.is_some(), "{id}");
+    entry.facts
+}
+
+#[test]
+fn every_entry_parses_and_every_rule_matches_a_model() {
+    assert!(CATALOG.entries.len() > 150 && CATALOG.rules.len() > 20);
+    for entry in &CATALOG.entries {
+        let mut value = entry.facts();
+        apply_rules(entry.id, &mut value);
+        serde_json::from_value::<Facts>(value)
+            .unwrap_or_else(|error| panic!("{}: {error}", entry.id));
+        let places = entry
+            .price_by_profile
+            .keys()
+            .map(|prefix| (Some(*prefix), ""));
+        let regions = entry.price_by_region.keys().map(|region| (None, *region));
+        for (prefix, region) in places.chain(regions).chain([(None, "")]) {
+            assert_eq!(
+                entry.price(prefix, region).is_some(),
+                entry.price.is_some(),
+                "{}",
+                entry.id
+            );
+        }
+    }
+    for rule in &CATALOG.rules {
+        serde_json::from_value::<Facts>(rule.facts.clone())
+            .unwrap_or_else(|error| panic!("{error}"));
+        let used = ids().any(|id| rule.r#match.iter().any(|glob| glob.matches(id)));
+        assert!(used, "a rule matches no model: {:?}", rule.r#match);
+    }
+}
+
+#[test]
+fn rules_distinguish_generations_of_a_family() {
+    let style = |id: &str| facts_of(id).reasoning.style;
+    assert_eq!(
+        style("anthropic.claude-3-haiku-20240307-v1:0"),
+        ReasoningStyle::None
+    );
+    assert_eq!(
+        style("us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ReasoningStyle::Budget
+    );
+    assert_eq!(
+        style("anthropic.claude-opus-4-5-20251101-v1:0"),
+        ReasoningStyle::Budget
+    );
+    for fifth in [
+        "sonnet-4-6",
+        "opus-4-6-v1",
+        "opus-4-7",
+        "opus-5",
+        "opus-5-5",
+        "haiku-5-5",
+        "fable-5-1",
+    ] {
+        let facts = facts_of(&format!("anthropic.claude-{fifth}"));
+        assert_eq!(facts.reasoning.style, ReasoningStyle::Adaptive, "{fifth}");
+        assert!(!facts.prefill, "{fifth}");
+    }
+    assert_eq!(
+        facts_of("anthropic.claude-opus-5-5").sampling,
+        Sampling::None
+    );
+    assert_eq!(
+        facts_of("anthropic.claude-sonnet-4-6").sampling,
+        Sampling::OneOf
+    );
+    assert!(
+        facts_of("openai.gpt-5.6-sol").cache.is_none(),
+        "Converse rejects cache points for this model"
+    );
+    assert!(
+        facts_of("amazon.nova-lite-v1:0")
+            .cache
+            .as_ref()
+            .is_some_and(|cache| !cache.in_tools)
+    );
+    let old = facts_of("anthropic.claude-3-haiku-20240307-v1:0");
+    assert_eq!(old.lifecycle.status, LifecycleStatus::Eol);
+    assert!(
+        old.lifecycle
+            .warning()
+            .is_some_and(|text| text.contains("claude-haiku-5-5"))
+    );
+}
+
+#[test]
+fn prices_depend_on_the_profile_or_the_region() {
+    let input = |id: &str, region: &str| {
+        lookup(&Target::new(id, region))
+            .price
+            .map(|price| price.input.0)
+    };
+    assert_eq!(
+        input("us.anthropic.claude-sonnet-5-5", "us-east-1"),
+        Some(2_200_000)
+    );
+    assert_eq!(
+        input("global.anthropic.claude-sonnet-5-5", "us-east-1"),
+        Some(2_000_000)
+    );
+    assert_eq!(input("eu.amazon.nova-lite-v1:0", "eu-west-1"), Some(78_000));
+    assert_eq!(input("somebody.new-model-v1:0", "us-east-1"), None);
+}
+
+#[test]
+fn an_unknown_model_gets_the_facts_of_its_family() {
+    let entry = lookup(&Target::new("us.anthropic.claude-opus-9-5", "us-east-1"));
+    assert!(entry.base.is_none() && entry.price.is_none());
+    assert_eq!(entry.facts.top_k.as_deref(), Some("top_k"));
+    let entry = lookup(&Target::new(
+        "arn:aws:bedrock:us-east-1:123456789012:imported-model/abc",
+        "us-east-1",
+    ));
+    assert_eq!(*entry.facts, Facts::default());
+}

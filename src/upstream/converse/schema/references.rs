@@ -1,0 +1,122 @@
+//! References inside a JSON schema.
+
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+
+/// A schema with `$ref`s may grow without end when they are resolved: a bound on its nodes, long texts counted as more.
+const MAX_NODES: usize = 20_000;
+const NODE_BYTES: usize = 64;
+
+/// Nesting of a schema once its references are resolved: every reader of it is recursive.
+const MAX_DEPTH: usize = 128;
+
+/// Replaces every local `$ref` with its target. A cycle ends in a plain object if `cut` is set.
+///
+/// # Errors
+/// A 400 at the member `at` for a reference that leads nowhere, a cycle without `cut`, or a schema that grows too large.
+pub fn resolved(root: &Value, cut: bool, at: &str) -> Result<Value, Error> {
+    let mut resolver = Resolver {
+        root,
+        cut,
+        at,
+        open: Vec::new(),
+        nodes: 0,
+        depth: 0,
+    };
+    let mut value = resolver.resolve(root)?;
+    if let Some(members) = value.as_object_mut() {
+        members.shift_remove("$defs");
+        members.shift_remove("definitions");
+    }
+    Ok(value)
+}
+
+struct Resolver<'r> {
+    root: &'r Value,
+    cut: bool,
+    at: &'r str,
+    open: Vec<&'r str>,
+    nodes: usize,
+    depth: usize,
+}
+
+impl<'r> Resolver<'r> {
+    fn resolve(&mut self, value: &'r Value) -> Result<Value, Error> {
+        self.nodes += 1 + value.as_str().map_or(0, |text| text.len() / NODE_BYTES);
+        if self.nodes > MAX_NODES || self.depth > MAX_DEPTH {
+            return Err(Error::invalid(
+                self.at,
+                "The schema is too large or too deep once its references are resolved.",
+            ));
+        }
+        self.depth += 1;
+        let resolved = match value {
+            Value::Array(items) => items
+                .iter()
+                .map(|item| self.resolve(item))
+                .collect::<Result<_, _>>()
+                .map(Value::Array),
+            Value::Object(members) => match members.get("$ref").and_then(Value::as_str) {
+                Some(reference) => self.follow(reference, members),
+                None => self.members(members).map(Value::Object),
+            },
+            plain => Ok(plain.clone()),
+        };
+        self.depth -= 1;
+        resolved
+    }
+
+    fn members(&mut self, members: &'r Map<String, Value>) -> Result<Map<String, Value>, Error> {
+        let resolved = members.iter().map(|(name, member)| {
+            self.nodes += name.len() / NODE_BYTES;
+            Ok((name.clone(), self.resolve(member)?))
+        });
+        resolved.collect()
+    }
+
+    /// What stands beside a reference, such as a description, holds for this place.
+    fn follow(
+        &mut self,
+        reference: &'r str,
+        beside: &'r Map<String, Value>,
+    ) -> Result<Value, Error> {
+        if self.open.contains(&reference) {
+            return match self.cut {
+                true => Ok(serde_json::json!({"type": "object"})),
+                false => Err(Error::invalid(
+                    self.at,
+                    "A recursive schema is not supported for structured output.",
+                )),
+            };
+        }
+        let target = match reference {
+            "#" => Some(self.root),
+            _ => reference
+                .strip_prefix('#')
+                .and_then(|pointer| self.root.pointer(pointer)),
+        };
+        let Some(target) = target else {
+            let shown: String = reference.chars().take(100).collect();
+            return Err(Error::invalid(
+                self.at,
+                format!("The schema refers to '{shown}', which it does not hold."),
+            ));
+        };
+        self.open.push(reference);
+        let value = self.resolve(target);
+        self.open.pop();
+        let mut value = value?;
+        if let Value::Object(members) = &mut value {
+            for (name, member) in beside
+                .iter()
+                .filter(|(name, _)| *name != "$ref" && *name != "$defs")
+            {
+                self.nodes += name.len() / NODE_BYTES;
+                let member = self.resolve(member)?;
+                members.insert(name.clone(), member);
+            }
+        }
+        Ok(value)
+    }
+}
