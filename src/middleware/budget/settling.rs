@@ -101,16 +101,18 @@ impl Settling {
     /// The cost of all requests of the call, and how certain it is.
     fn cost(&self, spend: &Spend) -> (Option<NanoUsd>, Certainty) {
         let price = self.price.as_deref();
+        let most = price.and_then(|price| self.worst.cost_of_requests(price));
         let worst = |tokens| price.and_then(|price| self.worst.cost_of_one(price, tokens));
         let mut certainty = Certainty::Actual;
-        let mut cost = NanoUsd::default();
+        let (mut known, mut cost) = (NanoUsd::default(), NanoUsd::default());
         if let Some(usage) = spend.usage {
             match (usage.cost, price.and_then(|price| self.worst.cost(price))) {
-                (Some(known), _) => cost = known.total(),
+                (Some(exact), _) => known = exact.total(),
                 // Something without a price was used beside what has one.
                 (None, Some(most)) => return (Some(most), Certainty::Presumed),
                 (None, None) => return fees_only(spend),
             }
+            cost = known;
             if spend.estimated > 0 {
                 // The service did not count the input: as much as was reserved for it.
                 certainty = Certainty::Estimated;
@@ -125,6 +127,12 @@ impl Settling {
             };
             cost = cost + NanoUsd(one.0.saturating_mul(spend.lost.into()));
         }
+        // Requests differ in size: as many of the largest can exceed all of them together. Only
+        // repeats can add to that.
+        let one = worst(self.worst.output_tokens).unwrap_or_default();
+        let repeats = self.trace.attempts().saturating_sub(self.worst.requests);
+        let most = most.map(|most| most + NanoUsd(one.0.saturating_mul(repeats.into())));
+        let cost = known.max(most.map_or(cost, |most| cost.min(most)));
         if spend.unpriced_fees {
             certainty = Certainty::Presumed;
         }
