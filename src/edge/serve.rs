@@ -108,7 +108,7 @@ async fn answer<D: Dialect>(
     Ok(response)
 }
 
-/// Names the member that is too long. Behind the edge nobody knows it: the same chat comes as
+/// Names the member that is too long. Only the dialect knows its name, because the same chat comes as
 /// `messages` or as `prompt`.
 fn in_words_of<D: Dialect>(error: Error) -> Error {
     match error.code() == Some("context_length_exceeded") && error.param().is_none() {
