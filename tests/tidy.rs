@@ -318,27 +318,44 @@ fn dashboards_are_json() {
     }
 }
 
-#[test]
-fn the_page_on_compatibility_has_every_member_of_the_request() {
-    let page = read(&root().join("docs/compatibility.md"));
-    let source = read(&root().join("src/openai/chat.rs"));
-    let (_, rest) = source.split_once("pub struct ChatRequest {").unwrap();
-    let members = rest
-        .split("\n}")
-        .next()
-        .unwrap()
+/// The members of a request, in the source of its wire type.
+fn members(file: &str, request: &str) -> Vec<String> {
+    let source = read(&root().join(file));
+    let (_, rest) = source
+        .split_once(&format!("pub struct {request} {{"))
+        .unwrap();
+    let (members, _) = rest.split_once("\n}").unwrap();
+    members
         .lines()
-        .filter_map(|line| line.trim().strip_prefix("pub "));
-    let mut count = 0;
-    for member in members {
-        let member = member.split(':').next().unwrap();
-        assert!(
-            page.contains(&format!("\n| `{member}` |")),
-            "docs/compatibility.md does not tell of {member}"
-        );
-        count += 1;
+        .filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(':'))
+        .map(|(member, _)| member.to_owned())
+        .collect()
+}
+
+#[test]
+fn the_page_on_compatibility_has_every_member_of_each_request() {
+    let page = read(&root().join("docs/compatibility.md"));
+    let (chat, rest) = page.split_once("\n## Completions\n").unwrap();
+    let (completions, embeddings) = rest.split_once("\n## Embeddings\n").unwrap();
+    for (file, request, section, least) in [
+        ("src/openai/chat.rs", "ChatRequest", chat, 30),
+        (
+            "src/openai/text_completion.rs",
+            "CompletionRequest",
+            completions,
+            15,
+        ),
+        ("src/openai/embedding.rs", "EmbeddingRequest", embeddings, 6),
+    ] {
+        let members = members(file, request);
+        assert!(members.len() > least, "{file}: {members:?}");
+        for member in members {
+            assert!(
+                section.contains(&format!("\n| `{member}` |")),
+                "docs/compatibility.md does not describe `{member}` of {request}"
+            );
+        }
     }
-    assert!(count > 30);
 }
 
 /// Code blocks of a kind in a Markdown file.

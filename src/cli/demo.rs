@@ -10,6 +10,7 @@ use super::{Outcome, PortFlags, start};
 use crate::{
     call::{Caller, Secret},
     config::{self, Config, Demo},
+    dispatch::ModelListing,
     edge::Key,
     simulator::{self, SecretKey, Simulator},
 };
@@ -88,11 +89,16 @@ pub async fn run(args: Args) -> Outcome {
 }
 
 async fn gateway(config: Config, secret: &str) -> Outcome {
-    let model = config
+    let embeds = |listed: &ModelListing<'_>| listed.model.facts.embed.is_some();
+    let chats = || config.models.list().filter(|listed| !embeds(listed));
+    let model = chats()
+        .find(|listed| listed.alias)
+        .or_else(|| chats().next())
+        .map(|listed| listed.name.to_owned());
+    let embedding_model = config
         .models
         .list()
-        .find(|listed| listed.alias)
-        .or_else(|| config.models.list().next())
+        .find(embeds)
         .map(|listed| listed.name.to_owned());
     let base = config
         .knowledge_bases
@@ -122,6 +128,15 @@ async fn gateway(config: Config, secret: &str) -> Outcome {
         eprintln!(
             "  curl http://{data}/v1/chat/completions -H 'authorization: Bearer {secret}' -H 'content-type: application/json' \
              -d '{{\"model\": \"{model}\", \"kb\": \"{base}\", \"messages\": [{{\"role\": \"user\", \"content\": \"What does a budget reserve?\"}}]}}'"
+        );
+    }
+    if let Some(model) = embedding_model {
+        eprintln!();
+        eprintln!("Embeddings:");
+        eprintln!();
+        eprintln!(
+            "  curl http://{data}/v1/embeddings -H 'authorization: Bearer {secret}' -H 'content-type: application/json' \
+             -d '{{\"model\": \"{model}\", \"input\": [\"Hello!\", \"Goodbye!\"]}}'"
         );
     }
     eprintln!();

@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::{ConfigFile, Outcome, print, table};
 use crate::{
+    call::Route,
     config::{self, Environment},
     model::Model,
 };
@@ -57,12 +58,20 @@ fn object(name: &str, model: &Model) -> Value {
         .map(|price| json!({"input": price.input.to_string(), "output": price.output.to_string()}));
     json!({
         "name": name, "model": model.name, "target": model.target().id, "region": model.target().region,
-        "base_model": model.base, "route": "converse", "price": price,
+        "base_model": model.base, "route": route(model), "price": price,
         "default_max_tokens": model.defaults.max_tokens, "max_output_tokens": model.facts.max_output_tokens,
         "context_window": model.facts.context_window,
         "lifecycle": {"status": model.facts.lifecycle.status.as_str(), "eol": model.facts.lifecycle.eol,
                       "successor": model.facts.lifecycle.successor},
     })
+}
+
+/// The API of Bedrock that serves the model.
+fn route(model: &Model) -> &'static str {
+    match model.facts.embed {
+        Some(_) => Route::Invoke.as_str(),
+        None => Route::Converse.as_str(),
+    }
 }
 
 fn row(name: &str, model: &Model, alias: bool) -> Vec<String> {

@@ -121,12 +121,12 @@ fn of_model(model: &Model) -> Vec<String> {
             "is not in the catalogue; check the spelling, or set base_model, or facts and price"
                 .to_owned(),
         );
-    } else if facts.modality != "chat" {
+    } else if facts.modality != "chat" && facts.embed.is_none() {
         all.push(format!(
-            "is for {}, not for chat",
+            "is for {}, and this gateway does not serve it",
             facts.modality.replace('_', " ")
         ));
-    } else if !facts.converse {
+    } else if !facts.converse && facts.embed.is_none() {
         all.push("is not served by Converse".to_owned());
     } else if model.price.is_none() {
         all.push(

@@ -33,7 +33,7 @@ pub async fn serve<D: Dialect>(
 ) -> Response {
     let mut response = match answer::<D>(&edge, &entry, caller, request).await {
         Ok(response) => response,
-        Err(error) => rescue::respond(error, D::error),
+        Err(error) => rescue::respond(in_words_of::<D>(error), D::error),
     };
     let trace = entry.trace();
     reply_headers::add_rate_limits(&mut response, &trace.rate_limits());
@@ -106,6 +106,15 @@ async fn answer<D: Dialect>(
         received.elapsed().saturating_sub(trace.waited()),
     );
     Ok(response)
+}
+
+/// Names the member that is too long. Only the dialect knows its name, because the same chat comes as
+/// `messages` or as `prompt`.
+fn in_words_of<D: Dialect>(error: Error) -> Error {
+    match error.code() == Some("context_length_exceeded") && error.param().is_none() {
+        true => error.with_param(D::INPUT),
+        false => error,
+    }
 }
 
 fn json(body: Vec<u8>) -> Response {

@@ -253,10 +253,9 @@ fn validation(reply: &ErrorReply) -> Error {
     if TOO_LONG.iter().any(|text| lower.contains(text)) {
         return Error::new(
             Kind::InvalidRequest,
-            "The conversation is longer than the model's context window. Shorten it.",
+            "The input is longer than the model's context window. Shorten it.",
         )
-        .with_code("context_length_exceeded")
-        .with_param("messages");
+        .with_code("context_length_exceeded");
     }
     if lower.contains("model identifier is invalid") {
         return not_found(

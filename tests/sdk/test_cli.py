@@ -38,12 +38,18 @@ def start_demo():
     return demo, admin, curl
 
 
-def test_curl_line_of_the_demo_works_when_pasted():
-    demo, _, curl = start_demo()
+def test_every_curl_line_of_the_demo_works_when_pasted():
+    demo, _, chat = start_demo()
     try:
-        assert shutil.which("curl"), "the demo prints a curl command, so curl is required"
-        done = subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=PATIENCE)
-        assert json.loads(done.stdout)["choices"][0]["message"]["content"] == "You said: Hello!"
+        assert shutil.which("curl"), "the demo prints curl commands, so curl is required"
+        answer, embeddings = (demo.wait_for(r"^\s*(curl .*)$").group(1) for _ in range(2))
+        replies = [
+            json.loads(subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=PATIENCE).stdout)
+            for curl in (chat, answer, embeddings)
+        ]
+        assert replies[0]["choices"][0]["message"]["content"] == "You said: Hello!"
+        assert replies[1]["choices"][0]["message"]["annotations"], "an answer with sources"
+        assert [len(item["embedding"]) for item in replies[2]["data"]] == [1536, 1536]
     finally:
         assert demo.stop() == 0
 
@@ -101,12 +107,13 @@ def test_healthcheck_reports_by_exit_code(gateway, tmp_path):
 
 def test_models_are_listed_with_prices(tmp_path):
     config = tmp_path / "config.toml"
-    config.write_text(GOOD)
+    config.write_text(GOOD + '[models.vectors]\ntarget = "amazon.titan-embed-text-v2:0"\n')
     done = lintel("models", "--config", str(config), CANARY_KEY=KEY)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^claude +us\.anthropic\.claude-sonnet-5-5 +us-east-1 +2\.2 +11 +128000 +active$", done.stdout, re.MULTILINE)
     models = json.loads(lintel("models", "--json", "--config", str(config), CANARY_KEY=KEY).stdout)
     assert models[0]["price"] == {"input": "2.2", "output": "11"}
+    assert [model["route"] for model in models] == ["converse", "invoke"]
 
 
 def test_check_warns_about_settings_that_will_not_work(tmp_path):
@@ -119,6 +126,8 @@ target = "us.anthropic.claude-sonet-5-5"
 [models.old]
 target = "anthropic.claude-3-haiku-20240307-v1:0"
 max_tokens = 100000
+[models.pictures]
+target = "stability.sd3-5-large-v1:0"
 [models.vectors]
 target = "amazon.titan-embed-text-v2:0"
 [models.bare]
@@ -136,29 +145,29 @@ models = ["zzzz"]
         "models.typo: us.anthropic.claude-sonet-5-5 is not in the catalogue",
         "models.old: anthropic.claude-3-haiku-20240307-v1:0 is past its end of life",
         "models.old: anthropic.claude-3-haiku-20240307-v1:0 generates at most 4096 tokens",
-        "models.vectors: amazon.titan-embed-text-v2:0 is for embedding, not for chat",
+        "models.pictures: stability.sd3-5-large-v1:0 is for image, and this gateway does not serve it",
         "models.bare: anthropic.claude-sonnet-5-5 is available only through an inference profile",
         "keys.late: has expired",
         "keys.late: its globs match no configured model",
     ]:
         assert any(expected in line for line in warnings), (expected, warnings)
+    assert not [line for line in warnings if "models.vectors" in line], "embedding models are served"
 
 
 RAW_ONLY = """
 [keys.app]
 secret_env = "CANARY_KEY"
-models = ["us.amazon.*"]
+models = ["us.amazon.*", "*embed*"]
 """
 
 
 def serve_raw_only(tmp_path, simulator, *flags):
     config = tmp_path / "lintel.toml"
-    config.write_text(RAW_ONLY)
+    config.write_text(f'[aws]\nendpoint_url = "{simulator}"\n{RAW_ONLY}')
     environment = {
         **free_ports(),
         "CANARY_KEY": KEY,
         "LINTEL__STORE__URL": "memory:",
-        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": simulator,
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "simulator",
         "AWS_SECRET_ACCESS_KEY": "simulator",
@@ -174,11 +183,19 @@ def test_serve_needs_only_a_key_with_globs(tmp_path, simulator):
     process = serve_raw_only(tmp_path, simulator)
     try:
         data, _ = addresses(process)
-        body = {"model": "us.amazon.nova-lite-v1:0", "messages": [{"role": "user", "content": "Hello!"}]}
-        headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
-        request = urllib.request.Request(f"http://{data}/v1/chat/completions", json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
-            assert json.load(reply)["choices"][0]["message"]["content"] == "You said: Hello!"
+
+        def post(path, body):
+            headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+            request = urllib.request.Request(f"http://{data}/v1/{path}", json.dumps(body).encode(), headers)
+            with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
+                return json.load(reply)
+
+        messages = [{"role": "user", "content": "Hello!"}]
+        chat = post("chat/completions", {"model": "us.amazon.nova-lite-v1:0", "messages": messages})
+        assert chat["choices"][0]["message"]["content"] == "You said: Hello!"
+        for model, size in [("amazon.titan-embed-text-v2:0", 1024), ("us.cohere.embed-v4:0", 1536)]:
+            embeddings = post("embeddings", {"model": model, "input": "Hello!"})
+            assert len(embeddings["data"][0]["embedding"]) == size
     finally:
         assert process.stop() == 0
 
@@ -205,6 +222,9 @@ def test_admin_port_leaves_loopback_only_with_the_flag(tmp_path, simulator):
         assert address == "0.0.0.0"
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as reply:
             assert b"lintel_build_info" in reply.read()
+        for path in ["healthz", "readyz"]:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=PATIENCE) as reply:
+                assert reply.status == 200
         variables = {"LINTEL__ADMIN__LISTEN": admin}
         assert lintel("healthcheck", "--config", str(tmp_path / "lintel.toml"), **variables).returncode == 0
     finally:

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 
-@pytest.mark.parametrize("file", ["node.test.mjs", "clients.test.mjs", "knowledge.test.mjs"])
+@pytest.mark.parametrize("file", ["node.test.mjs", "clients.test.mjs", "knowledge.test.mjs", "embeddings.test.mjs"])
 def test_node_clients(gateway, file):
     environment = {"BASE_URL": gateway.base_url, "API_KEY": gateway.key, "WIDE_KEY": gateway.wide_key}
     command = [os.environ["NODE"], "--test", "--test-reporter=spec", pathlib.Path(os.environ["SDK_NODE"]) / file]

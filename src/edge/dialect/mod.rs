@@ -35,6 +35,9 @@ pub trait Dialect: Send + Sync + 'static {
     /// The route's label in metrics and the log.
     const ROUTE: &'static str;
 
+    /// The member that holds what the model reads.
+    const INPUT: &'static str;
+
     /// Parses and checks a request.
     ///
     /// # Errors

@@ -35,9 +35,9 @@ pub fn finish_reason(
         "end_turn" | "stop_sequence" | "tool_use" => stop,
         "max_tokens" => FinishReason::Length,
         "model_context_window_exceeded" if empty => {
-            return Err(Error::invalid(
-                "messages",
-                "The conversation is longer than the model's context window. Shorten it.",
+            return Err(Error::new(
+                Kind::InvalidRequest,
+                "The input is longer than the model's context window. Shorten it.",
             )
             .with_code("context_length_exceeded")
             // It was read, and perhaps thought about.

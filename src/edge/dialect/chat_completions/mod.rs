@@ -34,6 +34,7 @@ impl Dialect for ChatCompletions {
     type Operation = Chat;
     type View = View;
     const ROUTE: &'static str = labels::CHAT_COMPLETIONS;
+    const INPUT: &'static str = "messages";
 
     fn parse(request: &Incoming<'_>) -> Result<Parsed<Self>, Error> {
         let (wire, mut chat) = parsed(request.body, request.warnings)?;

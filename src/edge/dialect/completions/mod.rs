@@ -24,6 +24,7 @@ impl Dialect for Completions {
     type Operation = Chat;
     type View = View;
     const ROUTE: &'static str = labels::COMPLETIONS;
+    const INPUT: &'static str = "prompt";
 
     fn parse(request: &Incoming<'_>) -> Result<Parsed<Self>, Error> {
         let (chat, model, include_usage) = parse::completion(request.body, request.warnings)?;

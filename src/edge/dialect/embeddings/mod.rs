@@ -25,6 +25,7 @@ impl Dialect for Embeddings {
     type Operation = Embed;
     type View = View;
     const ROUTE: &'static str = labels::EMBEDDINGS;
+    const INPUT: &'static str = "input";
 
     fn parse(request: &Incoming<'_>) -> Result<Parsed<Self>, Error> {
         let (embed, model, base64) = parse::embedding(request.body, request.warnings)?;

@@ -61,7 +61,8 @@ fn purpose(word: Option<&str>) -> Result<Purpose, Error> {
 
 fn inputs(texts: Texts) -> Result<Vec<Input>, Error> {
     let Texts::Text { texts, is_list } = texts else {
-        let text = "Inputs of tokens are not supported, because Bedrock takes text: send strings.";
+        let text = "Inputs of tokens are not supported, because Bedrock takes text: send strings. \
+                    LangChain's OpenAIEmbeddings does so with check_embedding_ctx_length=False.";
         return Err(Error::invalid("input", text).with_code("unsupported_parameter"));
     };
     if texts.is_empty() || texts.len() > MAX_INPUTS {
