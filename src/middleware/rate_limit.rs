@@ -205,7 +205,7 @@ fn size(scope: &Scope, expected: u64) -> Result<(), Error> {
         .without_retry())
 }
 
-/// Tokens that a call has guard. When it is dropped, what the call really needed is put in their place.
+/// The tokens that a call has taken. When it is dropped, the call's actual usage replaces them.
 struct TokenGuard {
     limits: RateLimit,
     scopes: Vec<(String, u32)>,

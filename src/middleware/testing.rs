@@ -1,5 +1,8 @@
 //! Helpers of the tests of middlewares: a fake rest of the stack, calls to send to it, and replies.
 
+mod calls;
+mod replies;
+
 use std::{
     future::pending,
     sync::{Arc, Mutex},
@@ -7,24 +10,20 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{future::BoxFuture, stream};
+pub use calls::{
+    caller, chat, embed, embedder, message, model, planned, text, tool_use, unplanned,
+};
+use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
+pub use replies::{complete, stream_of, streamed, usage, vector, whole};
 use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt};
 
 use super::{MiddlewareService, Reply, layer};
 use crate::{
-    call::{Call, Caller, Plan, Ticket, Trace, Unplanned},
+    call::{Call, Plan, Ticket, Unplanned},
     error::{Error, Kind},
-    model::{Embed as EmbedFacts, EmbedFamily, Facts, Model, Target},
-    money::{Cost, PicoUsd, Price, Usage},
-    openai::completion::FinishReason,
-    operation::{
-        Operation, Served,
-        chat::{Chat, ChatReply, ChoiceChunk, Chunk, ChunkStream, Message, Origin, Part, Role},
-        chat::{ToolInput, ToolUse, WholeReply},
-        embed::{Embed, EmbedReply, Input},
-    },
+    operation::{Operation, Served},
 };
 
 /// The state of a call, from which a fake reply takes its plan.
@@ -166,199 +165,6 @@ where
 {
     let stack: MiddlewareService<M, _> = layer(middleware.clone()).layer(next.clone());
     stack.oneshot(call).await
-}
-
-/// Answers with a whole reply that uses `usage`.
-pub fn whole<P>(usage: Usage) -> impl Fn(&Call<Chat, P>, Ticket) -> Result<ChatReply, Error> {
-    move |_, ticket| {
-        ticket.used(usage);
-        let chunks = vec![
-            Chunk::Content("Hello.".to_owned()),
-            Chunk::Finish(FinishReason::Stop),
-        ];
-        Ok(ChatReply::Whole(WholeReply {
-            choices: vec![chunks],
-            usage,
-            guardrail: None,
-        }))
-    }
-}
-
-/// Answers with one vector that uses `usage`.
-pub fn vector<P>(usage: Usage) -> impl Fn(&Call<Embed, P>, Ticket) -> Result<EmbedReply, Error> {
-    move |_, ticket| {
-        ticket.used(usage);
-        let vectors = vec![vec![0.5]];
-        Ok(EmbedReply { vectors, usage })
-    }
-}
-
-/// Answers with a stream of these chunks. It reports its usage when it passes the chunk with it. A
-/// stream that is dropped or fails before that loses its ticket.
-pub fn streamed<P>(
-    chunks: impl Fn() -> Vec<Result<Chunk, Error>>,
-) -> impl Fn(&Call<Chat, P>, Ticket) -> Result<ChatReply, Error> {
-    move |call, ticket| {
-        let mut ticket = Some(ticket);
-        let mut chunks = chunks().into_iter();
-        let chunks = stream::iter(std::iter::from_fn(move || {
-            let item = chunks.next()?;
-            if let Ok(Chunk::Usage(usage)) = &item
-                && let Some(ticket) = ticket.take()
-            {
-                ticket.used(*usage);
-            }
-            Some(item.map(|chunk| ChoiceChunk { choice: 0, chunk }))
-        }));
-        let stream = ChunkStream::new(chunks, call.trace.clone());
-        Ok(ChatReply::Stream(stream))
-    }
-}
-
-/// The chunks of a complete answer.
-pub fn complete(usage: Usage) -> Vec<Result<Chunk, Error>> {
-    vec![
-        Ok(Chunk::Content("Hel".to_owned())),
-        Ok(Chunk::Content("lo.".to_owned())),
-        Ok(Chunk::Finish(FinishReason::Stop)),
-        Ok(Chunk::Usage(usage)),
-    ]
-}
-
-/// The stream of a streamed reply.
-pub fn stream_of(reply: Result<Reply<Chat>, Error>) -> ChunkStream {
-    match reply.unwrap().reply {
-        ChatReply::Stream(stream) => stream,
-        ChatReply::Whole(reply) => panic!("not a stream: {reply:?}"),
-    }
-}
-
-/// A usage at the price of [`model`].
-pub fn usage(input: u64, output: u64) -> Usage {
-    let price = price();
-    let cost = Cost {
-        input: price.input.times(input),
-        output: price.output.times(output),
-        ..Cost::default()
-    };
-    Usage {
-        input,
-        output,
-        cost: Some(cost),
-        ..Usage::default()
-    }
-}
-
-fn price() -> Price {
-    serde_json::from_str(r#"{"input": "1", "output": "2"}"#).unwrap()
-}
-
-/// A model for chats at 1000 nano-dollars for a token of input and 2000 for one of output.
-pub fn model() -> Model {
-    let target = Target::new("example.chat-v1:0", "us-east-1");
-    Model {
-        base: Some("example.chat-v1:0".to_owned()),
-        price: Some(Arc::new(price())),
-        ..Model::new("fast", target)
-    }
-}
-
-/// A model for embeddings at 1000 nano-dollars for a token.
-pub fn embedder() -> Model {
-    let target = Target::new("example.embed-v1:0", "us-east-1");
-    let embed = EmbedFacts {
-        family: EmbedFamily::CohereV4,
-        dimensions: vec![1024],
-        max_tokens: 8192,
-    };
-    let facts = Facts {
-        modality: "embedding".to_owned(),
-        embed: Some(embed),
-        ..Facts::default()
-    };
-    let price = Price {
-        output: PicoUsd(0),
-        ..price()
-    };
-    Model {
-        base: Some("example.embed-v1:0".to_owned()),
-        facts: Arc::new(facts),
-        price: Some(Arc::new(price)),
-        ..Model::new("vectors", target)
-    }
-}
-
-/// A chat with one question, of 40 bytes and at most 100 tokens of output: about 110 tokens.
-pub fn chat(stream: bool) -> Chat {
-    Chat {
-        messages: vec![message(Role::User, vec![text("What is new?")])],
-        stream,
-        max_completion_tokens: Some(100),
-        bytes: 40,
-        ..Chat::default()
-    }
-}
-
-/// One text of 40 bytes, which is about 10 tokens.
-pub fn embed() -> Embed {
-    Embed {
-        inputs: vec![Input::Text("x".repeat(40))],
-        ..Embed::default()
-    }
-}
-
-pub fn message(role: Role, parts: Vec<Part>) -> Message {
-    let origin = Origin {
-        list: "messages",
-        index: 0,
-    };
-    Message {
-        role,
-        name: None,
-        parts,
-        origin,
-    }
-}
-
-pub fn text(text: &str) -> Part {
-    Part::Text(text.to_owned())
-}
-
-pub fn tool_use(id: &str) -> Part {
-    Part::ToolUse(ToolUse {
-        id: id.to_owned(),
-        name: "look".to_owned(),
-        input: ToolInput::Arguments("{}".to_owned()),
-    })
-}
-
-/// A caller with a key and a team.
-pub fn caller() -> Caller {
-    Caller {
-        key_id: "ci".to_owned(),
-        team: Some(Arc::default()),
-        ..Caller::default()
-    }
-}
-
-/// A call before its plan.
-pub fn unplanned<T: Operation>(caller: &Arc<Caller>, model: Model, body: T) -> Call<T, Unplanned> {
-    Call {
-        request_id: format!("req-{}", fastrand::u64(..)).into(),
-        caller: caller.clone(),
-        model: Arc::new(model),
-        body: Arc::new(body),
-        plan: Unplanned,
-        end_user: String::new(),
-        trace: Trace::default(),
-    }
-}
-
-/// A call with its plan.
-pub fn planned<T: Operation>(caller: &Arc<Caller>, model: Model, body: T) -> Call<T> {
-    let call = unplanned(caller, model, body);
-    let plan = call.body.plan(&call.model, &call.caller).unwrap();
-    call.with_plan(plan)
 }
 
 /// A recorder for one test; make it the thread's with `metrics::set_default_local_recorder`.

@@ -15,6 +15,8 @@ use crate::{
     operation::{Operation as _, chat::Role},
 };
 
+mod condensing;
+
 /// Finds what the test says, by the name of the Knowledge Base. Records the queries.
 #[derive(Default)]
 struct Library {
@@ -50,6 +52,8 @@ impl Retriever for Library {
 struct Condenser {
     calls: Mutex<Vec<Call<Chat, Unplanned>>>,
     question: Option<&'static str>,
+    /// Never answers.
+    is_silent: bool,
 }
 
 impl Completer for Condenser {
@@ -60,6 +64,9 @@ impl Completer for Condenser {
         let plan = call.body.plan(&call.model, &call.caller).unwrap();
         let (model, trace) = (call.model.clone(), call.trace.clone());
         self.calls.lock().unwrap().push(call);
+        if self.is_silent {
+            return Box::pin(std::future::pending());
+        }
         let Some(question) = self.question else {
             let error = Error::new(Kind::UpstreamThrottle, "Busy.").with_code("upstream_throttle");
             return Box::pin(async { Err(error) });
@@ -302,71 +309,4 @@ async fn blocked_question_is_answered_without_the_model() {
         assert_eq!(chunks[0], Chunk::Content(BLOCKED.to_owned()));
         assert_eq!(chunks[1], Chunk::Finish(FinishReason::ContentFilter));
     }
-}
-
-/// A conversation of three messages, asked of a Knowledge Base that has it condensed.
-fn conversation(query: Option<&str>) -> Call<Chat> {
-    let mut condensing = base("news");
-    condensing.condense_with = Some(Arc::new(Model {
-        name: "small".to_owned(),
-        ..model()
-    }));
-    let mut call = asking(
-        RetrievalRequest {
-            query: query.map(str::to_owned),
-            ..request(vec![condensing], OnError::Fail)
-        },
-        false,
-    );
-    Arc::make_mut(&mut call.body).messages = vec![
-        message(Role::User, vec![text("Which plans are there?")]),
-        message(Role::Assistant, vec![text("Two.")]),
-        message(Role::User, vec![text("And the second one?")]),
-    ];
-    call
-}
-
-#[tokio::test]
-async fn conversation_is_condensed_at_its_own_cost() {
-    let condenser = Condenser {
-        question: Some("What is the second plan?"),
-        ..Condenser::default()
-    };
-    let (retrieve, library, condenser) = retrieve(Library::default(), condenser);
-    let next = Next::new(whole(usage(1, 1)));
-    let call = conversation(None);
-    let (id, trace) = (call.request_id.clone(), call.trace.clone());
-    send(&retrieve, &next, call).await.unwrap();
-    assert_eq!(
-        *library.queries.lock().unwrap(),
-        ["What is the second plan?"]
-    );
-    let calls = condenser.calls.lock().unwrap();
-    assert_eq!(calls.len(), 1);
-    assert_eq!(calls[0].model.name, "small");
-    assert_eq!(calls[0].caller.key_id, "ci", "the caller pays for it");
-    assert_eq!(*calls[0].request_id, *format!("{id}-condense"));
-    let spend = trace.spending().total();
-    assert_eq!(Some(spend.side_calls), usage(50, 10).cost);
-}
-
-#[tokio::test]
-async fn last_message_is_the_query_if_the_conversation_cannot_be_condensed() {
-    let (retrieve, library, _) = retrieve(Library::default(), Condenser::default());
-    let next = Next::new(whole(usage(1, 1)));
-    let served = send(&retrieve, &next, conversation(None)).await.unwrap();
-    assert_eq!(*library.queries.lock().unwrap(), ["And the second one?"]);
-    let warnings = served.trace.warnings().joined().unwrap();
-    assert!(warnings.contains("could not be condensed (upstream_throttle)"));
-    assert!(!served.trace.spending().total().unknown_side_calls);
-}
-
-#[tokio::test]
-async fn query_of_the_client_is_used_as_it_is() {
-    let (retrieve, library, condenser) = retrieve(Library::default(), Condenser::default());
-    let next = Next::new(whole(usage(1, 1)));
-    let call = conversation(Some("plans"));
-    send(&retrieve, &next, call).await.unwrap();
-    assert_eq!(*library.queries.lock().unwrap(), ["plans"]);
-    assert!(condenser.calls.lock().unwrap().is_empty());
 }
