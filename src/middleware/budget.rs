@@ -168,3 +168,6 @@ impl Budget {
         Ok(Settling::new(self.0.clone(), call, hold, slices))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,3 +57,6 @@ impl<T: Operation> Middleware<T> for Deadline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,3 +85,6 @@ impl Drop for Permits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,3 +118,6 @@ impl Drop for CallGuard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,3 +96,6 @@ fn add<'a>(part: &'a Part, urls: &mut HashMap<&'a str, String>) {
             .or_insert_with(|| format!("{}.{member}.url", media.at));
     }
 }
+
+#[cfg(test)]
+mod tests;

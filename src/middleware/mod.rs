@@ -104,3 +104,6 @@ where
         Box::pin(async move { middleware.handle(call, ready).await })
     }
 }
+
+#[cfg(test)]
+mod testing;

@@ -1,15 +1,15 @@
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use governor::{
-    clock::{Clock, DefaultClock},
-    middleware::StateInformationMiddleware,
+    Quota, RateLimiter, clock::Clock, middleware::StateInformationMiddleware,
+    state::keyed::DefaultKeyedStateStore,
 };
 use tower::Service;
-use tower_governor::governor::{GovernorConfigBuilder, SharedRateLimiter};
 
 use super::{Middleware, Reply};
 use crate::{
@@ -20,12 +20,14 @@ use crate::{
 };
 
 mod bucket;
-mod extractor;
+mod clock;
 
 use bucket::Bucket;
-use extractor::ByScope;
+use clock::TokioClock;
 
-type Limiter = SharedRateLimiter<String, StateInformationMiddleware>;
+/// By scope.
+type Limiter =
+    RateLimiter<String, DefaultKeyedStateStore<String>, TokioClock, StateInformationMiddleware>;
 
 /// Requests and tokens per minute, for every scope that a call falls under. Refuses, never queues; a permit that was taken
 /// before a later scope refuses is lost, tokens are given back. All models share one.
@@ -35,7 +37,7 @@ pub struct RateLimit(Arc<State>);
 #[derive(Default)]
 struct State {
     /// One limiter for each quota: what is one minute's worth, and what may come at once.
-    requests: Mutex<HashMap<(u32, u32), Limiter>>,
+    requests: Mutex<HashMap<(u32, u32), Arc<Limiter>>>,
     /// By scope.
     tokens: Mutex<HashMap<String, Bucket>>,
 }
@@ -106,7 +108,7 @@ impl RateLimit {
                 Ok(())
             }
             Err(not_until) => {
-                let wait = not_until.wait_time_from(DefaultClock::default().now());
+                let wait = not_until.wait_time_from(TokioClock.now());
                 trace.set_rate_limits(|limits| {
                     limits.add_requests(Remaining {
                         limit: rate.into(),
@@ -123,7 +125,7 @@ impl RateLimit {
         }
     }
 
-    fn limiter(&self, rate: u32, burst: u32, period: Duration) -> Option<Limiter> {
+    fn limiter(&self, rate: u32, burst: u32, period: Duration) -> Option<Arc<Limiter>> {
         let mut limiters = self
             .0
             .requests
@@ -135,13 +137,9 @@ impl RateLimit {
             }
             return Some(limiter.clone());
         }
-        let config = GovernorConfigBuilder::default()
-            .key_extractor(ByScope)
-            .period(period)
-            .burst_size(burst)
-            .use_headers()
-            .finish()?;
-        let limiter = config.limiter().clone();
+        let quota = Quota::with_period(period)?.allow_burst(NonZeroU32::new(burst)?);
+        let limiter = Limiter::new(quota, DefaultKeyedStateStore::default(), TokioClock);
+        let limiter = Arc::new(limiter);
         limiters.insert((rate, burst), limiter.clone());
         Some(limiter)
     }
@@ -151,7 +149,7 @@ impl RateLimit {
         let Some(rate) = scope.limits.tokens_per_minute else {
             return Ok(());
         };
-        let now = Instant::now();
+        let now = TokioClock.now();
         let decision = self.bucket(&scope.id, rate, now, |bucket| {
             let decision = bucket.take(expected, now);
             let left = Remaining {
@@ -207,7 +205,7 @@ fn size(scope: &Scope, expected: u64) -> Result<(), Error> {
         .without_retry())
 }
 
-/// Tokens that a call has guard. When it is dropped, what the call really needed is put in their place.
+/// The tokens that a call has taken. When it is dropped, the call's actual usage replaces them.
 struct TokenGuard {
     limits: RateLimit,
     scopes: Vec<(String, u32)>,
@@ -221,7 +219,7 @@ impl Drop for TokenGuard {
         if self.scopes.is_empty() {
             return;
         }
-        let (spent, now) = (self.trace.spending().total(), Instant::now());
+        let (spent, now) = (self.trace.spending().total(), TokioClock.now());
         let tokens = spent.usage.map_or(0, |usage| usage.total());
         // Of what was lost nobody knows how much it was: as much as was expected.
         let tokens = if spent.lost > 0 {
@@ -255,3 +253,6 @@ fn exceeded(scope: &str, limit: &str, wait: Duration) -> Error {
     .with_code("rate_limit_exceeded")
     .with_retry_after(wait)
 }
+
+#[cfg(test)]
+mod tests;

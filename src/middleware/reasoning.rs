@@ -112,9 +112,7 @@ impl Reasoning {
         }
         let chat = Arc::make_mut(&mut call.body);
         for (index, turn) in found {
-            if turn.restore(&mut chat.messages[index]) {
-                chat.bytes += turn.bytes();
-            }
+            chat.bytes += turn.restore(&mut chat.messages[index]);
         }
     }
 
@@ -139,3 +137,6 @@ impl Reasoning {
         (own == 0 || turn.has_thoughts_of(message)).then_some(turn)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,3 +98,6 @@ where
         Box::pin(async move { ready.call(resolve.plan(call).await?).await })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -293,3 +293,6 @@ fn refusal(call: &Call<Chat>) -> Reply<Chat> {
         trace: call.trace.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

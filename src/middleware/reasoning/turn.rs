@@ -63,10 +63,11 @@ impl Turn {
         self.0.iter().any(same)
     }
 
-    /// Puts the reasoning of the turn into `message`, and everything into the turn's order. Reports
-    /// whether reasoning was added that the client did not send.
-    pub fn restore(&self, message: &mut Message) -> bool {
+    /// Puts the reasoning of the turn into `message`, and everything into the turn's order. Returns
+    /// the number of bytes by which its reasoning grows.
+    pub fn restore(&self, message: &mut Message) -> usize {
         let sent = message.parts.iter().any(Part::is_thinking);
+        let sent_bytes = message.parts.iter().map(thinking_bytes).sum();
         let mut rest = std::mem::take(&mut message.parts);
         rest.retain(|part| !part.is_thinking());
         let texts = rest
@@ -111,7 +112,17 @@ impl Turn {
         // What the turn does not know keeps its place behind it.
         parts.append(&mut rest);
         message.parts = parts;
-        !sent
+        self.bytes().saturating_sub(sent_bytes)
+    }
+}
+
+fn thinking_bytes(part: &Part) -> usize {
+    match part {
+        Part::Thinking(Thinking {
+            text, signature, ..
+        }) => text.len() + signature.as_deref().map_or(0, str::len),
+        Part::RedactedThinking(redacted) => redacted.data.len(),
+        _ => 0,
     }
 }
 
