@@ -37,12 +37,17 @@ impl WorstCase {
             true => NanoUsd(price.server_tool_use?.0.saturating_mul(SERVER_TOOL_USES)),
             false => NanoUsd::default(),
         };
-        let images = self.cost_of_images(price)?;
+        // A request of a fan-out holds one image at most.
+        let most = match self.total_input_tokens {
+            Some(_) => self.images.min(1),
+            None => self.images,
+        };
+        let images = Self::cost_of_images(most, price)?;
         Some(input.times(self.input_tokens) + output.times(output_tokens) + server_tools + images)
     }
 
-    fn cost_of_images(&self, price: &Price) -> Option<NanoUsd> {
-        match self.images {
+    fn cost_of_images(images: u64, price: &Price) -> Option<NanoUsd> {
+        match images {
             0 => Some(NanoUsd::default()),
             images => Some(NanoUsd(price.input_image?.0.saturating_mul(images))),
         }
@@ -60,7 +65,9 @@ impl WorstCase {
             Some(input_tokens) => {
                 let (input, _) = price.dearest(self.tier, self.may_cache)?;
                 // The cost of each request is rounded up by itself.
-                input.times(input_tokens) + NanoUsd(requests) + self.cost_of_images(price)?
+                input.times(input_tokens)
+                    + NanoUsd(requests)
+                    + Self::cost_of_images(self.images, price)?
             }
         };
         Some(all + self.fees)

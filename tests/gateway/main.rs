@@ -12,6 +12,7 @@ mod auth;
 mod budgets;
 mod chat;
 mod config;
+mod embeddings;
 mod errors;
 #[path = "../golden/mod.rs"]
 mod golden;

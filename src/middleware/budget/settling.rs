@@ -104,9 +104,13 @@ impl Settling {
         let worst = |tokens| price.and_then(|price| self.worst.cost_of_one(price, tokens));
         let mut certainty = Certainty::Actual;
         let mut cost = NanoUsd::default();
+        let mut known_cost = cost;
         if let Some(usage) = spend.usage {
             match (usage.cost, price.and_then(|price| self.worst.cost(price))) {
-                (Some(known), _) => cost = known.total(),
+                (Some(known), _) => {
+                    cost = known.total();
+                    known_cost = cost;
+                }
                 // Something without a price was used beside what has one.
                 (None, Some(most)) => return (Some(most), Certainty::Presumed),
                 (None, None) => return fees_only(spend),
@@ -124,6 +128,11 @@ impl Settling {
                 return fees_only(spend);
             };
             cost = cost + NanoUsd(one.0.saturating_mul(spend.lost.into()));
+        }
+        // The requests of a fan-out differ, and the largest stands for each whose cost is unknown.
+        // Together they cost no more than was reserved for all.
+        if self.worst.total_input_tokens.is_some() {
+            cost = cost.min(self.hold.max_cost()).max(known_cost);
         }
         if spend.unpriced_fees {
             certainty = Certainty::Presumed;
