@@ -76,9 +76,9 @@ async fn the_reply_the_ledger_the_budget_and_the_usage_page_agree_with_the_bill(
         let (before, _) = gateway.billed();
         let (id, secret) = key(&gateway, budget(1.0)).await;
         let texts: Vec<String> = (1..=100).map(|n| "word ".repeat(n)).collect();
-        let reply = gateway
-            .ask(EMBEDDINGS, &secret, &request(model, json!(texts)))
-            .await;
+        let mut request = request(model, json!(texts));
+        request["dimensions"] = 256.into();
+        let reply = gateway.ask(EMBEDDINGS, &secret, &request).await;
         let tokens = gateway.billed().0 - before;
         let cost = tokens * if model == "dear" { 2000 } else { 120 };
         assert_eq!(reply.json()["usage"]["prompt_tokens"], tokens);

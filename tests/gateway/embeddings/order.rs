@@ -11,6 +11,7 @@ async fn one_by_one(gateway: &Gateway, model: &str, texts: &[String]) -> Vec<Vec
     let ask = async |text: &String| {
         let mut request = request(model, text.as_str());
         request["dimensions"] = 256.into();
+        request["encoding_format"] = "base64".into();
         vectors(&gateway.embed(&request).await).remove(0)
     };
     stream::iter(texts).map(ask).buffered(16).collect().await
@@ -27,6 +28,7 @@ async fn a_fan_out_of_300_inputs_keeps_their_order_although_replies_overtake_eac
     let texts: Vec<String> = (0..300).map(text).collect();
     let mut request = request("titan", json!(texts));
     request["dimensions"] = 256.into();
+    request["encoding_format"] = "base64".into();
     let reply = gateway.embed(&request).await;
     assert_eq!(gateway.simulator.received().len(), 300);
     assert_eq!(reply.header("x-lintel-attempts"), Some("300"));
@@ -46,6 +48,7 @@ async fn batches_of_300_inputs_keep_their_order_although_replies_overtake_each_o
     let texts: Vec<String> = (0..300).map(text).collect();
     let mut request = request("cohere", json!(texts));
     request["dimensions"] = 256.into();
+    request["encoding_format"] = "base64".into();
     let reply = gateway.embed(&request).await;
     let mut sizes: Vec<usize> = gateway
         .bodies()

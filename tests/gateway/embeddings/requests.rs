@@ -73,9 +73,10 @@ async fn the_error_for_2049_inputs_says_how_many_are_allowed() {
         message.contains("2049") && message.contains("2048"),
         "{message}"
     );
-    let reply = gateway
-        .embed(&request("cohere", json!(vec!["a"; 2048])))
-        .await;
+    let mut largest = request("cohere", json!(vec!["a"; 2048]));
+    largest["dimensions"] = 256.into();
+    largest["encoding_format"] = "base64".into();
+    let reply = gateway.embed(&largest).await;
     assert_eq!(super::vectors(&reply).len(), 2048);
 }
 

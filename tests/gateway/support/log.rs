@@ -1,26 +1,26 @@
 //! The access log of a test.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{cell::RefCell, io, sync::Once};
 
 use serde_json::Value;
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::fmt::MakeWriter;
 
-/// Collects what this thread logs. A test on one thread runs its gateway on it, too.
-pub struct Log {
-    written: Written,
-    _subscriber: DefaultGuard,
+thread_local! {
+    static WRITTEN: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-#[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
+/// Collects what this thread logs. A test on one thread runs its gateway on it, too.
+pub struct Log(());
 
-impl io::Write for Written {
+/// Writes to the log of this thread, if it has one.
+struct Writer;
+
+impl io::Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        WRITTEN.with_borrow_mut(|written| {
+            if let Some(written) = written {
+                written.extend_from_slice(bytes);
+            }
+        });
         Ok(bytes.len())
     }
 
@@ -29,38 +29,37 @@ impl io::Write for Written {
     }
 }
 
-impl<'a> MakeWriter<'a> for Written {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
 impl Log {
     pub fn start() -> Self {
-        let written = Written::default();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_max_level(tracing::Level::INFO)
-            .with_writer(written.clone())
-            .finish();
-        Self {
-            written,
-            _subscriber: tracing::subscriber::set_default(subscriber),
-        }
+        // One subscriber for the process: one for each thread would miss events that another thread
+        // was the first to raise.
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            tracing_subscriber::fmt()
+                .json()
+                .flatten_event(true)
+                .with_max_level(tracing::Level::INFO)
+                .with_writer(|| Writer)
+                .init();
+            tracing::callsite::rebuild_interest_cache();
+        });
+        WRITTEN.set(Some(Vec::new()));
+        Self(())
     }
 
     /// The lines about requests to `route`, oldest first.
     pub fn requests(&self, route: &str) -> Vec<Value> {
-        let written = self.written.0.lock().unwrap();
-        let text = std::str::from_utf8(&written).unwrap();
-        let lines = text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let text = WRITTEN.with_borrow(|written| written.clone().unwrap_or_default());
+        let lines = std::str::from_utf8(&text).unwrap().lines();
+        let lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines
             .filter(|line| line["target"] == "lintel::access" && line["route"] == route)
             .collect()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        WRITTEN.set(None);
     }
 }

@@ -47,14 +47,14 @@ impl Writer {
                 finish_reason: Some(finish_reason.as_str()),
             });
         let usage = chat_completions::usage(&reply.usage);
-        let completion = self.object(choices.collect(), Some(usage));
+        let completion = self.object(choices.collect(), Some(Some(usage)));
         serde_json::to_vec(&completion).map_err(chat_completions::unwritable)
     }
 
     fn object<'a>(
         &'a self,
         choices: Vec<TextChoice<'a>>,
-        usage: Option<Usage>,
+        usage: Option<Option<Usage>>,
     ) -> TextCompletion<'a> {
         TextCompletion {
             id: &self.id,
@@ -68,6 +68,7 @@ impl Writer {
 
     fn event(&mut self, choices: Vec<TextChoice<'_>>, usage: Option<Usage>) {
         let mut event = b"data: ".to_vec();
+        let usage = self.view.include_usage.then_some(usage);
         // Into memory, from plain structs: neither can fail.
         let _ = serde_json::to_writer(&mut event, &self.object(choices, usage));
         self.out.put_slice(&event);
