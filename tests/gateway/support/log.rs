@@ -3,6 +3,12 @@
 use std::{cell::RefCell, io, sync::Once};
 
 use serde_json::Value;
+use tracing_subscriber::{
+    Layer,
+    filter::{LevelFilter, dynamic_filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 thread_local! {
     static WRITTEN: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
@@ -35,12 +41,13 @@ impl Log {
         // was the first to raise.
         static SUBSCRIBER: Once = Once::new();
         SUBSCRIBER.call_once(|| {
-            tracing_subscriber::fmt()
+            let has_log = dynamic_filter_fn(|_, _| WRITTEN.with_borrow(Option::is_some));
+            let json = tracing_subscriber::fmt::layer()
                 .json()
                 .flatten_event(true)
-                .with_max_level(tracing::Level::INFO)
                 .with_writer(|| Writer)
-                .init();
+                .with_filter(has_log.with_max_level_hint(LevelFilter::INFO));
+            tracing_subscriber::registry().with(json).init();
             tracing::callsite::rebuild_interest_cache();
         });
         WRITTEN.set(Some(Vec::new()));
