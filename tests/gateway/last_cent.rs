@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Gateway, Reply,
+    Gateway, KEY, Reply,
     endpoints::{COMPLETIONS, EMBEDDINGS},
     money::{SETTINGS, booked, budget, key, nano, standing},
 };
@@ -164,5 +164,44 @@ async fn calls_that_fail_in_a_race_neither_exceed_the_budget_nor_get_lost() {
         assert_eq!((nano(&settled), reserved.as_str()), (cost, "0"));
         assert!(cost <= limit, "{cost}");
         assert!(cost >= bill(&gateway, before), "no less than the bill");
+    }
+}
+
+#[tokio::test]
+async fn no_request_costs_more_than_the_worst_case_that_is_announced() {
+    let gateway = Gateway::start_with(&settings()).await;
+    let long = "\u{1F600}\u{7}\"é\" ".repeat(300);
+    let words = "[simulate words 200]";
+    let completion = |prompt: Value, n: u32| json!({"model": "priced", "max_tokens": 100, "prompt": prompt, "n": n});
+    for (path, mut body) in [
+        (COMPLETIONS, completion(json!(words), 1)),
+        (COMPLETIONS, completion(json!(words), 3)),
+        (COMPLETIONS, completion(json!([words, words, words]), 2)),
+        (
+            COMPLETIONS,
+            completion(json!([long, "short", format!("{long} {words}")]), 2),
+        ),
+        (EMBEDDINGS, json!({"model": "dear", "input": long})),
+        (
+            EMBEDDINGS,
+            json!({"model": "dear", "input": [long, "a", "b c", "d"]}),
+        ),
+        (EMBEDDINGS, json!({"model": "dear", "input": vec!["a"; 50]})),
+    ] {
+        // As long as any amount that follows, because the bytes of a request bound its tokens.
+        body["max_cost_usd"] = json!(0.000_100_001);
+        let error = gateway.ask(path, KEY, &body).await.error();
+        let message = error["message"].as_str().unwrap().to_owned();
+        let worst = message
+            .strip_prefix("This request may cost $")
+            .and_then(|rest| rest.split(',').next())
+            .unwrap_or_else(|| panic!("{message}"));
+        body["max_cost_usd"] = serde_json::from_str(worst).unwrap();
+        let before = gateway.billed();
+        let reply = gateway.ask(path, KEY, &body).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        let cost = nano(reply.header("x-lintel-cost-usd").unwrap());
+        assert_eq!(cost, bill(&gateway, before));
+        assert!(cost <= nano(worst), "{cost} is more than {worst}");
     }
 }

@@ -104,6 +104,8 @@ async fn max_cost_usd_limits_a_request() {
     let mut request = request("dear", "x".repeat(98));
     for (limit, status) in [
         (json!(0.000_200_000), 400),
+        // This is written with an exponent.
+        (json!(0.000_05), 400),
         (json!(0.000_200_001), 200),
         (json!(1), 200),
     ] {

@@ -301,3 +301,22 @@ async fn a_request_finishes_after_the_client_disconnects() {
     assert_eq!(kind, "actual");
     assert_eq!(cost, 16 * 3 * 2000);
 }
+
+#[tokio::test]
+async fn a_canceled_request_books_what_its_parts_may_have_cost_and_sends_no_more() {
+    let settings = format!("{SETTINGS}\n[defaults]\non_disconnect = \"cancel\"");
+    let gateway = Gateway::start_with(&settings).await;
+    let (id, secret) = key(&gateway, budget(1.0)).await;
+    let text = "[simulate hang]";
+    let request = request("dear", json!(vec![text; 20]));
+    let ask = gateway.ask(EMBEDDINGS, &secret, &request);
+    let begun = gateway.until(async || gateway.simulator.received().len() == 8);
+    tokio::select! {
+        _ = ask => panic!("there is no reply"),
+        () = begun => {}
+    }
+    let (kind, cost) = only_record(&gateway, &id).await;
+    assert_eq!(kind, "presumed");
+    assert_eq!(cost, 8 * (text.len() as i64 + 2) * 2000);
+    assert_eq!(gateway.simulator.received().len(), 8);
+}
