@@ -58,7 +58,7 @@ impl NanoUsd {
         let factor = 10u64.checked_pow(power.unsigned_abs())?;
         let nanos = match power {
             0.. => digits.checked_mul(factor)?,
-            _ if digits % factor == 0 => digits / factor,
+            _ if digits.is_multiple_of(factor) => digits / factor,
             _ => return None,
         };
         (nanos < 1_000_000_000_000_000_000).then_some(Self(nanos))
