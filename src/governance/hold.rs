@@ -91,6 +91,12 @@ impl Hold {
         }
     }
 
+    /// The most that the call may cost, with all that was added to it.
+    pub fn max_cost(&self) -> NanoUsd {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.max_cost
+    }
+
     /// Reserves more: `strict` nano-dollars in budgets that reserve the worst case, `sliced` in the others. Returns
     /// false, and changes nothing, if a budget does not have enough left or the hold has ended.
     pub fn extend(&self, strict: NanoUsd, sliced: NanoUsd) -> bool {

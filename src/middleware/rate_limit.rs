@@ -62,7 +62,7 @@ impl<T: Operation, P: Send + Sync + 'static> Middleware<T, P> for RateLimit {
         // Before a permit is taken that could not be used.
         scopes
             .iter()
-            .try_for_each(|scope| size(scope, expected))
+            .try_for_each(|scope| size(scope, expected, &*call.body))
             .map_err(refused)?;
         for scope in &scopes {
             self.request(scope, &call.trace).map_err(refused)?;
@@ -187,7 +187,7 @@ impl RateLimit {
     }
 }
 
-fn size(scope: &Scope, expected: u64) -> Result<(), Error> {
+fn size<T: Operation>(scope: &Scope, expected: u64, body: &T) -> Result<(), Error> {
     let Some(most) = scope
         .limits
         .max_request_tokens
@@ -196,12 +196,13 @@ fn size(scope: &Scope, expected: u64) -> Result<(), Error> {
         return Ok(());
     };
     let text = format!(
-        "This request may need {expected} tokens; '{}' allows {most} for one. Lower max_tokens.",
-        scope.id
+        "This request may need {expected} tokens; '{}' allows {most} for one. {}.",
+        scope.id,
+        body.cost_advice()
     );
     Err(Error::new(Kind::RateLimited, text)
         .with_code("rate_limit_exceeded")
-        .with_param("max_tokens")
+        .with_param(T::SIZE_MEMBER)
         .without_retry())
 }
 

@@ -37,20 +37,26 @@ impl WorstCase {
             true => NanoUsd(price.server_tool_use?.0.saturating_mul(SERVER_TOOL_USES)),
             false => NanoUsd::default(),
         };
-        // A request holds texts or one image.
-        let images = cost_of_images(self.images.min(1), price)?;
+        // A request of a fan-out holds one image at most.
+        let most = match self.total_input_tokens {
+            Some(_) => self.images.min(1),
+            None => self.images,
+        };
+        let images = Self::cost_of_images(most, price)?;
         Some(input.times(self.input_tokens) + output.times(output_tokens) + server_tools + images)
+    }
+
+    fn cost_of_images(images: u64, price: &Price) -> Option<NanoUsd> {
+        match images {
+            0 => Some(NanoUsd::default()),
+            images => Some(NanoUsd(price.input_image?.0.saturating_mul(images))),
+        }
     }
 
     /// The most that the call can cost, as far as prices are known: see `unpriced_fees`.
     pub fn cost(&self, price: &Price) -> Option<NanoUsd> {
-        Some(self.cost_of_requests(price)? + self.fees)
-    }
-
-    /// The most that all requests together can cost, without fees, if each is made once.
-    pub fn cost_of_requests(&self, price: &Price) -> Option<NanoUsd> {
         let requests = u64::from(self.requests.max(1));
-        Some(match self.total_input_tokens {
+        let all = match self.total_input_tokens {
             None => NanoUsd(
                 self.cost_of_one(price, self.output_tokens)?
                     .0
@@ -61,9 +67,10 @@ impl WorstCase {
                 // The cost of each request is rounded up by itself.
                 input.times(input_tokens)
                     + NanoUsd(requests)
-                    + cost_of_images(self.images, price)?
+                    + Self::cost_of_images(self.images, price)?
             }
-        })
+        };
+        Some(all + self.fees)
     }
 
     /// The most output of each answer that `money` pays for, beside the input of all of them.
@@ -76,12 +83,5 @@ impl WorstCase {
         let left = share.checked_sub(self.cost_of_one(price, 0)?.0)?;
         let tokens = u128::from(left) * 1000 / u128::from(output.0.max(1));
         Some(u64::try_from(tokens).unwrap_or(u64::MAX))
-    }
-}
-
-fn cost_of_images(images: u64, price: &Price) -> Option<NanoUsd> {
-    match images {
-        0 => Some(NanoUsd::default()),
-        images => Some(NanoUsd(price.input_image?.0.saturating_mul(images))),
     }
 }

@@ -68,7 +68,7 @@ pub struct TextCompletion<'a> {
     pub created: u64,
     pub model: &'a str,
     pub choices: Vec<TextChoice<'a>>,
-    /// `Some(None)` is written as null: other chunks of a stream that will report its usage.
+    /// `Some(None)` is `null`, which stands in all chunks but the last if usage was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Option<Usage>>,
 }

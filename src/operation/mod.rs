@@ -21,6 +21,9 @@ pub trait Operation: Clone + Send + Sync + 'static {
     /// OpenTelemetry's `gen_ai.operation.name`.
     const NAME: &'static str;
 
+    /// The member of a request that makes it smaller.
+    const SIZE_MEMBER: &'static str;
+
     /// Decides how the request travels to `model`, and the most that it can cost.
     ///
     /// # Errors

@@ -101,18 +101,20 @@ impl Settling {
     /// The cost of all requests of the call, and how certain it is.
     fn cost(&self, spend: &Spend) -> (Option<NanoUsd>, Certainty) {
         let price = self.price.as_deref();
-        let most = price.and_then(|price| self.worst.cost_of_requests(price));
         let worst = |tokens| price.and_then(|price| self.worst.cost_of_one(price, tokens));
         let mut certainty = Certainty::Actual;
-        let (mut known, mut cost) = (NanoUsd::default(), NanoUsd::default());
+        let mut cost = NanoUsd::default();
+        let mut known_cost = cost;
         if let Some(usage) = spend.usage {
             match (usage.cost, price.and_then(|price| self.worst.cost(price))) {
-                (Some(exact), _) => known = exact.total(),
+                (Some(known), _) => {
+                    cost = known.total();
+                    known_cost = cost;
+                }
                 // Something without a price was used beside what has one.
                 (None, Some(most)) => return (Some(most), Certainty::Presumed),
                 (None, None) => return fees_only(spend),
             }
-            cost = known;
             if spend.estimated > 0 {
                 // The service did not count the input: as much as was reserved for it.
                 certainty = Certainty::Estimated;
@@ -127,12 +129,11 @@ impl Settling {
             };
             cost = cost + NanoUsd(one.0.saturating_mul(spend.lost.into()));
         }
-        // Requests differ in size: as many of the largest can exceed all of them together. Only
-        // repeats can add to that.
-        let one = worst(self.worst.output_tokens).unwrap_or_default();
-        let repeats = self.trace.attempts().saturating_sub(self.worst.requests);
-        let most = most.map(|most| most + NanoUsd(one.0.saturating_mul(repeats.into())));
-        let cost = known.max(most.map_or(cost, |most| cost.min(most)));
+        // The requests of a fan-out differ, and the largest stands for each whose cost is unknown.
+        // Together they cost no more than was reserved for all.
+        if self.worst.total_input_tokens.is_some() {
+            cost = cost.min(self.hold.max_cost()).max(known_cost);
+        }
         if spend.unpriced_fees {
             certainty = Certainty::Presumed;
         }

@@ -162,6 +162,7 @@ impl Chat {
 impl Operation for Chat {
     type Reply = ChatReply;
     const NAME: &'static str = "chat";
+    const SIZE_MEMBER: &'static str = "max_tokens";
 
     fn plan(&self, model: &Model, caller: &Caller) -> Result<Plan, Error> {
         serves_chat(model)?;

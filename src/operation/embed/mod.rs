@@ -16,10 +16,12 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Embed {
     pub inputs: Vec<Input>,
+    /// The client sent a list, so an error names an input by its place.
+    pub is_list: bool,
     /// The size of the vectors; if `None`, the model's default.
     pub dimensions: Option<u32>,
-    /// What the vectors are for, in Cohere's words.
-    pub purpose: Purpose,
+    /// What the vectors are for, in Cohere's words; if `None`, the default.
+    pub purpose: Option<Purpose>,
     pub user: Option<String>,
     pub max_cost: Option<NanoUsd>,
 }
@@ -68,6 +70,11 @@ impl EmbedFamily {
         }
     }
 
+    /// The family makes other vectors for searching than for being found.
+    pub fn distinguishes_purposes(self) -> bool {
+        matches!(self, Self::CohereV3 | Self::CohereV4 | Self::NovaMultimodal)
+    }
+
     /// The family embeds images, and their price is known by the piece.
     pub fn takes_images(self) -> bool {
         matches!(self, Self::TitanMultimodal | Self::NovaMultimodal)
@@ -93,6 +100,14 @@ impl Embed {
             .collect()
     }
 
+    /// The path of an input in the request, for errors.
+    pub fn at(&self, index: usize) -> String {
+        match self.is_list {
+            true => format!("input[{index}]"),
+            false => "input".to_owned(),
+        }
+    }
+
     fn images(&self) -> u64 {
         self.inputs
             .iter()
@@ -114,6 +129,7 @@ fn most_tokens(input: &Input, facts: &Facts) -> u64 {
 impl Operation for Embed {
     type Reply = EmbedReply;
     const NAME: &'static str = "embeddings";
+    const SIZE_MEMBER: &'static str = "input";
 
     fn plan(&self, model: &Model, _: &Caller) -> Result<Plan, Error> {
         let facts = embeds(model)?;

@@ -50,7 +50,7 @@ fn request(part: &Part<'_>, output_dimension: Option<u32>) -> Encoded {
     });
     let body = written(&Request {
         texts: texts.collect(),
-        input_type: match part.embed.purpose {
+        input_type: match part.embed.purpose.unwrap_or_default() {
             Purpose::SearchDocument => "search_document",
             Purpose::SearchQuery => "search_query",
             Purpose::Classification => "classification",

@@ -36,7 +36,11 @@ impl Codec<Embed> for Embeddings {
             );
             return Err(Error::invalid("dimensions", text));
         }
-        check(&call.body.inputs, facts.family)?;
+        check(&call.body, facts.family)?;
+        if call.body.purpose.is_some() && !facts.family.distinguishes_purposes() {
+            let why = "the vectors of this model are the same for every purpose";
+            call.trace.warnings().dropped("input_type", why);
+        }
         let headers = vec![metadata(call)];
         let requests = call.body.batches(facts.family).into_iter().map(|inputs| {
             let part = Part {
@@ -81,9 +85,9 @@ struct Part<'a> {
 type Encoded = Result<(Bytes, Box<dyn Decoder>), Error>;
 
 /// What the family does not take at all.
-fn check(inputs: &[Input], family: EmbedFamily) -> Result<(), Error> {
-    for (index, input) in inputs.iter().enumerate() {
-        let at = || format!("input[{index}]");
+fn check(embed: &Embed, family: EmbedFamily) -> Result<(), Error> {
+    for (index, input) in embed.inputs.iter().enumerate() {
+        let at = || embed.at(index);
         match (input, family.max_chars()) {
             (Input::Image(_), _) if !family.takes_images() => {
                 let text = "This model takes no images through this gateway.";

@@ -62,7 +62,7 @@ struct Vector {
 /// `size` is the model's default, which is sent where the client says nothing.
 pub fn multimodal(part: &Part<'_>, size: Option<u32>) -> Encoded {
     let mut params = Params {
-        embedding_purpose: match part.embed.purpose {
+        embedding_purpose: match part.embed.purpose.unwrap_or_default() {
             Purpose::SearchDocument => "GENERIC_INDEX",
             Purpose::SearchQuery => "GENERIC_RETRIEVAL",
             Purpose::Classification => "CLASSIFICATION",

@@ -1,5 +1,7 @@
 //! A gateway and its simulator, and a client that checks every reply.
 
+pub mod endpoints;
+pub mod log;
 pub mod money;
 
 use std::{net::SocketAddr, sync::OnceLock, time::Duration};

@@ -142,6 +142,13 @@ fn ranges(request: &CompletionRequest) -> Result<(), Error> {
     let most = f64::from(i32::MAX);
     body::within("top_k", request.top_k.map(f64::from), 1.0, most)?;
     body::within("max_tokens", request.max_tokens.map(f64::from), 1.0, most)?;
+    if request
+        .best_of
+        .is_some_and(|best| best < request.n.unwrap_or(1))
+    {
+        let text = "'best_of' must be at least 'n'.";
+        return Err(Error::invalid("best_of", text));
+    }
     match request.stop.as_ref().is_some_and(|stop| stop.0.len() > 4) {
         true => Err(Error::invalid(
             "stop",

@@ -68,8 +68,8 @@ impl Writer {
 
     fn event(&mut self, choices: Vec<TextChoice<'_>>, usage: Option<Usage>) {
         let mut event = b"data: ".to_vec();
-        // Into memory, from plain structs: neither can fail.
         let usage = self.view.include_usage.then_some(usage);
+        // Into memory, from plain structs: neither can fail.
         let _ = serde_json::to_writer(&mut event, &self.object(choices, usage));
         self.out.put_slice(&event);
         self.out.put_slice(b"\n\n");

@@ -32,8 +32,10 @@ pub fn embedding(bytes: &[u8], warnings: &Warnings) -> Result<(Embed, String, bo
             "'dimensions' must be at least 1.",
         ));
     }
+    let (inputs, is_list) = inputs(request.input)?;
     let embed = Embed {
-        inputs: inputs(request.input)?,
+        inputs,
+        is_list,
         dimensions: request.dimensions,
         purpose: purpose(request.input_type.as_deref())?,
         user: request.user,
@@ -42,12 +44,12 @@ pub fn embedding(bytes: &[u8], warnings: &Warnings) -> Result<(Embed, String, bo
     Ok((embed, request.model, base64))
 }
 
-fn purpose(word: Option<&str>) -> Result<Purpose, Error> {
+fn purpose(word: Option<&str>) -> Result<Option<Purpose>, Error> {
     let Some(word) = word else {
-        return Ok(Purpose::default());
+        return Ok(None);
     };
     let known = Purpose::ALL.iter().find(|(name, _)| *name == word);
-    known.map(|(_, purpose)| *purpose).ok_or_else(|| {
+    known.map(|(_, purpose)| Some(*purpose)).ok_or_else(|| {
         let names: Vec<String> = Purpose::ALL
             .iter()
             .map(|(name, _)| format!("'{name}'"))
@@ -59,7 +61,7 @@ fn purpose(word: Option<&str>) -> Result<Purpose, Error> {
     })
 }
 
-fn inputs(texts: Texts) -> Result<Vec<Input>, Error> {
+fn inputs(texts: Texts) -> Result<(Vec<Input>, bool), Error> {
     let Texts::Text { texts, is_list } = texts else {
         let text = "Inputs of tokens are not supported, because Bedrock takes text: send strings. \
                     LangChain's OpenAIEmbeddings does so with check_embedding_ctx_length=False.";
@@ -75,7 +77,8 @@ fn inputs(texts: Texts) -> Result<Vec<Input>, Error> {
         false => "input".to_owned(),
     };
     let input = |(index, text)| input(text, || at(index));
-    texts.into_iter().enumerate().map(input).collect()
+    let inputs = texts.into_iter().enumerate().map(input);
+    Ok((inputs.collect::<Result<_, _>>()?, is_list))
 }
 
 /// A text, or an image as a data URL, for models that embed images.
