@@ -23,8 +23,12 @@ impl Sum for NanoUsd {
 }
 
 impl NanoUsd {
-    /// US dollars as a plain decimal with up to nine decimal places, exactly. None where the text is anything else.
+    /// US dollars as a decimal with up to nine decimal places, exactly. None where the text is anything else.
     pub fn parse(text: &str) -> Option<Self> {
+        // Python and JavaScript write small numbers with an exponent: `5e-05`.
+        if let Some((number, exponent)) = text.split_once(['e', 'E']) {
+            return Self::scaled(number, exponent.parse().ok()?);
+        }
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
         let fits = !whole.is_empty()
@@ -37,6 +41,25 @@ impl NanoUsd {
             .ok()
             .filter(|_| fits)
             .map(Self)
+    }
+
+    /// `number` dollars times ten to the power of `exponent`, if that is a whole number of nano-dollars.
+    fn scaled(number: &str, exponent: i32) -> Option<Self> {
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let digits = format!("{whole}{fraction}");
+        if whole.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        let digits: u64 = digits.parse().ok()?;
+        let places = i32::try_from(fraction.len()).ok()?;
+        let power = exponent.checked_sub(places)?.checked_add(9)?;
+        let factor = 10u64.checked_pow(power.unsigned_abs())?;
+        let nanos = match power {
+            0.. => digits.checked_mul(factor)?,
+            _ if digits.is_multiple_of(factor) => digits / factor,
+            _ => return None,
+        };
+        (nanos < 1_000_000_000_000_000_000).then_some(Self(nanos))
     }
 
     /// For gauges and counters, which are floats.
@@ -128,5 +151,21 @@ mod tests {
         assert_eq!(NanoUsd(12_300).to_string(), "0.0000123");
         assert_eq!(NanoUsd(2_000_000_000).to_string(), "2");
         assert_eq!(NanoUsd(0).to_string(), "0");
+        for (text, nanos) in [
+            ("5e-05", Some(50_000)),
+            ("1.5E-7", Some(150)),
+            ("2e+2", Some(200_000_000_000)),
+            ("1e-9", Some(1)),
+            ("10e-10", Some(1)),
+            ("1e-10", None),
+            ("1e9", None),
+            ("1e99999999999", None),
+            ("-1e-5", None),
+            (".5e1", None),
+            ("1e", None),
+            ("e1", None),
+        ] {
+            assert_eq!(NanoUsd::parse(text), nanos.map(NanoUsd), "{text}");
+        }
     }
 }
