@@ -299,11 +299,11 @@ impl Drop for FeeGuard<'_> {
             return;
         }
         let query = self.cx.query;
-        self.cx.trace.spending().fee(match self.longest {
+        self.cx.trace.spending().add_fee(match self.longest {
             Some(longest) => self
                 .search
                 .fee(((query.len() + longest) as u64).div_ceil(TOKEN_BYTES)),
-            None => self.search.most_fee(query.chars().count()),
+            None => self.search.max_fee(query.chars().count()),
         });
     }
 }

@@ -73,7 +73,7 @@ fn vector(search: &Search, says_type: bool) -> Value {
 fn managed(search: &Search) -> Value {
     let mut configuration = common(search);
     match &search.rerank {
-        Rerank::Unsaid => {}
+        Rerank::Default => {}
         Rerank::Never => configuration["rerankingModelType"] = "NONE".into(),
         Rerank::Managed => configuration["rerankingModelType"] = "MANAGED".into(),
         Rerank::Model(model) => {

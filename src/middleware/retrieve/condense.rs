@@ -58,7 +58,7 @@ pub async fn query(
         let ChatReply::Whole(reply) = served.reply else {
             return Err(no_question().may_be_billed());
         };
-        spending.side_call(reply.usage.cost);
+        spending.add_side_call(reply.usage.cost);
         let answer = reply.choices.into_iter().next().unwrap_or_default();
         // Half a question is none, and the text of a guardrail is no question.
         let complete = answer.contains(&Chunk::Finish(FinishReason::Stop));
@@ -77,7 +77,7 @@ pub async fn query(
         Ok(query) => Some(query),
         Err(error) => {
             if error.is_perhaps_billed() {
-                spending.side_call(None);
+                spending.add_side_call(None);
             }
             let code = error.label();
             call.trace.warnings().add(format!(

@@ -32,7 +32,7 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
     let retrieval = chat.retrieval.as_deref();
     let media = media(chat);
     let own = (chat.bytes as u64).saturating_sub(media.bytes);
-    let text = own + retrieval.map_or(0, RetrievalRequest::most_bytes);
+    let text = own + retrieval.map_or(0, RetrievalRequest::max_bytes);
     let tools =
         chat.tools.as_ref().map_or(0, Vec::len) + chat.functions.as_ref().map_or(0, Vec::len);
     let template = if tools > 0 { TOOLS_TEMPLATE } else { TEMPLATE };
@@ -73,9 +73,9 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
         tier: chat.tier(),
         server_tools: facts.web_search.is_some() && wants_server_tools(chat),
         fees: retrieval
-            .and_then(RetrievalRequest::most_fees)
+            .and_then(RetrievalRequest::max_fees)
             .unwrap_or_default(),
-        unpriced_fees: retrieval.is_some_and(|retrieval| retrieval.most_fees().is_none()),
+        unpriced_fees: retrieval.is_some_and(|retrieval| retrieval.max_fees().is_none()),
         ..WorstCase::default()
     }
 }
