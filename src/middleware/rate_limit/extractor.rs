@@ -1,7 +1,7 @@
 use http::Request;
 use tower_governor::{GovernorError, key_extractor::KeyExtractor};
 
-/// Names the type of the keys: they come from calls, never from an HTTP request.
+/// Sets the key type of the limiters to `String`. Keys are scopes of calls and are never extracted from a request.
 #[derive(Clone, Copy, Debug)]
 pub struct ByScope;
 
