@@ -284,7 +284,8 @@ impl Search {
 
     /// The most that reranking can cost for all requests of the search. `None` if the price is unknown.
     pub fn max_fees(&self, query_chars: usize) -> Option<NanoUsd> {
-        let requests = u64::from(self.base.retry.attempts.max(1) - 1 + MAX_PAGES);
+        // Every page is retried on its own, and every attempt can be billed.
+        let requests = u64::from(self.base.retry.attempts.max(1)) * u64::from(MAX_PAGES);
         self.max_fee(query_chars)
             .map(|fee| NanoUsd(fee.0.saturating_mul(requests)))
     }
@@ -329,5 +330,33 @@ impl RetrievalRequest {
         self.searches
             .first()
             .map_or("", |search| &search.base.template)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_fees_cover_every_attempt_for_every_page() {
+        let base = KnowledgeBase::new("docs", Target::new("LINTELDOCS", "us-east-1"), "");
+        let search = Search {
+            max_results: base.max_results,
+            min_score: base.min_score,
+            search_type: base.search_type,
+            filter: None,
+            own_filter: false,
+            only_own: false,
+            user_id: None,
+            rerank: Rerank::Model(RerankModel {
+                price: Some(NanoUsd(7)),
+                ..RerankModel::default()
+            }),
+            on_error: base.on_error,
+            base: Arc::new(base),
+        };
+        assert_eq!(search.base.retry.attempts, 3);
+        assert_eq!(search.max_fee(0), Some(NanoUsd(7)), "one query");
+        assert_eq!(search.max_fees(0), Some(NanoUsd(7 * 3 * 5)));
     }
 }
