@@ -101,19 +101,39 @@ impl Warnings {
         if warnings.iter().any(|known| known.text == warning.text) {
             return;
         }
-        match warnings.len() {
-            MAX_WARNINGS => {
-                warning = Warning {
-                    text: "and more".into(),
-                    dropped: None,
-                }
+        if warnings.len() > MAX_WARNINGS {
+            // Kept without its text, because a request with a dropped field may have to be rejected.
+            if let Some(last) = warnings.last_mut() {
+                last.dropped = last.dropped.take().or(warning.dropped);
             }
-            len if len > MAX_WARNINGS => return,
-            _ => {}
+            return;
         }
-        if let Some((at, _)) = warning.text.char_indices().nth(MAX_CHARS) {
+        if warnings.len() == MAX_WARNINGS {
+            warning.text = "and more".into();
+        } else if let Some((at, _)) = warning.text.char_indices().nth(MAX_CHARS) {
             warning.text = format!("{}…", &warning.text[..at]).into();
         }
         warnings.push(warning);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_field_is_remembered_after_the_last_warning() {
+        let warnings = Warnings::default();
+        for n in 0..2 * MAX_WARNINGS {
+            warnings.add(format!("warning {n}"));
+        }
+        assert_eq!(warnings.first_dropped(), None);
+        warnings.dropped("seed", "not supported");
+        warnings.dropped("top_k", "not supported");
+        let (param, _) = warnings.first_dropped().unwrap();
+        assert_eq!(param, "seed");
+        let joined = warnings.joined().unwrap();
+        assert!(joined.ends_with("; and more"), "{joined}");
+        assert_eq!(joined.split("; ").count(), MAX_WARNINGS + 1);
     }
 }
