@@ -1,11 +1,11 @@
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-/// Something that somebody should know of. Money is US dollars as exact decimal text, times are Unix seconds.
+/// An event that operators are alerted to. Amounts are US dollars as exact decimal text, times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Alert {
-    /// A budget has passed a part of its limit.
+    /// The settled cost of a budget has passed one of its `alert_at` thresholds.
     BudgetThreshold {
         budget: String,
         percent: u8,
@@ -13,7 +13,7 @@ pub enum Alert {
         settled_usd: String,
         resets_at: i64,
     },
-    /// A request has cost more than `alert_request_usd`.
+    /// A request cost more than `alert_request_usd`.
     ExpensiveRequest {
         request_id: String,
         key_id: String,
@@ -24,7 +24,7 @@ pub enum Alert {
 }
 
 impl Alert {
-    /// A bounded label.
+    /// The value of the `type` member, also used as a metric label.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::BudgetThreshold { .. } => "budget_threshold",
@@ -33,5 +33,5 @@ impl Alert {
     }
 }
 
-/// Where alerts go. Whoever sends does not wait: with too many at once the rest is only in the log.
+/// The queue of alerts. Senders use `try_send`: if the queue is full, the alert is only logged.
 pub type Alerts = mpsc::Sender<Alert>;

@@ -12,32 +12,32 @@ use crate::{
     money::Budget,
 };
 
-/// Whoever holds a key: what is known of it after authentication.
+/// An authenticated client: the configuration of its key.
 #[derive(Debug, Default)]
 pub struct Caller {
     /// The configured name of the key, or the public id of a virtual one. Never any text of the secret.
     pub key_id: String,
     pub team: Option<Arc<Team>>,
-    /// Globs over configured model names and raw ids; none: every configured name, no raw id.
+    /// Globs over configured model names and raw ids. If `None`, every configured name is allowed and no raw id.
     pub models: Option<Vec<WildMatch>>,
-    /// Globs over configured names of Knowledge Bases; empty: none.
+    /// Globs over configured names of Knowledge Bases. If empty, no Knowledge Base is allowed.
     pub knowledge_bases: Vec<WildMatch>,
-    /// AND-ed with every other filter, in Bedrock's form.
+    /// A `RetrievalFilter` that is AND-ed with every other filter.
     pub knowledge_base_filter: Option<Value>,
-    /// Who the service is told that asks; none: the id of the key.
+    /// The `userContext.userId` of retrievals. If `None`, the id of the key is sent.
     pub knowledge_base_user: Option<String>,
-    /// Goes before the model's.
+    /// Takes precedence over the model's guardrail.
     pub guardrail: Option<Guardrail>,
     pub cache: CachePolicy,
     pub limits: Limits,
-    /// Limits of this key on single models, by configured name.
+    /// Limits of this key for individual models, by configured name.
     pub model_limits: Vec<(String, Limits)>,
     pub budgets: Vec<Arc<Budget>>,
-    /// What each end user of the key (`user` of a request) may do.
+    /// Limits for each end user of the key, as named by a request's `user`.
     pub end_users: Option<EndUsers>,
 }
 
-/// Several keys with limits and budgets in common.
+/// Keys that share limits and budgets.
 #[derive(Debug, Default)]
 pub struct Team {
     pub name: String,
@@ -45,20 +45,20 @@ pub struct Team {
     pub budgets: Vec<Arc<Budget>>,
 }
 
-/// Limits and budgets of every single end user of a key.
+/// Limits and budgets that apply to each end user of a key separately.
 #[derive(Debug, Default)]
 pub struct EndUsers {
     pub limits: Limits,
-    /// Their scope is the key's; each user gets one of its own.
+    /// Templates with the scope of the key: each end user gets a copy with a scope of its own.
     pub budgets: Vec<Arc<Budget>>,
-    /// Users that are told apart; all others share one account.
+    /// The number of end users that get an account of their own. All others share one.
     pub max: usize,
-    /// Those that were seen, by the hash of their name.
+    /// The accounts of the end users seen so far.
     pub known: Mutex<HashSet<String>>,
 }
 
 impl EndUsers {
-    /// The account of the user with this name: its hash, or `other` where there are too many.
+    /// Returns the account of the end user called `name`: a hash of the name, or `other` once `max` users are known.
     pub fn account(&self, name: &str) -> String {
         let hash = hex::encode(&Sha256::digest(name.as_bytes())[..8]);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,7 +70,8 @@ impl EndUsers {
 }
 
 impl Caller {
-    /// May this caller use the model called `name` (`raw`: a Bedrock id or ARN, not a configured name)?
+    /// Reports whether the caller may use the model called `name`. `raw` is set for a Bedrock id or ARN, as opposed
+    /// to a configured name.
     pub fn may_use(&self, name: &str, raw: bool) -> bool {
         match &self.models {
             Some(globs) => globs.iter().any(|glob| glob.matches(name)),
@@ -78,12 +79,12 @@ impl Caller {
         }
     }
 
-    /// May this caller search the Knowledge Base called `name`?
+    /// Reports whether the caller may search the Knowledge Base called `name`.
     pub fn may_search(&self, name: &str) -> bool {
         self.knowledge_bases.iter().any(|glob| glob.matches(name))
     }
 
-    /// The team's name, for the ledger and for metrics.
+    /// The name of the team, or an empty string if the key has none.
     pub fn team_name(&self) -> &str {
         self.team.as_deref().map_or("", |team| &team.name)
     }

@@ -1,4 +1,4 @@
-//! Knowledge Bases: what operators configure, and what a call asks of them.
+//! Knowledge Bases: their configuration, and the retrieval that a call requests.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,47 +10,49 @@ use crate::{
     money::NanoUsd,
 };
 
-/// A Knowledge Base of Amazon Bedrock, by the name that requests use.
+/// A configured Knowledge Base of Amazon Bedrock.
 #[derive(Clone, Debug)]
 pub struct KnowledgeBase {
+    /// The name that requests use.
     pub name: Arc<str>,
     pub description: Option<String>,
-    /// Its id or ARN, and its region.
+    /// The id or ARN of the Knowledge Base, and its region.
     pub target: Arc<Target>,
     pub kind: KnowledgeBaseKind,
     pub search_type: SearchType,
-    /// From 1 to 100.
+    /// The number of passages of one search, 1 to 100.
     pub max_results: u32,
-    /// From 0 to 1: what scores less is left out.
+    /// Results with a lower score are dropped; 0 to 1.
     pub min_score: f64,
-    /// Unicode code points of all passages together.
+    /// The most Unicode code points of all passages together.
     pub max_context_chars: u32,
-    /// The same in tokens, four bytes each.
+    /// The most tokens of all passages together, counted as four bytes each.
     pub max_context_tokens: Option<u32>,
-    /// Images among the passages that go to a model which sees them.
+    /// The most images from passages that are sent to a model that takes images.
     pub max_images: u32,
-    /// What becomes of a request whose retrieval fails.
+    /// The handling of a failed search.
     pub on_error: OnError,
-    /// In Bedrock's form; nobody can widen it.
+    /// A `RetrievalFilter` that applies to every search. Keys and clients can only narrow it.
     pub filter: Option<Value>,
-    /// `implicitFilterConfiguration`, as the service takes it.
+    /// `implicitFilterConfiguration`, sent unchanged.
     pub implicit_filter: Option<Value>,
-    /// The service is told who asks, and leaves out what that user may not see.
+    /// Sends `userContext`, so that the service returns only documents that the user may read.
     pub user_context: bool,
-    /// Identifier and version.
+    /// The identifier and version of the guardrail that the service applies to the search.
     pub guardrail: Option<(String, String)>,
     pub rerank: Rerank,
-    /// What goes before the question; `{passages}` stands for the passages.
+    /// The text that is put before the question. `{passages}` is replaced by the passages.
     pub template: Arc<str>,
-    /// Makes one question of a conversation.
+    /// The model that condenses a conversation into one question.
     pub condense_with: Option<Arc<Model>>,
-    /// For all of a retrieval.
+    /// The time limit of a search, including retries.
     pub timeout: Duration,
     pub retry: RetryPolicy,
 }
 
 impl KnowledgeBase {
-    /// With what holds where operators say nothing: five passages of the length that Bedrock cuts documents into.
+    /// Creates a Knowledge Base with the default settings. The context limit holds five passages of Bedrock's default
+    /// chunk size.
     pub fn new(name: impl Into<Arc<str>>, target: Target, template: impl Into<Arc<str>>) -> Self {
         Self {
             name: name.into(),
@@ -68,7 +70,7 @@ impl KnowledgeBase {
             implicit_filter: None,
             user_context: false,
             guardrail: None,
-            rerank: Rerank::Unsaid,
+            rerank: Rerank::Default,
             template: template.into(),
             condense_with: None,
             timeout: Duration::from_secs(10),
@@ -76,20 +78,23 @@ impl KnowledgeBase {
         }
     }
 
-    /// Its `model` label in metrics about calls to AWS.
+    /// The `model` label in metrics about calls to AWS.
     pub fn label(&self) -> String {
         format!("kb:{}", self.name)
     }
 }
 
-/// What the service searches in: an index of the account's own, or one that it runs itself.
+/// The storage of a Knowledge Base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnowledgeBaseKind {
+    /// A vector store in the account.
     Vector,
+    /// An index that the service manages.
     Managed,
 }
 
 impl KnowledgeBaseKind {
+    /// The configured names.
     pub const ALL: [(&'static str, Self); 2] =
         [("vector", Self::Vector), ("managed", Self::Managed)];
 
@@ -101,16 +106,17 @@ impl KnowledgeBaseKind {
     }
 }
 
-/// How an index is searched.
+/// The service's `SearchType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SearchType {
     Hybrid,
     Semantic,
-    /// The service decides.
+    /// No type is sent: the service decides.
     Auto,
 }
 
 impl SearchType {
+    /// The names in the configuration and in requests.
     pub const ALL: [(&'static str, Self); 3] = [
         ("hybrid", Self::Hybrid),
         ("semantic", Self::Semantic),
@@ -125,15 +131,17 @@ impl SearchType {
     }
 }
 
-/// What becomes of a request whose retrieval fails.
+/// The handling of a failed search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnError {
+    /// The request fails.
     Fail,
-    /// The model answers alone, and the reply says so.
+    /// The model answers without these passages, and the reply carries a warning.
     AnswerWithout,
 }
 
 impl OnError {
+    /// The names in the configuration and in requests.
     pub const ALL: [(&'static str, Self); 2] = [
         ("fail", Self::Fail),
         ("answer_without", Self::AnswerWithout),
@@ -147,43 +155,47 @@ impl OnError {
     }
 }
 
-/// Whether the service orders what it has found once more.
+/// The reranking of the results of a search.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Rerank {
-    /// As the Knowledge Base does it by itself.
+    /// Nothing is sent: the Knowledge Base reranks as it does by default.
     #[default]
-    Unsaid,
-    /// Not at all, also where a managed Knowledge Base would.
+    Default,
+    /// No reranking, even if a managed Knowledge Base reranks by default.
     Never,
-    /// By the service's own model; managed Knowledge Bases only.
+    /// The service's own model; managed Knowledge Bases only.
     Managed,
+    /// A reranking model on Bedrock, which is billed per query.
     Model(RerankModel),
 }
 
-/// A reranking model, and what it is given.
+/// A reranking model and its parameters.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RerankModel {
     /// A Bedrock model id.
     pub id: String,
-    /// Results that it chooses from, 1 to 100; none: as many as are asked for.
+    /// The number of results to rerank, 1 to 100. If `None`, as many as the search returns.
     pub candidates: Option<u32>,
-    /// `metadataConfiguration`, as the service takes it.
+    /// `metadataConfiguration`, sent unchanged.
     pub metadata: Option<Value>,
+    /// `additionalModelRequestFields`, sent unchanged.
     pub fields: Option<Map<String, Value>>,
-    /// For one query; none where it is not known.
+    /// The price of one query, if known.
     pub price: Option<NanoUsd>,
 }
 
-/// What AWS calls a query has so many documents at most, each of so many tokens with the question; a longer document is
-/// several. Source: the pricing page of Amazon Bedrock, Rerank models, 2026-11.
+/// The most documents in one billed query. Source: the pricing page of Amazon Bedrock, Rerank models, 2026-11.
 const QUERY_DOCUMENTS: u64 = 100;
+
+/// The most tokens of one billed document, including the query's. A longer document is billed as several. Same source.
 const DOCUMENT_TOKENS: u64 = 512;
 
-/// The longest passage that a Knowledge Base cuts documents into, in tokens.
+/// The largest chunk that a Knowledge Base makes, in tokens.
 const LONGEST_PASSAGE: u64 = 8192;
 
 impl RerankModel {
-    /// What reranking `candidates` costs, each of so many `tokens` with the question; none where its price is not known.
+    /// The cost of reranking `candidates` documents of `tokens` tokens each, including the query's. `None` if the price
+    /// is unknown.
     fn fee(&self, candidates: u32, tokens: u64) -> Option<NanoUsd> {
         let documents = u64::from(candidates) * tokens.max(1).div_ceil(DOCUMENT_TOKENS);
         let queries = documents.div_ceil(QUERY_DOCUMENTS).max(1);
@@ -192,36 +204,38 @@ impl RerankModel {
     }
 }
 
-/// What a call asks of Knowledge Bases.
+/// The retrieval that a call requests.
 #[derive(Clone, Debug)]
 pub struct RetrievalRequest {
-    /// As the client named them.
+    /// The Knowledge Bases, as the client named them.
     pub names: Names,
-    /// One for each of them; never empty.
+    /// One search for each Knowledge Base; never empty.
     pub searches: Vec<Search>,
-    /// Instead of the last user message.
+    /// The query. If `None`, the last user message.
     pub query: Option<String>,
-    /// Unicode code points of what is looked for, at most.
+    /// The most Unicode code points of the query.
     pub query_chars: usize,
-    /// Unicode code points, and tokens of four bytes, of all passages together.
+    /// The most Unicode code points of all passages together.
     pub max_context_chars: u32,
+    /// The most tokens of all passages together, counted as four bytes each.
     pub max_context_tokens: Option<u32>,
     pub max_images: u32,
+    /// The reply includes the passages' sources.
     pub include_sources: bool,
 }
 
-/// One Knowledge Base, searched as the operator and the client say together.
+/// A search of one Knowledge Base, with the settings of the operator and the client combined.
 #[derive(Clone, Debug)]
 pub struct Search {
     pub base: Arc<KnowledgeBase>,
     pub max_results: u32,
     pub min_score: f64,
     pub search_type: SearchType,
-    /// All filters together, in Bedrock's form.
+    /// The `RetrievalFilter` of the operator, the key and the client, AND-ed.
     pub filter: Option<Value>,
-    /// The client has sent one of them.
+    /// The client sent a part of `filter`.
     pub own_filter: bool,
-    /// Nothing but the client's own words went along that the service could refuse.
+    /// The client sent everything in the search that the service can reject, so the service's message may be shown.
     pub only_own: bool,
     /// `userContext.userId`
     pub user_id: Option<String>,
@@ -229,23 +243,23 @@ pub struct Search {
     pub on_error: OnError,
 }
 
-/// The service model's bound of `numberOfResults`.
+/// The service model's limit of `numberOfResults`.
 pub const MAX_RESULTS: u32 = 100;
 
-/// Unicode code points, or tokens, that nobody needs: more than any model's context.
+/// The upper limit of `max_context_chars` and `max_context_tokens`: more than any model's context window.
 pub const MAX_CONTEXT: u32 = 4_000_000;
 
-/// Pages of one search that are asked for at most.
+/// The most pages that one search requests.
 pub const MAX_PAGES: u32 = 5;
 
-/// Bytes of a passage's tags and number in the prompt, at most.
+/// The most bytes that a passage's tags and number take in the prompt.
 pub const PASSAGE_BYTES: u64 = 128;
 
-/// Bytes of a passage's source in the prompt, at most.
+/// The most bytes that a passage's source takes in the prompt.
 pub const SOURCE_BYTES: usize = 256;
 
 impl Search {
-    /// Results that the service is asked for: more than are wanted where it chooses among them.
+    /// The `numberOfResults` to request: more than `max_results` if a reranking model chooses among them.
     pub fn candidates(&self) -> u32 {
         match &self.rerank {
             Rerank::Model(model) => model.candidates.unwrap_or(0).max(self.max_results),
@@ -253,8 +267,8 @@ impl Search {
         }
     }
 
-    /// What reranking of one request costs, each of whose documents has so many tokens with the question. None where its
-    /// price is not known. The service does not say how it has counted.
+    /// Estimates the cost of reranking for one request whose documents have `tokens` tokens each, including the query's.
+    /// `None` if the price is unknown. An estimate, because the service does not report the billed queries.
     pub fn fee(&self, tokens: u64) -> Option<NanoUsd> {
         match &self.rerank {
             Rerank::Model(model) => model.fee(self.candidates(), tokens),
@@ -262,24 +276,25 @@ impl Search {
         }
     }
 
-    /// What reranking of one request costs at most, for a question of so many code points: none of them is more than a
-    /// token.
-    pub fn most_fee(&self, question: usize) -> Option<NanoUsd> {
-        self.fee(question as u64 + LONGEST_PASSAGE)
+    /// The most that reranking can cost for one request. `query_chars` is the length of the query in Unicode code
+    /// points: a code point is at most one token.
+    pub fn max_fee(&self, query_chars: usize) -> Option<NanoUsd> {
+        self.fee(query_chars as u64 + LONGEST_PASSAGE)
     }
 
-    /// The same for all requests of the search.
-    pub fn most_fees(&self, question: usize) -> Option<NanoUsd> {
-        let requests = u64::from(self.base.retry.attempts.max(1) - 1 + MAX_PAGES);
-        self.most_fee(question)
+    /// The most that reranking can cost for all requests of the search. `None` if the price is unknown.
+    pub fn max_fees(&self, query_chars: usize) -> Option<NanoUsd> {
+        // Every page is retried on its own, and every attempt can be billed.
+        let requests = u64::from(self.base.retry.attempts.max(1)) * u64::from(MAX_PAGES);
+        self.max_fee(query_chars)
             .map(|fee| NanoUsd(fee.0.saturating_mul(requests)))
     }
 }
 
 impl RetrievalRequest {
     /// The most bytes that passages and instruction add to the prompt.
-    pub fn most_bytes(&self) -> u64 {
-        // A code point has four bytes at most, and what is escaped becomes as many.
+    pub fn max_bytes(&self) -> u64 {
+        // A code point has at most four bytes, and so does its escaped form.
         let by_chars = 4 * u64::from(self.max_context_chars);
         let by_tokens = self
             .max_context_tokens
@@ -296,24 +311,52 @@ impl RetrievalRequest {
             + 2 * PASSAGE_BYTES
     }
 
-    /// About as many bytes as they really add: most text has one a character.
+    /// Estimates the bytes that passages and instruction add to the prompt, at one byte per character.
     pub fn likely_bytes(&self) -> u64 {
-        self.most_bytes()
+        self.max_bytes()
             .min(u64::from(self.max_context_chars) + self.template().len() as u64)
     }
 
-    /// What reranking may cost at most; none where the price of some is not known.
-    pub fn most_fees(&self) -> Option<NanoUsd> {
+    /// The most that reranking can cost. `None` if a price is unknown.
+    pub fn max_fees(&self) -> Option<NanoUsd> {
         self.searches
             .iter()
-            .map(|search| search.most_fees(self.query_chars))
+            .map(|search| search.max_fees(self.query_chars))
             .sum()
     }
 
-    /// The first knowledge base's.
+    /// The template of the first Knowledge Base.
     pub fn template(&self) -> &str {
         self.searches
             .first()
             .map_or("", |search| &search.base.template)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn max_fees_cover_every_attempt_for_every_page() {
+        let base = KnowledgeBase::new("docs", Target::new("LINTELDOCS", "us-east-1"), "");
+        let search = Search {
+            max_results: base.max_results,
+            min_score: base.min_score,
+            search_type: base.search_type,
+            filter: None,
+            own_filter: false,
+            only_own: false,
+            user_id: None,
+            rerank: Rerank::Model(RerankModel {
+                price: Some(NanoUsd(7)),
+                ..RerankModel::default()
+            }),
+            on_error: base.on_error,
+            base: Arc::new(base),
+        };
+        assert_eq!(search.base.retry.attempts, 3);
+        assert_eq!(search.max_fee(0), Some(NanoUsd(7)), "one query");
+        assert_eq!(search.max_fees(0), Some(NanoUsd(7 * 3 * 5)));
     }
 }

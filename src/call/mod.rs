@@ -1,5 +1,4 @@
-//! The vocabulary of a call: who makes it, on which model, how it will travel, and the record of
-//! what became of it.
+//! The vocabulary of a call: its caller, its model, its plan, and the record of its outcome.
 
 mod alert;
 mod caller;
@@ -33,12 +32,11 @@ use crate::{
     money::Budget,
 };
 
-/// The member of Bedrock's `requestMetadata` that links a line of its invocation log to a record
-/// of the ledger.
+/// The member of Bedrock's `requestMetadata` that links an entry of the model invocation log to an entry of the ledger.
 pub const REQUEST_ID: &str = "lintel_request_id";
 
-/// A parsed request of a known caller for a resolved model. `P` is [`Unplanned`] until the model's
-/// facts are known; everything that costs money takes a call with a [`Plan`].
+/// A parsed request of an authenticated caller for a configured model. `P` is [`Unplanned`] until the model's facts
+/// are known; everything that costs money takes a call with a [`Plan`].
 #[derive(Debug)]
 pub struct Call<T, P = Plan> {
     /// The id that the client sees in `x-request-id`.
@@ -47,7 +45,7 @@ pub struct Call<T, P = Plan> {
     pub model: Arc<Model>,
     pub body: Arc<T>,
     pub plan: P,
-    /// The account of the end user within the caller's; empty if end users are not distinguished.
+    /// The account of the end user; empty if the key has no limits for end users.
     pub end_user: String,
     pub trace: Trace,
 }
@@ -79,8 +77,7 @@ impl<T, P> Call<T, P> {
         }
     }
 
-    /// The limits that apply to the call, in the order in which they are checked. The model of a
-    /// raw id has none.
+    /// Returns the limits that apply to the call, in the order in which they are checked.
     pub fn scopes(&self) -> Vec<Scope> {
         let key = format!("key:{}", self.caller.key_id);
         let mut scopes = vec![Scope {
@@ -122,7 +119,7 @@ impl<T, P> Call<T, P> {
         scopes
     }
 
-    /// The budgets that apply to the call, without the gateway's own.
+    /// Returns the budgets that apply to the call, except for those of the whole gateway.
     pub fn budgets(&self) -> Vec<Arc<Budget>> {
         let mut budgets = self.caller.budgets.clone();
         if let Some(users) = self
@@ -150,7 +147,7 @@ impl<T, P> Call<T, P> {
     }
 }
 
-/// A limit that applies to a call.
+/// Limits that apply to a call, and the counters that they use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// `key:ID`, `key:ID/model:NAME`, `key:ID/user:HASH`, `team:NAME` or `model:NAME`.

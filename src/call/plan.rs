@@ -1,21 +1,21 @@
 use crate::money::WorstCase;
 
-/// How a call travels, made once when its model's facts are known. Deadline, budget, upstream,
-/// headers and log read it; none of them decides again.
+/// The decisions about a call that are made once, when its model's facts are known. Deadline, budget, upstream, headers
+/// and log read them, so that they cannot disagree.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub route: Route,
     pub delivery: Delivery,
-    /// The most that the call can cost.
+    /// The basis of the most that the call can cost.
     pub worst: WorstCase,
-    /// A fingerprint of a schema that the service compiles before the first token.
+    /// A hash of the schema that the service compiles before the first token, if there is one.
     pub compiles: Option<u64>,
-    /// The client sees all output as it comes, so a reservation may grow with it.
+    /// The client sees all output as it arrives, so a reservation can grow with it.
     pub visible: bool,
 }
 
 impl Plan {
-    /// The value of `x-lintel-route`: the route, and the reason if it is not the ordinary one.
+    /// The value of `x-lintel-route`: the route, and the reason if the delivery differs from the requested one.
     pub fn route_header(&self) -> String {
         let route = self.route.as_str();
         match self.delivery {
@@ -25,12 +25,12 @@ impl Plan {
     }
 }
 
-/// The API of Bedrock that a call uses.
+/// The Bedrock API that a call uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// Converse and ConverseStream.
     Converse,
-    /// InvokeModel, with the body of the model's family.
+    /// InvokeModel, with a body in the form of the model's family.
     Invoke,
 }
 
@@ -43,12 +43,14 @@ impl Route {
     }
 }
 
-/// How the answer comes from the service and goes to the client.
+/// Whether the answer is streamed from the service and to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
+    /// Neither.
     Whole,
+    /// Both.
     Stream,
-    /// The client wants a stream, but the service is asked for the whole answer: the family cannot
-    /// stream it, or it may have to be asked for again.
+    /// Only to the client: the model cannot stream this answer, or the gateway must check it and may have to repeat
+    /// the request.
     Replayed,
 }

@@ -1,4 +1,4 @@
-//! What Knowledge Bases have found for a call.
+//! The results of a call's retrieval.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,16 +14,16 @@ pub struct Passage {
     pub text: String,
     /// A data URL.
     pub image: Option<String>,
-    /// Where it comes from: a URI, a URL, an id; empty where the service does not say.
+    /// The document's URI, URL or id; empty if the service does not report one.
     pub source: String,
     pub score: Option<f64>,
     pub metadata: Map<String, Value>,
-    /// As the service tells it.
+    /// `location`, as the service reports it.
     pub location: Option<Value>,
 }
 
 impl Passage {
-    /// A name for people: that of the metadata, or the last part of the source.
+    /// A title for people to read: the title in the metadata, or the last segment of the source.
     pub fn title(&self) -> &str {
         let own = ["title", "x-amz-bedrock-kb-title"]
             .iter()
@@ -39,40 +39,42 @@ impl Passage {
     }
 }
 
-/// One search of a retrieval.
+/// The outcome of one search.
 #[derive(Clone, Debug)]
 pub struct SearchReport {
     /// The configured name of the Knowledge Base.
     pub kb: Arc<str>,
+    /// The number of results.
     pub found: usize,
-    /// Results whose score was too low.
+    /// The number of results that were dropped for their score.
     pub dropped: usize,
-    /// Unicode code points of its passages that the model was given.
+    /// The length of its passages in the prompt, in Unicode code points.
     pub context_chars: usize,
     pub took: Duration,
-    /// The code of its failure.
+    /// The error code, if the search failed.
     pub failed: Option<&'static str>,
 }
 
-/// What was found, and what of it the model was given.
+/// The outcome of a call's retrieval.
 #[derive(Clone, Debug)]
 pub struct Retrieval {
     pub names: Names,
-    /// One for each Knowledge Base; none where a failure has ended them all.
+    /// One report for each Knowledge Base; empty if a failed search ended the retrieval.
     pub searches: Vec<SearchReport>,
-    /// What the model was given, in the order of its numbers, from 1; without text and images, which are in its prompt.
+    /// The passages in the prompt, in the order of their numbers, which start at 1. Text and images are cleared once
+    /// they are in the prompt.
     pub passages: Vec<Passage>,
-    /// Why there are none, or why not all Knowledge Bases have answered: one of a fixed list.
+    /// Why there are no passages, or why a search failed: a code of a fixed list.
     pub reason: Option<&'static str>,
-    /// Unicode code points of the passages.
+    /// The length of the passages, in Unicode code points.
     pub context_chars: usize,
     pub took: Duration,
-    /// The client wants to see the passages.
+    /// The reply includes the passages' sources.
     pub include_sources: bool,
 }
 
 impl Retrieval {
-    /// The passages, if the client wants to see them.
+    /// The passages, if the reply includes them.
     pub fn shown(&self) -> &[Passage] {
         if self.include_sources {
             &self.passages
@@ -81,17 +83,17 @@ impl Retrieval {
         }
     }
 
-    /// Results of all Knowledge Bases.
+    /// The number of results of all Knowledge Bases.
     pub fn found(&self) -> usize {
         self.searches.iter().map(|search| search.found).sum()
     }
 
-    /// Those whose score was too low.
+    /// The number of results that were dropped for their score.
     pub fn dropped(&self) -> usize {
         self.searches.iter().map(|search| search.dropped).sum()
     }
 
-    /// Does the answer come from passages?
+    /// Reports whether there are passages in the prompt.
     pub fn used(&self) -> bool {
         !self.passages.is_empty()
     }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Text that must not be printed.
+/// Text that is redacted in `Debug` output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -9,7 +9,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text, for the one place that needs it.
+    /// Returns the text. Do not log it.
     pub fn expose(&self) -> &str {
         &self.0
     }

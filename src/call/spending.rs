@@ -3,36 +3,37 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::Trace;
 use crate::money::{Cost, NanoUsd, Usage};
 
-/// What a call has cost so far, request by request, so that nothing is forgotten however it ends.
+/// Accumulates the cost of a call's requests, so that the total is known however the call ends.
 #[derive(Default)]
 pub struct Spending {
     spend: Mutex<Spend>,
     repeat: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
-/// The sum of all requests of a call.
+/// The total of all requests of a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Spend {
-    /// Of the requests whose usage is known or was estimated.
+    /// The usage of the requests for which it is known or was estimated.
     pub usage: Option<Usage>,
-    /// Requests whose usage the gateway estimated.
+    /// The number of requests whose usage the gateway estimated.
     pub estimated: u32,
-    /// Requests that may be on the bill with an unknown usage.
+    /// The number of requests that may be billed with an unknown usage.
     pub lost: u32,
     /// At least one request was sent.
     pub sent: bool,
     /// The cost of reranking, which the model's usage does not include.
     pub fees: NanoUsd,
-    /// Some of it has no known price.
+    /// The price of some reranking is unknown.
     pub unpriced_fees: bool,
     /// The cost of calls that the gateway made for this one; they have records of their own.
     pub side_calls: Cost,
-    /// Some of them have no known cost.
+    /// The cost of some of these calls is unknown.
     pub unknown_side_calls: bool,
 }
 
 impl Spend {
-    /// `usage` with everything that the call cost beside the model, as the client sees it.
+    /// Returns `usage` with the cost of reranking and side calls added, as the client sees it. The cost is `None` if a
+    /// part of it is unknown.
     pub fn with_side_costs(&self, usage: Usage) -> Usage {
         let known = !self.unpriced_fees && !self.unknown_side_calls;
         let more = self.side_calls
@@ -52,8 +53,8 @@ impl Spending {
         self.with(|spend| spend.sent = true);
     }
 
-    /// Adds something that is billed by itself; `None` if its price is unknown.
-    pub fn fee(&self, price: Option<NanoUsd>) {
+    /// Adds the cost of reranking; `None` if its price is unknown.
+    pub fn add_fee(&self, price: Option<NanoUsd>) {
         self.with(|spend| {
             spend.fees = spend.fees + price.unwrap_or_default();
             spend.unpriced_fees |= price.is_none();
@@ -61,25 +62,25 @@ impl Spending {
     }
 
     /// Adds a call that the gateway made for this one; `None` if its cost is unknown.
-    pub fn side_call(&self, cost: Option<Cost>) {
+    pub fn add_side_call(&self, cost: Option<Cost>) {
         self.with(|spend| {
             spend.side_calls = spend.side_calls + cost.unwrap_or_default();
             spend.unknown_side_calls |= cost.is_none();
         });
     }
 
-    /// The sum so far.
+    /// Returns the total so far.
     pub fn total(&self) -> Spend {
         *self.spend.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets who decides whether a request that may be on the bill is repeated. Only the first
-    /// setting counts.
+    /// Sets the function that decides whether a request that may have been billed can be repeated. Only the first
+    /// call has an effect.
     pub fn ask_before_repeat(&self, ask: impl Fn() -> bool + Send + Sync + 'static) {
         let _ = self.repeat.set(Box::new(ask));
     }
 
-    /// Reports whether a lost request may be made again.
+    /// Reports whether a request that may have been billed can be repeated.
     pub fn may_repeat(&self) -> bool {
         self.repeat.get().is_none_or(|ask| ask())
     }
@@ -95,7 +96,7 @@ impl std::fmt::Debug for Spending {
     }
 }
 
-/// One request to Bedrock.
+/// Accounts for one request to Bedrock. If it is dropped, the request counts as lost.
 #[derive(Debug)]
 pub struct Ticket {
     trace: Option<Trace>,
@@ -106,12 +107,12 @@ impl Ticket {
         Self { trace: Some(trace) }
     }
 
-    /// The service refused the request or never received it: it is not on the bill.
+    /// Records that the request is not billed: the service rejected it or never received it.
     pub fn free(mut self) {
         self.trace = None;
     }
 
-    /// The request is on the bill with this usage.
+    /// Records the usage that the request is billed for.
     pub fn used(mut self, usage: Usage) {
         if let Some(trace) = self.trace.take() {
             trace.spending().with(|spend| {
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_request_is_accounted_for() {
+    fn total_counts_used_lost_and_free_requests() {
         let trace = Trace::default();
         assert_eq!(trace.spending().total(), Spend::default());
         let usage = Usage {

@@ -9,8 +9,8 @@ use std::{
 use super::{RateLimits, Retrieval, Spending, Ticket, Warnings};
 use crate::model::Target;
 
-/// The one shared record of a call: what happens on the way is written here, and headers, ledger
-/// and access log read it, also after the client has disconnected. Cheap to clone.
+/// The shared record of a call. The stages of the call write to it; response headers, ledger and access log read it,
+/// even after the client has disconnected. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Trace(Arc<Inner>);
 
@@ -25,7 +25,7 @@ struct Inner {
     retrieval: OnceLock<Arc<Retrieval>>,
 }
 
-/// Where the last request of a call went.
+/// The target of a call's last request.
 #[derive(Clone, Debug)]
 struct ServedBy {
     target: Arc<Target>,
@@ -34,22 +34,23 @@ struct ServedBy {
 }
 
 impl Trace {
-    /// Everything that was dropped, clamped or emulated.
+    /// The warnings about what was dropped, clamped or emulated.
     pub fn warnings(&self) -> &Warnings {
         &self.0.warnings
     }
 
-    /// What the call has cost so far.
+    /// The cost of the call so far.
     pub fn spending(&self) -> &Spending {
         &self.0.spending
     }
 
-    /// Accounts for a request that is about to be sent. A ticket that is dropped counts as lost.
+    /// Accounts for a request that is about to be sent.
     pub fn ticket(&self) -> Ticket {
         self.0.spending.sent();
         Ticket::new(self.clone())
     }
 
+    /// The state of the tightest rate limits.
     pub fn rate_limits(&self) -> RateLimits {
         *self
             .0
@@ -58,6 +59,7 @@ impl Trace {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Updates the state of the tightest rate limits.
     pub fn set_rate_limits(&self, change: impl FnOnce(&mut RateLimits)) {
         change(
             &mut self
@@ -68,7 +70,7 @@ impl Trace {
         );
     }
 
-    /// One more request is sent to `target`.
+    /// Records that a request is sent to `target`.
     pub fn attempt(&self, target: &Arc<Target>) {
         self.0.attempts.fetch_add(1, Ordering::Relaxed);
         let served = ServedBy {
@@ -82,18 +84,18 @@ impl Trace {
             .unwrap_or_else(PoisonError::into_inner) = Some(served);
     }
 
-    /// Requests sent to Bedrock, for all choices together.
+    /// The number of requests sent to Bedrock, for all choices together.
     pub fn attempts(&self) -> u32 {
         self.0.attempts.load(Ordering::Relaxed)
     }
 
-    /// Adds the time since `start` to the time spent waiting for Bedrock.
+    /// Adds the time since `start` to the time spent waiting for AWS.
     pub fn waited_since(&self, start: Instant) {
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.0.waited_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// Time spent waiting for Bedrock. The rest of a request's duration is the gateway's overhead.
+    /// The time spent waiting for AWS. The rest of a request's duration is the gateway's overhead.
     pub fn waited(&self) -> Duration {
         Duration::from_nanos(self.0.waited_nanos.load(Ordering::Relaxed))
     }
@@ -108,7 +110,7 @@ impl Trace {
         served.as_ref().map(|served| served.target.clone())
     }
 
-    /// A prompt router chose the model with this ARN.
+    /// Records the ARN of the model that a prompt router chose.
     pub fn set_invoked(&self, arn: String) {
         let mut served = self
             .0
@@ -130,12 +132,12 @@ impl Trace {
         served.as_ref().and_then(|served| served.invoked.clone())
     }
 
-    /// Only the first retrieval counts.
+    /// Sets the outcome of the retrieval. Only the first call has an effect.
     pub fn set_retrieval(&self, retrieval: Arc<Retrieval>) {
         let _ = self.0.retrieval.set(retrieval);
     }
 
-    /// What Knowledge Bases found for the call.
+    /// The outcome of the retrieval, if the call requested one and it has ended.
     pub fn retrieval(&self) -> Option<&Arc<Retrieval>> {
         self.0.retrieval.get()
     }

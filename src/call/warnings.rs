@@ -7,23 +7,25 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// More than this is not read by anybody, and would let a request write a log line of any length.
+/// The most warnings of a call. Bounds the header and the log line that a request can cause.
 const MAX_WARNINGS: usize = 32;
+
+/// The most characters of one warning.
 const MAX_CHARS: usize = 200;
 
-/// Everything about a request that was dropped, clamped or emulated. Comes out in `x-lintel-warnings`.
+/// The warnings about everything in a request that was dropped, clamped or emulated. Returned in `x-lintel-warnings`.
 #[derive(Clone, Debug, Default)]
 pub struct Warnings(Arc<Mutex<Vec<Warning>>>);
 
 #[derive(Clone, Debug)]
 struct Warning {
     text: Cow<'static, str>,
-    /// The field that was left out, and why.
+    /// The dropped field, and why it was dropped.
     dropped: Option<(Cow<'static, str>, &'static str)>,
 }
 
 impl Warnings {
-    /// Something was done in another way than asked.
+    /// Adds a warning in the form `member: what happened (why)`.
     pub fn add(&self, text: impl Into<Cow<'static, str>>) {
         self.push(Warning {
             text: text.into(),
@@ -31,7 +33,7 @@ impl Warnings {
         });
     }
 
-    /// The field `param` cannot be honoured and was left out.
+    /// Adds a warning that the field `param` was dropped.
     pub fn dropped(&self, param: impl Into<Cow<'static, str>>, why: &'static str) {
         let param = param.into();
         self.push(Warning {
@@ -40,16 +42,16 @@ impl Warnings {
         });
     }
 
-    /// The first field that was left out, if any, and why: what `dropped_parameters = "refuse"` refuses.
+    /// Returns the first dropped field, and why it was dropped.
     pub fn first_dropped(&self) -> Option<(String, String)> {
         let warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         warnings
             .iter()
-            .find_map(|note| note.dropped.as_ref())
+            .find_map(|warning| warning.dropped.as_ref())
             .map(|(param, why)| (param.to_string(), (*why).to_owned()))
     }
 
-    /// Rejects the request if a field was dropped and the operator does not allow that.
+    /// Rejects the request if a field was dropped and the model is configured with `dropped_parameters = "refuse"`.
     ///
     /// # Errors
     /// 400 with the path of the first dropped field.
@@ -58,14 +60,14 @@ impl Warnings {
             && let Some((param, why)) = self.first_dropped()
         {
             let text = format!(
-                "Not supported here: {why}. Leave it out; this gateway refuses what it would have to ignore."
+                "Not supported here: {why}. Omit it: this model is configured to reject unsupported parameters."
             );
             return Err(Error::invalid(param, text).with_code("unsupported_parameter"));
         }
         Ok(())
     }
 
-    /// Adds what users of `model` should know about it.
+    /// Adds warnings about the lifecycle, the catalogue entry and the price of `model`.
     pub fn about_model(&self, model: &Model) {
         if let Some(warning) = model.facts.lifecycle.warning() {
             self.add(format!("model: {warning}"));
@@ -78,7 +80,7 @@ impl Warnings {
         }
     }
 
-    /// All texts, for one header value; `None` when there is nothing to say.
+    /// Returns all warnings as one header value, or `None` if there are none.
     pub fn joined(&self) -> Option<String> {
         let warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if warnings.is_empty() {
@@ -87,31 +89,51 @@ impl Warnings {
         Some(
             warnings
                 .iter()
-                .map(|note| note.text.as_ref())
+                .map(|warning| warning.text.as_ref())
                 .collect::<Vec<_>>()
                 .join("; "),
         )
     }
 
-    fn push(&self, mut note: Warning) {
+    fn push(&self, mut warning: Warning) {
         let mut warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Said once is enough.
-        if warnings.iter().any(|known| known.text == note.text) {
+        // One mention of each is enough: several choices cause the same warnings.
+        if warnings.iter().any(|known| known.text == warning.text) {
             return;
         }
-        match warnings.len() {
-            MAX_WARNINGS => {
-                note = Warning {
-                    text: "and more".into(),
-                    dropped: None,
-                }
+        if warnings.len() > MAX_WARNINGS {
+            // Kept without its text, because a request with a dropped field may have to be rejected.
+            if let Some(last) = warnings.last_mut() {
+                last.dropped = last.dropped.take().or(warning.dropped);
             }
-            len if len > MAX_WARNINGS => return,
-            _ => {}
+            return;
         }
-        if let Some((at, _)) = note.text.char_indices().nth(MAX_CHARS) {
-            note.text = format!("{}…", &note.text[..at]).into();
+        if warnings.len() == MAX_WARNINGS {
+            warning.text = "and more".into();
+        } else if let Some((at, _)) = warning.text.char_indices().nth(MAX_CHARS) {
+            warning.text = format!("{}…", &warning.text[..at]).into();
         }
-        warnings.push(note);
+        warnings.push(warning);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_field_is_remembered_after_the_last_warning() {
+        let warnings = Warnings::default();
+        for n in 0..2 * MAX_WARNINGS {
+            warnings.add(format!("warning {n}"));
+        }
+        assert_eq!(warnings.first_dropped(), None);
+        warnings.dropped("seed", "not supported");
+        warnings.dropped("top_k", "not supported");
+        let (param, _) = warnings.first_dropped().unwrap();
+        assert_eq!(param, "seed");
+        let joined = warnings.joined().unwrap();
+        assert!(joined.ends_with("; and more"), "{joined}");
+        assert_eq!(joined.split("; ").count(), MAX_WARNINGS + 1);
     }
 }

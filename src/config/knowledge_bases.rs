@@ -240,13 +240,13 @@ fn implicit_filter(
 /// The id of a reranking model, a table, or "none"; for a managed Knowledge Base also "managed".
 fn rerank(section: &mut Section<'_>, kind: KnowledgeBaseKind) -> Rerank {
     if !section.has("rerank") {
-        return Rerank::Unsaid;
+        return Rerank::Default;
     }
     if section.is_table("rerank") {
-        return rerank_model(section.section("rerank")).map_or(Rerank::Unsaid, Rerank::Model);
+        return rerank_model(section.section("rerank")).map_or(Rerank::Default, Rerank::Model);
     }
     match section.string("rerank").as_deref() {
-        None => Rerank::Unsaid,
+        None => Rerank::Default,
         Some("none") => Rerank::Never,
         Some("managed") if kind == KnowledgeBaseKind::Managed => Rerank::Managed,
         Some(id) if is_model(id) => Rerank::Model(RerankModel {
@@ -259,7 +259,7 @@ fn rerank(section: &mut Section<'_>, kind: KnowledgeBaseKind) -> Rerank {
                 "rerank",
                 format!("'{other}' is not the id of a reranking model"),
             );
-            Rerank::Unsaid
+            Rerank::Default
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
 pub struct KnowledgeBases(BTreeMap<Arc<str>, Arc<KnowledgeBase>>);
 
 impl KnowledgeBases {
+    /// Creates the collection. Of several with one name, the last is kept.
     pub fn new(bases: impl IntoIterator<Item = KnowledgeBase>) -> Self {
         Self(
             bases
@@ -19,16 +20,16 @@ impl KnowledgeBases {
         )
     }
 
-    /// The Knowledge Base called `name`, if `caller` may use it.
+    /// Returns the Knowledge Base called `name`, if `caller` may use it.
     ///
     /// # Errors
-    /// 404, or 403 for one that there is.
+    /// 404 if it does not exist, 403 if the caller may not use it.
     pub fn resolve_for(&self, name: &str, caller: &Caller) -> Result<Arc<KnowledgeBase>, Error> {
         let Some(base) = self.0.get(name) else {
-            // The name is the client's own text: shortened, so that a reply cannot be made huge.
+            // Shortened, because the name is the client's text and can be long.
             let shown: String = name.chars().take(100).collect();
             let text = format!(
-                "There is no knowledge base '{shown}'. GET /v1/knowledge_bases lists what there is."
+                "The knowledge base '{shown}' does not exist. GET /v1/knowledge_bases lists those that this key may use."
             );
             return Err(Error::new(Kind::NotFound, text)
                 .with_code("knowledge_base_not_found")
@@ -38,13 +39,14 @@ impl KnowledgeBases {
             true => Ok(base.clone()),
             false => Err(Error::new(
                 Kind::PermissionDenied,
-                "This key may not use this knowledge base. GET /v1/knowledge_bases lists what it may.",
+                "This key may not use this knowledge base. GET /v1/knowledge_bases lists those that it may use.",
             )
             .with_code("knowledge_base_not_allowed")
             .with_param("kb")),
         }
     }
 
+    /// Iterates over all Knowledge Bases, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<KnowledgeBase>> {
         self.0.values()
     }

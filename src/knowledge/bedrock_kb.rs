@@ -1,4 +1,4 @@
-//! Knowledge Bases of Amazon Bedrock, through Retrieve.
+//! Searches in Knowledge Bases of Amazon Bedrock, with the Retrieve operation.
 
 use std::{
     collections::HashMap,
@@ -21,42 +21,44 @@ use crate::{
     },
 };
 
-/// Bytes of one reply: a hundred results with the longest passages, and some images.
+/// The most bytes of one reply: enough for a hundred of the longest passages and some images.
 const MAX_REPLY_BYTES: usize = 16 << 20;
 
-/// About as many bytes are a token.
+/// The approximate size of a token, in bytes.
 const TOKEN_BYTES: u64 = 4;
 
-/// How long a store is believed to have no such search: it may be mended.
-const WITHOUT_FOR: Duration = Duration::from_secs(3600);
+/// How long an unsupported search type is not requested again. Limited, because the store can be replaced.
+const UNSUPPORTED_FOR: Duration = Duration::from_secs(3600);
 
-/// Asks the service page by page, and again where that may help.
+/// Calls Retrieve page by page, with retries.
 pub struct BedrockKnowledgeBases {
     attempts: Attempts,
-    /// Search types that stores have refused, and since when.
-    refused: Mutex<HashMap<(Arc<str>, SearchType), Instant>>,
+    /// The search types that stores do not support, and when the service last reported it.
+    unsupported: Mutex<HashMap<(Arc<str>, SearchType), Instant>>,
 }
 
-/// What one request came to.
+/// The outcome of one request.
 enum Outcome {
     Page(Page),
-    /// The store has no such search type.
-    SearchTypeRefused,
+    /// The store does not support the search type.
+    SearchTypeUnsupported,
 }
 
+/// One page of results.
 struct Page {
     passages: Vec<Passage>,
-    /// Results that hold nothing.
+    /// The number of results with neither text nor an image.
     empty: usize,
     next: Option<String>,
     blocked: bool,
 }
 
 impl BedrockKnowledgeBases {
+    /// Creates a retriever that sends requests through `transport`.
     pub fn new(transport: Arc<dyn Transport>) -> Self {
         Self {
             attempts: Attempts::new(transport),
-            refused: Mutex::default(),
+            unsupported: Mutex::default(),
         }
     }
 
@@ -72,20 +74,20 @@ impl BedrockKnowledgeBases {
         };
         let typed =
             base.kind == KnowledgeBaseKind::Vector && search.search_type != SearchType::Auto;
-        let mut without_type = typed && self.has_refused(search);
+        let mut without_type = typed && self.is_unsupported(search);
         let mut results = SearchResults::default();
         let mut token = None;
         let mut empty = 0;
         for _ in 0..MAX_PAGES {
             let page = loop {
-                let says_type = typed && !without_type;
-                let mut request = wire::request(search, cx.query, says_type);
+                let with_type = typed && !without_type;
+                let mut request = wire::request(search, cx.query, with_type);
                 request.next_token.clone_from(&token);
                 let attempt = PageAttempt {
                     search,
                     cx,
-                    request: encoded(&request)?,
-                    says_type,
+                    request: encode(&request)?,
+                    with_type,
                 };
                 match self
                     .attempts
@@ -93,7 +95,7 @@ impl BedrockKnowledgeBases {
                     .await?
                 {
                     Outcome::Page(page) => break page,
-                    Outcome::SearchTypeRefused => without_type = true,
+                    Outcome::SearchTypeUnsupported => without_type = true,
                 }
             };
             results.passages.extend(page.passages);
@@ -106,53 +108,60 @@ impl BedrockKnowledgeBases {
             }
         }
         if without_type {
-            self.remember(search);
+            self.remember_unsupported(search);
             let kind = search.search_type.as_str();
             warnings.add(format!(
-                "kb: '{}' has no {kind} search and was searched without",
+                "kb: '{}' was searched without a search type (its vector store does not support {kind} search)",
                 base.name
             ));
         }
         if empty > 0 {
             let name = &base.name;
             warnings.add(format!(
-                "kb: results of '{name}' that hold neither text nor an image: {empty}"
+                "kb: results of '{name}' dropped: {empty} (neither text nor an image)"
             ));
         }
         Ok(results)
     }
 
-    fn has_refused(&self, search: &Search) -> bool {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused
+    fn is_unsupported(&self, search: &Search) -> bool {
+        let unsupported = self
+            .unsupported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        unsupported
             .get(&(search.base.name.clone(), search.search_type))
-            .is_some_and(|since| since.elapsed() < WITHOUT_FOR)
+            .is_some_and(|since| since.elapsed() < UNSUPPORTED_FOR)
     }
 
-    /// Only once the search without a type went well: the refusal may have been about something else.
-    fn remember(&self, search: &Search) {
+    /// Remembers that the store does not support the search type. Call it only after the search without a type
+    /// succeeded, because the service can reject the request for another reason.
+    fn remember_unsupported(&self, search: &Search) {
         let key = (search.base.name.clone(), search.search_type);
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused
+        let mut unsupported = self
+            .unsupported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if unsupported
             .get(&key)
-            .is_none_or(|since| since.elapsed() >= WITHOUT_FOR)
+            .is_none_or(|since| since.elapsed() >= UNSUPPORTED_FOR)
         {
-            refused.insert(key, Instant::now());
+            unsupported.insert(key, Instant::now());
             let (kb, kind) = (&*search.base.name, search.search_type.as_str());
             tracing::warn!(
                 kb,
                 search = kind,
-                "the store has no such search; it is searched without for an hour"
+                "the vector store does not support this search type; searching without a type for an hour"
             );
         }
     }
 }
 
-fn encoded(request: &wire::RetrieveRequest<'_>) -> Result<Request, Error> {
+fn encode(request: &wire::RetrieveRequest<'_>) -> Result<Request, Error> {
     let body = serde_json::to_vec(request)
         .map(Bytes::from)
         .map_err(|error| {
-            let text = "The gateway could not write the request to the knowledge base.";
+            let text = "The request to the knowledge base could not be encoded.";
             Error::new(Kind::Internal, text).with_detail(error.to_string())
         })?;
     Ok(Request {
@@ -162,12 +171,12 @@ fn encoded(request: &wire::RetrieveRequest<'_>) -> Result<Request, Error> {
     })
 }
 
-/// An attempt to get one page of results.
+/// The attempt to fetch one page of results.
 struct PageAttempt<'a> {
     search: &'a Search,
     cx: SearchContext<'a>,
     request: Request,
-    says_type: bool,
+    with_type: bool,
 }
 
 impl Attempt for PageAttempt<'_> {
@@ -192,8 +201,10 @@ impl Attempt for PageAttempt<'_> {
         fee.billed &= !parts.status.is_client_error();
         let body = collected(body, MAX_REPLY_BYTES).await;
         if parts.status.is_success() {
-            let cut = |error: Error| error.detail().unwrap_or_default().to_owned();
-            let page = body.map_err(cut).and_then(|body| read(&body, name));
+            let detail = |error: Error| error.detail().unwrap_or_default().to_owned();
+            let page = body
+                .map_err(detail)
+                .and_then(|body| parse_page(&body, name));
             let page = page.map_err(|detail| failure::malformed(name, &parts.headers, &detail))?;
             fee.longest = Some(
                 page.passages
@@ -205,11 +216,11 @@ impl Attempt for PageAttempt<'_> {
             return Ok(Outcome::Page(page));
         }
         let body = body.unwrap_or_default();
-        let refused = self.says_type
+        let unsupported = self.with_type
             && parts.status == StatusCode::BAD_REQUEST
             && failure::is_about_search_type(&body);
-        match refused {
-            true => Ok(Outcome::SearchTypeRefused),
+        match unsupported {
+            true => Ok(Outcome::SearchTypeUnsupported),
             false => Err(failure::from_reply(
                 parts.status,
                 &parts.headers,
@@ -220,9 +231,11 @@ impl Attempt for PageAttempt<'_> {
     }
 }
 
+/// Parses the body of a reply.
+///
 /// # Errors
-/// A text for the log, without anything of the body.
-fn read(body: &[u8], name: &Arc<str>) -> Result<Page, String> {
+/// A text for the log, without any content of the body.
+fn parse_page(body: &[u8], name: &Arc<str>) -> Result<Page, String> {
     let reply: wire::RetrieveReply = serde_json::from_slice(body).map_err(|error| {
         format!(
             "{:?} at column {} of {} bytes",
@@ -258,7 +271,7 @@ impl Retriever for BedrockKnowledgeBases {
             let result = result.unwrap_or_else(|_| Err(failure::timed_out(name, limit)));
             metrics::kb_retrieved(name, began.elapsed());
             match &result {
-                // What a guardrail holds back was not missing.
+                // Results that a guardrail blocked must not count as a search without results.
                 Ok(found) if found.blocked => {}
                 Ok(found) => metrics::kb_results(name, found.passages.len()),
                 Err(error) => metrics::kb_error(name, error.label()),
@@ -268,18 +281,18 @@ impl Retriever for BedrockKnowledgeBases {
     }
 }
 
-/// Records what the reranking of a request costs however the request ends: a query may be on the
-/// bill once it was sent, unless the service rejects it.
+/// Records the cost of reranking when the request ends, even if it fails or is cancelled: a query that was sent can be
+/// billed, unless the service rejects it.
 struct FeeGuard<'a> {
     search: &'a Search,
     cx: SearchContext<'a>,
     billed: bool,
-    /// Bytes of the longest document that was reranked, once it is known.
+    /// The bytes of the longest reranked document, once known.
     longest: Option<usize>,
 }
 
 impl FeeGuard<'_> {
-    /// Bytes of a passage when it was reranked: with its metadata, if the operator wants that.
+    /// The bytes of a passage as it was reranked: with its metadata, if that is configured.
     fn document(&self, passage: &Passage) -> usize {
         let metadata = match &self.search.rerank {
             Rerank::Model(model) if model.metadata.is_some() => passage
@@ -299,11 +312,11 @@ impl Drop for FeeGuard<'_> {
             return;
         }
         let query = self.cx.query;
-        self.cx.trace.spending().fee(match self.longest {
+        self.cx.trace.spending().add_fee(match self.longest {
             Some(longest) => self
                 .search
                 .fee(((query.len() + longest) as u64).div_ceil(TOKEN_BYTES)),
-            None => self.search.most_fee(query.chars().count()),
+            None => self.search.max_fee(query.chars().count()),
         });
     }
 }

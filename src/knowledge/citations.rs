@@ -1,5 +1,5 @@
-//! Where an answer cites passages: `[2]`, or `[1, 3]`, also where a stream has cut it into pieces. Brackets in fenced
-//! code, and those of JSON outside its strings, are no citations.
+//! Finds citations in answers: markers such as `[2]` or `[1, 3]`, even if a stream splits them. Brackets in fenced code,
+//! and brackets in JSON outside strings, are not citations.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,40 +9,44 @@ use crate::{
     operation::chat::{ChatReply, ChoiceChunk, Chunk},
 };
 
-/// More is no number of ours, and no marker that anybody would write.
+/// The most digits of a number. Passages have fewer.
 const MAX_DIGITS: usize = 4;
+
+/// The most numbers in a marker. Bounds the memory that an answer can use.
 const MAX_NUMBERS: usize = 20;
 
-/// Backticks that fence code.
+/// The number of backticks that opens a code fence.
 const FENCE: usize = 3;
 
-/// Characters of a source's name.
+/// The most characters of an annotation's `title`.
 const MAX_TITLE: usize = 200;
 
-/// A marker in a text: its position in Unicode code points, the end exclusive, and the numbers in it, each once.
+/// A marker in a text. `start` and `end` count Unicode code points; `end` is exclusive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marker {
     pub start: usize,
     pub end: usize,
+    /// The distinct numbers in the marker.
     pub numbers: Vec<usize>,
 }
 
-/// Finds markers in a text that comes in pieces.
+/// Finds markers in a text that arrives in pieces.
 #[derive(Debug, Default)]
 pub struct Finder {
     /// The text is JSON.
     json: bool,
     in_string: bool,
     escaped: bool,
-    /// Backticks of the fence that is open, and those that stand right before.
+    /// The number of backticks that opened the current code fence; 0 outside of one.
     code: usize,
+    /// The number of backticks immediately before the current position.
     ticks: usize,
-    /// Code points so far.
+    /// The number of code points so far.
     position: usize,
     open: Option<Open>,
 }
 
-/// After a `[`.
+/// A marker that has begun with `[` and not ended.
 #[derive(Debug)]
 struct Open {
     start: usize,
@@ -51,7 +55,7 @@ struct Open {
 }
 
 impl Finder {
-    /// `json`: the answer is to be JSON.
+    /// Creates a finder. `json` is set if the answer is JSON.
     pub fn new(json: bool) -> Self {
         Self {
             json,
@@ -59,7 +63,7 @@ impl Finder {
         }
     }
 
-    /// The markers that end in `text`.
+    /// Returns the markers that end in `text`, the next piece of the answer.
     pub fn push(&mut self, text: &str) -> Vec<Marker> {
         text.chars().filter_map(|c| self.next(c)).collect()
     }
@@ -103,7 +107,7 @@ impl Finder {
         None
     }
 
-    /// Is the character part of what people read?
+    /// Reports whether the character belongs to prose, as opposed to code or JSON syntax.
     fn is_prose(&mut self, c: char) -> bool {
         if self.json {
             let (was, escaped) = (self.in_string, std::mem::take(&mut self.escaped));
@@ -119,7 +123,7 @@ impl Finder {
             return self.code == 0;
         }
         match std::mem::take(&mut self.ticks) {
-            // Code within a line cannot be told from a lone backtick before it has ended.
+            // Inline code is not recognized, because a stream cannot tell it from a lone backtick.
             0..FENCE => {}
             ticks if self.code == 0 => self.code = ticks,
             ticks if ticks >= self.code => self.code = 0,
@@ -129,7 +133,7 @@ impl Finder {
     }
 }
 
-/// The annotations of the markers that end in `text`. Numbers that no passage has are text like any other.
+/// Returns the annotations for the markers that end in `text`. Numbers without a passage are ordinary text.
 fn annotations(finder: &mut Finder, text: &str, passages: &[Passage]) -> Vec<Annotation> {
     let markers = finder.push(text).into_iter();
     markers
@@ -154,8 +158,8 @@ fn annotate(marker: &Marker, passages: &[Passage]) -> Vec<Annotation> {
     cited.map(citation).collect()
 }
 
-/// Returns the reply with an annotation for every citation, if the client wants to see sources.
-/// `json`: the answer is to be JSON.
+/// Adds an annotation for every citation to the reply, if the reply includes sources. `json` is set if the answer is
+/// JSON.
 pub fn annotated(reply: ChatReply, retrieval: Arc<Retrieval>, json: bool) -> ChatReply {
     let mut finders: HashMap<u32, Finder> = HashMap::new();
     reply.map_chunks(move |ChoiceChunk { choice, chunk }| {
@@ -220,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn code_and_json_are_no_prose() {
+    fn brackets_in_code_and_json_syntax_are_not_citations() {
         assert_eq!(found(&["x\n```py\na[1] = `b[2]`\n```\nso [3]"]).len(), 1);
         assert_eq!(found(&["````\n```[1]```\n```` [2] ` [3]"]).len(), 2);
         let json = |text: &str| Finder::new(true).push(text).len();
@@ -232,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn any_cut_finds_the_same() {
+    fn markers_are_found_wherever_a_stream_splits_them() {
         let text = "ö[1] x [2, 10]y[[3] ```[4]```";
         let whole = found(&[text]);
         assert_eq!(whole.len(), 3);

@@ -1,5 +1,5 @@
-//! What Retrieve answers when it fails, as our [`Error`]. Names and statuses are those of the service model
-//! `bedrock-agent-runtime`. The log names the knowledge base: a request may ask several.
+//! Converts failures of Retrieve into [`Error`]s. Error codes and statuses are those of the service model
+//! `bedrock-agent-runtime`. Details for the log name the Knowledge Base, because a request can search several.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::{
     upstream::{SendError, failure},
 };
 
-/// There was no reply at all. A search is not on the bill, so it may be made again.
+/// Converts a failure without a reply. A lost search counts as unreachable, because searches are not billed and can be
+/// repeated.
 pub fn from_send(error: SendError, name: &str) -> Error {
     let about = |detail: String| format!("Retrieve of '{name}': {detail}");
     failure::from_send(match error {
@@ -26,26 +27,26 @@ pub fn from_send(error: SendError, name: &str) -> Error {
     })
 }
 
-/// A reply with an error status.
+/// Converts a reply with an error status.
 pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8], search: &Search) -> Error {
     let (code, reply, detail) = failure::read(status, headers, body);
     let name = &search.base.name;
-    named(&code.to_ascii_lowercase(), status, &reply, search)
+    from_code(&code.to_ascii_lowercase(), status, &reply, search)
         .with_detail(format!("Retrieve of '{name}': {detail}"))
 }
 
-/// Does the body of a refusal speak of the search type? The service has no error of its own for a store without hybrid
-/// search ("HYBRID search type is not supported for search operation on index …").
+/// Reports whether the body of an error is about the search type. The service has no error code for a store without
+/// hybrid search, only a message ("HYBRID search type is not supported for search operation on index …").
 pub fn is_about_search_type(body: &[u8]) -> bool {
     let reply: ErrorReply = serde_json::from_slice(body).unwrap_or_default();
     let text = reply.message.unwrap_or_default().to_ascii_lowercase();
     text.contains("search type is not supported") || text.contains("overridesearchtype")
 }
 
-fn named(code: &str, status: StatusCode, reply: &ErrorReply, search: &Search) -> Error {
+fn from_code(code: &str, status: StatusCode, reply: &ErrorReply, search: &Search) -> Error {
     let this = format!("the knowledge base '{}'", search.base.name);
     let failed = |code| {
-        let text = format!("Bedrock failed while it searched {this}. Try again.");
+        let text = format!("Bedrock failed to search {this}. Try again.");
         Error::new(Kind::Upstream, text)
             .with_code(code)
             .with_retry_advice(RetryAdvice::Once)
@@ -66,25 +67,26 @@ fn named(code: &str, status: StatusCode, reply: &ErrorReply, search: &Search) ->
         ("dependencyfailed" | "badgateway", _) => failed("knowledge_base_dependency_failed"),
         ("conflict", _) => failed("knowledge_base_conflict"),
         ("validation", _) | ("", 400) if search.own_filter => {
-            // It may be what the client has sent that is wrong. What the operator sends beside it is the operator's.
+            // The client's filter can be the cause. The service's message is only shown if it cannot contain anything of
+            // the operator's filter.
             let why = match search.only_own {
                 true => failure::redact(reply.message.as_deref().unwrap_or("no reason given")),
-                false => "the filter does not fit, or not beside what this gateway adds to it".to_owned(),
+                false => "the filter cannot be used, alone or combined with the filters that this gateway adds".to_owned(),
             };
-            let text = format!("Bedrock refused to search {this}: {why}");
+            let text = format!("Bedrock rejected the search of {this}: {why}");
             Error::invalid("kb.filter", text).with_code("invalid_filter")
         }
         (_, 429) => failure::throttled(&this),
         (_, 503) => failure::unavailable(),
         (_, 400..=499) => {
-            let text = format!("Bedrock refuses to search {this} as the gateway is configured. Tell its operator.");
+            let text = format!("Bedrock rejects searches of {this} as configured. Tell the gateway's operator.");
             Error::new(Kind::Upstream, text).with_code("knowledge_base_refused").without_retry()
         }
         _ => failed("upstream_error"),
     }
 }
 
-/// Something answered, but not in the form of the service model, or not to the end.
+/// The error for a reply that is incomplete or not in the form of the service model.
 pub fn malformed(name: &str, headers: &HeaderMap, detail: &str) -> Error {
     let id = headers
         .get("x-amzn-requestid")
@@ -93,14 +95,14 @@ pub fn malformed(name: &str, headers: &HeaderMap, detail: &str) -> Error {
     let detail = format!("Retrieve of '{name}' (AWS request id {id}): {detail}");
     Error::new(
         Kind::Upstream,
-        format!("Bedrock's reply of the knowledge base '{name}' could not be read."),
+        format!("Bedrock returned a malformed reply for the knowledge base '{name}'."),
     )
     .with_code("upstream_malformed")
     .with_detail(detail)
     .with_retry_advice(RetryAdvice::Once)
 }
 
-/// The time-out of the configuration has passed.
+/// The error for a search that did not end within the configured timeout.
 pub fn timed_out(name: &str, after: Duration) -> Error {
     let text = format!(
         "The knowledge base '{name}' did not answer within {} s.",

@@ -1,17 +1,21 @@
-//! Metadata filters: Bedrock's own form and OpenAI's become Bedrock's. Filters of the operator and of the client are
-//! AND-ed, so that a client can only narrow what it may see.
+//! Metadata filters. Accepts Bedrock's form and OpenAI's, and produces Bedrock's. The filters of the operator and of the
+//! client are AND-ed, so that a client can only narrow a search.
 
 use serde_json::{Map, Value, json};
 
-/// Bytes, conditions and groups of one filter; bounds the work that a request can cause.
+/// The most bytes of a filter. This and the next two bound the work that a request can cause.
 const MAX_BYTES: usize = 16 * 1024;
+
+/// The most conditions and groups of a filter.
 const MAX_CONDITIONS: usize = 100;
+
+/// The most levels of a filter.
 const MAX_DEPTH: usize = 8;
 
-/// The service model's FilterKey.
+/// The longest attribute name that the service model allows (`FilterKey`).
 const MAX_KEY: usize = 100;
 
-/// Members of the service model's RetrievalFilter that compare one attribute.
+/// The members of the service model's `RetrievalFilter` that compare one attribute.
 const COMPARISONS: [&str; 11] = [
     "equals",
     "notEquals",
@@ -26,7 +30,7 @@ const COMPARISONS: [&str; 11] = [
     "stringContains",
 ];
 
-/// OpenAI's names for the same.
+/// OpenAI's names of the comparisons, and Bedrock's.
 const OPENAI: [(&str, &str); 8] = [
     ("eq", "equals"),
     ("ne", "notEquals"),
@@ -38,21 +42,21 @@ const OPENAI: [(&str, &str); 8] = [
     ("nin", "notIn"),
 ];
 
-/// What is wrong with a filter: the path below it, and why.
+/// An invalid filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterError {
-    /// Such as `.andAll[1].key`; empty for the filter itself.
+    /// The path below the filter, such as `.andAll[1].key`; empty for the filter itself.
     pub at: String,
     pub message: String,
 }
 
-/// The filter in `json`, in Bedrock's form.
+/// Parses JSON text and returns the filter in Bedrock's form.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first problem in the filter.
 pub fn parse_text(json: &str) -> Result<Value, FilterError> {
     if json.len() > MAX_BYTES {
-        return wrong("", format!("A filter may have {MAX_BYTES} bytes at most."));
+        return wrong("", format!("A filter may have at most {MAX_BYTES} bytes."));
     }
     match serde_json::from_str(json) {
         Ok(filter) => parse(&filter),
@@ -60,21 +64,21 @@ pub fn parse_text(json: &str) -> Result<Value, FilterError> {
     }
 }
 
-/// `filter` in Bedrock's form.
+/// Returns `filter` in Bedrock's form.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first problem in the filter.
 pub fn parse(filter: &Value) -> Result<Value, FilterError> {
     let mut count = 0;
     read(filter, "", MAX_DEPTH, &mut count)
 }
 
-/// All of them must hold.
+/// Combines filters so that all of them must match. `None` if there are none.
 pub fn all(filters: impl IntoIterator<Item = Value>) -> Option<Value> {
     let mut conditions = Vec::new();
     for filter in filters {
         match filter {
-            // The service allows few levels: a group within a group of the same kind needs none of its own.
+            // Flattened, because the service allows only few levels.
             Value::Object(mut group) if group.contains_key("andAll") => {
                 match group.remove("andAll") {
                     Some(Value::Array(inner)) => conditions.extend(inner),
@@ -87,7 +91,7 @@ pub fn all(filters: impl IntoIterator<Item = Value>) -> Option<Value> {
     grouped("andAll", conditions)
 }
 
-/// A group needs two members; one is itself.
+/// Groups conditions. The service requires at least two members in a group, so a single condition is returned as it is.
 fn grouped(operator: &str, mut conditions: Vec<Value>) -> Option<Value> {
     match conditions.len() {
         0 => None,
@@ -102,7 +106,7 @@ fn read(filter: &Value, at: &str, depth: usize, count: &mut usize) -> Result<Val
         return wrong(
             at,
             format!(
-                "A filter may have {MAX_CONDITIONS} conditions and {MAX_DEPTH} levels at most."
+                "A filter may have at most {MAX_CONDITIONS} conditions and {MAX_DEPTH} levels."
             ),
         );
     }
@@ -116,7 +120,7 @@ fn read(filter: &Value, at: &str, depth: usize, count: &mut usize) -> Result<Val
     let (Some((operator, operand)), None) = (members.next(), members.next()) else {
         return wrong(
             at,
-            "A filter has exactly one member, such as 'equals' or 'andAll'; or 'type', in OpenAI's form.",
+            "A filter must have exactly one member, such as 'equals' or 'andAll', or a 'type' in OpenAI's form.",
         );
     };
     let below = format!("{at}.{operator}");
@@ -130,14 +134,17 @@ fn read(filter: &Value, at: &str, depth: usize, count: &mut usize) -> Result<Val
             {
                 comparison(operator, members, &below)
             }
-            _ => wrong(below, "A comparison is an object of 'key' and 'value'."),
+            _ => wrong(
+                below,
+                "A comparison must be an object with the members 'key' and 'value'.",
+            ),
         },
         other => {
             let other: String = other.chars().take(40).collect();
             wrong(
                 at,
                 format!(
-                    "'{other}' is none of andAll, orAll, {}.",
+                    "'{other}' is not an operator. Use one of andAll, orAll, {}.",
                     COMPARISONS.join(", ")
                 ),
             )
@@ -145,7 +152,7 @@ fn read(filter: &Value, at: &str, depth: usize, count: &mut usize) -> Result<Val
     }
 }
 
-/// `{"type": "eq", "key", "value"}` or `{"type": "and", "filters": […]}`.
+/// Reads a filter in OpenAI's form: `{"type": "eq", "key", "value"}` or `{"type": "and", "filters": […]}`.
 fn openai(
     members: &Map<String, Value>,
     at: &str,
@@ -250,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_become_bedrocks() {
+    fn filters_of_both_forms_are_converted_to_bedrocks_form() {
         let year = json!({"equals": {"key": "year", "value": 2026}});
         let cases = [
             (year.clone(), year.clone()),
@@ -278,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_filters_are_rejected_with_the_path_of_the_problem() {
         let long = "k".repeat(101);
         let mut deep = json!({"equals": {"key": "a", "value": 1}});
         for _ in 0..20 {

@@ -1,6 +1,5 @@
-//! Answers from Knowledge Bases: searching them ([`Retriever`]), choosing among what they found ([`select`]), telling
-//! it to the model ([`prompt`]), and finding in its answer where it cites ([`citations`]). The order of these stands in
-//! `middleware/retrieve.rs`.
+//! Answers from Knowledge Bases: searches ([`Retriever`]), the choice of passages ([`select`](mod@select)), the prompt
+//! ([`prompt`]), and citations in the answer ([`citations`]). `middleware/retrieve.rs` runs them in this order.
 
 mod bases;
 mod bedrock_kb;
@@ -23,15 +22,15 @@ use crate::{
     error::Error,
 };
 
-/// The service model's KnowledgeBaseQueryTextString, in characters.
+/// The longest query that the service model allows (`KnowledgeBaseQueryTextString`), in characters.
 pub const MAX_QUERY: usize = 20_000;
 
-/// Something that finds passages.
+/// A source of passages.
 pub trait Retriever: Send + Sync + 'static {
-    /// Returns all that `search` finds, within its timeout, in any order.
+    /// Returns the results of `search`, in any order, within its timeout.
     ///
     /// # Errors
-    /// Those that a client may see, if the failure of the retrieval is the request's.
+    /// An error that the client may see if the failed search fails the request.
     fn retrieve<'a>(
         &'a self,
         search: &'a Search,
@@ -39,19 +38,19 @@ pub trait Retriever: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<SearchResults, Error>>;
 }
 
-/// What a search is made for.
+/// The query of a search, and the record of its call.
 #[derive(Clone, Copy, Debug)]
 pub struct SearchContext<'a> {
     /// At most [`MAX_QUERY`] characters.
     pub query: &'a str,
-    /// The record of the call; it receives the cost of reranking.
+    /// Receives the cost of reranking, and warnings.
     pub trace: &'a Trace,
 }
 
-/// What one search found.
+/// The results of one search.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SearchResults {
     pub passages: Vec<Passage>,
-    /// The guardrail of the Knowledge Base intervened: nothing may be answered.
+    /// The guardrail of the Knowledge Base intervened: the request must not be answered.
     pub blocked: bool,
 }

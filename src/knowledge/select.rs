@@ -1,4 +1,4 @@
-//! Which of the passages that were found the model is given.
+//! Selects the passages that go into the prompt.
 
 use super::prompt;
 use crate::{
@@ -6,17 +6,17 @@ use crate::{
     upstream::converse,
 };
 
-/// What is left, and what was left out.
+/// The selected passages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selection {
     /// Best first.
     pub passages: Vec<Passage>,
-    /// Unicode code points of their text.
+    /// The length of their text, in Unicode code points.
     pub context_chars: usize,
 }
 
-/// Of what one search has found: what scores enough, best first. Also how many did not. A passage without a score passes
-/// the floor and comes last.
+/// Returns the results of one search that reach its minimum score, best first, and the number of those that do not.
+/// Passages without a score are kept and come last.
 pub fn best(search: &Search, mut passages: Vec<Passage>) -> (Vec<Passage>, usize) {
     let found = passages.len();
     passages.retain(|passage| passage.score.is_none_or(|score| score >= search.min_score));
@@ -26,8 +26,9 @@ pub fn best(search: &Search, mut passages: Vec<Passage>) -> (Vec<Passage>, usize
     (passages, dropped)
 }
 
-/// What of all passages fits into the request's bounds, in order; only the first is cut, if it alone is too long.
-/// `max_images`: as many as the model may see; those that it cannot be sent do not count.
+/// Returns the best passages that fit into the request's limits. Only the first is truncated, if it alone is too long.
+/// `max_images` is the most images for the model; images in a format that it does not accept are dropped and not
+/// counted.
 pub fn select(
     mut passages: Vec<Passage>,
     request: &RetrievalRequest,
@@ -37,17 +38,17 @@ pub fn select(
     by_score(&mut passages);
     let mut room = Room::of(request);
     let mut images = 0;
-    let mut unseen = 0;
+    let mut dropped_images = 0;
     let mut selected = Selection::default();
-    let mut left = passages.into_iter();
-    while let Some(mut passage) = left.next() {
+    let mut rest = passages.into_iter();
+    while let Some(mut passage) = rest.next() {
         if passage
             .image
             .as_deref()
             .is_some_and(|image| images == max_images || !converse::takes_image(image))
         {
             passage.image = None;
-            unseen += 1;
+            dropped_images += 1;
         }
         if passage.image.is_none() && passage.text.trim().is_empty() {
             continue;
@@ -57,7 +58,7 @@ pub fn select(
             if !selected.passages.is_empty() || fitting == 0 {
                 warnings.add(format!(
                     "kb: passages that did not fit into the context: {}",
-                    left.len() + 1
+                    rest.len() + 1
                 ));
                 break;
             }
@@ -70,24 +71,24 @@ pub fn select(
         selected.context_chars += passage.text.chars().count();
         selected.passages.push(passage);
     }
-    if unseen > 0 {
+    if dropped_images > 0 {
         warnings.add(format!(
-            "kb: images among the passages that the model is not shown: {unseen}"
+            "kb: images among the passages that the model is not shown: {dropped_images}"
         ));
     }
     selected
 }
 
-/// Highest first; among equals, and without a score, in the order in which they came.
+/// Sorts by descending score. The sort is stable, and passages without a score come last.
 fn by_score(passages: &mut [Passage]) {
     let score = |passage: &Passage| passage.score.unwrap_or(f64::NEG_INFINITY);
     passages.sort_by(|a, b| score(b).total_cmp(&score(a)));
 }
 
-/// What is left of the bounds.
+/// The remaining space for passages.
 struct Room {
     chars: usize,
-    /// As they stand in the prompt.
+    /// The bytes after escaping.
     bytes: usize,
 }
 
@@ -101,7 +102,7 @@ impl Room {
         }
     }
 
-    /// Bytes of `text` that fit.
+    /// Returns the number of bytes of `text` that fit.
     fn fitting(&self, text: &str) -> usize {
         let mut bytes = 0;
         let ends = text.char_indices().enumerate().find(|(nth, (_, c))| {

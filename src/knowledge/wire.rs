@@ -1,4 +1,5 @@
-//! Retrieve of the service model `bedrock-agent-runtime`: its request, and its results as passages.
+//! The wire format of Retrieve, from the service model `bedrock-agent-runtime`: encodes requests, and converts results
+//! to passages.
 
 use std::{fmt, sync::Arc};
 
@@ -13,7 +14,7 @@ use crate::{
     model::Target,
 };
 
-/// The body of a request.
+/// The request body.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetrieveRequest<'a> {
@@ -27,19 +28,20 @@ pub struct RetrieveRequest<'a> {
     pub next_token: Option<String>,
 }
 
+/// `retrievalQuery`.
 #[derive(Debug, Serialize)]
 pub struct Query<'a> {
     pub text: &'a str,
 }
 
-/// The request for `search`. The service may refuse `says_type`: to be told how to search.
-pub fn request<'a>(search: &Search, text: &'a str, says_type: bool) -> RetrieveRequest<'a> {
+/// Returns the request for `search`. `with_type` sends `overrideSearchType`, which not every vector store supports.
+pub fn request<'a>(search: &Search, text: &'a str, with_type: bool) -> RetrieveRequest<'a> {
     let base = &search.base;
     RetrieveRequest {
         retrieval_query: Query { text },
         retrieval_configuration: match base.kind {
             KnowledgeBaseKind::Vector => {
-                json!({"vectorSearchConfiguration": vector(search, says_type)})
+                json!({"vectorSearchConfiguration": vector(search, with_type)})
             }
             KnowledgeBaseKind::Managed => json!({"managedSearchConfiguration": managed(search)}),
         },
@@ -52,11 +54,11 @@ pub fn request<'a>(search: &Search, text: &'a str, says_type: bool) -> RetrieveR
     }
 }
 
-fn vector(search: &Search, says_type: bool) -> Value {
+fn vector(search: &Search, with_type: bool) -> Value {
     let mut configuration = common(search);
     match search.search_type {
-        SearchType::Hybrid if says_type => configuration["overrideSearchType"] = "HYBRID".into(),
-        SearchType::Semantic if says_type => {
+        SearchType::Hybrid if with_type => configuration["overrideSearchType"] = "HYBRID".into(),
+        SearchType::Semantic if with_type => {
             configuration["overrideSearchType"] = "SEMANTIC".into()
         }
         _ => {}
@@ -73,7 +75,7 @@ fn vector(search: &Search, says_type: bool) -> Value {
 fn managed(search: &Search) -> Value {
     let mut configuration = common(search);
     match &search.rerank {
-        Rerank::Unsaid => {}
+        Rerank::Default => {}
         Rerank::Never => configuration["rerankingModelType"] = "NONE".into(),
         Rerank::Managed => configuration["rerankingModelType"] = "MANAGED".into(),
         Rerank::Model(model) => {
@@ -107,7 +109,7 @@ fn reranking(model: &RerankModel, search: &Search) -> Value {
     json!({"type": "BEDROCK_RERANKING_MODEL", "bedrockRerankingConfiguration": configuration})
 }
 
-/// The ARN of a foundation model in the region of `target`.
+/// Returns the ARN of a foundation model in the region of `target`. An `id` that is an ARN is returned unchanged.
 pub fn model_arn(id: &str, target: &Target) -> String {
     if id.starts_with("arn:") {
         return id.to_owned();
@@ -123,14 +125,16 @@ pub fn model_arn(id: &str, target: &Target) -> String {
     )
 }
 
-/// Results of one reply that are read: as many as may be asked for.
+/// The most results of one reply that are read: the service model's limit of `numberOfResults`.
 const MAX_RESULTS: usize = 100;
 
-/// Bytes of a result's metadata or location that are kept, and of its source.
+/// The most bytes of a result's metadata or location. Longer ones are dropped.
 const MAX_JSON: usize = 16 * 1024;
+
+/// The most bytes of a source. Longer ones are truncated.
 const MAX_SOURCE: usize = 2048;
 
-/// The body of a reply. A result of a form that nobody knows must not cost the others.
+/// The response body. Results are parsed one by one, so that one in an unknown form does not affect the others.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RetrieveReply {
@@ -142,7 +146,7 @@ pub struct RetrieveReply {
     pub guardrail_action: Option<String>,
 }
 
-/// The rest is read over.
+/// Deserializes the first [`MAX_RESULTS`] results and skips the rest.
 fn first_results<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<Box<RawValue>>, D::Error> {
@@ -211,7 +215,7 @@ struct VideoSegment {
     summary: Option<String>,
 }
 
-/// Where the service says what a document is called, in the members of a location: one for each of its types.
+/// The member of `location` that identifies the document, for each type of location.
 const LOCATIONS: [(&str, &str); 10] = [
     ("s3Location", "uri"),
     ("webLocation", "url"),
@@ -225,10 +229,10 @@ const LOCATIONS: [(&str, &str); 10] = [
     ("googleDriveLocation", "url"),
 ];
 
-/// Metadata that the service adds itself.
+/// The metadata attribute in which the service reports the document's URI.
 const SOURCE_URI: &str = "x-amz-bedrock-kb-source-uri";
 
-/// A result as a passage; none where it holds neither text nor an image.
+/// Converts a result to a passage. `None` if it contains neither text nor an image.
 pub fn passage(result: &RawValue, kb: &Arc<str>) -> Option<Passage> {
     let result: RetrievalResult = serde_json::from_str(result.get()).ok()?;
     let content = result.content.unwrap_or_default();
@@ -277,13 +281,13 @@ pub fn passage(result: &RawValue, kb: &Arc<str>) -> Option<Passage> {
     })
 }
 
-/// What is too long for a reply, or of another form, is left out.
+/// Parses metadata or a location. `None` if it is too long or in another form.
 fn small<T: DeserializeOwned>(json: Option<Box<RawValue>>) -> Option<T> {
     json.filter(|json| json.get().len() <= MAX_JSON)
         .and_then(|json| serde_json::from_str(json.get()).ok())
 }
 
-/// Text of every kind of result.
+/// Returns the text of a result: its passage, row, transcription or summary.
 fn text(content: Content) -> Option<String> {
     let row = content.row.map(|row| {
         let columns = row.into_iter().map(|column| {

@@ -20,28 +20,28 @@ mod slices;
 use settling::Settling;
 use slices::Slices;
 
-/// Reserves the worst case of a call before it leaves, in every budget that applies to it. When the
-/// call ends, its actual cost replaces the reservation. Also writes the ledger for calls without a
-/// budget.
+/// Reserves the worst case of a call, in every budget that applies to it, before it is sent. When the call ends, its
+/// actual cost replaces the reservation. Also writes the ledger for calls without a budget.
 #[derive(Clone)]
 pub struct Budget(Arc<Settings>);
 
-/// What all models have in common.
+/// The settings that all models share.
 pub struct Settings {
     pub ledger: Ledger,
-    /// The whole gateway's.
+    /// The budgets of the whole gateway.
     pub gateway: Vec<Arc<Terms>>,
-    /// Calls under a budget may go to models without a price.
+    /// Allows calls of unknown price under a budget.
     pub allow_unpriced: bool,
-    /// A request that costs more raises an alert.
+    /// The cost above which a request raises an alert.
     pub alert_request: Option<NanoUsd>,
     pub alerts: Alerts,
 }
 
-/// The shortest answer that `fit` makes of a longer one, in tokens.
+/// The smallest limit that `fit` lowers an output to, in tokens.
 const MIN_FIT: u64 = 16;
 
 impl Budget {
+    /// Creates the middleware.
     pub fn new(settings: Settings) -> Self {
         Self(Arc::new(settings))
     }
@@ -57,7 +57,7 @@ impl<T: Operation> Middleware<T> for Budget {
         self.fit(&mut call, &budgets)?;
         let settling = self.admit(&call, &budgets).await?;
         let hold = Arc::downgrade(&settling.hold);
-        // A request that may be on the bill twice needs money for both.
+        // Repeating a request that may have been billed needs a second reservation.
         let worst = &call.plan.worst;
         let price = call.model.price.as_deref();
         let one = price.and_then(|price| worst.cost_of_one(price, worst.output_tokens));
@@ -83,7 +83,7 @@ impl<T: Operation> Middleware<T> for Budget {
 }
 
 impl Budget {
-    /// Lowers the output to what is left, if a budget prefers that to a refusal.
+    /// Lowers the output limit to what is left of the budgets with `fit`.
     fn fit<T: Operation>(&self, call: &mut Call<T>, budgets: &[Arc<Terms>]) -> Result<(), Error> {
         let Some(price) = call.model.price.clone() else {
             return Ok(());
@@ -100,7 +100,7 @@ impl Budget {
             let (Some(tokens), Some(limited)) = (tokens, limited) else {
                 continue;
             };
-            // Another request has another plan.
+            // The plan depends on the request.
             call.plan = limited.plan(&call.model, &call.caller)?;
             call.body = Arc::new(limited);
             call.trace.warnings().add(format!(
@@ -111,6 +111,10 @@ impl Budget {
         Ok(())
     }
 
+    /// Reserves the cost of the call.
+    ///
+    /// # Errors
+    /// The rejection, if the client's limit, a budget or the ledger does not admit the call.
     async fn admit<T: Operation>(
         &self,
         call: &Call<T>,
@@ -135,7 +139,7 @@ impl Budget {
             .then(|| slices::first(worst, price.as_deref()))
             .flatten();
         let whole = most.unwrap_or(worst.fees);
-        let asked: Vec<_> = budgets
+        let reservations: Vec<_> = budgets
             .iter()
             .map(|budget| {
                 let amount = match budget.mode {
@@ -146,12 +150,12 @@ impl Budget {
             })
             .collect();
         let entry = LedgerEntry::of(call, Timestamp::now().as_millisecond());
-        let hold = match self.0.ledger.hold(entry, whole, &asked).await {
+        let hold = match self.0.ledger.hold(entry, whole, &reservations).await {
             Ok(hold) => Arc::new(hold),
             Err(HoldError::Refused(refused)) => {
                 return Err(refusal::counted(
                     call,
-                    refusal::explain(call, &refused, &asked),
+                    refusal::explain(call, &refused, &reservations),
                 ));
             }
             Err(HoldError::StoreUnavailable) => {

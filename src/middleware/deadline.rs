@@ -11,14 +11,15 @@ use crate::{
     operation::Operation,
 };
 
-/// The service compiles a schema at its first use, which may take minutes, and keeps it for a day.
+/// The factor by which the time limit is extended for the first use of a schema. The service compiles the schema then,
+/// which can take minutes, and caches the result for a day.
 const COMPILING: u32 = 5;
 
-/// Schemas that are remembered as compiled. One that is forgotten only gets more time than it needs.
+/// The number of schemas that are remembered as compiled. A forgotten schema only gets a longer time limit.
 const REMEMBERED: usize = 1000;
 
-/// Bounds the wait for a reply: the whole one within `timeout`, the first token of a stream within
-/// `first_token_timeout`, and five times that while the service compiles a schema.
+/// Limits the time until a reply: `timeout` for a whole one, `first_token_timeout` for the first token of a stream, and
+/// five times that while the service compiles a schema.
 #[derive(Clone, Debug)]
 pub struct Deadline {
     compiled: Arc<Cache<u64, ()>>,

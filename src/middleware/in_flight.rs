@@ -14,12 +14,12 @@ use crate::{
     operation::Operation,
 };
 
-/// Bounds the calls that run at once in every scope. A permit lives until the last byte of its reply. All models share
-/// one.
+/// Limits the calls in flight in every scope. A permit is held until the last byte of the reply. All models share one
+/// instance, because scopes span models.
 #[derive(Clone, Default)]
 pub struct InFlight(Arc<Mutex<HashMap<String, u32>>>);
 
-/// When some call may have ended.
+/// The `retry-after` of a rejected call: another one may have ended by then.
 const WAIT: Duration = Duration::from_secs(1);
 
 impl<T: Operation, P: Send + 'static> Middleware<T, P> for InFlight {
@@ -35,12 +35,12 @@ impl<T: Operation, P: Send + 'static> Middleware<T, P> for InFlight {
             let Some(most) = scope.limits.in_flight else {
                 continue;
             };
-            let admitted = permits.enter(&scope.id, most);
+            let admitted = permits.acquire(&scope.id, most);
             metrics::rate_limit(&scope.id, "concurrency", admitted);
             if !admitted {
                 metrics::refusal(call.caller.team_name(), &call.caller.key_id, "concurrency");
                 let text = format!(
-                    "'{}' allows {most} requests at once, and as many are running.",
+                    "Rate limit reached: '{}' allows {most} requests at once. Try again when one of them has ended.",
                     scope.id
                 );
                 return Err(Error::new(Kind::RateLimited, text)
@@ -53,14 +53,15 @@ impl<T: Operation, P: Send + 'static> Middleware<T, P> for InFlight {
     }
 }
 
-/// Places that a call has taken; given back when it is dropped.
+/// The permits of one call, released when they are dropped.
 struct Permits {
     counts: Arc<Mutex<HashMap<String, u32>>>,
     scopes: Vec<String>,
 }
 
 impl Permits {
-    fn enter(&mut self, scope: &str, most: u32) -> bool {
+    /// Acquires a permit for `scope`, unless `most` are held.
+    fn acquire(&mut self, scope: &str, most: u32) -> bool {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(scope.to_owned()).or_default();
         if *count >= most {

@@ -11,7 +11,7 @@ use crate::{
     operation::{CallEnd, EndReason, Operation, Reply as _},
 };
 
-/// Counts calls, times and tokens of one model.
+/// Records the metrics of one model: calls, durations and tokens.
 #[derive(Clone, Debug)]
 pub struct Measure {
     metrics: ModelMetrics,
@@ -47,12 +47,12 @@ impl<T: Operation, P: Send + 'static> Middleware<T, P> for Measure {
     }
 }
 
-/// A call on its way; counted once, however it ends.
+/// A call in flight. Records it exactly once, however it ends.
 struct CallGuard {
     metrics: ModelMetrics,
     caller: Arc<Caller>,
     began: Instant,
-    /// Of a stream.
+    /// When the first token of a stream arrived.
     first_token: Option<Instant>,
     error_type: &'static str,
     usage: Option<Usage>,
@@ -61,7 +61,7 @@ struct CallGuard {
 impl CallGuard {
     fn new(metrics: ModelMetrics, caller: Arc<Caller>) -> Self {
         metrics.inflight_requests.increment(1.0);
-        // Until something else is known: the client disconnected before there was a reply.
+        // Applies if the client disconnects before there is a reply, which drops the guard.
         let error_type = EndReason::ClientGone.label();
         let began = Instant::now();
         Self {

@@ -11,12 +11,12 @@ use crate::{
     remote_media::RemoteMedia,
 };
 
-/// Fetches the media that a chat names by URL, and passes `s3://` URLs on, if the operator allows
-/// it. Without this middleware such a URL is a 400.
+/// Fetches the media that a chat names by URL, and checks that `s3://` URLs are allowed. If `None`, `s3://` URLs are
+/// rejected here, and other URLs by the codec.
 #[derive(Clone)]
 pub struct Media(pub Option<RemoteMedia>);
 
-/// More than any model takes.
+/// The most URLs in a request: more than any model accepts.
 const MAX_URLS: usize = 20;
 
 impl Middleware<Chat> for Media {
@@ -38,7 +38,7 @@ impl Media {
         let urls = urls(&call.body);
         let denied = |url: &str| url.starts_with("s3://") && !self.allows_s3(url);
         if let Some((_, at)) = urls.iter().find(|(url, _)| denied(url)) {
-            let text = "Bedrock may not read this bucket for clients of this gateway. Send the bytes as a data URL.";
+            let text = "This gateway does not allow this S3 bucket. Send the bytes as a data URL.";
             return Err(Error::invalid(at, text).with_code("unsupported_url"));
         }
         let facts = &call.model.facts;
@@ -50,7 +50,10 @@ impl Media {
             .filter(|(url, _)| url.starts_with("http"))
             .collect();
         if remote.len() > MAX_URLS {
-            let text = format!("A request may name {MAX_URLS} URLs of media at most.");
+            let text = format!(
+                "The request contains {} media URLs; at most {MAX_URLS} are allowed.",
+                remote.len()
+            );
             return Err(Error::invalid("messages", text));
         }
         let budget = media.byte_budget();
@@ -65,7 +68,7 @@ impl Media {
     }
 }
 
-/// Each URL once, with its first path in the request.
+/// Returns each distinct URL, with its first path in the request.
 fn urls(chat: &Chat) -> HashMap<&str, String> {
     let mut urls = HashMap::new();
     let parts = chat

@@ -1,6 +1,5 @@
-//! The middlewares around a call. A middleware is one file with one `async fn` around the rest of
-//! the call; the adapter below makes each of them a tower layer. Their order is written in
-//! [`crate::dispatch::pipeline`]. No middleware imports another.
+//! The middlewares of a call. Each is one file with one `async fn` that wraps the rest of the call. The adapter below
+//! turns it into a tower layer. [`crate::dispatch::pipeline`] defines their order. No middleware imports another.
 
 mod budget;
 mod deadline;
@@ -36,14 +35,14 @@ use crate::{
     operation::{Operation, Served},
 };
 
-/// What a stack answers.
+/// The response of a stack.
 pub type Reply<T> = Served<<T as Operation>::Reply>;
 
-/// One middleware, for the operations and the state of the call that it makes sense for: in another
-/// stack, or at another height, it does not compile.
+/// A middleware. The type parameters restrict it to the operations and the state of the call (with or without a plan)
+/// that it supports, so that a stack with a misplaced middleware does not compile.
 pub trait Middleware<T: Operation, P = Plan>: Clone + Send + Sync + 'static {
-    /// Handles `call` around `next`, which is ready and is the rest of the call. To reject the
-    /// call, do not call it.
+    /// Handles `call`. `next` is the rest of the call, and is ready. To reject the call, return an error without calling
+    /// `next`.
     fn handle<S>(
         &self,
         call: Call<T, P>,
@@ -53,12 +52,12 @@ pub trait Middleware<T: Operation, P = Plan>: Clone + Send + Sync + 'static {
         S: Service<Call<T, P>, Response = Reply<T>, Error = Error, Future: Send> + Send;
 }
 
-/// Makes a middleware a layer.
+/// Turns a middleware into a tower layer.
 pub fn layer<M>(middleware: M) -> MiddlewareLayer<M> {
     MiddlewareLayer(middleware)
 }
 
-/// See [`layer`].
+/// The tower layer of a middleware; see [`layer`].
 #[derive(Clone, Debug)]
 pub struct MiddlewareLayer<M>(M);
 
@@ -73,7 +72,7 @@ impl<M: Clone, S> Layer<S> for MiddlewareLayer<M> {
     }
 }
 
-/// A middleware around the service `S`.
+/// The service `S`, wrapped in a middleware.
 #[derive(Clone, Debug)]
 pub struct MiddlewareService<M, S> {
     middleware: M,
@@ -97,7 +96,7 @@ where
     }
 
     fn call(&mut self, call: Call<T, P>) -> Self::Future {
-        // The instance that was polled ready is the one to be called; a clone need not be ready.
+        // Call the instance that was polled ready, because a clone need not be ready.
         let clone = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, clone);
         let middleware = self.middleware.clone();

@@ -29,21 +29,22 @@ use clock::TokioClock;
 type Limiter =
     RateLimiter<String, DefaultKeyedStateStore<String>, TokioClock, StateInformationMiddleware>;
 
-/// Requests and tokens per minute, for every scope that a call falls under. Refuses, never queues; a permit that was taken
-/// before a later scope refuses is lost, tokens are given back. All models share one.
+/// Limits requests and tokens per minute, in every scope of a call. Rejects calls, and never queues them. If a scope
+/// rejects a call, the requests counted in earlier scopes stay counted, and tokens are returned. All models share one
+/// instance, because scopes span models.
 #[derive(Clone, Default)]
 pub struct RateLimit(Arc<State>);
 
 #[derive(Default)]
 struct State {
-    /// One limiter for each quota: what is one minute's worth, and what may come at once.
+    /// The limiters, by requests per minute and burst.
     requests: Mutex<HashMap<(u32, u32), Arc<Limiter>>>,
-    /// By scope.
+    /// The token buckets, by scope.
     tokens: Mutex<HashMap<String, Bucket>>,
 }
 
-/// Beyond so many scopes those that are full again are forgotten.
-const MANY: usize = 10_000;
+/// The number of scopes above which those with a full bucket are removed, to bound the memory.
+const MAX_IDLE_SCOPES: usize = 10_000;
 
 impl<T: Operation, P: Send + Sync + 'static> Middleware<T, P> for RateLimit {
     async fn handle<S>(&self, call: Call<T, P>, mut next: S) -> Result<Reply<T>, Error>
@@ -54,18 +55,19 @@ impl<T: Operation, P: Send + Sync + 'static> Middleware<T, P> for RateLimit {
         if scopes.is_empty() {
             return next.call(call).await;
         }
-        let refused = |error: Error| {
+        let count_refusal = |error: Error| {
             metrics::refusal(call.caller.team_name(), &call.caller.key_id, "rate_limit");
             error
         };
         let expected = call.body.likely_tokens(&call.model);
-        // Before a permit is taken that could not be used.
+        // Checked first, because a rejected call should not count against other limits.
         scopes
             .iter()
-            .try_for_each(|scope| size(scope, expected, &*call.body))
-            .map_err(refused)?;
+            .try_for_each(|scope| check_size(scope, expected, &*call.body))
+            .map_err(count_refusal)?;
         for scope in &scopes {
-            self.request(scope, &call.trace).map_err(refused)?;
+            self.take_request(scope, &call.trace)
+                .map_err(count_refusal)?;
         }
         let mut guard = TokenGuard {
             limits: self.clone(),
@@ -75,7 +77,7 @@ impl<T: Operation, P: Send + Sync + 'static> Middleware<T, P> for RateLimit {
             model: call.model.label().to_owned(),
         };
         for scope in scopes {
-            self.take(scope, &mut guard).map_err(refused)?;
+            self.take_tokens(scope, &mut guard).map_err(count_refusal)?;
         }
         let reply = next.call(call).await?;
         Ok(reply.on_end(move |_| drop(guard)))
@@ -83,7 +85,8 @@ impl<T: Operation, P: Send + Sync + 'static> Middleware<T, P> for RateLimit {
 }
 
 impl RateLimit {
-    fn request(&self, scope: &Scope, trace: &Trace) -> Result<(), Error> {
+    /// Counts a request in `scope`.
+    fn take_request(&self, scope: &Scope, trace: &Trace) -> Result<(), Error> {
         let Some(rate) = scope.limits.requests_per_minute else {
             return Ok(());
         };
@@ -132,7 +135,7 @@ impl RateLimit {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(limiter) = limiters.get(&(rate, burst)) {
-            if limiter.len() > MANY {
+            if limiter.len() > MAX_IDLE_SCOPES {
                 limiter.retain_recent();
             }
             return Some(limiter.clone());
@@ -144,7 +147,8 @@ impl RateLimit {
         Some(limiter)
     }
 
-    fn take(&self, scope: Scope, guard: &mut TokenGuard) -> Result<(), Error> {
+    /// Takes the expected tokens from the bucket of `scope`.
+    fn take_tokens(&self, scope: Scope, guard: &mut TokenGuard) -> Result<(), Error> {
         let expected = guard.expected;
         let Some(rate) = scope.limits.tokens_per_minute else {
             return Ok(());
@@ -176,7 +180,7 @@ impl RateLimit {
         work: impl FnOnce(&mut Bucket) -> R,
     ) -> R {
         let mut buckets = self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() > MANY && !buckets.contains_key(scope) {
+        if buckets.len() > MAX_IDLE_SCOPES && !buckets.contains_key(scope) {
             buckets.retain(|_, bucket| !bucket.is_full(now));
         }
         let bucket = buckets
@@ -187,7 +191,8 @@ impl RateLimit {
     }
 }
 
-fn size<T: Operation>(scope: &Scope, expected: u64, body: &T) -> Result<(), Error> {
+/// Checks the limit on the tokens of one request.
+fn check_size<T: Operation>(scope: &Scope, expected: u64, body: &T) -> Result<(), Error> {
     let Some(most) = scope
         .limits
         .max_request_tokens
@@ -196,7 +201,7 @@ fn size<T: Operation>(scope: &Scope, expected: u64, body: &T) -> Result<(), Erro
         return Ok(());
     };
     let text = format!(
-        "This request may need {expected} tokens; '{}' allows {most} for one. {}.",
+        "This request may need {expected} tokens; '{}' allows {most} per request. {}.",
         scope.id,
         body.cost_advice()
     );
@@ -206,7 +211,7 @@ fn size<T: Operation>(scope: &Scope, expected: u64, body: &T) -> Result<(), Erro
         .without_retry())
 }
 
-/// The tokens that a call has taken. When it is dropped, the call's actual usage replaces them.
+/// The expected tokens that a call took. When it is dropped, the actual number replaces them.
 struct TokenGuard {
     limits: RateLimit,
     scopes: Vec<(String, u32)>,
@@ -222,7 +227,7 @@ impl Drop for TokenGuard {
         }
         let (spent, now) = (self.trace.spending().total(), TokioClock.now());
         let tokens = spent.usage.map_or(0, |usage| usage.total());
-        // Of what was lost nobody knows how much it was: as much as was expected.
+        // The usage of a lost request is unknown, so the expected tokens count.
         let tokens = if spent.lost > 0 {
             tokens.max(self.expected)
         } else {

@@ -1,6 +1,6 @@
-//! Reasoning that plain OpenAI clients lose. Claude wants the signed reasoning of a turn back with
-//! the results of its tool calls, in the turn's order; OpenAI's clients do not know it. So each turn
-//! is kept for a while, by the ids of its calls, and put back.
+//! Restores the reasoning that OpenAI clients do not send back. Claude requires the signed reasoning of a turn, in its
+//! original order, along with the results of the turn's tool calls, but OpenAI's clients drop it. This middleware caches
+//! each turn by the ids of its tool calls.
 
 use std::sync::Arc;
 
@@ -19,19 +19,21 @@ mod turn;
 
 use turn::{Recorder, Turn};
 
-/// Bytes of reasoning that are kept, and about how many calls that may be.
+/// The capacity of the cache, in bytes.
 const CAPACITY: u64 = 32 << 20;
+
+/// The expected number of tool calls in the cache.
 const CALLS: usize = 10_000;
 
-/// Remembers the reasoning of turns that call tools, and restores it in their order. What is put
-/// back is input, so this comes before limits and budgets.
+/// Caches the reasoning of turns that call tools, and restores it in later requests. Runs before limits and budgets,
+/// because restored reasoning is billed as input.
 #[derive(Clone)]
 pub struct Reasoning(Arc<ReasoningCache>);
 
-/// Bounded in memory; what is evicted is lost, and then the call goes on without reasoning.
+/// Cached turns. If a turn was evicted, the call continues without its reasoning.
 type ReasoningCache = Cache<Key, Arc<Turn>, Bytes>;
 
-/// Whose call it was: one caller never gets another's reasoning, nor one model another's.
+/// The key of a tool call. Contains the caller and the model, so that reasoning never reaches another caller or model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     key_id: String,
@@ -50,6 +52,7 @@ impl Key {
     }
 }
 
+/// Weighs cached turns by their size in bytes.
 #[derive(Clone)]
 struct Bytes;
 
@@ -102,6 +105,7 @@ impl Middleware<Chat, Unplanned> for Reasoning {
 }
 
 impl Reasoning {
+    /// Restores the reasoning of all cached turns in the conversation.
     fn restore(&self, call: &mut Call<Chat, Unplanned>) {
         let found: Vec<(usize, Arc<Turn>)> = (0..)
             .zip(&call.body.messages)
@@ -116,6 +120,7 @@ impl Reasoning {
         }
     }
 
+    /// Returns the cached turn for `message`, if the client did not send reasoning that differs from it.
     fn find(&self, call: &Call<Chat, Unplanned>, message: &Message) -> Option<Arc<Turn>> {
         if message.role != Role::Assistant {
             return None;
@@ -125,7 +130,7 @@ impl Reasoning {
             Part::RedactedThinking(_) => true,
             _ => false,
         };
-        // A client that sends its own reasoning back may have changed what it belongs to.
+        // If the client sends other signed reasoning, the signatures fit only the order that the client sends.
         let own = message.parts.iter().filter(|part| is_signed(part)).count();
         let calls = message.tool_uses();
         let turn = calls
@@ -134,7 +139,7 @@ impl Reasoning {
                     .get(&Key::new(&call.caller.key_id, &call.model, &one.id))
             })
             .next()?;
-        (own == 0 || turn.has_thoughts_of(message)).then_some(turn)
+        (own == 0 || turn.has_reasoning_of(message)).then_some(turn)
     }
 }
 

@@ -13,8 +13,8 @@ use crate::{
     upstream::ProfileLookup,
 };
 
-/// Completes what is known of a call's model, and makes the call's plan. A model behind an ARN that
-/// does not say gets the facts and the price of its base model, if AWS reports it.
+/// Resolves the facts of a call's model, and makes the call's plan. If the ARN of a model does not contain its base
+/// model, AWS is queried for it, and the facts and price of the base model apply.
 #[derive(Clone)]
 pub struct Resolve(pub ProfileLookup);
 
@@ -31,7 +31,7 @@ impl Resolve {
             region: model.target().region.clone(),
         };
         let known = catalogue::lookup(&target);
-        // What the operator says goes before what AWS says.
+        // The configuration takes precedence.
         let facts = match *model.facts == Facts::default() {
             true => known.facts,
             false => model.facts.clone(),
@@ -48,7 +48,7 @@ impl Resolve {
         call.model = self.model(call.model).await;
         let warnings = call.trace.warnings();
         warnings.about_model(&call.model);
-        // What is rejected must not cost anything first.
+        // Checked before anything that costs money.
         warnings.refuse_dropped(&call.model)?;
         let plan = call.body.plan(&call.model, &call.caller)?;
         Ok(call.with_plan(plan))
@@ -66,7 +66,7 @@ impl<S> Layer<S> for Resolve {
     }
 }
 
-/// The second door: above it a call has no plan, below it every call has one.
+/// The service of [`Resolve`]. Calls outside of it have no plan; all calls inside have one.
 #[derive(Clone)]
 pub struct ResolveService<S> {
     resolve: Resolve,
@@ -91,7 +91,7 @@ where
     }
 
     fn call(&mut self, call: Call<T, Unplanned>) -> Self::Future {
-        // The instance that was polled ready is the one to be called; a clone need not be ready.
+        // Call the instance that was polled ready, because a clone need not be ready.
         let clone = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, clone);
         let resolve = self.resolve.clone();

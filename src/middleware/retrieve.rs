@@ -26,35 +26,38 @@ use crate::{
 
 mod condense;
 
-/// Searches the Knowledge Bases that a call asks, puts what they found before its question, and marks in the answer where
-/// it cites. Calls that ask none pass through.
+/// Searches the Knowledge Bases that a call names, puts the passages before its question, and annotates the citations in
+/// the answer. Calls without a retrieval pass through unchanged.
 #[derive(Clone)]
 pub struct Retrieve {
     pub retriever: Arc<dyn Retriever>,
     pub completer: Arc<dyn Completer>,
 }
 
-/// Makes calls for the gateway's own purposes, on their way like any caller's: limited, metered, and paid for.
+/// Makes side calls for the gateway's own purposes. They pass through the whole pipeline, with the caller's limits and
+/// budgets.
 pub trait Completer: Send + Sync + 'static {
+    /// Makes `call`.
+    ///
     /// # Errors
-    /// Those of the call.
+    /// The error of the call.
     fn complete(
         &self,
         call: Call<Chat, Unplanned>,
     ) -> BoxFuture<'static, Result<Served<ChatReply>, Error>>;
 }
 
-/// What the client reads where a guardrail lets nothing through.
+/// The answer if a guardrail blocks the retrieval.
 const BLOCKED: &str =
-    "This question cannot be answered here: the guardrail of the knowledge base has stopped it.";
+    "This question cannot be answered: the guardrail of the knowledge base blocked it.";
 
-/// What all searches together came to.
+/// The combined outcome of all searches.
 #[derive(Default)]
-struct Gathered {
+struct Outcome {
     searches: Vec<SearchReport>,
     passages: Vec<Passage>,
     blocked: bool,
-    /// The code of the first failure.
+    /// The error code of the first failed search.
     failed: Option<&'static str>,
 }
 
@@ -67,22 +70,22 @@ impl Middleware<Chat> for Retrieve {
             return next.call(call).await;
         };
         let began = Instant::now();
-        let gathered = self.gather(&call, &request).await;
+        let outcome = self.search_all(&call, &request).await;
         call.trace.waited_since(began);
-        let gathered = match gathered {
-            Ok(gathered) => gathered,
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
             Err(error) => {
-                let failed = Gathered {
+                let failed = Outcome {
                     failed: Some(error.label()),
-                    ..Gathered::default()
+                    ..Outcome::default()
                 };
-                let retrieval = chosen(&call, &request, failed, began.elapsed());
+                let retrieval = retrieval(&call, &request, failed, began.elapsed());
                 call.trace.set_retrieval(Arc::new(retrieval));
                 return Err(error);
             }
         };
-        let blocked = gathered.blocked;
-        let mut retrieval = chosen(&call, &request, gathered, began.elapsed());
+        let blocked = outcome.blocked;
+        let mut retrieval = retrieval(&call, &request, outcome, began.elapsed());
         if retrieval.used() {
             let tag = prompt::tag()?;
             let context = prompt::render(&retrieval.passages, request.template(), &tag);
@@ -91,7 +94,7 @@ impl Middleware<Chat> for Retrieve {
                 .iter_mut()
                 .filter_map(|passage| passage.image.take());
             prompt::add_context(Arc::make_mut(&mut call.body), context, images);
-            // A stream may be long, and its reader needs no more than the sources.
+            // Freed, because a stream can be long, and annotations need only the sources.
             for passage in &mut retrieval.passages {
                 passage.text = String::new();
             }
@@ -100,7 +103,7 @@ impl Middleware<Chat> for Retrieve {
         call.trace.set_retrieval(retrieval.clone());
         let json = call.body.wants_json();
         let served = if blocked {
-            refusal(&call)
+            blocked_reply(&call)
         } else {
             next.call(call).await?
         };
@@ -109,39 +112,41 @@ impl Middleware<Chat> for Retrieve {
 }
 
 impl Retrieve {
+    /// Runs all searches concurrently.
+    ///
     /// # Errors
-    /// A failed search, where the operator or the client wants that to fail the call; the others are given up then.
-    async fn gather(
+    /// The error of a failed search with `on_error = "fail"`. The other searches are cancelled.
+    async fn search_all(
         &self,
         call: &Call<Chat>,
         request: &RetrievalRequest,
-    ) -> Result<Gathered, Error> {
+    ) -> Result<Outcome, Error> {
         let query = self.query(call, request).await;
-        let asked = SearchContext {
+        let cx = SearchContext {
             query: &query,
             trace: &call.trace,
         };
         let searches = request.searches.iter().map(async |search| {
             let began = Instant::now();
-            match self.retriever.retrieve(search, asked).await {
+            match self.retriever.retrieve(search, cx).await {
                 Err(error) if search.on_error == OnError::Fail => Err(error),
                 result => Ok((search, began.elapsed(), result)),
             }
         });
-        let mut gathered = Gathered::default();
+        let mut outcome = Outcome::default();
         for (search, took, result) in try_join_all(searches).await? {
             match result {
-                Ok(found) => gathered.add(search, took, found),
-                Err(error) => gathered.survive(call, search, took, &error),
+                Ok(results) => outcome.add(search, took, results),
+                Err(error) => outcome.add_failure(call, search, took, &error),
             }
         }
-        if gathered.blocked {
-            gathered.passages.clear();
+        if outcome.blocked {
+            outcome.passages.clear();
         }
-        Ok(gathered)
+        Ok(outcome)
     }
 
-    /// What to look for: what the client says, the conversation as one question, or its last user message.
+    /// Returns the query: the client's, the condensed conversation, or its last user message.
     async fn query(&self, call: &Call<Chat>, request: &RetrievalRequest) -> String {
         let own = match &request.query {
             Some(own) => Some(own.clone()),
@@ -153,23 +158,23 @@ impl Retrieve {
         if let Some((end, _)) = query.char_indices().nth(MAX_QUERY) {
             query.truncate(end);
             call.trace.warnings().add(format!(
-                "kb: the question was cut to {MAX_QUERY} characters for the search"
+                "kb: the query was truncated to {MAX_QUERY} characters"
             ));
         }
         query
     }
 }
 
-impl Gathered {
-    fn add(&mut self, search: &Search, took: Duration, found: SearchResults) {
-        self.blocked |= found.blocked;
+impl Outcome {
+    fn add(&mut self, search: &Search, took: Duration, results: SearchResults) {
+        self.blocked |= results.blocked;
         let kb = search.base.name.clone();
-        let count = found.passages.len();
-        let (best, dropped) = knowledge::best(search, found.passages);
+        let found = results.passages.len();
+        let (best, dropped) = knowledge::best(search, results.passages);
         metrics::kb_dropped(&kb, dropped);
         self.searches.push(SearchReport {
             kb,
-            found: count,
+            found,
             dropped,
             context_chars: 0,
             took,
@@ -178,14 +183,14 @@ impl Gathered {
         self.passages.extend(best);
     }
 
-    fn survive(&mut self, call: &Call<Chat>, search: &Search, took: Duration, error: &Error) {
+    fn add_failure(&mut self, call: &Call<Chat>, search: &Search, took: Duration, error: &Error) {
         let (name, code) = (&search.base.name, error.label());
         tracing::warn!(
             request_id = &*call.request_id,
             kb = &**name,
             code,
             detail = error.detail(),
-            "a search failed; the call goes on without it"
+            "a search failed; the call continues without its passages"
         );
         call.trace.warnings().add(format!(
             "kb: '{name}' could not be searched ({code}): {}",
@@ -204,19 +209,19 @@ impl Gathered {
     }
 }
 
-/// What of it the model is given.
-fn chosen(
+/// Selects the passages for the prompt, and returns the outcome of the retrieval.
+fn retrieval(
     call: &Call<Chat>,
     request: &RetrievalRequest,
-    gathered: Gathered,
+    outcome: Outcome,
     took: Duration,
 ) -> Retrieval {
-    let Gathered {
+    let Outcome {
         mut searches,
         passages,
         blocked,
         failed,
-    } = gathered;
+    } = outcome;
     let room = converse::MAX_IMAGES.saturating_sub(prompt::images(&call.body));
     let max_images = if call.model.facts.image {
         room.min(request.max_images as usize)
@@ -255,13 +260,13 @@ fn chosen(
     retrieval
 }
 
-/// An answer that no model gave.
-fn refusal(call: &Call<Chat>) -> Reply<Chat> {
+/// The reply to a call whose retrieval a guardrail blocked.
+fn blocked_reply(call: &Call<Chat>) -> Reply<Chat> {
     let usage = Usage {
         cost: Some(Cost::default()),
         ..Usage::default()
     };
-    let steps = || {
+    let chunks = || {
         [
             Chunk::Content(BLOCKED.to_owned()),
             Chunk::Finish(FinishReason::ContentFilter),
@@ -269,17 +274,17 @@ fn refusal(call: &Call<Chat>) -> Reply<Chat> {
     };
     let choices = 0..call.body.choices();
     let reply = if call.body.stream {
-        let chunks = choices
-            .flat_map(|choice| steps().map(|chunk| ChoiceChunk { choice, chunk }))
+        let items = choices
+            .flat_map(|choice| chunks().map(|chunk| ChoiceChunk { choice, chunk }))
             .chain([ChoiceChunk {
                 choice: 0,
                 chunk: Chunk::Usage(usage),
             }]);
-        let chunks: Vec<_> = chunks.map(Ok).collect();
-        ChatReply::Stream(ChunkStream::new(stream::iter(chunks), call.trace.clone()))
+        let items: Vec<_> = items.map(Ok).collect();
+        ChatReply::Stream(ChunkStream::new(stream::iter(items), call.trace.clone()))
     } else {
         let usage = call.trace.spending().total().with_side_costs(usage);
-        let choices = choices.map(|_| steps().to_vec()).collect();
+        let choices = choices.map(|_| chunks().to_vec()).collect();
         ChatReply::Whole(WholeReply {
             choices,
             usage,

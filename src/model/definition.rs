@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Facts, Limits};
 use crate::money::{Budget, Price};
 
-/// Where a model is called.
+/// The address of a model on Bedrock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// A Bedrock model id, inference profile id or ARN, as it goes into the path.
@@ -12,7 +12,8 @@ pub struct Target {
 }
 
 impl Target {
-    /// The region of an ARN wins over `region`: a resource can only be called where it is.
+    /// Creates a target. The region of an ARN takes precedence over `region`, because a resource can only be called in
+    /// its own region.
     pub fn new(id: impl Into<String>, region: &str) -> Self {
         let id = id.into();
         let own = id
@@ -23,18 +24,18 @@ impl Target {
         Self { id, region }
     }
 
-    /// The target is a managed prompt, which brings text, a model and limits of its own.
+    /// Reports whether the target is a managed prompt, which brings its own text, model and limits.
     pub fn is_prompt(&self) -> bool {
         self.id.starts_with("arn:") && self.id.contains(":prompt/")
     }
 
-    /// The id, for clients. An ARN holds an account id, which is nobody's business but the operator's.
+    /// Returns the id if clients may see it. An ARN contains the operator's account id and is not shown.
     pub fn shown(&self) -> Option<&str> {
         (!self.id.starts_with("arn:")).then_some(&self.id)
     }
 }
 
-/// Where a model can be called, in order of preference; at least one place.
+/// The targets of a model, in order of preference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Targets {
     pub first: Arc<Target>,
@@ -42,6 +43,7 @@ pub struct Targets {
 }
 
 impl Targets {
+    /// Creates a list of one target.
     pub fn one(target: Target) -> Self {
         Self {
             first: Arc::new(target),
@@ -49,29 +51,31 @@ impl Targets {
         }
     }
 
+    /// Iterates over the targets, in order of preference.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Target>> {
         std::iter::once(&self.first).chain(&self.others)
     }
 }
 
-/// Time limits of one call.
+/// The time limits of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To the last byte of a whole reply.
+    /// From the start to the last byte of a whole reply.
     pub whole: Duration,
-    /// To the first token of a stream.
+    /// From the start to the first token of a stream.
     pub first_token: Duration,
     /// Between two events of a stream.
     pub idle: Duration,
 }
 
-/// What the gateway does about failures that may pass.
+/// The policy for retries of transient failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Calls to Bedrock in all, for one answer.
+    /// The most requests to Bedrock for one answer, including the first.
     pub attempts: u32,
-    /// The longest pause before the second; it doubles with each.
+    /// The longest backoff before the second request. It doubles with each further request.
     pub base: Duration,
+    /// The upper limit of the backoff.
     pub cap: Duration,
 }
 
@@ -85,7 +89,7 @@ impl Default for RetryPolicy {
     }
 }
 
-/// What a request gets that does not say.
+/// Values for parameters that a request omits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelDefaults {
     pub max_tokens: u32,
@@ -93,51 +97,54 @@ pub struct ModelDefaults {
     pub top_p: Option<f64>,
 }
 
-/// What happens to a parameter that the model cannot honour.
+/// The handling of a parameter that the model does not support.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DroppedParameters {
+    /// The parameter is dropped, and the reply carries a warning.
     Warn,
+    /// The request is rejected.
     Refuse,
 }
 
-/// Where cache points come from.
+/// The source of cache points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CachePolicy {
-    /// From the client's marks alone.
+    /// Only the client's `cache_control`.
     #[default]
     Marked,
-    /// Also from the gateway, where they pay.
+    /// The gateway also places cache points where they save money.
     Auto,
 }
 
-/// A guardrail that a key or a model brings. Clients cannot replace it.
+/// A guardrail of a key or a model. Clients cannot replace it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guardrail {
     pub identifier: String,
-    /// `DRAFT` or a number.
+    /// `DRAFT` or a version number.
     pub version: String,
     /// `enabled`, `disabled` or `enabled_full`.
     pub trace: Option<String>,
     /// `sync` or `async`.
     pub stream_processing_mode: Option<String>,
-    /// The trace, which may hold personal data, goes to the client.
+    /// The reply includes the trace. It can contain personal data.
     pub show_trace: bool,
 }
 
-/// What operators choose for a model beyond its limits.
+/// Options of a configured model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelOptions {
-    /// The most choices (`n`) of one request: each is a call to Bedrock.
+    /// The largest `n` of a request. Each choice is a request to Bedrock.
     pub max_n: u32,
     pub cache: CachePolicy,
     pub guardrail: Option<Guardrail>,
-    /// One more call where structured output that could not be forced does not fit its schema.
+    /// Makes a second request if structured output that the model cannot be forced to produce does not match its
+    /// schema.
     pub repair_json: bool,
-    /// `name` of a message goes before its text.
+    /// Puts the `name` of a message before its text.
     pub name_prefix: bool,
-    /// `user` and `safety_identifier` reach Bedrock's log as their SHA-256.
+    /// Sends the SHA-256 of `user` and `safety_identifier` to Bedrock's model invocation log instead of the values.
     pub hash_users: bool,
-    /// Documents keep the names of their files.
+    /// Sends the file names of documents instead of generated ones.
     pub keep_file_names: bool,
 }
 
@@ -155,12 +162,12 @@ impl Default for ModelOptions {
     }
 }
 
-/// A model as users know it.
+/// A model that requests can name.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// The configured name; of a raw id, the id itself.
+    /// The configured name, or the Bedrock id if `raw` is set.
     pub name: String,
-    /// Not a configured name but a Bedrock id: never a metric label.
+    /// `name` is a Bedrock id that a client sent, and must not become a metric label.
     pub raw: bool,
     pub targets: Targets,
     pub timeouts: Timeouts,
@@ -169,10 +176,10 @@ pub struct Model {
     pub retry: RetryPolicy,
     pub description: Option<String>,
     pub use_cases: Vec<String>,
-    /// The catalogue's id of the model behind the target, where it is known.
+    /// The catalogue's id of the base model, if known.
     pub base: Option<String>,
     pub facts: Arc<Facts>,
-    /// None where no price is known.
+    /// The price, if known.
     pub price: Option<Arc<Price>>,
     pub options: ModelOptions,
     pub limits: Limits,
@@ -180,7 +187,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model with the settings that hold where the configuration says nothing.
+    /// Creates a model with the default settings.
     pub fn new(name: impl Into<String>, target: Target) -> Self {
         let [whole, first_token, idle] = [300, 60, 60].map(Duration::from_secs);
         Self {
@@ -210,12 +217,13 @@ impl Model {
         }
     }
 
-    /// Where the model is called first.
+    /// The preferred target.
     pub fn target(&self) -> &Arc<Target> {
         &self.targets.first
     }
 
-    /// A bounded label for metrics.
+    /// The `model` label of metrics: the configured name, or `unknown` for a raw id, so that the number of labels is
+    /// bounded.
     pub fn label(&self) -> &str {
         if self.raw { "unknown" } else { &self.name }
     }
@@ -226,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_region_of_an_arn_wins() {
+    fn region_of_an_arn_takes_precedence() {
         let target = Target::new(
             "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/x",
             "us-east-1",

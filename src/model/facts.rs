@@ -1,10 +1,10 @@
-//! What is known of a model: everything that makes one family differ from another. Data, filled by the catalogue and
-//! by operators; the code below asks these members and never looks at a model's name.
+//! The capabilities of models. The catalogue and the configuration fill in these facts; other code reads them and never
+//! looks at a model's name.
 
 use serde::Deserialize;
 
-/// Facts about a base model. The default is a permissive guess for a model that nobody has described: the service has
-/// the last word.
+/// Facts about a base model. The default, for a model that is not in the catalogue, is permissive: the service rejects
+/// what the model does not support.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
@@ -14,84 +14,91 @@ use serde::Deserialize;
 pub struct Facts {
     /// `chat`, `embedding`, `image` …
     pub modality: String,
-    /// The Converse API serves it.
+    /// The Converse API serves the model.
     pub converse: bool,
-    /// The InvokeModel API serves it.
+    /// The InvokeModel API serves the model.
     pub invoke_model: bool,
-    /// Input and output together, in tokens.
+    /// The most input and output together, in tokens.
     pub context_window: Option<u64>,
-    /// The most that it can write, in tokens.
+    /// The largest accepted `maxTokens`.
     pub max_output_tokens: Option<u32>,
-    /// Below this `maxTokens` is refused.
+    /// The smallest accepted `maxTokens`.
     pub min_output_tokens: u32,
+    /// Accepts images.
     pub image: bool,
+    /// Accepts documents.
     pub document: bool,
+    /// Accepts videos.
     pub video: bool,
+    /// Accepts audio.
     pub audio: bool,
-    /// Takes `system`; else the text goes before the first user turn.
+    /// Accepts `system`. If false, the text is put before the first user turn.
     pub system: bool,
-    /// Takes role `system` in the middle of a conversation.
+    /// Accepts the role `system` in the middle of a conversation.
     pub late_system: bool,
     /// Continues a final assistant turn.
     pub prefill: bool,
-    /// Answers better in JSON when its answer is begun with a brace.
+    /// Produces JSON more reliably if its answer is prefilled with a brace.
     pub json_prefill: bool,
+    /// Accepts `toolConfig`.
     pub tools: bool,
-    /// Accepted `toolChoice` members; a mode that is missing is emulated.
+    /// The accepted members of `toolChoice`. The gateway emulates the others.
     pub tool_choice: Vec<ToolChoiceMode>,
-    /// ConverseStream serves it.
+    /// ConverseStream serves the model.
     pub stream: bool,
-    /// ConverseStream serves it together with `toolConfig`.
+    /// ConverseStream serves the model with `toolConfig`.
     pub stream_with_tools: bool,
-    /// Takes `strict` in a tool.
+    /// Accepts `strict` in a tool.
     pub strict_tools: bool,
-    /// Takes `$ref` in a tool's schema.
+    /// Accepts `$ref` in a tool's schema.
     pub schema_refs: bool,
-    /// Takes look-around in a `pattern` of a schema.
+    /// Accepts look-around in a schema's `pattern`.
     pub schema_lookaround: bool,
-    /// Anthropic's `disable_parallel_tool_use`.
+    /// Accepts Anthropic's `disable_parallel_tool_use`.
     pub disable_parallel: bool,
-    /// A forced tool choice together with reasoning.
+    /// Accepts a forced tool choice together with reasoning.
     pub forced_choice_while_reasoning: bool,
     pub tool_use_id: ToolUseIdForm,
-    /// Takes `status` in a tool result.
+    /// Accepts `status` in a tool result.
     pub tool_result_status: bool,
-    /// Takes images and documents inside a tool result; else they go beside it.
+    /// Accepts images and documents inside a tool result. If false, they are put next to it.
     pub tool_result_media: bool,
-    /// The name of the system tool with which it searches the web.
+    /// The name of the system tool for web search.
     pub web_search: Option<String>,
-    /// Takes `searchResult` blocks.
+    /// Accepts `searchResult` blocks.
     pub search_result: bool,
     pub sampling: Sampling,
-    /// Where `top_k` goes: a path in `additionalModelRequestFields`, dots nest.
+    /// The path of `top_k` in `additionalModelRequestFields`. Dots separate nested members.
     pub top_k: Option<String>,
     /// The member of `additionalModelRequestFields` for `seed`.
     pub seed: Option<String>,
-    /// The same for `frequency_penalty`.
+    /// The member of `additionalModelRequestFields` for `frequency_penalty`.
     pub frequency_penalty: Option<String>,
-    /// The same for `presence_penalty`.
+    /// The member of `additionalModelRequestFields` for `presence_penalty`.
     pub presence_penalty: Option<String>,
-    /// Takes `stopSequences`; else the gateway cuts the text itself.
+    /// Accepts `stopSequences`. If false, the gateway ends the text itself.
     pub stop: bool,
+    /// The most stop sequences.
     pub max_stop: Option<usize>,
-    /// Tells which stop sequence it met in `additionalModelResponseFields`.
+    /// Reports the stop sequence that ended the answer in `additionalModelResponseFields`.
     pub tells_stop: bool,
-    /// Takes stop sequences that are all white space.
+    /// Accepts stop sequences that are only white space.
     pub blank_stop: bool,
     pub reasoning: Reasoning,
-    /// Takes `outputConfig.textFormat`.
+    /// Accepts `outputConfig.textFormat`.
     pub structured_output: bool,
-    /// None: cache points are refused or useless.
+    /// `None` if cache points are rejected or have no effect.
     pub cache: Option<Cache>,
-    /// `None` if the model makes no embeddings.
+    /// `None` if the model does not produce embeddings.
     pub embed: Option<Embed>,
     pub lifecycle: Lifecycle,
-    /// Geographic prefixes of its inference profiles.
+    /// The geographic prefixes of the model's inference profiles.
     pub profiles: Vec<String>,
-    /// The bare id is refused.
+    /// The model can only be called through an inference profile.
     pub needs_profile: bool,
 }
 
+/// The members of Converse's `toolChoice`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ToolChoiceMode {
@@ -100,30 +107,31 @@ pub enum ToolChoiceMode {
     Tool,
 }
 
-/// What `toolUseId` may look like.
+/// The accepted form of `toolUseId`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolUseIdForm {
-    /// The service model's pattern: 1 to 64 of letters, digits, `_ . : -`.
+    /// The service model's pattern: 1 to 64 letters, digits, `_`, `.`, `:` or `-`.
     #[default]
     Any,
     /// Mistral: exactly nine letters or digits.
     NineAlphanumerics,
 }
 
-/// Which of `temperature` and `top_p` are taken.
+/// Which of `temperature` and `top_p` the model accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampling {
     #[default]
     All,
-    /// One of the two.
+    /// One of the two, not both.
     OneOf,
     None,
+    /// Both, but neither together with reasoning.
     NoneWhileReasoning,
 }
 
-/// How a model is told to reason.
+/// The control of a model's reasoning.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
@@ -132,27 +140,29 @@ pub enum Sampling {
 )]
 pub struct Reasoning {
     pub style: ReasoningStyle,
-    /// Accepted efforts, weakest first. What lies outside goes to the nearest.
+    /// The accepted efforts, weakest first. Other efforts are mapped to the nearest of these.
     pub efforts: Vec<String>,
-    /// Reasons unless told otherwise.
+    /// The model reasons by default.
     pub default_on: bool,
+    /// Reasoning cannot be turned off.
     pub cannot_disable: bool,
-    /// The `thinking.type` that turns it off, or down as far as it goes.
+    /// The `thinking.type` that turns reasoning off, or to its minimum.
     pub off: Option<String>,
-    /// Takes `thinking.display`, without which the text stays hidden.
+    /// Accepts `thinking.display`, without which the reasoning text is hidden.
     pub display: bool,
-    /// Reasoning is replayed with its signature, and is refused without.
+    /// Accepts reasoning in earlier turns only with its signature.
     pub signed: bool,
-    /// Takes redacted reasoning back.
+    /// Accepts redacted reasoning in earlier turns.
     pub redacted: bool,
-    /// The element in which it writes its reasoning into the text, such as `thinking`.
+    /// The element that encloses reasoning within the answer's text, such as `thinking`.
     pub inline_tag: Option<String>,
 }
 
+/// The form of the request for reasoning, in `additionalModelRequestFields` unless stated otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasoningStyle {
-    /// Cannot be steered.
+    /// Reasoning cannot be controlled.
     #[default]
     None,
     /// `thinking {type: enabled, budget_tokens}`.
@@ -183,18 +193,19 @@ impl Default for Reasoning {
     }
 }
 
-/// Prompt caching by cache points.
+/// Prompt caching with cache points.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
-    /// A shorter prefix is not cached, in tokens.
+    /// The shortest prefix that is cached, in tokens.
     pub min_tokens: u64,
+    /// The most cache points in a request.
     pub max_points: usize,
-    /// Times to live, `5m` and `1h`.
+    /// The accepted times to live: `5m`, `1h`.
     pub ttl: Vec<String>,
-    /// Takes a point among the tools.
+    /// Accepts a cache point among the tools.
     pub in_tools: bool,
-    /// Takes a point in a turn that holds tool blocks.
+    /// Accepts a cache point in a turn with `toolUse` or `toolResult` blocks.
     pub beside_tool_blocks: bool,
 }
 
@@ -210,18 +221,18 @@ impl Default for Cache {
     }
 }
 
-/// Embeddings by InvokeModel.
+/// Embeddings through InvokeModel.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Embed {
     pub family: EmbedFamily,
-    /// Sizes of vectors that the model makes; the first is its default.
+    /// The supported sizes of vectors. The first is the default.
     pub dimensions: Vec<u32>,
-    /// The longest text, in tokens.
+    /// The longest accepted text, in tokens.
     pub max_tokens: u64,
 }
 
-/// The form of the request and of its reply.
+/// The form of the request body and of the response body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EmbedFamily {
@@ -233,18 +244,20 @@ pub enum EmbedFamily {
     NovaMultimodal,
 }
 
+/// The lifecycle of a model on Bedrock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lifecycle {
     pub status: LifecycleStatus,
-    /// Since when it is legacy, `YYYY-MM-DD`.
+    /// The date on which the model became legacy, `YYYY-MM-DD`.
     pub legacy: Option<String>,
-    /// The end of life, `YYYY-MM-DD`.
+    /// The end-of-life date, `YYYY-MM-DD`.
     pub eol: Option<String>,
-    /// The base id of the model to use instead.
+    /// The base id of the recommended replacement.
     pub successor: Option<String>,
 }
 
+/// The state of a model in its lifecycle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LifecycleStatus {
@@ -265,7 +278,7 @@ impl LifecycleStatus {
 }
 
 impl Lifecycle {
-    /// What users of an ageing model should know; none while it is active.
+    /// Returns a warning for users of a model that is not active.
     pub fn warning(&self) -> Option<String> {
         let mut text = match self.status {
             LifecycleStatus::Active => return None,

@@ -1,19 +1,19 @@
-/// How much of something may pass: a key, a team, a model, or a key on a model. What is not set is not limited.
+/// Rate limits of a key, a team, a model, an end user, or a key on a model. `None` means no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Limits {
     pub requests_per_minute: Option<u32>,
-    /// Requests at once after a pause; a sixth of a minute's without it.
+    /// The most requests at once after an idle period. If `None`, a sixth of `requests_per_minute`.
     pub burst: Option<u32>,
-    /// Input and output together. The bucket may go into debt, which is repaid before the next call.
+    /// Input and output together. The bucket can go into debt, which must be refilled before the next call.
     pub tokens_per_minute: Option<u32>,
-    /// A request that may need more tokens than this is refused.
+    /// The most tokens that a request may be expected to need.
     pub max_request_tokens: Option<u32>,
-    /// Requests from their admission to their last byte.
+    /// The most requests in flight, from admission to the last byte of the reply.
     pub in_flight: Option<u32>,
 }
 
 impl Limits {
-    /// Requests that may come at once.
+    /// The most requests at once; at least 1.
     pub fn burst(&self) -> u32 {
         self.burst
             .or(self.requests_per_minute.map(|rate| rate / 6))
@@ -21,6 +21,7 @@ impl Limits {
             .max(1)
     }
 
+    /// Reports whether nothing is limited.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }

@@ -1,4 +1,4 @@
-//! The vocabulary of models: what a caller names, what stands behind it, and what is known of it.
+//! The vocabulary of models: their names, targets, options, capabilities and limits.
 
 mod definition;
 mod facts;

@@ -1,4 +1,4 @@
-//! Amounts of money: integers only.
+//! Amounts of money, as integers.
 
 use std::{fmt, iter::Sum, ops::Add, str::FromStr};
 
@@ -23,7 +23,7 @@ impl Sum for NanoUsd {
 }
 
 impl NanoUsd {
-    /// US dollars as a decimal with up to nine decimal places, exactly. None where the text is anything else.
+    /// Parses US dollars as a decimal with up to nine decimal places, exactly. Returns `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         // Python and JavaScript write small numbers with an exponent: `5e-05`.
         if let Some((number, exponent)) = text.split_once(['e', 'E']) {
@@ -62,7 +62,7 @@ impl NanoUsd {
         (nanos < 1_000_000_000_000_000_000).then_some(Self(nanos))
     }
 
-    /// For gauges and counters, which are floats.
+    /// Returns US dollars as a float, for gauges and counters.
     #[expect(
         clippy::cast_precision_loss,
         reason = "the exact amount is in the ledger; this is for graphs"
@@ -72,7 +72,7 @@ impl NanoUsd {
     }
 }
 
-/// US dollars as a plain decimal, exactly: `0.0000123`.
+/// Formats the exact amount of US dollars as a plain decimal: `0.0000123`.
 impl fmt::Display for NanoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format!("{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000);
@@ -80,11 +80,11 @@ impl fmt::Display for NanoUsd {
     }
 }
 
-/// The price of one token in pico-dollars, which is the same number as micro-dollars per million tokens.
+/// The price of one token in pico-dollars, which equals micro-dollars per million tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PicoUsd(pub u64);
 
-/// US dollars per million tokens as a plain decimal, exactly.
+/// Formats the exact price in US dollars per million tokens as a plain decimal.
 impl fmt::Display for PicoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = format!("{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000);
@@ -93,20 +93,20 @@ impl fmt::Display for PicoUsd {
 }
 
 impl PicoUsd {
-    /// Rounded up to whole nano-dollars, so that a sum of costs is never below the bill.
+    /// Returns the price of `tokens`, rounded up to whole nano-dollars, so that a sum of costs is never below the bill.
     pub fn times(self, tokens: u64) -> NanoUsd {
         let pico = u128::from(self.0) * u128::from(tokens);
         NanoUsd(u64::try_from(pico.div_ceil(1000)).unwrap_or(u64::MAX))
     }
 }
 
-/// US dollars per million tokens, with up to six decimal places.
+/// Parses US dollars per million tokens, with up to six decimal places.
 impl FromStr for PicoUsd {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const WRONG: &str =
-            "a price is US dollars per million tokens, with six decimal places at most";
+            "a price is US dollars per million tokens, with at most six decimal places";
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
         if whole.is_empty()
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_exact() {
+    fn amounts_parse_and_format_exactly() {
         assert_eq!(parsed("3"), PicoUsd(3_000_000));
         assert_eq!(parsed("0.0825"), PicoUsd(82_500));
         assert_eq!(parsed("0.000001"), PicoUsd(1));

@@ -9,12 +9,13 @@ use super::NanoUsd;
 pub enum Per {
     Hour,
     Day,
-    /// From Monday on.
+    /// Starts on Monday.
     Week,
     Month,
 }
 
 impl Per {
+    /// The configured names.
     pub const ALL: [(&'static str, Self); 4] = [
         ("hour", Self::Hour),
         ("day", Self::Day),
@@ -32,20 +33,20 @@ impl Per {
     }
 }
 
-/// How much of a budget a call sets aside before it leaves.
+/// The amount of a budget that a call reserves before it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// The worst case: the budget cannot be exceeded.
     Strict,
-    /// The input and a slice of the output, which is extended while a stream runs. It can be exceeded by a slice a
-    /// stream, and what comes between a refused extension and the end of the stream.
+    /// The input and a slice of the output. The reservation grows while a stream runs. Each stream can exceed the budget
+    /// by a slice, and by the output that arrives between a denied extension and its end.
     Sliced,
 }
 
-/// What may be spent in a period.
+/// A limit on spending in a calendar period.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
-    /// Whose it is: `gateway`, `team:NAME`, `key:ID`, `model:NAME` or `key:ID/user:HASH`.
+    /// The owner: `gateway`, `team:NAME`, `key:ID`, `model:NAME` or `key:ID/user:HASH`.
     pub scope: Arc<str>,
     /// Scope and period, such as `key:ci/day`.
     pub id: Arc<str>,
@@ -53,16 +54,16 @@ pub struct Budget {
     pub per: Per,
     pub timezone: TimeZone,
     pub mode: Mode,
-    /// Lower `max_tokens` to what is left rather than refuse.
+    /// Lowers `max_tokens` to what is left instead of rejecting the call.
     pub fit: bool,
-    /// How long a call waits where only money that is set aside stands in its way.
+    /// How long a call waits if it would fit without the reservations of calls in flight.
     pub wait: Duration,
-    /// Parts of the limit, in percent, at which somebody is told.
+    /// The thresholds at which an alert is raised, in percent of the limit.
     pub alert_at: Vec<u8>,
 }
 
 impl Budget {
-    /// The same for another scope.
+    /// Returns a copy of the budget for another scope.
     pub fn of(&self, scope: &str) -> Self {
         let id = format!("{scope}/{}", self.per.as_str()).into();
         Self {

@@ -2,23 +2,25 @@ use std::ops::Add;
 
 use super::NanoUsd;
 
-/// What one call costs, per bucket.
+/// The cost of one call, by bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     pub input: NanoUsd,
     pub cache_read: NanoUsd,
     pub cache_write: NanoUsd,
     pub cache_write_1h: NanoUsd,
-    /// Reasoning included.
+    /// Output, including reasoning.
     pub output: NanoUsd,
+    /// Uses of tools that AWS runs, such as web search.
     pub server_tools: NanoUsd,
-    /// Of the input, billed by the piece.
+    /// Input images, if they are billed per image.
     pub images: NanoUsd,
-    /// Of passages, by models of its own.
+    /// Queries to reranking models.
     pub reranking: NanoUsd,
 }
 
 impl Cost {
+    /// The sum of all buckets.
     pub fn total(&self) -> NanoUsd {
         let Self {
             input,

@@ -1,4 +1,4 @@
-//! The vocabulary of money: prices, usage, what a call may cost, and what may be spent. Integers only.
+//! The vocabulary of money: prices, usage, costs and budgets. Integers only.
 
 mod amount;
 mod budget;

@@ -1,21 +1,21 @@
-//! Prices. A price is exact decimal text that becomes pico-dollars per token; a cost is nano-dollars.
+//! Prices. A price is parsed from decimal text to pico-dollars per token. A cost is in nano-dollars.
 
 use serde::{Deserialize, Deserializer};
 
 use super::{Cost, NanoUsd, PicoUsd, Usage};
 
-/// The tier that a call is billed at.
+/// The service tier that a call is billed at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tier {
     #[default]
     Standard,
     Flex,
     Priority,
-    /// Standard, with optimized latency.
+    /// The standard tier with latency-optimized inference.
     Optimized,
 }
 
-/// What a model costs, per token. A bucket without a price costs what is next dearer to it.
+/// The prices of a model, per token. A cache bucket without a price is billed as input.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
@@ -23,10 +23,10 @@ pub struct Price {
     pub output: PicoUsd,
     #[serde(default)]
     pub cache_read: Option<PicoUsd>,
-    /// Written for five minutes.
+    /// Cache writes with a time to live of five minutes.
     #[serde(default)]
     pub cache_write: Option<PicoUsd>,
-    /// Written for an hour.
+    /// Cache writes with a time to live of one hour.
     #[serde(default)]
     pub cache_write_1h: Option<PicoUsd>,
     #[serde(default)]
@@ -37,22 +37,24 @@ pub struct Price {
     pub priority_input: Option<PicoUsd>,
     #[serde(default)]
     pub priority_output: Option<PicoUsd>,
-    /// With optimized latency.
+    /// Latency-optimized inference.
     #[serde(default)]
     pub optimized_input: Option<PicoUsd>,
     #[serde(default)]
     pub optimized_output: Option<PicoUsd>,
-    /// One use of a tool that AWS runs itself, such as its web search.
+    /// One use of a tool that AWS runs, such as web search.
     #[serde(skip)]
     pub server_tool_use: Option<NanoUsd>,
-    /// One image of the input, if images are billed by the piece.
+    /// One input image, if images are billed per image.
     #[serde(default, deserialize_with = "us_dollars")]
     pub input_image: Option<NanoUsd>,
-    /// The whole call is billed at the last of these whose threshold its input exceeds.
+    /// The prices for long inputs, by ascending threshold. The last one whose threshold the input exceeds applies to the
+    /// whole call.
     #[serde(default)]
     pub long_context: Vec<LongContext>,
 }
 
+/// The prices of calls whose input exceeds a threshold.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LongContext {
@@ -70,6 +72,7 @@ pub struct LongContext {
 }
 
 impl Price {
+    /// Creates a price with only the standard buckets.
     pub fn new(input: PicoUsd, output: PicoUsd) -> Self {
         Self {
             input,
@@ -89,13 +92,13 @@ impl Price {
         }
     }
 
-    /// The dearest rates of input and output that a call may be billed at. None where the tier has none.
-    pub fn dearest(&self, tier: Tier, may_cache: bool) -> Option<(PicoUsd, PicoUsd)> {
+    /// Returns the highest prices of input and output that a call can be billed at. `None` if the tier has no price.
+    pub fn highest(&self, tier: Tier, may_cache: bool) -> Option<(PicoUsd, PicoUsd)> {
         let long =
             |of: fn(&LongContext) -> Option<PicoUsd>| self.long_context.iter().filter_map(of).max();
         let (tier_input, tier_output) = match tier {
             Tier::Standard | Tier::Flex => (self.input, self.output),
-            // The service may fall back to standard.
+            // The service can fall back to the standard tier.
             Tier::Priority => (
                 self.priority_input.unwrap_or(self.input),
                 self.priority_output.unwrap_or(self.output),
@@ -106,7 +109,7 @@ impl Price {
         let written = long(|long| long.cache_write.max(long.cache_write_1h))
             .max(self.cache_write)
             .max(self.cache_write_1h);
-        // A tier, and a long context without a price of its own, make the cache as much dearer as the input.
+        // The price of the cache scales with that of the input in a tier, and in a long context without cache prices.
         let written = written.map(|written| ratio(written, plain, self.input));
         let input = if may_cache {
             written.unwrap_or(plain).max(plain)
@@ -119,8 +122,8 @@ impl Price {
         ))
     }
 
-    /// Each bucket by itself, rounded up to whole nano-dollars. None where something was used that has no price: a part
-    /// of the cost would be taken for all of it.
+    /// Returns the cost of `usage`, with each bucket rounded up to whole nano-dollars. `None` if something was used that
+    /// has no price, because a partial cost would be mistaken for the total.
     pub fn cost(&self, usage: &Usage, tier: Tier) -> Option<Cost> {
         let long = self
             .long_context
@@ -148,10 +151,10 @@ impl Price {
             .and_then(|long| long.output)
             .or(tier_output)
             .unwrap_or(self.output);
-        // A tier lists no cache prices: AWS scales all buckets of a tier alike.
+        // AWS does not list cache prices for tiers, but scales all buckets of a tier by the same factor.
         let scale =
             |price: PicoUsd| tier_input.map_or(price, |tier| ratio(price, tier, self.input));
-        // A long context that lists no price for a bucket makes it dearer by as much as the input.
+        // A bucket without a long-context price scales with the input.
         let bucket = |of_long: Option<PicoUsd>, own: Option<PicoUsd>| {
             of_long.or(own.map(|own| {
                 if long.is_some() {
@@ -183,7 +186,7 @@ impl Price {
     }
 }
 
-/// US dollars as decimal text.
+/// Deserializes US dollars from decimal text.
 fn us_dollars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NanoUsd>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| {
@@ -192,7 +195,7 @@ fn us_dollars<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NanoU
     .transpose()
 }
 
-/// `price` times `new` by `old`, rounded up.
+/// Returns `price * new / old`, rounded up.
 fn ratio(price: PicoUsd, new: PicoUsd, old: PicoUsd) -> PicoUsd {
     if old.0 == 0 {
         return price;

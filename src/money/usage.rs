@@ -2,53 +2,55 @@ use std::ops::Add;
 
 use super::Cost;
 
-/// Tokens of one call, in the buckets that AWS bills, and what they cost.
+/// The tokens of one call, in the buckets that AWS bills, and their cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Input that was neither read from nor written to the prompt cache.
     pub input: u64,
+    /// Input that was read from the prompt cache.
     pub cache_read: u64,
-    /// Written to the cache, for five minutes or an hour.
+    /// Input that was written to the prompt cache.
     pub cache_write: u64,
-    /// That part of `cache_write` which was written for an hour.
+    /// The part of `cache_write` with a time to live of one hour.
     pub cache_write_1h: u64,
-    /// Output, reasoning included.
+    /// Output, including reasoning.
     pub output: u64,
-    /// That part of `output` which was reasoning; never more than it.
+    /// The part of `output` that is reasoning.
     pub reasoning: u64,
-    /// How often tools were used that AWS runs itself, such as its web search.
+    /// The number of uses of tools that AWS runs, such as web search.
     pub server_tool_uses: u64,
-    /// Images of the input that are billed by the piece.
+    /// The number of input images that are billed per image.
     pub images: u64,
-    /// The model did not say how much of its output was reasoning.
+    /// `reasoning` is an estimate, because the model did not report it.
     pub reasoning_estimated: bool,
-    /// The service did not say; counted by the gateway.
+    /// The gateway counted the tokens, because the service did not report them.
     pub estimated: bool,
-    /// The tier that Bedrock served the call in, in OpenAI's words; none where it did not say.
+    /// The tier that Bedrock reported, in OpenAI's terms.
     pub service_tier: Option<&'static str>,
-    /// None where the model has no known price.
+    /// The cost, if all prices are known.
     pub cost: Option<Cost>,
 }
 
 impl Usage {
-    /// What OpenAI calls prompt tokens: all input, cached or not.
+    /// The number of tokens that OpenAI calls prompt tokens: all input, cached or not.
     pub fn prompt(&self) -> u64 {
         self.input
             .saturating_add(self.cache_read)
             .saturating_add(self.cache_write)
     }
 
+    /// The number of input and output tokens.
     pub fn total(&self) -> u64 {
         self.prompt().saturating_add(self.output)
     }
 
-    /// Written to the cache for five minutes.
+    /// The part of `cache_write` with a time to live of five minutes.
     pub fn cache_write_5m(&self) -> u64 {
         self.cache_write.saturating_sub(self.cache_write_1h)
     }
 }
 
-/// Several calls that answer one request.
+/// Adds the usage of several calls that answer one request.
 impl Add for Usage {
     type Output = Self;
 

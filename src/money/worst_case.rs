@@ -1,38 +1,37 @@
 use super::{NanoUsd, Price, Tier};
 
-/// The most that a call can cost, known before it leaves.
+/// Upper bounds of what a call uses, known before it is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorstCase {
-    /// An upper bound of the input of the largest request, in tokens.
+    /// The input of the largest request, in tokens.
     pub input_tokens: u64,
-    /// An upper bound of the input of all requests together, in tokens, if the requests differ.
+    /// The input of all requests together, in tokens, if the requests differ.
     pub total_input_tokens: Option<u64>,
-    /// The most output of one answer, in tokens.
+    /// The output of one request, in tokens.
     pub output_tokens: u64,
-    /// Requests to Bedrock.
+    /// The number of requests to Bedrock.
     pub requests: u32,
-    /// Images in the input of all requests that are billed by the piece.
+    /// The number of input images that are billed per image, in all requests together.
     pub images: u64,
-    /// Input may be written to the prompt cache, which costs more.
+    /// Input can be written to the prompt cache, which costs more.
     pub may_cache: bool,
     pub tier: Tier,
-    /// Tools that AWS runs itself may be used.
+    /// The model can use tools that AWS runs.
     pub server_tools: bool,
-    /// The most that reranking of passages can cost in all, beside the model.
+    /// The cost of all reranking, which is billed apart from the model.
     pub fees: NanoUsd,
-    /// The price of some reranking is not known.
+    /// The price of some reranking is unknown.
     pub unpriced_fees: bool,
 }
 
-/// Uses of AWS's own tools that are reserved for a request. The service states no bound; this is
-/// more than was ever seen.
+/// The number of uses of tools run by AWS that are reserved for a request. The service documents no limit; this is more
+/// than was ever observed.
 const SERVER_TOOL_USES: u64 = 10;
 
 impl WorstCase {
-    /// The most that one request can cost with `output_tokens` of output. `None` if the price of
-    /// something is not known.
+    /// The most that one request can cost with `output_tokens` of output. `None` if a price is unknown.
     pub fn cost_of_one(&self, price: &Price, output_tokens: u64) -> Option<NanoUsd> {
-        let (input, output) = price.dearest(self.tier, self.may_cache)?;
+        let (input, output) = price.highest(self.tier, self.may_cache)?;
         let server_tools = match self.server_tools {
             true => NanoUsd(price.server_tool_use?.0.saturating_mul(SERVER_TOOL_USES)),
             false => NanoUsd::default(),
@@ -53,7 +52,8 @@ impl WorstCase {
         }
     }
 
-    /// The most that the call can cost, as far as prices are known: see `unpriced_fees`.
+    /// The most that the call can cost, without reranking of unknown price (`unpriced_fees`). `None` if a price of the
+    /// model is unknown.
     pub fn cost(&self, price: &Price) -> Option<NanoUsd> {
         let requests = u64::from(self.requests.max(1));
         let all = match self.total_input_tokens {
@@ -63,8 +63,8 @@ impl WorstCase {
                     .saturating_mul(requests),
             ),
             Some(input_tokens) => {
-                let (input, _) = price.dearest(self.tier, self.may_cache)?;
-                // The cost of each request is rounded up by itself.
+                let (input, _) = price.highest(self.tier, self.may_cache)?;
+                // The cost of each request is rounded up separately.
                 input.times(input_tokens)
                     + NanoUsd(requests)
                     + Self::cost_of_images(self.images, price)?
@@ -73,12 +73,13 @@ impl WorstCase {
         Some(all + self.fees)
     }
 
-    /// The most output of each answer that `money` pays for, beside the input of all of them.
+    /// Returns the most output of each request, in tokens, that `money` pays for in addition to all input. `None` if the
+    /// call has no output, a price is unknown, or `money` does not cover the input.
     pub fn output_for(&self, price: &Price, money: NanoUsd) -> Option<u64> {
         if self.output_tokens == 0 {
             return None;
         }
-        let (_, output) = price.dearest(self.tier, self.may_cache)?;
+        let (_, output) = price.highest(self.tier, self.may_cache)?;
         let share = money.0.checked_sub(self.fees.0)? / u64::from(self.requests.max(1));
         let left = share.checked_sub(self.cost_of_one(price, 0)?.0)?;
         let tokens = u128::from(left) * 1000 / u128::from(output.0.max(1));

@@ -1,5 +1,5 @@
-//! What can be asked of a model. An operation is the only home of the rules that belong to it;
-//! governance works on [`Call`](crate::call::Call) for all of them.
+//! Operations on models. The rules of an operation are only here; governance works on [`Call`](crate::call::Call) for
+//! all operations.
 
 pub mod chat;
 pub mod embed;
@@ -14,39 +14,39 @@ use crate::{
     money::NanoUsd,
 };
 
-/// A request in the gateway's own words, whatever dialect it came in and whatever route it takes.
+/// A request in the gateway's own form, independent of the client's dialect and of the route to Bedrock.
 pub trait Operation: Clone + Send + Sync + 'static {
     type Reply: Reply;
 
     /// OpenTelemetry's `gen_ai.operation.name`.
     const NAME: &'static str;
 
-    /// The member of a request that makes it smaller.
+    /// The member of the request that the client can lower to make it smaller.
     const SIZE_MEMBER: &'static str;
 
-    /// Decides how the request travels to `model`, and the most that it can cost.
+    /// Decides the route of the request to `model`, its delivery, and the most that it can cost.
     ///
     /// # Errors
-    /// 404 if no route serves this operation on the model.
+    /// 404 if no route serves this operation on the model, and 400 if the model's options reject the request.
     fn plan(&self, model: &Model, caller: &Caller) -> Result<Plan, Error>;
 
-    /// The number of tokens that the request probably needs, for limits that are corrected when it
+    /// Estimates the number of tokens that the request needs. Rate limits replace it by the actual number when the call
     /// ends.
     fn likely_tokens(&self, model: &Model) -> u64;
 
-    /// The most that the client is willing to pay, if it says so.
+    /// The client's own limit on the cost of the request, if it sets one.
     fn max_cost(&self) -> Option<NanoUsd>;
 
-    /// The same request with at most `tokens` of output, if its output can be limited.
+    /// Returns the request with at most `tokens` of output, or `None` if its output cannot be limited to that.
     fn limited(&self, _model: &Model, _tokens: u32) -> Option<Self> {
         None
     }
 
-    /// What the client can do to make the request cheaper: the end of an error message.
+    /// Advice on how to make the request cheaper: a sentence without a final period, for error messages.
     fn cost_advice(&self) -> &'static str;
 }
 
-/// The error for a model that cannot be asked this.
+/// The error for a model that does not support the operation.
 pub fn not_served(text: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(Kind::NotFound, text)
         .with_code("model_not_found")

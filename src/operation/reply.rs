@@ -1,4 +1,4 @@
-//! What comes back from a call, and the one way to learn how it ended.
+//! The reply to a call, and the notification when it ends.
 
 use std::{
     sync::Arc,
@@ -16,18 +16,18 @@ use crate::{
 /// Why a reply ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// All of it was delivered.
+    /// The whole reply was delivered.
     Complete,
-    /// It broke after it had begun; the text is its bounded label.
+    /// The reply failed after it began. The value is a label of a fixed list.
     Failed(&'static str),
     /// The client disconnected before the end.
     ClientGone,
-    /// The client disconnected before the end, and the gateway read the rest for its usage.
+    /// The client disconnected before the end, and the gateway read the rest to learn its usage.
     Drained,
 }
 
 impl EndReason {
-    /// The bounded `how` label of `lintel_stream_end_total`.
+    /// The `how` label of `lintel_stream_end_total`: a value of a fixed list.
     pub fn label(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -38,47 +38,46 @@ impl EndReason {
     }
 }
 
-/// What is known once a reply has ended.
+/// The outcome of a reply that has ended.
 #[derive(Clone, Copy, Debug)]
 pub struct CallEnd {
     pub reason: EndReason,
-    /// `None` if the reply ended before the service reported its count.
+    /// `None` if the reply ended before the service reported its usage.
     pub usage: Option<Usage>,
-    /// OpenAI's word for why the model stopped, if it stopped.
+    /// OpenAI's `finish_reason`, if the model stopped.
     pub finish_reason: Option<&'static str>,
 }
 
-/// Decides, as the output of a stream grows, whether the stream may go on.
+/// Decides, as the output of a stream grows, whether the stream can continue.
 pub trait OutputLimit: Send + 'static {
-    /// Resolves to false if no more than what has come may be spent. `tokens` is a lower bound of
-    /// the output so far.
+    /// Resolves to false if the stream must end. `tokens` is an estimate of the output so far.
     fn poll_output(&mut self, cx: &mut Context<'_>, tokens: u64) -> Poll<bool>;
 }
 
-/// A reply of any operation. A reply that is not a stream has ended when it is there.
+/// A reply of any operation. A reply that is not a stream is complete when it is returned.
 pub trait Reply: Sized + Send + 'static {
-    /// Calls `f` exactly once: at once for a whole reply; for a stream when it ends, fails or is
-    /// dropped. `f` may run inside a `Drop`: it must be quick and must not panic.
+    /// Calls `f` exactly once: immediately for a whole reply, and for a stream when it ends, fails or is dropped. `f` can
+    /// run inside a `Drop`: it must return quickly and must not panic.
     fn on_end(self, f: impl FnOnce(&CallEnd) + Send + 'static) -> Self;
 
+    /// Reports whether the reply is a stream.
     fn is_stream(&self) -> bool;
 
-    /// The usage of a whole reply.
+    /// The usage of a whole reply; `None` for a stream.
     fn usage(&self) -> Option<Usage>;
 
-    /// Ends a stream early once `limit` says so.
+    /// Ends a stream early if `limit` resolves to false.
     fn limited_by(self, _limit: Box<dyn OutputLimit>) -> Self {
         self
     }
 
-    /// Hands the rest of a stream that is dropped before its end to `keep`, as a future that reads
-    /// it to its end.
+    /// Makes a stream that is dropped before its end call `keep` with a future that reads the rest.
     fn kept_by(self, _keep: Box<dyn FnOnce(BoxFuture<'static, ()>) + Send>) -> Self {
         self
     }
 }
 
-/// A reply with what served it.
+/// A reply, with the model and the plan that served it.
 #[derive(Debug)]
 pub struct Served<R> {
     pub reply: R,
@@ -94,7 +93,7 @@ impl<R: Reply> Served<R> {
         self.map(|reply| reply.on_end(f))
     }
 
-    /// The same with another reply.
+    /// Replaces the reply.
     #[must_use]
     pub fn map(self, change: impl FnOnce(R) -> R) -> Self {
         Self {

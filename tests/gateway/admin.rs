@@ -1,4 +1,4 @@
-//! The admin port.
+//! The admin port: health, readiness and metrics.
 
 use http::StatusCode;
 

@@ -1,4 +1,4 @@
-//! Authentication, and which models a key may use.
+//! Authentication, and the models that a key may use.
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};

@@ -1,11 +1,11 @@
-//! Bodies that are rejected, by the member at fault, and bodies that are only odd.
+//! Invalid bodies are rejected with the path of the problem. Unusual but valid bodies are accepted.
 
 use http::StatusCode;
 use serde_json::json;
 
 use crate::support::{Gateway, user};
 
-/// Body, status, code, param.
+/// A body, and the status, `code` and `param` of the error.
 const BAD_BODIES: [(&str, u16, &str, Option<&str>); 45] = [
     ("", 400, "invalid_json", None),
     ("{", 400, "invalid_json", None),
@@ -265,7 +265,7 @@ const BAD_BODIES: [(&str, u16, &str, Option<&str>); 45] = [
 ];
 
 #[tokio::test]
-async fn bad_bodies_are_refused_by_the_field() {
+async fn invalid_bodies_are_rejected_with_the_path_of_the_problem() {
     let gateway = Gateway::start().await;
     for (body, status, code, param) in BAD_BODIES {
         let reply = gateway.post(body).await;
@@ -285,7 +285,7 @@ async fn bad_bodies_are_refused_by_the_field() {
 }
 
 #[tokio::test]
-async fn json_that_is_nested_too_deeply_is_refused() {
+async fn json_that_is_nested_too_deeply_is_rejected() {
     let gateway = Gateway::start().await;
     let deep = |depth: usize| {
         format!(
@@ -306,7 +306,7 @@ async fn json_that_is_nested_too_deeply_is_refused() {
 }
 
 #[tokio::test]
-async fn counts_of_tools_and_calls_are_bounded() {
+async fn requests_with_too_many_tools_or_calls_are_rejected() {
     let gateway = Gateway::start().await;
     let tool = json!({"type": "function", "function": {"name": "f"}});
     let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": ""}});
@@ -330,7 +330,7 @@ async fn counts_of_tools_and_calls_are_bounded() {
 }
 
 #[tokio::test]
-async fn warnings_are_bounded() {
+async fn warnings_are_limited_in_number_and_length() {
     let gateway = Gateway::start().await;
     let mut request = user("Hi");
     request["messages"] = vec![json!({"role": "user", "content": "x", "name": "z"}); 2000].into();
@@ -344,7 +344,7 @@ async fn warnings_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_byte_order_mark_and_odd_characters_are_tolerated() {
+async fn a_byte_order_mark_and_control_characters_are_accepted() {
     let gateway = Gateway::start().await;
     let text = "nul \u{0} bidi \u{202e} bell \u{7}";
     let reply = gateway.post(format!("\u{feff}{}", user(text))).await;

@@ -104,11 +104,13 @@ async fn a_spent_budget_rejects_with_the_max_tokens_that_would_fit() {
     let rejected = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
     let message = assert_spent(&rejected);
     assert!(
-        message.contains(&format!("'key:{id}' is $0.0001 per day: $0 are spent")),
+        message.contains(&format!(
+            "'key:{id}' is $0.0001 per day, of which $0 are spent"
+        )),
         "{message}"
     );
     assert!(
-        message.contains("which is less than its input may cost"),
+        message.contains("which is less than the input may cost"),
         "{message}"
     );
     assert!(gateway.simulator.received().is_empty(), "nothing was sent");

@@ -1,4 +1,4 @@
-//! The main job: OpenAI chat completions, whole and streamed.
+//! OpenAI chat completions, whole and streamed.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Gateway, streamed, user};
 
 #[tokio::test]
-async fn a_whole_reply_is_openais_object() {
+async fn a_whole_reply_is_a_chat_completion_object() {
     let gateway = Gateway::start().await;
     let reply = gateway.chat(&user("Hello there")).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
@@ -34,7 +34,7 @@ async fn a_whole_reply_is_openais_object() {
     assert_eq!(
         reply.header("x-lintel-cost-usd"),
         Some("0.0000484"),
-        "2 tokens at 2.2, 4 at 11 dollars a million"
+        "2 tokens at $2.2 and 4 at $11 per million"
     );
     assert_eq!(reply.header("content-type"), Some("application/json"));
     assert_eq!(
@@ -51,7 +51,7 @@ async fn a_whole_reply_is_openais_object() {
 }
 
 #[tokio::test]
-async fn a_stream_is_openais_chunks() {
+async fn a_stream_consists_of_chat_completion_chunks() {
     let gateway = Gateway::start().await;
     let reply = gateway.chat(&streamed("Hi")).await;
     assert_eq!(reply.status, StatusCode::OK);
@@ -93,14 +93,14 @@ async fn a_stream_is_openais_chunks() {
         );
         assert!(
             chunk.get("usage").is_none(),
-            "no usage unless it is asked for"
+            "no usage unless the client requests it"
         );
     }
     assert_eq!(reply.header("cache-control"), Some("no-cache"));
 }
 
 #[tokio::test]
-async fn usage_comes_last_when_it_is_asked_for() {
+async fn include_usage_adds_a_last_chunk_with_the_usage() {
     let gateway = Gateway::start().await;
     let mut request = streamed("Hi");
     request["stream_options"] = json!({"include_usage": true});
@@ -118,12 +118,12 @@ async fn usage_comes_last_when_it_is_asked_for() {
         before
             .iter()
             .all(|chunk| chunk.get("usage") == Some(&Value::Null)),
-        "null on every other chunk"
+        "usage is null in every other chunk"
     );
 }
 
 #[tokio::test]
-async fn the_reply_names_the_model_that_was_asked_for() {
+async fn the_reply_contains_the_requested_model_name() {
     let gateway = Gateway::start().await;
     let mut request = user("Hi");
     request["model"] = "task".into();
@@ -136,7 +136,7 @@ async fn the_reply_names_the_model_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn limits_of_the_request_reach_the_model() {
+async fn max_tokens_and_stop_are_sent_to_the_model() {
     let gateway = Gateway::start().await;
     let mut request = user("one two three four");
     request["max_tokens"] = 3.into();
@@ -156,7 +156,7 @@ async fn limits_of_the_request_reach_the_model() {
 #[tokio::test]
 async fn every_byte_of_the_body_is_sent_and_signed() {
     let gateway = Gateway::start().await;
-    // Non-ASCII on purpose: the length is in bytes. The simulator recomputes the signature over what arrives.
+    // Non-ASCII, because the length counts bytes. The simulator verifies the signature of the body that it receives.
     let text = "ünï ".repeat(20_000);
     let reply = gateway.chat(&user(&text)).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
@@ -184,7 +184,7 @@ async fn a_colon_in_the_model_id_is_escaped_in_the_path() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_is_told() {
+async fn dropped_parameters_are_reported_or_rejected() {
     let gateway = Gateway::start().await;
     let mut request = user("Hi");
     request["seed"] = 7.into();
@@ -215,7 +215,7 @@ async fn what_is_left_out_is_told() {
 }
 
 #[tokio::test]
-async fn models_are_listed_with_their_tasks() {
+async fn models_are_listed_with_their_use_cases() {
     let gateway = Gateway::start().await;
     let list = gateway.get("/v1/models").await.json();
     assert_eq!(list["object"], "list");
@@ -233,7 +233,7 @@ async fn models_are_listed_with_their_tasks() {
     );
     assert!(
         !list.to_string().contains("123456789012"),
-        "an account id is nobody's business"
+        "the account id is not revealed"
     );
     let claude = gateway.get("/models/claude").await.json();
     assert_eq!(claude["object"], "model");

@@ -1,4 +1,4 @@
-//! Bad input and failures of Bedrock: each its own clear answer.
+//! Errors for unknown paths, methods and content types.
 
 use axum::body::Body;
 use http::Method;
@@ -6,7 +6,7 @@ use http::Method;
 use crate::support::{Gateway, user};
 
 #[tokio::test]
-async fn paths_methods_and_types_have_their_own_answers() {
+async fn unknown_paths_methods_and_content_types_have_distinct_errors() {
     let gateway = Gateway::start().await;
     let send =
         async |method: Method, path: &str, content_type: Option<&str>, encoding: Option<&str>| {
@@ -53,7 +53,7 @@ async fn paths_methods_and_types_have_their_own_answers() {
     assert_eq!(
         send(Method::POST, chat, None, None).await.0,
         200,
-        "without a type, JSON is taken for what it is"
+        "a body without a content type is read as JSON"
     );
     for content_type in [
         "text/plain",

@@ -1,11 +1,11 @@
-//! Failures of Bedrock, as clients see them.
+//! Failures of Bedrock, and the errors that clients receive.
 
 use http::StatusCode;
 use serde_json::json;
 
 use crate::support::{Gateway, streamed, user};
 
-/// Fault, status, type, code, `retry-after`, `x-should-retry`.
+/// A fault, and the status, `type`, `code`, `retry-after` and `x-should-retry` of the error.
 type Fault = (
     &'static str,
     u16,
@@ -102,7 +102,7 @@ const FAULTS: [Fault; 13] = [
 ];
 
 #[tokio::test]
-async fn failures_of_bedrock_have_their_status_whole_and_streamed() {
+async fn failures_of_bedrock_are_mapped_for_whole_and_streamed_requests() {
     let gateway = Gateway::start().await;
     for (fault, status, kind, code, retry_after, should_retry) in FAULTS {
         for request in [
@@ -129,7 +129,7 @@ async fn failures_of_bedrock_have_their_status_whole_and_streamed() {
 }
 
 #[tokio::test]
-async fn an_unknown_model_at_bedrock_is_openais_404() {
+async fn an_invalid_model_identifier_at_bedrock_is_a_404() {
     let gateway = Gateway::start().await;
     let body = r#"{"message":"The provided model identifier is invalid."}"#;
     let mut scripted = lintel::simulator::ScriptedReply::json(400, body);
@@ -145,7 +145,7 @@ async fn an_unknown_model_at_bedrock_is_openais_404() {
 }
 
 #[tokio::test]
-async fn the_name_of_an_error_may_stand_in_the_body() {
+async fn error_codes_in_the_body_and_malformed_bodies_are_handled() {
     let gateway = Gateway::start().await;
     for body in [
         r#"{"__type":"com.amazon.bedrock#ThrottlingException","Message":"slow down"}"#,
@@ -157,7 +157,7 @@ async fn the_name_of_an_error_may_stand_in_the_body() {
         let reply = gateway.chat(&user("Hi")).await;
         assert_eq!(reply.error()["code"], "rate_limit_exceeded", "{body}");
     }
-    // A proxy's page instead of an answer.
+    // The page of a proxy between the gateway and Bedrock.
     gateway
         .simulator
         .script(lintel::simulator::ScriptedReply::json(
@@ -182,7 +182,7 @@ async fn the_name_of_an_error_may_stand_in_the_body() {
 }
 
 #[tokio::test]
-async fn time_limits_are_those_of_the_model() {
+async fn timeouts_of_the_model_apply() {
     let gateway = Gateway::start().await;
     for mut request in [user("[simulate hang]"), streamed("[simulate hang]")] {
         request["model"] = "hasty".into();
@@ -193,7 +193,7 @@ async fn time_limits_are_those_of_the_model() {
 }
 
 #[tokio::test]
-async fn a_whole_reply_that_breaks_off_is_an_error() {
+async fn a_truncated_whole_reply_is_an_error() {
     let gateway = Gateway::start().await;
     for fault in ["reset", "cut"] {
         let reply = gateway.chat(&user(&format!("[simulate {fault}]"))).await;

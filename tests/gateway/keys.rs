@@ -97,13 +97,13 @@ async fn key_works_from_creation_until_revocation() {
         .administer(Method::DELETE, &path, &Value::Null)
         .await;
     assert_eq!(revoked["key"]["status"], "revoked");
-    let refused = gateway.as_key(&third, &request("claude")).await;
-    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    let rejected = gateway.as_key(&third, &request("claude")).await;
+    assert_eq!(rejected.status, StatusCode::UNAUTHORIZED);
     let unknown = gateway
         .as_key("sk-never-created-0123456789", &request("claude"))
         .await;
     assert_eq!(
-        refused.error(),
+        rejected.error(),
         unknown.error(),
         "the reply does not reveal that the key was once valid"
     );

@@ -1,10 +1,10 @@
-//! The real gateway, in process, on free ports, over the simulator; one module per subject.
+//! Runs the gateway in process, on free ports, against the simulator. One module per subject.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::allow_attributes,
-    reason = "a test may fail"
+    reason = "tests fail by panicking"
 )]
 
 mod admin;

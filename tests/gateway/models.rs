@@ -1,4 +1,4 @@
-//! What operators say of models and keys: prices, facts, guardrails, and what follows from them.
+//! Settings of models: prices, facts, guardrails, remote media and timeouts.
 
 use http::StatusCode;
 use lintel::simulator::ScriptedReply;
@@ -41,7 +41,7 @@ fn sent(gateway: &Gateway) -> Value {
 }
 
 #[tokio::test]
-async fn an_operators_guardrail_cannot_be_weakened() {
+async fn a_client_cannot_replace_the_operators_guardrail() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut request = of("guarded", user("[simulate guardrail]"));
     request["bedrock"] =
@@ -61,16 +61,16 @@ async fn an_operators_guardrail_cannot_be_weakened() {
     assert_eq!(reply["choices"][0]["finish_reason"], "content_filter");
     assert!(
         reply.get("bedrock_guardrail").is_none(),
-        "the trace may hold personal data: {reply}"
+        "the trace can contain personal data: {reply}"
     );
     assert!(
         reply["usage"]["cost"].as_f64().unwrap() > 0.0,
-        "what was blocked is billed"
+        "a blocked request is billed"
     );
 }
 
 #[tokio::test]
-async fn members_that_are_about_money_or_policy_are_the_gateways() {
+async fn additional_fields_cannot_override_limits_or_guardrails() {
     let gateway = Gateway::start_with(SETTINGS).await;
     for fields in [
         json!({"max_tokens": 100_000}),
@@ -93,7 +93,7 @@ async fn members_that_are_about_money_or_policy_are_the_gateways() {
 }
 
 #[tokio::test]
-async fn facts_and_prices_of_the_operator_hold() {
+async fn configured_facts_and_prices_override_the_catalogue() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut request = of("behind", user("Hello there"));
     request["max_tokens"] = 1000.into();
@@ -122,7 +122,7 @@ async fn facts_and_prices_of_the_operator_hold() {
 }
 
 #[tokio::test]
-async fn names_are_kept_where_that_is_wanted() {
+async fn message_names_and_file_names_are_sent_if_configured() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let file =
         json!({"type": "file", "file": {"filename": "Q3 report_final.txt", "file_data": "SGk="}});
@@ -140,7 +140,8 @@ async fn names_are_kept_where_that_is_wanted() {
     assert_eq!(content[1]["document"]["name"], "Q3 report final txt");
 }
 
-fn answering(text: &str) -> ScriptedReply {
+/// A scripted reply with one text block.
+fn reply_of(text: &str) -> ScriptedReply {
     let reply = json!({
         "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
         "stopReason": "end_turn", "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15},
@@ -149,7 +150,7 @@ fn answering(text: &str) -> ScriptedReply {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_fit_its_schema_is_asked_for_once_more() {
+async fn an_answer_that_does_not_match_its_schema_is_requested_again() {
     let schema =
         json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
     let mut request = of("llama", user("How many?"));
@@ -157,10 +158,10 @@ async fn an_answer_that_does_not_fit_its_schema_is_asked_for_once_more() {
         json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
     for stream in [false, true] {
         let gateway = Gateway::start_with(SETTINGS).await;
-        gateway.simulator.script(answering("Three, I think."));
+        gateway.simulator.script(reply_of("Three, I think."));
         gateway
             .simulator
-            .script(answering("```json\n{\"n\": 3}\n```"));
+            .script(reply_of("```json\n{\"n\": 3}\n```"));
         request["stream"] = stream.into();
         request["stream_options"] = if stream {
             json!({"include_usage": true})
@@ -178,7 +179,7 @@ async fn an_answer_that_does_not_fit_its_schema_is_asked_for_once_more() {
             reply
                 .text()
                 .contains(r#""prompt_tokens":20,"completion_tokens":10"#),
-            "both are paid for"
+            "the usage of both requests"
         );
         assert!(
             reply
@@ -195,7 +196,7 @@ async fn an_answer_that_does_not_fit_its_schema_is_asked_for_once_more() {
 }
 
 #[tokio::test]
-async fn a_url_is_fetched_only_where_the_operator_allows_it_and_never_from_inside() {
+async fn only_configured_public_urls_are_fetched() {
     let image = |url: &str| {
         json!({"model": "nova", "messages": [{"role": "user", "content": [
             {"type": "text", "text": "?"}, {"type": "image_url", "image_url": {"url": url}}]}]})
@@ -227,7 +228,7 @@ async fn a_url_is_fetched_only_where_the_operator_allows_it_and_never_from_insid
 }
 
 #[tokio::test]
-async fn a_schema_that_is_new_to_the_service_gets_more_time() {
+async fn the_first_use_of_a_schema_extends_the_timeout() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let schema = json!({"type": "object", "properties": {}});
     let mut request = of("hurried", streamed("Hi [simulate slow 250ms]"));
@@ -240,17 +241,17 @@ async fn a_schema_that_is_new_to_the_service_gets_more_time() {
     assert_eq!(
         gateway.chat(&request).await.status,
         StatusCode::OK,
-        "five times as long"
+        "the time limit is five times as long"
     );
     assert_eq!(
         gateway.chat(&request).await.error()["code"],
         "upstream_timeout",
-        "compiled by now"
+        "the schema is compiled"
     );
 }
 
 #[tokio::test]
-async fn a_model_that_converse_does_not_serve_is_a_404_that_says_so() {
+async fn a_model_without_converse_is_a_404_with_the_reason() {
     let gateway = Gateway::start().await;
     for (id, reason) in [
         ("amazon.titan-embed-text-v2:0", "embedding"),
@@ -268,7 +269,7 @@ async fn a_model_that_converse_does_not_serve_is_a_404_that_says_so() {
 }
 
 #[tokio::test]
-async fn a_managed_prompt_brings_its_own_settings() {
+async fn a_managed_prompt_is_called_with_variables_and_no_inference_settings() {
     let prompt =
         "[models.prompt]\ntarget = \"arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDEFGHIJ:1\"";
     let gateway = Gateway::start_with(prompt).await;
@@ -292,7 +293,7 @@ async fn a_managed_prompt_brings_its_own_settings() {
 }
 
 #[tokio::test]
-async fn a_family_that_cannot_stream_tools_is_asked_whole_and_handed_over_step_by_step() {
+async fn a_whole_reply_is_replayed_as_a_stream_if_the_model_cannot_stream_tools() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut request = of("llama", streamed("Use f"));
     request["tools"] = json!([{"type": "function", "function": {"name": "f"}}]);
@@ -315,7 +316,7 @@ async fn a_family_that_cannot_stream_tools_is_asked_whole_and_handed_over_step_b
 }
 
 #[tokio::test]
-async fn tokens_and_dollars_are_counted_by_key_and_model() {
+async fn metrics_count_tokens_and_cost_by_key_and_model() {
     let gateway = Gateway::start_with("[models.counted]\ntarget = \"amazon.nova-lite-v1:0\"").await;
     gateway.chat(&of("counted", user("Hello there"))).await;
     gateway.chat(&of("counted", streamed("Hello there"))).await;
@@ -347,7 +348,7 @@ async fn tokens_and_dollars_are_counted_by_key_and_model() {
 }
 
 #[tokio::test]
-async fn what_stands_behind_an_arn_is_asked_of_aws() {
+async fn the_base_model_of_an_arn_is_queried_from_aws() {
     const ARN: &str = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/team";
     let settings = format!(
         "[models.ours]\ntarget = \"{ARN}\"\n[models.priced]\ntarget = \"{ARN}\"\nprice = {{ input = 1, output = 1 }}"
@@ -371,7 +372,7 @@ async fn what_stands_behind_an_arn_is_asked_of_aws() {
     let sent = sent(&gateway);
     assert_eq!(
         sent["additionalModelRequestFields"]["thinking"]["budget_tokens"], 1024,
-        "as Claude 4.5 wants it"
+        "the form of Claude 4.5"
     );
     assert!(
         reply.json()["usage"]["cost"]
@@ -380,10 +381,10 @@ async fn what_stands_behind_an_arn_is_asked_of_aws() {
         "{}",
         reply.text()
     );
-    // An operator's price goes before the catalogue's: one token in and three out, and those of the thinking.
+    // A configured price takes precedence over the catalogue's.
     let priced = gateway.chat(&of("priced", user("Hi"))).await.json();
     assert_eq!(priced["usage"]["cost"], 0.000004);
-    // One that AWS does not describe is served as before, with a warning.
+    // A profile that AWS does not describe is served with a warning.
     let unknown = gateway.chat(&of("patient", user("Hi"))).await;
     assert_eq!(unknown.status, StatusCode::OK);
     assert!(

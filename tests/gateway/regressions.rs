@@ -1,4 +1,4 @@
-//! Mistakes that were made once.
+//! Regression tests for fixed bugs.
 
 use http::StatusCode;
 use lintel::simulator::{ScriptedReply, encode_event};
@@ -21,9 +21,9 @@ fn with_tool(schema: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_schema_that_grows_by_its_references_is_refused() {
+async fn a_schema_whose_resolved_references_are_too_large_is_rejected() {
     let gateway = Gateway::start().await;
-    // Deep: each definition refers to the next.
+    // Each definition refers to the next one.
     let mut chain = serde_json::Map::new();
     for link in 0..12_000 {
         chain.insert(
@@ -34,7 +34,7 @@ async fn a_schema_that_grows_by_its_references_is_refused() {
     chain.insert("a12000".to_owned(), json!({}));
     let deep =
         json!({"type": "object", "properties": {"p": {"$ref": "#/$defs/a0"}}, "$defs": chain});
-    // Wide: a long name, referred to by thousands.
+    // Thousands of references to a long definition.
     let referring: serde_json::Map<_, _> = (0..5000)
         .map(|nth| (format!("p{nth}"), json!({"$ref": "#/$defs/a"})))
         .collect();
@@ -56,7 +56,7 @@ async fn a_schema_that_grows_by_its_references_is_refused() {
 }
 
 #[tokio::test]
-async fn what_stands_beside_a_reference_is_kept() {
+async fn members_next_to_a_reference_are_kept() {
     let gateway = Gateway::start().await;
     let schema = json!({"type": "object", "properties": {"p": {"$ref": "#/$defs/a", "description": "the place"}},
                         "$defs": {"a": {"type": "string"}}});
@@ -69,7 +69,7 @@ async fn what_stands_beside_a_reference_is_kept() {
 }
 
 #[tokio::test]
-async fn thousands_of_glued_objects_are_one_broken_call() {
+async fn arguments_of_many_concatenated_objects_stay_one_call() {
     let gateway = Gateway::start().await;
     let call = json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}".repeat(200_000)}});
     let request = json!({"model": "nova", "messages": [
@@ -82,7 +82,7 @@ async fn thousands_of_glued_objects_are_one_broken_call() {
 }
 
 #[tokio::test]
-async fn calls_spread_over_two_messages_keep_their_results() {
+async fn calls_in_two_consecutive_messages_keep_their_results() {
     let gateway = Gateway::start().await;
     let call = |id: &str| json!([{"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}]);
     let request = json!({"model": "nova", "messages": [
@@ -109,7 +109,7 @@ async fn calls_spread_over_two_messages_keep_their_results() {
 }
 
 #[tokio::test]
-async fn a_file_in_a_result_that_answers_nothing_is_not_lost() {
+async fn a_file_in_a_tool_result_without_a_call_is_kept() {
     let gateway = Gateway::start().await;
     let file = json!({"type": "file", "file": {"filename": "a.txt", "file_data": "SGk="}});
     let request = json!({"model": "nova", "messages": [
@@ -119,7 +119,7 @@ async fn a_file_in_a_result_that_answers_nothing_is_not_lost() {
 }
 
 #[tokio::test]
-async fn a_client_cannot_narrow_what_the_operators_guardrail_sees() {
+async fn a_client_cannot_limit_the_operators_guardrail_to_its_last_message() {
     let guarded = "[models.guarded]\ntarget = \"amazon.nova-lite-v1:0\"\nguardrail = { identifier = \"a1\", version = \"1\" }";
     let gateway = Gateway::start_with(guarded).await;
     let mut request = user("Hi");
@@ -134,7 +134,7 @@ async fn a_client_cannot_narrow_what_the_operators_guardrail_sees() {
 }
 
 #[tokio::test]
-async fn more_cache_points_than_the_model_takes_are_left_out() {
+async fn cache_points_over_the_models_limit_are_dropped() {
     let gateway = Gateway::start().await;
     let part = json!({"type": "text", "text": "word ".repeat(5000), "cache_control": {"type": "ephemeral"}});
     let parts: Vec<Value> = vec![part; 6];
@@ -150,7 +150,8 @@ async fn more_cache_points_than_the_model_takes_are_left_out() {
     );
 }
 
-fn answering(text: &str, stop_reason: &str) -> ScriptedReply {
+/// A scripted reply with one text block.
+fn reply_of(text: &str, stop_reason: &str) -> ScriptedReply {
     let reply = json!({
         "output": {"message": {"role": "assistant", "content": [{"text": text}]}},
         "stopReason": stop_reason, "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15},
@@ -159,13 +160,13 @@ fn answering(text: &str, stop_reason: &str) -> ScriptedReply {
 }
 
 #[tokio::test]
-async fn an_answer_in_hand_is_not_lost_to_its_repair() {
+async fn the_first_answer_is_kept_if_its_repair_fails_or_cannot_help() {
     let settings = "[models.llama]\ntarget = \"us.meta.llama4-maverick-17b-instruct-v1:0\"\nrepair_json = true";
     let mut request = user("Hi");
     request["model"] = "llama".into();
     request["response_format"] = json!({"type": "json_object"});
     let gateway = Gateway::start_with(settings).await;
-    gateway.simulator.script(answering("no JSON", "end_turn"));
+    gateway.simulator.script(reply_of("no JSON", "end_turn"));
     gateway.simulator.script(ScriptedReply::json(500, "{}"));
     let reply = gateway.chat(&request).await.json();
     assert_eq!(reply["choices"][0]["message"]["content"], "no JSON");
@@ -174,19 +175,19 @@ async fn an_answer_in_hand_is_not_lost_to_its_repair() {
         ("guardrail_intervened", "content_filter"),
     ] {
         let gateway = Gateway::start_with(settings).await;
-        gateway.simulator.script(answering("no JSON", stop_reason));
+        gateway.simulator.script(reply_of("no JSON", stop_reason));
         let reply = gateway.chat(&request).await.json();
         assert_eq!(reply["choices"][0]["finish_reason"], finish_reason);
         assert_eq!(
             gateway.simulator.received().len(),
             1,
-            "it would only be paid for twice"
+            "a second request would fail in the same way"
         );
     }
 }
 
 #[tokio::test]
-async fn reasoning_goes_back_to_no_other_model() {
+async fn reasoning_is_sent_back_only_to_the_model_that_signed_it() {
     let gateway = Gateway::start().await;
     let ask = async |model: &str, messages: Value| {
         let request = json!({"model": model, "messages": messages, "reasoning_effort": "low"});
@@ -211,7 +212,7 @@ async fn reasoning_goes_back_to_no_other_model() {
     let block = &sent(&gateway)["messages"][1]["content"][0]["reasoningContent"]["reasoningText"];
     assert_eq!(
         block["signature"], "c2ltdWxhdGVkIHNpZ25hdHVyZQ==",
-        "as the model signed it"
+        "the model's own signature"
     );
     let reply = ask("us.anthropic.claude-opus-4-6-v1", history).await;
     assert!(
@@ -224,7 +225,7 @@ async fn reasoning_goes_back_to_no_other_model() {
 }
 
 #[tokio::test]
-async fn a_trace_that_comes_without_usage_is_kept() {
+async fn a_guardrail_trace_in_metadata_without_usage_is_returned() {
     let gateway = Gateway::start().await;
     let events = [
         (
@@ -252,7 +253,7 @@ async fn a_trace_that_comes_without_usage_is_kept() {
 }
 
 #[tokio::test]
-async fn content_of_an_unknown_kind_is_told() {
+async fn content_blocks_of_an_unknown_kind_cause_a_warning() {
     let gateway = Gateway::start().await;
     let reply = json!({"output": {"message": {"role": "assistant", "content": [{"hologram": {}}, {"text": "Hi"}]}},
                        "stopReason": "end_turn", "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}});
@@ -270,7 +271,7 @@ async fn content_of_an_unknown_kind_is_told() {
 }
 
 #[tokio::test]
-async fn a_call_behind_an_emulated_stop_is_not_passed_on() {
+async fn a_tool_call_after_an_emulated_stop_sequence_is_dropped() {
     let gateway = Gateway::start().await;
     let content =
         json!([{"text": "one END two"}, {"toolUse": {"toolUseId": "t", "name": "f", "input": {}}}]);
@@ -291,7 +292,7 @@ async fn a_call_behind_an_emulated_stop_is_not_passed_on() {
 }
 
 #[tokio::test]
-async fn a_binary_file_is_not_text() {
+async fn binary_files_of_unsupported_types_are_rejected() {
     let gateway = Gateway::start().await;
     for (name, data) in [
         (
@@ -315,7 +316,7 @@ async fn a_binary_file_is_not_text() {
 }
 
 #[tokio::test]
-async fn a_model_that_always_reasons_is_told_to_reason_least() {
+async fn effort_none_is_sent_as_the_lowest_effort_to_a_model_that_always_reasons() {
     let gateway = Gateway::start().await;
     let mut request = user("Hi");
     request["model"] = "openai.gpt-oss-120b-1:0".into();
@@ -334,7 +335,7 @@ async fn a_model_that_always_reasons_is_told_to_reason_least() {
 }
 
 #[tokio::test]
-async fn legacy_functions_get_one_call_and_stand_alone() {
+async fn legacy_functions_get_one_call_and_cannot_be_combined_with_tools() {
     let gateway = Gateway::start().await;
     let mut request = user("Use f and g");
     request["model"] = HAIKU.into();
@@ -350,7 +351,7 @@ async fn legacy_functions_get_one_call_and_stand_alone() {
 }
 
 #[tokio::test]
-async fn more_output_than_the_default_is_told() {
+async fn raising_max_tokens_for_reasoning_causes_a_warning() {
     let gateway = Gateway::start().await;
     let mut request = user("Hi");
     request["model"] = HAIKU.into();
@@ -366,7 +367,7 @@ async fn more_output_than_the_default_is_told() {
 }
 
 #[tokio::test]
-async fn a_model_that_does_not_obey_a_tool_choice_is_told_of() {
+async fn a_model_that_ignores_an_emulated_tool_choice_causes_a_warning() {
     let gateway = Gateway::start().await;
     let mut request = with_tool(&json!({}));
     request["model"] = "us.meta.llama4-maverick-17b-instruct-v1:0".into();
@@ -379,7 +380,7 @@ async fn a_model_that_does_not_obey_a_tool_choice_is_told_of() {
             .unwrap()
             .contains("did not")
     );
-    gateway.simulator.script(answering("No.", "end_turn"));
+    gateway.simulator.script(reply_of("No.", "end_turn"));
     let reply = gateway.any(&request).await;
     assert!(
         reply
@@ -390,7 +391,7 @@ async fn a_model_that_does_not_obey_a_tool_choice_is_told_of() {
 }
 
 #[tokio::test]
-async fn thinking_that_is_lost_behind_an_empty_message_is_noticed() {
+async fn missing_reasoning_before_an_empty_message_turns_reasoning_off() {
     let gateway = Gateway::start().await;
     let request = json!({"model": "us.anthropic.claude-opus-4-1-20250805-v1:0", "reasoning_effort": "minimal", "messages": [
         {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},

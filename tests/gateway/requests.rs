@@ -1,4 +1,5 @@
-//! Any request of OpenAI's, for any model of the catalogue, becomes what Bedrock's service model allows.
+//! Every OpenAI request, for every model of the catalogue, is translated to a request that Bedrock's service model
+//! allows, or rejected.
 
 use lintel::{
     call::{Caller, Delivery, Warnings},
@@ -137,7 +138,7 @@ fn effort() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Bytes of text that a model reads: all strings but media, and the names of members where those are the client's.
+/// Returns the bytes of text that a model reads: all strings except media, and the JSON of schemas and tool inputs.
 fn bytes(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
@@ -190,10 +191,10 @@ proptest! {
                 let checked = lintel::simulator::validate(id, &serde_json::from_str(&converse).unwrap(), streams);
                 prop_assert!(checked.is_ok(), "{id}: {checked:?}: {converse}");
                 prop_assert!(stream || !streams);
-                // What budgets set aside is never less than what is sent.
                 let converse: Value = serde_json::from_str(&converse).unwrap();
-                // A route that was planned before translation must fit what translation sends.
+                // The delivery is planned before the translation, and must match it.
                 prop_assert!(!streams || converse["toolConfig"].is_null() || model.facts.stream_with_tools, "{id}: {converse}");
+                // The reservation of budgets must cover the request.
                 let most = u64::from(model.facts.max_output_tokens.unwrap_or(u32::MAX));
                 let limit = converse["inferenceConfig"]["maxTokens"].as_u64().unwrap_or(most);
                 prop_assert!(limit <= worst.output_tokens, "{id}: {limit} tokens of output: {worst:?}");

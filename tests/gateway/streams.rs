@@ -1,4 +1,4 @@
-//! Streams never lie.
+//! Streams that fail: a client can always tell an incomplete answer from a complete one.
 
 use http::StatusCode;
 use lintel::simulator::{ScriptedReply, encode_event};
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Gateway, streamed};
 
-/// How a stream breaks, and the code of the error event.
+/// A fault in a stream, and the code of the error event.
 const BREAKS: [(&str, &str); 9] = [
     ("cut", "upstream_truncated"),
     ("reset", "upstream_truncated"),
@@ -20,7 +20,7 @@ const BREAKS: [(&str, &str); 9] = [
 ];
 
 #[tokio::test]
-async fn a_stream_that_breaks_has_one_error_event_and_no_done() {
+async fn a_stream_that_fails_ends_with_one_error_event_and_no_done() {
     let gateway = Gateway::start().await;
     for (fault, code) in BREAKS {
         let reply = gateway
@@ -36,7 +36,7 @@ async fn a_stream_that_breaks_has_one_error_event_and_no_done() {
         assert_eq!(error["error"].as_object().unwrap().len(), 4);
         assert!(
             !before.is_empty(),
-            "{fault}: some of the answer came before"
+            "{fault}: a part of the answer arrives before the error"
         );
         for event in before {
             let chunk: Value = serde_json::from_str(event).unwrap();
@@ -44,7 +44,7 @@ async fn a_stream_that_breaks_has_one_error_event_and_no_done() {
             assert_eq!(
                 chunk["choices"][0]["finish_reason"],
                 Value::Null,
-                "{fault}: nothing claims to be the end"
+                "{fault}: no chunk has a finish_reason"
             );
         }
     }
@@ -62,7 +62,7 @@ async fn a_stream_that_stalls_ends_at_the_idle_timeout() {
 }
 
 #[tokio::test]
-async fn an_exception_before_the_first_token_is_a_status() {
+async fn an_exception_before_the_first_token_sets_the_http_status() {
     let gateway = Gateway::start().await;
     for (exception, status) in [
         ("throttlingException", 429),
@@ -81,9 +81,8 @@ async fn an_exception_before_the_first_token_is_a_status() {
     }
 }
 
-/// Complete messages with something wrong behind them: the message is whole all the same.
 #[tokio::test]
-async fn what_breaks_behind_a_complete_message_takes_nothing_from_it() {
+async fn garbage_after_a_complete_message_is_ignored() {
     let gateway = Gateway::start().await;
     let complete = [
         encode_event(
@@ -96,11 +95,11 @@ async fn what_breaks_behind_a_complete_message_takes_nothing_from_it() {
             r#"{"usage":{"inputTokens":1,"outputTokens":1}}"#,
         ),
     ];
-    for junk in ["junk", "much more junk than a prelude is long"] {
+    for garbage in ["garbage", "garbage that is longer than a prelude"] {
         let parts = complete
             .iter()
             .cloned()
-            .chain([junk.as_bytes().to_vec().into()]);
+            .chain([garbage.as_bytes().to_vec().into()]);
         gateway
             .simulator
             .script(ScriptedReply::stream(parts.collect()));
@@ -114,21 +113,20 @@ async fn what_breaks_behind_a_complete_message_takes_nothing_from_it() {
     }
 }
 
-/// `first_token_timeout` is the only limit before the first token.
 #[tokio::test]
-async fn the_idle_timeout_waits_for_the_first_token() {
+async fn the_idle_timeout_does_not_apply_before_the_first_token() {
     let gateway = Gateway::start().await;
     let mut request = streamed("one [simulate pace 300ms]");
     request["model"] = "patient".into();
     let reply = gateway.chat(&request).await;
-    // messageStart comes at once, the first token after 300 ms, and the idle time-out is 200 ms.
+    // messageStart arrives at once, the first token after 300 ms. The idle timeout is 200 ms.
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     let error: Value = serde_json::from_str(reply.events().last().unwrap()).unwrap();
     assert_eq!(error["error"]["code"], "upstream_idle");
 }
 
 #[tokio::test]
-async fn a_call_that_was_cut_off_does_not_look_complete() {
+async fn a_truncated_tool_call_is_not_completed() {
     let gateway = Gateway::start().await;
     let start = r#"{"contentBlockIndex":0,"start":{"toolUse":{"toolUseId":"a","name":"f"}}}"#;
     let stop = r#"{"stopReason":"max_tokens"}"#;
@@ -142,7 +140,7 @@ async fn a_call_that_was_cut_off_does_not_look_complete() {
 }
 
 #[tokio::test]
-async fn missing_metadata_is_estimated() {
+async fn usage_is_estimated_if_metadata_is_missing() {
     let gateway = Gateway::start().await;
     let mut request = streamed("one two three [simulate no-metadata]");
     request["stream_options"] = serde_json::json!({"include_usage": true});

@@ -1,4 +1,4 @@
-//! Properties of translation and of the frame reader.
+//! Properties of the translation of replies and of the event stream decoder.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -16,7 +16,7 @@ use lintel::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Everything that a reader makes of the bytes, cut at `cuts`.
+/// Returns all frames that a reader decodes from `bytes`, split at `cuts`.
 fn frames(bytes: &Bytes, cuts: &[usize]) -> Vec<Result<Frame, lintel::upstream::FrameError>> {
     let mut reader = FrameReader::default();
     let mut seen = Vec::new();
@@ -45,9 +45,8 @@ fn frames(bytes: &Bytes, cuts: &[usize]) -> Vec<Result<Frame, lintel::upstream::
 }
 
 proptest! {
-    /// Any chunking of a stream gives the same frames.
     #[test]
-    fn frames_do_not_depend_on_the_cut(texts in prop::collection::vec(".{0,40}", 1..8), cuts in prop::collection::vec(any::<usize>(), 0..20)) {
+    fn frames_do_not_depend_on_how_the_bytes_are_split(texts in prop::collection::vec(".{0,40}", 1..8), cuts in prop::collection::vec(any::<usize>(), 0..20)) {
         let mut bytes = Vec::new();
         for text in &texts {
             let payload = json!({"contentBlockIndex": 0, "delta": {"text": text}}).to_string();
@@ -60,9 +59,9 @@ proptest! {
         prop_assert_eq!(frames(&bytes, &cuts), expected);
     }
 
-    /// Damage is found, or changes nothing that is read: it never gives another text.
+    /// A flipped bit is detected, or does not affect the frame.
     #[test]
-    fn a_damaged_byte_never_passes(text in "[a-z ]{1,40}", at in any::<usize>(), bit in 0u8..8) {
+    fn a_flipped_bit_never_changes_the_text(text in "[a-z ]{1,40}", at in any::<usize>(), bit in 0u8..8) {
         let payload = json!({"contentBlockIndex": 0, "delta": {"text": text}}).to_string();
         let mut bytes = encode_event("contentBlockDelta", &payload).to_vec();
         let at = at % bytes.len();
@@ -71,15 +70,15 @@ proptest! {
         prop_assert!(seen.is_empty() || seen[0].is_err(), "{:?}", seen);
     }
 
-    /// Fragments of arguments join to what the model wrote, and indexes are dense, however blocks interleave.
+    /// Indexes of tool calls are consecutive even if blocks interleave.
     #[test]
-    fn arguments_join_again(calls in prop::collection::vec(prop::collection::vec("[a-z\"{}:, ]{0,6}", 0..5), 1..5), order in prop::collection::vec(any::<prop::sample::Index>(), 0..40)) {
+    fn argument_fragments_join_to_the_arguments_of_the_model(calls in prop::collection::vec(prop::collection::vec("[a-z\"{}:, ]{0,6}", 0..5), 1..5), order in prop::collection::vec(any::<prop::sample::Index>(), 0..40)) {
         let mut translator = StreamTranslator::new(Arc::new(ReplyPlan::default()), Warnings::default());
         let mut out = VecDeque::new();
         let mut event = |kind: &str, payload: serde_json::Value| translator.event(kind, payload.to_string().as_bytes(), &mut out).unwrap();
         for index in 0..calls.len() {
             let id = format!("id{index}");
-            // Blocks of text lie between, so that block indexes are not call indexes.
+            // Leaves gaps, so that block indexes differ from call indexes.
             event("contentBlockStart", json!({"contentBlockIndex": index * 3 + 1, "start": {"toolUse": {"toolUseId": id, "name": "f"}}}));
         }
         let mut left: Vec<VecDeque<&String>> = calls.iter().map(|fragments| fragments.iter().collect()).collect();
@@ -106,9 +105,9 @@ proptest! {
     }
 }
 
-/// A prelude is believed only if its checksum is right, and never for more than the protocol's cap.
+/// The reader checks the prelude's checksum and the protocol's limit before it buffers a frame.
 #[test]
-fn absurd_lengths_are_refused_before_anything_is_buffered() {
+fn frames_with_excessive_lengths_are_rejected_before_they_are_buffered() {
     for total in [0u32, 15, (24 << 20) + 1, u32::MAX] {
         let mut bytes = total.to_be_bytes().to_vec();
         bytes.extend(0u32.to_be_bytes());
@@ -123,7 +122,7 @@ fn absurd_lengths_are_refused_before_anything_is_buffered() {
     }
 }
 
-/// Blocks of an answer, with markers of everything that a filter looks for.
+/// Content blocks, with the strings that the gateway's filters look for.
 fn block() -> impl Strategy<Value = Value> {
     let text = prop_oneof![
         "[a-z <>/é]{1,20}",
@@ -142,7 +141,7 @@ fn block() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// The events of a block, its text cut where `cuts` say.
+/// Returns the events of a block, with its text split at `cuts`.
 fn events(index: usize, block: &Value, cuts: &[usize]) -> Vec<(&'static str, Value)> {
     let pieces = |text: &str| -> Vec<String> {
         let mut places: Vec<usize> = cuts
@@ -216,9 +215,9 @@ fn events(index: usize, block: &Value, cuts: &[usize]) -> Vec<(&'static str, Val
 }
 
 proptest! {
-    /// Any chunking of any stream gives the message that the whole reply gives.
+    /// Also holds for every way of splitting the text into events.
     #[test]
-    fn a_stream_says_what_the_whole_reply_says(
+    fn a_stream_contains_the_same_message_as_the_whole_reply(
         blocks in prop::collection::vec(block(), 0..6),
         cuts in prop::collection::vec(any::<usize>(), 0..8),
         (inline, stop, unfence, custom) in (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()),

@@ -1,4 +1,4 @@
-//! Why a budget rejects a call, in words for the client.
+//! The errors of calls that a budget rejects.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,23 +13,24 @@ use crate::{
     operation::Operation,
 };
 
-/// Bytes of `"max_completion_tokens": 1234567, `.
+/// The length of `"max_completion_tokens": 1234567, `, in bytes.
 const LIMIT_MEMBER: u64 = 34;
 
-/// When some of what is reserved may have been settled.
+/// The `retry-after` of a call that only reservations of other calls reject: some of them may have ended by then.
 const BUSY: Duration = Duration::from_millis(500);
 
-/// Counts a rejected call.
+/// Counts the rejected call in the metrics, and returns `error`.
 pub fn counted<T>(call: &Call<T>, error: Error) -> Error {
     metrics::refusal(call.caller.team_name(), &call.caller.key_id, "budget");
     error
 }
 
-/// Two refusals that must not be mixed: one that waiting helps, and one that it does not.
+/// Returns the error for a rejected call. It distinguishes a budget that is spent from one that is only reserved,
+/// because clients retry only the latter.
 pub fn explain<T: Operation>(
     call: &Call<T>,
     refusal: &Refusal,
-    asked: &[(Arc<Budget>, NanoUsd)],
+    reservations: &[(Arc<Budget>, NanoUsd)],
 ) -> Error {
     let (Refusal::Spent(status) | Refusal::Reserved(status)) = refusal;
     let BudgetStatus {
@@ -39,13 +40,13 @@ pub fn explain<T: Operation>(
         reserved,
         resets_at,
     } = status;
-    let amount = asked
+    let amount = reservations
         .iter()
         .find(|(other, _)| other.id == budget.id)
         .map(|(_, amount)| *amount);
     let (amount, per) = (amount.unwrap_or_default(), budget.per.as_str());
     let state = format!(
-        "the budget '{}' is ${limit} per {per}: ${settled} are spent and ${reserved} are reserved for running requests; this request may cost ${amount}",
+        "the budget '{}' is ${limit} per {per}, of which ${settled} are spent and ${reserved} are reserved for requests in flight; this request may cost ${amount}",
         budget.scope
     );
     if matches!(refusal, Refusal::Reserved(_)) {
@@ -56,7 +57,7 @@ pub fn explain<T: Operation>(
     }
     metrics::budget_refusal(&budget.id, "settled");
     let left = NanoUsd(limit.0.saturating_sub(settled.0));
-    // The member that sets the limit is input too.
+    // The member that sets the limit counts as input.
     let worst = &call.plan.worst;
     let more = WorstCase {
         input_tokens: worst.input_tokens + LIMIT_MEMBER,
@@ -69,7 +70,7 @@ pub fn explain<T: Operation>(
     let fits = match fits {
         Some(tokens) => format!("${left} are left: max_tokens of {tokens} would fit"),
         None => format!(
-            "${left} are left, which is less than its input may cost. {}",
+            "${left} are left, which is less than the input may cost. {}",
             call.body.cost_advice()
         ),
     };
@@ -83,31 +84,33 @@ pub fn explain<T: Operation>(
         .without_retry()
 }
 
-/// Checks the client's own limit.
+/// Checks the client's limit, `max_cost_usd`.
 ///
 /// # Errors
-/// 400 if the call may cost more than `max`, or its cost is not known.
+/// 400 if the call may cost more than `max`, or its cost is unknown.
 pub fn within(max: NanoUsd, most: Option<NanoUsd>, advice: &str) -> Result<(), Error> {
     let problem = match most {
         Some(most) if most <= max => return Ok(()),
         Some(most) => {
             format!("This request may cost ${most}, more than 'max_cost_usd' of ${max}. {advice}.")
         }
-        None => "'max_cost_usd' needs known prices, and no price of what this request asks for is known.".to_owned(),
+        None => "'max_cost_usd' is not supported for this request, because some of its prices are unknown.".to_owned(),
     };
     Err(Error::invalid("max_cost_usd", problem).with_code("max_cost_exceeded"))
 }
 
+/// The error for a call of unknown price under a budget.
 pub fn unpriced() -> Error {
-    let text = "This request falls under a budget, and no price of what it asks for is known. Tell the gateway's operator.";
+    let text = "This request is subject to a budget, but some of its prices are unknown. Tell the gateway's operator.";
     Error::new(Kind::PermissionDenied, text)
         .with_code("model_unpriced")
         .with_param("model")
         .with_detail("set models.NAME.price, or defaults.unpriced_models = \"allow\"")
 }
 
+/// The error for a ledger that cannot be written.
 pub fn unavailable() -> Error {
-    let text = "The ledger cannot be written at the moment. Try again.";
+    let text = "The ledger is temporarily unavailable. Try again.";
     Error::new(Kind::LedgerUnavailable, text)
         .with_code("budget_backend_unavailable")
         .with_retry_after(Duration::from_secs(5))

@@ -8,7 +8,7 @@ use crate::{
     money::{NanoUsd, Price, WorstCase},
 };
 
-/// A call on its way: whatever becomes of it, its hold is settled once.
+/// A call in flight. Settles its hold exactly once, however the call ends.
 pub struct Settling {
     settings: Arc<Settings>,
     pub hold: Arc<Hold>,
@@ -45,7 +45,8 @@ impl Settling {
         }
     }
 
-    /// The call has ended: `status` is `ok` or an error code, `how` the label of its end.
+    /// Settles the hold of a call that has ended. `status` is `ok` or an error code, `how` is the label of its
+    /// [`EndReason`](crate::operation::EndReason).
     pub fn end(mut self, status: &'static str, how: &'static str) {
         let denied = self.slices.as_ref().is_some_and(Slices::were_denied);
         self.settle(status, if denied { "cut" } else { how });
@@ -98,7 +99,7 @@ impl Settling {
         }
     }
 
-    /// The cost of all requests of the call, and how certain it is.
+    /// Returns the cost of all requests of the call, and its certainty.
     fn cost(&self, spend: &Spend) -> (Option<NanoUsd>, Certainty) {
         let price = self.price.as_deref();
         let worst = |tokens| price.and_then(|price| self.worst.cost_of_one(price, tokens));
@@ -111,12 +112,12 @@ impl Settling {
                     cost = known.total();
                     known_cost = cost;
                 }
-                // Something without a price was used beside what has one.
+                // A part of the usage has no price.
                 (None, Some(most)) => return (Some(most), Certainty::Presumed),
                 (None, None) => return fees_only(spend),
             }
             if spend.estimated > 0 {
-                // The service did not count the input: as much as was reserved for it.
+                // The service did not report the input, so the reserved input is charged.
                 certainty = Certainty::Estimated;
                 let input = worst(0).unwrap_or_default();
                 cost = cost.max(NanoUsd(input.0.saturating_mul(spend.estimated.into())));
@@ -141,7 +142,7 @@ impl Settling {
     }
 }
 
-/// The cost of a call to a model without a price.
+/// Returns the cost of a call to a model without a price: that of reranking only.
 fn fees_only(spend: &Spend) -> (Option<NanoUsd>, Certainty) {
     match spend.fees {
         NanoUsd(0) => (None, Certainty::Actual),

@@ -1,4 +1,4 @@
-//! Holds that grow with the answer.
+//! Reservations that grow with the output of a stream.
 
 use std::{
     sync::{
@@ -15,43 +15,45 @@ use crate::{
     operation::OutputLimit,
 };
 
-/// Output that is reserved at a time, in tokens of each answer.
+/// The output that is reserved at a time, in tokens per answer.
 const SLICE: u64 = 2000;
 
-/// The smallest part of a slice that is worth its while, in tokens of each answer.
+/// The smallest output that is reserved at a time, in tokens per answer.
 const MIN_SLICE: u64 = 50;
 
-/// What is reserved before a stream begins: all of its input, the most that reranking can cost, and
-/// a slice of each answer. `None` if no price is known.
+/// Returns the reservation before a stream begins: all of its input, the most that reranking can cost, and a slice of
+/// each answer. `None` if a price is unknown.
 pub fn first(worst: &WorstCase, price: Option<&Price>) -> Option<NanoUsd> {
     let one = worst.cost_of_one(price?, SLICE.min(worst.output_tokens))?;
     let requests = u64::from(worst.requests.max(1));
     Some(NanoUsd(one.0.saturating_mul(requests)) + worst.fees)
 }
 
-/// The slices of one call that are still to come.
+/// Extends the hold of one call slice by slice.
 #[derive(Clone)]
 pub struct Slices {
     hold: Weak<Hold>,
-    /// Of one token of output.
+    /// The price of output.
     price: PicoUsd,
     answers: u64,
-    /// Output of all answers that is reserved, in tokens.
+    /// The reserved output of all answers, in tokens.
     covered: u64,
+    /// The output of all answers that is reserved next, in tokens.
     step: u64,
-    /// The most that may ever come, in tokens.
+    /// The most output of all answers, in tokens.
     most: u64,
     denied: Arc<AtomicBool>,
 }
 
 impl Slices {
+    /// Creates the slices of `call`, whose `hold` covers the first. `None` if a price is unknown.
     pub fn new<T>(hold: Weak<Hold>, call: &Call<T>) -> Option<Self> {
         let worst = &call.plan.worst;
         let (_, output) = call
             .model
             .price
             .as_deref()?
-            .dearest(worst.tier, worst.may_cache)?;
+            .highest(worst.tier, worst.may_cache)?;
         let answers = u64::from(worst.requests.max(1));
         let step = SLICE * answers;
         let most = worst.output_tokens.saturating_mul(answers);
@@ -66,12 +68,12 @@ impl Slices {
         })
     }
 
-    /// The stream was ended because a budget had no more.
+    /// Reports whether the stream was ended because a budget was spent.
     pub fn were_denied(&self) -> bool {
         self.denied.load(Ordering::Relaxed)
     }
 
-    /// Reserves until there is money for `tokens` of output in all. False if there is none.
+    /// Extends the hold until it covers `tokens` of output. Returns false if a budget does not allow that.
     fn cover(&mut self, tokens: u64) -> bool {
         while tokens > self.covered && self.covered < self.most {
             let more = self.price.times(self.step);
@@ -79,7 +81,7 @@ impl Slices {
             if hold.is_some_and(|hold| hold.extend(NanoUsd::default(), more)) {
                 self.covered += self.step;
             } else if self.step / 2 >= MIN_SLICE * self.answers {
-                // The last money goes in smaller pieces.
+                // A smaller slice may still fit into the budget.
                 self.step /= 2;
             } else {
                 return false;

@@ -1,12 +1,13 @@
 use std::time::{Duration, Instant};
 
-/// Tokens of one scope. A call takes what it is expected to need, and later what it has needed; the bucket may go into
-/// debt, which the refill repays. A full bucket lets every call pass, or one that is larger would wait for ever.
+/// A token bucket for one scope. A call takes the tokens that it is expected to need, and is corrected to the actual
+/// number when it ends. The bucket can go into debt, which the refill repays. A full bucket admits every call, because
+/// a call larger than the bucket would otherwise never be admitted.
 #[derive(Debug)]
 pub struct Bucket {
-    /// Tokens per minute, which is also what it holds.
+    /// Tokens per minute. Also the capacity.
     rate: u32,
-    /// In millionths of a token, so that a fast clock loses nothing.
+    /// The current tokens, in millionths, so that frequent refills lose nothing to rounding. Negative in debt.
     level: i128,
     at: Instant,
 }
@@ -14,6 +15,7 @@ pub struct Bucket {
 const MICRO: i128 = 1_000_000;
 
 impl Bucket {
+    /// Creates a full bucket.
     pub fn new(rate: u32, now: Instant) -> Self {
         Self {
             rate,
@@ -22,13 +24,16 @@ impl Bucket {
         }
     }
 
+    /// Changes the rate, and removes what exceeds the new capacity.
     pub fn set_rate(&mut self, rate: u32) {
         self.rate = rate;
         self.level = self.level.min(self.capacity());
     }
 
+    /// Takes `expected` tokens.
+    ///
     /// # Errors
-    /// How long to wait.
+    /// The time until the tokens are available.
     pub fn take(&mut self, expected: u64, now: Instant) -> Result<(), Duration> {
         self.refill(now);
         let wanted = i128::from(expected) * MICRO;
@@ -39,22 +44,24 @@ impl Bucket {
         Err(self.refill_time(wanted.min(self.capacity()) - self.level))
     }
 
-    /// A call that was expected to need `expected` tokens has needed `actual`.
+    /// Replaces the `expected` tokens that a call took by the `actual` number.
     pub fn correct(&mut self, expected: u64, actual: u64, now: Instant) {
         self.refill(now);
         let back = (i128::from(expected) - i128::from(actual)) * MICRO;
         self.level = (self.level + back).min(self.capacity());
     }
 
-    /// Whole tokens that are there; none while in debt.
+    /// The available whole tokens; 0 while in debt.
     pub fn left(&self) -> u64 {
         u64::try_from(self.level / MICRO).unwrap_or(0)
     }
 
+    /// The time until the bucket is full.
     pub fn until_full(&self) -> Duration {
         self.refill_time(self.capacity() - self.level)
     }
 
+    /// Reports whether the bucket is full at `now`.
     pub fn is_full(&mut self, now: Instant) -> bool {
         self.refill(now);
         self.level == self.capacity()
@@ -69,7 +76,7 @@ impl Bucket {
         let gained = i128::try_from(passed.as_micros()).unwrap_or(i128::MAX / MICRO)
             * i128::from(self.rate)
             / 60;
-        // What is less than a millionth of a token stays in the clock.
+        // Less than a millionth of a token stays in the elapsed time.
         if gained > 0 {
             self.level = (self.level + gained).min(self.capacity());
             self.at = now;
@@ -91,7 +98,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn an_idle_bucket_admits_a_call_that_is_larger_than_it_once() {
+    fn full_bucket_admits_a_call_that_exceeds_its_capacity() {
         let start = Instant::now();
         let mut bucket = Bucket::new(60, start);
         assert_eq!(bucket.take(600, start), Ok(()));
@@ -106,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_needed_comes_back() {
+    fn correction_returns_unused_tokens_and_charges_excess_tokens() {
         let start = Instant::now();
         let mut bucket = Bucket::new(100, start);
         bucket.take(100, start).unwrap();
@@ -120,9 +127,9 @@ mod tests {
     }
 
     proptest! {
-        /// In any minute no more passes than the rate and a full bucket, whatever is asked for when.
+        /// Any minute admits at most the rate plus one full bucket.
         #[test]
-        fn no_more_than_the_rate_passes(asks in prop::collection::vec((0u64..5_000, 1u64..100), 1..300)) {
+        fn one_minute_admits_at_most_the_rate_plus_a_full_bucket(asks in prop::collection::vec((0u64..5_000, 1u64..100), 1..300)) {
             let start = Instant::now();
             let mut bucket = Bucket::new(6000, start);
             let mut now = start;

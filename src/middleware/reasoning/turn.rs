@@ -3,7 +3,7 @@ use crate::{
     operation::chat::{Chunk, Message, Part, RedactedThinking, Thinking},
 };
 
-/// The order of one turn of a model that reasons and calls tools.
+/// The order of the parts of an assistant turn with reasoning and tool calls.
 #[derive(Debug, Default, PartialEq)]
 pub struct Turn(Vec<Step>);
 
@@ -16,14 +16,14 @@ enum Step {
     Redacted {
         data: String,
     },
-    /// Text of so many bytes.
+    /// Text, by its length in bytes.
     Text(usize),
-    /// A call, by its id.
+    /// A tool call, by its id.
     Call(String),
 }
 
 impl Turn {
-    /// Bytes of the reasoning.
+    /// The bytes of the reasoning.
     pub fn bytes(&self) -> usize {
         let step = |step: &Step| match step {
             Step::Thinking { text, signature } => {
@@ -35,7 +35,7 @@ impl Turn {
         self.0.iter().map(step).sum()
     }
 
-    /// The ids of its calls.
+    /// Iterates over the ids of the tool calls.
     pub fn calls(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|step| match step {
             Step::Call(id) => Some(id.as_str()),
@@ -43,8 +43,8 @@ impl Turn {
         })
     }
 
-    /// The client sent this turn's signed reasoning, and no other.
-    pub fn has_thoughts_of(&self, message: &Message) -> bool {
+    /// Reports whether all signed reasoning in `message` belongs to this turn.
+    pub fn has_reasoning_of(&self, message: &Message) -> bool {
         message.parts.iter().all(|part| match part {
             Part::Thinking(thinking) => {
                 thinking.signature.is_none() || self.has(&thinking.signature)
@@ -63,8 +63,8 @@ impl Turn {
         self.0.iter().any(same)
     }
 
-    /// Puts the reasoning of the turn into `message`, and everything into the turn's order. Returns
-    /// the number of bytes by which its reasoning grows.
+    /// Puts the reasoning of the turn into `message`, and sorts its parts into the turn's order. Returns the number of
+    /// bytes by which its reasoning grows.
     pub fn restore(&self, message: &mut Message) -> usize {
         let sent = message.parts.iter().any(Part::is_thinking);
         let sent_bytes = message.parts.iter().map(thinking_bytes).sum();
@@ -109,7 +109,7 @@ impl Turn {
                 }
             }
         }
-        // What the turn does not know keeps its place behind it.
+        // Parts that the client added to the turn follow in their order.
         parts.append(&mut rest);
         message.parts = parts;
         self.bytes().saturating_sub(sent_bytes)
@@ -148,12 +148,12 @@ fn take_text(rest: &mut Vec<Part>, mut bytes: usize, parts: &mut Vec<Part>) {
     }
 }
 
-/// Watches one answer.
+/// Records the order of one answer.
 #[derive(Default)]
 pub struct Recorder(Vec<Step>);
 
 impl Recorder {
-    /// The turn, once it has ended, if it reasons and calls tools.
+    /// Records `chunk`. At the end of the answer, returns the turn if it contains reasoning and tool calls.
     pub fn observe(&mut self, chunk: &Chunk) -> Option<Turn> {
         match chunk {
             Chunk::Thinking(ThinkingBlock::Thinking {

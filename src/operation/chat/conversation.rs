@@ -1,5 +1,5 @@
-//! A conversation with its content in order: the one form in which a chat exists between dialects
-//! and codecs. Whatever a dialect calls these things, they keep the order in which they were given.
+//! Conversations: the form of a chat between dialects and codecs. Messages and their parts are in the order in which
+//! the client sent them.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct Message {
     pub origin: Origin,
 }
 
-/// Whose message it is. Results of tools belong to the user.
+/// The role of a message. Tool results are user messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     System,
@@ -35,7 +35,7 @@ impl Role {
     }
 }
 
-/// Where the client wrote a message, for errors and warnings: `messages[3]`.
+/// The path of a message in the request, for errors and warnings: `messages[3]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     pub list: &'static str,
@@ -58,17 +58,17 @@ pub enum Part {
     File(Media<File>),
     SearchResult(Media<SearchResult>),
     Thinking(Thinking),
-    /// Reasoning that only the model can read, as Base64.
+    /// Encrypted reasoning.
     RedactedThinking(RedactedThinking),
     ToolUse(ToolUse),
     ToolResult(ToolResult),
-    /// A call of a tool that AWS runs itself, or its result.
+    /// A call of a tool that AWS runs, or its result.
     ServerTool(ServerToolBlock),
-    /// The prompt up to here is to be cached.
+    /// Marks the end of a prefix to cache.
     CachePoint(CacheControl),
 }
 
-/// Content that is not text.
+/// Content other than text.
 #[derive(Clone, Debug)]
 pub struct Media<T> {
     pub value: T,
@@ -76,19 +76,22 @@ pub struct Media<T> {
     pub at: String,
 }
 
-/// Reasoning in words.
+/// Reasoning as text.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Thinking {
     pub text: String,
-    /// Without the model's signature, reasoning is not sent back.
+    /// The model's signature. Reasoning without one is not sent back to a model that signs.
     pub signature: Option<String>,
-    /// The gateway put it back; the client did not send it.
+    /// The gateway restored the reasoning from its cache; the client did not send it.
     pub restored: bool,
 }
 
+/// Encrypted reasoning.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RedactedThinking {
+    /// The encrypted bytes, as Base64.
     pub data: String,
+    /// The gateway restored the reasoning from its cache; the client did not send it.
     pub restored: bool,
 }
 
@@ -100,11 +103,12 @@ pub struct ToolUse {
     pub input: ToolInput,
 }
 
+/// The input of a tool call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToolInput {
-    /// JSON text, as the model wrote it: not always valid.
+    /// JSON text as the model wrote it, which is not always valid.
     Arguments(String),
-    /// The input of a custom tool, which is plain text.
+    /// The plain text input of a custom tool.
     Text(String),
 }
 
@@ -119,7 +123,7 @@ pub struct ToolResult {
 }
 
 impl Part {
-    /// The text of a text part.
+    /// Returns the text of a text part.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -127,7 +131,7 @@ impl Part {
         }
     }
 
-    /// The id of a tool call.
+    /// Returns the id of a tool call.
     pub fn call_id(&self) -> Option<String> {
         match self {
             Self::ToolUse(call) => Some(call.id.clone()),
@@ -135,13 +139,14 @@ impl Part {
         }
     }
 
+    /// Reports whether the part is reasoning.
     pub fn is_thinking(&self) -> bool {
         matches!(self, Self::Thinking(_) | Self::RedactedThinking(_))
     }
 }
 
 impl Message {
-    /// All text of the message, or `None` if there is none.
+    /// Returns the text parts of the message, joined by newlines, or `None` if they are blank.
     pub fn text(&self) -> Option<String> {
         let text = self
             .parts
@@ -152,7 +157,7 @@ impl Message {
         (!text.trim().is_empty()).then_some(text)
     }
 
-    /// Calls of the client's tools, in order.
+    /// Iterates over the calls of the client's tools, in order.
     pub fn tool_uses(&self) -> impl Iterator<Item = &ToolUse> {
         self.parts.iter().filter_map(|part| match part {
             Part::ToolUse(call) => Some(call),

@@ -1,4 +1,4 @@
-//! Whether an answer can be streamed.
+//! Decides whether an answer is streamed.
 
 use super::{Chat, Part};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     model::{Facts, Model, ToolChoiceMode},
 };
 
-/// How the answer of `model` is delivered.
+/// Returns the delivery of the answer of `model`.
 pub fn of(chat: &Chat, model: &Model) -> Delivery {
     if !chat.stream {
         return Delivery::Whole;
@@ -19,9 +19,8 @@ pub fn of(chat: &Chat, model: &Model) -> Delivery {
     }
 }
 
-/// Reports whether the request to the service may hold tools: the client's, those that a history
-/// with calls needs, or the gateway's own, whose input is an answer in JSON. A codec must not send
-/// tools in a stream if this is false.
+/// Reports whether the request to the service can contain tools: the client's, those that a history with calls needs,
+/// or the gateway's own, whose input is an answer in JSON. A codec must not send tools in a stream if this is false.
 fn may_send_tools(chat: &Chat, facts: &Facts) -> bool {
     let declared = chat.tools.as_ref().is_some_and(|tools| !tools.is_empty())
         || chat.functions.is_some()

@@ -1,4 +1,4 @@
-//! A stream whose output is limited while it runs.
+//! A stream that ends early if an [`OutputLimit`] is reached.
 
 use std::{
     pin::Pin,
@@ -10,20 +10,21 @@ use futures_util::Stream;
 use super::reply::{BoxChunks, ChoiceChunk, Chunk};
 use crate::{call::Trace, error::Error, openai::completion::FinishReason, operation::OutputLimit};
 
-/// About as many bytes are a token.
+/// The approximate size of a token, in bytes.
 const TOKEN_BYTES: u64 = 4;
 
-/// Ends every open answer with `length` once the limit is reached.
+/// Ends every unfinished answer with `finish_reason` `length` when the limit is reached.
 pub struct Limited {
     inner: Option<BoxChunks>,
     limit: Box<dyn OutputLimit>,
     trace: Trace,
-    /// Bytes of output so far, and the pieces in which it came: each is at least one token.
+    /// The bytes of output so far.
     bytes: u64,
+    /// The number of chunks with output so far. Each is at least one token.
     pieces: u64,
-    /// Answers that have begun and not ended.
+    /// The answers that have begun and not ended.
     open: Vec<u32>,
-    /// A step that waits for the limit's decision.
+    /// A chunk that waits for the limit's decision.
     waiting: Option<Result<ChoiceChunk, Error>>,
     usage_sent: bool,
 }
@@ -55,7 +56,7 @@ impl Limited {
         }
     }
 
-    /// What follows once the limit is reached: the end of every open answer, then the usage.
+    /// Returns the next chunk after the limit was reached: the end of every open answer, then the usage.
     fn close(&mut self) -> Option<ChoiceChunk> {
         if let Some(choice) = self.open.pop() {
             return Some(ChoiceChunk {
@@ -63,7 +64,7 @@ impl Limited {
                 chunk: Chunk::Finish(FinishReason::Length),
             });
         }
-        // The source accounted for what came when it was dropped.
+        // The inner stream recorded the usage so far when it was dropped.
         let sent = std::mem::replace(&mut self.usage_sent, true);
         let usage = self.trace.spending().total().usage.filter(|_| !sent)?;
         Some(ChoiceChunk {
@@ -92,8 +93,8 @@ impl Stream for Limited {
         if !self.open.is_empty() && !ready!(self.limit.poll_output(cx, tokens)) {
             self.trace
                 .warnings()
-                .add("finish_reason: a budget has no more for this answer");
-            // To stop reading ends the request; what has come is settled as an estimate.
+                .add("finish_reason: 'length' because a budget is spent");
+            // Dropping the stream ends the request. The output so far is settled as an estimate.
             self.inner = None;
         }
         Poll::Ready(self.waiting.take())

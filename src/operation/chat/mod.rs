@@ -1,4 +1,4 @@
-//! The chat operation: a conversation goes in, answers come out, whole or as a stream.
+//! The chat operation: answers conversations, whole or as a stream.
 
 mod conversation;
 mod delivery;
@@ -34,15 +34,15 @@ use crate::{
     },
 };
 
-/// OpenAI's names for the tool with which a model searches the web, today's and an older one.
+/// OpenAI's names of the web search tool, current and older.
 pub const WEB_SEARCH: [&str; 2] = ["web_search", "web_search_preview"];
 
-/// A chat in OpenAI's words, with its conversation in order. Members are those of
-/// <https://platform.openai.com/docs/api-reference/chat/create> unless documented here.
+/// A chat request. Members without documentation are those of
+/// <https://platform.openai.com/docs/api-reference/chat/create>.
 #[derive(Clone, Debug, Default)]
 pub struct Chat {
     pub messages: Vec<Message>,
-    /// Further conversations that are answered beside `messages`, each with `n` choices.
+    /// More conversations to answer, each with `n` choices, such as the further prompts of a legacy completion.
     pub more: Vec<Vec<Message>>,
     pub stream: bool,
     pub max_completion_tokens: Option<u32>,
@@ -75,13 +75,13 @@ pub struct Chat {
     pub reasoning: Option<ReasoningOptions>,
     pub prompt_cache_options: Option<PromptCacheOptions>,
     pub bedrock: Option<BedrockOptions>,
+    /// The client's limit on the cost.
     pub max_cost: Option<NanoUsd>,
-    /// The Knowledge Bases to search before the model is asked; if `None`, the model answers
-    /// without retrieval.
+    /// The Knowledge Bases to search before the model is called. If `None`, the model answers without retrieval.
     pub retrieval: Option<Arc<RetrievalRequest>>,
-    /// Bytes of the request's body, and of what the gateway added to it: the bound of its input.
+    /// The bytes of the request's body and of what the gateway added to it. Bounds the input tokens.
     pub bytes: usize,
-    /// Media that the request names by URL, as Base64 by URL.
+    /// The media that the request names by URL, as Base64, by URL.
     pub fetched: HashMap<String, String>,
 }
 
@@ -92,19 +92,19 @@ impl Chat {
         self.n.unwrap_or(1).saturating_mul(conversations)
     }
 
-    /// All conversations, in the order of their choices.
+    /// Iterates over all conversations, in the order of their choices.
     pub fn conversations(&self) -> impl Iterator<Item = &Vec<Message>> {
         std::iter::once(&self.messages).chain(&self.more)
     }
 
-    /// The client wants an answer in JSON.
+    /// Reports whether the client requests an answer in JSON.
     pub fn wants_json(&self) -> bool {
         self.response_format
             .as_ref()
             .is_some_and(|format| format.kind != "text")
     }
 
-    /// The tier that the client asks for, as it is billed.
+    /// The tier that the client requests, as it is billed.
     pub fn tier(&self) -> Tier {
         let performance = self
             .bedrock
@@ -118,7 +118,7 @@ impl Chat {
         }
     }
 
-    /// The gateway places cache points, beside those that the client marks.
+    /// Reports whether the gateway places cache points in addition to the client's.
     pub fn caches_automatically(&self, model: &Model, caller: &Caller) -> bool {
         let mode = self
             .prompt_cache_options
@@ -136,7 +136,7 @@ impl Chat {
         self.reasoning_effort.is_some() || self.reasoning.is_some()
     }
 
-    /// A fingerprint of what the service compiles before the model can begin a stream.
+    /// Returns a hash of the schema that the service compiles before a stream can begin, if there is one.
     fn compiles(&self, model: &Model) -> Option<u64> {
         if !model.facts.structured_output || !self.stream {
             return None;
@@ -148,9 +148,9 @@ impl Chat {
         Some(hasher.finish())
     }
 
-    /// The answer comes piece by piece, and the client sees all of it.
+    /// Reports whether the client sees all output of the model.
     fn is_visible(&self, model: &Model) -> bool {
-        // Thinking may be hidden, and calls beyond the first are dropped if the client wants one.
+        // Reasoning can be hidden, and calls beyond the first are dropped if the client wants only one.
         let reasons = self.asks_for_reasoning() || model.facts.reasoning.default_on;
         let drops_calls = self.parallel_tool_calls == Some(false)
             || self.functions.is_some()
@@ -167,8 +167,8 @@ impl Operation for Chat {
     fn plan(&self, model: &Model, caller: &Caller) -> Result<Plan, Error> {
         serves_chat(model)?;
         let most = model.options.max_n;
-        if self.n.is_some_and(|n| n > most) {
-            let text = format!("This gateway answers this model with {most} choices at most.");
+        if let Some(n) = self.n.filter(|n| *n > most) {
+            let text = format!("'n' is {n}; at most {most} choices are allowed for this model.");
             return Err(Error::invalid("n", text));
         }
         let delivery = delivery::of(self, model);
@@ -190,7 +190,7 @@ impl Operation for Chat {
     }
 
     fn limited(&self, model: &Model, tokens: u32) -> Option<Self> {
-        // Thinking has a budget of its own, below which the service rejects the call.
+        // Reasoning has a budget of its own, and the service rejects a smaller limit.
         let thinks =
             self.asks_for_reasoning() && model.facts.reasoning.style != ReasoningStyle::None;
         if thinks || tokens < model.facts.min_output_tokens {
@@ -214,15 +214,15 @@ impl Operation for Chat {
 fn serves_chat(model: &Model) -> Result<(), Error> {
     match &model.facts {
         facts if facts.modality != "chat" => Err(not_served(format!(
-            "This model is for {}, not for chat.",
+            "This model is for {}; it does not support chat.",
             facts.modality.replace('_', " ")
         ))),
         facts if !facts.converse && !facts.invoke_model => Err(not_served(
-            "This model is served only on bedrock-mantle, which this gateway does not speak.",
+            "This model is only available through the bedrock-mantle endpoint, which this gateway does not support.",
         )),
-        facts if !facts.converse => {
-            Err(not_served("Bedrock's Converse does not serve this model."))
-        }
+        facts if !facts.converse => Err(not_served(
+            "The Converse API of Bedrock does not support this model.",
+        )),
         _ => Ok(()),
     }
 }

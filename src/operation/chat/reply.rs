@@ -1,5 +1,4 @@
-//! Answers: whole, or as a stream of steps. A whole answer is the same steps at once, so that the
-//! two cannot differ.
+//! Replies to chats. A whole reply consists of the same chunks as a stream, so that the two cannot differ.
 
 use std::{
     fmt,
@@ -20,7 +19,7 @@ use crate::{
     operation::{CallEnd, EndReason, OutputLimit, Reply},
 };
 
-/// The most that is read of an answer whose client has disconnected, in bytes.
+/// The most bytes that are read of a stream whose client has disconnected.
 const MAX_DRAINED: usize = 16 << 20;
 
 /// The reply to a chat.
@@ -30,18 +29,18 @@ pub enum ChatReply {
     Stream(ChunkStream),
 }
 
-/// All answers, complete.
+/// A complete reply.
 #[derive(Debug)]
 pub struct WholeReply {
-    /// The steps of each answer, in order, without those of `usage` and `guardrail`.
+    /// The chunks of each choice, in order, without `Usage` and `Guardrail`.
     pub choices: Vec<Vec<Chunk>>,
     pub usage: Usage,
-    /// What the guardrail saw, if the client may know.
+    /// The guardrail trace, if the client may see it.
     pub guardrail: Option<Value>,
 }
 
 impl ChatReply {
-    /// Changes every step of every answer.
+    /// Replaces every chunk of every choice.
     #[must_use]
     pub fn map_chunks(
         self,
@@ -51,7 +50,7 @@ impl ChatReply {
             Self::Whole(mut reply) => {
                 for (choice, chunks) in (0..).zip(&mut reply.choices) {
                     for chunk in chunks {
-                        // Replaced at once.
+                        // A placeholder, replaced on the next line.
                         let old = std::mem::replace(chunk, Chunk::Content(String::new()));
                         *chunk = change(ChoiceChunk { choice, chunk: old }).chunk;
                     }
@@ -64,11 +63,11 @@ impl ChatReply {
         }
     }
 
-    /// Looks at every step of every answer as it passes.
+    /// Calls `f` with every chunk of every choice.
     #[must_use]
-    pub fn inspect(self, mut look: impl FnMut(&ChoiceChunk) + Send + 'static) -> Self {
+    pub fn inspect(self, mut f: impl FnMut(&ChoiceChunk) + Send + 'static) -> Self {
         self.map_chunks(move |chunk| {
-            look(&chunk);
+            f(&chunk);
             chunk
         })
     }
@@ -90,7 +89,7 @@ impl Reply for ChatReply {
                 Self::Whole(reply)
             }
             Self::Stream(mut stream) => {
-                stream.endings.push(Box::new(f));
+                stream.on_end.push(Box::new(f));
                 Self::Stream(stream)
             }
         }
@@ -128,7 +127,7 @@ impl Reply for ChatReply {
     }
 }
 
-/// Why an answer ended, if it did.
+/// Returns the `finish_reason` of a choice, if it has ended.
 pub fn finish_reason(chunks: &[Chunk]) -> Option<FinishReason> {
     chunks.iter().rev().find_map(|chunk| match chunk {
         Chunk::Finish(reason) => Some(*reason),
@@ -136,22 +135,22 @@ pub fn finish_reason(chunks: &[Chunk]) -> Option<FinishReason> {
     })
 }
 
-/// One step of one streamed answer.
+/// A chunk of one choice.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChoiceChunk {
-    /// Which of the `n` answers, from 0.
+    /// The index of the choice, from 0.
     pub choice: u32,
     pub chunk: Chunk,
 }
 
-/// A step. The role needs none: it is always the assistant's.
+/// A piece of a reply. There is none for the role, which is always `assistant`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Chunk {
     Content(String),
-    /// Content, and the citations that end in it.
+    /// Content, with the citations that end in it.
     CitedContent(String, Vec<Annotation>),
     ReasoningContent(String),
-    /// All of a block of reasoning, as the model signed it; after its `ReasoningContent`.
+    /// A complete block of reasoning, as the model signed it; after its `ReasoningContent`.
     Thinking(ThinkingBlock),
     Annotations(Vec<Annotation>),
     Image(Image),
@@ -173,19 +172,19 @@ pub enum Chunk {
     /// The legacy form of `ToolCall`.
     FunctionCall(Arc<str>),
     FunctionArguments(String),
-    /// The stop sequence that the model met; before `Finish`.
+    /// The stop sequence that ended the answer; before `Finish`.
     StopSequence(String),
-    /// A call, or its result, of a tool that AWS runs itself, in Converse's words.
+    /// A call of a tool that AWS runs, or its result, as a content block of Converse.
     ServerTool(Value),
     Finish(FinishReason),
-    /// What the guardrail saw; after `Finish`.
+    /// The guardrail trace; after `Finish`.
     Guardrail(Value),
-    /// After every `Finish`, once, for all choices together.
+    /// The usage of all choices together; once, after every `Finish`.
     Usage(Usage),
 }
 
 impl Chunk {
-    /// About how many bytes of the answer it holds.
+    /// The approximate number of bytes of output in the chunk.
     pub fn weight(&self) -> usize {
         match self {
             Self::Content(text)
@@ -199,27 +198,27 @@ impl Chunk {
     }
 }
 
-/// Steps as they come.
+/// A boxed stream of chunks.
 pub type BoxChunks = Pin<Box<dyn Stream<Item = Result<ChoiceChunk, Error>> + Send>>;
 
 type Callback = Box<dyn FnOnce(&CallEnd) + Send>;
 
-/// A streamed answer. An error is its last item.
+/// A streamed reply. An error is its last item.
 pub struct ChunkStream {
     inner: BoxChunks,
     trace: Trace,
-    endings: Vec<Callback>,
-    /// Who reads the rest if the stream is dropped before its end.
+    on_end: Vec<Callback>,
+    /// Receives a future that reads the rest if the stream is dropped before its end.
     keep: Option<Box<dyn FnOnce(BoxFuture<'static, ()>) + Send>>,
     usage: Option<Usage>,
     finish_reason: Option<FinishReason>,
     ended: bool,
-    /// Only the gateway still reads.
+    /// The client has disconnected, and the gateway reads the rest.
     drained: bool,
 }
 
 impl ChunkStream {
-    /// What the call cost beside the model is added to its usage, as recorded in `trace`.
+    /// Creates a stream of `inner`. The side costs recorded in `trace` are added to its usage.
     pub fn new(
         inner: impl Stream<Item = Result<ChoiceChunk, Error>> + Send + 'static,
         trace: Trace,
@@ -227,7 +226,7 @@ impl ChunkStream {
         Self {
             inner: Box::pin(inner),
             trace,
-            endings: Vec::new(),
+            on_end: Vec::new(),
             keep: None,
             usage: None,
             finish_reason: None,
@@ -236,18 +235,18 @@ impl ChunkStream {
         }
     }
 
-    /// The gateway itself ends the stream early; drop it next.
+    /// Records that the gateway ends the stream early. Drop it afterwards.
     pub fn cut(&mut self) {
         self.end(EndReason::Failed("cut"));
     }
 
-    /// Puts a stream around the steps; what watches the end stays.
-    fn wrap<S>(mut self, around: impl FnOnce(BoxChunks) -> S) -> Self
+    /// Wraps the inner stream. The callbacks stay outermost.
+    fn wrap<S>(mut self, wrapper: impl FnOnce(BoxChunks) -> S) -> Self
     where
         S: Stream<Item = Result<ChoiceChunk, Error>> + Send + 'static,
     {
         let inner = std::mem::replace(&mut self.inner, Box::pin(futures_util::stream::empty()));
-        self.inner = Box::pin(around(inner));
+        self.inner = Box::pin(wrapper(inner));
         self
     }
 
@@ -256,7 +255,7 @@ impl ChunkStream {
             return;
         }
         self.keep = None;
-        // The steps' source accounts for its cost when it is dropped, and the callbacks read that.
+        // The inner stream records its cost when it is dropped, and the callbacks read it.
         self.inner = Box::pin(futures_util::stream::empty());
         let reason = match reason {
             EndReason::Complete if self.drained => EndReason::Drained,
@@ -269,16 +268,16 @@ impl ChunkStream {
             finish_reason: self.finish_reason.map(FinishReason::as_str),
         };
         // Innermost first: a middleware sees the end after everything that it wraps.
-        for callback in std::mem::take(&mut self.endings) {
+        for callback in std::mem::take(&mut self.on_end) {
             callback(&end);
         }
     }
 
-    /// Takes the stream out of its place, to be read on by somebody else.
+    /// Moves the stream out of `self`, so that the gateway can read the rest.
     fn take(&mut self) -> Self {
         let mut rest = Self::new(futures_util::stream::empty(), self.trace.clone());
         std::mem::swap(&mut rest, self);
-        // What is left behind must not end anything.
+        // The callbacks have moved: dropping `self` must not report an end.
         self.ended = true;
         rest.drained = true;
         rest
@@ -316,7 +315,7 @@ impl Stream for ChunkStream {
     }
 }
 
-/// How a stream broke, as one of a fixed list.
+/// Returns the label of a stream's failure, from a fixed list.
 fn break_label(error: &Error) -> &'static str {
     match error.code() {
         Some("upstream_truncated") => "truncated",
@@ -336,7 +335,7 @@ impl Drop for ChunkStream {
     }
 }
 
-/// Reads a stream to its end, so that its usage is known.
+/// Reads a stream to its end to learn its usage.
 async fn drain(mut stream: ChunkStream) {
     let mut bytes = 0;
     while let Some(Ok(item)) = stream.next().await {

@@ -1,4 +1,4 @@
-//! The most that a chat can cost: what budgets reserve before it leaves.
+//! The most that a chat can cost: the amount that budgets reserve before it is sent.
 
 use super::{Chat, MAX_BUDGET, Part, VISIBLE, WEB_SEARCH, effort};
 use crate::{
@@ -7,45 +7,52 @@ use crate::{
     money::WorstCase,
 };
 
-/// What a family adds to a conversation, a message and a tool, in tokens; more than any is known
-/// to add.
+/// The tokens that a family's template adds to a conversation without tools. This and the next three are more than any
+/// family was observed to add.
 const TEMPLATE: u64 = 200;
+
+/// The tokens that a family's template adds to a conversation with tools.
 const TOOLS_TEMPLATE: u64 = 1000;
+
+/// The tokens that a family's template adds to a message.
 const MESSAGE: u64 = 32;
+
+/// The tokens that a family's template adds to a tool.
 const TOOL: u64 = 64;
 
-/// More than any family counts for one image, in tokens.
+/// More tokens than any family counts for one image.
 const IMAGE: u64 = 6000;
-/// About what an image costs, in tokens.
+
+/// The tokens that families typically count for one image.
 const LIKELY_IMAGE: u64 = 1500;
 
-/// The longest context of any model on Bedrock, in tokens.
+/// The longest context window of any model on Bedrock, in tokens.
 const LONG_WINDOW: u64 = 1_000_000;
 
-/// The bound if neither the model's output nor its context has a known one, in tokens.
+/// The bound for a model with an unknown context window, in tokens.
 const UNKNOWN: u64 = 131_072;
 
-/// The worst case of a chat. A token is never less than one byte of text. Passages of Knowledge
-/// Bases count as much as their bounds allow.
+/// Returns the worst case of a chat. Counts one token per byte of text, because a token is at least one byte. Passages
+/// of Knowledge Bases count as much as their limits allow.
 pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
     let facts = &model.facts;
     let retrieval = chat.retrieval.as_deref();
     let media = media(chat);
     let own = (chat.bytes as u64).saturating_sub(media.bytes);
-    let text = own + retrieval.map_or(0, RetrievalRequest::most_bytes);
+    let text = own + retrieval.map_or(0, RetrievalRequest::max_bytes);
     let tools =
         chat.tools.as_ref().map_or(0, Vec::len) + chat.functions.as_ref().map_or(0, Vec::len);
     let template = if tools > 0 { TOOLS_TEMPLATE } else { TEMPLATE };
     let messages = chat.conversations().map(Vec::len).max().unwrap_or_default() as u64;
     let overhead = template + MESSAGE * messages + TOOL * tools as u64 + added(chat);
-    // What cannot be bounded by its size may fill the context; so may a schema whose references
-    // must be resolved.
+    // Media whose size does not bound its tokens can fill the context window, and so can a schema whose references the
+    // gateway must resolve.
     let window = window(chat, model);
     let passages = retrieval
         .filter(|_| facts.image)
         .map_or(0, |retrieval| u64::from(retrieval.max_images));
     let known = text + overhead + (media.images + passages) * IMAGE;
-    // A managed prompt brings text and limits of its own.
+    // A managed prompt brings its own text and limits.
     let prompt = model.target().is_prompt();
     let input = match media.unbounded || prompt || has_references(chat, facts) {
         true => window
@@ -60,7 +67,7 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
         output_tokens(chat, model)
     };
     WorstCase {
-        // The second request of a repair holds the first answer too.
+        // The second request of a repair also contains the first answer.
         input_tokens: if repairs {
             input + output + TEMPLATE
         } else {
@@ -73,14 +80,14 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
         tier: chat.tier(),
         server_tools: facts.web_search.is_some() && wants_server_tools(chat),
         fees: retrieval
-            .and_then(RetrievalRequest::most_fees)
+            .and_then(RetrievalRequest::max_fees)
             .unwrap_or_default(),
-        unpriced_fees: retrieval.is_some_and(|retrieval| retrieval.most_fees().is_none()),
+        unpriced_fees: retrieval.is_some_and(|retrieval| retrieval.max_fees().is_none()),
         ..WorstCase::default()
     }
 }
 
-/// About as many tokens as the chat will need: four bytes each, and all output that it may write.
+/// Estimates the tokens that the chat needs: the input at four bytes per token, and the most output.
 pub fn likely_tokens(chat: &Chat, model: &Model) -> u64 {
     let media = media(chat);
     let own = (chat.bytes as u64).saturating_sub(media.bytes);
@@ -95,7 +102,8 @@ pub fn likely_tokens(chat: &Chat, model: &Model) -> u64 {
         .saturating_mul(u64::from(chat.choices().max(1)))
 }
 
-/// What a request may hold at most, where that is known. A beta may open a longer one than the catalogue's.
+/// Returns the largest context window that the request can use, in tokens, if known. A beta header can enable a longer
+/// one than the catalogue's.
 fn window(chat: &Chat, model: &Model) -> Option<u64> {
     let longer = model
         .price
@@ -113,29 +121,29 @@ fn window(chat: &Chat, model: &Model) -> Option<u64> {
     })
 }
 
-/// All that a model can write.
+/// The most output of a model, in tokens.
 fn all_output(facts: &Facts) -> u64 {
     facts
         .max_output_tokens
         .map_or_else(|| facts.context_window.unwrap_or(UNKNOWN), u64::from)
 }
 
-/// `maxTokens` as it will be sent at most; where it must not be sent, all that the model can write.
+/// The largest `maxTokens` that the codec can send or, if it must not send one, the most output of the model.
 fn output_tokens(chat: &Chat, model: &Model) -> u64 {
     let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
-    let asked = chat.max_completion_tokens.or(chat.max_tokens);
-    let plain = asked
+    let requested = chat.max_completion_tokens.or(chat.max_tokens);
+    let plain = requested
         .unwrap_or(model.defaults.max_tokens)
         .min(most)
         .max(model.facts.min_output_tokens);
-    // A word that nobody knows is refused later.
+    // An unknown effort is rejected later.
     let effort = effort(chat)
         .ok()
         .flatten()
         .filter(|effort| *effort != "none");
     let tokens = match (model.facts.reasoning.style, effort) {
         (ReasoningStyle::Budget, Some(_)) => plain
-            .max(asked.unwrap_or(VISIBLE).saturating_add(MAX_BUDGET))
+            .max(requested.unwrap_or(VISIBLE).saturating_add(MAX_BUDGET))
             .min(most),
         (ReasoningStyle::ReasoningConfig, Some("high" | "xhigh" | "max")) => most,
         _ => plain,
@@ -146,7 +154,8 @@ fn output_tokens(chat: &Chat, model: &Model) -> u64 {
     }
 }
 
-/// What translation may add to the text: a schema is told once more, and strict ones grow.
+/// The most bytes that translation adds to the text: schemas are repeated, strict ones grow, and guarded tool results
+/// are sent twice.
 fn added(chat: &Chat) -> u64 {
     let format = chat
         .response_format
@@ -180,6 +189,7 @@ fn added(chat: &Chat) -> u64 {
     3 * schemas as u64 + guarded as u64
 }
 
+/// Reports whether there is a schema whose references the gateway must resolve.
 fn has_references(chat: &Chat, facts: &Facts) -> bool {
     let functions = chat
         .tools
@@ -199,7 +209,7 @@ fn has_references(chat: &Chat, facts: &Facts) -> bool {
         || format.is_some_and(|schema| refers(schema))
 }
 
-/// Bytes of the text of a tool's result.
+/// The bytes of text in a tool result; 0 for other parts.
 fn result_bytes(part: &Part) -> usize {
     match part {
         Part::ToolResult(result) => result
@@ -212,15 +222,16 @@ fn result_bytes(part: &Part) -> usize {
     }
 }
 
-/// What of a body is not text.
+/// The media in a request.
 #[derive(Default)]
 struct MediaSize {
-    /// Base64 within the body.
+    /// The bytes of Base64 in the body.
     bytes: u64,
+    /// The number of images.
     images: u64,
-    /// Documents, audio and video: their size does not bound their tokens.
+    /// There are documents, audio or video, whose size does not bound their tokens.
     unbounded: bool,
-    /// The client marks what is to be cached.
+    /// The client sets `cache_control`.
     marked: bool,
 }
 
@@ -274,6 +285,7 @@ impl MediaSize {
     }
 }
 
+/// Reports whether the request lets the model use tools that AWS runs, or contains their results.
 fn wants_server_tools(chat: &Chat) -> bool {
     let is_server_tool = |part: &Part| matches!(part, Part::ServerTool(_));
     chat.web_search_options.is_some()

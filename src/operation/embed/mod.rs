@@ -1,4 +1,4 @@
-//! The embed operation: texts or images go in, vectors come out in the same order.
+//! The embed operation: turns texts and images into vectors.
 
 mod reply;
 
@@ -12,36 +12,37 @@ use crate::{
     money::{NanoUsd, WorstCase},
 };
 
-/// Inputs to embed, and how.
+/// A request to embed inputs.
 #[derive(Clone, Debug, Default)]
 pub struct Embed {
     pub inputs: Vec<Input>,
-    /// The client sent a list, so an error names an input by its place.
+    /// The client sent a list, so an error names an input by its index.
     pub is_list: bool,
-    /// The size of the vectors; if `None`, the model's default.
+    /// The size of the vectors. If `None`, the model's default.
     pub dimensions: Option<u32>,
-    /// What the vectors are for, in Cohere's words; if `None`, the default.
+    /// The purpose of the vectors, as Cohere's `input_type`. If `None`, the default.
     pub purpose: Option<Purpose>,
     pub user: Option<String>,
     pub max_cost: Option<NanoUsd>,
 }
 
-/// One thing to embed.
+/// A text or an image to embed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     Text(String),
     Image(Image),
 }
 
+/// An image to embed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// `png`, `jpeg`, `gif` or `webp`.
     pub format: &'static str,
-    /// Base64.
+    /// The bytes of the image, as Base64.
     pub data: String,
 }
 
-/// What the vectors are for.
+/// The purpose of the vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Purpose {
     #[default]
@@ -62,7 +63,7 @@ impl Purpose {
 }
 
 impl EmbedFamily {
-    /// Texts of one request to the service.
+    /// The most texts of one request to the service.
     pub fn batch(self) -> usize {
         match self {
             Self::CohereV3 | Self::CohereV4 => 96,
@@ -70,17 +71,17 @@ impl EmbedFamily {
         }
     }
 
-    /// The family makes other vectors for searching than for being found.
+    /// Reports whether the family makes different vectors for queries and for documents.
     pub fn distinguishes_purposes(self) -> bool {
         matches!(self, Self::CohereV3 | Self::CohereV4 | Self::NovaMultimodal)
     }
 
-    /// The family embeds images, and their price is known by the piece.
+    /// Reports whether the family embeds images that are billed per image.
     pub fn takes_images(self) -> bool {
         matches!(self, Self::TitanMultimodal | Self::NovaMultimodal)
     }
 
-    /// The longest text, in Unicode code points, if the service bounds it.
+    /// The longest text that the service accepts, in Unicode code points, if it limits the length in characters.
     pub fn max_chars(self) -> Option<usize> {
         match self {
             Self::CohereV3 => Some(2048),
@@ -91,7 +92,7 @@ impl EmbedFamily {
 }
 
 impl Embed {
-    /// The inputs of each request to the service, in order. A request holds texts or one image.
+    /// Splits the inputs into the requests to the service, in order. A request contains texts or one image.
     pub fn batches(&self, family: EmbedFamily) -> Vec<&[Input]> {
         let same = |a: &Input, b: &Input| matches!((a, b), (Input::Text(_), Input::Text(_)));
         self.inputs
@@ -116,11 +117,11 @@ impl Embed {
     }
 }
 
-/// The most tokens that an input can be: a token is at least one byte of text, and the service
-/// neither takes nor bills more than the model's bound.
+/// The most tokens of an input. A token is at least one byte of text, and the service does not accept or bill more
+/// than the model's limit.
 fn most_tokens(input: &Input, facts: &Facts) -> u64 {
     match input {
-        // Begin and end of the text may be tokens of their own.
+        // Two more for the tokens that mark the start and the end of the text.
         Input::Text(text) => (text.len() as u64 + 2).min(facts.max_tokens),
         Input::Image(_) => 0,
     }
@@ -172,18 +173,18 @@ impl Operation for Embed {
     }
 }
 
-/// What the model knows of embeddings.
+/// Returns the facts about the embeddings of `model`.
 ///
 /// # Errors
-/// 404 if it makes none.
+/// 404 if the model does not produce embeddings, or not in a form that the gateway supports.
 pub fn embeds(model: &Model) -> Result<&Facts, Error> {
     match &model.facts.embed {
         Some(embed) => Ok(embed),
         None if model.facts.modality == "embedding" => Err(not_served(
-            "This gateway does not serve this embedding model yet.",
+            "This gateway does not support this embedding model yet.",
         )),
         None => Err(not_served(format!(
-            "This model is for {}, not for embeddings.",
+            "This model is for {}; it does not produce embeddings.",
             model.facts.modality.replace('_', " ")
         ))),
     }

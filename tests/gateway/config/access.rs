@@ -1,4 +1,4 @@
-//! Which configurations can serve a request at all, and who can reach the admin port.
+//! Checks that a configuration can serve requests, and that the admin port is not exposed by mistake.
 
 use lintel::config::{self, Environment, Flag};
 
@@ -69,7 +69,7 @@ fn configuration_that_can_serve_no_model_is_a_problem_with_a_hint() {
 }
 
 #[test]
-fn virtual_keys_may_bring_the_globs_later() {
+fn no_models_are_needed_if_virtual_keys_can_bring_globs() {
     let found = warnings("", &environment(&[REGION, TOKEN]));
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("lintel keys create --models"));

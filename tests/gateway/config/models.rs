@@ -1,9 +1,9 @@
-//! Mistakes in `[models]`.
+//! Problems in `[models]`.
 
 use lintel::config::{self, Environment};
 
 #[test]
-fn mistakes_about_models_are_told() {
+fn problems_of_models_are_reported() {
     let text = r#"
         [aws]
         region = "us-east-1"
@@ -31,7 +31,7 @@ fn mistakes_about_models_are_told() {
         None,
     )
     .unwrap_err();
-    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let reported: Vec<String> = problems.iter().map(ToString::to_string).collect();
     for expected in [
         "models.a.base_model: the catalogue has no such model",
         "models.a.price: needs 'input' and 'output'",
@@ -42,9 +42,9 @@ fn mistakes_about_models_are_told() {
         "keys.k.guardrail: needs 'identifier' and 'version'",
     ] {
         assert!(
-            told.iter().any(|text| text.contains(expected)),
-            "{expected} is not in {told:#?}"
+            reported.iter().any(|text| text.contains(expected)),
+            "{expected} is not in {reported:#?}"
         );
     }
-    assert_eq!(told.len(), 7, "{told:#?}");
+    assert_eq!(reported.len(), 7, "{reported:#?}");
 }

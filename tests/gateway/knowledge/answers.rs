@@ -1,4 +1,4 @@
-//! An answer with its sources, whole and streamed, with whatever else a request may carry.
+//! Answers with sources, whole and streamed, in combination with other parameters.
 
 use serde_json::{Value, json};
 
@@ -60,7 +60,7 @@ async fn an_answer_cites_its_passages() {
 }
 
 #[tokio::test]
-async fn a_stream_tells_sources_where_they_are_cited_and_at_its_end() {
+async fn a_stream_annotates_citations_and_ends_with_the_sources() {
     let gateway = start().await;
     let mut request = streamed(QUESTION);
     request["kb"] = json!({"name": ["docs"]});
@@ -80,7 +80,7 @@ async fn a_stream_tells_sources_where_they_are_cited_and_at_its_end() {
         if !choice["delta"]["annotations"].is_null() {
             assert!(
                 choice["delta"]["content"].as_str().unwrap().contains(']'),
-                "the delta where the marker ends"
+                "the annotation is in the delta in which the marker ends"
             );
             found.extend(cited(&content, &choice["delta"]["annotations"]));
         }
@@ -109,7 +109,7 @@ async fn a_stream_tells_sources_where_they_are_cited_and_at_its_end() {
         .json();
     assert_eq!(
         whole["choices"][0]["message"]["content"], content,
-        "a stream and a whole reply are the same"
+        "a stream and a whole reply contain the same"
     );
     assert_eq!(whole["kb"]["passages"], end["passages"]);
 }
@@ -158,12 +158,12 @@ async fn all_choices_come_from_one_search() {
         .collect();
     assert!(
         chunks.len() == 1 && chunks[0].contains("\"finish_reason\":\"stop\""),
-        "once, for all of them: {chunks:?}"
+        "one kb object for all choices: {chunks:?}"
     );
 }
 
 #[tokio::test]
-async fn tools_guardrail_and_system_prompt_stay_as_they_are() {
+async fn retrieval_does_not_change_tools_guardrail_and_system_prompt() {
     let gateway = start().await;
     let mut request = asking(json!("docs"), "look budgets up with the tool lookup");
     request["messages"]
@@ -183,15 +183,15 @@ async fn tools_guardrail_and_system_prompt_stay_as_they_are() {
     assert_eq!(
         sent["system"],
         json!([{"text": "Be brief."}]),
-        "nothing of ours stands there"
+        "the gateway adds nothing to the system prompt"
     );
     assert_eq!(sent["guardrailConfig"]["guardrailIdentifier"], "abc123");
     let turn = sent["messages"][0]["content"].as_array().unwrap();
     assert!(
         turn.iter().all(|block| block.get("guardContent").is_some()),
-        "passages are evaluated too: {turn:?}"
+        "the guardrail evaluates the passages: {turn:?}"
     );
-    // The loop goes on: the question is still the user's, not the tool's result.
+    // In the next request of the tool loop, the question is still the user's message.
     request["messages"].as_array_mut().unwrap().extend([
         json!({"role": "assistant", "tool_calls": reply["choices"][0]["message"]["tool_calls"]}),
         json!({"role": "tool", "tool_call_id": reply["choices"][0]["message"]["tool_calls"][0]["id"], "content": "found"}),
@@ -204,13 +204,13 @@ async fn tools_guardrail_and_system_prompt_stay_as_they_are() {
     let sent = &conversed(&gateway)[1]["messages"];
     assert!(
         sent[0]["content"][0].to_string().contains("passages-"),
-        "before the question, wherever it stands"
+        "the passages are before the question"
     );
     assert!(!sent[2].to_string().contains("passages-"));
 }
 
 #[tokio::test]
-async fn a_query_of_its_own_replaces_the_last_message() {
+async fn kb_query_replaces_the_last_user_message_as_the_query() {
     let gateway = start().await;
     let parts = json!([{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]);
     let mut request = asking(json!("docs"), "");
@@ -218,7 +218,7 @@ async fn a_query_of_its_own_replaces_the_last_message() {
     assert_eq!(gateway.as_key(READER, &request).await.status, 200);
     request["kb"] = json!({"name": "docs", "query": "budgets"});
     assert_eq!(gateway.as_key(READER, &request).await.status, 200);
-    // A conversation without any user's turn gets one.
+    // The passages become a user message if there is none.
     request["messages"] = json!([{"role": "system", "content": "Tell of budgets."}]);
     let reply = gateway.as_key(READER, &request).await;
     assert_eq!(
@@ -232,7 +232,7 @@ async fn a_query_of_its_own_replaces_the_last_message() {
         reply
             .header("x-lintel-warnings")
             .unwrap()
-            .contains("cut to 20000 characters")
+            .contains("truncated to 20000 characters")
     );
     let texts: Vec<Value> = searched(&gateway)
         .iter()
@@ -246,7 +246,7 @@ async fn a_query_of_its_own_replaces_the_last_message() {
 }
 
 #[tokio::test]
-async fn file_search_is_the_same_in_openais_words() {
+async fn the_file_search_tool_is_equivalent_to_kb() {
     let gateway = start().await;
     let mut request = asking(Value::Null, QUESTION);
     request["tools"] = json!([{"type": "file_search", "vector_store_ids": ["docs"], "max_num_results": 2,
@@ -269,19 +269,19 @@ async fn file_search_is_the_same_in_openais_words() {
     assert_eq!(
         conversed(&gateway)[0].get("toolConfig"),
         None,
-        "it is not the model's to call"
+        "the model does not receive the tool"
     );
-    let asked = &searched(&gateway)[0]["retrievalConfiguration"]["vectorSearchConfiguration"];
-    assert_eq!(asked["numberOfResults"], 2);
+    let sent = &searched(&gateway)[0]["retrievalConfiguration"]["vectorSearchConfiguration"];
+    assert_eq!(sent["numberOfResults"], 2);
     assert_eq!(
-        asked["filter"],
+        sent["filter"],
         json!({"andAll": [{"equals": {"key": "file", "value": "README.md"}}, {"greaterThanOrEquals": {"key": "part", "value": 1}}]})
     );
     request["kb"] = "docs".into();
     assert_eq!(
         gateway.as_key(READER, &request).await.error()["param"],
         "kb",
-        "one of the two"
+        "kb and file_search cannot be combined"
     );
     request["kb"] = Value::Null;
     let search = request["tools"][0].clone();
@@ -290,7 +290,7 @@ async fn file_search_is_the_same_in_openais_words() {
     assert_eq!(
         reply.error()["param"],
         "tools[1].function.name",
-        "tools keep their places"
+        "paths use the index in the client's list of tools"
     );
     request["tools"] = json!([search, {"type": "custom", "custom": {"name": "run"}}]);
     request["tool_choice"] = "auto".into();
@@ -333,7 +333,7 @@ async fn several_knowledge_bases_share_one_numbering() {
     assert_eq!(
         order,
         ["s3://b/good", "s3://b/fair", "s3://b/poor", "s3://b/mute"],
-        "by score, those without at last"
+        "by score, and passages without a score last"
     );
     assert_eq!(kb["name"], json!(["docs", "strict"]));
     let mut names: Vec<&str> = kb["passages"]

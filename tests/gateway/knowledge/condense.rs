@@ -1,4 +1,4 @@
-//! Condensing: a conversation becomes one question.
+//! Condensing of a conversation into one question.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::{
 use crate::support::money::{booked, nano, of, standing};
 
 #[tokio::test]
-async fn a_conversation_is_condensed_by_a_call_like_any_other() {
+async fn a_conversation_is_condensed_by_a_metered_side_call() {
     let more = r#"
         [knowledge_bases.condensed]
         id = "CONDENSED0"
@@ -25,7 +25,7 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
     assert_eq!(
         (alone.status.as_u16(), conversed(&gateway).len()),
         (200, 1),
-        "one message needs none"
+        "a single message is not condensed"
     );
     request["messages"].as_array_mut().unwrap().splice(
         0..0,
@@ -38,14 +38,14 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
     assert_eq!(
         kb(&reply)["used"],
         true,
-        "what the model made of it was looked for"
+        "the condensed question finds passages"
     );
     let calls = conversed(&gateway);
     assert_eq!(calls.len(), 3);
-    let told = calls[1]["messages"][0]["content"][0]["text"]
+    let prompt = calls[1]["messages"][0]["content"][0]["text"]
         .as_str()
         .unwrap();
-    let lines: Vec<Value> = told
+    let lines: Vec<Value> = prompt
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
@@ -59,10 +59,10 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
     let query = searched(&gateway)[1]["retrievalQuery"]["text"].clone();
     assert_eq!(
         query,
-        format!("You said: {}", told.trim_end()),
-        "its answer"
+        format!("You said: {}", prompt.trim_end()),
+        "the query is the answer of the model"
     );
-    // Both calls are in the ledger, and the client is told the sum.
+    // Both calls are in the ledger, and the client sees the total.
     let (settled, reserved) = standing(&gateway, &id).await;
     let cost = |reply: &crate::support::Reply| nano(reply.header("x-lintel-cost-usd").unwrap());
     assert_eq!(
@@ -85,17 +85,17 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
         .map(|row| row["model"].as_str().unwrap())
         .collect();
     assert_eq!(models.len(), 2, "{usage}");
-    // The client's own bound is for both calls.
+    // `max_cost_usd` limits both calls together.
     request["max_cost_usd"] = json!(0.001);
-    let refused = gateway.as_key(&secret, &request).await.error()["message"]
+    let rejected = gateway.as_key(&secret, &request).await.error()["message"]
         .as_str()
         .unwrap()
         .to_owned();
     assert!(
-        refused.contains("or max_context_chars of 'kb'"),
-        "{refused}"
+        rejected.contains("or max_context_chars of 'kb'"),
+        "{rejected}"
     );
-    let most: f64 = refused
+    let most: f64 = rejected
         .split("may cost $")
         .nth(1)
         .unwrap()
@@ -116,7 +116,7 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
     );
     assert_eq!(conversed(&gateway).len(), 4);
     request["max_cost_usd"] = Value::Null;
-    // Half a question is none, nor is what a guardrail says.
+    // A truncated question and the text of a guardrail are not used.
     for (reason, text) in [
         ("max_tokens", "half a"),
         ("guardrail_intervened", "No."),
@@ -148,31 +148,31 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
         assert_eq!(
             nano(reply.header("x-lintel-cost-usd").unwrap()),
             own + 12_000,
-            "it was paid for all the same"
+            "the side call is billed"
         );
     }
-    // Of a long message the end is told, and of the last one as much as a search takes.
+    // Long messages are shortened to their end. The last message may be as long as a query.
     let long = format!("{}What does this mean?", "log line ".repeat(400));
     request["messages"][0]["content"] = long.as_str().into();
     request["messages"][2]["content"] = long.as_str().into();
     gateway.as_key(&secret, &request).await;
     let calls = conversed(&gateway);
-    let told = calls[calls.len() - 2]["messages"][0]["content"][0]["text"]
+    let prompt = calls[calls.len() - 2]["messages"][0]["content"][0]["text"]
         .as_str()
         .unwrap();
-    let lines: Vec<Value> = told
+    let lines: Vec<Value> = prompt
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let said = |line: &Value| line["content"].as_str().unwrap().to_owned();
+    let content = |line: &Value| line["content"].as_str().unwrap().to_owned();
     assert!(
-        said(&lines[0]).chars().count() == 2000
-            && said(&lines[0]).ends_with("What does this mean?")
+        content(&lines[0]).chars().count() == 2000
+            && content(&lines[0]).ends_with("What does this mean?")
     );
-    assert_eq!(said(&lines[2]), long);
+    assert_eq!(content(&lines[2]), long);
     request["messages"][2]["content"] = "and the second one?".into();
     let before = conversed(&gateway).len();
-    // A query of the client's needs none, and a failure of it is survived.
+    // Nothing is condensed if the client sends a query. If condensing fails, the last message is the query.
     request["kb"] = json!({"name": "condensed", "query": "budgets"});
     gateway.as_key(&secret, &request).await;
     assert_eq!(conversed(&gateway).len(), before + 1);
@@ -192,6 +192,6 @@ async fn a_conversation_is_condensed_by_a_call_like_any_other() {
     assert_eq!(
         reply.header("x-lintel-cost-usd"),
         None,
-        "nobody knows what the lost call has cost"
+        "the cost of the lost call is unknown"
     );
 }

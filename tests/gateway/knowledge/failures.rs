@@ -1,4 +1,4 @@
-//! Searches that fail, in both error policies, and those that find nothing.
+//! Searches that fail, with both values of `on_error`, and searches without results.
 
 use lintel::simulator::ScriptedReply;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{READER, asking, conversed, kb, result, searched, start};
 use crate::support::{Reply, streamed};
 
-/// What the query asks for: the status and code of a request that fails of it, and its `x-should-retry`.
+/// A fault of the simulator, and the status, `code` and `x-should-retry` of the error.
 const FAULTS: [(&str, u16, &str, Option<&str>); 10] = [
     ("throttle", 429, "rate_limit_exceeded", None),
     ("quota", 429, "rate_limit_exceeded", Some("false")),
@@ -30,12 +30,13 @@ const FAULTS: [(&str, u16, &str, Option<&str>); 10] = [
     ("malformed", 502, "upstream_malformed", None),
 ];
 
+/// Reports whether the reply reveals ARNs or account ids.
 fn leaks(reply: &Reply) -> bool {
     reply.text().contains("arn:") || reply.text().contains("123456789012")
 }
 
 #[tokio::test]
-async fn a_failed_search_fails_the_request_where_that_is_wanted() {
+async fn a_failed_search_fails_the_request_with_on_error_fail() {
     let gateway = start().await;
     for (fault, status, code, retry) in FAULTS {
         let query = format!("[simulate kb {fault}]");
@@ -55,7 +56,7 @@ async fn a_failed_search_fails_the_request_where_that_is_wanted() {
             "{fault}"
         );
         assert!(!leaks(&reply), "{fault}");
-        // The same before the first byte of a stream, and where the client alone wants it.
+        // Also for a stream, and if the client sets `on_error`.
         let mut request = streamed(&query);
         request["kb"] = json!({"name": "docs", "on_error": "fail"});
         let reply = gateway.as_key(READER, &request).await;
@@ -72,7 +73,7 @@ async fn a_failed_search_fails_the_request_where_that_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_failed_search_is_told_where_the_model_answers_alone() {
+async fn a_failed_search_is_reported_with_on_error_answer_without() {
     let gateway = start().await;
     for (fault, _, code, _) in FAULTS {
         let request = asking(json!("docs"), &format!("Hi [simulate kb {fault}]"));
@@ -103,12 +104,12 @@ async fn a_failed_search_is_told_where_the_model_answers_alone() {
     assert!(
         sent.iter()
             .all(|sent| !sent.to_string().contains("passages")),
-        "nothing stands before the question"
+        "the prompt contains no passages"
     );
 }
 
 #[tokio::test]
-async fn a_search_that_takes_too_long_is_given_up() {
+async fn a_slow_search_times_out() {
     let gateway = start().await;
     let reply = gateway
         .as_key(
@@ -133,7 +134,7 @@ async fn a_search_that_takes_too_long_is_given_up() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_asked_again() {
+async fn transient_failures_of_searches_are_retried() {
     let gateway = start().await;
     let throttle = || {
         let mut scripted = ScriptedReply::json(429, r#"{"message":"slowly"}"#);
@@ -151,7 +152,11 @@ async fn what_may_pass_is_asked_again() {
         (kb(&reply)["used"].clone(), searched(&gateway).len()),
         (json!(true), 3)
     );
-    assert_eq!(reply.header("x-lintel-attempts"), Some("1"), "of the model");
+    assert_eq!(
+        reply.header("x-lintel-attempts"),
+        Some("1"),
+        "counts only requests to the model"
+    );
     gateway.simulator.script(throttle());
     let reply = gateway
         .as_key(READER, &asking(json!("strict"), "budget"))
@@ -159,7 +164,7 @@ async fn what_may_pass_is_asked_again() {
     assert_eq!(
         (reply.status.as_u16(), searched(&gateway).len()),
         (429, 4),
-        "one attempt is no retry"
+        "with attempts = 1 there is no retry"
     );
     let (_, metrics) = gateway.admin("/metrics").await;
     assert!(
@@ -169,14 +174,14 @@ async fn what_may_pass_is_asked_again() {
 }
 
 #[tokio::test]
-async fn nothing_found_is_told_too() {
+async fn searches_without_results_report_the_reason() {
     let gateway = start().await;
     for (kb_object, reason) in [
         (json!({"name": "docs", "query": "xyzzy"}), "no_results"),
-        // To find nothing is no failure.
+        // A search without results is not a failure.
         (json!({"name": "strict", "query": "xyzzy"}), "no_results"),
         (json!({"name": "docs", "min_score": 1}), "below_min_score"),
-        // What is wrong with a search matters more than what another one did not find.
+        // A failure takes precedence over a search without results.
         (
             json!({"name": ["docs", "readme"], "query": "xyzzy [simulate kb throttle]"}),
             "rate_limit_exceeded",
@@ -196,7 +201,7 @@ async fn nothing_found_is_told_too() {
 }
 
 #[tokio::test]
-async fn one_of_several_may_fail() {
+async fn passages_of_the_other_searches_are_used_if_one_fails() {
     let gateway = start().await;
     super::results(&gateway, json!([result("good", Some(0.9))]));
     gateway.simulator.script(ScriptedReply::json(500, "{}"));
@@ -218,7 +223,7 @@ async fn one_of_several_may_fail() {
 }
 
 #[tokio::test]
-async fn a_guardrail_of_the_search_lets_nothing_be_answered() {
+async fn a_guardrail_that_blocks_the_search_blocks_the_answer() {
     let gateway = start().await;
     let request = asking(json!("managed"), "budget [simulate kb guardrail]");
     let reply = gateway.as_key(READER, &request).await;
@@ -250,7 +255,7 @@ async fn a_guardrail_of_the_search_lets_nothing_be_answered() {
 }
 
 #[tokio::test]
-async fn what_a_client_asks_wrongly_is_named() {
+async fn invalid_kb_options_are_rejected_with_their_path() {
     let gateway = start().await;
     let cases = [
         (json!({"name": "docs", "max_results": 0}), "kb.max_results"),
@@ -307,17 +312,17 @@ async fn what_a_client_asks_wrongly_is_named() {
     assert_eq!(
         gateway.as_key(READER, &nested).await.error()["param"],
         "tools[0].file_search",
-        "it may be a filter"
+        "the unsupported member could be a filter"
     );
     let mut strict = asking(json!({"name": "managed", "search": "semantic"}), "Hi");
     strict["model"] = "strict".into();
     assert_eq!(
         gateway.as_key(READER, &strict).await.error()["param"],
         "kb.search",
-        "refused before anything is searched"
+        "rejected before the search"
     );
     assert!(searched(&gateway).is_empty());
-    // The service's own words about a filter of the client's are the client's.
+    // The service's message about the client's filter is shown, without ARNs.
     let own = asking(
         json!({"name": "strict", "filter": {"equals": {"key": "a", "value": 1}}}),
         "[simulate kb validation]",

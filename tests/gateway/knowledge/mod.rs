@@ -1,4 +1,4 @@
-//! Answers from Knowledge Bases, over the simulator's documentation and over scripted results.
+//! Answers from Knowledge Bases, with the simulator's documents and with scripted results.
 
 mod answers;
 mod condense;
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Gateway, Reply, user};
 
-/// May use every knowledge base.
+/// A key that may use every Knowledge Base.
 const READER: &str = "sk-test-reader";
 
-/// May use two, and only what is about one file.
+/// A key that may use two Knowledge Bases, with a filter on one file.
 const TENANT: &str = "sk-test-tenant";
 
 fn settings() -> String {
@@ -61,14 +61,14 @@ async fn start() -> Gateway {
     Gateway::start_with(&settings()).await
 }
 
-/// A question with `kb`.
+/// Returns a request with `kb` and one user message.
 fn asking(kb: Value, text: &str) -> Value {
     let mut request = user(text);
     request["kb"] = kb;
     request
 }
 
-/// The bodies that Retrieve has received.
+/// Returns the bodies of all Retrieve requests.
 fn searched(gateway: &Gateway) -> Vec<Value> {
     let received = gateway.simulator.received();
     let searches = received
@@ -79,7 +79,7 @@ fn searched(gateway: &Gateway) -> Vec<Value> {
         .collect()
 }
 
-/// The bodies that Converse has received.
+/// Returns the bodies of all requests to models.
 fn conversed(gateway: &Gateway) -> Vec<Value> {
     let received = gateway.simulator.received();
     let calls = received
@@ -90,7 +90,7 @@ fn conversed(gateway: &Gateway) -> Vec<Value> {
         .collect()
 }
 
-/// What the model was given before the question, in the last turn.
+/// Returns the text before the question in the last request to a model.
 fn context(gateway: &Gateway) -> String {
     let calls = conversed(gateway);
     let turn = calls.last().unwrap()["messages"]
@@ -103,7 +103,7 @@ fn context(gateway: &Gateway) -> String {
     turn["content"][0]["text"].as_str().unwrap().to_owned()
 }
 
-/// Retrieve will answer with these results.
+/// Scripts the results of the next Retrieve request.
 fn results(gateway: &Gateway, results: Value) {
     gateway.simulator.script(ScriptedReply::json(
         200,
@@ -111,17 +111,18 @@ fn results(gateway: &Gateway, results: Value) {
     ));
 }
 
-/// A result with text and score.
+/// Returns a result with a text and a score.
 fn result(text: &str, score: Option<f64>) -> Value {
     json!({"content": {"text": text, "type": "TEXT"}, "location": {"type": "S3", "s3Location": {"uri": format!("s3://b/{text}")}}, "score": score})
 }
 
+/// Returns the `kb` object of a successful reply.
 fn kb(reply: &Reply) -> Value {
     assert_eq!(reply.status, 200, "{}", reply.text());
     reply.json()["kb"].clone()
 }
 
-/// What an annotation points at must be the marker itself.
+/// Returns the cited text and the URL of every annotation.
 fn cited(content: &str, annotations: &Value) -> Vec<(String, String)> {
     let chars: Vec<char> = content.chars().collect();
     let of = |annotation: &Value| {

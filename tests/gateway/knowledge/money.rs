@@ -1,4 +1,4 @@
-//! What passages, reranking and condensing cost: set aside before, settled after, told to the client.
+//! The cost of passages and reranking: reserved before the search, settled at the end, and reported to the client.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -10,10 +10,12 @@ use crate::support::{
     user,
 };
 
+/// Starts a gateway with priced models and `more` settings.
 pub async fn start(more: &str) -> Gateway {
     Gateway::start_with(&(settings() + SETTINGS + more)).await
 }
 
+/// Creates a key with a daily budget that may use every Knowledge Base.
 pub async fn reader(gateway: &Gateway, usd: f64) -> (String, String) {
     key(
         gateway,
@@ -23,23 +25,23 @@ pub async fn reader(gateway: &Gateway, usd: f64) -> (String, String) {
 }
 
 #[tokio::test]
-async fn the_worst_case_of_the_context_is_set_aside_before_the_search() {
+async fn the_worst_case_of_the_passages_is_reserved_before_the_search() {
     let gateway = start("").await;
     let small = json!({"name": "docs", "max_context_chars": 100, "max_results": 1});
-    // A hundred tokens of output are a tenth of a cent; 8000 characters may be 32,000 tokens, six cents.
+    // 100 tokens of output cost $0.001. 8000 characters can be 32,000 tokens, which cost $0.064.
     let (id, secret) = reader(&gateway, 0.05).await;
     let first = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
-    let refused = gateway
+    let rejected = gateway
         .as_key(&secret, &of("priced", asking(json!("docs"), "budget")))
         .await;
     assert_eq!(
         (
-            refused.status.as_u16(),
-            refused.error()["code"].as_str().unwrap()
+            rejected.status.as_u16(),
+            rejected.error()["code"].as_str().unwrap()
         ),
         (429, "insufficient_quota")
     );
-    assert!(searched(&gateway).is_empty(), "nothing was searched either");
+    assert!(searched(&gateway).is_empty(), "rejected before the search");
     let reply = gateway
         .as_key(&secret, &of("priced", asking(small, "budget")))
         .await;
@@ -50,12 +52,12 @@ async fn the_worst_case_of_the_context_is_set_aside_before_the_search() {
     assert_eq!(
         (nano(&settled) - nano(cost), reserved.as_str()),
         (first, "0"),
-        "what it really was: {settled} {cost}"
+        "the actual cost is settled: {settled} {cost}"
     );
 }
 
 #[tokio::test]
-async fn reranking_is_paid_for() {
+async fn reranking_is_reserved_settled_and_reported() {
     let more = r#"
         [knowledge_bases.reranked]
         id = "RERANKED00"
@@ -91,15 +93,18 @@ async fn reranking_is_paid_for() {
         tokens(&reranked) + nano("0.002"),
         "one query"
     );
-    let told = reranked.json()["usage"]["cost"].as_f64().unwrap();
-    assert!((told * 1e9 - cost(&reranked) as f64).abs() < 1.0, "{told}");
+    let reported = reranked.json()["usage"]["cost"].as_f64().unwrap();
+    assert!(
+        (reported * 1e9 - cost(&reranked) as f64).abs() < 1.0,
+        "{reported}"
+    );
     let (settled, _) = standing(&gateway, &id).await;
     assert_eq!(
         nano(&settled),
         cost(&plain) + cost(&reranked),
-        "the ledger has what the client was told"
+        "the ledger and the client see the same cost"
     );
-    // The same where the search fails behind it: a query that broke off may be on the bill, a refusal is not.
+    // A failed search can be billed, unless the service rejected it.
     for (fault, fee) in [("internal", "0.002"), ("throttle", "0")] {
         let (before, _) = standing(&gateway, &id).await;
         let object = json!({"name": "reranked", "on_error": "fail", "query": format!("[simulate kb {fault}]")});
@@ -120,16 +125,16 @@ async fn reranking_is_paid_for() {
     let events = reply.events();
     let usage: Value = serde_json::from_str(events[events.len() - 2]).unwrap();
     assert!(
-        (usage["usage"]["cost"].as_f64().unwrap() - told).abs() < 1e-9,
+        (usage["usage"]["cost"].as_f64().unwrap() - reported).abs() < 1e-9,
         "{usage}"
     );
-    let refused = gateway
+    let rejected = gateway
         .as_key(&secret, &of("priced", asking(json!("unpriced"), "budget")))
         .await;
     assert_eq!(
         (
-            refused.status.as_u16(),
-            refused.error()["code"].as_str().unwrap()
+            rejected.status.as_u16(),
+            rejected.error()["code"].as_str().unwrap()
         ),
         (403, "model_unpriced")
     );
@@ -139,7 +144,7 @@ async fn reranking_is_paid_for() {
     assert_eq!(
         (free.status.as_u16(), free.json()["usage"].get("cost")),
         (200, None),
-        "unknown, and not less"
+        "an unknown cost is not reported as a lower one"
     );
     let (_, usage) = gateway
         .administer(
@@ -157,9 +162,9 @@ async fn reranking_is_paid_for() {
     assert_eq!(
         (&row["kind"], nano(row["cost_usd"].as_str().unwrap())),
         (&json!("presumed"), tokens(&free)),
-        "what is known"
+        "the known cost of the model"
     );
-    // Also where the model has no price: what is known is not lost.
+    // The known cost is settled even if the model has no price.
     let unknown = gateway
         .as_key(READER, &of("unpriced", asking(json!("reranked"), "budget")))
         .await;
@@ -180,7 +185,7 @@ async fn reranking_is_paid_for() {
         .find(|row| row["key"] == "reader" && row["model"] == "unpriced")
         .unwrap();
     assert_eq!(row["cost_usd"], "0.002");
-    // A slice of a stream holds what reranking may cost.
+    // The first slice of a stream includes the most that reranking can cost.
     let sliced =
         json!({"knowledge_bases": ["*"], "budget": {"usd": 0.1, "per": "day", "mode": "sliced"}});
     let (_, secret) = key(&gateway, sliced).await;
@@ -197,12 +202,12 @@ async fn reranking_is_paid_for() {
     assert_eq!(
         gateway.as_key(&secret, &many).await.status,
         429,
-        "twenty documents in 26 parts each are six queries, five times"
+        "20 documents of 56 billed units each are 12 queries per request"
     );
 }
 
 #[tokio::test]
-async fn a_stream_that_a_budget_cuts_tells_the_whole_cost() {
+async fn a_stream_ended_by_a_budget_reports_the_cost_of_reranking() {
     let more = r#"
         [knowledge_bases.reranked]
         id = "RERANKED00"
@@ -228,12 +233,15 @@ async fn a_stream_that_a_budget_cuts_tells_the_whole_cost() {
     let events = reply.events();
     assert!(
         reply.text().contains("\"finish_reason\":\"length\""),
-        "the budget has ended it"
+        "the budget ends the stream"
     );
     let usage: Value = serde_json::from_str(events[events.len() - 2]).unwrap();
-    let told = usage["usage"]["cost"].as_f64().unwrap();
+    let reported = usage["usage"]["cost"].as_f64().unwrap();
     let output = usage["usage"]["completion_tokens"].as_f64().unwrap() * 1e-5;
-    assert!(told > output + 0.002, "with the query: {usage}");
+    assert!(
+        reported > output + 0.002,
+        "includes the reranking query: {usage}"
+    );
     let (settled, _) = standing(&gateway, &id).await;
-    assert!(nano(&settled) as f64 >= told * 1e9 - 1.0, "{settled}");
+    assert!(nano(&settled) as f64 >= reported * 1e9 - 1.0, "{settled}");
 }

@@ -1,4 +1,4 @@
-//! Which key may search what, and that no client can widen it.
+//! Permissions of keys on Knowledge Bases, and filters that clients cannot widen.
 
 use axum::body::Body;
 use http::{Method, Request};
@@ -14,13 +14,13 @@ async fn listed(gateway: &Gateway, secret: &str) -> Vec<Value> {
     assert_eq!(reply.json()["object"], "list");
     assert!(
         !reply.text().contains("arn:") && !reply.text().contains("LINTELDOCS"),
-        "ids are the operator's"
+        "ids of Knowledge Bases are not revealed"
     );
     reply.json()["data"].as_array().unwrap().clone()
 }
 
 #[tokio::test]
-async fn a_key_sees_and_searches_only_what_it_may() {
+async fn a_key_lists_and_searches_only_permitted_knowledge_bases() {
     let gateway = start().await;
     let names = |list: Vec<Value>| {
         list.iter()
@@ -30,7 +30,7 @@ async fn a_key_sees_and_searches_only_what_it_may() {
     assert_eq!(
         names(listed(&gateway, KEY).await),
         [""; 0],
-        "none, unless it is said"
+        "no Knowledge Base is permitted by default"
     );
     assert_eq!(names(listed(&gateway, TENANT).await), ["managed", "readme"]);
     let all = listed(&gateway, READER).await;
@@ -74,7 +74,7 @@ async fn a_key_sees_and_searches_only_what_it_may() {
     );
     assert!(
         gateway.simulator.received().is_empty(),
-        "nothing was asked of AWS"
+        "nothing is sent to AWS"
     );
 }
 
@@ -113,14 +113,14 @@ async fn forced_filters_cannot_be_widened() {
             false => assert_eq!(sent["andAll"][0], readme, "AND-ed, and first: {sent}"),
         }
     }
-    // What the service says of a filter that is not the client's alone is not for the client.
+    // The service's message about a filter that also contains the operator's is not shown.
     let own = json!({"name": "readme", "on_error": "fail", "filter": {"equals": {"key": "a", "value": 1}}});
     let reply = gateway
         .as_key(READER, &asking(own, "[simulate kb validation]"))
         .await;
     assert_eq!(reply.error()["code"], "invalid_filter");
     assert!(!reply.text().contains("not valid"), "{}", reply.text());
-    // Two members in one object would be a way around it.
+    // A filter with two members could evade the AND.
     let two = json!({"equals": {"key": "file", "value": "README.md"}, "orAll": []});
     let reply = gateway
         .as_key(
@@ -138,7 +138,7 @@ async fn forced_filters_cannot_be_widened() {
 }
 
 #[tokio::test]
-async fn a_keys_own_filter_and_user_go_with_every_search() {
+async fn the_filter_and_the_user_of_a_key_apply_to_every_search() {
     let gateway = start().await;
     let mut request = asking(json!(["readme", "managed"]), "budget");
     request["user"] = "mallory".into();
@@ -146,7 +146,7 @@ async fn a_keys_own_filter_and_user_go_with_every_search() {
     assert_eq!(
         reply.json()["kb"]["reason"],
         "no_results",
-        "nothing of the simulator's is of that tenant"
+        "the simulator has no documents of the tenant"
     );
     let tenant = json!({"equals": {"key": "tenant", "value": "acme"}});
     let (mut vector, mut managed) = (Value::Null, Value::Null);
@@ -175,13 +175,13 @@ async fn a_keys_own_filter_and_user_go_with_every_search() {
     assert_eq!(
         searched(&gateway)[2]["userContext"]["userId"],
         "reader",
-        "the key, where nobody is named"
+        "the id of the key is the default user"
     );
     assert_eq!(conversed(&gateway).len(), 2);
 }
 
 #[tokio::test]
-async fn virtual_keys_have_the_same_settings() {
+async fn virtual_keys_support_the_same_settings() {
     let gateway = start().await;
     let settings = json!({"knowledge_bases": ["doc*"], "knowledge_base_filter": {"equals": {"key": "file", "value": "SECURITY.md"}}});
     let (_, secret) = money::key(&gateway, settings).await;

@@ -1,4 +1,4 @@
-//! Every kind of result and of location, also those that are half there.
+//! Every kind of result and location, including incomplete ones.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::{READER, asking, context, conversed, kb, result, results, start};
 const PNG: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 #[tokio::test]
-async fn every_location_has_a_source() {
+async fn every_location_is_converted_to_a_source() {
     let gateway = start().await;
     let located = [
         ("S3", "s3Location", "uri"),
@@ -100,7 +100,7 @@ async fn every_kind_of_result_becomes_text_or_an_image() {
         reply
             .header("x-lintel-warnings")
             .unwrap()
-            .contains("results of 'docs' that hold neither text nor an image: 7")
+            .contains("results of 'docs' dropped: 7 (neither text nor an image)")
     );
     let context = context(&gateway);
     for text in [
@@ -115,12 +115,12 @@ async fn every_kind_of_result_becomes_text_or_an_image() {
     assert_eq!(
         (&turn[1]["image"]["format"], &turn[2]["text"]),
         (&json!("png"), &json!("Hi")),
-        "behind the passages"
+        "the image follows the passages"
     );
 }
 
 #[tokio::test]
-async fn images_that_no_model_or_not_this_one_can_see_are_left_out() {
+async fn images_that_the_model_does_not_support_are_dropped() {
     let gateway = start().await;
     let broken = "data:image/png;base64,AA==";
     results(
@@ -131,7 +131,7 @@ async fn images_that_no_model_or_not_this_one_can_see_are_left_out() {
     assert_eq!(
         reply.status,
         200,
-        "no client is refused for what a document holds: {}",
+        "a broken image in a document does not fail the request: {}",
         reply.text()
     );
     assert!(
@@ -157,7 +157,7 @@ async fn images_that_no_model_or_not_this_one_can_see_are_left_out() {
 }
 
 #[tokio::test]
-async fn a_hostile_service_costs_no_more_than_a_search() {
+async fn oversized_replies_and_endless_pages_are_bounded() {
     let gateway = start().await;
     let many: Vec<Value> = (0..500)
         .map(|n| result(&format!("{n}"), Some(1e9 - f64::from(n))))
@@ -167,7 +167,7 @@ async fn a_hostile_service_costs_no_more_than_a_search() {
     assert_eq!(
         kb["passages"].as_array().unwrap().len(),
         5,
-        "as many as were asked for"
+        "as many passages as requested"
     );
     let long = "x".repeat(100_000);
     results(
@@ -190,9 +190,5 @@ async fn a_hostile_service_costs_no_more_than_a_search() {
         .iter()
         .filter(|one| one.path.ends_with("/retrieve"))
         .count();
-    assert_eq!(
-        searches,
-        2 + 5,
-        "an empty page that leads on for ever is left"
-    );
+    assert_eq!(searches, 2 + 5, "the search ends after the most pages");
 }

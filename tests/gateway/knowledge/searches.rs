@@ -1,16 +1,17 @@
-//! What goes to the service: search types, pages, reranking, regions.
+//! Requests to Retrieve: search types, pages, reranking and regions.
 
 use serde_json::{Value, json};
 
 use super::{READER, asking, kb, searched, settings, start};
 use crate::support::Gateway;
 
+/// Returns the `vectorSearchConfiguration` of a request.
 fn vector(search: &Value) -> &Value {
     &search["retrievalConfiguration"]["vectorSearchConfiguration"]
 }
 
 #[tokio::test]
-async fn a_store_without_hybrid_search_is_searched_without_and_remembered() {
+async fn an_unsupported_search_type_is_omitted_and_remembered() {
     let gateway = start().await;
     for _ in 0..2 {
         let reply = gateway
@@ -19,7 +20,7 @@ async fn a_store_without_hybrid_search_is_searched_without_and_remembered() {
         assert_eq!(kb(&reply)["used"], true);
         let warnings = reply.header("x-lintel-warnings").unwrap();
         assert!(
-            warnings.contains("'plain' has no hybrid search"),
+            warnings.contains("does not support hybrid search"),
             "{warnings}"
         );
     }
@@ -30,7 +31,7 @@ async fn a_store_without_hybrid_search_is_searched_without_and_remembered() {
     assert_eq!(
         types,
         [json!("HYBRID"), Value::Null, Value::Null],
-        "asked once, then never again"
+        "the type is sent only once"
     );
     gateway
         .as_key(
@@ -55,9 +56,9 @@ async fn a_store_without_hybrid_search_is_searched_without_and_remembered() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_quotes_its_client_turns_no_search_type_off() {
+async fn an_error_that_quotes_the_query_does_not_disable_the_search_type() {
     let gateway = start().await;
-    // The simulator repeats the directive that it does not know.
+    // The simulator quotes the unknown directive in its error.
     let hostile = asking(
         json!({"name": "docs", "on_error": "fail"}),
         "[simulate kb HYBRID search type is not supported]",
@@ -83,7 +84,7 @@ async fn a_refusal_that_quotes_its_client_turns_no_search_type_off() {
 }
 
 #[tokio::test]
-async fn pages_are_read_until_there_is_enough() {
+async fn pages_are_requested_until_there_are_enough_results() {
     let gateway = start().await;
     let request = asking(
         json!({"name": "docs", "max_results": 10, "max_context_chars": 100_000}),
@@ -113,12 +114,12 @@ async fn pages_are_read_until_there_is_enough() {
             .collect::<std::collections::HashSet<_>>()
             .len(),
         10,
-        "each of them once"
+        "no result is repeated"
     );
 }
 
 #[tokio::test]
-async fn a_context_has_bounds() {
+async fn limits_of_the_context_apply() {
     let gateway = start().await;
     let all = kb(&gateway
         .as_key(READER, &asking(json!("docs"), "budget key"))
@@ -165,11 +166,11 @@ async fn a_context_has_bounds() {
             &asking(json!({"name": "docs", "min_score": best}), "budget key"),
         )
         .await);
-    assert_eq!(count(&floor), 2, "the floor itself is enough");
+    assert_eq!(count(&floor), 2, "min_score is inclusive");
 }
 
 #[tokio::test]
-async fn reranking_is_asked_for_as_the_service_wants_it() {
+async fn reranking_options_are_sent_in_the_form_of_the_service() {
     let more = r#"
         [knowledge_bases.reranked]
         id = "RERANKED00"
@@ -265,13 +266,13 @@ async fn reranking_is_asked_for_as_the_service_wants_it() {
         .collect();
     assert!(
         regions[0].contains("/eu-central-1/bedrock/aws4_request"),
-        "signed for the region of the knowledge base: {}",
+        "signed for the region of the Knowledge Base: {}",
         regions[0]
     );
 }
 
 #[tokio::test]
-async fn an_arn_tells_the_region() {
+async fn the_region_of_an_arn_is_used() {
     let gateway = start().await;
     gateway
         .as_key(READER, &asking(json!("strict"), "budget"))

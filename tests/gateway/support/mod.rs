@@ -1,14 +1,14 @@
-//! A gateway and its simulator, and a client that checks every reply.
+//! Starts a gateway with a simulator, and sends requests to it. Checks the headers of every reply.
 
 pub mod endpoints;
 pub mod log;
 pub mod money;
+mod reply;
 
 use std::{net::SocketAddr, sync::OnceLock, time::Duration};
 
 use axum::body::Body;
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use lintel::{
@@ -22,17 +22,21 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+pub use reply::Reply;
+
+/// The key of most tests. It has no globs over models.
 pub const KEY: &str = "sk-test-0123456789abcdef";
 
-/// May use every Bedrock id.
+/// A key that may use every model, including raw Bedrock ids.
 pub const ANY_KEY: &str = "sk-test-any";
 
-/// A test that takes longer than this hangs.
+/// The time limit of each wait: a test that waits longer fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Names that a reply may carry; a header that is not here is a leak, or belongs on this list.
+/// The token of the admin API.
 pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
 
+/// The allowed headers of replies. Any other header fails the test, because it could reveal something of AWS.
 const ALLOWED_HEADERS: [&str; 30] = [
     "x-ratelimit-limit-requests",
     "x-ratelimit-remaining-requests",
@@ -66,6 +70,7 @@ const ALLOWED_HEADERS: [&str; 30] = [
     "access-control-allow-methods",
 ];
 
+/// A running gateway and its simulator. Dropping it shuts the gateway down.
 pub struct Gateway {
     pub simulator: Simulator,
     pub data: SocketAddr,
@@ -75,7 +80,7 @@ pub struct Gateway {
     client: Client<hyper_util::client::legacy::connect::HttpConnector, Body>,
 }
 
-/// A configuration whose ports are free ones; `more` is added to it.
+/// Returns the configuration of the tests. `more` is inserted at the end of `[server]`, and can add further tables.
 fn configuration(endpoint_url: &str, more: &str) -> String {
     format!(
         r#"
@@ -134,12 +139,14 @@ fn configuration(endpoint_url: &str, more: &str) -> String {
     )
 }
 
+/// Returns the SHA-256 of `text` in hexadecimal.
 pub fn sha256(text: &str) -> String {
     use sha2::Digest;
     hex::encode(sha2::Sha256::digest(text.as_bytes()))
 }
 
-/// The process has one recorder, so metrics are told apart by model.
+/// Installs the metrics recorder once, because a process can have only one. All gateways share it, so tests distinguish
+/// metrics by model.
 fn telemetry() -> Telemetry {
     static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
     TELEMETRY
@@ -148,12 +155,13 @@ fn telemetry() -> Telemetry {
 }
 
 impl Gateway {
+    /// Starts a gateway with the configuration of the tests.
     pub async fn start() -> Self {
         Self::start_with("").await
     }
 
-    /// `server` is added to the section of that name.
-    pub async fn start_with(server: &str) -> Self {
+    /// Starts a gateway with more settings: those of `[server]` first, then further tables.
+    pub async fn start_with(more: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint_url = format!("http://{}", listener.local_addr().unwrap());
         let key = SecretKey {
@@ -162,7 +170,10 @@ impl Gateway {
         };
         let simulator = Simulator::new(key);
         let shutdown = CancellationToken::new();
-        #[expect(clippy::disallowed_methods, reason = "ends with the test")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "ends with the runtime of the test"
+        )]
         tokio::spawn(simulator::serve(
             listener,
             simulator.router(),
@@ -177,12 +188,15 @@ impl Gateway {
             flags: Vec::new(),
         };
         let (mut config, _) =
-            config::parse(&configuration(&endpoint_url, server), &environment, None).unwrap();
+            config::parse(&configuration(&endpoint_url, more), &environment, None).unwrap();
         config.aws.settings.static_credentials =
             Some(("simulator".into(), Secret::new("simulator")));
         let app = App::bind(config, telemetry()).await.unwrap();
         let (data, admin) = (app.data_addr, app.admin_addr);
-        #[expect(clippy::disallowed_methods, reason = "awaited by the test that drains")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "tests of shutdown await the handle"
+        )]
         let running = tokio::spawn(app.run(shutdown.clone()));
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self {
@@ -195,21 +209,22 @@ impl Gateway {
         }
     }
 
+    /// Sends a request, and returns the complete reply.
     pub async fn send(&self, request: Request<Body>) -> Reply {
         let response = tokio::time::timeout(PATIENCE, self.client.request(request))
             .await
-            .expect("no reply in time")
+            .expect("the reply timed out")
             .unwrap();
         let (parts, body) = response.into_parts();
         for name in parts.headers.keys() {
             assert!(
                 ALLOWED_HEADERS.contains(&name.as_str()),
-                "the reply carries a header that is not on the list: {name}"
+                "the reply has a header that is not allowed: {name}"
             );
         }
         let body = tokio::time::timeout(PATIENCE, body.collect())
             .await
-            .expect("no end of the reply in time");
+            .expect("the body of the reply timed out");
         Reply {
             status: parts.status,
             headers: parts.headers,
@@ -217,6 +232,7 @@ impl Gateway {
         }
     }
 
+    /// Returns the builder of a request with the key [`KEY`].
     pub fn request(&self, method: Method, path: &str) -> http::request::Builder {
         Request::builder()
             .method(method)
@@ -224,11 +240,12 @@ impl Gateway {
             .header("authorization", format!("Bearer {KEY}"))
     }
 
-    /// `POST /v1/chat/completions` with the test's key.
+    /// Sends a chat completion request with the key [`KEY`].
     pub async fn chat(&self, body: &Value) -> Reply {
         self.post(body.to_string()).await
     }
 
+    /// Sends `body` to `/v1/chat/completions` with the key [`KEY`].
     pub async fn post(&self, body: impl Into<Body>) -> Reply {
         let request = self
             .request(Method::POST, "/v1/chat/completions")
@@ -236,7 +253,7 @@ impl Gateway {
         self.send(request.body(body.into()).unwrap()).await
     }
 
-    /// The same with a key that may use every Bedrock id.
+    /// Sends a chat completion request with the key [`ANY_KEY`].
     pub async fn any(&self, body: &Value) -> Reply {
         let request = Request::post(format!("http://{}/v1/chat/completions", self.data))
             .header("authorization", format!("Bearer {ANY_KEY}"))
@@ -245,7 +262,8 @@ impl Gateway {
             .await
     }
 
-    /// A reply whose body nobody has read yet; dropping it is what a client does that leaves.
+    /// Sends a chat completion request, and returns the response before its body is read. Dropping it disconnects the
+    /// client.
     pub async fn open(&self, body: &Value) -> http::Response<hyper::body::Incoming> {
         let request = self
             .request(Method::POST, "/v1/chat/completions")
@@ -253,11 +271,11 @@ impl Gateway {
         let request = request.body(body.to_string().into()).unwrap();
         tokio::time::timeout(PATIENCE, self.client.request(request))
             .await
-            .expect("no reply in time")
+            .expect("the reply timed out")
             .unwrap()
     }
 
-    /// The same with another key.
+    /// Does the same as [`open`](Self::open) with another key.
     pub async fn open_as(
         &self,
         secret: &str,
@@ -269,23 +287,23 @@ impl Gateway {
         let request = request.body(body.to_string().into()).unwrap();
         tokio::time::timeout(PATIENCE, self.client.request(request))
             .await
-            .expect("no reply in time")
+            .expect("the reply timed out")
             .unwrap()
     }
 
-    /// Asks again until it is so.
-    pub async fn until(&self, mut so: impl AsyncFnMut() -> bool) {
-        let asked = async {
-            while !so().await {
+    /// Waits until `condition` is true.
+    pub async fn until(&self, mut condition: impl AsyncFnMut() -> bool) {
+        let poll = async {
+            while !condition().await {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, asked)
+        tokio::time::timeout(PATIENCE, poll)
             .await
-            .expect("it never came to be");
+            .expect("the condition did not become true in time");
     }
 
-    /// A request with another key.
+    /// Sends a chat completion request with another key.
     pub async fn as_key(&self, secret: &str, body: &Value) -> Reply {
         let request = Request::post(format!("http://{}/v1/chat/completions", self.data))
             .header("authorization", format!("Bearer {secret}"))
@@ -294,7 +312,7 @@ impl Gateway {
             .await
     }
 
-    /// A request to the admin API, with its token.
+    /// Sends a request to the admin API with its token, and returns the status and the body.
     pub async fn administer(
         &self,
         method: Method,
@@ -324,11 +342,13 @@ impl Gateway {
         )
     }
 
+    /// Sends a GET request with the key [`KEY`].
     pub async fn get(&self, path: &str) -> Reply {
         self.send(self.request(Method::GET, path).body(Body::empty()).unwrap())
             .await
     }
 
+    /// Sends a GET request without a token to the admin port.
     pub async fn admin(&self, path: &str) -> (StatusCode, String) {
         let uri = format!("http://{}{path}", self.admin);
         let response = self
@@ -341,10 +361,10 @@ impl Gateway {
         (status, String::from_utf8(body.to_vec()).unwrap())
     }
 
-    /// The only request that Bedrock has received.
+    /// Returns the only request that the simulator received.
     pub fn sent(&self) -> simulator::ReceivedRequest {
         let mut received = self.simulator.received();
-        assert_eq!(received.len(), 1, "one request upstream");
+        assert_eq!(received.len(), 1, "the gateway sent one request");
         received.remove(0)
     }
 }
@@ -355,72 +375,12 @@ impl Drop for Gateway {
     }
 }
 
-pub struct Reply {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-}
-
-impl Reply {
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
-    }
-
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
-    /// The data of every event, in order.
-    pub fn events(&self) -> Vec<&str> {
-        assert_eq!(
-            self.header("content-type"),
-            Some("text/event-stream; charset=utf-8"),
-            "{}",
-            self.text()
-        );
-        let text = self.text();
-        assert!(text.ends_with("\n\n"), "the last event is complete");
-        text.trim_end()
-            .split("\n\n")
-            .map(|event| event.strip_prefix("data: ").expect("only data fields"))
-            .collect()
-    }
-
-    /// Checks that this is an error in OpenAI's envelope, and returns it.
-    pub fn error(&self) -> Value {
-        let envelope = self.json();
-        assert_eq!(envelope.as_object().unwrap().len(), 1, "{envelope}");
-        let error = envelope["error"].as_object().expect("an error");
-        assert_eq!(
-            error.keys().collect::<Vec<_>>(),
-            ["message", "type", "param", "code"],
-            "all four members: {envelope}"
-        );
-        assert!(
-            error["message"]
-                .as_str()
-                .is_some_and(|text| !text.is_empty())
-        );
-        assert!(error["type"].is_string());
-        assert!(
-            self.header("x-request-id")
-                .is_some_and(|id| id.starts_with("req_"))
-        );
-        envelope["error"].clone()
-    }
-}
-
-/// A request with one user message.
+/// Returns a request with one user message.
 pub fn user(text: &str) -> Value {
     json!({"model": "claude", "messages": [{"role": "user", "content": text}]})
 }
 
-/// The same, streamed.
+/// Returns a streamed request with one user message.
 pub fn streamed(text: &str) -> Value {
     let mut request = user(text);
     request["stream"] = true.into();

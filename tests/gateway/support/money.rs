@@ -1,12 +1,11 @@
-//! What tests of budgets have in common.
+//! Helpers for tests of budgets.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::Gateway;
 
-/// Two dollars and ten dollars a million tokens, so that tokens can be counted in the head: an output token is 10,000
-/// nano-dollars.
+/// Prices of $2 and $10 per million tokens: an input token costs 2000 nano-dollars, an output token 10,000.
 pub const SETTINGS: &str = r#"
     [budget]
     alert_request_usd = 0.001
@@ -23,6 +22,7 @@ pub const SETTINGS: &str = r#"
     target = "somebody.new-v1:0"
 "#;
 
+/// Creates a virtual key with `settings`, and returns its id and its secret.
 pub async fn key(gateway: &Gateway, settings: Value) -> (String, String) {
     let mut body = settings;
     body["name"] = "test".into();
@@ -34,16 +34,18 @@ pub async fn key(gateway: &Gateway, settings: Value) -> (String, String) {
     )
 }
 
+/// Settings of a key with a daily budget.
 pub fn budget(usd: f64) -> Value {
     json!({"budget": {"usd": usd, "per": "day"}})
 }
 
+/// Sets the model of a request.
 pub fn of(model: &str, mut request: Value) -> Value {
     request["model"] = model.into();
     request
 }
 
-/// How the one budget of a key stands: settled and reserved.
+/// Returns the settled and the reserved amount of a key's first budget, in US dollars.
 pub async fn standing(gateway: &Gateway, id: &str) -> (String, String) {
     let (_, shown) = gateway
         .administer(Method::GET, &format!("/admin/keys/{id}"), &Value::Null)
@@ -52,7 +54,7 @@ pub async fn standing(gateway: &Gateway, id: &str) -> (String, String) {
     (text("settled_usd"), text("reserved_usd"))
 }
 
-/// What the ledger has of a key, by how sure it is: `[kind, requests, cost]`.
+/// Returns the ledger's totals of a key by certainty: `(kind, requests, cost_usd)`.
 pub async fn booked(gateway: &Gateway, id: &str) -> Vec<(String, i64, String)> {
     let (_, usage) = gateway
         .administer(
@@ -77,6 +79,7 @@ pub async fn booked(gateway: &Gateway, id: &str) -> Vec<(String, i64, String)> {
     .collect()
 }
 
+/// Parses US dollars to nano-dollars.
 pub fn nano(usd: &str) -> i64 {
     let (whole, fraction) = usd.split_once('.').unwrap_or((usd, ""));
     format!("{whole}{fraction:0<9}").parse().unwrap()

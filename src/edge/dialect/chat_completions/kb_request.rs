@@ -293,7 +293,7 @@ fn search(
         own_filter: own_filter.is_some(),
         only_own: forced.iter().all(|filter| filter.is_none())
             && base.implicit_filter.is_none()
-            && matches!(base.rerank, Rerank::Unsaid | Rerank::Never),
+            && matches!(base.rerank, Rerank::Default | Rerank::Never),
         user_id: base.user_context.then(user),
         rerank: rerank(base, asked.rerank.as_deref(), at)?,
         on_error: word(
