@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     call::Caller,
+    catalogue,
     dispatch::Models,
     edge::{Edge, json},
     error::Error,
@@ -144,16 +145,13 @@ fn price(price: &money::Price) -> Option<Price> {
     })
 }
 
-/// Returns the vendor part of a Bedrock ID: `anthropic` for `us.anthropic.claude-…` and `anthropic.claude-…`.
+/// Returns the vendor part of a Bedrock ID: `anthropic` for `us.anthropic.claude-…` and `anthropic.claude-…`. Returns
+/// `bedrock` for resources whose ID does not name a vendor.
 fn vendor(target: &str) -> &str {
     let id = target.rsplit('/').next().unwrap_or(target);
-    let mut parts = id.split('.');
-    match (parts.next(), parts.next(), parts.next()) {
-        // A geo prefix is short and precedes the vendor and the name.
-        (Some(geo), Some(vendor), Some(_)) if geo.len() <= 6 => vendor,
-        (Some(vendor), Some(_), _) => vendor,
-        _ => "bedrock",
-    }
+    let base = catalogue::parse_reference(id).base;
+    base.and_then(|base| base.split_once('.'))
+        .map_or("bedrock", |(vendor, _)| vendor)
 }
 
 #[cfg(test)]
@@ -171,6 +169,10 @@ mod tests {
             "anthropic"
         );
         assert_eq!(vendor("openai.gpt-oss-120b-1:0"), "openai");
+        // Names of models may contain dots too.
+        assert_eq!(vendor("openai.gpt-5.4"), "openai");
+        assert_eq!(vendor("us.zai.glm-4.7"), "zai");
+        assert_eq!(vendor("xai.grok-4.3"), "xai");
         assert_eq!(
             vendor("arn:aws:bedrock:us-east-1:1:inference-profile/global.amazon.nova-2-lite-v1:0"),
             "amazon"
