@@ -40,7 +40,7 @@ pub async fn retrieve(
             .map(|(model, own)| limit(format!("key:{}/model:{model}", caller.key_id), own)),
     );
     limits.extend(team.map(|team| limit(format!("team:{}", team.name), &team.limits)));
-    limits.retain(LimitObject::is_some);
+    limits.retain(LimitObject::has_limit);
     let mut spend = Vec::new();
     for per in [Per::Day, Per::Month] {
         spend.push(spend_in(&edge, &caller, per).await?);
