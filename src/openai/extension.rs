@@ -40,7 +40,8 @@ pub struct GuardrailOptions {
     /// `sync` or `async`; applies only to streams.
     #[serde(default)]
     pub stream_processing_mode: Option<String>,
-    /// The text that is evaluated: `explicit`, `last_user`, `all_user` or `tool_results`.
+    /// The text that the guardrail evaluates: `explicit` (everything, the default), `last_user`, `all_user` or
+    /// `tool_results`.
     #[serde(default)]
     pub guard: Option<String>,
 }

@@ -193,7 +193,7 @@ pub struct KnowledgeBaseObject<'a> {
     pub description: Option<&'a str>,
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// Absent for managed Knowledge Bases, which have no search type.
+    /// Absent for managed Knowledge Bases, which do not let clients choose a search type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<&'static str>,
     pub max_results: u32,

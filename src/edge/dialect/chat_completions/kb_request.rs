@@ -86,7 +86,7 @@ pub fn take(
     {
         warnings.dropped(
             at.member("search"),
-            "a managed Knowledge Base has no search type",
+            "a managed Knowledge Base chooses its search type itself",
         );
     }
     let search =
