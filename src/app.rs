@@ -1,4 +1,4 @@
-//! Assembly: a configuration becomes a running gateway.
+//! Assembly: builds a running gateway from a configuration.
 
 use std::{
     collections::BTreeSet,
@@ -33,10 +33,10 @@ use crate::{
     webhook,
 };
 
-/// For a scrape that runs when everything else has ended.
+/// Drain timeout of the admin port, long enough for a final metrics scrape to complete.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
-/// A gateway whose ports are open.
+/// A gateway whose ports and ledger are open.
 pub struct App {
     config: Config,
     data: TcpListener,
@@ -45,17 +45,17 @@ pub struct App {
     ledger: Ledger,
     alerts: mpsc::Receiver<Alert>,
     alerts_sender: Alerts,
-    /// Where the data port is.
+    /// The address that the data port listens on.
     pub data_addr: SocketAddr,
-    /// Where the admin port is.
+    /// The address that the admin port listens on.
     pub admin_addr: SocketAddr,
 }
 
 impl App {
-    /// Opens both ports and the ledger. Port 0 takes a free one.
+    /// Opens both ports and the ledger. Port 0 picks a free port.
     ///
     /// # Errors
-    /// If an address cannot be bound, or the ledger cannot be opened; the text names it.
+    /// If an address cannot be bound or the ledger cannot be opened. The message names which.
     pub async fn bind(config: Config, telemetry: Telemetry) -> io::Result<Self> {
         let data = bind("server.listen", config.server.listen).await?;
         let admin = bind("admin.listen", config.admin.listen).await?;
@@ -79,12 +79,13 @@ impl App {
         })
     }
 
-    /// The open ledger.
+    /// Returns a handle to the open ledger.
     pub fn ledger(&self) -> Ledger {
         self.ledger.clone()
     }
 
-    /// Serves until `shutdown`, then drains. Metrics and health answer until the last stream has ended.
+    /// Serves until `shutdown` is cancelled, then drains. The admin port keeps serving metrics and health checks until
+    /// the last stream has ended.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self {
             config,
@@ -105,7 +106,7 @@ impl App {
         if let Err(error) = key_store.load().await {
             tracing::error!(
                 error,
-                "the virtual keys could not be read; they are refused"
+                "virtual keys could not be loaded; requests that use them are rejected"
             );
         }
         let kb_regions: BTreeSet<String> = config
@@ -145,7 +146,7 @@ impl App {
             upstream: Upstream::new(clients.clone()),
         };
         let dispatch = Dispatch::new(Arc::new(config.models), &shared);
-        reentry.leads_to(dispatch.clone());
+        reentry.set(dispatch.clone());
         let disconnect = disconnect_policy(config.drain, config.server.max_in_flight);
         let edge = Arc::new(Edge {
             gateway: ArcSwap::from_pointee(Gateway {
@@ -172,7 +173,7 @@ impl App {
             }
         });
         let drained = CancellationToken::new();
-        // Without a webhook the log has them.
+        // Without a webhook, alerts only appear in the log.
         if let Some(webhook) = config.alerts {
             tasks.spawn(webhook.run(alerts, drained.clone()));
         }
@@ -214,7 +215,8 @@ impl App {
             disconnect.cut.clone(),
         )
         .await;
-        // What is still read for clients that have left gets as long again, then it is settled as it is.
+        // Calls whose clients have disconnected get another drain timeout. After that they are cut off and settled with
+        // the usage known so far.
         disconnect.tasks.close();
         let _ = tokio::time::timeout(settings.drain_timeout, disconnect.tasks.wait()).await;
         disconnect.cut.cancel();
@@ -243,7 +245,7 @@ fn limits(server: &ServerSettings) -> Limits {
     }
 }
 
-/// Every budget of the configuration, with what is already spent of it.
+/// Tracks every budget of the configuration in the ledger, which restores what is already spent.
 async fn track(ledger: &Ledger, config: &Config) -> Result<(), String> {
     let callers = || config.keys.iter().map(|key| &key.caller);
     let budgets = callers().flat_map(|caller| caller.budgets.iter());
@@ -260,8 +262,8 @@ async fn track(ledger: &Ledger, config: &Config) -> Result<(), String> {
     Ok(())
 }
 
-/// The variable that overrides a setting.
-fn override_of(path: &str) -> String {
+/// Returns the environment variable that overrides the setting at `path`.
+fn override_variable(path: &str) -> String {
     format!("LINTEL__{}", path.to_ascii_uppercase().replace('.', "__"))
 }
 
@@ -270,8 +272,8 @@ async fn bind(name: &str, address: SocketAddr) -> io::Result<TcpListener> {
         io::Error::new(
             error.kind(),
             format!(
-                "{name}: cannot listen on {address}: {error}; {} takes another",
-                override_of(name)
+                "{name}: cannot listen on {address}: {error}; set {} to use another address",
+                override_variable(name)
             ),
         )
     })

@@ -1,59 +1,59 @@
 //! The one error type that crosses floors.
 //!
-//! Policy. Below the edge an error says *what* happened and whose fault it is; only [`crate::edge`] turns it
-//! into a status. Every error has two texts: `message` goes to the client, says what to do, and never
-//! holds an ARN, an account id or anything of another tenant; `detail` goes to the log, once, with the
-//! request id. Constructors live next to the code that knows the cause.
+//! Below the edge, an error states what happened and who caused it; only [`crate::edge`] maps it to an HTTP
+//! status. Every error has two texts. `message` is sent to the client: it says what to do, and never
+//! contains an ARN, an account ID or data of another tenant. `detail` is written to the log once, with the
+//! request ID. Constructors live next to the code that knows the cause.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-/// What happened, in terms that the edge can map to a status and operators to a cause.
+/// The category of an error. The edge maps it to a status and an OpenAI error `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// The request is not acceptable as it is: 400.
+    /// The request is invalid: 400.
     InvalidRequest,
-    /// No key, or not a valid one; the text never says which: 401.
+    /// The API key is missing or invalid; the message does not say which: 401.
     Unauthenticated,
-    /// The key is good but may not do this: 403.
+    /// The key is valid but lacks permission: 403.
     PermissionDenied,
-    /// No such path or model: 404.
+    /// The path or the model does not exist: 404.
     NotFound,
-    /// The path exists, the method does not: 405.
+    /// The path exists but does not support the method: 405.
     MethodNotAllowed,
-    /// The request body came too slowly: 408.
+    /// The request body arrived too slowly: 408.
     RequestTimeout,
-    /// The service refused because of a concurrent change: 409.
+    /// Bedrock rejected the request because of a concurrent change: 409.
     Conflict,
     /// The body is larger than `server.max_body`: 413.
     TooLarge,
-    /// The body is not JSON by its declared type: 415.
+    /// The declared content type is not JSON, or the body is compressed: 415.
     UnsupportedMediaType,
-    /// A rate limit of the gateway: 429, to be tried again after `retry_after`.
+    /// A rate limit of the gateway was exceeded: 429, retryable after `retry_after`.
     RateLimited,
-    /// A budget is spent: 429 of OpenAI's other kind, not to be tried again before its reset.
+    /// A budget is spent: 429 with type `insufficient_quota`, not retryable before the budget resets.
     BudgetSpent,
-    /// A budget is set aside for other calls at the moment: 429, to be tried again at once.
+    /// The rest of a budget is reserved for calls in flight: 429, retryable immediately.
     BudgetBusy,
-    /// The ledger cannot be written, so nothing may be spent: 503.
+    /// The ledger cannot be written, so no call may spend money: 503.
     LedgerUnavailable,
-    /// Bedrock throttles: 429, to be tried again after `retry_after`.
+    /// Bedrock throttled the request: 429, retryable after `retry_after`.
     UpstreamThrottle,
-    /// A quota of the AWS account is exhausted: 429, not to be tried again soon.
+    /// A quota of the AWS account is exhausted: 429, not retryable soon.
     UpstreamQuota,
-    /// Bedrock, or the way to it, failed: 502.
+    /// Bedrock, or the connection to it, failed: 502.
     Upstream,
-    /// Bedrock says that it is not available now: 503.
+    /// Bedrock reports that it is unavailable: 503.
     UpstreamUnavailable,
-    /// The gateway itself has no room, or is shutting down: 503.
+    /// The gateway is at capacity or shutting down: 503.
     Overloaded,
-    /// A time limit of the gateway or of Bedrock passed: 504.
+    /// A timeout of the gateway or of Bedrock expired: 504.
     UpstreamTimeout,
-    /// A fault of the gateway: 500.
+    /// A bug in the gateway: 500.
     Internal,
 }
 
 impl Kind {
-    /// The bounded `reason` label of metrics and of the access log.
+    /// Returns the `reason` label of metrics and of the access log, from a fixed list.
     pub fn reason(self) -> &'static str {
         match self {
             Self::InvalidRequest
@@ -76,22 +76,23 @@ impl Kind {
     }
 }
 
-/// How often to try again may help, before anything has reached the client.
+/// Whether and how the gateway should retry a failed call. Applies only before anything was sent to the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RetryAdvice {
-    /// The same call would fail the same way.
+    /// Do not retry: the same call would fail the same way.
     #[default]
     Never,
+    /// Retry once.
     Once,
-    /// Once, with new credentials.
+    /// Retry once, with refreshed credentials.
     Refreshed,
-    /// As often as the operator allows.
+    /// Retry up to the configured number of attempts.
     Often,
-    /// The same, with longer pauses: something is being loaded.
+    /// Like `Often` with a longer backoff, because the model is still loading (a cold start).
     Slowly,
 }
 
-/// An error on its way to the client. One pointer wide, so that `Result` stays small.
+/// An error to be sent to the client. Boxed, so that `Result` stays one pointer wide.
 #[derive(Debug)]
 pub struct Error(Box<Fields>);
 
@@ -102,7 +103,7 @@ struct Fields {
     code: Option<&'static str>,
     param: Option<String>,
     detail: Option<String>,
-    logged_as: Option<String>,
+    log_message: Option<String>,
     retry_after: Option<Duration>,
     should_retry: Option<bool>,
     retry_advice: RetryAdvice,
@@ -111,7 +112,7 @@ struct Fields {
 }
 
 impl Error {
-    /// `message` is for the client: what is wrong and what to do about it.
+    /// Creates an error. `message` is sent to the client; it says what is wrong and what to do about it.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Fields {
             kind,
@@ -119,7 +120,7 @@ impl Error {
             code: None,
             param: None,
             detail: None,
-            logged_as: None,
+            log_message: None,
             retry_after: None,
             should_retry: None,
             retry_advice: RetryAdvice::Never,
@@ -128,115 +129,123 @@ impl Error {
         }))
     }
 
-    /// A value of the request that is not acceptable; `param` is its path, as OpenAI writes it (`messages[0].role`).
+    /// Creates a 400 for an invalid value. `param` is the path of the field, as OpenAI writes it (`messages[0].role`).
     pub fn invalid(param: impl Into<String>, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::InvalidRequest, message)
             .with_param(param)
             .with_code("invalid_value")
     }
 
-    /// OpenAI's machine-readable code, for example `model_not_found`.
+    /// Sets OpenAI's machine-readable `code`, for example `model_not_found`.
     pub fn with_code(mut self, code: &'static str) -> Self {
         self.0.code = Some(code);
         self
     }
 
-    /// The path of the request's field at fault.
+    /// Sets the path of the invalid request field.
     pub fn with_param(mut self, param: impl Into<String>) -> Self {
         self.0.param = Some(param.into());
         self
     }
 
-    /// Text for the log only.
+    /// Sets the text that is only logged.
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.0.detail = Some(detail.into());
         self
     }
 
-    /// Replaces the message in the log, where the message quotes what the client sent: that is nobody else's business.
-    pub fn logged_as(mut self, text: impl Into<String>) -> Self {
-        self.0.logged_as = Some(text.into());
+    /// Replaces the message in the log. Use it if the message quotes the request, because prompts must not be logged.
+    pub fn with_log_message(mut self, text: impl Into<String>) -> Self {
+        self.0.log_message = Some(text.into());
         self
     }
 
-    /// When the client may try again; sent as `retry-after` and `retry-after-ms`.
+    /// Sets the time after which the client may retry; sent as `retry-after` and `retry-after-ms`.
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
         self
     }
 
-    /// Tells the OpenAI SDKs (`x-should-retry: false`) that trying again cannot help.
+    /// Stops OpenAI's SDKs from retrying, by the header `x-should-retry: false`.
     pub fn without_retry(mut self) -> Self {
         self.0.should_retry = Some(false);
         self
     }
 
-    /// What the gateway itself may do about it.
+    /// Sets whether and how the gateway itself retries.
     pub fn with_retry_advice(mut self, retry_advice: RetryAdvice) -> Self {
         self.0.retry_advice = retry_advice;
         self
     }
 
-    /// The call reached Bedrock, and nobody can say whether it will be on the bill.
+    /// Marks the call as possibly billed: it reached Bedrock, but its outcome is unknown.
     pub fn may_be_billed(mut self) -> Self {
         self.0.may_be_billed = true;
         self
     }
 
-    /// The connection cannot carry another request, because the rest of this one was not read.
-    pub fn closing(mut self) -> Self {
+    /// Closes the connection after the response, because the rest of the request body was not read.
+    pub fn with_connection_close(mut self) -> Self {
         self.0.close = true;
         self
     }
 
+    /// Returns the category of the error.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
 
-    /// Text for the client.
+    /// Returns the text for the client.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
+    /// Returns OpenAI's machine-readable `code`.
     pub fn code(&self) -> Option<&'static str> {
         self.0.code
     }
 
-    /// What went wrong as one of a bounded list of words: the code, or the reason of its kind.
+    /// Returns a bounded label for metrics: the code, or the reason of the kind if there is no code.
     pub fn label(&self) -> &'static str {
         self.0.code.unwrap_or(self.0.kind.reason())
     }
 
+    /// Returns the path of the invalid request field.
     pub fn param(&self) -> Option<&str> {
         self.0.param.as_deref()
     }
 
-    /// Text for the log.
+    /// Returns the text that is only logged.
     pub fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()
     }
 
-    /// The message, as it may stand in the log.
+    /// Returns the message in the form that may be logged.
     pub fn log_message(&self) -> &str {
-        self.0.logged_as.as_deref().unwrap_or(&self.0.message)
+        self.0.log_message.as_deref().unwrap_or(&self.0.message)
     }
 
+    /// Returns the time after which the client may retry.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
+    /// Returns the value of the header `x-should-retry`.
     pub fn should_retry(&self) -> Option<bool> {
         self.0.should_retry
     }
 
+    /// Returns whether and how the gateway itself retries.
     pub fn retry_advice(&self) -> RetryAdvice {
         self.0.retry_advice
     }
 
+    /// Returns true if the call reached Bedrock and may be billed.
     pub fn is_perhaps_billed(&self) -> bool {
         self.0.may_be_billed
     }
 
+    /// Returns true if the connection must be closed after the response.
     pub fn closes_connection(&self) -> bool {
         self.0.close
     }

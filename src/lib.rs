@@ -1,17 +1,18 @@
 //! lintel: an OpenAI-compatible gateway in front of Amazon Bedrock.
 //!
-//! A request changes type at two doors. Outside the first it is HTTP ([`edge`]); behind it, it is a
-//! [`call::Call`], which cannot exist without a caller, a model and a parsed body. Behind the second
-//! door, inside the stack of its model ([`dispatch::pipeline`]), it also has a [`call::Plan`]: the
-//! route to Bedrock and the most it can cost.
+//! A request changes type twice. It arrives as HTTP and is handled by [`edge`], which turns it into a
+//! [`call::Call`]: a caller, a model and a parsed body. The stack of its model
+//! ([`dispatch::pipeline`]) then adds a [`call::Plan`]: the route to Bedrock and the most that the call
+//! can cost.
 //!
 //! ```text
 //! server > edge (access log, shed, auth, dialect) > dispatch > middleware (limits, plan, budget, …) > upstream
 //! ```
 //!
-//! Modules are listed by floor, top to bottom; imports go downward only (`tests/tidy.rs` checks it).
+//! Modules are listed by floor, from top to bottom. A module imports only from its own floor and from
+//! the floors below it (`tests/tidy.rs` checks this).
 
-// Assembly: the only floor that sees `config::Config`.
+// Assembly: the only floor that uses `config::Config`.
 pub mod admin;
 pub mod app;
 pub mod cli;
@@ -19,40 +20,40 @@ pub mod config;
 pub mod server;
 pub mod telemetry;
 
-// All that knows HTTP.
+// HTTP on the data port.
 pub mod edge;
 
-// The stacks of each model.
+// The middleware stacks of each model.
 pub mod dispatch;
 
-// What happens around a call, one file each.
+// Policies around a call, one per file.
 pub mod middleware;
 
-// Passages for a question.
+// Retrieval from Knowledge Bases.
 pub mod knowledge;
 
-// What the gateway depends on: Bedrock, the ledger, other hosts.
+// External dependencies: Bedrock, the ledger, other hosts.
 pub mod governance;
 pub mod remote_media;
 pub mod upstream;
 pub mod webhook;
 
-// What a call asks for, whatever the dialect and the route.
+// Operations (chat, embeddings), independent of the HTTP dialect and of the upstream route.
 pub mod operation;
 
-// Facts and prices of models, as data.
+// Capabilities and prices of models, as data.
 pub mod catalogue;
 
-// The terms of a call.
+// Types that describe a call.
 pub mod call;
 pub mod model;
 pub mod money;
 
-// Wire types and vocabulary.
+// Wire types, errors and metrics.
 pub mod bedrock;
 pub mod error;
 pub mod metrics;
 pub mod openai;
 
-// Beside the floors: a Bedrock that speaks the real wire protocol on loopback.
+// Outside the floors: a Bedrock simulator that serves the real wire protocol on loopback.
 pub mod simulator;

@@ -1,7 +1,8 @@
-//! Every metric of the gateway: its name, unit and help text. The functions that record them are in the files below.
+//! Every metric of the gateway: its name, unit and help text. [`describe`] documents each name. The functions that
+//! record the metrics are in the submodules.
 //!
-//! Labels are bounded: a model is a configured name or `unknown`, a reason comes from a fixed list. Names follow
-//! OpenTelemetry's `gen_ai` conventions where those have one, and Prometheus naming otherwise.
+//! Labels are bounded: a model is a configured name or `unknown`, and a reason comes from a fixed list. Names follow
+//! OpenTelemetry's `gen_ai` conventions if those define one, and Prometheus naming otherwise.
 
 mod buckets;
 mod governance;
@@ -70,7 +71,7 @@ pub const TIME_PER_OUTPUT_TOKEN: &str = "gen_ai_server_time_per_output_token_sec
 pub const TOKENS: &str = "lintel_tokens_total";
 pub const SPEND: &str = "lintel_spend_usd_total";
 
-/// Registers the help texts and the initial values. Call it once the recorder is installed.
+/// Registers the help texts and the initial values. Call it after the recorder is installed.
 pub fn describe() {
     describe_counter!(
         HTTP_REQUESTS,
@@ -226,7 +227,7 @@ pub fn describe() {
         SPEND,
         "Settled cost in US dollars, by team, key, model and kind: actual, estimated or presumed"
     );
-    // Alerts watch for increases, and a first failure is one only if the counter was zero before it.
+    // Alerts fire on increases. The first failure is an increase only if the counter was exported as zero before it.
     for name in [LEDGER_ERRORS, LEDGER_LOST, HOLDS_PRESUMED] {
         counter!(name).increment(0);
     }

@@ -1,4 +1,4 @@
-//! What must stay true of the tree: floors, file lengths, and that what is written about the code names what exists.
+//! Checks of the source tree: import directions, file lengths, and that docs and dashboards name only what exists.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,12 +20,13 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Returns the files below `folder` whose names end with `ending`, sorted.
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut open = vec![root().join(folder)];
-    while let Some(path) = open.pop() {
+    let mut pending = vec![root().join(folder)];
+    while let Some(path) = pending.pop() {
         if path.is_dir() {
-            open.extend(
+            pending.extend(
                 fs::read_dir(path)
                     .unwrap()
                     .map(|entry| entry.unwrap().path()),
@@ -34,7 +35,10 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
             found.push(path);
         }
     }
-    assert!(!found.is_empty(), "{folder}: no {ending}");
+    assert!(
+        !found.is_empty(),
+        "{folder} has no files that end with {ending}"
+    );
     found.sort();
     found
 }
@@ -43,7 +47,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The module of a source file that stands right below `src/`.
+/// Returns the top-level module that a source file belongs to.
 fn module(path: &Path) -> String {
     let relative = path.strip_prefix(root().join("src")).unwrap();
     relative
@@ -56,7 +60,7 @@ fn module(path: &Path) -> String {
         .to_owned()
 }
 
-/// The floors that ARCHITECTURE.md shows, top first; a file may import from its own floor and from those below.
+/// Returns the floors that ARCHITECTURE.md lists, from top to bottom.
 fn floors() -> Vec<Vec<String>> {
     let page = read(&root().join("ARCHITECTURE.md"));
     let (_, section) = page.split_once("\n## Floors\n").unwrap();
@@ -70,7 +74,7 @@ fn floors() -> Vec<Vec<String>> {
         .collect()
 }
 
-/// Every module that a source names after `crate::`, in paths and in braces; comments do not count.
+/// Returns the modules that a source file names after `crate::`, in paths and in braces, except in comments.
 fn imports(text: &str) -> BTreeSet<String> {
     let code: String = text
         .lines()
@@ -115,7 +119,7 @@ fn imports_go_downward_only() {
         let known = floors
             .iter()
             .position(|floor| floor.iter().any(|one| one == module));
-        known.unwrap_or_else(|| panic!("{module} is on no floor of ARCHITECTURE.md"))
+        known.unwrap_or_else(|| panic!("{module} is not on a floor of ARCHITECTURE.md"))
     };
     for path in files("src", ".rs") {
         let own = module(&path);
@@ -127,7 +131,10 @@ fn imports_go_downward_only() {
                     assert!(wire.contains(&import), "{place}");
                 }
                 (own, "simulator") => assert!(["lib", "cli"].contains(&own), "{place}"),
-                (own, import) => assert!(floor(own) <= floor(import), "{place}: upwards"),
+                (own, import) => assert!(
+                    floor(own) <= floor(import),
+                    "{place}, which is on a higher floor"
+                ),
             }
         }
     }
@@ -142,8 +149,8 @@ fn floors_name_modules_that_exist() {
     let named: Vec<String> = floors().into_iter().flatten().collect();
     let unique: BTreeSet<String> = named.iter().cloned().collect();
     assert_eq!(unique.len(), named.len(), "a module is on two floors");
-    let gone: Vec<_> = unique.difference(&modules).collect();
-    assert!(gone.is_empty(), "{gone:?}");
+    let missing: Vec<_> = unique.difference(&modules).collect();
+    assert!(missing.is_empty(), "modules that do not exist: {missing:?}");
 }
 
 #[test]
@@ -159,25 +166,25 @@ fn each_concern_stays_in_its_modules() {
         only(
             is_assembly || is_simulator || own == "edge",
             "axum::",
-            "HTTP ends at the edge",
+            "only edge uses HTTP types",
         );
         only(
             own == "upstream",
             "aws_sdk_",
-            "only upstream has SDK clients",
+            "only upstream uses the AWS SDK",
         );
         let is_test = path.ends_with("tests.rs");
         only(
             is_assembly || is_simulator || is_test,
             "tokio::spawn(",
-            "a task must be tracked, so that a shutdown waits for it",
+            "spawn tasks on a TaskTracker, so that the shutdown waits for them",
         );
         let relative = path.strip_prefix(root().join("src")).unwrap();
         let is_codec = ["upstream/converse", "upstream/invoke"]
             .iter()
             .any(|codec| relative.starts_with(codec));
         for word in [".await", "async "] {
-            only(!is_codec, word, "a codec is pure");
+            only(!is_codec, word, "codecs must not do I/O");
         }
     }
 }
@@ -207,21 +214,21 @@ fn no_middleware_imports_another() {
 }
 
 #[test]
-fn files_are_short() {
+fn files_and_their_unit_tests_are_short() {
     for folder in ["src", "tests", "bench", "fuzz"] {
         for path in files(folder, ".rs") {
             let text = read(&path);
             let lines = text.lines().count();
             assert!(
                 lines <= MAX_LINES,
-                "{} has {lines} lines: it holds more than one idea",
+                "{} has {lines} lines; the limit is {MAX_LINES}",
                 path.display()
             );
             if let Some((_, tests)) = text.split_once("#[cfg(test)]").filter(|_| folder == "src") {
                 let lines = tests.lines().count();
                 assert!(
                     lines <= MAX_UNIT_TEST_LINES,
-                    "{}: {lines} lines of tests belong into a file of their own",
+                    "{}: move {lines} lines of unit tests to a separate file",
                     path.display()
                 );
             }
@@ -229,7 +236,7 @@ fn files_are_short() {
     }
 }
 
-/// The names of metrics: all string constants of `metrics.rs`.
+/// Returns the names of all metrics, which are the string constants of `metrics.rs`.
 fn metrics() -> BTreeSet<String> {
     let text = read(&root().join("src/metrics.rs"));
     let names = text
@@ -240,23 +247,24 @@ fn metrics() -> BTreeSet<String> {
     names
 }
 
-/// Words that look like the name of a metric of ours, without the endings that the exposition adds.
+/// Returns the words with a prefix of the exported metrics, without the suffixes of the exposition format.
 fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let ours = words.filter(|word| {
+    let names = words.filter(|word| {
         ["lintel_", "gen_ai_", "process_"]
             .iter()
             .any(|prefix| word.starts_with(prefix))
     });
-    ours.map(|word| {
-        ["_bucket", "_sum", "_count"]
-            .iter()
-            .fold(word, |word, ending| {
-                word.strip_suffix(ending).unwrap_or(word)
-            })
-            .to_owned()
-    })
-    .collect()
+    names
+        .map(|word| {
+            ["_bucket", "_sum", "_count"]
+                .iter()
+                .fold(word, |word, ending| {
+                    word.strip_suffix(ending).unwrap_or(word)
+                })
+                .to_owned()
+        })
+        .collect()
 }
 
 #[test]
@@ -277,14 +285,14 @@ fn dashboards_and_alerts_name_metrics_that_exist() {
         for name in named(&read(&path)) {
             assert!(
                 known.contains(&name) || process.contains(&name.as_str()),
-                "{}: no metric is called {name}",
+                "{}: the metric {name} does not exist",
                 path.display()
             );
             used.insert(name);
         }
     }
-    let unseen: Vec<&String> = known.difference(&used).collect();
-    assert!(unseen.is_empty(), "no panel and no alert shows {unseen:?}");
+    let unused: Vec<&String> = known.difference(&used).collect();
+    assert!(unused.is_empty(), "no panel or alert uses {unused:?}");
 }
 
 #[test]
@@ -305,7 +313,7 @@ fn every_metric_is_described() {
 }
 
 #[test]
-fn dashboards_are_json() {
+fn dashboards_are_json_with_panels() {
     for path in files("dashboards", ".json") {
         let dashboard: serde_json::Value = serde_json::from_str(&read(&path)).unwrap();
         assert!(
@@ -358,7 +366,7 @@ fn the_page_on_compatibility_has_every_member_of_each_request() {
     }
 }
 
-/// Code blocks of a kind in a Markdown file.
+/// Returns the code blocks of a Markdown file with the info string `kind`.
 fn blocks(markdown: &str, kind: &str) -> Vec<String> {
     let fence = format!("```{kind}\n");
     markdown
@@ -369,7 +377,7 @@ fn blocks(markdown: &str, kind: &str) -> Vec<String> {
 }
 
 #[test]
-fn configuration_in_the_readme_loads() {
+fn configuration_examples_in_the_docs_load() {
     let pages = ["README.md", "docs/knowledge-bases.md"]
         .map(|page| read(&root().join(page)))
         .concat();
@@ -390,7 +398,7 @@ fn configuration_in_the_readme_loads() {
 }
 
 #[test]
-fn commands_in_the_readme_exist() {
+fn make_targets_in_the_readme_exist() {
     let makefile = read(&root().join("Makefile"));
     let readme = read(&root().join("README.md"));
     let commands = blocks(&readme, "sh").join("\n");
@@ -398,7 +406,10 @@ fn commands_in_the_readme_exist() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("make "))
         .collect();
-    assert!(targets.len() >= 2, "demo and test at least");
+    assert!(
+        targets.len() >= 2,
+        "the README names at least demo and test"
+    );
     for target in targets {
         let name = target.split_whitespace().next().unwrap();
         assert!(makefile.contains(&format!("\n{name}:")), "make {name}");

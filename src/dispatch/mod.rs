@@ -1,4 +1,4 @@
-//! A call to the stack of its model.
+//! Routes each call to the middleware stack of its model.
 
 mod models;
 pub mod pipeline;
@@ -27,7 +27,7 @@ use pipeline::{Shared, Stack};
 
 pub use models::{ModelListing, Models};
 
-/// The stacks of one model, one for each operation.
+/// The middleware stacks of one model, one for each operation.
 #[derive(Clone)]
 pub struct Stacks {
     chat: Stack<Chat>,
@@ -43,18 +43,19 @@ impl Stacks {
     }
 }
 
-/// An operation that has a stack.
-pub trait Dispatched: Operation {
+/// An operation that each model has a stack for.
+pub trait Dispatchable: Operation {
+    /// Selects the stack of this operation.
     fn stack(stacks: &Stacks) -> &Stack<Self>;
 }
 
-impl Dispatched for Chat {
+impl Dispatchable for Chat {
     fn stack(stacks: &Stacks) -> &Stack<Self> {
         &stacks.chat
     }
 }
 
-impl Dispatched for Embed {
+impl Dispatchable for Embed {
     fn stack(stacks: &Stacks) -> &Stack<Self> {
         &stacks.embed
     }
@@ -67,25 +68,26 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Makes the call.
+    /// Sends `call` through the stack of its operation.
     ///
     /// # Errors
-    /// Those of the stack.
-    pub async fn call<T: Dispatched>(&self, call: Call<T, Unplanned>) -> Result<Reply<T>, Error> {
+    /// Any error of the stack.
+    pub async fn call<T: Dispatchable>(&self, call: Call<T, Unplanned>) -> Result<Reply<T>, Error> {
         T::stack(&self.stacks).clone().oneshot(call).await
     }
 }
 
-/// Every model's stacks. Built once; a reload builds another.
+/// The stacks of all models. Immutable: a reload builds a new one.
 #[derive(Clone)]
 pub struct Dispatch {
     models: Arc<Models>,
     named: Arc<HashMap<String, Arc<Stacks>>>,
-    /// Shared by all raw ids, because they have no settings of their own.
+    /// The stacks for raw Bedrock IDs, which share them because they have no individual settings.
     raw: Option<Arc<Stacks>>,
 }
 
 impl Dispatch {
+    /// Builds the stacks of all `models`.
     pub fn new(models: Arc<Models>, shared: &Shared) -> Self {
         let stacks = |model: &Model| Arc::new(Stacks::new(model, shared));
         let named = models
@@ -100,14 +102,15 @@ impl Dispatch {
         }
     }
 
+    /// Returns the models that requests may name.
     pub fn models(&self) -> &Models {
         &self.models
     }
 
-    /// Returns the model that `name` stands for, if `caller` may use it.
+    /// Resolves `name` to a model that `caller` may use.
     ///
     /// # Errors
-    /// 404 or 403; see [`Models::resolve_for`].
+    /// 404 or 403, as in [`Models::resolve_for`].
     pub fn resolve_for(&self, name: &str, caller: &Caller) -> Result<Destination, Error> {
         self.destination(self.models.resolve_for(name, caller)?)
     }
@@ -118,7 +121,7 @@ impl Dispatch {
         } else {
             self.named.get(&model.name)
         };
-        // Models and stacks are made from the same list.
+        // `new` builds a stack for every model, so this error means a bug.
         let stacks = stacks.cloned().ok_or_else(|| {
             Error::new(Kind::Internal, "The gateway has no stack for this model.")
                 .with_detail(model.name.clone())
@@ -127,14 +130,14 @@ impl Dispatch {
     }
 }
 
-/// The way back to the door, for middlewares that make calls of their own. They are parts of the
-/// stacks that the dispatch is made of, so it can only be set afterwards.
+/// A handle to the dispatch, for middlewares that make calls themselves. It is set after the dispatch is
+/// built, because those middlewares are part of the dispatch's stacks.
 #[derive(Default)]
 pub struct Reentry(OnceLock<Dispatch>);
 
 impl Reentry {
-    /// Only the first setting counts.
-    pub fn leads_to(&self, dispatch: Dispatch) {
+    /// Sets the dispatch. Has no effect if it is already set.
+    pub fn set(&self, dispatch: Dispatch) {
         let _ = self.0.set(dispatch);
     }
 }
@@ -147,10 +150,7 @@ impl Completer for Reentry {
         let dispatch = self.0.get().cloned();
         Box::pin(async move {
             let dispatch = dispatch.ok_or_else(|| {
-                Error::new(
-                    Kind::Internal,
-                    "The gateway is not ready for calls of its own.",
-                )
+                Error::new(Kind::Internal, "The gateway is still starting. Try again.")
             })?;
             dispatch.destination(call.model.clone())?.call(call).await
         })

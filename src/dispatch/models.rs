@@ -1,3 +1,5 @@
+//! The names that requests may use for models: configured names, aliases and raw Bedrock IDs.
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
@@ -7,16 +9,17 @@ use crate::{
     model::{Model, Target, Targets},
 };
 
-/// Every model by the names that requests may use.
+/// All models, by the names that requests may use.
 #[derive(Clone, Debug)]
 pub struct Models {
     named: BTreeMap<String, Arc<Model>>,
     aliases: BTreeMap<String, (Arc<Model>, Vec<String>)>,
-    /// What raw ids get; `None` when `raw_model_ids = false`.
+    /// The template for raw Bedrock IDs, or `None` if `raw_model_ids = false`.
     raw: Option<Arc<Model>>,
 }
 
 impl Models {
+    /// Creates the table. `aliases` maps an alias to its model and to the use cases that replace the model's.
     pub fn new(
         named: BTreeMap<String, Arc<Model>>,
         aliases: BTreeMap<String, (Arc<Model>, Vec<String>)>,
@@ -29,7 +32,10 @@ impl Models {
         }
     }
 
-    /// The model that `name` stands for. An alias is its target in everything: limits, permission, label.
+    /// Resolves a name. An alias has the limits, permissions and labels of its model.
+    ///
+    /// # Errors
+    /// 404 if no model has this name.
     pub fn resolve(&self, name: &str) -> Result<Arc<Model>, Error> {
         if let Some(model) = self
             .named
@@ -41,7 +47,7 @@ impl Models {
         match &self.raw {
             Some(template) if looks_like_bedrock_id(name) => {
                 let target = Target::new(name, &template.target().region);
-                // Clients are only ever made for the configured regions.
+                // SDK clients exist only for the configured regions.
                 if target.region != template.target().region {
                     return Err(unknown(name));
                 }
@@ -61,11 +67,11 @@ impl Models {
         }
     }
 
-    /// The model that `name` stands for, if `caller` may use it. A raw id that it may not use does not exist for it:
-    /// `gpt-4.1` has the form of one too.
+    /// Resolves a name to a model that `caller` may use.
     ///
     /// # Errors
-    /// 404, or 403 for a configured model.
+    /// 404 if no model has this name, 403 if the caller lacks permission for a configured model. A raw ID without
+    /// permission is a 404, because names such as `gpt-4.1` have the form of a raw ID too.
     pub fn resolve_for(&self, name: &str, caller: &Caller) -> Result<Arc<Model>, Error> {
         let model = self.resolve(name)?;
         match caller.may_use(&model.name, model.raw) {
@@ -73,24 +79,24 @@ impl Models {
             false if model.raw => Err(unknown(name)),
             false => Err(Error::new(
                 Kind::PermissionDenied,
-                "This key may not use this model. GET /v1/models lists what it may.",
+                "This key may not use this model. GET /v1/models lists the models that it may use.",
             )
             .with_code("model_not_allowed")
             .with_param("model")),
         }
     }
 
-    /// Configured models, without aliases.
+    /// Returns the configured models, without aliases.
     pub fn named(&self) -> impl Iterator<Item = &Arc<Model>> {
         self.named.values()
     }
 
-    /// The model that stands for raw ids, if they are accepted.
+    /// Returns the template for raw Bedrock IDs, if they are accepted.
     pub fn raw(&self) -> Option<&Arc<Model>> {
         self.raw.as_ref()
     }
 
-    /// Name, model, and whether the name is an alias with tasks of its own; models first.
+    /// Lists all names: configured models first, then aliases.
     pub fn list(&self) -> impl Iterator<Item = ModelListing<'_>> {
         let named = self.named.iter().map(|(name, model)| ModelListing {
             name,
@@ -98,11 +104,11 @@ impl Models {
             alias: false,
             use_cases: &model.use_cases,
         });
-        let aliases = self.aliases.iter().map(|(name, (model, tasks))| {
-            let use_cases = if tasks.is_empty() {
+        let aliases = self.aliases.iter().map(|(name, (model, use_cases))| {
+            let use_cases = if use_cases.is_empty() {
                 &model.use_cases
             } else {
-                tasks
+                use_cases
             };
             ModelListing {
                 name,
@@ -118,27 +124,31 @@ impl Models {
 /// One entry of [`Models::list`].
 #[derive(Clone, Copy, Debug)]
 pub struct ModelListing<'a> {
+    /// The configured name or the alias.
     pub name: &'a str,
     pub model: &'a Arc<Model>,
+    /// True if `name` is an alias.
     pub alias: bool,
+    /// The alias's own use cases, or else those of the model.
     pub use_cases: &'a [String],
 }
 
 fn unknown(name: &str) -> Error {
-    // The name is the client's own text: shortened, so that a reply cannot be made huge.
+    // Truncated because the client chooses the name, and could make the reply arbitrarily long.
     let shown: String = name.chars().take(100).collect();
     Error::new(
         Kind::NotFound,
         format!(
-            "The model '{shown}' does not exist or you do not have access to it. GET /v1/models lists what there is."
+            "The model '{shown}' does not exist or you do not have access to it. GET /v1/models lists the available models."
         ),
     )
     .with_code("model_not_found")
     .with_param("model")
 }
 
-/// The forms of `ConversationalModelId` in the service model: `vendor.name…`, with or without a geo prefix, and ARNs
-/// of Bedrock. Everything else, paths and escapes included, never comes near a URL.
+/// Returns true if `name` has a form of `ConversationalModelId` in the service model: `vendor.name…`, with or without a
+/// geo prefix, or an ARN of Bedrock. The name becomes part of a URL, so everything else is rejected, including paths
+/// and escapes.
 fn looks_like_bedrock_id(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_');
     if name.len() > 2048 || name.contains("..") {
@@ -164,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn raw_ids_are_told_from_other_text() {
+    fn only_bedrock_ids_and_arns_are_raw_model_ids() {
         for good in [
             "anthropic.claude-3-haiku-20240307-v1:0",
             "us.amazon.nova-lite-v1:0",

@@ -1,4 +1,4 @@
-//! The inner stacks: what happens to a call between the door and Bedrock, outermost first.
+//! The middleware stacks that a call passes through between the edge and Bedrock, outermost first.
 
 use tower::{Layer, Service, ServiceBuilder, util::BoxCloneSyncService};
 
@@ -14,10 +14,10 @@ use crate::{
     upstream::Upstream,
 };
 
-/// A stack for the operation `T`. Boxed at its door: one type for every model's stack.
+/// A stack for the operation `T`. Boxed, so that the stacks of all models have one type.
 pub type Stack<T> = BoxCloneSyncService<Call<T, Unplanned>, Reply<T>, Error>;
 
-/// What the stacks of all models have in common.
+/// The middlewares and services that the stacks of all models share.
 #[derive(Clone)]
 pub struct Shared {
     pub rate_limit: RateLimit,
@@ -30,31 +30,31 @@ pub struct Shared {
     pub upstream: Upstream,
 }
 
-/// The stack of `model` for chats.
+/// Builds the stack of `model` for chats.
 pub fn chat(model: &Model, shared: &Shared) -> Stack<Chat> {
-    let own = ServiceBuilder::new()
-        // Costs money, and only for a caller within its budget. Has a timeout of its own.
+    let inner = ServiceBuilder::new()
+        // After the budget, because a search costs money. Outside the deadline, because it has a separate timeout.
         .layer(layer(shared.retrieve.clone()))
-        // Bounds all that follows, up to the first token.
+        // Bounds everything below, up to the first token.
         .layer(layer(Deadline::default()))
-        // After whatever may reject a call: it connects to where the client says.
+        // After everything that may reject a call, because it connects to URLs that the client chooses.
         .layer(layer(shared.media.clone()))
         .service(shared.upstream.clone());
-    // Outermost, because what it puts back is input for every limit.
+    // Outermost, because the reasoning that it restores counts as input for every limit.
     let reasoning = layer(shared.reasoning.clone());
-    BoxCloneSyncService::new(reasoning.layer(governed(model, shared, own)))
+    BoxCloneSyncService::new(reasoning.layer(governed(model, shared, inner)))
 }
 
-/// The stack of `model` for embeddings.
+/// Builds the stack of `model` for embeddings.
 pub fn embed(model: &Model, shared: &Shared) -> Stack<Embed> {
-    let own = ServiceBuilder::new()
+    let inner = ServiceBuilder::new()
         .layer(layer(Deadline::default()))
         .service(shared.upstream.clone());
-    governed(model, shared, own)
+    governed(model, shared, inner)
 }
 
-/// What every operation passes, whatever follows.
-fn governed<T, S>(model: &Model, shared: &Shared, own: S) -> Stack<T>
+/// Wraps the operation-specific part of a stack, `inner`, in the middlewares that every operation passes through.
+fn governed<T, S>(model: &Model, shared: &Shared, inner: S) -> Stack<T>
 where
     T: Operation,
     S: Service<Call<T>, Response = Reply<T>, Error = Error> + Clone + Send + Sync + 'static,
@@ -62,16 +62,16 @@ where
 {
     BoxCloneSyncService::new(
         ServiceBuilder::new()
-            // Sees every refusal and every end of what follows.
+            // Records every rejection by, and every end of, the layers below.
             .layer(layer(Measure::new(T::NAME, model.label())))
-            // Cheap refusals first.
+            // The cheapest rejections first.
             .layer(layer(shared.rate_limit.clone()))
-            // After the rates, because a permit is worth more than a token.
+            // After the rate limit, because a permit is scarcer than a rate-limit token.
             .layer(layer(shared.in_flight.clone()))
-            // A caller over its limits must not make the gateway ask AWS. Makes the plan.
+            // After the limits, so that a caller over its limits cannot cause requests to AWS. Makes the plan.
             .layer(shared.resolve.clone())
-            // Before anything that costs money. Writes the ledger, also without a budget.
+            // Before anything that costs money. Writes to the ledger even if no budget is configured.
             .layer(layer(shared.budget.clone()))
-            .service(own),
+            .service(inner),
     )
 }

@@ -1,5 +1,5 @@
-//! One line a request, written when its last byte is gone: who, what, how it ended, what it cost. Never a secret,
-//! never any text of a prompt or an answer.
+//! Logs one line per request after the last byte of its response: caller, model, outcome and cost. The line never
+//! contains secrets, prompts or completions.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -15,7 +15,7 @@ use axum::{
 };
 use ulid::Ulid;
 
-use super::{body_guard::until_end, labels, rescue::Rescued};
+use super::{body_guard::until_end, labels, rescue::RescuedError};
 use crate::{
     call::{Caller, Retrieval, SearchReport, Trace},
     error::Error,
@@ -29,11 +29,11 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
-/// What is known of the request so far; parts are added as they are learned.
+/// The access log entry of a request. Its fields are set as they become known.
 #[derive(Clone)]
 pub struct Entry(Arc<Inner>);
 
-/// The line is written when the last one that knows of the request lets go of it: a call may outlive its reply.
+/// Writes the line when it is dropped, that is, with the last reference to the entry: a call may outlive its response.
 struct Inner {
     id: Ulid,
     request_id: Arc<str>,
@@ -56,11 +56,11 @@ struct Facts {
     usage: Option<Usage>,
     reason: Option<EndReason>,
     finish_reason: Option<&'static str>,
-    error: Option<Logged>,
+    error: Option<LoggedError>,
 }
 
-/// The parts of an error that the log wants.
-struct Logged {
+/// The logged fields of an error.
+struct LoggedError {
     reason: &'static str,
     code: Option<&'static str>,
     message: String,
@@ -83,49 +83,54 @@ impl Entry {
         }))
     }
 
-    /// The id of the request; its text also names the reply, so that one leads to the other.
+    /// Returns the ID of the request. The ID of the reply contains it, so that either can be found from the other.
     pub fn id(&self) -> Ulid {
         self.0.id
     }
 
-    /// What `x-request-id` says.
+    /// Returns the value of the header `x-request-id`.
     pub fn request_id(&self) -> &Arc<str> {
         &self.0.request_id
     }
 
+    /// Returns the time since the request arrived.
     pub fn elapsed(&self) -> Duration {
         self.0.began.elapsed()
     }
 
-    /// Where the request comes from.
+    /// Returns the address of the client.
     pub fn address(&self) -> Option<IpAddr> {
         self.0.peer.map(|Peer(address)| address.ip())
     }
 
-    pub fn caller(&self, caller: &Caller) {
+    /// Sets the key and team of the request.
+    pub fn set_caller(&self, caller: &Caller) {
         self.with(|facts| {
             facts.key_id = Some(caller.key_id.clone());
             facts.team = caller.team.as_ref().map(|team| team.name.clone());
         });
     }
 
-    /// The record of the call that the request makes.
+    /// Returns the trace of the call that the request makes.
     pub fn trace(&self) -> &Trace {
         &self.0.trace
     }
 
-    pub fn call(&self, model: &Model) {
+    /// Sets the model that the request calls.
+    pub fn set_model(&self, model: &Model) {
         self.with(|facts| {
             facts.model = Some(model.name.clone());
             facts.target = Some(model.target().id.clone());
         });
     }
 
-    pub fn stream(&self, is_stream: bool) {
+    /// Sets whether the response is streamed.
+    pub fn set_stream(&self, is_stream: bool) {
         self.with(|facts| facts.stream = is_stream);
     }
 
-    pub fn end(&self, end: &CallEnd) {
+    /// Sets the outcome and the usage of the call.
+    pub fn set_end(&self, end: &CallEnd) {
         self.with(|facts| {
             facts.usage = end.usage;
             facts.reason = Some(end.reason);
@@ -133,10 +138,10 @@ impl Entry {
         });
     }
 
-    /// The error that the client was told; the first one counts.
-    pub fn error(&self, error: &Error) {
+    /// Sets the error that was sent to the client. Has no effect if an error is already set.
+    pub fn set_error(&self, error: &Error) {
         self.with(|facts| {
-            facts.error.get_or_insert_with(|| Logged {
+            facts.error.get_or_insert_with(|| LoggedError {
                 reason: error.kind().reason(),
                 code: error.code(),
                 message: error.log_message().chars().take(500).collect(),
@@ -152,7 +157,8 @@ impl Entry {
     }
 }
 
-/// The layer.
+/// Middleware that creates the [`Entry`], adds the request ID and the duration to the response headers, and logs the
+/// request after its response has ended.
 pub async fn access_log(mut request: Request, next: Next) -> Response {
     let route = labels::route(
         request
@@ -166,8 +172,8 @@ pub async fn access_log(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(entry.clone());
     let mut response = next.run(request).await;
     entry.with(|facts| facts.status = Some(response.status().as_u16()));
-    if let Some(Rescued(error)) = response.extensions().get::<Rescued>() {
-        entry.error(error);
+    if let Some(RescuedError(error)) = response.extensions().get::<RescuedError>() {
+        entry.set_error(error);
     }
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(entry.request_id()) {
@@ -181,7 +187,7 @@ pub async fn access_log(mut request: Request, next: Next) -> Response {
     until_end(response, entry)
 }
 
-/// What each of several Knowledge Bases came to; of one the other fields tell.
+/// Describes the search in each Knowledge Base, if there were several. The other `kb_` fields describe a single search.
 fn searches(kb: &Retrieval) -> Option<String> {
     let one = |search: &SearchReport| {
         let SearchReport {
@@ -226,7 +232,7 @@ impl Drop for Inner {
             .or(target);
         let gone =
             status.is_none() || matches!(ended, Some(EndReason::ClientGone | EndReason::Drained));
-        // 499: the client left before there was a status to send.
+        // 499, as nginx logs it: the client disconnected before there was a response.
         let status = status.unwrap_or(499);
         let reason = match &error {
             Some(error) => error.reason,

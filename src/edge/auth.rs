@@ -1,4 +1,4 @@
-//! Who is calling. A 401 tells nothing about why; the metric does.
+//! Authenticates requests by API key. A 401 does not say why a key was rejected; the metric and the log do.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -15,7 +15,10 @@ use axum::{
     response::Response,
 };
 
-/// The layer: puts the [`Caller`] into the request's extensions, where `decode` takes it.
+/// Middleware that puts the [`Caller`] into the request's extensions.
+///
+/// # Errors
+/// 401 without a valid key, or 429 after too many failed logins from one address.
 pub async fn auth(
     State(edge): State<Arc<Edge>>,
     Extension(entry): Extension<Entry>,
@@ -23,7 +26,7 @@ pub async fn auth(
     next: Next,
 ) -> Result<Response, Error> {
     let address = entry.address();
-    let found = presented(request.headers()).and_then(|secret| {
+    let found = secret(request.headers()).and_then(|secret| {
         edge.gateway
             .load()
             .keys
@@ -31,21 +34,21 @@ pub async fn auth(
     });
     let caller = found.or_else(|why| {
         metrics::auth_failure(why);
-        edge.failed_logins.count(address)?;
+        edge.failed_logins.record(address)?;
         Err(Error::new(
             Kind::Unauthenticated,
-            "No valid API key was given. Send one as 'Authorization: Bearer <key>', 'x-api-key' or 'api-key'.",
+            "No valid API key was provided. Send one as 'Authorization: Bearer <key>', 'x-api-key' or 'api-key'.",
         )
         .with_code("invalid_api_key")
         .with_detail(why))
     })?;
-    entry.caller(&caller);
+    entry.set_caller(&caller);
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
-/// The one secret that the request presents. Two that differ are refused: nobody can say which was meant.
-fn presented(headers: &HeaderMap) -> Result<&[u8], &'static str> {
+/// Returns the secret of the request. Rejects two different secrets, because it is ambiguous which one applies.
+fn secret(headers: &HeaderMap) -> Result<&[u8], &'static str> {
     let bearer = headers.get_all(AUTHORIZATION).iter().map(bearer);
     let plain = ["x-api-key", "api-key"]
         .into_iter()
@@ -83,17 +86,17 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_from_three_headers() {
+    fn secret_is_read_from_any_of_three_headers() {
         for pair in [
             ("authorization", "Bearer abc"),
             ("authorization", "bearer  abc"),
             ("x-api-key", "abc"),
             ("api-key", "abc"),
         ] {
-            assert_eq!(presented(&headers(&[pair])), Ok(&b"abc"[..]), "{pair:?}");
+            assert_eq!(secret(&headers(&[pair])), Ok(&b"abc"[..]), "{pair:?}");
         }
         assert_eq!(
-            presented(&headers(&[
+            secret(&headers(&[
                 ("authorization", "Bearer abc"),
                 ("x-api-key", "abc")
             ])),
@@ -102,18 +105,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_secret_is_refused() {
-        assert_eq!(presented(&HeaderMap::new()), Err("missing"));
+    fn missing_malformed_and_ambiguous_secrets_are_rejected() {
+        assert_eq!(secret(&HeaderMap::new()), Err("missing"));
         assert_eq!(
-            presented(&headers(&[("authorization", "Basic YTpi")])),
+            secret(&headers(&[("authorization", "Basic YTpi")])),
             Err("malformed")
         );
         assert_eq!(
-            presented(&headers(&[("authorization", "Bearer ")])),
+            secret(&headers(&[("authorization", "Bearer ")])),
             Err("missing")
         );
         assert_eq!(
-            presented(&headers(&[
+            secret(&headers(&[
                 ("authorization", "Bearer abc"),
                 ("x-api-key", "abd")
             ])),

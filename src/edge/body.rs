@@ -1,4 +1,4 @@
-//! The body of a request: read within its limits, and parsed as JSON.
+//! Reads the body of a request within its limits, and parses it as JSON.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,32 +20,33 @@ use crate::{
     openai::object::Object,
 };
 
-/// A client that sends more slowly than this, after `body_timeout`, occupies a place for nothing.
+/// The slowest rate at which a body may arrive after `body_timeout`. Slower clients are rejected, because each occupies
+/// one of the requests in flight.
 const MIN_BYTES_PER_SECOND: u64 = 8 * 1024;
 
-/// How many unknown members are named before the rest is only counted.
+/// The number of unknown members that warnings name; further ones are only counted.
 const MAX_UNKNOWN_NAMED: usize = 8;
 
-/// Now, in Unix seconds.
+/// Returns the current time in Unix seconds.
 pub fn unix_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |now| now.as_secs())
 }
 
-/// Parses a JSON object. Members that are not known become warnings.
+/// Parses a JSON object. Adds a warning for each unknown member.
 ///
 /// # Errors
-/// 400 with the field, or the place in the text.
+/// 400 with the invalid field, or with the byte offset of a syntax error.
 pub fn parse<'de, T: Deserialize<'de>>(bytes: &'de [u8], warnings: &Warnings) -> Result<T, Error> {
-    // Some editors and languages put a byte order mark before UTF-8.
+    // Some editors and languages prepend a byte order mark to UTF-8.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let mut unknown = Vec::new();
     let mut more = 0;
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_ignored::deserialize(&mut json, |path| {
         if unknown.len() < MAX_UNKNOWN_NAMED {
-            // serde_ignored marks every optional member on the way.
+            // serde_ignored writes `.?` after each optional member of the path.
             let path = path.to_string().replace(".?", "");
             unknown.push(path.chars().take(80).collect::<String>());
         } else {
@@ -63,10 +64,10 @@ pub fn parse<'de, T: Deserialize<'de>>(bytes: &'de [u8], warnings: &Warnings) ->
     Ok(request)
 }
 
-/// Checks that a number is within its range.
+/// Checks that `value`, if it is set, is between `min` and `max`.
 ///
 /// # Errors
-/// 400 with the member's name.
+/// 400 with `param`.
 pub fn within(param: &'static str, value: Option<f64>, min: f64, max: f64) -> Result<(), Error> {
     match value {
         Some(value) if !(min..=max).contains(&value) => Err(Error::invalid(
@@ -77,23 +78,24 @@ pub fn within(param: &'static str, value: Option<f64>, min: f64, max: f64) -> Re
     }
 }
 
-/// Reads `max_cost_usd`, exactly.
+/// Parses `max_cost_usd` without rounding.
 ///
 /// # Errors
-/// 400 if it is not a plain decimal number.
+/// 400 if it is not a decimal number with at most nine decimal places.
 pub fn max_cost(text: Option<&RawValue>) -> Result<Option<NanoUsd>, Error> {
     let parse = |text: &RawValue| NanoUsd::parse(text.get());
     text.map(|text| {
         parse(text).ok_or_else(|| {
             let text =
-                "'max_cost_usd' must be a number of US dollars with nine decimal places at most.";
+                "'max_cost_usd' must be a number of US dollars with at most nine decimal places.";
             Error::invalid("max_cost_usd", text)
         })
     })
     .transpose()
 }
 
-/// Why a body did not parse. Only now the path is worth its cost.
+/// Builds the error for a body that did not parse. Parses again to find the path of the invalid member, which the first
+/// pass does not track because that is slow.
 fn explain<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Error {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let (path, error) = match serde_path_to_error::deserialize::<_, Object<T>>(&mut json) {
@@ -102,15 +104,12 @@ fn explain<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Error {
     };
     let text = error
         .as_ref()
-        .map_or_else(String::new, |error| plain(&error.to_string()));
-    // serde quotes what it found, which may be text of the conversation.
+        .map_or_else(String::new, |error| in_json_terms(&error.to_string()));
+    // serde's message quotes the value, which may be prompt text and must not be logged.
     let place = error
         .as_ref()
         .map_or((0, 0), |error| (error.line(), error.column()));
-    let logged = format!(
-        "the body was refused at line {} column {}",
-        place.0, place.1
-    );
+    let logged = format!("the body is invalid at line {} column {}", place.0, place.1);
     let is_data = error.as_ref().is_some_and(serde_json::Error::is_data);
     if !is_data {
         let at = error.map_or(0, |error| offset(bytes, error.line(), error.column()));
@@ -119,7 +118,7 @@ fn explain<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Error {
             format!("The body is not valid JSON: {text} (byte {at})."),
         )
         .with_code("invalid_json")
-        .logged_as(logged);
+        .with_log_message(logged);
     }
     let missing = text
         .strip_prefix("missing field `")
@@ -139,16 +138,13 @@ fn explain<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Error {
     } else {
         "invalid_type"
     };
-    Error::invalid(
-        param.clone(),
-        format!("'{param}' is not acceptable: {text}."),
-    )
-    .with_code(code)
-    .logged_as(format!("'{param}': {logged}"))
+    Error::invalid(param.clone(), format!("'{param}' is invalid: {text}."))
+        .with_code(code)
+        .with_log_message(format!("'{param}': {logged}"))
 }
 
-/// serde's words for Rust's types, in words for everybody.
-fn plain(text: &str) -> String {
+/// Replaces serde's names of Rust types by JSON terms.
+fn in_json_terms(text: &str) -> String {
     const WORDS: [(&str, &str); 5] = [
         ("f64", "a number"),
         ("u32", "a whole number from 0 to 4294967295"),
@@ -160,7 +156,7 @@ fn plain(text: &str) -> String {
     let text = WORDS
         .iter()
         .fold(text, |text, (theirs, ours)| text.replace(theirs, ours));
-    // `struct MediaUrl` is an object.
+    // `struct MediaUrl` becomes `an object`.
     match text.split_once("struct ") {
         Some((before, rest)) => format!(
             "{before}an object{}",
@@ -170,7 +166,7 @@ fn plain(text: &str) -> String {
     }
 }
 
-/// serde_json tells line and column, both from 1.
+/// Converts the line and column of a serde_json error, which both start at 1, to a byte offset.
 fn offset(bytes: &[u8], line: usize, column: usize) -> usize {
     let before: usize = bytes
         .split_inclusive(|byte| *byte == b'\n')
@@ -180,17 +176,17 @@ fn offset(bytes: &[u8], line: usize, column: usize) -> usize {
     (before + column.saturating_sub(1)).min(bytes.len())
 }
 
-/// Rejects what the headers already show to be unacceptable.
+/// Checks the headers, so that an invalid request is rejected before its body is read.
 ///
 /// # Errors
-/// 400, 413 or 415.
+/// 400 for ambiguous headers, 413 for a declared length above `max_body`, 415 for a body that is not plain JSON.
 pub fn check_headers(headers: &HeaderMap, max_body: usize) -> Result<(), Error> {
     let text = |name| {
         headers
             .get(name)
             .map(|value| value.to_str().unwrap_or_default())
     };
-    // Without a type, a body that is valid JSON is taken for what it is.
+    // A missing content type is accepted: the body is parsed as JSON anyway.
     if let Some(content_type) = text(header::CONTENT_TYPE) {
         let essence = content_type
             .split(';')
@@ -206,7 +202,7 @@ pub fn check_headers(headers: &HeaderMap, max_body: usize) -> Result<(), Error> 
                 "The body must be JSON: send 'content-type: application/json'.",
             )
             .with_code("unsupported_media_type")
-            .closing());
+            .with_connection_close());
         }
     }
     if text(header::CONTENT_ENCODING)
@@ -214,26 +210,28 @@ pub fn check_headers(headers: &HeaderMap, max_body: usize) -> Result<(), Error> 
     {
         return Err(Error::new(
             Kind::UnsupportedMediaType,
-            "A compressed body is not accepted: send it without content-encoding.",
+            "Compressed bodies are not supported. Send the body without 'content-encoding'.",
         )
         .with_code("unsupported_content_encoding")
-        .closing());
+        .with_connection_close());
     }
     if headers.get_all(header::HOST).iter().count() > 1 {
-        return Err(Error::new(Kind::InvalidRequest, "Send one host header.")
-            .with_code("ambiguous_host")
-            .closing());
+        return Err(
+            Error::new(Kind::InvalidRequest, "Send exactly one 'host' header.")
+                .with_code("ambiguous_host")
+                .with_connection_close(),
+        );
     }
-    // Two ways to say where the body ends are one too many.
+    // Proxies disagree about which of the two applies, which allows request smuggling.
     if headers.contains_key(header::CONTENT_LENGTH)
         && headers.contains_key(header::TRANSFER_ENCODING)
     {
         return Err(Error::new(
             Kind::InvalidRequest,
-            "Send content-length or transfer-encoding, not both.",
+            "Send 'content-length' or 'transfer-encoding', not both.",
         )
         .with_code("ambiguous_length")
-        .closing());
+        .with_connection_close());
     }
     let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > max_body as u64) {
@@ -242,18 +240,18 @@ pub fn check_headers(headers: &HeaderMap, max_body: usize) -> Result<(), Error> 
     Ok(())
 }
 
-/// Reads at most `max_body` bytes.
+/// Reads a body of at most `max_body` bytes.
 ///
 /// # Errors
-/// 400, 408 or 413.
+/// 400 if the body is incomplete, 408 if it arrives too slowly, 413 if it is too large.
 pub async fn read(mut body: Body, limits: Limits) -> Result<Bytes, Error> {
     let began = Instant::now();
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
     let mut received = 0usize;
     loop {
-        let earned = Duration::from_secs(received as u64 / MIN_BYTES_PER_SECOND);
-        let frame = match timeout_at(began + limits.body_timeout + earned, body.frame()).await {
+        let extension = Duration::from_secs(received as u64 / MIN_BYTES_PER_SECOND);
+        let frame = match timeout_at(began + limits.body_timeout + extension, body.frame()).await {
             Ok(None) => break,
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(error))) => {
@@ -263,14 +261,15 @@ pub async fn read(mut body: Body, limits: Limits) -> Result<Bytes, Error> {
                 )
                 .with_code("incomplete_body")
                 .with_detail(error.to_string())
-                .closing());
+                .with_connection_close());
             }
             Err(_) => {
-                return Err(
-                    Error::new(Kind::RequestTimeout, "The body came too slowly.")
-                        .with_code("request_timeout")
-                        .closing(),
-                );
+                return Err(Error::new(
+                    Kind::RequestTimeout,
+                    "The request body arrived too slowly.",
+                )
+                .with_code("request_timeout")
+                .with_connection_close());
             }
         };
         let Ok(data) = frame.into_data() else {
@@ -300,8 +299,8 @@ pub async fn read(mut body: Body, limits: Limits) -> Result<Bytes, Error> {
 fn too_large(max_body: usize) -> Error {
     Error::new(
         Kind::TooLarge,
-        format!("The body is larger than the {max_body} bytes that this gateway accepts."),
+        format!("The request body is too large; this gateway accepts at most {max_body} bytes."),
     )
     .with_code("request_too_large")
-    .closing()
+    .with_connection_close()
 }

@@ -1,3 +1,5 @@
+//! Ties a value to the lifetime of a response body.
+
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -7,23 +9,23 @@ use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-/// A body that keeps something alive until its last byte is gone, or nobody wants it any more.
-struct Guarded<G> {
+/// A body that holds `guard` until it ends, fails or is dropped.
+struct GuardedBody<G> {
     body: Body,
     guard: Option<G>,
 }
 
-/// Lets go of `guard` when the body of `response` has ended or is dropped.
+/// Drops `guard` when the body of `response` ends, fails or is dropped.
 pub fn until_end<G: Send + Unpin + 'static>(response: Response, guard: G) -> Response {
     response.map(|body| {
-        Body::new(Guarded {
+        Body::new(GuardedBody {
             body,
             guard: Some(guard),
         })
     })
 }
 
-impl<G: Unpin> http_body::Body for Guarded<G> {
+impl<G: Unpin> http_body::Body for GuardedBody<G> {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -47,9 +49,9 @@ impl<G: Unpin> http_body::Body for Guarded<G> {
     }
 }
 
-impl<G> Drop for Guarded<G> {
+impl<G> Drop for GuardedBody<G> {
     fn drop(&mut self) {
-        // The body first: what it tells at its end belongs into what the guard writes.
+        // The body first, because it reports its end when it is dropped, and the guard may log that report.
         self.body = Body::empty();
         self.guard = None;
     }

@@ -1,4 +1,5 @@
-//! Calls that outlive their clients: what was begun is paid for, so its usage is worth reading.
+//! Finishes calls whose clients have disconnected. AWS bills a call that has started, so the gateway reads it to its end
+//! to learn the usage.
 
 use std::{
     pin::Pin,
@@ -13,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     call::{Call, Unplanned},
-    dispatch::{Destination, Dispatched},
+    dispatch::{Destination, Dispatchable},
     error::Error,
     middleware::Reply,
     operation::{CallEnd, Reply as _},
@@ -22,22 +23,22 @@ use crate::{
 /// What happens to a call whose client disconnects.
 #[derive(Clone)]
 pub struct DisconnectPolicy {
-    /// The shutdown waits for these.
+    /// The calls that outlive their clients. The shutdown waits for them.
     pub tasks: TaskTracker,
-    /// Set when the shutdown has waited long enough.
+    /// Cancelled when the drain timeout of the shutdown has passed.
     pub cut: CancellationToken,
-    /// The call goes on; otherwise it is dropped.
+    /// If true, the call continues after its client disconnects; otherwise it is dropped.
     pub drain: bool,
-    /// Room for calls whose clients have disconnected; beyond it they are cut.
+    /// One permit per call whose client has disconnected. Without a permit, the call is dropped.
     pub room: Arc<Semaphore>,
 }
 
 impl DisconnectPolicy {
-    /// Makes the call. `on_end` runs when it ends, also if that is after its client disconnected.
+    /// Sends `call` to `destination`. `on_end` runs when the call ends, even if its client has disconnected before.
     ///
     /// # Errors
-    /// Those of the call.
-    pub async fn run<T: Dispatched>(
+    /// Any error of the call.
+    pub async fn run<T: Dispatchable>(
         &self,
         destination: Destination,
         call: Call<T, Unplanned>,
@@ -51,16 +52,17 @@ impl DisconnectPolicy {
             let served = destination.call(call).await?.on_end(on_end);
             Ok(served.map(|reply| reply.kept_by(Box::new(move |rest| policy.keep(rest, limit)))))
         };
-        Detachable {
+        DetachableCall {
             answer: Some(Box::pin(answer)),
             policy: self.clone(),
         }
         .await
     }
 
-    /// Goes on with `work` in the background, if there is room. Dropped work is settled as it is.
+    /// Continues `work` in the background for at most `limit`, if a permit is free. Otherwise drops it, which settles the
+    /// call with the usage known so far.
     fn keep(&self, work: BoxFuture<'static, ()>, limit: Duration) {
-        // Without a runtime the process is about to end.
+        // There is no runtime only while the process exits.
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
@@ -82,14 +84,14 @@ impl DisconnectPolicy {
     }
 }
 
-/// A call that goes on by itself once its client no longer waits for it. Until then it is no task of
-/// its own, because to wake one for every request costs more than the request.
-struct Detachable<R: 'static> {
+/// A call that becomes a background task if it is dropped before its answer. Until then it runs in the task of
+/// its connection, because waking another task for every request is too expensive.
+struct DetachableCall<R: 'static> {
     answer: Option<BoxFuture<'static, Result<R, Error>>>,
     policy: DisconnectPolicy,
 }
 
-impl<R: 'static> Future for Detachable<R> {
+impl<R: 'static> Future for DetachableCall<R> {
     type Output = Result<R, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -102,12 +104,12 @@ impl<R: 'static> Future for Detachable<R> {
     }
 }
 
-impl<R: 'static> Drop for Detachable<R> {
+impl<R: 'static> Drop for DetachableCall<R> {
     fn drop(&mut self) {
         let Some(answer) = self.answer.take() else {
             return;
         };
-        // Deadlines of its own bound the call. A stream is read to its end by its own `Drop`.
+        // Needs no limit, because the call has its own deadlines. Dropping the answer of a stream reads it to its end.
         self.policy
             .keep(Box::pin(async move { drop(answer.await) }), Duration::MAX);
     }

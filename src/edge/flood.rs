@@ -1,4 +1,4 @@
-//! Floods: too many requests of one credential, and too many failed logins from one address.
+//! Flood protection: limits the requests per second of a key, and the failed logins from an address.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -20,11 +20,11 @@ use crate::{
     metrics,
 };
 
-/// The credential that `auth` has found.
+/// Extracts the ID of the key that `auth` authenticated.
 #[derive(Clone, Copy, Debug)]
-pub struct Credential;
+pub struct CallerKey;
 
-impl KeyExtractor for Credential {
+impl KeyExtractor for CallerKey {
     type Key = String;
 
     fn extract<B>(&self, request: &Request<B>) -> Result<String, GovernorError> {
@@ -35,9 +35,10 @@ impl KeyExtractor for Credential {
     }
 }
 
-/// The layer behind `auth`: `per_second` requests of each credential, and twice as many at once.
-pub fn layer(per_second: u32) -> Option<GovernorLayer<Credential, NoOpMiddleware, Body>> {
-    let mut builder = GovernorConfigBuilder::default().key_extractor(Credential);
+/// Returns the layer that allows each key `per_second` requests per second, with bursts of twice as many. It must run
+/// after `auth`.
+pub fn layer(per_second: u32) -> Option<GovernorLayer<CallerKey, NoOpMiddleware, Body>> {
+    let mut builder = GovernorConfigBuilder::default().key_extractor(CallerKey);
     builder
         .period(Duration::from_secs(1) / per_second.max(1))
         .burst_size(per_second.saturating_mul(2).max(1));
@@ -45,26 +46,28 @@ pub fn layer(per_second: u32) -> Option<GovernorLayer<Credential, NoOpMiddleware
         GovernorLayer::new(Arc::new(builder.finish()?)).error_handler(|error| match error {
             GovernorError::TooManyRequests { wait_time, .. } => {
                 metrics::shed("flood");
-                // Whole seconds, rounded down.
-                too_many(
-                    "This key sends more requests than this gateway takes of one key.",
+                // `wait_time` is in whole seconds, rounded down.
+                rate_limited(
+                    "This key exceeds the limit on requests per second.",
                     Duration::from_secs(wait_time + 1),
                 )
                 .into_response()
             }
-            _ => Error::new(Kind::Internal, "The gateway lost track of who is calling.")
+            _ => Error::new(Kind::Internal, "The gateway could not identify the caller.")
                 .into_response(),
         });
     Some(layer)
 }
 
-/// Failed logins by address. Only failures count, so that a good client behind the same address is not locked out.
+/// Limits failed logins by address. Only failures count, so that clients with valid keys behind the same address are not
+/// locked out.
 pub struct FailedLogins(Option<SharedRateLimiter<IpAddr, NoOpMiddleware>>);
 
-/// Beyond so many addresses those that have waited long enough are forgotten.
-const MANY: usize = 10_000;
+/// The number of tracked addresses above which those that are no longer limited are removed.
+const MAX_ADDRESSES: usize = 10_000;
 
 impl FailedLogins {
+    /// Allows `per_minute` failed logins per minute from each address.
     pub fn new(per_minute: u32) -> Self {
         let mut builder = GovernorConfigBuilder::default().key_extractor(PeerIpKeyExtractor);
         builder
@@ -73,25 +76,25 @@ impl FailedLogins {
         Self(builder.finish().map(|config| config.limiter().clone()))
     }
 
-    /// One more from `address`.
+    /// Records a failed login from `address`.
     ///
     /// # Errors
-    /// A 429 where there were too many.
-    pub fn count(&self, address: Option<IpAddr>) -> Result<(), Error> {
+    /// 429 if there were too many.
+    pub fn record(&self, address: Option<IpAddr>) -> Result<(), Error> {
         let (Some(limiter), Some(address)) = (&self.0, address) else {
             return Ok(());
         };
-        if limiter.len() > MANY {
+        if limiter.len() > MAX_ADDRESSES {
             limiter.retain_recent();
         }
         limiter.check_key(&network(address)).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
-            too_many("Too many failed logins from this address.", wait)
+            rate_limited("Too many failed logins from this address.", wait)
         })
     }
 }
 
-/// Whoever has an IPv6 address has 2^64 of them.
+/// Returns the /64 network of an IPv6 address, because a single client usually controls the whole network.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
@@ -99,7 +102,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-fn too_many(message: &'static str, wait: Duration) -> Error {
+fn rate_limited(message: &'static str, wait: Duration) -> Error {
     Error::new(Kind::RateLimited, message)
         .with_code("rate_limit_exceeded")
         .with_retry_after(wait)

@@ -1,4 +1,4 @@
-//! All keys: static ones from the configuration, and virtual ones that are made at run time.
+//! API keys: static keys from the configuration, and virtual keys that are created at run time.
 
 use std::{
     collections::HashMap,
@@ -14,65 +14,70 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::virtual_key::{self, Presented};
+use super::virtual_key::{self, SecretKind};
 use crate::call::Caller;
 
-/// One static key; of the secret only its SHA-256 is kept.
+/// A static key. Only the SHA-256 digest of its secret is stored.
 #[derive(Clone, Debug)]
 pub struct Key {
     pub digest: [u8; 32],
     pub expires: Option<SystemTime>,
-    /// Addresses that may use it; none: all.
+    /// Addresses that may use the key. If empty, all may.
     pub allow_ips: Vec<IpNet>,
     pub caller: Arc<Caller>,
 }
 
-/// One key that was made at run time. After a rotation two secrets hold for a while.
+/// A key that was created at run time. After a rotation, the old and the new secret are both valid for a while.
 #[derive(Debug)]
 pub struct VirtualKey {
-    /// Digests of its secrets, with until when they hold.
+    /// SHA-256 digests of the secrets, each with the time at which it expires.
     pub digests: Vec<([u8; 32], Option<SystemTime>)>,
     pub expires: Option<SystemTime>,
     pub allow_ips: Vec<IpNet>,
     pub revoked: bool,
     pub caller: Arc<Caller>,
-    /// Unix seconds, to the minute.
+    /// When the key was last used, in Unix seconds, rounded down to the minute.
     pub last_used: AtomicI64,
 }
 
-/// Static keys by digest, which an attacker cannot steer bit by bit; virtual ones by public id. Digests are compared in
-/// constant time. Cheap to clone.
+/// All keys. Static keys are indexed by digest, because an attacker cannot choose a digest bit by bit; virtual keys are
+/// indexed by public ID. Digests are compared in constant time. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Keys(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    fixed: HashMap<[u8; 32], Key>,
-    made: RwLock<HashMap<String, Arc<VirtualKey>>>,
+    static_keys: HashMap<[u8; 32], Key>,
+    virtual_keys: RwLock<HashMap<String, Arc<VirtualKey>>>,
 }
 
 impl Keys {
+    /// Creates the table with the static `keys`.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Self {
-        let fixed = keys.into_iter().map(|key| (key.digest, key)).collect();
+        let static_keys = keys.into_iter().map(|key| (key.digest, key)).collect();
         Self(Arc::new(Inner {
-            fixed,
-            made: RwLock::default(),
+            static_keys,
+            virtual_keys: RwLock::default(),
         }))
     }
 
-    /// Puts a virtual key in place, or takes it out. Holds for the next request.
+    /// Inserts or replaces the virtual key `id`, or removes it if `key` is `None`. Takes effect with the next request.
     pub fn put(&self, id: &str, key: Option<VirtualKey>) {
-        let mut made = self.0.made.write().unwrap_or_else(PoisonError::into_inner);
+        let mut virtual_keys = self
+            .0
+            .virtual_keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         match key {
-            Some(key) => made.insert(id.to_owned(), Arc::new(key)),
-            None => made.remove(id),
+            Some(key) => virtual_keys.insert(id.to_owned(), Arc::new(key)),
+            None => virtual_keys.remove(id),
         };
     }
 
-    /// The caller that holds `secret` at `address`, or the bounded label of why there is none.
+    /// Returns the caller whose key has `secret` and may be used from `address` at the time `now`.
     ///
     /// # Errors
-    /// One of `malformed`, `unknown`, `revoked`, `expired` and `address`.
+    /// The reason, as a metric label: `malformed`, `unknown`, `revoked`, `expired` or `address`.
     pub fn find(
         &self,
         secret: &[u8],
@@ -80,35 +85,37 @@ impl Keys {
         now: SystemTime,
     ) -> Result<Arc<Caller>, &'static str> {
         let digest: [u8; 32] = Sha256::digest(secret).into();
-        let (expires, allow_ips, caller) = match virtual_key::read(secret) {
-            Presented::Damaged => return Err("malformed"),
-            Presented::Virtual(id) => {
+        let (expires, allow_ips, caller) = match virtual_key::classify(secret) {
+            SecretKind::Malformed => return Err("malformed"),
+            SecretKind::Virtual(id) => {
                 let key = self
                     .0
-                    .made
+                    .virtual_keys
                     .read()
                     .unwrap_or_else(PoisonError::into_inner)
                     .get(id)
                     .cloned();
-                // As much work for an id that nobody has.
-                let holds = |(known, until): &([u8; 32], Option<SystemTime>)| {
+                // An unknown ID is compared with a dummy digest, so that timing does not reveal which IDs exist.
+                let is_valid = |(known, until): &([u8; 32], Option<SystemTime>)| {
                     let same = bool::from(known.ct_eq(&digest));
                     same && until.is_none_or(|until| until > now)
                 };
-                let nobody = [([0; 32], None)];
-                let digests = key.as_ref().map_or(nobody.as_slice(), |key| &key.digests);
-                let known = digests.iter().fold(false, |found, one| found | holds(one));
+                let dummy = [([0; 32], None)];
+                let digests = key.as_ref().map_or(dummy.as_slice(), |key| &key.digests);
+                let known = digests
+                    .iter()
+                    .fold(false, |found, one| found | is_valid(one));
                 let key = key.filter(|_| known).ok_or("unknown")?;
                 if key.revoked {
                     return Err("revoked");
                 }
-                key.use_at(now);
+                key.record_use(now);
                 (key.expires, key.allow_ips.clone(), key.caller.clone())
             }
-            Presented::Other => {
+            SecretKind::Other => {
                 let key = self
                     .0
-                    .fixed
+                    .static_keys
                     .get(&digest)
                     .filter(|key| bool::from(key.digest.ct_eq(&digest)));
                 let key = key.ok_or("unknown")?;
@@ -129,17 +136,22 @@ impl Keys {
         Ok(caller)
     }
 
-    /// Virtual keys with when they were last used, in Unix seconds.
+    /// Returns the ID of each virtual key and when it was last used, in Unix seconds.
     pub fn last_used(&self) -> Vec<(String, i64)> {
-        let made = self.0.made.read().unwrap_or_else(PoisonError::into_inner);
-        made.iter()
+        let virtual_keys = self
+            .0
+            .virtual_keys
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        virtual_keys
+            .iter()
             .map(|(id, key)| (id.clone(), key.last_used.load(Ordering::Relaxed)))
             .collect()
     }
 }
 
 impl VirtualKey {
-    fn use_at(&self, now: SystemTime) {
+    fn record_use(&self, now: SystemTime) {
         let seconds = now
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO)
@@ -167,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn static_keys_expire_and_have_their_addresses() {
+    fn static_keys_expire_and_are_limited_to_their_addresses() {
         let key = Key {
             digest: Sha256::digest(b"abc").into(),
             expires: Some(at(100)),
@@ -191,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn virtual_keys_rotate_and_are_revoked() {
+    fn rotated_secrets_expire_and_revoked_virtual_keys_are_rejected() {
         let keys = Keys::default();
         let (id, old) = virtual_key::generate(None).unwrap();
         let (_, new) = virtual_key::generate(Some(&id)).unwrap();
@@ -213,7 +225,7 @@ mod tests {
         assert_eq!(keys.last_used(), [(id.clone(), 9960)]);
         assert!(
             keys.find(old.as_bytes(), None, at(49)).is_ok(),
-            "both hold for a while"
+            "both secrets are valid for a while"
         );
         assert_eq!(
             keys.find(old.as_bytes(), None, at(50)).err(),

@@ -1,4 +1,4 @@
-//! Bounded labels, for metrics and the log, of what clients may choose freely.
+//! Bounded labels for metrics and the log, from values that clients choose freely.
 
 use axum::http::Method;
 
@@ -6,7 +6,7 @@ pub const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
 pub const COMPLETIONS: &str = "/v1/completions";
 pub const EMBEDDINGS: &str = "/v1/embeddings";
 
-/// The path of a route as its documentation writes it; `matched` is axum's pattern.
+/// Returns the documented path of a route, or `unknown`. `matched` is axum's pattern.
 pub fn route(matched: Option<&str>) -> &'static str {
     match matched.map(|path| path.strip_prefix("/v1").unwrap_or(path)) {
         Some("/chat/completions") => CHAT_COMPLETIONS,
@@ -20,7 +20,7 @@ pub fn route(matched: Option<&str>) -> &'static str {
     }
 }
 
-/// A bounded label: a client may send any token as its method.
+/// Returns the name of a standard method, or `other`, because HTTP allows any token as a method.
 pub fn method(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

@@ -1,4 +1,4 @@
-//! All that knows HTTP on the data port: the outer stack, in order. Only here is a status for the client chosen.
+//! HTTP on the data port: routes, dialects and the outer middleware stack. Only this module chooses HTTP statuses.
 
 mod access_log;
 mod auth;
@@ -46,61 +46,61 @@ use crate::{
     knowledge::KnowledgeBases,
 };
 
-/// A running gateway as one value: what a reload replaces at once. Requests that are running keep
-/// the one with which they began.
+/// The parts of the gateway that a reload replaces together. A request in flight keeps the value that it
+/// started with.
 pub struct Gateway {
     pub dispatch: Dispatch,
     pub keys: Keys,
     pub knowledge_bases: KnowledgeBases,
 }
 
-/// What the data port needs.
+/// The state of the data port.
 pub struct Edge {
     pub gateway: ArcSwap<Gateway>,
     pub failed_logins: FailedLogins,
     pub ledger: Ledger,
     pub disconnect: DisconnectPolicy,
     pub limits: Limits,
-    /// Browser origins that may call; if empty, there are no CORS headers at all.
+    /// Browser origins that CORS allows. If empty, responses have no CORS headers.
     pub cors_origins: Vec<HeaderValue>,
-    /// Unix seconds of the start.
+    /// The start time of the gateway, in Unix seconds.
     pub created: u64,
 }
 
-/// Bounds of one request, and of all together.
+/// Limits of one request, and of all requests together.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes.
+    /// Maximum size of a request body, in bytes.
     pub max_body: usize,
-    /// Patience with a client that sends its body slowly.
+    /// Time that a client has to send its body. Every 8 KiB received add one second.
     pub body_timeout: Duration,
-    /// Requests from their admission to their last byte.
+    /// Maximum number of requests in flight, each counted from admission to the last byte of its response.
     pub max_in_flight: usize,
-    /// Requests of one credential in a second.
+    /// Maximum sustained requests per second of one key.
     pub max_requests_per_second: u32,
 }
 
-/// The outer stack.
+/// Builds the routes and the outer middleware stack.
 pub fn router(edge: Arc<Edge>) -> Router {
     let order = ServiceBuilder::new()
-        // Gives the request its id, and writes its line when the last byte is gone; sees every answer below.
+        // Outermost, because it assigns the request ID and logs every response, after its last byte is sent.
         .layer(middleware::from_fn(access_log::access_log))
-        // A browser's preflight carries no key. Without origins in the configuration this adds nothing.
+        // Before `auth`, because a browser's preflight request has no key.
         .option_layer(cors(&edge.cors_origins))
-        // A panic ends one request; the line above still knows its status.
+        // Below the access log, so that the log has the status of a request that panicked.
         .layer(CatchPanicLayer::custom(rescue::panicked))
-        // Before any work is done, and until the last byte is gone.
+        // Before any work is done. The permit is held until the last byte is sent.
         .layer(middleware::from_fn_with_state(
             shed::Shed::new(edge.limits.max_in_flight, edge.disconnect.cut.clone()),
             shed::shed,
         ));
     let mut routes = routes::router();
-    // Behind `auth`, because it counts by credential.
+    // After `auth`, because it counts requests by key.
     if let Some(flood) = flood::layer(edge.limits.max_requests_per_second) {
         routes = routes.route_layer(flood);
     }
     routes
-        // Only for paths that exist: an unknown path is a 404 to everybody.
+        // Only on existing routes: an unknown path is a 404 with or without a key.
         .route_layer(middleware::from_fn_with_state(edge.clone(), auth::auth))
         .layer(order)
         .with_state(edge)
@@ -112,23 +112,31 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
         CorsLayer::new()
             .allow_origin(origins.to_vec())
             .allow_methods(Any)
-            // A wildcard never covers `authorization`.
+            // The wildcard `*` does not include `authorization`.
             .allow_headers(AllowHeaders::mirror_request())
             .expose_headers(ExposeHeaders::any())
     })
 }
 
-/// A value as a JSON reply.
+/// Serializes `value` as a JSON response.
 ///
 /// # Errors
-/// If the value cannot be written, which is a fault of the gateway.
+/// 500 if `value` cannot be serialized, which is a bug in the gateway.
 fn json(value: &impl Serialize) -> Result<Response, Error> {
     let body = serde_json::to_vec(value).map_err(|error| {
-        Error::new(Kind::Internal, "The gateway could not write its reply.")
-            .with_detail(error.to_string())
+        Error::new(
+            Kind::Internal,
+            "The gateway could not serialize its response.",
+        )
+        .with_detail(error.to_string())
     })?;
+    Ok(json_response(body))
+}
+
+/// Builds a response from serialized JSON.
+fn json_response(body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     let value = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, value);
-    Ok(response)
+    response
 }

@@ -1,4 +1,4 @@
-//! The headers of a reply that say what served it.
+//! Response headers that describe the call: model, region, route, cost, warnings and rate limits.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use crate::{
     money::Usage,
 };
 
-/// Header values longer than this are rejected by common proxies.
+/// Maximum characters of the warnings header; common proxies reject longer headers.
 const MAX_WARNINGS: usize = 2048;
 
-/// What served a reply, for its headers.
+/// The headers that describe how a reply was served.
 pub struct Headers(Vec<(&'static str, String)>);
 
 impl Headers {
-    /// `usage` is that of a whole reply.
+    /// Collects the headers. `usage` is known only for a reply that is not streamed.
     pub fn of(model: &Model, plan: &Plan, trace: &Trace, usage: Option<Usage>) -> Self {
         let target = trace.target().unwrap_or_else(|| model.target().clone());
-        // A router's answer names the model that it chose, in an ARN.
+        // A prompt router returns the ARN of the model that it chose.
         let invoked = trace.invoked();
         let invoked = invoked.as_deref().and_then(|arn| arn.rsplit('/').next());
         let mut headers = Vec::new();
@@ -41,6 +41,7 @@ impl Headers {
         Self(headers)
     }
 
+    /// Adds the headers to `response`.
     pub fn add_to(self, response: &mut Response) {
         for (name, text) in self.0 {
             if let Ok(value) = HeaderValue::try_from(text) {
@@ -52,7 +53,7 @@ impl Headers {
     }
 }
 
-/// The number of requests to Bedrock, for all choices together.
+/// Adds `x-lintel-attempts`: the number of requests to Bedrock for all choices together.
 pub fn add_attempts(response: &mut Response, attempts: u32) {
     response.headers_mut().insert(
         HeaderName::from_static("x-lintel-attempts"),
@@ -60,7 +61,7 @@ pub fn add_attempts(response: &mut Response, attempts: u32) {
     );
 }
 
-/// What is left of the tightest limits, in OpenAI's headers.
+/// Adds OpenAI's `x-ratelimit-*` headers for the tightest limits of the call.
 pub fn add_rate_limits(response: &mut Response, limits: &RateLimits) {
     const REQUESTS: [&str; 3] = [
         "x-ratelimit-limit-requests",
@@ -89,7 +90,7 @@ pub fn add_rate_limits(response: &mut Response, limits: &RateLimits) {
     }
 }
 
-/// OpenAI's durations: `12ms`, `1.5s`, `6m0s`.
+/// Formats a duration as OpenAI does: `12ms`, `1.5s`, `6m0s`.
 fn reset(left: Duration) -> String {
     let (seconds, millis) = (left.as_secs(), left.subsec_millis());
     match (seconds, millis) {
@@ -104,7 +105,7 @@ fn reset(left: Duration) -> String {
     }
 }
 
-/// Client text may stand in a warning: only printable ASCII goes into a header.
+/// Truncates `text` and replaces everything but printable ASCII, because warnings may contain text of the client.
 fn printable(text: &str) -> String {
     text.chars()
         .take(MAX_WARNINGS)
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_openais() {
+    fn reset_durations_have_openais_format() {
         for (millis, text) in [
             (0, "0ms"),
             (12, "12ms"),

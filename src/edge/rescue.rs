@@ -1,4 +1,4 @@
-//! Every error as OpenAI's envelope: the one place that knows statuses and types.
+//! Turns errors into responses with OpenAI's error envelope. The only place that maps errors to statuses and types.
 
 use std::{any::Any, sync::Arc};
 
@@ -13,9 +13,9 @@ use crate::{
     openai::error::{ErrorBody, ErrorEnvelope},
 };
 
-/// Rides on the response, for the access log.
+/// A response extension that carries the error to the access log.
 #[derive(Clone)]
-pub struct Rescued(pub Arc<Error>);
+pub struct RescuedError(pub Arc<Error>);
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
@@ -23,17 +23,19 @@ impl IntoResponse for Error {
     }
 }
 
-/// An error as a reply, in the words of a dialect.
+/// Turns an error into a response. `body` serializes it in the format of the dialect.
 pub fn respond(error: Error, body: impl Fn(&Error) -> Vec<u8>) -> Response {
     let (status, _) = status_and_type(error.kind());
     let mut response = Response::new(Body::from(body(&error)));
     *response.status_mut() = status;
     add_headers(&error, response.headers_mut());
-    response.extensions_mut().insert(Rescued(Arc::new(error)));
+    response
+        .extensions_mut()
+        .insert(RescuedError(Arc::new(error)));
     response
 }
 
-/// OpenAI's envelope: the body of an error reply, and the data of an in-band error event.
+/// Serializes an error in OpenAI's envelope, for the body of a response or the data of an error event.
 pub fn envelope(error: &Error) -> Vec<u8> {
     let (_, kind) = status_and_type(error.kind());
     let error = ErrorBody {
@@ -42,15 +44,15 @@ pub fn envelope(error: &Error) -> Vec<u8> {
         param: error.param(),
         code: error.code(),
     };
-    // Strings cannot fail to be written.
+    // Serializing strings cannot fail.
     serde_json::to_vec(&ErrorEnvelope { error }).unwrap_or_default()
 }
 
-/// A panic in a handler: this request fails, the process lives. The panic hook has logged where.
+/// Turns a panic in a handler into a 500. The panic hook has already logged the panic.
 pub fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     Error::new(
         Kind::Internal,
-        "The gateway failed while it handled this request.",
+        "The gateway failed to handle this request because of an internal error.",
     )
     .with_detail("panic")
     .into_response()
@@ -121,7 +123,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_is_a_500_that_tells_nothing() {
+    async fn panic_becomes_a_500_without_its_message() {
         async fn panics() -> Response {
             panic!("the secret text of a panic")
         }
@@ -131,8 +133,8 @@ mod tests {
         let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(
-            response.extensions().get::<Rescued>().is_some(),
-            "the access log learns of it"
+            response.extensions().get::<RescuedError>().is_some(),
+            "the access log needs the error"
         );
         let body = axum::body::to_bytes(response.into_body(), 10_000)
             .await

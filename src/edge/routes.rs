@@ -1,4 +1,4 @@
-//! The paths of the data port. Each also answers without `/v1`.
+//! The routes of the data port. Each is available with and without the prefix `/v1`.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::error::{Error, Kind};
 
-/// Paths of OpenAI's API that this version does not serve, so that the answer can say so.
+/// Prefixes of known API paths that this version does not support; their 404 says so.
 const NOT_SERVED: [&str; 8] = [
     "/responses",
     "/moderations",
@@ -28,6 +28,7 @@ const NOT_SERVED: [&str; 8] = [
     "/batches",
 ];
 
+/// Builds the routes and the fallbacks for unknown paths and methods.
 pub fn router() -> Router<Arc<Edge>> {
     let paths = || {
         Router::new()
@@ -50,12 +51,12 @@ async fn not_found(method: Method, uri: Uri) -> Error {
     let bare = path.strip_prefix("/v1").unwrap_or(&path);
     let message = if NOT_SERVED.iter().any(|known| bare.starts_with(known)) {
         format!(
-            "This version of lintel does not serve {} {path}.",
+            "This version of lintel does not support {} {path}.",
             labels::method(&method)
         )
     } else {
         format!(
-            "There is no {} {path}. Chat completions are at POST /v1/chat/completions.",
+            "Unknown URL: {} {path}. Chat completions are at POST /v1/chat/completions.",
             labels::method(&method)
         )
     };
@@ -66,7 +67,10 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Error {
     let path: String = uri.path().chars().take(100).collect();
     Error::new(
         Kind::MethodNotAllowed,
-        format!("{path} does not take {}.", labels::method(&method)),
+        format!(
+            "{path} does not support the method {}.",
+            labels::method(&method)
+        ),
     )
     .with_code("method_not_allowed")
 }

@@ -1,12 +1,10 @@
-//! One request of any dialect: parse, dispatch, write.
+//! Serves one request of any dialect: parses it, dispatches the call, writes the response.
 
 use std::{sync::Arc, time::Instant};
 
 use axum::{
     Extension,
-    body::Body,
     extract::{Request, State},
-    http::{HeaderValue, header},
     response::Response,
 };
 
@@ -14,8 +12,8 @@ use super::{
     Edge,
     access_log::Entry,
     body,
-    dialect::{Dialect, Incoming, Outgoing, Parsed, ReplyContext},
-    reply_headers, rescue, sse,
+    dialect::{Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext},
+    json_response, reply_headers, rescue, sse,
 };
 use crate::{
     call::{Call, Caller, Unplanned},
@@ -24,7 +22,7 @@ use crate::{
     operation::Reply as _,
 };
 
-/// The handler of every path that asks a model.
+/// Handles every route that calls a model.
 pub async fn serve<D: Dialect>(
     State(edge): State<Arc<Edge>>,
     Extension(entry): Extension<Entry>,
@@ -33,7 +31,7 @@ pub async fn serve<D: Dialect>(
 ) -> Response {
     let mut response = match answer::<D>(&edge, &entry, caller, request).await {
         Ok(response) => response,
-        Err(error) => rescue::respond(in_words_of::<D>(error), D::error),
+        Err(error) => rescue::respond(with_input_param::<D>(error), D::error),
     };
     let trace = entry.trace();
     reply_headers::add_rate_limits(&mut response, &trace.rate_limits());
@@ -51,10 +49,10 @@ async fn answer<D: Dialect>(
     body::check_headers(&parts.headers, edge.limits.max_body)?;
     let bytes = body::read(body, edge.limits).await?;
     let received = Instant::now();
-    // What a reload replaces while this request runs, this request keeps.
+    // Loaded once, so that a reload does not affect this request.
     let gateway = edge.gateway.load_full();
     let trace = entry.trace();
-    let Parsed {
+    let ParsedRequest {
         operation,
         model,
         end_user,
@@ -80,11 +78,11 @@ async fn answer<D: Dialect>(
         plan: Unplanned,
         trace: trace.clone(),
     };
-    entry.call(&call.model);
-    let watcher = entry.clone();
+    entry.set_model(&call.model);
+    let log_entry = entry.clone();
     let served = edge
         .disconnect
-        .run(destination, call, move |end| watcher.end(end))
+        .run(destination, call, move |end| log_entry.set_end(end))
         .await?;
     let (is_stream, usage) = (served.reply.is_stream(), served.reply.usage());
     let headers = reply_headers::Headers::of(&served.model, &served.plan, trace, usage);
@@ -94,12 +92,12 @@ async fn answer<D: Dialect>(
         trace,
     };
     let mut response = match D::reply(served.reply, view, cx)? {
-        Outgoing::Whole(body) => json(body),
+        Outgoing::Whole(body) => json_response(body),
         Outgoing::Events(source) => sse::response(entry, source, edge.disconnect.cut.clone()),
     };
     headers.add_to(&mut response);
     let phase = if is_stream { "first_chunk" } else { "request" };
-    entry.stream(is_stream);
+    entry.set_stream(is_stream);
     metrics::overhead(
         D::ROUTE,
         phase,
@@ -108,18 +106,11 @@ async fn answer<D: Dialect>(
     Ok(response)
 }
 
-/// Names the member that is too long. Only the dialect knows its name, because the same chat comes as
-/// `messages` or as `prompt`.
-fn in_words_of<D: Dialect>(error: Error) -> Error {
+/// Sets the parameter of an error about too long an input. Only the dialect knows the member's name: the
+/// same chat arrives as `messages` or as `prompt`.
+fn with_input_param<D: Dialect>(error: Error) -> Error {
     match error.code() == Some("context_length_exceeded") && error.param().is_none() {
         true => error.with_param(D::INPUT),
         false => error,
     }
-}
-
-fn json(body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
-    let value = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, value);
-    response
 }

@@ -1,4 +1,5 @@
-//! No room: 503 at once, never a queue. A permit lives until the last byte of its reply.
+//! Load shedding: at capacity, requests are rejected immediately with 503 and never queued. A request holds its permit
+//! until the last byte of its response.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use crate::{
     metrics,
 };
 
-/// Room for so many requests at once, until the gateway must end.
+/// Limits the number of requests in flight, and cuts requests off at the end of a shutdown.
 #[derive(Clone)]
 pub struct Shed {
     room: Arc<Semaphore>,
@@ -24,6 +25,7 @@ pub struct Shed {
 }
 
 impl Shed {
+    /// Allows `max_in_flight` requests at a time, until `cut` is cancelled.
     pub fn new(max_in_flight: usize, cut: CancellationToken) -> Self {
         Self {
             room: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))),
@@ -32,7 +34,10 @@ impl Shed {
     }
 }
 
-/// The layer.
+/// Middleware that admits a request if a permit is free.
+///
+/// # Errors
+/// 503 if the gateway is at capacity, or if the request was cut off by a shutdown.
 pub async fn shed(
     State(shed): State<Shed>,
     request: Request,
@@ -42,7 +47,7 @@ pub async fn shed(
         metrics::shed("concurrency");
         return Err(Error::new(
             Kind::Overloaded,
-            "The gateway has as much work as it can do. Try again shortly.",
+            "The gateway is at capacity. Try again shortly.",
         )
         .with_code("overloaded")
         .with_retry_after(Duration::from_secs(1)));
@@ -58,7 +63,7 @@ pub async fn shed(
     Ok(until_end(response, permit))
 }
 
-/// What a request is told that the shutdown cuts off.
+/// Creates the error for requests that are cut off by a shutdown.
 pub fn shutting_down() -> Error {
     Error::new(Kind::Overloaded, "The gateway is shutting down. Try again.")
         .with_code("shutting_down")

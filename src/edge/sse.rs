@@ -1,5 +1,5 @@
-//! Server-sent events as a body. A stream that breaks ends with one error event and never looks
-//! complete.
+//! Response bodies of server-sent events. A stream that fails ends with an error event and without `[DONE]`, so that
+//! clients do not take it for complete.
 
 use std::{
     future::Future,
@@ -21,13 +21,13 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::{access_log::Entry, dialect::EventSource, shed};
 use crate::error::Error;
 
-/// What is ready goes out at once, up to this many bytes; more would hold a slow client's memory.
+/// Events that are ready are sent together, up to this many bytes. The limit bounds the memory held for a slow client.
 const MAX_FRAME: usize = 32 * 1024;
 
-/// Proxies drop connections on which nothing moves, and a model may think for minutes.
+/// The interval of keep-alive comments. Proxies close idle connections, and a model may reason for minutes.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// The reply to a streamed request.
+/// Builds the response to a streamed request.
 pub fn response(entry: &Entry, source: Box<dyn EventSource>, cut: CancellationToken) -> Response {
     let body = SseBody {
         source,
@@ -42,7 +42,7 @@ pub fn response(entry: &Entry, source: Box<dyn EventSource>, cut: CancellationTo
     let events = HeaderValue::from_static("text/event-stream; charset=utf-8");
     headers.insert(header::CONTENT_TYPE, events);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    // nginx would buffer the events otherwise.
+    // Keeps nginx from buffering the events.
     let no = HeaderValue::from_static("no");
     headers.insert(HeaderName::from_static("x-accel-buffering"), no);
     response
@@ -50,7 +50,7 @@ pub fn response(entry: &Entry, source: Box<dyn EventSource>, cut: CancellationTo
 
 struct SseBody {
     source: Box<dyn EventSource>,
-    /// Armed only while there is nothing to send.
+    /// The time of the next keep-alive comment; runs only while `armed`.
     heartbeat: Pin<Box<Sleep>>,
     armed: bool,
     entry: Entry,
@@ -59,19 +59,19 @@ struct SseBody {
 }
 
 impl SseBody {
-    /// Nothing was sent for as long as a heartbeat.
-    fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Returns true if nothing was sent for the interval of [`HEARTBEAT`].
+    fn is_idle(&mut self, cx: &mut Context<'_>) -> bool {
         if !self.armed {
             self.armed = true;
             self.heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
         }
-        let quiet = self.heartbeat.as_mut().poll(cx).is_ready();
-        self.armed = !quiet;
-        quiet
+        let is_idle = self.heartbeat.as_mut().poll(cx).is_ready();
+        self.armed = !is_idle;
+        is_idle
     }
 
     fn fail(&mut self, error: &Error) {
-        self.entry.error(error);
+        self.entry.set_error(error);
         self.source.fail(error);
         self.done = true;
     }
@@ -105,8 +105,8 @@ impl http_body::Body for SseBody {
         if self.done {
             return Poll::Ready(None);
         }
-        if self.is_quiet(cx) {
-            // A comment, which every reader of server-sent events skips.
+        if self.is_idle(cx) {
+            // An SSE comment, which clients ignore.
             return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(
                 b": keep-alive\n\n",
             )))));
@@ -122,10 +122,10 @@ mod tests {
 
     use super::*;
 
-    /// One event, then nothing more.
-    struct Quiet(BytesMut, bool);
+    /// Emits one event, then stays pending.
+    struct OneEvent(BytesMut, bool);
 
-    impl EventSource for Quiet {
+    impl EventSource for OneEvent {
         fn poll_event(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
             if std::mem::replace(&mut self.1, true) {
                 return Poll::Pending;
@@ -144,9 +144,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_quiet_stream_is_kept_alive() {
+    async fn idle_stream_sends_keep_alive_comments() {
         let entry = Entry::new("/", "GET", None);
-        let source = Box::new(Quiet(BytesMut::new(), false));
+        let source = Box::new(OneEvent(BytesMut::new(), false));
         let response = response(&entry, source, CancellationToken::new());
         let mut body = response.into_body();
         let mut next = async || body.frame().await.unwrap().unwrap().into_data().unwrap();

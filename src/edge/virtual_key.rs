@@ -1,7 +1,8 @@
-//! The secrets of virtual keys: `sk-lintel-`, a public id of 12 characters, `-`, 43 random ones, and a checksum of 6, by
-//! which typing errors and scanners' finds are told without a look-up. 43 characters of 62 kinds are 256 bits.
+//! The secrets of virtual keys: `sk-lintel-`, a public ID of 12 characters, `-`, 43 random characters (256 bits in
+//! base 62) and a checksum of 6 characters. The checksum detects typing errors and false positives of secret scanners
+//! without a lookup.
 
-/// What every secret begins with.
+/// The prefix of every secret.
 const PREFIX: &str = "sk-lintel-";
 const ID: usize = 12;
 const RANDOM: usize = 43;
@@ -9,10 +10,10 @@ const CHECKSUM: usize = 6;
 
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// A secret for the key with the public id `id`, or for a new one.
+/// Generates a secret for the key with the public ID `id`, or for a new key. Returns the public ID and the secret.
 ///
 /// # Errors
-/// If the system has no random numbers.
+/// If the system's random number generator fails.
 pub fn generate(id: Option<&str>) -> Result<(String, String), getrandom::Error> {
     let id = match id {
         Some(id) => id.to_owned(),
@@ -23,36 +24,36 @@ pub fn generate(id: Option<&str>) -> Result<(String, String), getrandom::Error> 
     Ok((id, secret))
 }
 
-/// What a presented secret is.
+/// The kind of a secret, judged by its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presented<'a> {
-    /// A virtual key's, by its public id.
+pub enum SecretKind<'a> {
+    /// The secret of a virtual key, with its public ID.
     Virtual(&'a str),
-    /// It looks like one, but nobody has made it.
-    Damaged,
-    /// A static key's, perhaps.
+    /// The prefix of a virtual key, but an invalid form or checksum.
+    Malformed,
+    /// Any other secret; may belong to a static key.
     Other,
 }
 
-/// Reads the public id.
-pub fn read(secret: &[u8]) -> Presented<'_> {
+/// Classifies a secret by its prefix, form and checksum.
+pub fn classify(secret: &[u8]) -> SecretKind<'_> {
     let Some(rest) = std::str::from_utf8(secret)
         .ok()
         .and_then(|text| text.strip_prefix(PREFIX))
     else {
-        return Presented::Other;
+        return SecretKind::Other;
     };
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let Some((id, random)) = rest.split_once('-') else {
-        return Presented::Damaged;
+        return SecretKind::Malformed;
     };
     if id.len() != ID || random.len() != RANDOM + CHECKSUM || !digits(id) || !digits(random) {
-        return Presented::Damaged;
+        return SecretKind::Malformed;
     }
     let (random, given) = random.split_at(RANDOM);
     match checksum(&format!("{PREFIX}{id}-{random}")) == given {
-        true => Presented::Virtual(id),
-        false => Presented::Damaged,
+        true => SecretKind::Virtual(id),
+        false => SecretKind::Malformed,
     }
 }
 
@@ -61,7 +62,7 @@ fn random(count: usize) -> Result<String, getrandom::Error> {
     let mut bytes = [0u8; 64];
     while text.len() < count {
         getrandom::fill(&mut bytes)?;
-        // Above the last multiple of 62 the first digits would be more likely.
+        // 248 is the largest multiple of 62 in a byte. Without this filter, the first 8 digits would be more likely.
         let fair = bytes
             .iter()
             .filter(|byte| **byte < 248)
@@ -71,7 +72,7 @@ fn random(count: usize) -> Result<String, getrandom::Error> {
     Ok(text)
 }
 
-/// CRC-32 in base 62.
+/// Returns the CRC-32 of `text` in base 62.
 fn checksum(text: &str) -> String {
     let mut left = crc32fast::hash(text.as_bytes());
     let mut digits = [b'0'; CHECKSUM];
@@ -87,20 +88,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_typing_error_is_told_without_a_look_up() {
+    fn every_single_character_typo_is_detected() {
         let (id, secret) = generate(None).unwrap();
         assert_eq!(secret.len(), PREFIX.len() + ID + 1 + RANDOM + CHECKSUM);
-        assert_eq!(read(secret.as_bytes()), Presented::Virtual(&id));
+        assert_eq!(classify(secret.as_bytes()), SecretKind::Virtual(&id));
         for at in PREFIX.len()..secret.len() {
             let mut typo = secret.clone().into_bytes();
             typo[at] = if typo[at] == b'x' { b'y' } else { b'x' };
-            assert_eq!(read(&typo), Presented::Damaged, "at {at}");
+            assert_eq!(classify(&typo), SecretKind::Malformed, "at {at}");
         }
         assert_eq!(
-            read(&secret.as_bytes()[..secret.len() - 1]),
-            Presented::Damaged
+            classify(&secret.as_bytes()[..secret.len() - 1]),
+            SecretKind::Malformed
         );
-        assert_eq!(read(b"sk-something-else"), Presented::Other);
+        assert_eq!(classify(b"sk-something-else"), SecretKind::Other);
         let (same, other) = generate(Some(&id)).unwrap();
         assert!(same == id && other != secret);
     }

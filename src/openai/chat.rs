@@ -16,7 +16,7 @@ use super::{
     tool_choice::ToolChoice,
 };
 
-/// Members that lintel knows. `None` is "absent or null", which OpenAI treats alike.
+/// The request. `None` means absent or null, which OpenAI treats alike. Unknown members are ignored with a warning.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ChatRequest {
     pub model: String,
@@ -86,32 +86,33 @@ pub struct ChatRequest {
     pub web_search_options: Option<Box<RawValue>>,
     #[serde(default)]
     pub moderation: Option<Box<RawValue>>,
-    /// The form of `tools` before there were tools.
+    /// The legacy form of `tools`.
     #[serde(default, deserialize_with = "object::optional_list")]
     pub functions: Option<Vec<Function>>,
+    /// The legacy form of `tool_choice`.
     #[serde(default)]
     pub function_call: Option<ToolChoice>,
-    /// An extension that many servers know.
+    /// An extension that many OpenAI-compatible servers support.
     #[serde(default)]
     pub top_k: Option<u32>,
-    /// The form of `reasoning_effort` that other OpenAI-compatible servers take.
+    /// The form of `reasoning_effort` that other OpenAI-compatible servers use.
     #[serde(default)]
     pub reasoning: Option<ReasoningOptions>,
     #[serde(default)]
     pub prompt_cache_options: Option<PromptCacheOptions>,
+    /// An extension: options for retrieval from Knowledge Bases.
     #[serde(default)]
     pub kb: Option<Kb>,
+    /// An extension: options that are specific to Bedrock.
     #[serde(default)]
     pub bedrock: Option<BedrockOptions>,
+    /// An extension: the maximum cost of the call, in US dollars.
     #[serde(default)]
     pub max_cost_usd: Option<Box<RawValue>>,
 }
 
 impl ChatRequest {
-    pub fn is_stream(&self) -> bool {
-        self.stream == Some(true)
-    }
-
+    /// Returns true if the last chunk of the stream contains the usage.
     pub fn include_usage(&self) -> bool {
         self.stream_options
             .as_ref()
@@ -119,6 +120,7 @@ impl ChatRequest {
     }
 }
 
+/// `stream_options`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct StreamOptions {
     #[serde(default)]
@@ -127,12 +129,14 @@ pub struct StreamOptions {
     pub include_obfuscation: Option<bool>,
 }
 
+/// `reasoning`, an extension.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ReasoningOptions {
     #[serde(default)]
     pub effort: Option<String>,
 }
 
+/// `prompt_cache_options`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct PromptCacheOptions {
     #[serde(default)]
@@ -141,6 +145,7 @@ pub struct PromptCacheOptions {
     pub ttl: Option<String>,
 }
 
+/// A tool; `kind` determines which of the other members are set.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Tool {
     #[serde(rename = "type")]
@@ -151,64 +156,69 @@ pub struct Tool {
     pub custom: Option<CustomTool>,
     #[serde(default)]
     pub cache_control: Option<CacheControl>,
-    /// Of `file_search`: names of knowledge bases, and how to search them.
+    /// For `file_search`: the names of the Knowledge Bases to search.
     #[serde(default)]
     pub vector_store_ids: Option<Vec<String>>,
+    /// For `file_search`, like the two members below.
     #[serde(default)]
     pub max_num_results: Option<u32>,
     #[serde(default)]
     pub ranking_options: Option<RankingOptions>,
     #[serde(default, alias = "filter")]
     pub filters: Option<Box<RawValue>>,
-    /// Another API's form of the same: refused, because a filter may stand in it.
+    /// The nested form of another API. Rejected instead of ignored, because it may contain a filter.
     #[serde(default)]
     pub file_search: Option<Box<RawValue>>,
 }
 
-/// A tool whose input is text and not JSON.
+/// A tool whose input is text instead of JSON.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CustomTool {
     pub name: String,
     #[serde(default)]
     pub description: Option<String>,
-    /// Text, or a grammar; kept as the client wrote it.
+    /// `text` or a grammar, as the client wrote it.
     #[serde(default)]
     pub format: Option<Box<RawValue>>,
 }
 
+/// A function that the model may call.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Function {
     pub name: String,
     #[serde(default)]
     pub description: Option<String>,
-    /// A JSON schema, kept as the client wrote it.
+    /// A JSON schema, as the client wrote it.
     #[serde(default)]
     pub parameters: Option<Box<RawValue>>,
     #[serde(default)]
     pub strict: Option<bool>,
 }
 
+/// `response_format`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ResponseFormat {
+    /// `text`, `json_object` or `json_schema`.
     #[serde(rename = "type")]
     pub kind: String,
     #[serde(default)]
     pub json_schema: Option<JsonSchema>,
 }
 
+/// The schema of a structured answer.
 #[derive(Clone, Debug, Deserialize)]
 pub struct JsonSchema {
     pub name: String,
     #[serde(default)]
     pub description: Option<String>,
-    /// Kept as the client wrote it; absent: any object.
+    /// The schema as the client wrote it. If absent, any object is valid.
     #[serde(default)]
     pub schema: Option<Box<RawValue>>,
     #[serde(default)]
     pub strict: Option<bool>,
 }
 
-/// `stop`: a string, or up to four.
+/// `stop`: a string, or a list of up to four strings.
 #[derive(Clone, Debug)]
 pub struct Stop(pub Vec<String>);
 

@@ -1,4 +1,4 @@
-//! The replies of `POST /v1/chat/completions`: the `chat.completion` object and the pieces of its chunks,
+//! The replies of `POST /v1/chat/completions`: the `chat.completion` object and the parts that it shares with chunks,
 //! <https://platform.openai.com/docs/api-reference/chat/object>.
 
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{delta::Indexed, knowledge_base::KbReply};
 
-/// A whole reply.
+/// The `chat.completion` object, a whole reply.
 #[derive(Debug, Serialize)]
 pub struct ChatCompletion<'a> {
     pub id: &'a str,
@@ -18,19 +18,20 @@ pub struct ChatCompletion<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_tier: Option<&'static str>,
     pub usage: super::usage::Usage,
-    /// An extension: what the guardrail saw, where operators let clients see it.
+    /// An extension: the trace of the guardrail, if the operator exposes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bedrock_guardrail: Option<&'a Value>,
-    /// An extension: where the answer comes from.
+    /// An extension: the retrieval that the answer is based on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kb: Option<KbReply<'a>>,
 }
 
+/// One of the `n` answers.
 #[derive(Debug, Serialize)]
 pub struct Choice<'a> {
     pub index: u32,
     pub message: &'a AssistantMessage,
-    /// Required by OpenAI's schema; Bedrock gives none.
+    /// Always null: required by OpenAI's schema, but Bedrock returns no log probabilities.
     pub logprobs: Option<()>,
     pub finish_reason: FinishReason,
 }
@@ -39,32 +40,32 @@ pub struct Choice<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct AssistantMessage {
     pub role: AssistantRole,
-    /// Null only where there are tool calls and no text.
+    /// Null only if there are tool calls and no text.
     pub content: Option<String>,
     pub refusal: Option<String>,
-    /// An extension that many clients read: the model's visible thinking.
+    /// An extension that many clients support: the text of the model's reasoning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<String>,
-    /// An extension: the same as the model signed it, to be sent back with the history.
+    /// An extension: the reasoning with the model's signatures, for clients to send back with the history.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub thinking_blocks: Vec<ThinkingBlock>,
-    /// An extension: the same in OpenRouter's form.
+    /// An extension: the content of `thinking_blocks` in OpenRouter's format.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasoning_details: Vec<Indexed<ReasoningDetail>>,
-    /// An extension: what tools that AWS runs itself were asked and found, to be sent back with the history.
+    /// An extension: calls and results of tools that AWS runs, for clients to send back with the history.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub server_tool_blocks: Vec<Value>,
-    /// An extension: the stop sequence that ended the answer, where the model tells.
+    /// An extension: the stop sequence that ended the answer, if the model reports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_sequence: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub annotations: Vec<Annotation>,
-    /// An extension: images that the model made.
+    /// An extension: images that the model generated.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<Image>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<ToolCall>,
-    /// The answer to the legacy `functions`.
+    /// The call of a legacy function.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function_call: Option<FunctionCall>,
 }
@@ -111,18 +112,19 @@ impl From<&ThinkingBlock> for ReasoningDetail {
     }
 }
 
-/// A source of the text between two positions, which count Unicode code points; the end is exclusive.
+/// A source of the text from `start_index` to `end_index`, exclusive; both count Unicode code points.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Annotation {
     UrlCitation {
         url_citation: UrlCitation,
-        /// An extension: what Bedrock said of the source.
+        /// An extension: the citation as Bedrock returned it.
         #[serde(skip_serializing_if = "Option::is_none")]
         bedrock_citation: Option<Value>,
     },
 }
 
+/// The cited source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UrlCitation {
     pub start_index: usize,
@@ -131,19 +133,21 @@ pub struct UrlCitation {
     pub title: String,
 }
 
-/// `url` is a data URL.
+/// An image that the model generated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Image {
     ImageUrl { image_url: ImageUrl },
 }
 
+/// The data of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ImageUrl {
+    /// A data URL.
     pub url: String,
 }
 
-/// Always `"assistant"`.
+/// The role of an answer; always `"assistant"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AssistantRole {
@@ -151,6 +155,7 @@ pub enum AssistantRole {
     Assistant,
 }
 
+/// A call of a tool by the model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ToolCall {
     pub id: String,
@@ -158,6 +163,7 @@ pub struct ToolCall {
     pub kind: ToolCallKind,
 }
 
+/// The type of a tool call, with its content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ToolCallKind {
@@ -165,19 +171,23 @@ pub enum ToolCallKind {
     Custom { custom: CustomCall },
 }
 
+/// A call of a function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FunctionCall {
     pub name: String,
-    /// JSON text, as the model wrote it.
+    /// JSON text, as the model generated it.
     pub arguments: String,
 }
 
+/// A call of a custom tool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CustomCall {
     pub name: String,
+    /// Plain text.
     pub input: String,
 }
 
+/// The reason why the model stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
@@ -190,6 +200,7 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
+    /// Returns the reason as it is written on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::completion::{Annotation, CustomCall, Image, ReasoningDetail, ThinkingBlock};
 
+/// A `delta` object; each variant is one set of members.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Delta<'a> {
@@ -28,16 +29,17 @@ pub enum Delta<'a> {
     },
 }
 
-/// An entry of a list that comes in pieces. OpenAI's SDKs put such lists together by `index`, and fail without one.
+/// An entry of a list that is spread over several chunks. OpenAI's SDKs assemble such lists by `index`, and fail without
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Indexed<T> {
-    /// Its place in the whole list.
+    /// The position of the entry in the whole list.
     pub index: u32,
     #[serde(flatten)]
     pub entry: T,
 }
 
-/// The first delta of a call has id, type and name; later ones only arguments.
+/// A part of a tool call. The first part contains the ID, the type and the name; later parts contain only arguments.
 #[derive(Debug, Serialize)]
 pub struct ToolCallDelta<'a> {
     pub index: u32,
@@ -47,11 +49,12 @@ pub struct ToolCallDelta<'a> {
     pub kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<FunctionDelta<'a>>,
-    /// All of a custom call: OpenAI's chunks have no form for its pieces.
+    /// The whole call of a custom tool, because OpenAI's API has no format for parts of one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom: Option<&'a CustomCall>,
 }
 
+/// A part of a function call.
 #[derive(Debug, Serialize)]
 pub struct FunctionDelta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use super::texts::Texts;
 
-/// The request. `None` is "absent or null", which OpenAI treats alike.
+/// The request. `None` means absent or null, which OpenAI treats alike.
 #[derive(Clone, Debug, Deserialize)]
 pub struct EmbeddingRequest {
     pub model: String,
@@ -17,14 +17,15 @@ pub struct EmbeddingRequest {
     pub encoding_format: Option<String>,
     #[serde(default)]
     pub user: Option<String>,
-    /// An extension: what the vectors are for.
+    /// An extension: the purpose of the vectors, for models that distinguish queries from documents.
     #[serde(default)]
     pub input_type: Option<String>,
+    /// An extension: the maximum cost of the call, in US dollars.
     #[serde(default)]
     pub max_cost_usd: Option<Box<RawValue>>,
 }
 
-/// The reply.
+/// The reply, one vector per input.
 #[derive(Debug, Serialize)]
 pub struct EmbeddingList<'a> {
     pub object: &'static str,
@@ -33,6 +34,7 @@ pub struct EmbeddingList<'a> {
     pub usage: EmbeddingUsage,
 }
 
+/// The vector of one input.
 #[derive(Debug, Serialize)]
 pub struct Embedding<'a> {
     pub object: &'static str,
@@ -40,7 +42,7 @@ pub struct Embedding<'a> {
     pub embedding: Vector<'a>,
 }
 
-/// A vector in the form that the client asked for.
+/// A vector in the `encoding_format` of the request.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Vector<'a> {
@@ -49,18 +51,18 @@ pub enum Vector<'a> {
     Base64(String),
 }
 
-/// Tokens of all inputs.
+/// The usage of all inputs together.
 #[derive(Debug, Serialize)]
 pub struct EmbeddingUsage {
     pub prompt_tokens: u64,
     pub total_tokens: u64,
-    /// An extension: images of the input, if there are any.
+    /// An extension: the number of images in the input, if there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<u64>,
-    /// An extension: US dollars, an exact decimal number; absent if no price is known.
+    /// An extension: the exact cost in US dollars. Absent if no price is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Box<RawValue>>,
-    /// An extension: the service reported no usage, so the gateway counted.
+    /// An extension: true if Bedrock reported no usage and the gateway estimated it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub estimated: bool,
 }

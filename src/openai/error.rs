@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-/// `{"error": {…}}`
+/// The body of an error response: `{"error": {…}}`.
 #[derive(Debug, Serialize)]
 pub struct ErrorEnvelope<'a> {
     pub error: ErrorBody<'a>,
 }
 
-/// All four members are always present; `param` and `code` may be null.
+/// The error. All four members are always present; `param` and `code` may be null.
 #[derive(Debug, Serialize)]
 pub struct ErrorBody<'a> {
     pub message: &'a str,

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-/// lintel's extension: what only Bedrock has. Unknown members are refused, because they may be about money or safety.
+/// `bedrock`: options that are specific to Bedrock. Unknown members are rejected, because they may affect cost or safety.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BedrockOptions {
     #[serde(default)]
     pub guardrail: Option<GuardrailOptions>,
-    /// Merged into what the gateway itself sends there.
+    /// Merged with the fields that the gateway itself sends.
     #[serde(default)]
     pub additional_model_request_fields: Option<serde_json::Map<String, serde_json::Value>>,
     #[serde(default)]
@@ -20,15 +20,15 @@ pub struct BedrockOptions {
     /// `standard` or `optimized` latency.
     #[serde(default)]
     pub performance: Option<String>,
-    /// `auto`: the gateway places cache points.
+    /// If `auto`, the gateway places cache points.
     #[serde(default)]
     pub cache: Option<String>,
-    /// For a managed prompt: `{name: text}`.
+    /// The variables of a managed prompt, by name.
     #[serde(default)]
     pub prompt_variables: Option<BTreeMap<String, String>>,
 }
 
-/// `guardrailConfig`, in the words of Converse.
+/// Converse's `guardrailConfig`, in snake case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GuardrailOptions {
@@ -37,10 +37,11 @@ pub struct GuardrailOptions {
     /// `enabled`, `disabled` or `enabled_full`.
     #[serde(default)]
     pub trace: Option<String>,
-    /// `sync` or `async`; streams only.
+    /// `sync` or `async`; applies only to streams.
     #[serde(default)]
     pub stream_processing_mode: Option<String>,
-    /// Which text is evaluated: `explicit` (all of it), `last_user`, `all_user`, `tool_results`.
+    /// The text that the guardrail evaluates: `explicit` (everything, the default), `last_user`, `all_user` or
+    /// `tool_results`.
     #[serde(default)]
     pub guard: Option<String>,
 }

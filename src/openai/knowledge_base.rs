@@ -1,5 +1,5 @@
-//! Answers from Knowledge Bases: the `kb` member of a request, the `file_search` tool that says the same in OpenAI's
-//! words, the `kb` object of a reply, and the list of what a key may use.
+//! Retrieval from Knowledge Bases: the `kb` member of a request, the options of OpenAI's equivalent tool `file_search`, the
+//! `kb` object of a reply, and `GET /v1/knowledge_bases`.
 
 use std::fmt;
 
@@ -9,14 +9,15 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-/// The `type` of OpenAI's tool for a search in documents. The gateway makes it before the model is asked.
+/// The `type` of OpenAI's tool that searches documents. The gateway searches before it calls the model.
 pub const FILE_SEARCH: &str = "file_search";
 
-/// `kb`: a name, several, or an object.
+/// `kb`: a name, a list of names, or an object.
 #[derive(Clone, Debug)]
 pub struct Kb(pub KbOptions);
 
-/// What is not set is as the operator configured it. A misspelled member is an error: it may have been a filter.
+/// The options of `kb`. Options that are absent default to the configuration of the Knowledge Base. Unknown members are
+/// rejected, because a misspelled filter must not be ignored.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KbOptions {
@@ -26,7 +27,7 @@ pub struct KbOptions {
     /// From 0 to 1.
     #[serde(default)]
     pub min_score: Option<f64>,
-    /// Unicode code points of all passages together.
+    /// The maximum length of all passages together, in Unicode code points.
     #[serde(default)]
     pub max_context_chars: Option<u32>,
     #[serde(default)]
@@ -34,15 +35,15 @@ pub struct KbOptions {
     /// `hybrid`, `semantic` or `auto`.
     #[serde(default)]
     pub search: Option<String>,
-    /// In Bedrock's form (`{"equals": …}`) or OpenAI's (`{"type": "eq", …}`).
+    /// A filter in the format of Bedrock (`{"equals": …}`) or of OpenAI (`{"type": "eq", …}`).
     #[serde(default)]
     pub filter: Option<Box<RawValue>>,
     #[serde(default)]
     pub include_sources: Option<bool>,
-    /// What to look for, instead of the last user message.
+    /// The query. Defaults to the last user message.
     #[serde(default)]
     pub query: Option<String>,
-    /// The id of a reranking model, or `none`.
+    /// The ID of a reranking model, or `none`.
     #[serde(default)]
     pub rerank: Option<String>,
     /// `fail` or `answer_without`.
@@ -50,7 +51,7 @@ pub struct KbOptions {
     pub on_error: Option<String>,
 }
 
-/// One name, or a list of them; the reply says it the same way.
+/// One name or a list of names. The reply has the form of the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Names {
@@ -65,6 +66,7 @@ impl Default for Names {
 }
 
 impl Names {
+    /// Returns the names as a slice.
     pub fn as_slice(&self) -> &[String] {
         match self {
             Self::One(name) => std::slice::from_ref(name),
@@ -101,7 +103,7 @@ impl<'de> Deserialize<'de> for Names {
     }
 }
 
-// Written by hand: an untagged enum would not tell which member of the object is wrong.
+// Written by hand, because the errors of an untagged enum do not name the invalid member.
 impl<'de> Deserialize<'de> for Kb {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Any;
@@ -148,41 +150,41 @@ pub struct RankingOptions {
     pub hybrid_search: Option<Box<RawValue>>,
 }
 
-/// The `kb` object of a reply: where the answer comes from.
+/// The `kb` object of a reply, which describes the retrieval.
 #[derive(Debug, Serialize)]
 pub struct KbReply<'a> {
     pub name: &'a Names,
-    /// False: the model answered alone, or not at all; `reason` says why.
+    /// True if passages were added to the prompt. Otherwise `reason` says why not.
     pub used: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passages: Option<Vec<PassageObject<'a>>>,
-    /// Unicode code points of the passages that the model was given.
+    /// The length of the passages in the prompt, in Unicode code points.
     pub context_chars: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
 }
 
-/// One passage that the model was given.
+/// A passage in the prompt.
 #[derive(Debug, Serialize)]
 pub struct PassageObject<'a> {
-    /// The `n` of `[n]` in the answer, from 1.
+    /// The number by which the answer cites the passage, as `[1]`; counts from 1.
     pub index: usize,
     pub kb: &'a str,
     pub source: &'a str,
     pub score: Option<f64>,
     pub metadata: &'a Map<String, Value>,
-    /// As Bedrock tells it: `type`, and one member of that kind.
+    /// The location as Bedrock returns it: `type`, and one member for that type.
     pub location: Option<&'a Value>,
 }
 
-/// `GET /v1/knowledge_bases`
+/// The reply of `GET /v1/knowledge_bases`.
 #[derive(Debug, Serialize)]
 pub struct KnowledgeBaseList<'a> {
     pub object: &'static str,
     pub data: Vec<KnowledgeBaseObject<'a>>,
 }
 
-/// A knowledge base that the key may use, and what it does where a request says nothing else.
+/// A Knowledge Base that the key may search, with the defaults of its options.
 #[derive(Debug, Serialize)]
 pub struct KnowledgeBaseObject<'a> {
     pub id: &'a str,
@@ -191,7 +193,7 @@ pub struct KnowledgeBaseObject<'a> {
     pub description: Option<&'a str>,
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// None where the service has no choice.
+    /// Absent for managed Knowledge Bases, which do not let clients choose a search type.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<&'static str>,
     pub max_results: u32,

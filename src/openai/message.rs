@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::object::{self, Object};
 
+/// The role of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -23,6 +24,7 @@ pub enum Role {
 }
 
 impl Role {
+    /// Returns the role as it is written on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -35,7 +37,7 @@ impl Role {
     }
 }
 
-/// One message of any role; which members may stand together is checked when it is translated.
+/// A message of any role. Whether the role allows its members is checked after parsing.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Message {
     pub role: Role,
@@ -53,7 +55,8 @@ pub struct Message {
     pub function_call: Option<FunctionCall>,
     #[serde(default)]
     pub audio: Option<Box<RawValue>>,
-    /// Members of lintel's own and other servers' replies, which clients send back with the history.
+    /// This and the following members are part of replies of lintel or other servers, and clients send them back with the
+    /// history.
     #[serde(default)]
     pub annotations: Option<Box<RawValue>>,
     #[serde(default)]
@@ -64,20 +67,20 @@ pub struct Message {
     pub reasoning_signature: Option<String>,
     #[serde(default, deserialize_with = "object::optional_list")]
     pub thinking_blocks: Option<Vec<ThinkingBlock>>,
-    /// The same in OpenRouter's form.
+    /// Reasoning in OpenRouter's format.
     #[serde(default, deserialize_with = "object::optional_list")]
     pub reasoning_details: Option<Vec<ReasoningDetail>>,
-    /// What tools that AWS runs itself were asked and found, as it came in an earlier answer.
+    /// Calls and results of tools that AWS runs, from an earlier answer.
     #[serde(default, deserialize_with = "object::optional_list")]
     pub server_tool_blocks: Option<Vec<ServerToolBlock>>,
     #[serde(default)]
     pub stop_sequence: Option<Box<RawValue>>,
-    /// Anthropic's mark: the prompt up to here is to be cached.
+    /// Anthropic's cache point: the prompt is cached up to here.
     #[serde(default)]
     pub cache_control: Option<CacheControl>,
 }
 
-/// A content block of Converse; one of the two is there.
+/// A content block of Converse; either `tool_use` or `tool_result` is set.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerToolBlock {
@@ -85,11 +88,12 @@ pub struct ServerToolBlock {
     pub tool_use: Option<ServerToolUse>,
     #[serde(default)]
     pub tool_result: Option<ServerToolResult>,
-    /// The place in a streamed list, which clients echo back.
+    /// The position in a streamed list; ignored, but clients send it back.
     #[serde(default)]
     pub index: Option<Box<RawValue>>,
 }
 
+/// A call of a tool that AWS runs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerToolUse {
@@ -98,6 +102,7 @@ pub struct ServerToolUse {
     pub input: Box<RawValue>,
 }
 
+/// The result of a tool that AWS runs.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerToolResult {
@@ -109,6 +114,7 @@ pub struct ServerToolResult {
     pub kind: Option<String>,
 }
 
+/// A content block of a result; either `text` or `json` is set.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ServerToolContent {
     #[serde(default)]
@@ -117,7 +123,7 @@ pub struct ServerToolContent {
     pub json: Option<Box<RawValue>>,
 }
 
-/// Reasoning that the model itself signed, or encrypted, as LiteLLM's clients know it.
+/// Reasoning that the model signed or encrypted, in the format of LiteLLM.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ThinkingBlock {
     /// `thinking` or `redacted_thinking`.
@@ -130,7 +136,7 @@ pub struct ThinkingBlock {
     /// Base64.
     #[serde(default)]
     pub data: Option<String>,
-    /// The place in a streamed list, which clients echo back.
+    /// The position in a streamed list; ignored, but clients send it back.
     #[serde(default)]
     pub index: Option<Box<RawValue>>,
 }
@@ -157,6 +163,7 @@ pub struct ReasoningDetail {
     pub index: Option<Box<RawValue>>,
 }
 
+/// A cache point in Anthropic's format.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct CacheControl {
     /// `5m` or `1h`.
@@ -173,7 +180,7 @@ pub enum Content {
     Parts(Vec<Part>),
 }
 
-// Written by hand: an untagged enum buffers its input, which loses raw JSON and the path of an error.
+// Written by hand, because an untagged enum buffers its input, which loses raw JSON and the paths of errors.
 impl<'de> Deserialize<'de> for Content {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
@@ -200,7 +207,7 @@ impl<'de> Deserialize<'de> for Content {
     }
 }
 
-/// A content part; `type` says which of the others is set.
+/// A content part; `kind` determines which of the other members are set.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Part {
     #[serde(rename = "type", default)]
@@ -219,53 +226,54 @@ pub struct Part {
     pub file: Option<File>,
     #[serde(default)]
     pub search_result: Option<SearchResult>,
-    /// Anthropic's mark: the prompt up to here is to be cached.
+    /// Anthropic's cache point: the prompt is cached up to here.
     #[serde(default)]
     pub cache_control: Option<CacheControl>,
-    /// OpenAI's mark for the same.
+    /// OpenAI's equivalent of `cache_control`.
     #[serde(default)]
     pub prompt_cache_breakpoint: Option<Box<RawValue>>,
-    /// Converse's own, as a part by itself.
+    /// Converse's equivalent, a separate part.
     #[serde(rename = "cachePoint", default)]
     pub cache_point: Option<CacheControl>,
-    /// Of `thinking`, with `signature`.
+    /// For `thinking`, with `signature`.
     #[serde(default)]
     pub thinking: Option<String>,
     #[serde(default)]
     pub signature: Option<String>,
-    /// Of `redacted_thinking`, as Base64.
+    /// For `redacted_thinking`, in Base64.
     #[serde(default)]
     pub data: Option<String>,
-    /// Of `tool_use`, with `name` and `input`.
+    /// For `tool_use`, with `name` and `input`.
     #[serde(default)]
     pub id: Option<String>,
     #[serde(default)]
     pub name: Option<String>,
     #[serde(default)]
     pub input: Option<Box<RawValue>>,
-    /// Of `tool_result`, with `content` and `is_error`.
+    /// For `tool_result`, with `content` and `is_error`.
     #[serde(default)]
     pub tool_use_id: Option<String>,
     #[serde(default)]
     pub content: Option<Content>,
     #[serde(default)]
     pub is_error: Option<bool>,
-    /// The place in a streamed list, which clients echo back.
+    /// The position in a streamed list; ignored, but clients send it back.
     #[serde(default)]
     pub index: Option<Box<RawValue>>,
 }
 
-/// A data URL, or a URL to fetch.
+/// A data URL, or a URL that the gateway fetches or passes on.
 #[derive(Clone, Debug, Deserialize)]
 pub struct MediaUrl {
     pub url: String,
     #[serde(default)]
     pub detail: Option<String>,
-    /// Owner of the bucket of an `s3://` URL: a twelve-digit account id.
+    /// The AWS account ID (12 digits) that owns the bucket of an `s3://` URL.
     #[serde(default)]
     pub bucket_owner: Option<String>,
 }
 
+/// Audio in a user message.
 #[derive(Clone, Debug, Deserialize)]
 pub struct InputAudio {
     /// Base64.
@@ -273,19 +281,20 @@ pub struct InputAudio {
     pub format: String,
 }
 
+/// A document in a user message.
 #[derive(Clone, Debug, Deserialize)]
 pub struct File {
-    /// A data URL, or bare base64.
+    /// A data URL, or Base64 without the URL.
     #[serde(default)]
     pub file_data: Option<String>,
     #[serde(default)]
     pub file_id: Option<String>,
     #[serde(default)]
     pub filename: Option<String>,
-    /// An extension: what the document is about.
+    /// An extension: context about the document, for the model.
     #[serde(default)]
     pub context: Option<String>,
-    /// An extension: the answer is to cite the document.
+    /// An extension: whether the answer cites the document.
     #[serde(default)]
     pub citations: Option<Citations>,
 }
@@ -300,11 +309,13 @@ pub struct SearchResult {
     pub citations: Option<Citations>,
 }
 
+/// Whether the model cites a document or passage.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Citations {
     pub enabled: bool,
 }
 
+/// A tool call in an assistant message; either `function` or `custom` is set.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ToolCall {
     pub id: String,
@@ -314,11 +325,12 @@ pub struct ToolCall {
     pub function: Option<FunctionCall>,
     #[serde(default)]
     pub custom: Option<CustomCall>,
-    /// The place in a streamed list, which clients echo back.
+    /// The position in a streamed list; ignored, but clients send it back.
     #[serde(default)]
     pub index: Option<Box<RawValue>>,
 }
 
+/// A call of a custom tool.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CustomCall {
     pub name: String,
@@ -326,10 +338,11 @@ pub struct CustomCall {
     pub input: String,
 }
 
+/// A call of a function.
 #[derive(Clone, Debug, Deserialize)]
 pub struct FunctionCall {
     pub name: String,
-    /// JSON text, as the model wrote it: not always valid.
+    /// JSON text, as the model generated it; may be invalid.
     #[serde(default)]
     pub arguments: String,
 }

@@ -1,7 +1,7 @@
-//! OpenAI's wire types, as its API reference defines them. No behaviour.
+//! OpenAI's wire types, as its API reference defines them, and lintel's extensions of them.
 //!
-//! JSON that belongs to the client (schemas, arguments) stays raw text, so that key order survives: the
-//! prompt cache of the models behind Bedrock sees bytes, not values.
+//! JSON that is forwarded to the model (schemas, arguments) stays raw text. This preserves the order of keys, on which the
+//! prompt cache of Bedrock's models depends.
 
 pub mod chat;
 pub mod completion;

@@ -3,52 +3,53 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+/// The reply of `GET /v1/models`.
 #[derive(Debug, Serialize)]
 pub struct ModelList<'a> {
     pub object: &'static str,
     pub data: Vec<ModelObject<'a>>,
 }
 
-/// OpenAI's four members, then lintel's extensions.
+/// A model. The first four members are OpenAI's, the others are extensions.
 #[derive(Debug, Serialize)]
 pub struct ModelObject<'a> {
     pub id: &'a str,
     pub object: &'static str,
-    /// Unix seconds; the time at which this gateway started, because Bedrock gives none.
+    /// The time at which the gateway started, in Unix seconds, because Bedrock reports no creation time.
     pub created: u64,
     pub owned_by: &'a str,
-    /// The Bedrock model id or inference profile id behind the name; left out where it is an ARN.
+    /// The Bedrock model ID or inference profile ID behind the name. Absent if it is an ARN.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<&'a str>,
-    /// The configured name that an alias stands for.
+    /// For an alias, the configured name of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alias_of: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<&'a str>,
-    /// Tasks that the operator recommends the model for.
+    /// Use cases for which the operator recommends the model.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub use_cases: &'a [String],
-    /// The output cap, in tokens, of a request that sets none.
+    /// The maximum output of a request that sets no limit, in tokens.
     pub default_max_tokens: u32,
-    /// Input and output together, in tokens.
+    /// The maximum of input and output together, in tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_window: Option<u64>,
-    /// The most that it can write, in tokens.
+    /// The maximum output of the model, in tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u32>,
-    /// `text`, `image`, `file`, `video`, `audio`.
+    /// Any of `text`, `image`, `file`, `video` and `audio`.
     pub input_modalities: Vec<&'static str>,
     pub tools: bool,
-    /// Searches the web by itself where it is asked to.
+    /// True if the model supports the tool `web_search`.
     pub web_search: bool,
     pub reasoning: bool,
-    /// US dollars per million tokens; left out where none is known.
+    /// The price in US dollars per million tokens. Absent if it is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
     pub lifecycle: Lifecycle<'a>,
 }
 
-/// Decimal numbers, exactly.
+/// A price in US dollars per million tokens, as exact decimal numbers.
 #[derive(Debug, Serialize)]
 pub struct Price {
     pub input: Box<RawValue>,
@@ -59,11 +60,12 @@ pub struct Price {
     pub cache_write: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<Box<RawValue>>,
-    /// What the whole call costs once its input is longer.
+    /// Prices of calls with longer inputs. They apply to the whole call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub long_context: Vec<LongContext>,
 }
 
+/// The price of calls with more than `above_input_tokens` of input.
 #[derive(Debug, Serialize)]
 pub struct LongContext {
     pub above_input_tokens: u64,
@@ -73,14 +75,14 @@ pub struct LongContext {
     pub output: Option<Box<RawValue>>,
 }
 
-/// Dates are `YYYY-MM-DD`.
+/// The lifecycle of a model. Dates are `YYYY-MM-DD`.
 #[derive(Debug, Serialize)]
 pub struct Lifecycle<'a> {
     /// `active`, `legacy` or `eol`.
     pub status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eol: Option<&'a str>,
-    /// The Bedrock id to use instead.
+    /// The Bedrock ID of the recommended replacement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub successor: Option<&'a str>,
 }

@@ -1,4 +1,5 @@
-//! serde lets a list stand for a struct, member by member. No client means that.
+//! Deserializes structs from JSON objects only. By default, serde also accepts a list of the values of the members, which
+//! would hide mistakes of clients.
 
 use std::{fmt, marker::PhantomData};
 
@@ -7,7 +8,7 @@ use serde::{
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-/// A `T` that was written as a JSON object.
+/// A `T` that is deserialized only from a JSON object.
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -26,7 +27,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// For `deserialize_with`: a list of objects.
+/// Deserializes a list of objects, for `deserialize_with`.
+///
+/// # Errors
+/// If the value is not a list of objects of type `T`.
 pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
@@ -34,7 +38,10 @@ pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(objects.into_iter().map(|object| object.0).collect())
 }
 
-/// For `deserialize_with`: a list of objects, or null.
+/// Deserializes a list of objects or null, for `deserialize_with`.
+///
+/// # Errors
+/// If the value is neither null nor a list of objects of type `T`.
 pub fn optional_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<T>>, D::Error> {

@@ -1,5 +1,4 @@
-//! `POST /v1/completions`, <https://platform.openai.com/docs/api-reference/completions>: the API
-//! before there were chats.
+//! `POST /v1/completions`, OpenAI's legacy API, <https://platform.openai.com/docs/api-reference/completions>.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use super::{
     usage::Usage,
 };
 
-/// The request. `None` is "absent or null", which OpenAI treats alike.
+/// The request. `None` means absent or null, which OpenAI treats alike.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CompletionRequest {
     pub model: String,
@@ -50,16 +49,18 @@ pub struct CompletionRequest {
     pub seed: Option<i64>,
     #[serde(default)]
     pub user: Option<String>,
-    /// An extension that many servers know.
+    /// An extension that many OpenAI-compatible servers support.
     #[serde(default)]
     pub top_k: Option<u32>,
+    /// An extension: options that are specific to Bedrock.
     #[serde(default)]
     pub bedrock: Option<BedrockOptions>,
+    /// An extension: the maximum cost of the call, in US dollars.
     #[serde(default)]
     pub max_cost_usd: Option<Box<RawValue>>,
 }
 
-/// The `text_completion` object, whole or as a chunk.
+/// The `text_completion` object, which is a whole reply or a chunk.
 #[derive(Debug, Serialize)]
 pub struct TextCompletion<'a> {
     pub id: &'a str,
@@ -73,11 +74,12 @@ pub struct TextCompletion<'a> {
     pub usage: Option<Option<Usage>>,
 }
 
+/// One of the completions.
 #[derive(Debug, Serialize)]
 pub struct TextChoice<'a> {
     pub text: &'a str,
     pub index: u32,
-    /// Required by OpenAI's schema; Bedrock gives none.
+    /// Always null: required by OpenAI's schema, but Bedrock returns no log probabilities.
     pub logprobs: Option<()>,
     pub finish_reason: Option<&'static str>,
 }

@@ -1,4 +1,4 @@
-//! A string, or a list of strings: `prompt` and `input`.
+//! The type of `prompt` and `input`: a string or a list of strings.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{
     de::{SeqAccess, Visitor},
 };
 
-/// One text or several. Tokens are told apart from texts, so that they can be rejected.
+/// One text or several. Tokens parse as `Tokens`, so that they can be rejected with a clear error.
 #[derive(Clone, Debug)]
 pub enum Texts {
     Text { texts: Vec<String>, is_list: bool },

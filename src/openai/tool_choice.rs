@@ -1,4 +1,4 @@
-//! `tool_choice`, and `function_call` before there were tools.
+//! `tool_choice`, and its legacy form `function_call`.
 
 use std::fmt;
 
@@ -9,17 +9,15 @@ use serde::{
 
 use super::knowledge_base::FILE_SEARCH;
 
-/// `"none" | "auto" | "required"`, one named tool, or a choice among some.
+/// A mode, one named tool, or a list of allowed tools.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToolChoice {
+    /// `none`, `auto` or `required`.
     Mode(String),
-    /// A function or a custom tool.
+    /// The model must call this function or custom tool.
     Named(String),
-    /// Only `tools` may be called; `mode` is `auto` or `required`.
-    Allowed {
-        mode: String,
-        tools: Vec<String>,
-    },
+    /// The model may call only `tools`; `mode` is `auto` or `required`.
+    Allowed { mode: String, tools: Vec<String> },
 }
 
 #[derive(Deserialize)]
@@ -43,7 +41,7 @@ struct AllowedTools {
 
 #[derive(Deserialize)]
 struct Object {
-    /// Alone in the legacy `function_call`.
+    /// Set only in the legacy `function_call`.
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
@@ -91,7 +89,7 @@ impl<'de> Deserialize<'de> for ToolChoice {
                             tools,
                         })
                     }
-                    // The search is made in any case; what is left to choose is the model's.
+                    // The gateway always searches, so the model chooses freely among the other tools.
                     (None, None) if object.kind.as_deref() == Some(FILE_SEARCH) => {
                         Ok(ToolChoice::Mode("auto".to_owned()))
                     }

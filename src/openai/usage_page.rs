@@ -1,9 +1,9 @@
-//! The reply of `GET /v1/usage`, which is lintel's own. Money is exact decimal numbers of US dollars, times are Unix
-//! seconds.
+//! The reply of `GET /v1/usage`, an extension. Amounts are exact decimal numbers of US dollars; times are in Unix seconds.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+/// The limits, budgets and spend of a key.
 #[derive(Debug, Serialize)]
 pub struct UsagePage<'a> {
     pub object: &'static str,
@@ -14,6 +14,7 @@ pub struct UsagePage<'a> {
     pub spend: Vec<SpendObject>,
 }
 
+/// The rate limits of one scope.
 #[derive(Debug, Serialize)]
 pub struct LimitObject {
     pub scope: String,
@@ -24,8 +25,8 @@ pub struct LimitObject {
 }
 
 impl LimitObject {
-    /// Something is limited.
-    pub fn is_some(&self) -> bool {
+    /// Returns true if any limit is set.
+    pub fn has_limit(&self) -> bool {
         self.requests_per_minute
             .or(self.tokens_per_minute)
             .or(self.max_request_tokens)
@@ -34,6 +35,7 @@ impl LimitObject {
     }
 }
 
+/// The status of a budget.
 #[derive(Debug, Serialize)]
 pub struct BudgetObject {
     pub scope: String,
@@ -45,6 +47,7 @@ pub struct BudgetObject {
     pub resets_at: i64,
 }
 
+/// The spend in the current day or month.
 #[derive(Debug, Serialize)]
 pub struct SpendObject {
     pub per: &'static str,
@@ -55,7 +58,7 @@ pub struct SpendObject {
     pub cost_usd: Option<Box<RawValue>>,
 }
 
-/// An exact decimal number.
+/// Returns `amount` as an exact JSON number.
 pub fn dollars(amount: impl std::fmt::Display) -> Option<Box<RawValue>> {
     RawValue::from_string(amount.to_string()).ok()
 }

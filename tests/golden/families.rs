@@ -1,4 +1,5 @@
-//! Case by family: what each model is sent for the same request. Models that are sent the same stand together.
+//! Snapshots of the body that each model family receives for the same request. Models that receive the same body are
+//! grouped.
 
 use std::fs;
 
@@ -13,7 +14,7 @@ use lintel::{
 
 use super::{files, name, settings};
 
-/// One of each family and generation, and one that nobody knows.
+/// One model of each family and generation, and one that is not in the catalogue.
 const MODELS: [&str; 26] = [
     "anthropic.claude-3-haiku-20240307-v1:0",
     "anthropic.claude-3-5-sonnet-20241022-v2:0",
@@ -43,6 +44,7 @@ const MODELS: [&str; 26] = [
     "somebody.new-v1:0",
 ];
 
+/// Returns the operation, body and warnings for the model `id`.
 fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
     let warnings = Warnings::default();
     let lifecycle = |text: &str| text.starts_with("model: ");
@@ -66,8 +68,8 @@ fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
     };
     let converse = serde_json::to_string(&translated.request).unwrap();
     lintel::simulator::validate(id, &serde_json::from_str(&converse).unwrap(), stream)
-        .unwrap_or_else(|error| panic!("{id} refuses it: {error:?}\n{converse}"));
-    // That a model is old, or unknown, is the same for every case.
+        .unwrap_or_else(|error| panic!("{id} rejects the request: {error:?}\n{converse}"));
+    // Warnings about the lifecycle of a model are the same for every request.
     let joined = warnings.joined().unwrap_or_default();
     let warnings: Vec<&str> = joined
         .split("; ")
@@ -82,7 +84,7 @@ fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
 }
 
 #[test]
-fn families() {
+fn requests_are_translated_for_each_model_family() {
     for path in files("families", ".json") {
         let body = fs::read(&path).unwrap();
         let mut groups: Vec<(String, Vec<&str>)> = Vec::new();

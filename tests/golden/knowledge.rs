@@ -1,4 +1,4 @@
-//! What Retrieve and the model are sent for a request with `kb`, case by case.
+//! Snapshots of the bodies that Retrieve and the model receive for requests with `kb`.
 
 use std::fs;
 
@@ -28,9 +28,9 @@ fn configuration() -> String {
     )
 }
 
-/// Each case is a request, and what the service finds for it.
+/// Each case consists of a request and of the results that Retrieve returns for it.
 #[tokio::test]
-async fn passages_before_the_question() {
+async fn passages_are_added_to_the_prompt() {
     for path in files("knowledge", ".json") {
         let gateway = Gateway::start_with(&configuration()).await;
         let case: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -53,7 +53,7 @@ async fn passages_before_the_question() {
             .next()
             .unwrap();
         let converse = without_ids(converse.as_bytes()).replace(tag, "TAG");
-        // For people: the prompt as the model reads it.
+        // The prompt without JSON escapes, for reviewers of the snapshot.
         let sent: Value = serde_json::from_str(&converse).unwrap();
         let turns = sent["messages"]
             .as_array()

@@ -1,6 +1,7 @@
-//! Wire bytes: what Bedrock receives for a request, and what the client receives for what Bedrock once sent.
+//! Snapshots of wire bytes: the requests that Bedrock receives, and the replies that clients receive for recorded replies
+//! of Bedrock.
 //!
-//! After a change that is meant: `INSTA_UPDATE=always cargo test --test gateway golden`, and read the difference.
+//! After an intended change, run `INSTA_UPDATE=always cargo test --test gateway golden` and review the diff.
 
 mod families;
 mod knowledge;
@@ -18,6 +19,7 @@ use serde_json::Value;
 
 use crate::support::{Gateway, streamed, user};
 
+/// Returns the files in `folder` whose names end with `ending`, sorted.
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
@@ -32,6 +34,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     files
 }
 
+/// Returns the part of a snapshot's name that identifies its input file.
 fn name(path: &Path) -> String {
     path.file_name()
         .unwrap()
@@ -48,9 +51,9 @@ fn settings() -> insta::Settings {
     settings
 }
 
-/// Each request, and the bytes and warnings that follow from it.
+/// Snapshots the body that Bedrock receives and the warnings, for each request.
 #[tokio::test]
-async fn requests() {
+async fn requests_are_translated_to_converse() {
     for path in files("requests", ".json") {
         let gateway = Gateway::start().await;
         let reply = gateway.post(fs::read(&path).unwrap()).await;
@@ -72,7 +75,7 @@ async fn requests() {
     }
 }
 
-/// The client's view of a recording, without what differs each time.
+/// Returns the client's reply for a scripted reply of Bedrock, without the ID and the creation time.
 async fn replay(scripted: ScriptedReply, request: &Value) -> String {
     let gateway = Gateway::start().await;
     gateway.simulator.script(scripted);
@@ -103,15 +106,15 @@ fn with_usage() -> Value {
     request
 }
 
-/// Raw frames of the real service, in any cut: the client always gets the same bytes.
+/// Replays raw frames of Bedrock. The client's bytes must not depend on how the frames are split into reads.
 #[tokio::test]
-async fn recorded_streams() {
+async fn recorded_streams_are_translated_in_any_split() {
     for path in files("recorded", ".bin") {
         let recorded = Bytes::from(fs::read(&path).unwrap());
         let whole = replay(ScriptedReply::stream(vec![recorded.clone()]), &with_usage()).await;
-        let cut = recorded.chunks(97).map(Bytes::copy_from_slice).collect();
+        let split = recorded.chunks(97).map(Bytes::copy_from_slice).collect();
         assert_eq!(
-            replay(ScriptedReply::stream(cut), &with_usage()).await,
+            replay(ScriptedReply::stream(split), &with_usage()).await,
             whole,
             "{}",
             path.display()
@@ -120,9 +123,9 @@ async fn recorded_streams() {
     }
 }
 
-/// Events that were recorded without their framing.
+/// Replays events that were recorded without their framing.
 #[tokio::test]
-async fn recorded_events() {
+async fn recorded_events_are_translated_to_chunks() {
     for path in files("recorded", ".chunks.txt") {
         let text = fs::read_to_string(&path).unwrap();
         let frames = text.lines().map(|line| {
@@ -136,7 +139,7 @@ async fn recorded_events() {
 }
 
 #[tokio::test]
-async fn recorded_replies() {
+async fn recorded_replies_are_translated_to_chat_completions() {
     for path in files("recorded", ".json") {
         let client = replay(
             ScriptedReply::json(200, fs::read(&path).unwrap()),
@@ -148,7 +151,7 @@ async fn recorded_replies() {
 }
 
 #[test]
-fn no_snapshot_is_stale() {
+fn each_input_has_one_snapshot_and_no_snapshot_is_stale() {
     let inputs = files("requests", ".json")
         .into_iter()
         .map(|path| format!("request_{}.snap", name(&path)));
@@ -180,12 +183,13 @@ fn no_snapshot_is_stale() {
     assert_eq!(found, expected);
 }
 
-/// Without what the gateway adds for Bedrock's invocation log, which differs from call to call.
+/// Returns the body without the request metadata that the gateway adds for Bedrock's invocation log, which differs in
+/// each call.
 fn without_ids(body: &[u8]) -> String {
     let text = std::str::from_utf8(body).unwrap();
     let (before, rest) = text
         .split_once("\"lintel_request_id\":\"")
-        .expect("every request says whose it is");
+        .expect("every request has the ID of the call in its metadata");
     let (_, after) = rest.split_once("\"lintel_key_id\":\"all\"").unwrap();
     match (
         before.strip_suffix(",\"requestMetadata\":{"),

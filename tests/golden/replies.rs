@@ -1,4 +1,4 @@
-//! What the client gets for a reply of Bedrock, whole and as a stream of the same content, which must say the same.
+//! Snapshots of the client's reply for a reply of Bedrock. A stream of the same content must result in the same message.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{files, name, settings};
 use crate::support::Gateway;
 
-/// The reply as the service would stream it, text cut into pieces of three characters.
+/// Returns the events in which Bedrock streams `reply`, with text in pieces of three characters.
 fn events(reply: &Value) -> Vec<Bytes> {
     let mut events = vec![("messageStart", json!({"role": "assistant"}))];
     for (index, block) in reply["output"]["message"]["content"]
@@ -54,6 +54,7 @@ fn pieces(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Returns the `start` and the deltas of a content block.
 fn streamed(block: &Value) -> (Option<Value>, Vec<Value>) {
     let texts = |text: &Value| -> Vec<Value> {
         pieces(text.as_str().unwrap())
@@ -117,11 +118,11 @@ fn streamed(block: &Value) -> (Option<Value>, Vec<Value>) {
                 vec![json!({"image": {"source": inner["source"]}})],
             )
         }
-        other => panic!("no test streams {other}"),
+        other => panic!("this test cannot stream a content block of type {other}"),
     }
 }
 
-/// The message that a client puts together from the deltas.
+/// Assembles the message from the deltas, as a client does. Also returns the members of the chunks beside the deltas.
 fn joined(events: &[&str]) -> (Value, Value) {
     let mut message = json!({"role": "assistant", "content": Value::Null, "refusal": Value::Null});
     let mut rest = json!({});
@@ -175,7 +176,7 @@ fn add(old: &mut Value, member: &str, new: &Value) {
             }
         }
         (_, Value::String(old), Value::String(new)) => old.push_str(new),
-        // Every other list of objects too is put together by its entries' `index`, each of which comes once.
+        // All other lists of objects are assembled by the `index` of their entries too. Each entry comes in one piece.
         (_, old, Value::Array(new)) if new.iter().all(Value::is_object) => {
             if old.is_null() {
                 *old = json!([]);
@@ -184,7 +185,7 @@ fn add(old: &mut Value, member: &str, new: &Value) {
             for entry in new {
                 let mut entry = entry.clone();
                 assert_eq!(entry["index"], json!(list.len()), "{member}");
-                // Only reasoning details have their index in whole replies too.
+                // Only `reasoning_details` contain the index in whole replies too.
                 if member != "reasoning_details" {
                     entry.as_object_mut().unwrap().shift_remove("index");
                 }
@@ -199,7 +200,7 @@ fn add(old: &mut Value, member: &str, new: &Value) {
 }
 
 #[tokio::test]
-async fn replies() {
+async fn whole_and_streamed_replies_result_in_the_same_message() {
     for path in files("replies", ".json") {
         let case: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let gateway = Gateway::start().await;
@@ -213,7 +214,7 @@ async fn replies() {
         let mut request = case["request"].clone();
         request["stream"] = true.into();
         request["stream_options"] = json!({"include_usage": true});
-        // Where the family cannot stream this, the gateway asks for it whole.
+        // Llama cannot stream with tools, so the gateway requests a whole reply.
         let call_whole = case["request"]["model"]
             .as_str()
             .unwrap()

@@ -1,3 +1,5 @@
+//! Streams of a chat as events of any dialect that has chats.
+
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
@@ -12,28 +14,29 @@ use crate::{
     operation::chat::{ChoiceChunk, ChunkStream},
 };
 
-/// Writes the steps of a streamed chat as the events of one dialect.
+/// Writes the chunks of a streamed chat as the events of one dialect.
 pub trait EventWriter: Send {
-    /// Writes the events of one step.
+    /// Writes the events of one chunk.
     fn chunk(&mut self, chunk: &ChoiceChunk);
 
-    /// Writes the one error event of a stream that broke.
+    /// Writes the error event that ends a failed stream.
     fn error(&mut self, error: &Error);
 
     /// Writes the end of a complete stream.
     fn done(&mut self);
 
-    /// What was written and not yet taken.
+    /// Returns the buffer of written events; the caller takes its content.
     fn written(&mut self) -> &mut BytesMut;
 }
 
-/// A streamed chat in the dialect of `W`.
+/// A streamed chat, written by `W`.
 pub struct ChatEvents<W> {
     stream: ChunkStream,
     writer: W,
 }
 
 impl<W: EventWriter> ChatEvents<W> {
+    /// Creates the events of `stream`.
     pub fn new(stream: ChunkStream, writer: W) -> Self {
         Self { stream, writer }
     }

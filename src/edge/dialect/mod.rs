@@ -1,5 +1,5 @@
-//! Dialects: how HTTP speaks an operation. A dialect parses a body into the operation, and writes
-//! replies, stream events and errors in its own words.
+//! HTTP dialects of the operations. A dialect parses a request body into an operation, and writes its replies, stream
+//! events and errors in the format of one API.
 
 mod chat_completions;
 mod chat_events;
@@ -20,47 +20,48 @@ pub use embeddings::Embeddings;
 use super::rescue;
 use crate::{
     call::{Caller, Trace, Warnings},
-    dispatch::Dispatched,
+    dispatch::Dispatchable,
     error::Error,
     knowledge::KnowledgeBases,
     operation::Operation,
 };
 
-/// One way in which HTTP speaks an operation.
+/// An HTTP API for an operation.
 pub trait Dialect: Send + Sync + 'static {
-    type Operation: Dispatched;
-    /// What the writing of the reply needs of the request.
+    /// The operation that requests are parsed into.
+    type Operation: Dispatchable;
+    /// The parts of the request that are needed to write the reply.
     type View: Send + 'static;
 
-    /// The route's label in metrics and the log.
+    /// The label of the route in metrics and the log.
     const ROUTE: &'static str;
 
-    /// The member that holds what the model reads.
+    /// The request member that holds the model's input.
     const INPUT: &'static str;
 
-    /// Parses and checks a request.
+    /// Parses and validates a request, before anything is sent upstream.
     ///
     /// # Errors
-    /// A 4xx with the member at fault. Nothing was sent anywhere.
-    fn parse(request: &Incoming<'_>) -> Result<Parsed<Self>, Error>;
+    /// 4xx with the invalid member.
+    fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error>;
 
     /// Writes a reply.
     ///
     /// # Errors
-    /// If the reply cannot be written, which is a fault of the gateway.
+    /// 500 if the reply cannot be serialized, which is a bug in the gateway.
     fn reply(
         reply: <Self::Operation as Operation>::Reply,
         view: Self::View,
         cx: ReplyContext<'_>,
     ) -> Result<Outgoing, Error>;
 
-    /// Writes the body of an error.
+    /// Serializes the body of an error response.
     fn error(error: &Error) -> Vec<u8> {
         rescue::envelope(error)
     }
 }
 
-/// A request whose body has arrived.
+/// A request whose body has been read.
 pub struct Incoming<'a> {
     pub headers: &'a HeaderMap,
     pub body: &'a [u8],
@@ -69,44 +70,50 @@ pub struct Incoming<'a> {
     pub warnings: &'a Warnings,
 }
 
-/// What a request asks.
-pub struct Parsed<D: Dialect + ?Sized> {
+/// The result of parsing a request.
+pub struct ParsedRequest<D: Dialect + ?Sized> {
     pub operation: D::Operation,
-    /// The model's name as the client wrote it.
+    /// The name of the model, as the client wrote it.
     pub model: String,
-    /// Who uses the application, if the client says so.
+    /// The end user of the client's application, if the request names one.
     pub end_user: Option<String>,
+    /// The parts of the request that are needed to write the reply.
     pub view: D::View,
 }
 
-/// What a reply is written with.
+/// The call's properties that replies contain.
 #[derive(Clone, Copy)]
 pub struct ReplyContext<'a> {
-    /// The request's id, from which the reply's is made.
+    /// The ID of the request, which is part of the ID of the reply.
     pub id: Ulid,
-    /// Unix seconds.
+    /// The creation time of the reply, in Unix seconds.
     pub created: u64,
     pub trace: &'a Trace,
 }
 
-/// A reply in its dialect.
+/// A reply in the format of a dialect.
 pub enum Outgoing {
+    /// A JSON body.
     Whole(Vec<u8>),
+    /// Server-sent events.
     Events(Box<dyn EventSource>),
 }
 
-/// A reply that is written event by event.
+/// A reply that is written as a sequence of events.
 pub trait EventSource: Send {
-    /// Waits for the next step of the reply and writes its events. `None`: the reply is complete,
-    /// and its end was written.
+    /// Polls for the next chunk of the reply and writes its events. Returns `None` if the reply is complete and its end
+    /// has been written.
+    ///
+    /// # Errors
+    /// Any error of the call. No event is written for it; the caller then calls [`fail`](Self::fail).
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>>;
 
-    /// Writes the one error event of a stream that broke. Nothing may follow it.
+    /// Writes the error event that ends a failed reply. No event may follow it.
     fn fail(&mut self, error: &Error);
 
-    /// Ends the reply early, because the gateway shuts down.
+    /// Cuts the call off, because the gateway shuts down.
     fn cut(&mut self);
 
-    /// What was written and not yet taken.
+    /// Returns the buffer of written events; the caller takes its content.
     fn written(&mut self) -> &mut BytesMut;
 }

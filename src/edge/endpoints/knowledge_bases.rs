@@ -1,4 +1,4 @@
-//! `GET /v1/knowledge_bases`: what the key may use.
+//! `GET /v1/knowledge_bases`: the Knowledge Bases that the key may search.
 
 use std::sync::Arc;
 
@@ -11,6 +11,10 @@ use crate::{
     openai::knowledge_base::{KnowledgeBaseList, KnowledgeBaseObject},
 };
 
+/// Lists the Knowledge Bases that the caller may search.
+///
+/// # Errors
+/// 500 if the response cannot be serialized.
 pub async fn list(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
@@ -26,7 +30,7 @@ pub async fn list(
     })
 }
 
-/// Its id and its region are nobody's business but the operator's.
+/// Leaves out the AWS ID and the region, which are private to the operator.
 fn object(base: &KnowledgeBase) -> KnowledgeBaseObject<'_> {
     KnowledgeBaseObject {
         id: &base.name,

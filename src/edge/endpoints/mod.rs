@@ -1,4 +1,4 @@
-//! Endpoints that ask no model, one file each.
+//! Endpoints that do not call a model, one per file.
 
 pub mod knowledge_bases;
 pub mod models;

@@ -1,4 +1,4 @@
-//! `GET /v1/models` and `GET /v1/models/{model}`: what the key may use.
+//! `GET /v1/models` and `GET /v1/models/{model}`: the models that the key may use.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     call::Caller,
+    catalogue,
     dispatch::Models,
     edge::{Edge, json},
     error::Error,
@@ -20,6 +21,10 @@ use crate::{
     openai::models::{Lifecycle, LongContext, ModelList, ModelObject, Price},
 };
 
+/// Lists the models and aliases that the caller may use.
+///
+/// # Errors
+/// 500 if the response cannot be serialized.
 pub async fn list(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
@@ -31,13 +36,17 @@ pub async fn list(
     })
 }
 
+/// Returns one model, by its configured name, its alias or its raw Bedrock ID.
+///
+/// # Errors
+/// 400 if the name is not UTF-8; 404 or 403 as in [`Models::resolve_for`].
 pub async fn retrieve(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Error> {
     let Path(name) = name
-        .map_err(|_| Error::invalid("model", "The name of the model in the path is not UTF-8."))?;
+        .map_err(|_| Error::invalid("model", "The model name in the path is not valid UTF-8."))?;
     let gateway = edge.gateway.load();
     let models = gateway.dispatch.models();
     let found = visible(&edge, models, &caller).find(|model| model.id == name);
@@ -111,7 +120,7 @@ fn input_modalities(facts: &Facts) -> Vec<&'static str> {
         ("audio", facts.audio),
     ];
     all.into_iter()
-        .filter(|(_, takes)| *takes)
+        .filter(|(_, supported)| *supported)
         .map(|(modality, _)| modality)
         .collect()
 }
@@ -136,16 +145,13 @@ fn price(price: &money::Price) -> Option<Price> {
     })
 }
 
-/// `us.anthropic.claude-…` and `anthropic.claude-…` belong to `anthropic`.
+/// Returns the vendor part of a Bedrock ID: `anthropic` for `us.anthropic.claude-…` and `anthropic.claude-…`. Returns
+/// `bedrock` for resources whose ID does not name a vendor.
 fn vendor(target: &str) -> &str {
     let id = target.rsplit('/').next().unwrap_or(target);
-    let mut parts = id.split('.');
-    match (parts.next(), parts.next(), parts.next()) {
-        // A geo prefix is short and stands before vendor and name.
-        (Some(geo), Some(vendor), Some(_)) if geo.len() <= 6 => vendor,
-        (Some(vendor), Some(_), _) => vendor,
-        _ => "bedrock",
-    }
+    let base = catalogue::parse_reference(id).base;
+    base.and_then(|base| base.split_once('.'))
+        .map_or("bedrock", |(vendor, _)| vendor)
 }
 
 #[cfg(test)]
@@ -153,7 +159,7 @@ mod tests {
     use super::vendor;
 
     #[test]
-    fn the_vendor_stands_before_the_name() {
+    fn vendor_is_read_from_ids_with_and_without_geo_prefix() {
         assert_eq!(
             vendor("anthropic.claude-3-haiku-20240307-v1:0"),
             "anthropic"
@@ -163,6 +169,10 @@ mod tests {
             "anthropic"
         );
         assert_eq!(vendor("openai.gpt-oss-120b-1:0"), "openai");
+        // Names of models may contain dots too.
+        assert_eq!(vendor("openai.gpt-5.4"), "openai");
+        assert_eq!(vendor("us.zai.glm-4.7"), "zai");
+        assert_eq!(vendor("xai.grok-4.3"), "xai");
         assert_eq!(
             vendor("arn:aws:bedrock:us-east-1:1:inference-profile/global.amazon.nova-2-lite-v1:0"),
             "amazon"

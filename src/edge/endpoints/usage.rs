@@ -1,4 +1,4 @@
-//! `GET /v1/usage`: the caller's own limits, and what it has spent.
+//! `GET /v1/usage`: the limits, budgets and spend of the key.
 
 use std::sync::Arc;
 
@@ -15,6 +15,10 @@ use crate::{
     openai::usage_page::{BudgetObject, LimitObject, SpendObject, UsagePage, dollars},
 };
 
+/// Returns the limits, budgets and spend of the caller.
+///
+/// # Errors
+/// 503 if the ledger cannot be read.
 pub async fn retrieve(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
@@ -26,7 +30,7 @@ pub async fn retrieve(
         .chain(team.iter().flat_map(|team| &team.budgets));
     let budgets = budgets
         .filter_map(|budget| edge.ledger.budget_status(budget))
-        .map(|standing| object(&standing))
+        .map(|status| object(&status))
         .collect();
     let mut limits = vec![limit(format!("key:{}", caller.key_id), &caller.limits)];
     limits.extend(
@@ -36,10 +40,10 @@ pub async fn retrieve(
             .map(|(model, own)| limit(format!("key:{}/model:{model}", caller.key_id), own)),
     );
     limits.extend(team.map(|team| limit(format!("team:{}", team.name), &team.limits)));
-    limits.retain(LimitObject::is_some);
+    limits.retain(LimitObject::has_limit);
     let mut spend = Vec::new();
     for per in [Per::Day, Per::Month] {
-        spend.push(spent(&edge, &caller, per).await?);
+        spend.push(spend_in(&edge, &caller, per).await?);
     }
     json(&UsagePage {
         object: "usage",
@@ -51,16 +55,16 @@ pub async fn retrieve(
     })
 }
 
-fn object(standing: &BudgetStatus) -> BudgetObject {
-    let budget = &standing.budget;
+fn object(status: &BudgetStatus) -> BudgetObject {
+    let budget = &status.budget;
     BudgetObject {
         scope: budget.scope.to_string(),
         per: budget.per.as_str(),
-        limit_usd: dollars(standing.limit),
-        settled_usd: dollars(standing.settled),
-        reserved_usd: dollars(standing.reserved),
-        remaining_usd: dollars(standing.remaining()),
-        resets_at: standing.resets_at,
+        limit_usd: dollars(status.limit),
+        settled_usd: dollars(status.settled),
+        reserved_usd: dollars(status.reserved),
+        remaining_usd: dollars(status.remaining()),
+        resets_at: status.resets_at,
     }
 }
 
@@ -74,8 +78,8 @@ fn limit(scope: String, limits: &Limits) -> LimitObject {
     }
 }
 
-/// What the key has spent in the current day or month of UTC.
-async fn spent(edge: &Edge, caller: &Caller, per: Per) -> Result<SpendObject, Error> {
+/// Returns the spend of the key in the current day or month, in UTC.
+async fn spend_in(edge: &Edge, caller: &Caller, per: Per) -> Result<SpendObject, Error> {
     let Window { start, end } = Window::around(per, &TimeZone::UTC, Timestamp::now());
     let report = ReportQuery {
         by: Vec::new(),
@@ -86,7 +90,7 @@ async fn spent(edge: &Edge, caller: &Caller, per: Per) -> Result<SpendObject, Er
     let groups = edge.ledger.report(report).await.map_err(|error| {
         Error::new(
             Kind::LedgerUnavailable,
-            "The ledger cannot be read at the moment. Try again.",
+            "The ledger is currently unavailable. Try again.",
         )
         .with_detail(error)
     })?;

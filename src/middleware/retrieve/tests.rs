@@ -127,7 +127,7 @@ fn request(bases: Vec<KnowledgeBase>, on_error: OnError) -> RetrievalRequest {
         own_filter: false,
         only_own: true,
         user_id: None,
-        rerank: Rerank::Unsaid,
+        rerank: Rerank::Default,
         on_error,
     };
     RetrievalRequest {

@@ -1,4 +1,4 @@
-//! Checks of tools and schemas: JSON of the client that is carried as it is.
+//! Validates tools and JSON schemas, which are forwarded as the client wrote them.
 
 use crate::{
     error::Error,
@@ -9,21 +9,23 @@ use crate::{
     operation::chat::WEB_SEARCH,
 };
 
-/// OpenAI's own cap on tools; also for the calls of one message.
+/// Maximum number of tools of a request, OpenAI's limit, and of tool calls of a message.
 pub const MAX_TOOLS: usize = 128;
 
-/// Characters of the name of a tool.
+/// Maximum length of a tool name, in characters.
 const MAX_NAME: usize = 256;
 
-/// Bytes of one schema: it may be parsed and changed, which takes time.
+/// Maximum size of a schema, in bytes. Limited because some models need it parsed and changed, which takes time.
 const MAX_SCHEMA: usize = 512 * 1024;
 
-/// Nesting of client JSON that is carried as it is (schemas). serde_json rejects deeper text only
-/// where it parses it.
+/// Maximum nesting of JSON that is forwarded unparsed, such as schemas. serde_json has the same limit, but only for JSON
+/// that it parses.
 pub const MAX_DEPTH: usize = 128;
 
+/// Validates `tools` and the legacy `functions`.
+///
 /// # Errors
-/// 400 with the tool at fault.
+/// 400 with the invalid tool.
 pub fn tools(request: &ChatRequest) -> Result<(), Error> {
     if request
         .tools
@@ -32,7 +34,7 @@ pub fn tools(request: &ChatRequest) -> Result<(), Error> {
     {
         return Err(Error::invalid(
             "tools",
-            format!("'tools' may hold {MAX_TOOLS} tools at most."),
+            format!("'tools' may contain at most {MAX_TOOLS} tools."),
         ));
     }
     if request.functions.is_some() && request.tools.is_some() {
@@ -48,7 +50,7 @@ pub fn tools(request: &ChatRequest) -> Result<(), Error> {
     {
         return Err(Error::invalid(
             "functions",
-            format!("'functions' must hold 1 to {MAX_TOOLS} functions."),
+            format!("'functions' must contain 1 to {MAX_TOOLS} functions."),
         ));
     }
     for (index, tool) in request.tools.iter().flatten().enumerate() {
@@ -62,7 +64,7 @@ pub fn tools(request: &ChatRequest) -> Result<(), Error> {
             _ => {
                 return Err(Error::invalid(
                     at("type"),
-                    "Only tools of type 'function' and 'custom' are supported, with the member of that name, 'web_search' and 'file_search'.",
+                    "Supported tools are of type 'function' or 'custom' (with the member of that name), 'web_search' or 'file_search'.",
                 ));
             }
         }
@@ -83,21 +85,25 @@ fn check_function(function: &Function, at: &impl Fn(&str) -> String) -> Result<(
         Some(schema) if depth(schema.get()) > MAX_DEPTH => Err(too_deep(at("parameters"))),
         Some(schema) if schema.get().len() > MAX_SCHEMA => Err(Error::invalid(
             at("parameters"),
-            format!("A schema may have {MAX_SCHEMA} bytes at most."),
+            format!("A schema may be at most {MAX_SCHEMA} bytes long."),
         )),
         _ => Ok(()),
     }
 }
 
-/// The schema of a structured answer.
+/// Validates `response_format.json_schema`.
+///
 /// # Errors
-/// 400 with the member at fault.
-pub fn schema(wanted: &JsonSchema) -> Result<(), Error> {
+/// 400 with the invalid member.
+pub fn schema(json_schema: &JsonSchema) -> Result<(), Error> {
     let at = |member: &str| format!("response_format.json_schema.{member}");
-    if !(1..=64).contains(&wanted.name.chars().count()) {
-        return Err(Error::invalid(at("name"), "'name' has 1 to 64 characters."));
+    if !(1..=64).contains(&json_schema.name.chars().count()) {
+        return Err(Error::invalid(
+            at("name"),
+            "'name' must have 1 to 64 characters.",
+        ));
     }
-    match &wanted.schema {
+    match &json_schema.schema {
         Some(schema) if !schema.get().starts_with('{') => Err(Error::invalid(
             at("schema"),
             "'schema' must be a JSON schema object.",
@@ -105,43 +111,48 @@ pub fn schema(wanted: &JsonSchema) -> Result<(), Error> {
         Some(schema) if depth(schema.get()) > MAX_DEPTH => Err(too_deep(at("schema"))),
         Some(schema) if schema.get().len() > MAX_SCHEMA => Err(Error::invalid(
             at("schema"),
-            format!("A schema may have {MAX_SCHEMA} bytes at most."),
+            format!("A schema may be at most {MAX_SCHEMA} bytes long."),
         )),
         _ => Ok(()),
     }
 }
 
-/// Any name will do, it is mended where the service wants another; an absurd one is a mistake.
+/// Validates the length of a tool name. Characters that Bedrock does not allow are accepted, because such names are
+/// replaced later.
+///
+/// # Errors
+/// 400 with `param`.
 pub fn name(name: &str, param: impl FnOnce() -> String) -> Result<(), Error> {
     match (1..=MAX_NAME).contains(&name.chars().count()) {
         true => Ok(()),
         false => Err(Error::invalid(
             param(),
-            format!("A name of a tool has 1 to {MAX_NAME} characters."),
+            format!("A tool name must have 1 to {MAX_NAME} characters."),
         )),
     }
 }
 
+/// Creates the error for JSON that is nested too deeply.
 pub fn too_deep(param: String) -> Error {
     Error::invalid(
         param,
-        format!("JSON may be nested {MAX_DEPTH} levels deep at most."),
+        format!("JSON may be nested at most {MAX_DEPTH} levels deep."),
     )
 }
 
-/// The nesting of JSON text. Of text that is not JSON it is no more than an upper bound of what a parser would meet.
+/// Returns the nesting depth of JSON text. For invalid JSON, returns an upper bound of the depth that a parser reaches.
 pub fn depth(json: &str) -> usize {
-    let (mut deepest, mut now, mut in_string, mut escaped) = (0usize, 0usize, false, false);
+    let (mut deepest, mut current, mut in_string, mut escaped) = (0usize, 0usize, false, false);
     for byte in json.bytes() {
         match byte {
             _ if escaped => escaped = false,
             b'\\' if in_string => escaped = true,
             b'"' => in_string = !in_string,
             b'{' | b'[' if !in_string => {
-                now += 1;
-                deepest = deepest.max(now);
+                current += 1;
+                deepest = deepest.max(current);
             }
-            b'}' | b']' if !in_string => now = now.saturating_sub(1),
+            b'}' | b']' if !in_string => current = current.saturating_sub(1),
             _ => {}
         }
     }

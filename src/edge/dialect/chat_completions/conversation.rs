@@ -1,5 +1,5 @@
-//! OpenAI's messages as a conversation: what stands in members of its own becomes parts, in the
-//! order in which the model gave it.
+//! Converts OpenAI's messages to a conversation. Members such as `tool_calls` and `thinking_blocks` become parts of the
+//! message, in the order in which the model emitted them.
 
 use std::collections::HashSet;
 
@@ -15,21 +15,21 @@ use crate::{
     },
 };
 
-/// Returns the conversation of messages that were validated.
+/// Converts validated messages to a conversation.
 pub fn messages(messages: Vec<WireMessage>, warnings: &Warnings) -> Vec<Message> {
     let mut legacy = LegacyCalls::default();
     let messages = messages.into_iter().enumerate();
     messages
-        .map(|(index, message)| one(message, index, &mut legacy, warnings))
+        .map(|(index, message)| convert(message, index, &mut legacy, warnings))
         .collect()
 }
 
-/// Legacy function calls that wait for their result: the function's name, and the id that its call
-/// was given.
+/// Legacy function calls without a result so far: the name of the function, and the ID that this module assigned to the
+/// call.
 #[derive(Default)]
 struct LegacyCalls(Vec<(String, String)>);
 
-fn one(
+fn convert(
     message: WireMessage,
     index: usize,
     legacy: &mut LegacyCalls,
@@ -41,7 +41,7 @@ fn one(
     };
     let at = origin.to_string();
     if message.images.is_some() {
-        let why = "the model's own images are not sent back";
+        let why = "images that the model generated are not sent back to it";
         warnings.dropped(format!("{at}.images"), why);
     }
     let wire_role = message.role;
@@ -74,7 +74,7 @@ fn one(
                 signature: message.reasoning_signature,
             };
             let content = content(message.content, &at);
-            // Reasoning that stands in its place needs no other.
+            // Thinking parts in the content take precedence, because they have their original positions.
             if !content.iter().any(Part::is_thinking) {
                 parts.extend(reasoning.parts());
             }
@@ -87,12 +87,12 @@ fn one(
             );
             parts.extend(content);
             parts.extend(message.refusal.map(Part::Text));
-            // Some clients send a call both in its place and in `tool_calls`.
-            let in_place: HashSet<String> = parts.iter().filter_map(Part::call_id).collect();
+            // Some clients send a call both as a content part and in `tool_calls`.
+            let in_content: HashSet<String> = parts.iter().filter_map(Part::call_id).collect();
             let calls = message.tool_calls.into_iter().flatten();
             parts.extend(
                 calls
-                    .filter(|call| !in_place.contains(&call.id))
+                    .filter(|call| !in_content.contains(&call.id))
                     .filter_map(tool_use),
             );
             if let Some(FunctionCall { name, arguments }) = message.function_call {
@@ -115,7 +115,7 @@ fn one(
     }
 }
 
-/// The forms in which clients send reasoning back.
+/// The formats in which clients send reasoning back.
 struct Reasoning {
     blocks: Vec<ThinkingBlock>,
     details: Vec<ReasoningDetail>,
@@ -124,7 +124,7 @@ struct Reasoning {
 }
 
 impl Reasoning {
-    /// Each form says the same; the one that says most is read.
+    /// Converts the most detailed format that is present. The others contain the same reasoning.
     fn parts(self) -> Vec<Part> {
         if !self.blocks.is_empty() {
             return self.blocks.into_iter().map(block).collect();
@@ -179,7 +179,7 @@ fn tool_use(call: ToolCall) -> Option<Part> {
     Some(Part::ToolUse(ToolUse { id, name, input }))
 }
 
-/// A tool's result, then the cache points that were marked in it.
+/// Converts a tool result. Its cache points follow it, because Bedrock does not accept them inside.
 fn result(id: String, wire: Option<Content>, is_error: bool, at: &str) -> Vec<Part> {
     let is_point = |part: &Part| matches!(part, Part::CachePoint(_));
     let (points, content): (Vec<_>, Vec<_>) = content(wire, at).into_iter().partition(is_point);
@@ -202,7 +202,7 @@ fn content(content: Option<Content>, at: &str) -> Vec<Part> {
     }
 }
 
-/// A content part, then the cache point that it is marked with.
+/// Converts a content part, followed by its cache point if it has one.
 fn content_part(part: WirePart, at: &str) -> Vec<Part> {
     fn media<T>(value: T, at: &str) -> Media<T> {
         Media {

@@ -1,4 +1,4 @@
-//! Steps of a chat as `chat.completion.chunk` events.
+//! Writes chunks of a chat as `chat.completion.chunk` events.
 
 use std::collections::BTreeMap;
 
@@ -18,21 +18,21 @@ use crate::{
     operation::chat::{ChoiceChunk, Chunk},
 };
 
-/// Writes OpenAI's chunks. What all of them share is rendered once.
+/// Writes OpenAI's chunks. The members that all chunks share are serialized only once.
 pub struct ChatWriter {
     out: BytesMut,
-    /// `data: {…,"model":"…",`
+    /// The beginning of each event: `data: {…,"model":"…",`.
     head: Vec<u8>,
     include_usage: bool,
-    /// `,"kb":{…}`, for the first chunk that carries `finish_reason`; mostly empty.
+    /// `,"kb":{…}`, for the first chunk with a `finish_reason`. Empty without retrieval.
     kb: Vec<u8>,
-    /// One bit a choice; OpenAI knows 128 at most.
+    /// The choices that have begun, one bit each; a request has at most 128.
     begun: u128,
-    /// Entries so far, by choice; mostly none.
+    /// The number of entries written so far, by choice and list.
     lists: BTreeMap<(u32, List), u32>,
 }
 
-/// Lists that come in pieces.
+/// Lists whose entries are spread over several chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum List {
     ThinkingBlocks,
@@ -42,7 +42,7 @@ enum List {
 }
 
 impl ChatWriter {
-    /// `created` in Unix seconds; `include_usage` as in `stream_options`.
+    /// Creates a writer. `created` is in Unix seconds; `include_usage` is the member of `stream_options`.
     pub fn new(id: &str, created: u64, model: &str, include_usage: bool) -> Self {
         #[derive(Serialize)]
         struct Head<'a> {
@@ -58,7 +58,7 @@ impl ChatWriter {
             model,
         };
         let mut rendered = b"data: ".to_vec();
-        // Strings and numbers cannot fail to be written.
+        // Serializing strings and numbers cannot fail.
         rendered.extend(serde_json::to_vec(&head).unwrap_or_default());
         if let Some(brace) = rendered.last_mut() {
             *brace = b',';
@@ -73,14 +73,14 @@ impl ChatWriter {
         }
     }
 
-    /// The answer comes from passages, or was to come from them.
+    /// Adds the `kb` object, which describes the retrieval, to the first chunk with a `finish_reason`.
     pub fn add_retrieval(&mut self, retrieval: &Retrieval) {
         self.kb = b",\"kb\":".to_vec();
-        // Plain structs and JSON values cannot fail to be written.
+        // Serializing plain structs and JSON values cannot fail.
         let _ = serde_json::to_writer(&mut self.kb, &kb(retrieval));
     }
 
-    /// The next entry of a list.
+    /// Numbers the next entry of a list.
     fn index<T>(&mut self, choice: u32, list: List, entry: T) -> Indexed<T> {
         let next = self.lists.entry((choice, list)).or_default();
         let index = *next;
@@ -121,7 +121,7 @@ impl ChatWriter {
         }
     }
 
-    /// An extension, on a chunk without choices.
+    /// Writes `bedrock_guardrail`, an extension, in a chunk without choices.
     fn guardrail(&mut self, trace: &Value) {
         self.out.put_slice(&self.head);
         self.out.put_slice(br#""choices":[],"bedrock_guardrail":"#);
@@ -145,7 +145,7 @@ impl ChatWriter {
             None => self.out.put_slice(b"null"),
         }
         self.out.put_slice(b"}]");
-        // It is the same for all choices.
+        // Written once, because it is the same for all choices.
         if finish_reason.is_some() {
             self.out.put_slice(&std::mem::take(&mut self.kb));
         }
@@ -158,13 +158,13 @@ impl ChatWriter {
     }
 
     fn json(&mut self, value: &impl Serialize) {
-        // Into memory, from plain structs: neither can fail.
+        // Serializing plain structs into memory cannot fail.
         let _ = serde_json::to_writer((&mut self.out).writer(), value);
     }
 }
 
 impl EventWriter for ChatWriter {
-    /// Adds one chunk; the role goes before the first of each choice.
+    /// Writes one chunk. The first chunk of each choice is preceded by a delta with the role.
     fn chunk(&mut self, ChoiceChunk { choice, chunk }: &ChoiceChunk) {
         let choice = *choice;
         match chunk {

@@ -1,4 +1,4 @@
-//! What a request asks of Knowledge Bases: its `kb`, or a `file_search` tool that says the same in OpenAI's words.
+//! Parses the retrieval options of a request: `kb`, or OpenAI's equivalent, a tool of type `file_search`.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -19,17 +19,16 @@ use crate::{
     operation::chat::Chat,
 };
 
-/// One request is as many searches.
+/// Maximum number of Knowledge Bases of a request. Each costs one search.
 const MAX_BASES: usize = 10;
 
-/// Characters of a condensed question, far more than its tokens allow.
+/// Upper bound of the characters of a condensed question; its token limit allows far fewer.
 const MAX_CONDENSED: usize = 4000;
 
-/// Returns what `kb`, or a `file_search` tool of `chat`, asks of Knowledge Bases; `None` if neither is
-/// there. The tool is taken out of the chat.
+/// Parses `kb`, or the `file_search` tool of `chat`. Returns `None` if the request has neither.
 ///
 /// # Errors
-/// 400 with the member at fault, 403 or 404.
+/// 400 with the invalid member; 403 or 404 for a Knowledge Base that the key may not search.
 pub fn take(
     kb: Option<Kb>,
     chat: &mut Chat,
@@ -37,7 +36,7 @@ pub fn take(
     caller: &Caller,
     warnings: &Warnings,
 ) -> Result<Option<Arc<RetrievalRequest>>, Error> {
-    let (asked, at) = match (kb, file_search(chat, warnings)?) {
+    let (options, at) = match (kb, file_search(chat, warnings)?) {
         (None, None) => return Ok(None),
         (Some(Kb(options)), None) => (options, At::Kb),
         (None, Some((index, options))) => (options, At::Tool(index)),
@@ -46,27 +45,30 @@ pub fn take(
             return Err(Error::invalid("kb", text));
         }
     };
-    check(&asked, at)?;
-    let query = asked.query.clone().filter(|query| !query.trim().is_empty());
-    let Some(said) = query
+    check(&options, at)?;
+    let query = options
+        .query
+        .clone()
+        .filter(|query| !query.trim().is_empty());
+    let Some(query_chars) = query
         .clone()
         .or_else(|| prompt::query(&chat.messages))
         .map(|text| text.chars().count())
     else {
-        let text = "There is nothing to look for: no user message has text. Say what to look for in 'kb.query'.";
+        let text = "No user message contains text to search for. Set 'kb.query'.";
         return Err(Error::invalid(at.member("query"), text));
     };
-    let names = asked.name.as_slice();
+    let names = options.name.as_slice();
     let unique: HashSet<&String> = names.iter().collect();
     if names.is_empty() || names.len() > MAX_BASES || unique.len() < names.len() {
-        let text = format!("Name 1 to {MAX_BASES} knowledge bases, each of them once.");
+        let text = format!("Name 1 to {MAX_BASES} knowledge bases, each only once.");
         return Err(Error::invalid(at.member("name"), text));
     }
     let named = names.iter().map(|name| bases.resolve_for(name, caller));
     let named = named
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| error.with_param(at.member("name")))?;
-    let own_filter = asked
+    let own_filter = options
         .filter
         .as_ref()
         .map(|json| filter::parse_text(json.get()))
@@ -77,24 +79,25 @@ pub fn take(
             wrong.message,
         )
     })?;
-    if asked.search.is_some()
+    if options.search.is_some()
         && named
             .iter()
             .any(|base| base.kind == KnowledgeBaseKind::Managed)
     {
         warnings.dropped(
             at.member("search"),
-            "a managed Knowledge Base decides by itself how it searches",
+            "a managed Knowledge Base chooses its search type itself",
         );
     }
-    let search = |base: &Arc<KnowledgeBase>| search(base, &asked, own_filter.as_ref(), caller, at);
+    let search =
+        |base: &Arc<KnowledgeBase>| search(base, &options, own_filter.as_ref(), caller, at);
     let searches = named.iter().map(search).collect::<Result<Vec<_>, _>>()?;
     let widest = named
         .iter()
         .map(|base| base.max_context_chars)
         .max()
         .unwrap_or_default();
-    // The widest bound of all, and none where one of them has none.
+    // The largest limit of all. There is no limit if any of them has none.
     let tokens = named
         .iter()
         .map(|base| base.max_context_tokens)
@@ -108,46 +111,47 @@ pub fn take(
     Ok(Some(Arc::new(RetrievalRequest {
         searches,
         query,
-        query_chars: said.max(condensed).min(MAX_QUERY),
-        max_context_chars: asked.max_context_chars.unwrap_or(widest),
-        max_context_tokens: asked.max_context_tokens.or(tokens),
+        query_chars: query_chars.max(condensed).min(MAX_QUERY),
+        max_context_chars: options.max_context_chars.unwrap_or(widest),
+        max_context_tokens: options.max_context_tokens.or(tokens),
         max_images: named
             .iter()
             .map(|base| base.max_images)
             .max()
             .unwrap_or_default(),
-        include_sources: asked.include_sources.unwrap_or(true),
-        names: asked.name,
+        include_sources: options.include_sources.unwrap_or(true),
+        names: options.name,
     })))
 }
 
-/// Where the client has said it.
+/// The member of the request that has the options.
 #[derive(Clone, Copy)]
 enum At {
     Kb,
-    /// The place of the tool.
+    /// The `file_search` tool, by its index.
     Tool(usize),
 }
 
 impl At {
-    /// The path of a member of `kb`, as the client has written it.
+    /// Returns the path of an option, as the client wrote it. `member` is its name in `kb`.
     fn member(self, member: &str) -> String {
         let Self::Tool(index) = self else {
             return format!("kb.{member}");
         };
-        let theirs = match member {
+        let in_tool = match member {
             "name" => "vector_store_ids",
             "max_results" => "max_num_results",
             "min_score" => "ranking_options.score_threshold",
             "filter" => "filters",
             other => other,
         };
-        format!("tools[{index}].{theirs}")
+        format!("tools[{index}].{in_tool}")
     }
 }
 
-/// What the tool `file_search` asks. It is not the model's to call, because the search is made before; among others it keeps
-/// its place, by which errors name the tools.
+/// Parses the options of the `file_search` tool. The gateway searches before it calls the model, so the tool is not sent
+/// to the model. It is removed only if it is the only tool; otherwise it stays, so that the indices of the other tools
+/// in errors do not change.
 fn file_search(
     request: &mut Chat,
     warnings: &Warnings,
@@ -161,13 +165,13 @@ fn file_search(
     if tools.iter().filter(|tool| tool.kind == FILE_SEARCH).count() > 1 {
         return Err(Error::invalid(
             "tools",
-            "One tool of type 'file_search' is enough: it may name several stores.",
+            "Only one tool of type 'file_search' is allowed. It may name several vector stores.",
         ));
     }
     let tool = tools[index].clone();
     if tools.len() == 1 {
         request.tools = None;
-        // Whatever it says, there is nothing left to choose.
+        // Without tools there is nothing to choose.
         request.tool_choice = None;
     }
     let Tool {
@@ -179,11 +183,11 @@ fn file_search(
         ..
     } = tool;
     if file_search.is_some() {
-        let text = "The members of a 'file_search' tool stand beside its 'type', not in an object of its name.";
+        let text = "Put the members of a 'file_search' tool next to 'type', not into a 'file_search' object.";
         return Err(Error::invalid(format!("tools[{index}].file_search"), text));
     }
     let ranking = ranking_options.unwrap_or_default();
-    weights(&ranking, index, warnings);
+    warn_of_ranking(&ranking, index, warnings);
     Ok(Some((
         index,
         KbOptions {
@@ -196,12 +200,12 @@ fn file_search(
     )))
 }
 
-/// How OpenAI would weigh text against meaning: the service has no such choice.
-fn weights(ranking: &RankingOptions, index: usize, warnings: &Warnings) {
+/// Warns of ranking options that Bedrock does not support.
+fn warn_of_ranking(ranking: &RankingOptions, index: usize, warnings: &Warnings) {
     if ranking.hybrid_search.is_some() {
         warnings.dropped(
             format!("tools[{index}].ranking_options.hybrid_search"),
-            "Bedrock weighs by itself",
+            "Bedrock has no search weights",
         );
     }
     if ranking
@@ -211,12 +215,12 @@ fn weights(ranking: &RankingOptions, index: usize, warnings: &Warnings) {
     {
         warnings.dropped(
             format!("tools[{index}].ranking_options.ranker"),
-            "the operator chooses how results are ranked",
+            "the operator configures the ranker",
         );
     }
 }
 
-fn check(asked: &KbOptions, at: At) -> Result<(), Error> {
+fn check(options: &KbOptions, at: At) -> Result<(), Error> {
     let within = |member: &str, value: Option<u32>, max: u32| match value {
         Some(value) if !(1..=max).contains(&value) => Err(Error::invalid(
             at.member(member),
@@ -229,10 +233,14 @@ fn check(asked: &KbOptions, at: At) -> Result<(), Error> {
     } else {
         MAX_RESULTS
     };
-    within("max_results", asked.max_results, max_results)?;
-    within("max_context_chars", asked.max_context_chars, MAX_CONTEXT)?;
-    within("max_context_tokens", asked.max_context_tokens, MAX_CONTEXT)?;
-    match asked.min_score {
+    within("max_results", options.max_results, max_results)?;
+    within("max_context_chars", options.max_context_chars, MAX_CONTEXT)?;
+    within(
+        "max_context_tokens",
+        options.max_context_tokens,
+        MAX_CONTEXT,
+    )?;
+    match options.min_score {
         Some(score) if !(0.0..=1.0).contains(&score) => Err(Error::invalid(
             at.member("min_score"),
             "This must be between 0 and 1.",
@@ -241,7 +249,7 @@ fn check(asked: &KbOptions, at: At) -> Result<(), Error> {
     }
 }
 
-/// One of a list of words.
+/// Parses an option that has a fixed list of values, `words`.
 fn word<T: Copy>(
     word: Option<&str>,
     words: &[(&str, T)],
@@ -263,10 +271,11 @@ fn word<T: Copy>(
     found.ok_or_else(|| Error::invalid(param, format!("This must be {}.", known())))
 }
 
-/// The filters of the Knowledge Base and of the key hold whatever the client says.
+/// Builds the search in one Knowledge Base. The filters of the Knowledge Base and of the key always apply; the filter of
+/// the request can only narrow the results further.
 fn search(
     base: &Arc<KnowledgeBase>,
-    asked: &KbOptions,
+    options: &KbOptions,
     own_filter: Option<&Value>,
     caller: &Caller,
     at: At,
@@ -281,10 +290,10 @@ fn search(
             .clone()
     };
     Ok(Search {
-        max_results: asked.max_results.unwrap_or(base.max_results),
-        min_score: asked.min_score.unwrap_or(base.min_score),
+        max_results: options.max_results.unwrap_or(base.max_results),
+        min_score: options.min_score.unwrap_or(base.min_score),
         search_type: word(
-            asked.search.as_deref(),
+            options.search.as_deref(),
             &SearchType::ALL,
             base.search_type,
             at.member("search"),
@@ -295,9 +304,9 @@ fn search(
             && base.implicit_filter.is_none()
             && matches!(base.rerank, Rerank::Default | Rerank::Never),
         user_id: base.user_context.then(user),
-        rerank: rerank(base, asked.rerank.as_deref(), at)?,
+        rerank: rerank(base, options.rerank.as_deref(), at)?,
         on_error: word(
-            asked.on_error.as_deref(),
+            options.on_error.as_deref(),
             &OnError::ALL,
             base.on_error,
             at.member("on_error"),
@@ -306,9 +315,10 @@ fn search(
     })
 }
 
-/// The operator's model, none, or another that the catalogue knows: what nobody knows has no price.
-fn rerank(base: &KnowledgeBase, asked: Option<&str>, at: At) -> Result<Rerank, Error> {
-    match (asked, &base.rerank) {
+/// Selects the reranking model. A request may only name the configured model, `none`, or a model in the catalogue, because
+/// the cost of other models is unknown.
+fn rerank(base: &KnowledgeBase, options: Option<&str>, at: At) -> Result<Rerank, Error> {
+    match (options, &base.rerank) {
         (None, own) => Ok(own.clone()),
         (Some("none"), _) => Ok(Rerank::Never),
         (Some(id), Rerank::Model(own)) if own.id == id => Ok(base.rerank.clone()),

@@ -12,7 +12,7 @@ use axum::http::HeaderMap;
 pub use events::ChatWriter;
 pub use whole::{assistant_message, cost, unwritable, usage};
 
-use super::{Dialect, Incoming, Outgoing, Parsed, ReplyContext, chat_events::ChatEvents};
+use super::{Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_events::ChatEvents};
 use crate::{
     call::Warnings,
     edge::{body, labels},
@@ -21,10 +21,10 @@ use crate::{
     operation::chat::{Chat, ChatReply},
 };
 
-/// OpenAI's chat completions.
+/// The dialect of OpenAI's chat completions API.
 pub struct ChatCompletions;
 
-/// What a reply repeats of its request.
+/// The parts of the request that the reply depends on.
 pub struct View {
     model: String,
     include_usage: bool,
@@ -36,24 +36,24 @@ impl Dialect for ChatCompletions {
     const ROUTE: &'static str = labels::CHAT_COMPLETIONS;
     const INPUT: &'static str = "messages";
 
-    fn parse(request: &Incoming<'_>) -> Result<Parsed<Self>, Error> {
-        let (wire, mut chat) = parsed(request.body, request.warnings)?;
+    fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
+        let (options, mut chat) = parse(request.body, request.warnings)?;
         guardrail(request.headers, &mut chat);
         chat.retrieval = kb_request::take(
-            wire.kb,
+            options.kb,
             &mut chat,
             request.knowledge_bases,
             request.caller,
             request.warnings,
         )?;
-        Ok(Parsed {
+        Ok(ParsedRequest {
             end_user: chat.user.clone().or_else(|| chat.safety_identifier.clone()),
             operation: chat,
             view: View {
-                model: wire.model.clone(),
-                include_usage: wire.include_usage,
+                model: options.model.clone(),
+                include_usage: options.include_usage,
             },
-            model: wire.model,
+            model: options.model,
         })
     }
 
@@ -61,7 +61,7 @@ impl Dialect for ChatCompletions {
         let id = format!("chatcmpl-{}", cx.id);
         Ok(match reply {
             ChatReply::Whole(reply) => {
-                Outgoing::Whole(whole::written(&id, &view.model, reply, cx)?)
+                Outgoing::Whole(whole::to_json(&id, &view.model, reply, cx)?)
             }
             ChatReply::Stream(stream) => {
                 let mut writer = ChatWriter::new(&id, cx.created, &view.model, view.include_usage);
@@ -74,22 +74,22 @@ impl Dialect for ChatCompletions {
     }
 }
 
-/// What of the wire is not part of the operation.
-struct Wire {
+/// The members of the request that are not part of the operation.
+struct RequestOptions {
     model: String,
     kb: Option<Kb>,
     include_usage: bool,
 }
 
-/// Parses and checks the body of a chat request. A search in Knowledge Bases is left out.
+/// Parses and validates the body of a chat request, except for `kb` and `file_search`.
 ///
 /// # Errors
-/// 400 with the field, or the place in the text.
+/// 400 with the invalid field, or with the byte offset of a syntax error.
 pub fn chat_request(bytes: &[u8], warnings: &Warnings) -> Result<Chat, Error> {
-    parsed(bytes, warnings).map(|(_, chat)| chat)
+    parse(bytes, warnings).map(|(_, chat)| chat)
 }
 
-fn parsed(bytes: &[u8], warnings: &Warnings) -> Result<(Wire, Chat), Error> {
+fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Error> {
     let request: ChatRequest = body::parse(bytes, warnings)?;
     validate::validate(&request)?;
     let include_usage = request.include_usage();
@@ -133,7 +133,7 @@ fn parsed(bytes: &[u8], warnings: &Warnings) -> Result<(Wire, Chat), Error> {
         fetched: Default::default(),
     };
     Ok((
-        Wire {
+        RequestOptions {
             model: request.model,
             kb: request.kb,
             include_usage,
@@ -142,8 +142,8 @@ fn parsed(bytes: &[u8], warnings: &Warnings) -> Result<(Wire, Chat), Error> {
     ))
 }
 
-/// The headers with which InvokeModel takes a guardrail, for clients that cannot change the body.
-/// The body wins.
+/// Applies the guardrail headers of InvokeModel, for clients that cannot add members to the body. A guardrail in the body
+/// takes precedence.
 fn guardrail(headers: &HeaderMap, chat: &mut Chat) {
     let text = |name: &str| {
         headers

@@ -1,4 +1,4 @@
-//! What can be said of a request without knowing its model: ranges, and members that no model can honour.
+//! Checks that do not depend on the model: ranges, required members, and members that no model supports.
 
 use super::check_tools::{MAX_DEPTH, MAX_TOOLS, depth, name, schema, too_deep, tools};
 use crate::{
@@ -10,29 +10,29 @@ use crate::{
     },
 };
 
-/// More than any real conversation; bounds the work that one request can cause.
+/// Maximum number of messages. Bounds the work that one request can cause.
 const MAX_MESSAGES: usize = 10_000;
 
-/// Content parts of one message.
+/// Maximum number of content parts of a message.
 const MAX_PARTS: usize = 10_000;
 
-/// Accepts a request, or says which field is wrong.
+/// Validates a request.
 ///
 /// # Errors
-/// A 400 with `param`.
+/// 400 with the invalid member.
 pub fn validate(request: &ChatRequest) -> Result<(), Error> {
     ranges(request)?;
     unsupported(request)?;
     if request.messages.is_empty() {
         return Err(Error::invalid(
             "messages",
-            "'messages' must hold at least one message.",
+            "'messages' must contain at least one message.",
         ));
     }
     if request.messages.len() > MAX_MESSAGES {
         return Err(Error::invalid(
             "messages",
-            format!("'messages' may hold {MAX_MESSAGES} messages at most."),
+            format!("'messages' may contain at most {MAX_MESSAGES} messages."),
         ));
     }
     for (index, message) in request.messages.iter().enumerate() {
@@ -47,13 +47,13 @@ fn ranges(request: &ChatRequest) -> Result<(), Error> {
     within("frequency_penalty", request.frequency_penalty, -2.0, 2.0)?;
     within("presence_penalty", request.presence_penalty, -2.0, 2.0)?;
     within("n", request.n.map(f64::from), 1.0, 128.0)?;
-    // The service's integers are 32 bits, signed.
     within(
         "top_logprobs",
         request.top_logprobs.map(f64::from),
         0.0,
         20.0,
     )?;
+    // Bedrock's integers are signed and have 32 bits.
     within(
         "top_k",
         request.top_k.map(f64::from),
@@ -78,7 +78,7 @@ fn ranges(request: &ChatRequest) -> Result<(), Error> {
     if request.stop.as_ref().is_some_and(|stop| stop.0.len() > 4) {
         return Err(Error::invalid(
             "stop",
-            "'stop' may hold 4 sequences at most.",
+            "'stop' may contain at most 4 sequences.",
         ));
     }
     if request
@@ -88,21 +88,21 @@ fn ranges(request: &ChatRequest) -> Result<(), Error> {
     {
         return Err(Error::invalid(
             "safety_identifier",
-            "'safety_identifier' may have 64 characters at most.",
+            "'safety_identifier' may have at most 64 characters.",
         ));
     }
     if let Some(metadata) = &request.metadata {
         if metadata.len() > 16 {
             return Err(Error::invalid(
                 "metadata",
-                "'metadata' may hold 16 pairs at most.",
+                "'metadata' may contain at most 16 pairs.",
             ));
         }
         for (key, value) in metadata {
             if key.is_empty() || key.chars().count() > 64 || value.chars().count() > 512 {
                 return Err(Error::invalid(
                     "metadata",
-                    "A key of 'metadata' has 1 to 64 characters and a value 512 at most.",
+                    "Keys of 'metadata' must have 1 to 64 characters, and values at most 512.",
                 ));
             }
         }
@@ -110,36 +110,36 @@ fn ranges(request: &ChatRequest) -> Result<(), Error> {
     Ok(())
 }
 
-/// What would change the meaning of the answer if it were left out in silence.
+/// Rejects members that would change the meaning of the answer if they were dropped.
 fn unsupported(request: &ChatRequest) -> Result<(), Error> {
-    let refused = |param: &'static str, why: &'static str| {
+    let reject = |param: &'static str, why: &'static str| {
         Err(
             Error::invalid(param, format!("'{param}' is not supported here: {why}."))
                 .with_code("unsupported_parameter"),
         )
     };
     if request.logprobs == Some(true) || request.top_logprobs.is_some_and(|n| n > 0) {
-        return refused("logprobs", "Bedrock's Converse returns none");
+        return reject("logprobs", "Bedrock returns no log probabilities");
     }
     if request
         .logit_bias
         .as_ref()
         .is_some_and(|bias| !bias.is_empty())
     {
-        return refused("logit_bias", "Bedrock's Converse has no such parameter");
+        return reject("logit_bias", "Bedrock's Converse API has no such parameter");
     }
     let modalities = request.modalities.as_deref().unwrap_or_default();
     if modalities.iter().any(|m| m == "audio") || request.audio.is_some() {
-        return refused("audio", "Bedrock's Converse returns no audio");
+        return reject("audio", "Bedrock's Converse API returns no audio");
     }
     if let Some(format) = &request.response_format {
         match (format.kind.as_str(), &format.json_schema) {
             ("text" | "json_object", _) => {}
-            ("json_schema", Some(wanted)) => schema(wanted)?,
+            ("json_schema", Some(json_schema)) => schema(json_schema)?,
             ("json_schema", None) => {
                 return Err(Error::invalid(
                     "response_format.json_schema",
-                    "A format of type 'json_schema' needs it.",
+                    "A response format of type 'json_schema' needs 'json_schema'.",
                 ));
             }
             _ => {
@@ -151,7 +151,7 @@ fn unsupported(request: &ChatRequest) -> Result<(), Error> {
         }
     }
     match request.moderation {
-        Some(_) => refused("moderation", "name a guardrail in 'bedrock'"),
+        Some(_) => reject("moderation", "set 'bedrock.guardrail' instead"),
         None => Ok(()),
     }
 }
@@ -172,7 +172,7 @@ fn check_message(message: &Message, index: usize) -> Result<(), Error> {
     if message.audio.is_some() {
         return Err(Error::invalid(
             at("audio"),
-            "No audio was ever issued here, so there is none to refer to.",
+            "'audio' is not supported, because this gateway never returns audio to refer to.",
         ));
     }
     let assistant_may = calls || message.refusal.is_some() || message.function_call.is_some();
@@ -209,10 +209,10 @@ fn check_message(message: &Message, index: usize) -> Result<(), Error> {
     }
 }
 
-/// Text anywhere; media where the service takes them; reasoning and calls in what the assistant
-/// said. What the media are is checked with the model at hand.
+/// Checks that the role allows the type of the part: text anywhere, media in user and tool messages, reasoning and tool
+/// calls in assistant messages. Whether the model supports the media is checked later.
 fn check_part(part: &Part, role: Role, at: &str) -> Result<(), Error> {
-    let asks = matches!(role, Role::User | Role::Tool);
+    let allows_media = matches!(role, Role::User | Role::Tool);
     let assistant = role == Role::Assistant;
     let needs = |member: &str, present: bool| match present {
         true => Ok(()),
@@ -225,11 +225,11 @@ fn check_part(part: &Part, role: Role, at: &str) -> Result<(), Error> {
         "text" => needs("text", part.text.is_some()),
         "refusal" if assistant => needs("refusal", part.refusal.is_some()),
         "" if part.cache_point.is_some() => Ok(()),
-        "image_url" if asks => needs("image_url", part.image_url.is_some()),
-        "video_url" if asks => needs("video_url", part.video_url.is_some()),
-        "input_audio" if asks => needs("input_audio", part.input_audio.is_some()),
-        "file" if asks => needs("file", part.file.is_some()),
-        "search_result" if asks => needs("search_result", part.search_result.is_some()),
+        "image_url" if allows_media => needs("image_url", part.image_url.is_some()),
+        "video_url" if allows_media => needs("video_url", part.video_url.is_some()),
+        "input_audio" if allows_media => needs("input_audio", part.input_audio.is_some()),
+        "file" if allows_media => needs("file", part.file.is_some()),
+        "search_result" if allows_media => needs("search_result", part.search_result.is_some()),
         "thinking" if assistant => needs("thinking", part.thinking.is_some()),
         "redacted_thinking" if assistant => needs("data", part.data.is_some()),
         "tool_use" if assistant => tool_use(part, at, needs),
@@ -258,7 +258,7 @@ fn check_part(part: &Part, role: Role, at: &str) -> Result<(), Error> {
 
 fn check_parts(parts: &[Part], role: Role, at: &str) -> Result<(), Error> {
     if parts.len() > MAX_PARTS {
-        let text = format!("'content' may hold {MAX_PARTS} parts at most.");
+        let text = format!("'content' may contain at most {MAX_PARTS} parts.");
         return Err(Error::invalid(format!("{at}.content"), text));
     }
     let mut parts = (0..).zip(parts);
@@ -293,7 +293,7 @@ fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Err
     if calls.len() > MAX_TOOLS {
         return Err(Error::invalid(
             at("tool_calls"),
-            format!("'tool_calls' may hold {MAX_TOOLS} calls at most."),
+            format!("'tool_calls' may contain at most {MAX_TOOLS} calls."),
         ));
     }
     for (index, call) in calls.iter().enumerate() {
@@ -305,7 +305,7 @@ fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Err
         let Some(function) = &call.function else {
             return Err(Error::invalid(
                 at("function"),
-                "A call is of type 'function' or 'custom', and has that member.",
+                "A tool call needs the member 'function' or 'custom'.",
             ));
         };
         name(&function.name, || at("function.name"))?;
@@ -316,13 +316,14 @@ fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Err
     Ok(())
 }
 
-/// Blocks that this gateway gave out: what could not have come from there is refused here, not by Bedrock.
+/// Checks blocks that the client sends back from an earlier answer. Rejects blocks that cannot come from Bedrock, because
+/// Bedrock's error would be less clear.
 fn server_tool_blocks(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Error> {
     let blocks = message.server_tool_blocks.as_deref().unwrap_or_default();
     if blocks.len() > MAX_TOOLS {
         return Err(Error::invalid(
             at("server_tool_blocks"),
-            format!("There may be {MAX_TOOLS} blocks at most."),
+            format!("'server_tool_blocks' may contain at most {MAX_TOOLS} blocks."),
         ));
     }
     for (index, block) in blocks.iter().enumerate() {
@@ -342,12 +343,14 @@ fn server_tool_blocks(message: &Message, at: &impl Fn(&str) -> String) -> Result
                     .collect(),
             ),
             _ => {
-                return wrong("A block holds 'toolUse' or 'toolResult', as it came in the answer.");
+                return wrong(
+                    "A block must contain either 'toolUse' or 'toolResult', unchanged from the answer.",
+                );
             }
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte);
         if !(1..=64).contains(&id.len()) || !id.bytes().all(plain) {
-            return wrong("'toolUseId' is not one that Bedrock gives.");
+            return wrong("'toolUseId' is not a valid Bedrock tool use ID.");
         }
         if json.iter().any(|json| depth(json.get()) > MAX_DEPTH) {
             return Err(too_deep(at));

@@ -1,4 +1,4 @@
-//! The `chat.completion` object.
+//! Writes the `chat.completion` object.
 
 use std::collections::BTreeMap;
 
@@ -21,11 +21,11 @@ use crate::{
     operation::chat::{Chunk, WholeReply},
 };
 
-/// Writes a whole reply. `model` is the name that the client asked for.
+/// Serializes a whole reply. `model` is the name that the client requested.
 ///
 /// # Errors
-/// If the reply cannot be written, which is a fault of the gateway.
-pub fn written(
+/// 500 if the reply cannot be serialized, which is a bug in the gateway.
+pub fn to_json(
     id: &str,
     model: &str,
     reply: WholeReply,
@@ -54,13 +54,16 @@ pub fn written(
     serde_json::to_vec(&completion).map_err(unwritable)
 }
 
-/// The error for a reply that cannot be written.
+/// Creates the error for a reply that cannot be serialized.
 pub fn unwritable(error: serde_json::Error) -> Error {
-    Error::new(Kind::Internal, "The gateway could not write its reply.")
-        .with_detail(error.to_string())
+    Error::new(
+        Kind::Internal,
+        "The gateway could not serialize its response.",
+    )
+    .with_detail(error.to_string())
 }
 
-/// Where the answer comes from.
+/// Returns the `kb` object of a reply, which describes the retrieval.
 pub fn kb(retrieval: &Retrieval) -> KbReply<'_> {
     let object = |(index, passage)| passage_object(index, passage);
     let passages = || (1..).zip(&retrieval.passages).map(object).collect();
@@ -92,7 +95,7 @@ fn passage_object(index: usize, passage: &Passage) -> PassageObject<'_> {
     }
 }
 
-/// OpenAI's usage object. Every token bucket is reported, including zeros.
+/// Returns OpenAI's `usage` object. Every kind of token is reported, including zeros.
 pub fn usage(usage: &Usage) -> wire::Usage {
     let written = usage.cache_write > 0;
     wire::Usage {
@@ -117,14 +120,14 @@ pub fn usage(usage: &Usage) -> wire::Usage {
     }
 }
 
-/// The cost of a call in US dollars, exactly.
+/// Returns the exact cost of a call in US dollars, or `None` if a price is unknown.
 pub fn cost(usage: &Usage) -> Option<Box<RawValue>> {
     usage
         .cost
         .and_then(|cost| RawValue::from_string(cost.total().to_string()).ok())
 }
 
-/// Puts the steps of one answer together.
+/// Assembles the chunks of one choice into a message and its finish reason.
 pub fn assistant_message(chunks: Vec<Chunk>) -> (AssistantMessage, FinishReason) {
     let mut content = String::new();
     let mut reasoning = String::new();

@@ -1,20 +1,20 @@
-//! `POST /v1/completions`: a second dialect of chats, in which each prompt is a conversation of one
-//! user message.
+//! `POST /v1/completions`, OpenAI's legacy API. A dialect of the chat operation, in which each prompt is a conversation of
+//! one user message.
 
 mod parse;
 mod write;
 
-use super::{Dialect, Incoming, Outgoing, Parsed, ReplyContext, chat_events::ChatEvents};
+use super::{Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_events::ChatEvents};
 use crate::{
     edge::labels,
     error::Error,
     operation::chat::{Chat, ChatReply},
 };
 
-/// OpenAI's completions, the API before there were chats.
+/// The dialect of OpenAI's legacy completions API.
 pub struct Completions;
 
-/// What a reply repeats of its request.
+/// The parts of the request that the reply depends on.
 pub struct View {
     model: String,
     include_usage: bool,
@@ -26,13 +26,13 @@ impl Dialect for Completions {
     const ROUTE: &'static str = labels::COMPLETIONS;
     const INPUT: &'static str = "prompt";
 
-    fn parse(request: &Incoming<'_>) -> Result<Parsed<Self>, Error> {
+    fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
         let (chat, model, include_usage) = parse::completion(request.body, request.warnings)?;
         let view = View {
             model: model.clone(),
             include_usage,
         };
-        Ok(Parsed {
+        Ok(ParsedRequest {
             end_user: chat.user.clone(),
             operation: chat,
             model,

@@ -1,3 +1,5 @@
+//! Parses and validates completion requests.
+
 use crate::{
     call::Warnings,
     edge::body,
@@ -6,14 +8,13 @@ use crate::{
     operation::chat::{Chat, Message, Origin, Part, Role},
 };
 
-/// The most answers of one request: OpenAI's own cap on `n`.
+/// Maximum number of choices of one request; OpenAI's limit on `n`.
 const MAX_CHOICES: usize = 128;
 
-/// Parses and checks a request. Returns the chat, the model's name, and whether the usage is
-/// streamed.
+/// Parses and validates a request. Returns the chat, the name of the model, and whether a stream includes the usage.
 ///
 /// # Errors
-/// 400 with the member at fault.
+/// 400 with the invalid member.
 pub fn completion(bytes: &[u8], warnings: &Warnings) -> Result<(Chat, String, bool), Error> {
     let request: CompletionRequest = body::parse(bytes, warnings)?;
     unsupported(&request)?;
@@ -50,7 +51,7 @@ pub fn completion(bytes: &[u8], warnings: &Warnings) -> Result<(Chat, String, bo
         top_k: request.top_k,
         bedrock: request.bedrock,
         max_cost: body::max_cost(request.max_cost_usd.as_deref())?,
-        // Each request to the service holds one prompt.
+        // Each request to Bedrock contains only one prompt, so the longest one counts.
         bytes: bytes.len().saturating_sub(all) + longest,
         ..Chat::default()
     };
@@ -62,14 +63,14 @@ pub fn completion(bytes: &[u8], warnings: &Warnings) -> Result<(Chat, String, bo
 
 fn prompts(request: &CompletionRequest) -> Result<Vec<String>, Error> {
     let Texts::Text { texts, is_list } = &request.prompt else {
-        let text = "Prompts of tokens are not supported, because Bedrock takes text: send strings.";
+        let text = "Token prompts are not supported, because Bedrock takes text. Send strings.";
         return Err(Error::invalid("prompt", text).with_code("unsupported_parameter"));
     };
     let choices = texts.len().saturating_mul(request.n.unwrap_or(1) as usize);
     if texts.is_empty() || choices > MAX_CHOICES {
         let count = texts.len();
         let text = format!(
-            "`prompt` holds {count} prompts and `n` is {}; a request may ask for 1 to {MAX_CHOICES} answers in all.",
+            "'prompt' has {count} prompts and 'n' is {}; a request may have 1 to {MAX_CHOICES} choices in total.",
             request.n.unwrap_or(1)
         );
         return Err(Error::invalid("prompt", text));
@@ -87,7 +88,7 @@ fn prompts(request: &CompletionRequest) -> Result<Vec<String>, Error> {
     }
 }
 
-/// What would make the answer wrong if it were left out.
+/// Rejects members that would change the meaning of the answer if they were dropped.
 fn unsupported(request: &CompletionRequest) -> Result<(), Error> {
     let members = [
         (
@@ -96,7 +97,7 @@ fn unsupported(request: &CompletionRequest) -> Result<(), Error> {
                 .suffix
                 .as_ref()
                 .is_some_and(|suffix| !suffix.is_empty()),
-            "the models complete at the end only",
+            "text can only be appended to the prompt",
         ),
         (
             "best_of",
@@ -108,12 +109,12 @@ fn unsupported(request: &CompletionRequest) -> Result<(), Error> {
         (
             "echo",
             request.echo == Some(true),
-            "the answer holds no prompt",
+            "completions do not include the prompt",
         ),
         (
             "logprobs",
             request.logprobs.is_some(),
-            "Bedrock's Converse returns none",
+            "Bedrock returns no log probabilities",
         ),
         (
             "logit_bias",
@@ -121,7 +122,7 @@ fn unsupported(request: &CompletionRequest) -> Result<(), Error> {
                 .logit_bias
                 .as_ref()
                 .is_some_and(|bias| !bias.is_empty()),
-            "Bedrock's Converse has no such parameter",
+            "Bedrock's Converse API has no such parameter",
         ),
     ];
     match members.into_iter().find(|(_, present, _)| *present) {
@@ -152,7 +153,7 @@ fn ranges(request: &CompletionRequest) -> Result<(), Error> {
     match request.stop.as_ref().is_some_and(|stop| stop.0.len() > 4) {
         true => Err(Error::invalid(
             "stop",
-            "'stop' may hold 4 sequences at most.",
+            "'stop' may contain at most 4 sequences.",
         )),
         false => Ok(()),
     }

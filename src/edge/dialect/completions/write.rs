@@ -1,3 +1,5 @@
+//! Writes completions, whole and as chunks.
+
 use bytes::{BufMut, BytesMut};
 
 use super::View;
@@ -15,7 +17,7 @@ use crate::{
     operation::chat::{ChoiceChunk, Chunk, WholeReply},
 };
 
-/// Writes `text_completion` objects. A model's reasoning is not part of a completion.
+/// Writes `text_completion` objects, without reasoning, because the format has no field for it.
 pub struct Writer {
     id: String,
     created: u64,
@@ -24,6 +26,7 @@ pub struct Writer {
 }
 
 impl Writer {
+    /// Creates a writer. `created` is in Unix seconds.
     pub fn new(id: String, created: u64, view: View) -> Self {
         Self {
             id,
@@ -33,8 +36,10 @@ impl Writer {
         }
     }
 
+    /// Serializes a whole reply.
+    ///
     /// # Errors
-    /// If the reply cannot be written, which is a fault of the gateway.
+    /// 500 if the reply cannot be serialized, which is a bug in the gateway.
     pub fn whole(&self, reply: &WholeReply) -> Result<Vec<u8>, Error> {
         let answers: Vec<(String, FinishReason)> =
             reply.choices.iter().map(|one| fold(one)).collect();
@@ -69,14 +74,14 @@ impl Writer {
     fn event(&mut self, choices: Vec<TextChoice<'_>>, usage: Option<Usage>) {
         let mut event = b"data: ".to_vec();
         let usage = self.view.include_usage.then_some(usage);
-        // Into memory, from plain structs: neither can fail.
+        // Serializing plain structs into memory cannot fail.
         let _ = serde_json::to_writer(&mut event, &self.object(choices, usage));
         self.out.put_slice(&event);
         self.out.put_slice(b"\n\n");
     }
 }
 
-/// The text of an answer, and why it ended.
+/// Returns the text and the finish reason of one choice.
 fn fold(chunks: &[Chunk]) -> (String, FinishReason) {
     let mut answer = (String::new(), FinishReason::Stop);
     for chunk in chunks {

@@ -4,7 +4,7 @@ mod parse;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::{Dialect, Incoming, Outgoing, Parsed, ReplyContext, chat_completions};
+use super::{Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_completions};
 use crate::{
     edge::labels,
     error::Error,
@@ -12,10 +12,10 @@ use crate::{
     operation::embed::{Embed, EmbedReply},
 };
 
-/// OpenAI's embeddings.
+/// The dialect of OpenAI's embeddings API.
 pub struct Embeddings;
 
-/// What a reply repeats of its request.
+/// The parts of the request that the reply depends on.
 pub struct View {
     model: String,
     base64: bool,
@@ -27,13 +27,13 @@ impl Dialect for Embeddings {
     const ROUTE: &'static str = labels::EMBEDDINGS;
     const INPUT: &'static str = "input";
 
-    fn parse(request: &Incoming<'_>) -> Result<Parsed<Self>, Error> {
+    fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
         let (embed, model, base64) = parse::embedding(request.body, request.warnings)?;
         let view = View {
             model: model.clone(),
             base64,
         };
-        Ok(Parsed {
+        Ok(ParsedRequest {
             end_user: embed.user.clone(),
             operation: embed,
             model,
@@ -47,7 +47,7 @@ impl Dialect for Embeddings {
             object: "embedding",
             index,
             embedding: match view.base64 {
-                true => Vector::Base64(packed(vector)),
+                true => Vector::Base64(base64_floats(vector)),
                 false => Vector::Float(vector),
             },
         });
@@ -69,8 +69,8 @@ impl Dialect for Embeddings {
     }
 }
 
-/// Little-endian 32-bit floats as Base64, which the SDKs ask for unless told otherwise.
-fn packed(vector: &[f32]) -> String {
+/// Encodes a vector as little-endian 32-bit floats in Base64, which OpenAI's SDKs request by default.
+fn base64_floats(vector: &[f32]) -> String {
     STANDARD.encode(
         vector
             .iter()

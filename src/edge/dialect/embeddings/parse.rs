@@ -1,3 +1,5 @@
+//! Parses and validates embedding requests.
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::{
@@ -8,14 +10,14 @@ use crate::{
     operation::embed::{Embed, Image, Input, Purpose},
 };
 
-/// OpenAI's own cap.
+/// Maximum number of inputs of one request; OpenAI's limit.
 const MAX_INPUTS: usize = 2048;
 
-/// Parses and checks a request. Returns the operation, the model's name, and whether vectors are
-/// sent as Base64.
+/// Parses and validates a request. Returns the operation, the name of the model, and whether vectors are returned as
+/// Base64.
 ///
 /// # Errors
-/// 400 with the member at fault.
+/// 400 with the invalid member.
 pub fn embedding(bytes: &[u8], warnings: &Warnings) -> Result<(Embed, String, bool), Error> {
     let request: EmbeddingRequest = body::parse(bytes, warnings)?;
     let base64 = match request.encoding_format.as_deref() {
@@ -63,13 +65,13 @@ fn purpose(word: Option<&str>) -> Result<Option<Purpose>, Error> {
 
 fn inputs(texts: Texts) -> Result<(Vec<Input>, bool), Error> {
     let Texts::Text { texts, is_list } = texts else {
-        let text = "Inputs of tokens are not supported, because Bedrock takes text: send strings. \
-                    LangChain's OpenAIEmbeddings does so with check_embedding_ctx_length=False.";
+        let text = "Token inputs are not supported, because Bedrock takes text. Send strings. \
+                    For LangChain's OpenAIEmbeddings, set check_embedding_ctx_length=False.";
         return Err(Error::invalid("input", text).with_code("unsupported_parameter"));
     };
     if texts.is_empty() || texts.len() > MAX_INPUTS {
         let count = texts.len();
-        let text = format!("`input` holds {count} inputs; a request may hold 1 to {MAX_INPUTS}.");
+        let text = format!("'input' has {count} inputs; a request may have 1 to {MAX_INPUTS}.");
         return Err(Error::invalid("input", text));
     }
     let at = |index: usize| match is_list {
@@ -81,7 +83,7 @@ fn inputs(texts: Texts) -> Result<(Vec<Input>, bool), Error> {
     Ok((inputs.collect::<Result<_, _>>()?, is_list))
 }
 
-/// A text, or an image as a data URL, for models that embed images.
+/// Parses one input: a data URL of an image, for models that embed images, or else text.
 fn input(text: String, at: impl Fn() -> String) -> Result<Input, Error> {
     if text.trim().is_empty() {
         return Err(Error::invalid(at(), "The input is empty."));
@@ -96,7 +98,7 @@ fn input(text: String, at: impl Fn() -> String) -> Result<Input, Error> {
         return Err(Error::invalid(at(), text));
     };
     if data.is_empty() || STANDARD.decode(data).is_err() {
-        let text = "The data of the image is not valid Base64.";
+        let text = "The image data is not valid Base64.";
         return Err(Error::invalid(at(), text).with_code("invalid_base64"));
     }
     Ok(Input::Image(Image {
