@@ -184,7 +184,7 @@ async fn an_answer_that_does_not_fit_its_schema_is_asked_for_once_more() {
             reply
                 .header("x-lintel-warnings")
                 .unwrap()
-                .contains("asked twice")
+                .contains("requested twice")
         );
         let second = sent(&gateway);
         let text = second["messages"][2]["content"][0]["text"]

@@ -218,7 +218,7 @@ async fn reasoning_goes_back_to_no_other_model() {
         reply
             .header("x-lintel-warnings")
             .unwrap()
-            .contains("only to the model that signed it")
+            .contains("only be sent back to the model that signed it")
     );
     assert!(!sent(&gateway).to_string().contains("reasoningContent"));
 }
@@ -265,7 +265,7 @@ async fn content_of_an_unknown_kind_is_told() {
         reply
             .header("x-lintel-warnings")
             .unwrap()
-            .contains("does not know")
+            .contains("unknown to this version")
     );
 }
 
@@ -329,7 +329,7 @@ async fn a_model_that_always_reasons_is_told_to_reason_least() {
         reply
             .header("x-lintel-warnings")
             .unwrap()
-            .contains("always reasons")
+            .contains("cannot be turned off")
     );
 }
 
@@ -385,7 +385,7 @@ async fn a_model_that_does_not_obey_a_tool_choice_is_told_of() {
         reply
             .header("x-lintel-warnings")
             .unwrap()
-            .contains("told to call a tool, and did not")
+            .contains("the model did not call a tool")
     );
 }
 

@@ -119,7 +119,7 @@ impl Decoder for ConverseDecoder {
     fn repaired(&self, second: Result<&WholeAnswer, &'static str>) {
         self.warnings.add(match second {
             Err(code) => format!(
-                "{}; the second request failed with '{code}'",
+                "{} and the second request failed with '{code}'",
                 repair::NOT_JSON
             )
             .into(),

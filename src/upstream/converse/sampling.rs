@@ -25,8 +25,7 @@ const METADATA_VALUE_MAX: usize = 256;
 /// The lowest `top_p` that Claude accepts while it reasons.
 const THINKING_TOP_P: f64 = 0.95;
 
-/// Returns `inferenceConfig`, and the stop sequences that the gateway must apply to the reply. Adds family-specific
-/// parameters to `fields`.
+/// Returns `inferenceConfig` and the stop sequences to emulate. Adds family-specific parameters to `fields`.
 pub fn inference_config<'a>(
     request: &'a Chat,
     reasoning: &Reasoning,
@@ -34,7 +33,7 @@ pub fn inference_config<'a>(
     cx: &Context<'a>,
 ) -> (InferenceConfig<'a>, Vec<String>) {
     let (model, warnings) = (cx.model, cx.warnings);
-    let (stop_sequences, emulated) = split_stop_sequences(request, model, warnings);
+    let (stop_sequences, emulated) = stops(request, model, warnings);
     let (temperature, top_p) = sampling(request, reasoning, model, warnings);
     penalties(request, reasoning, fields, cx);
     let config = InferenceConfig {
@@ -55,9 +54,9 @@ fn max_tokens(
     if request.max_tokens.is_some() && request.max_completion_tokens.is_some() {
         warnings.add("max_tokens: ignored (max_completion_tokens takes precedence)");
     }
-    let requested = request.max_completion_tokens.or(request.max_tokens);
+    let given = request.max_completion_tokens.or(request.max_tokens);
     if reasoning.unlimited {
-        if requested.is_some() {
+        if given.is_some() {
             warnings.dropped(
                 "max_tokens",
                 "the model does not support it at this reasoning effort",
@@ -71,12 +70,12 @@ fn max_tokens(
     }
     if let Some(budget) = reasoning.budget {
         let tokens = clamped(
-            reasoning::max_tokens(requested, budget, model, warnings),
-            requested,
+            reasoning::max_tokens(given, budget, model, warnings),
+            given,
             model,
             warnings,
         );
-        if requested.is_none() && tokens > model.defaults.max_tokens {
+        if given.is_none() && tokens > model.defaults.max_tokens {
             warnings.add(format!(
                 "max_tokens: {tokens} was sent instead of the default (thinking counts toward it)"
             ));
@@ -84,18 +83,18 @@ fn max_tokens(
         return Some(tokens);
     }
     Some(clamped(
-        requested.unwrap_or(model.defaults.max_tokens),
-        requested,
+        given.unwrap_or(model.defaults.max_tokens),
+        given,
         model,
         warnings,
     ))
 }
 
-fn clamped(tokens: u32, requested: Option<u32>, model: &Model, warnings: &Warnings) -> u32 {
+fn clamped(tokens: u32, given: Option<u32>, model: &Model, warnings: &Warnings) -> u32 {
     let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
     let within = tokens.min(most).max(model.facts.min_output_tokens);
     // No warning for a default that the client did not set.
-    if within != tokens && requested.is_some() {
+    if within != tokens && given.is_some() {
         let bound = if within < tokens {
             "maximum"
         } else {
@@ -117,14 +116,14 @@ fn sampling(
     let mut temperature = request
         .temperature
         .or(model.defaults.temperature)
-        .map(|requested| {
+        .map(|given| {
             // OpenAI's range is 0 to 2, Converse's 0 to 1. Not scaled, because that would change common values such as 0.7.
-            if requested > 1.0 {
+            if given > 1.0 {
                 warnings.add(format!(
-                    "temperature: {requested} was lowered to 1 (the maximum of Bedrock)"
+                    "temperature: {given} was lowered to 1 (the maximum of Bedrock)"
                 ));
             }
-            requested.min(1.0)
+            given.min(1.0)
         });
     let mut top_p = request.top_p.or(model.defaults.top_p);
     let is_one = |value: f64| (value - 1.0).abs() < f64::EPSILON;
@@ -134,18 +133,16 @@ fn sampling(
         Sampling::NoneWhileReasoning => reasoning.enabled,
         Sampling::All | Sampling::OneOf => reasoning.unlimited,
     };
-    let drop = |param: &'static str,
-                requested: Option<f64>,
-                value: &mut Option<f64>,
-                why: &'static str| {
-        // No warning for a default of the configuration, nor for 1, which has no effect.
-        if let Some(dropped) = value.take()
-            && requested.is_some()
-            && !is_one(dropped)
-        {
-            warnings.dropped(param, why);
-        }
-    };
+    let drop =
+        |param: &'static str, given: Option<f64>, value: &mut Option<f64>, why: &'static str| {
+            // No warning for a default of the configuration, nor for 1, which has no effect.
+            if let Some(dropped) = value.take()
+                && given.is_some()
+                && !is_one(dropped)
+            {
+                warnings.dropped(param, why);
+            }
+        };
     if none {
         drop(
             "temperature",
@@ -244,20 +241,16 @@ fn insert_at(fields: &mut Map<String, Value>, place: &str, value: Value) {
 }
 
 /// Splits the stop sequences into those that the model supports and those that the gateway emulates.
-fn split_stop_sequences<'a>(
-    request: &'a Chat,
-    model: &Model,
-    warnings: &Warnings,
-) -> (Vec<&'a str>, Vec<String>) {
+fn stops<'a>(request: &'a Chat, model: &Model, warnings: &Warnings) -> (Vec<&'a str>, Vec<String>) {
     let facts = &model.facts;
-    let requested = request
+    let given = request
         .stop
         .iter()
         .flat_map(|stop| &stop.0)
         .map(String::as_str)
         .filter(|stop| !stop.is_empty());
     let (taken, mut emulated): (Vec<&str>, Vec<&str>) =
-        requested.partition(|stop| facts.stop && (facts.blank_stop || !stop.trim().is_empty()));
+        given.partition(|stop| facts.stop && (facts.blank_stop || !stop.trim().is_empty()));
     let mut sent = taken;
     if let Some(max) = facts.max_stop.filter(|max| *max < sent.len()) {
         emulated.extend(sent.drain(max..));
@@ -306,8 +299,7 @@ pub fn warn_ignored(request: &Chat, warnings: &Warnings) {
     }
 }
 
-/// Returns `metadata`, `user` and `safety_identifier` as `requestMetadata`, which Bedrock writes to its invocation log.
-/// `hash_users` replaces the last two by their SHA-256.
+/// Returns `metadata`, `user` and `safety_identifier` as `requestMetadata`. `hash_users` hashes the last two.
 pub fn request_metadata<'a>(
     request: &'a Chat,
     hash_users: bool,

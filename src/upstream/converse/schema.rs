@@ -222,7 +222,7 @@ fn remove_null_unions(value: &mut Value, at: &str, warnings: &Warnings) {
         return;
     }
     warnings.add(format!(
-        "{at}: 'null' was removed from unions (the schema has {unions}; the model accepts at most {MAX_UNIONS})"
+        "{at}: 'null' was removed from unions (the schema has {unions} and the model accepts at most {MAX_UNIONS})"
     ));
     each_schema(value, &mut |members| {
         if let Some(Value::Array(types)) = members.get_mut("type") {

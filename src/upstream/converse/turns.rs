@@ -1,5 +1,5 @@
-//! Enforces the structure of a Converse conversation: turns alternate, start with the user, are never empty, and every
-//! tool use has its result at the start of the next user turn.
+//! Enforces the structure of a Converse conversation: turns alternate, start with the user and are never empty, and
+//! every tool use has its result at the start of the next user turn.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -52,7 +52,6 @@ struct ToolUseIds<'a> {
 }
 
 impl<'a, 'n> Turns<'a, 'n> {
-    /// Creates an empty conversation.
     pub fn new(facts: &'n Facts, warnings: &'n Warnings) -> Self {
         Self {
             facts,
@@ -75,7 +74,6 @@ impl<'a, 'n> Turns<'a, 'n> {
         !self.pending.is_empty()
     }
 
-    /// Adds text to the system prompt.
     pub fn system(&mut self, text: impl Into<Cow<'a, str>>) {
         let text = text.into();
         if !text.trim().is_empty() {
@@ -104,12 +102,10 @@ impl<'a, 'n> Turns<'a, 'n> {
         self.turn(ConversationRole::User);
     }
 
-    /// Adds a block to the user turn.
     pub fn user_block(&mut self, block: ContentBlock<'a>) {
         push(self.turn(ConversationRole::User), block);
     }
 
-    /// Adds text to the user turn.
     pub fn user_text(&mut self, text: impl Into<Cow<'a, str>>) {
         self.user_block(ContentBlock::Text(text.into()));
     }
@@ -132,7 +128,6 @@ impl<'a, 'n> Turns<'a, 'n> {
         self.turn(ConversationRole::Assistant);
     }
 
-    /// Adds a block to the assistant turn.
     pub fn assistant_block(&mut self, block: ContentBlock<'a>) {
         push(self.turn(ConversationRole::Assistant), block);
     }
@@ -212,7 +207,7 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
     }
 
-    /// Returns the conversation. `reasons` means that the model will reason; it then cannot continue an assistant turn.
+    /// Returns the conversation. `reasons` means that the model will reason, which rules out a prefill.
     pub fn finish(mut self, reasons: bool) -> Conversation<'a> {
         self.answer_pending();
         let text_only =
@@ -257,8 +252,7 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
     }
 
-    /// Adapts a final assistant turn, which is a prefill. Converse rejects trailing white space in it. If the model does
-    /// not support prefill, a user turn follows it.
+    /// Trims a final assistant turn (a prefill), or adds a user turn if the model does not support prefill.
     fn fix_prefill(&mut self, reasons: bool) {
         let Some(last) = self
             .messages
@@ -268,7 +262,7 @@ impl<'a, 'n> Turns<'a, 'n> {
             return;
         };
         if !self.facts.prefill || reasons {
-            let why = "the model cannot continue a final assistant message; a user turn 'Continue.' was added";
+            let why = "the model cannot continue a final assistant message, so a user turn 'Continue.' was added";
             self.warnings.dropped("messages", why);
             self.user_text("Continue.");
             return;

@@ -113,8 +113,7 @@ impl<C: Clone> ClientSlot<C> {
 /// The media type of InvokeModel requests and replies.
 const JSON: &str = "application/json";
 
-/// Minimum time between refreshes of a region's model client. When credentials expire, many calls fail together and one
-/// refresh is enough for all of them.
+/// Minimum time between refreshes of a model client: when credentials expire, one refresh serves all failed calls.
 const REFRESH_EVERY: Duration = Duration::from_secs(5);
 
 /// Minimum time between refreshes of a region's Knowledge Base client. Retrieve also refreshes on denied permissions,
@@ -210,8 +209,7 @@ impl Clients {
         )
     }
 
-    /// Creates every client, so that the first request does not wait for the loading of certificates. `knowledge_bases`
-    /// are the regions that also need a Knowledge Base client.
+    /// Creates every client ahead of the first request. `knowledge_bases` are the regions that also need an agent client.
     pub async fn warm(&self, knowledge_bases: &BTreeSet<String>) {
         for region in self.by_region.keys() {
             if let Err(error) = self.client(region).await {
@@ -326,8 +324,7 @@ impl Transport for Clients {
                 body,
             } = request;
             let take = TakeReply::default();
-            // Runs before signing. The SDK sets `content-length` for its own empty body; if it stayed,
-            // hyper would send only that many bytes.
+            // Runs before signing. With the SDK's own `content-length`, hyper would cut the body.
             let replace_body = move |request: &mut HttpRequest| {
                 for (name, value) in &headers {
                     if let Ok(value) = value.to_str() {
