@@ -16,7 +16,6 @@ use crate::{
 
 /// The service's limit on pairs of `requestMetadata`.
 const METADATA_MAX: usize = 16;
-
 /// Number of pairs that the gateway adds. They match entries of Bedrock's invocation log with the ledger.
 const OWN_METADATA: usize = 2;
 /// The service's limit on keys and values of `requestMetadata`, in characters.
