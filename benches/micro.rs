@@ -1,4 +1,5 @@
-//! Benchmarks the parts of the hot path in isolation: decode, translate, frames, server-sent events.
+//! Benchmarks the stages of the hot path separately: decoding requests, translating them, parsing frames, and
+//! writing server-sent events.
 #![allow(
     clippy::unwrap_used,
     clippy::allow_attributes,
@@ -25,7 +26,7 @@ use serde_json::json;
 
 const EVENTS: u64 = 100;
 
-fn body() -> Vec<u8> {
+fn request_body() -> Vec<u8> {
     let turn = |role: &str, text: &str| json!({"role": role, "content": text.repeat(20)});
     let messages: Vec<_> = (0..10)
         .flat_map(|_| {
@@ -48,7 +49,7 @@ fn model() -> Model {
     catalogue::model("m", Target::new("amazon.nova-lite-v1:0", "us-east-1"))
 }
 
-fn stream() -> Bytes {
+fn event_stream() -> Bytes {
     let payload =
         r#"{"contentBlockIndex":0,"delta":{"text":" some words"},"p":"abcdefghijklmnop"}"#;
     (0..EVENTS)
@@ -56,14 +57,14 @@ fn stream() -> Bytes {
         .collect()
 }
 
-fn requests(criterion: &mut Criterion) {
-    let body = body();
+fn bench_requests(criterion: &mut Criterion) {
+    let request_body = request_body();
     let mut group = criterion.benchmark_group("request");
-    group.throughput(Throughput::Bytes(body.len() as u64));
+    group.throughput(Throughput::Bytes(request_body.len() as u64));
     group.bench_function("decode", |b| {
-        b.iter(|| chat_request(black_box(&body), &Warnings::default()).unwrap())
+        b.iter(|| chat_request(black_box(&request_body), &Warnings::default()).unwrap())
     });
-    let request = chat_request(&body, &Warnings::default()).unwrap();
+    let request = chat_request(&request_body, &Warnings::default()).unwrap();
     let (model, caller) = (model(), Caller::default());
     group.bench_function("translate", |b| {
         b.iter(|| {
@@ -85,8 +86,8 @@ fn requests(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn streams(criterion: &mut Criterion) {
-    let bytes = stream();
+fn bench_streams(criterion: &mut Criterion) {
+    let bytes = event_stream();
     let mut group = criterion.benchmark_group("stream");
     group.throughput(Throughput::Elements(EVENTS));
     group.bench_function("frames and events", |b| {
@@ -124,5 +125,5 @@ fn streams(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, requests, streams);
+criterion_group!(benches, bench_requests, bench_streams);
 criterion_main!(benches);

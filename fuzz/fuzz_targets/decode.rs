@@ -1,4 +1,5 @@
-//! Any bytes as the body of a chat request: an error that names the field, or a request; never a panic.
+//! Decodes arbitrary bytes as the body of a chat request. It must return a request or an error with a message and a
+//! code, and must not panic.
 #![no_main]
 
 use lintel::{call::Warnings, edge::chat_request};

@@ -1,4 +1,5 @@
-//! Any bytes, in any cut, as the event stream of Bedrock: the same frames, bounded memory, never a panic.
+//! Decodes arbitrary bytes as a Bedrock event stream. The result must not depend on how the bytes are split, and nothing
+//! may panic.
 #![no_main]
 
 use std::{collections::VecDeque, sync::Arc};
@@ -8,12 +9,12 @@ use lintel::{
     upstream::{Frame, FrameReader, converse::StreamTranslator},
 };
 
-fn read(data: &[u8], cut: usize) -> String {
+fn read(data: &[u8], piece_len: usize) -> String {
     let mut reader = FrameReader::default();
     let mut translator = StreamTranslator::new(Arc::default(), Warnings::default());
     let mut chunks = VecDeque::new();
-    let mut seen = String::new();
-    for part in data.chunks(cut) {
+    let mut results = String::new();
+    for part in data.chunks(piece_len) {
         reader.push(part.to_vec().into());
         loop {
             match reader.next_frame() {
@@ -21,28 +22,29 @@ fn read(data: &[u8], cut: usize) -> String {
                     event_type,
                     payload,
                 })) => {
-                    seen += &format!(
+                    results += &format!(
                         "{event_type} {:?}",
                         translator.event(&event_type, &payload, &mut chunks).is_ok()
                     );
                 }
-                Ok(Some(other)) => seen += &format!("{other:?}"),
+                Ok(Some(other)) => results += &format!("{other:?}"),
                 Ok(None) => break,
-                Err(error) => return format!("{seen}{error:?}{chunks:?}"),
+                Err(error) => return format!("{results}{error:?}{chunks:?}"),
             }
         }
     }
-    seen += &format!("{:?}", translator.end(&mut chunks).is_ok());
-    format!("{seen}{chunks:?}")
+    results += &format!("{:?}", translator.end(&mut chunks).is_ok());
+    format!("{results}{chunks:?}")
 }
 
-// The checksums of a frame are made right, so that what is behind them is reached; the first byte says how data is cut.
+// Besides the raw input, decodes a frame with valid checksums around it, because random bytes rarely pass the CRC check.
+// The first byte is the length of the pieces.
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Some((cut, data)) = data.split_first() else {
+    let Some((piece_len, data)) = data.split_first() else {
         return;
     };
-    let cut = usize::from(*cut).max(1);
-    assert_eq!(read(data, cut), read(data, usize::MAX));
+    let piece_len = usize::from(*piece_len).max(1);
+    assert_eq!(read(data, piece_len), read(data, usize::MAX));
     let (headers, payload) = data.split_at(data.len() / 3);
     let mut frame = Vec::new();
     frame.extend((16 + data.len() as u32).to_be_bytes());
@@ -62,5 +64,5 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     for event in events {
         frame.extend(lintel::simulator::encode_event(event, &text));
     }
-    assert_eq!(read(&frame, cut), read(&frame, usize::MAX));
+    assert_eq!(read(&frame, piece_len), read(&frame, usize::MAX));
 });

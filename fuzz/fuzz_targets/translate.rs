@@ -1,4 +1,5 @@
-//! Whatever is accepted as a chat request becomes something that Bedrock's service model allows.
+//! Translates arbitrary chat requests. Every request that the gateway accepts must become a Converse request that the
+//! service model allows.
 #![no_main]
 
 use lintel::{
@@ -14,7 +15,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Ok(request) = edge::chat_request(data, &warnings) else {
         return;
     };
-    // The length picks the family.
+    // The length of the input selects the model, so that the fuzzer covers all families.
     let id = catalogue::ids()
         .nth(data.len() % catalogue::ids().count())
         .unwrap();
@@ -30,7 +31,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         return;
     };
     let bytes = serde_json::to_vec(&converse.request).unwrap();
-    // Client JSON travels as raw text: what serde_json cannot hold as a value (lone surrogates), Bedrock refuses.
+    // The client's JSON is passed on as raw text. It may be valid but not representable as a `Value` (lone surrogates);
+    // Bedrock rejects such requests itself.
     let Ok(value) = serde_json::from_slice(&bytes) else {
         return;
     };

@@ -1,16 +1,18 @@
-//! Messages and their content blocks, on the way to Bedrock.
+//! Messages and content blocks of requests to Bedrock.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+/// One turn of a conversation.
 #[derive(Debug, Serialize)]
 pub struct Message<'a> {
     pub role: ConversationRole,
     pub content: Vec<ContentBlock<'a>>,
 }
 
+/// The author of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ConversationRole {
@@ -19,6 +21,7 @@ pub enum ConversationRole {
     System,
 }
 
+/// A part of a turn.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ContentBlock<'a> {
@@ -35,21 +38,23 @@ pub enum ContentBlock<'a> {
     SearchResult(SearchResultBlock<'a>),
 }
 
-/// Images, video and audio have one form.
+/// An image, video or audio block; the three shapes are the same.
 #[derive(Clone, Debug, Serialize)]
 pub struct MediaBlock<'a> {
     pub format: &'static str,
     pub source: MediaSource<'a>,
 }
 
+/// The data of a media block, inline or in S3.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum MediaSource<'a> {
-    /// Base64, which is how JSON carries a blob.
+    /// Base64.
     Bytes(Cow<'a, str>),
     S3Location(S3Location<'a>),
 }
 
+/// An object in S3.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct S3Location<'a> {
@@ -58,6 +63,7 @@ pub struct S3Location<'a> {
     pub bucket_owner: Option<&'a str>,
 }
 
+/// A document, such as a PDF.
 #[derive(Clone, Debug, Serialize)]
 pub struct DocumentBlock<'a> {
     pub format: &'static str,
@@ -69,11 +75,13 @@ pub struct DocumentBlock<'a> {
     pub citations: Option<CitationsConfig>,
 }
 
+/// Whether the model cites the block.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct CitationsConfig {
     pub enabled: bool,
 }
 
+/// A search result that the model can cite.
 #[derive(Clone, Debug, Serialize)]
 pub struct SearchResultBlock<'a> {
     pub source: &'a str,
@@ -83,11 +91,13 @@ pub struct SearchResultBlock<'a> {
     pub citations: Option<CitationsConfig>,
 }
 
+/// A text of a [`SearchResultBlock`].
 #[derive(Clone, Debug, Serialize)]
 pub struct TextBlock<'a> {
     pub text: &'a str,
 }
 
+/// A tool call of the model.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolUseBlock<'a> {
@@ -95,24 +105,26 @@ pub struct ToolUseBlock<'a> {
     pub name: Cow<'a, str>,
     /// Always a JSON object.
     pub input: Cow<'a, RawValue>,
-    /// Only `server_tool_use` is ever sent.
+    /// `server_tool_use` for a tool that AWS runs, else absent.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'static str>,
 }
 
+/// The result of a tool call.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolResultBlock<'a> {
     pub tool_use_id: Cow<'a, str>,
     pub content: Vec<ToolResultContentBlock<'a>>,
-    /// Of our own only `error` is ever sent: success is what no status means.
+    /// `error` for a failed call. Absent means success. Results of tools that AWS runs keep the status that AWS reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<&'a str>,
-    /// Of a tool that AWS runs itself.
+    /// The kind of tool that AWS ran; absent for the client's tools.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<&'a str>,
 }
 
+/// A part of a tool result.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ToolResultContentBlock<'a> {
@@ -124,6 +136,7 @@ pub enum ToolResultContentBlock<'a> {
     SearchResult(SearchResultBlock<'a>),
 }
 
+/// Reasoning of the model, as text or encrypted.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ReasoningContentBlock<'a> {
@@ -132,6 +145,7 @@ pub enum ReasoningContentBlock<'a> {
     RedactedContent(&'a str),
 }
 
+/// Reasoning as text, with the signature that proves its origin to the model.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReasoningTextBlock<'a> {
     pub text: &'a str,
@@ -139,30 +153,33 @@ pub struct ReasoningTextBlock<'a> {
     pub signature: Option<&'a str>,
 }
 
+/// Content that a guardrail evaluates.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum GuardrailConverseContentBlock<'a> {
     Text(GuardrailConverseTextBlock<'a>),
-    /// PNG or JPEG, as bytes.
+    /// PNG or JPEG, as inline bytes.
     Image(MediaBlock<'a>),
 }
 
+/// Text that a guardrail evaluates.
 #[derive(Debug, Serialize)]
 pub struct GuardrailConverseTextBlock<'a> {
     pub text: Cow<'a, str>,
 }
 
-/// The prefix up to here is to be cached.
+/// Marks the end of a prefix to cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct CachePointBlock {
     #[serde(rename = "type")]
     kind: CachePointType,
-    /// Absent: five minutes.
+    /// Absent means five minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Ttl>,
 }
 
 impl CachePointBlock {
+    /// Creates a cache point of type `default`.
     pub fn new(ttl: Option<Ttl>) -> Self {
         Self {
             kind: CachePointType::Default,
@@ -177,9 +194,10 @@ enum CachePointType {
     Default,
 }
 
-/// How long a cached prefix lives.
+/// Lifetime of a cached prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Ttl {
+    /// One hour.
     #[serde(rename = "1h")]
     Hour,
 }

@@ -1,12 +1,13 @@
-//! Payloads of the events of ConverseStream; the frame's `:event-type` header says which one it is.
+//! Payloads of ConverseStream events. The `:event-type` header of the frame selects the type.
 //!
-//! Text borrows from the frame where it holds no escape.
+//! Strings without escapes borrow from the frame.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
 
+/// `contentBlockStart`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContentBlockStart<'a> {
@@ -16,7 +17,7 @@ pub struct ContentBlockStart<'a> {
     pub start: Start<'a>,
 }
 
-/// `{}` for a text block.
+/// The `start` member of [`ContentBlockStart`]; empty for a text block.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Start<'a> {
@@ -27,7 +28,7 @@ pub struct Start<'a> {
     pub tool_result: Option<ToolResultStart>,
 }
 
-/// The result of a tool that AWS runs itself.
+/// The start of a result of a tool that AWS runs.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ToolResultStart {
@@ -37,12 +38,14 @@ pub struct ToolResultStart {
     pub status: Option<String>,
 }
 
+/// The start of an image block.
 #[derive(Debug, Deserialize)]
 pub struct ImageStart<'a> {
     #[serde(borrow)]
     pub format: Cow<'a, str>,
 }
 
+/// The start of a tool call.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolUseStart<'a> {
@@ -54,6 +57,7 @@ pub struct ToolUseStart<'a> {
     pub kind: Option<Cow<'a, str>>,
 }
 
+/// `contentBlockDelta`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContentBlockDelta<'a> {
@@ -63,6 +67,7 @@ pub struct ContentBlockDelta<'a> {
     pub delta: Delta<'a>,
 }
 
+/// The `delta` member of [`ContentBlockDelta`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Delta<'a> {
@@ -72,17 +77,17 @@ pub struct Delta<'a> {
     pub tool_use: Option<ToolUseDelta<'a>>,
     #[serde(borrow)]
     pub reasoning_content: Option<ReasoningDelta<'a>>,
-    /// Kept as the service wrote it; see [`super::reply::Citation`].
+    /// Raw JSON of a [`super::reply::Citation`], because its unknown members go to the client too.
     #[serde(borrow)]
     pub citation: Option<&'a RawValue>,
     #[serde(borrow)]
     pub image: Option<ImageDelta<'a>>,
-    /// Of a tool that AWS runs itself: texts and JSON, opaque.
+    /// Content of a tool result that AWS produced, passed through as it is.
     pub tool_result: Option<Vec<Value>>,
 }
 
 impl Delta<'_> {
-    /// None of its members is known.
+    /// Returns whether the delta has no member that lintel knows.
     pub fn is_unknown(&self) -> bool {
         let Self {
             text,
@@ -101,6 +106,7 @@ impl Delta<'_> {
     }
 }
 
+/// A piece of an image, or the error that replaces it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ImageDelta<'a> {
@@ -109,6 +115,7 @@ pub struct ImageDelta<'a> {
     pub error: Option<IgnoredAny>,
 }
 
+/// The data of an [`ImageDelta`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ImageDeltaSource<'a> {
@@ -117,12 +124,15 @@ pub struct ImageDeltaSource<'a> {
     pub bytes: Option<Cow<'a, str>>,
 }
 
+/// A piece of the arguments of a tool call.
 #[derive(Debug, Deserialize)]
 pub struct ToolUseDelta<'a> {
+    /// A fragment of JSON text.
     #[serde(borrow)]
     pub input: Cow<'a, str>,
 }
 
+/// A piece of reasoning.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReasoningDelta<'a> {
@@ -130,11 +140,12 @@ pub struct ReasoningDelta<'a> {
     pub text: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub signature: Option<Cow<'a, str>>,
-    /// Base64 of this piece alone.
+    /// Base64. Each piece is encoded separately.
     #[serde(borrow)]
     pub redacted_content: Option<Cow<'a, str>>,
 }
 
+/// `contentBlockStop`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ContentBlockStop {
@@ -142,6 +153,7 @@ pub struct ContentBlockStop {
     pub content_block_index: u32,
 }
 
+/// `messageStop`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MessageStop<'a> {

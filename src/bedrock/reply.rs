@@ -1,15 +1,16 @@
-//! The reply of Converse. Every member is optional where leaving it out can be survived.
+//! The reply of Converse. A member is required only if the reply is useless without it.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
 
+/// The body of a successful Converse reply.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConverseReply {
     pub output: Output,
-    /// An open enum: unknown values are kept.
+    /// A string and not an enum, because the service adds values.
     pub stop_reason: String,
     #[serde(default)]
     pub usage: Option<TokenUsage>,
@@ -23,18 +24,21 @@ pub struct ConverseReply {
     pub additional_model_response_fields: Option<Value>,
 }
 
+/// The `output` member of [`ConverseReply`].
 #[derive(Debug, Deserialize)]
 pub struct Output {
     pub message: Message,
 }
 
+/// The assistant's message.
 #[derive(Debug, Deserialize)]
 pub struct Message {
     #[serde(default)]
     pub content: Vec<ContentBlock>,
 }
 
-/// A union on the wire; recorded replies carry stray members beside the known one, so it is a struct here.
+/// A part of the message. The service model defines a union, but recorded replies have additional members beside the
+/// known one, which a serde enum would reject.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContentBlock {
@@ -50,7 +54,7 @@ pub struct ContentBlock {
 }
 
 impl ContentBlock {
-    /// None of its members is known.
+    /// Returns whether the block has no member that lintel knows.
     pub fn is_unknown(&self) -> bool {
         let Self {
             text,
@@ -74,6 +78,7 @@ impl ContentBlock {
     }
 }
 
+/// A tool call of the model.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolUseBlock {
@@ -81,12 +86,12 @@ pub struct ToolUseBlock {
     pub name: String,
     #[serde(default)]
     pub input: Option<Box<RawValue>>,
-    /// `server_tool_use` is a call that AWS itself answers.
+    /// `server_tool_use` for a call that AWS answers.
     #[serde(default, rename = "type")]
     pub kind: Option<String>,
 }
 
-/// The result of a tool that AWS runs itself; its content is opaque.
+/// The result of a tool that AWS runs. Its content is passed through as it is.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ToolResultBlock {
@@ -97,6 +102,7 @@ pub struct ToolResultBlock {
     pub content: Vec<Value>,
 }
 
+/// Reasoning of the model, as text or encrypted.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ReasoningContentBlock {
@@ -105,6 +111,7 @@ pub struct ReasoningContentBlock {
     pub redacted_content: Option<String>,
 }
 
+/// Reasoning as text, with the signature to send it back with.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ReasoningText {
@@ -112,21 +119,23 @@ pub struct ReasoningText {
     pub signature: Option<String>,
 }
 
+/// Text with its citations.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct CitationsContentBlock {
     pub content: Vec<GeneratedContent>,
-    /// Kept as the service wrote them; see [`Citation`].
+    /// Raw JSON of [`Citation`]s, because their unknown members go to the client too.
     pub citations: Vec<Box<RawValue>>,
 }
 
+/// A text of a [`CitationsContentBlock`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct GeneratedContent {
     pub text: String,
 }
 
-/// What clients learn of a citation; the rest of it goes through as it is.
+/// The members of a citation that lintel maps to OpenAI's annotations.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Citation {
@@ -135,6 +144,7 @@ pub struct Citation {
     pub location: Option<CitationLocation>,
 }
 
+/// The cited place.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CitationLocation {
@@ -144,18 +154,21 @@ pub struct CitationLocation {
     pub document_chunk: Option<DocumentLocation>,
 }
 
+/// A cited web page.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct WebLocation {
     pub url: Option<String>,
 }
 
+/// A cited document of the request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct DocumentLocation {
     pub document_index: Option<u64>,
 }
 
+/// An image of the answer, or the error that replaces it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ImageBlock {
@@ -164,6 +177,7 @@ pub struct ImageBlock {
     pub error: Option<IgnoredAny>,
 }
 
+/// The data of an [`ImageBlock`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ImageSource {
@@ -171,7 +185,7 @@ pub struct ImageSource {
     pub bytes: Option<String>,
 }
 
-/// The last event of a stream.
+/// The `metadata` event of ConverseStream, usually the last.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Metadata {
@@ -181,13 +195,15 @@ pub struct Metadata {
     pub performance_config: Option<PerformanceConfig>,
 }
 
-/// `standard` or `optimized`: how the service did answer.
+/// The latency mode that the service used.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct PerformanceConfig {
+    /// `standard` or `optimized`.
     pub latency: String,
 }
 
+/// Traces of the guardrail and of the prompt router.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Trace {
@@ -195,13 +211,15 @@ pub struct Trace {
     pub prompt_router: Option<PromptRouterTrace>,
 }
 
+/// The decision of a prompt router.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct PromptRouterTrace {
-    /// An ARN.
+    /// ARN of the model that the router chose.
     pub invoked_model_id: Option<String>,
 }
 
+/// The service tier that answered.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ServiceTier {
@@ -209,7 +227,8 @@ pub struct ServiceTier {
     pub kind: String,
 }
 
-/// Tokens. The names ending in `Count` are outside the service model, and sometimes the only ones (recorded Nova).
+/// Token counts. The members that end in `Count` are not in the service model, but recorded Nova replies sometimes have
+/// only those.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TokenUsage {
@@ -220,11 +239,11 @@ pub struct TokenUsage {
     pub cache_read_input_token_count: Option<i64>,
     pub cache_write_input_token_count: Option<i64>,
     pub cache_details: Option<Vec<CacheDetail>>,
-    /// Outside the service model (recorded): uses of tools that AWS runs itself, by kind.
+    /// Number of uses of each tool that AWS runs. Not in the service model; seen in recorded replies.
     pub server_tool_usage: BTreeMap<String, i64>,
 }
 
-/// The part of what was written to the cache that lives for `ttl`.
+/// The tokens that were written to the cache with lifetime `ttl`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CacheDetail {
@@ -232,7 +251,7 @@ pub struct CacheDetail {
     pub input_tokens: i64,
 }
 
-/// The body of an error; services write either spelling.
+/// The body of an error reply. Services differ in the spelling of its members.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct ErrorReply {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use super::content::{CachePointBlock, GuardrailConverseContentBlock, Message};
 
+/// The body of a Converse or ConverseStream request.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ConverseRequest<'a> {
@@ -35,7 +36,7 @@ pub struct ConverseRequest<'a> {
     pub output_config: OutputConfig<'a>,
 }
 
-/// A JSON object whose pairs keep their order.
+/// A JSON object that keeps the order of its members.
 #[derive(Debug)]
 pub struct OrderedMap<'a, V>(pub Vec<(Cow<'a, str>, V)>);
 
@@ -51,6 +52,7 @@ pub struct PromptVariable<'a> {
     pub text: &'a str,
 }
 
+/// A part of the system prompt.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum SystemContentBlock<'a> {
@@ -59,10 +61,11 @@ pub enum SystemContentBlock<'a> {
     CachePoint(CachePointBlock),
 }
 
+/// Sampling parameters and limits that all models share.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InferenceConfig<'a> {
-    /// The only hard cap on what AWS can bill: left out only where the service refuses it.
+    /// The only hard cap on the cost of a request. Absent only if the service rejects it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +76,7 @@ pub struct InferenceConfig<'a> {
     pub stop_sequences: Vec<&'a str>,
 }
 
+/// The tools of a request, and which of them the model may call.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolConfig<'a> {
@@ -81,6 +85,7 @@ pub struct ToolConfig<'a> {
     pub tool_choice: Option<ToolChoice<'a>>,
 }
 
+/// An entry of `tools`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Tool<'a> {
@@ -89,6 +94,7 @@ pub enum Tool<'a> {
     CachePoint(CachePointBlock),
 }
 
+/// A tool of the client.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToolSpecification<'a> {
@@ -99,11 +105,13 @@ pub struct ToolSpecification<'a> {
     pub strict: Option<bool>,
 }
 
+/// The JSON schema of a tool's input.
 #[derive(Debug, Serialize)]
 pub struct ToolInputSchema<'a> {
     pub json: Cow<'a, RawValue>,
 }
 
+/// A forced tool call. Absent in [`ToolConfig`], the model decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ToolChoice<'a> {
@@ -111,6 +119,7 @@ pub enum ToolChoice<'a> {
     Tool { name: Cow<'a, str> },
 }
 
+/// The guardrail that evaluates the request.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GuardrailConfig<'a> {
@@ -123,11 +132,14 @@ pub struct GuardrailConfig<'a> {
     pub stream_processing_mode: Option<&'a str>,
 }
 
+/// The requested latency mode.
 #[derive(Debug, Serialize)]
 pub struct PerformanceConfig<'a> {
+    /// `standard` or `optimized`.
     pub latency: &'a str,
 }
 
+/// The requested service tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ServiceTier {
@@ -137,6 +149,7 @@ pub enum ServiceTier {
     Reserved,
 }
 
+/// The format of the answer, and the reasoning effort.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutputConfig<'a> {
@@ -152,23 +165,26 @@ impl OutputConfig<'_> {
     }
 }
 
-/// `json_schema` is its only type.
+/// The format of an answer as text.
 #[derive(Debug, Serialize)]
 pub struct TextFormat<'a> {
+    /// `json_schema`, the only value of the service model.
     #[serde(rename = "type")]
     pub kind: &'static str,
     pub structure: TextFormatStructure<'a>,
 }
 
+/// The `structure` member of [`TextFormat`].
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TextFormatStructure<'a> {
     pub json_schema: JsonSchemaDefinition<'a>,
 }
 
+/// A named JSON schema.
 #[derive(Debug, Serialize)]
 pub struct JsonSchemaDefinition<'a> {
-    /// The schema as text inside a JSON string.
+    /// The schema, serialized into a JSON string.
     pub schema: String,
     pub name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
-//! The one loop around everything that calls AWS: it sends, counts, and tries again what may pass,
-//! before anything has reached the client. Each request of a call is retried by itself, because what
-//! its siblings answered is paid for.
+//! The retry loop around every request to AWS: sends it, counts it, and retries transient failures
+//! as long as nothing has reached the client. Each request of a call is retried separately, because
+//! the replies to its siblings are already billed.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -19,33 +19,38 @@ use crate::{
     model::{RetryPolicy, Target},
 };
 
-/// Linkerd's defaults: retries may be a fifth of the requests of the last ten seconds, and ten a
-/// second beside that. When much fails, more requests do not help.
-const WINDOW: Duration = Duration::from_secs(10);
-const PER_SECOND: u32 = 10;
-const SHARE: f32 = 0.2;
+/// Period over which the retry budget counts requests. The three budget values are Linkerd's
+/// defaults; a budget keeps retries from adding load while many requests fail.
+const BUDGET_WINDOW: Duration = Duration::from_secs(10);
+/// Retries per second that are allowed regardless of the number of requests.
+const MIN_RETRIES_PER_SECOND: u32 = 10;
+/// Retries allowed as a fraction of the requests in the window.
+const RETRY_RATIO: f32 = 0.2;
 
-/// Targets whose share is remembered; a raw id is one too.
-const TARGETS: usize = 1000;
+/// Number of retry budgets kept, one per target. Bounded because clients may send raw model ids.
+const MAX_BUDGETS: usize = 1000;
 
-/// How much longer the pauses are while a model is being loaded.
-const SLOWLY: u32 = 10;
+/// Factor applied to the backoff while Bedrock loads a model.
+const SLOW_BACKOFF_FACTOR: u32 = 10;
 
-/// More than any whole reply of the service.
+/// Cap on the body of a reply, in bytes; larger than any reply of the service.
 const MAX_REPLY_BYTES: usize = 64 << 20;
 
-/// What is called, and for whom.
+/// The target of a request, and the call to account it to.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
+    /// The model or Knowledge Base that receives the request.
     pub target: &'a Arc<Target>,
     /// The `model` label of metrics.
     pub label: &'a str,
+    /// Number of attempts and the backoff between them.
     pub policy: RetryPolicy,
+    /// The trace of the call; collects warnings and spending.
     pub trace: &'a Trace,
 }
 
 impl<'a> Subject<'a> {
-    /// A request of a call.
+    /// Returns the subject for requests to the model of `call`.
     pub fn of<T>(call: &'a Call<T>) -> Self {
         let model = &call.model;
         Self {
@@ -57,21 +62,22 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Something that can be tried more than once.
+/// A request that can be sent more than once.
 pub trait Attempt: Send {
+    /// The result of a successful attempt.
     type Output: Send;
 
     /// Sends one request and reads its reply.
     ///
     /// # Errors
-    /// The failure, with advice on whether to try again.
+    /// The failure, with advice on whether to retry.
     fn attempt(
         &mut self,
         send: Try<'_>,
     ) -> impl Future<Output = Result<Self::Output, Error>> + Send;
 }
 
-/// The way out for one attempt.
+/// Sends the request of one attempt.
 #[derive(Clone, Copy)]
 pub struct Try<'a> {
     transport: &'a dyn Transport,
@@ -79,19 +85,18 @@ pub struct Try<'a> {
 }
 
 impl Try<'_> {
-    /// Sends `request`. The reply may have any status.
+    /// Sends `request` and returns the reply, whatever its status.
     ///
     /// # Errors
-    /// If there is no reply.
+    /// If no reply arrives.
     pub async fn send(self, request: Request) -> Result<Response, SendError> {
         self.transport.send(request, self.subject.target).await
     }
 
-    /// Sends `request` to a model and returns the reply if its status is a success. The call
-    /// records that it was sent.
+    /// Sends `request` to a model and records the attempt in the call's trace.
     ///
     /// # Errors
-    /// What the service, or the way to it, said.
+    /// If no reply arrives, or its status is not 2xx.
     pub async fn send_model(self, request: Request) -> Result<Response, Error> {
         self.subject.trace.attempt(self.subject.target);
         let reply = self.send(request).await.map_err(failure::from_send)?;
@@ -105,8 +110,9 @@ impl Try<'_> {
 }
 
 impl Try<'_> {
-    /// Accounts for the request that `work` makes. Only what the service rejected is not on the
-    /// bill; the ticket of a success is settled by who knows its usage.
+    /// Runs `work`, which sends one request, and returns its output with the request's ticket. The
+    /// caller settles the ticket once the usage is known. On failure the ticket is freed only if the
+    /// service certainly did not bill the request.
     ///
     /// # Errors
     /// Those of `work`.
@@ -127,21 +133,22 @@ impl Try<'_> {
     }
 }
 
-/// Attempts of all calls, and what they share.
+/// Runs the attempts of all calls and holds the retry budgets that they share.
 pub struct Attempts {
     transport: Arc<dyn Transport>,
     budgets: Cache<String, Arc<TpsBudget>>,
 }
 
 impl Attempts {
+    /// Creates a runner that sends over `transport`.
     pub fn new(transport: Arc<dyn Transport>) -> Self {
         Self {
             transport,
-            budgets: Cache::new(TARGETS),
+            budgets: Cache::new(MAX_BUDGETS),
         }
     }
 
-    /// Tries until it succeeds, or trying again cannot help or is not allowed.
+    /// Runs `attempt` until it succeeds, or a retry cannot help or is not allowed.
     ///
     /// # Errors
     /// The last failure.
@@ -177,17 +184,23 @@ impl Attempts {
     }
 
     fn budget(&self, target: &Target) -> Arc<TpsBudget> {
-        let new = || Ok::<_, Infallible>(Arc::new(TpsBudget::new(WINDOW, PER_SECOND, SHARE)));
+        let new = || {
+            Ok::<_, Infallible>(Arc::new(TpsBudget::new(
+                BUDGET_WINDOW,
+                MIN_RETRIES_PER_SECOND,
+                RETRY_RATIO,
+            )))
+        };
         let key = format!("{} {}", target.region, target.id);
         self.budgets
             .get_or_insert_with(&key, new)
             .unwrap_or_else(|never| match never {})
     }
 
-    /// Waits until another attempt may be made.
+    /// Waits for the backoff before the next attempt.
     ///
     /// # Errors
-    /// `error`, if there should be no other attempt.
+    /// Returns `error` if it must not be retried.
     async fn pause(
         &self,
         subject: Subject<'_>,
@@ -206,8 +219,7 @@ impl Attempts {
         let Some(pause) = pause(advice, made, policy) else {
             return Err(error);
         };
-        // What is lost may be on the bill, and must not be there twice unless there is money for
-        // that.
+        // Bedrock may have billed the failed attempt, so a retry can cost twice the reservation.
         if error.is_perhaps_billed() && !trace.spending().may_repeat() {
             return Err(error);
         }
@@ -220,17 +232,17 @@ impl Attempts {
         }
         metrics::upstream_retry(&target.region, label);
         let code = error.code().unwrap_or_default();
-        trace
-            .warnings()
-            .add(format!("attempts: Bedrock was asked again after '{code}'"));
+        trace.warnings().add(format!(
+            "attempts: the request to Bedrock was retried (after '{code}')"
+        ));
         drop(error);
         sleep(pause).await;
         Ok(())
     }
 }
 
-/// Counts a request however it ends; `abandoned` means that the deadline passed or the client
-/// disconnected.
+/// Counts a request when dropped, however it ends. `abandoned` means that the deadline passed or
+/// the client disconnected.
 struct AttemptGuard<'a> {
     subject: Subject<'a>,
     retried: bool,
@@ -244,19 +256,19 @@ impl Drop for AttemptGuard<'_> {
     }
 }
 
-/// The pause after `made` attempts, or `None` if there should be no other. Any part of the longest
-/// pause, so that requests that failed together do not come back together.
+/// Returns the backoff after `made` attempts, or `None` if there must be no other. Full jitter keeps
+/// requests that failed together from being retried together.
 fn pause(advice: RetryAdvice, made: u32, policy: RetryPolicy) -> Option<Duration> {
-    let (attempts, slower) = match advice {
+    let (attempts, factor) = match advice {
         RetryAdvice::Never => return None,
         RetryAdvice::Once | RetryAdvice::Refreshed => (policy.attempts.min(2), 1),
         RetryAdvice::Often => (policy.attempts, 1),
-        RetryAdvice::Slowly => (policy.attempts, SLOWLY),
+        RetryAdvice::Slowly => (policy.attempts, SLOW_BACKOFF_FACTOR),
     };
     if made >= attempts {
         return None;
     }
-    let longest = (policy.base * slower * 2u32.saturating_pow(made - 1)).min(policy.cap);
+    let longest = (policy.base * factor * 2u32.saturating_pow(made - 1)).min(policy.cap);
     Some(longest.mul_f64(fastrand::f64()))
 }
 
@@ -265,7 +277,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_end() {
+    fn backoff_grows_up_to_its_cap_and_the_attempt_limit() {
         use RetryAdvice::{Never, Often, Once, Slowly};
         let policy = RetryPolicy {
             attempts: 4,
@@ -282,7 +294,7 @@ mod tests {
             attempts: 1,
             ..policy
         };
-        assert_eq!(pause(Often, 1, one), None, "one attempt is no retry");
+        assert_eq!(pause(Often, 1, one), None, "`attempts` includes the first");
         let huge = RetryPolicy {
             attempts: 10,
             base: policy.cap,

@@ -10,37 +10,39 @@ use crate::{
     operation::Operation,
 };
 
-/// The translation of one operation to one route. Pure.
+/// Translates one operation to one route. Codecs are pure: they do no I/O and never wait.
 pub trait Codec<T: Exchange>: Send + Sync + 'static {
-    /// Returns the requests that answer `call`, in the order of their answers, each with what reads
-    /// its reply.
+    /// Returns the requests that answer `call`, in the order of their answers, each with the decoder
+    /// of its reply.
     ///
     /// # Errors
     /// 400 with the member's path if the call cannot be expressed on this route.
     fn encode(&self, call: &Call<T>) -> Result<Vec<(Request, T::Decoder)>, Error>;
 }
 
-/// A request to the service, without its target.
+/// A request to AWS, without its target.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// The AWS operation to call.
     pub operation: ServiceOperation,
-    /// Headers beside those of the transport.
+    /// Headers in addition to those that the transport sets.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body, as JSON.
     pub body: Bytes,
 }
 
-/// An operation that the service can be asked.
+/// An operation that can be sent to Bedrock.
 pub trait Exchange: Operation {
-    /// What reads the reply to one request.
+    /// Decodes the reply to one request.
     type Decoder: Send;
 
-    /// The codec of a route: the list of routes on which the operation exists.
+    /// Returns the codec for `route`, or `None` if the route does not support the operation.
     fn codec(route: Route) -> Option<&'static dyn Codec<Self>>;
 
-    /// Sends the requests of `call` and puts their answers together.
+    /// Sends the requests of `call` and combines their answers into one reply.
     ///
     /// # Errors
-    /// The first failure that attempts could not repair. What was billed before it is recorded.
+    /// The first failure that remains after retries. The spending up to then is in the trace.
     fn exchange(
         upstream: &Upstream,
         call: &Arc<Call<Self>>,

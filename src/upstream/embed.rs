@@ -1,4 +1,4 @@
-//! How embeddings are asked of the service: in batches, some at a time, in order.
+//! Sends an embeddings call in batches, several at a time, and keeps the order of the inputs.
 
 use std::sync::{
     Arc,
@@ -16,18 +16,18 @@ use crate::{
     operation::embed::{Embed, EmbedReply},
 };
 
-/// Requests of one call that run at a time.
-const PARALLEL: usize = 8;
+/// Maximum number of requests in flight per call.
+const MAX_IN_FLIGHT: usize = 8;
 
-/// 96 vectors of 3072 numbers in words are about 6 MiB.
+/// Cap on the body of a reply, in bytes. 96 vectors of 3072 decimal numbers are about 6 MiB.
 const MAX_REPLY_BYTES: usize = 32 << 20;
 
-/// Reads the reply to one batch.
+/// Decodes the reply to one batch.
 pub trait Decoder: Send + Sync {
-    /// The vectors of the batch, in the order of its inputs, and their usage.
+    /// Returns the vectors of the batch, in the order of its inputs, and their usage.
     ///
     /// # Errors
-    /// If the reply does not hold them.
+    /// If the reply cannot be parsed or does not have one vector per input.
     fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<EmbedReply, Error>;
 }
 
@@ -47,17 +47,21 @@ impl Exchange for Embed {
         requests: Vec<(Request, Self::Decoder)>,
     ) -> Result<EmbedReply, Error> {
         let failed = &AtomicBool::new(false);
-        let ask_each = requests.into_iter().map(|(request, decoder)| async move {
-            // After a failure nothing new is sent; what was begun is paid for and read to its end.
+        let batches = requests.into_iter().map(|(request, decoder)| async move {
+            // After a failure no further batch is sent. Batches in flight are billed anyway, so they
+            // are read to their end.
             if failed.load(Ordering::Relaxed) {
                 return None;
             }
-            let result = ask(upstream, call, request, decoder).await;
+            let result = send_batch(upstream, call, request, decoder).await;
             failed.fetch_or(result.is_err(), Ordering::Relaxed);
             Some(result)
         });
-        let asked: Vec<_> = ask_each.collect();
-        let answers: Vec<_> = stream::iter(asked).buffered(PARALLEL).collect().await;
+        let batches: Vec<_> = batches.collect();
+        let answers: Vec<_> = stream::iter(batches)
+            .buffered(MAX_IN_FLIGHT)
+            .collect()
+            .await;
         let mut vectors = Vec::with_capacity(call.body.inputs.len());
         let mut usage: Option<Usage> = None;
         for batch in answers
@@ -76,14 +80,14 @@ impl Exchange for Embed {
     }
 }
 
-async fn ask(
+async fn send_batch(
     upstream: &Upstream,
     call: &Call<Embed>,
     request: Request,
     decoder: Box<dyn Decoder>,
 ) -> Result<EmbedReply, Error> {
     let operation = request.operation;
-    let attempt = Asking { request, decoder };
+    let attempt = BatchAttempt { request, decoder };
     let (reply, ticket) = upstream
         .attempts
         .run(Subject::of(call), operation, attempt)
@@ -92,12 +96,12 @@ async fn ask(
     Ok(reply)
 }
 
-struct Asking {
+struct BatchAttempt {
     request: Request,
     decoder: Box<dyn Decoder>,
 }
 
-impl Attempt for Asking {
+impl Attempt for BatchAttempt {
     type Output = (EmbedReply, Ticket);
 
     async fn attempt(&mut self, send: Try<'_>) -> Result<Self::Output, Error> {

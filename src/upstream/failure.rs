@@ -1,7 +1,7 @@
-//! What Bedrock and the way to it answer when they fail, as our [`Error`].
+//! Maps failures of Bedrock, and of the connection to it, to the gateway's [`Error`].
 //!
-//! Names and statuses are those of the service model `bedrock-runtime`. The client never sees an ARN, an account id
-//! or a header of ours; the log sees the service's own words.
+//! Names and statuses are those of the service model `bedrock-runtime`. Messages for clients never contain an ARN, an
+//! AWS account id or a header of the gateway. The log gets the service's unredacted text.
 
 use std::time::Duration;
 
@@ -13,19 +13,20 @@ use crate::{
     error::{Error, Kind, RetryAdvice},
 };
 
-/// AWS gives no time to wait with a throttle; the SDKs' own first back-off is about this long.
+/// `retry-after` for throttling. AWS sends none; the first backoff of its SDKs is about this long.
 const THROTTLE_WAIT: Duration = Duration::from_secs(1);
+/// `retry-after` while Bedrock loads a model, or while the gateway has no credentials.
 const MODEL_NOT_READY_WAIT: Duration = Duration::from_secs(10);
-/// A quota per day: trying again within the hour is pointless.
+/// `retry-after` for an exhausted quota. Quotas are per day, so a retry within the hour cannot succeed.
 const QUOTA_WAIT: Duration = Duration::from_secs(3600);
 
-/// A reply with an error status.
+/// Returns the error for a reply with an error status.
 pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let (name, reply, detail) = read(status, headers, body);
-    named(&name, Some(status), &reply).with_detail(detail)
+    from_name(&name, Some(status), &reply).with_detail(detail)
 }
 
-/// The short name of an error, such as `Throttling`, its body, and a text for the log.
+/// Returns the short name of an error reply, such as `Throttling`, its parsed body, and a text for the log.
 pub fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> (String, ErrorReply, String) {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let reply: ErrorReply = serde_json::from_slice(body).unwrap_or_default();
@@ -42,7 +43,7 @@ pub fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> (String, Er
     (short_name(&name).to_owned(), reply, detail)
 }
 
-/// An exception event in a stream.
+/// Returns the error for an exception event in a stream.
 pub fn from_exception(exception_type: &str, payload: &[u8]) -> Error {
     let reply: ErrorReply = serde_json::from_slice(payload).unwrap_or_default();
     let detail = format!(
@@ -50,18 +51,19 @@ pub fn from_exception(exception_type: &str, payload: &[u8]) -> Error {
         reply.message.as_deref().unwrap_or_default(),
         reply.original_message.as_deref().unwrap_or_default()
     );
-    named(short_name(exception_type), None, &reply).with_detail(detail)
+    from_name(short_name(exception_type), None, &reply).with_detail(detail)
 }
 
-/// A frame of `:message-type` `error`.
+/// Returns the error for a frame of `:message-type` `error`.
 pub fn from_error_frame(code: &str, message: &str) -> Error {
     let reply = ErrorReply {
         message: Some(message.to_owned()),
         ..ErrorReply::default()
     };
-    named(short_name(code), None, &reply).with_detail(format!("error frame {code}: {message}"))
+    from_name(short_name(code), None, &reply).with_detail(format!("error frame {code}: {message}"))
 }
 
+/// Returns the error for bytes that are not a valid frame.
 pub fn from_frame(error: FrameError) -> Error {
     let code = if error == FrameError::Checksum {
         "upstream_checksum"
@@ -70,7 +72,7 @@ pub fn from_frame(error: FrameError) -> Error {
     };
     Error::new(
         Kind::Upstream,
-        "Bedrock's stream arrived damaged; the answer is incomplete.",
+        "Bedrock's stream arrived corrupted; the answer is incomplete.",
     )
     .with_code(code)
     .with_detail(error.to_string())
@@ -78,7 +80,7 @@ pub fn from_frame(error: FrameError) -> Error {
     .may_be_billed()
 }
 
-/// The connection ended before what it carried did.
+/// Returns the error for a connection that closed before the reply was complete.
 pub fn truncated(detail: impl Into<String>) -> Error {
     Error::new(
         Kind::Upstream,
@@ -90,11 +92,12 @@ pub fn truncated(detail: impl Into<String>) -> Error {
     .may_be_billed()
 }
 
+/// Returns the error for a request that got no reply.
 pub fn from_send(error: SendError) -> Error {
     match error {
         SendError::Credentials(detail) => Error::new(
             Kind::UpstreamUnavailable,
-            "The gateway has no AWS credentials at the moment. Tell its operator.",
+            "The gateway has no AWS credentials at the moment. Contact the gateway's operator.",
         )
         .with_code("credentials_unavailable")
         .with_retry_after(MODEL_NOT_READY_WAIT)
@@ -118,14 +121,15 @@ fn unreachable(detail: String) -> Error {
     .with_retry_advice(RetryAdvice::Often)
 }
 
-/// The service adds a URL after a colon, and a namespace before `#`; exception events begin in lower case.
+/// Strips the URL after `:`, the namespace before `#` and the suffix `Exception`. Names of exception events start in
+/// lower case.
 fn short_name(name: &str) -> &str {
     let name = name.split(':').next().unwrap_or_default();
     let name = name.rsplit('#').next().unwrap_or_default();
     name.strip_suffix("Exception").unwrap_or(name)
 }
 
-fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
+fn from_name(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
     let name = name.to_ascii_lowercase();
     match name.as_str() {
         "validation" => validation(reply),
@@ -134,7 +138,7 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
         | "incompletesignature"
         | "missingauthenticationtoken"
         | "signaturedoesnotmatch" => access_denied("this model"),
-        // Credentials that somebody has replaced, or whose end came early.
+        // The credentials were rotated or revoked before their expiry, so new ones may work.
         "unrecognizedclient" | "expiredtoken" | "invalidclienttokenid" => {
             access_denied("this model").with_retry_advice(RetryAdvice::Refreshed)
         }
@@ -149,40 +153,40 @@ fn named(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
         "modelerror" | "modelstreamerror" => match reply.original_status_code {
             Some(400) => Error::new(
                 Kind::InvalidRequest,
-                "The model refused the request as invalid.",
+                "The model rejected the request as invalid.",
             )
             .with_code("model_error"),
             Some(429) => throttled("this model"),
-            _ => Error::new(Kind::Upstream, "The model failed while it answered.")
-                .with_code("model_error")
-                .with_retry_advice(RetryAdvice::Often)
-                .may_be_billed(),
+            _ => Error::new(
+                Kind::Upstream,
+                "The model failed while generating the answer.",
+            )
+            .with_code("model_error")
+            .with_retry_advice(RetryAdvice::Often)
+            .may_be_billed(),
         },
         "serviceunavailable" => unavailable(),
         "conflict" => Error::new(
             Kind::Conflict,
-            "Bedrock refused the call because of a concurrent change.",
+            "Bedrock rejected the call because of a concurrent change.",
         )
         .with_code("conflict")
         .without_retry(),
-        // The name is missing or new: the status still says whose fault it is.
+        // The name is missing or unknown; the status still separates client errors from faults of the service.
         _ => match status.map(|status| status.as_u16()) {
             Some(400 | 413 | 415 | 422) => validation(reply),
             Some(401 | 403) => access_denied("this model"),
             Some(429) => throttled("this model"),
             Some(503) => unavailable(),
-            _ => Error::new(
-                Kind::Upstream,
-                "Bedrock failed while it handled the request.",
-            )
-            .with_code("upstream_error")
-            .with_retry_advice(RetryAdvice::Once)
-            .may_be_billed(),
+            _ => Error::new(Kind::Upstream, "Bedrock failed while handling the request.")
+                .with_code("upstream_error")
+                .with_retry_advice(RetryAdvice::Once)
+                .may_be_billed(),
         },
     }
 }
 
-/// A quota of the account, such as one per day.
+/// Returns the error for an exhausted quota of the AWS account, such as tokens per day.
 pub fn quota_exhausted() -> Error {
     Error::new(
         Kind::UpstreamQuota,
@@ -193,28 +197,29 @@ pub fn quota_exhausted() -> Error {
     .without_retry()
 }
 
-/// The service is still loading a model.
+/// Returns the error for a model that Bedrock is still loading.
 pub fn model_not_ready() -> Error {
     Error::new(
         Kind::UpstreamUnavailable,
-        "The model is still being loaded by Bedrock. Try again shortly.",
+        "Bedrock is still loading the model. Try again shortly.",
     )
     .with_code("model_not_ready")
     .with_retry_after(MODEL_NOT_READY_WAIT)
     .with_retry_advice(RetryAdvice::Slowly)
 }
 
-/// A fault of the gateway's credentials: never a 401 to the caller.
+/// Returns the error for a denied operation. It is a 502, never a 401, because the fault is in the gateway's credentials
+/// and not in the caller's key.
 pub fn access_denied(what: &str) -> Error {
     Error::new(
         Kind::Upstream,
-        format!("AWS denied the gateway access to {what}. Your key is not at fault; tell the gateway's operator."),
+        format!("AWS denied the gateway access to {what}. Your API key is not the cause; contact the gateway's operator."),
     )
     .with_code("upstream_access_denied")
     .without_retry()
 }
 
-/// `what` is being throttled.
+/// Returns the error for throttling; `what` names the throttled resource.
 pub fn throttled(what: &str) -> Error {
     Error::new(
         Kind::UpstreamThrottle,
@@ -225,7 +230,7 @@ pub fn throttled(what: &str) -> Error {
     .with_retry_advice(RetryAdvice::Often)
 }
 
-/// The service says so itself.
+/// Returns the error for a service that reports itself unavailable.
 pub fn unavailable() -> Error {
     Error::new(
         Kind::UpstreamUnavailable,
@@ -236,7 +241,8 @@ pub fn unavailable() -> Error {
     .with_retry_advice(RetryAdvice::Often)
 }
 
-/// OpenAI has codes for two things that Bedrock only puts into words.
+/// Returns the error for a `ValidationException`. Bedrock reports a full context window and an unknown model only in
+/// the text of its message, whereas OpenAI has error codes for both.
 fn validation(reply: &ErrorReply) -> Error {
     const TOO_LONG: [&str; 8] = [
         "input is too long",
@@ -258,18 +264,18 @@ fn validation(reply: &ErrorReply) -> Error {
         .with_code("context_length_exceeded");
     }
     if lower.contains("model identifier is invalid") {
-        return not_found(
-            "Bedrock knows no model by the id that is configured for this name. Tell the gateway's operator.",
+        return model_not_found(
+            "Bedrock has no model with the id that is configured for this name. Contact the gateway's operator.",
         );
     }
     if lower.contains("on-demand throughput") {
-        return not_found(
-            "This model answers only through an inference profile (such as 'us.' before its id). Tell the gateway's operator.",
+        return model_not_found(
+            "This model requires an inference profile (for example the prefix 'us.' before its id). Contact the gateway's operator.",
         );
     }
     Error::new(
         Kind::InvalidRequest,
-        format!("Bedrock refused the request: {}", redact(message)),
+        format!("Bedrock rejected the request: {}", redact(message)),
     )
     .with_code("invalid_request")
 }
@@ -283,23 +289,23 @@ fn resource_not_found(reply: &ErrorReply) -> Error {
     if lower.contains("end of its life") || lower.contains("end of life") {
         return Error::new(
             Kind::Upstream,
-            "This model has reached the end of its life on Bedrock. Tell the gateway's operator.",
+            "This model has reached its end of life on Bedrock. Contact the gateway's operator.",
         )
         .with_code("model_end_of_life")
         .without_retry();
     }
-    not_found(
+    model_not_found(
         "Bedrock does not have this model in the configured region, or the account has no access to it.",
     )
 }
 
-fn not_found(message: &'static str) -> Error {
+fn model_not_found(message: &'static str) -> Error {
     Error::new(Kind::NotFound, message)
         .with_code("model_not_found")
         .with_param("model")
 }
 
-/// The form of the ids of Knowledge Bases and of their indexes: ten capitals and digits.
+/// Returns whether `word` looks like the id of a Knowledge Base or of its index: ten uppercase letters and digits.
 fn is_resource_id(word: &str) -> bool {
     let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
     let plain = word
@@ -308,7 +314,7 @@ fn is_resource_id(word: &str) -> bool {
     word.len() == 10 && plain && word.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// Takes ARNs, account ids and ids of resources out of a text for the client, and bounds it.
+/// Replaces ARNs, account ids and resource ids in a text for the client, and cuts it to 500 characters.
 pub fn redact(text: &str) -> String {
     let digits = |word: &str| word.bytes().filter(u8::is_ascii_digit).count();
     let words = text.split_whitespace().map(|word| match word {
@@ -328,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_lose_their_namespace_url_and_suffix() {
+    fn short_name_strips_namespace_url_and_suffix() {
         for name in [
             "ThrottlingException",
             "ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/",
@@ -339,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_sees_no_arn_and_no_account() {
+    fn redact_replaces_arns_account_ids_and_resource_ids() {
         let text = "User: arn:aws:sts::123456789012:assumed-role/x is not allowed in account 123456789012, sorry";
         assert_eq!(
             redact(text),

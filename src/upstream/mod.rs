@@ -1,5 +1,5 @@
-//! The leaf of every stack, and the only folder that owns clients of AWS: a codec turns the call
-//! into requests, `attempt` sends them, and the codec's decoder reads the replies.
+//! The leaf service of every stack, and the only module that owns AWS clients. A codec translates
+//! the call into requests, `attempt` sends them, and the codec's decoder reads the replies.
 
 mod attempt;
 pub mod chat;
@@ -34,14 +34,15 @@ use crate::{
     operation::Served,
 };
 
-/// Answers calls by asking Bedrock on the route of their plan. A stream is `Ok` only once its first
-/// token is there, so that everything that goes wrong before is an ordinary error.
+/// Sends calls to Bedrock on the route of their plan. A stream is `Ok` only once its first chunk
+/// has arrived, so every failure before that is an ordinary error.
 #[derive(Clone)]
 pub struct Upstream {
     attempts: Arc<Attempts>,
 }
 
 impl Upstream {
+    /// Creates an upstream that sends over `transport`.
     pub fn new(transport: Arc<dyn Transport>) -> Self {
         Self {
             attempts: Arc::new(Attempts::new(transport)),
@@ -52,15 +53,15 @@ impl Upstream {
         let codec = T::codec(call.plan.route).ok_or_else(|| {
             Error::new(
                 Kind::Internal,
-                "The gateway planned a route that it does not have.",
+                "The gateway planned a route that this operation does not support.",
             )
-            .with_detail(format!("{} by {}", T::NAME, call.plan.route.as_str()))
+            .with_detail(format!("{} on route {}", T::NAME, call.plan.route.as_str()))
         })?;
         let requests = codec.encode(&call)?;
         let call = Arc::new(call);
-        let asked = Instant::now();
+        let started = Instant::now();
         let reply = T::exchange(&self, &call, requests).await;
-        call.trace.waited_since(asked);
+        call.trace.waited_since(started);
         Ok(Served {
             reply: reply?,
             model: call.model.clone(),

@@ -1,5 +1,6 @@
-//! Which model stands behind an ARN that does not tell: application inference profiles, provisioned throughput, custom
-//! models and their deployments. Three reads of the control plane, which are not worth an SDK of their own.
+//! Resolves ARNs that do not name their model: application inference profiles, provisioned throughput, custom models
+//! and their deployments. The lookups are plain signed GET requests to the Bedrock control plane, because the control
+//! plane's SDK is a large dependency for four read operations.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -17,28 +18,30 @@ use serde::Deserialize;
 use super::Clients;
 use crate::{catalogue, model::Target};
 
-/// How long an answer holds, and how long a failure.
-const KNOWN_FOR: Duration = Duration::from_secs(3600);
-const UNKNOWN_FOR: Duration = Duration::from_secs(300);
+/// Time that a resolved ARN stays in the cache.
+const RESOLVED_TTL: Duration = Duration::from_secs(3600);
+/// Time that a failed lookup stays in the cache.
+const FAILED_TTL: Duration = Duration::from_secs(300);
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// ARNs that are remembered; a client may send any.
-const REMEMBERED: usize = 1000;
+/// Capacity of the cache, in ARNs. Bounded because clients may send any ARN.
+const CACHE_CAPACITY: usize = 1000;
 
-/// Looks ARNs up, and remembers what was found. Cheap to clone.
+/// Resolves ARNs to base models and caches the results. Cheap to clone.
 #[derive(Clone)]
 pub struct ProfileLookup(Arc<Inner>);
 
 struct Inner {
     clients: Arc<Clients>,
     http: OnceLock<Option<reqwest::Client>>,
-    known: Cache<String, (Instant, Option<String>)>,
+    /// When each ARN was looked up, and its base model.
+    cache: Cache<String, (Instant, Option<String>)>,
 }
 
-/// The members that lead on, of all three replies.
+/// The members of all describe replies that lead to the base model.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Described {
-    models: Vec<Member>,
+struct ResourceDescription {
+    models: Vec<ProfileModel>,
     foundation_model_arn: Option<String>,
     base_model_arn: Option<String>,
     model_arn: Option<String>,
@@ -46,29 +49,30 @@ struct Described {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Member {
+struct ProfileModel {
     model_arn: String,
 }
 
 impl ProfileLookup {
+    /// Creates a lookup that uses the credentials and endpoint of `clients`.
     pub fn new(clients: Arc<Clients>) -> Self {
         Self(Arc::new(Inner {
             clients,
             http: OnceLock::new(),
-            known: Cache::new(REMEMBERED),
+            cache: Cache::new(CACHE_CAPACITY),
         }))
     }
 
-    /// The catalogue's id of the model behind `target`; none if it is no such ARN, or AWS does not say.
+    /// Returns the catalogue id of the model behind `target`, or `None` if `target` is no such ARN or the lookup fails.
     pub async fn base(&self, target: &Target) -> Option<String> {
-        path(&target.id)?;
-        if let Some((at, base)) = self.0.known.get(&target.id) {
-            let holds = if base.is_some() {
-                KNOWN_FOR
+        describe_path(&target.id)?;
+        if let Some((at, base)) = self.0.cache.get(&target.id) {
+            let ttl = if base.is_some() {
+                RESOLVED_TTL
             } else {
-                UNKNOWN_FOR
+                FAILED_TTL
             };
-            if at.elapsed() < holds {
+            if at.elapsed() < ttl {
                 return base;
             }
         }
@@ -78,25 +82,25 @@ impl ProfileLookup {
                 tracing::warn!(
                     target_model = target.id,
                     error,
-                    "what stands behind this ARN could not be learned; name its base_model, or allow the role to read it"
+                    "cannot resolve the model behind this ARN; set base_model, or allow the role to describe the resource"
                 );
                 None
             }
         };
         self.0
-            .known
+            .cache
             .insert(target.id.clone(), (Instant::now(), base.clone()));
         base
     }
 
     async fn look_up(&self, target: &Target) -> Result<Option<String>, String> {
         let mut arn = target.id.clone();
-        // A deployment leads to a custom model, and that to its base.
+        // A deployment refers to a custom model, which refers to its base model.
         for _ in 0..3 {
             if let Some(base) = catalogue::parse_reference(&arn).base {
                 return Ok(Some(base.to_owned()));
             }
-            let Some(path) = path(&arn) else {
+            let Some(path) = describe_path(&arn) else {
                 return Ok(None);
             };
             let described = self.get(&target.region, &path).await?;
@@ -114,7 +118,7 @@ impl ProfileLookup {
         Ok(None)
     }
 
-    async fn get(&self, region: &str, path: &str) -> Result<Described, String> {
+    async fn get(&self, region: &str, path: &str) -> Result<ResourceDescription, String> {
         let url = format!("{}{path}", self.0.clients.control_plane(region).await);
         let credentials = self.0.clients.credentials().await?;
         let http = self
@@ -122,7 +126,7 @@ impl ProfileLookup {
             .http
             .get_or_init(|| reqwest::Client::builder().timeout(TIMEOUT).build().ok());
         let mut request = http.as_ref().ok_or("TLS cannot be set up")?.get(&url);
-        for (name, value) in signature(&url, region, &credentials)? {
+        for (name, value) in signed_headers(&url, region, &credentials)? {
             request = request.header(name, value);
         }
         let reply = request
@@ -141,8 +145,9 @@ impl ProfileLookup {
     }
 }
 
-/// The path that describes what `arn` names. Identifiers are ARNs, escaped: they hold `/` and `:`.
-fn path(arn: &str) -> Option<String> {
+/// Returns the control plane's path that describes the resource `arn`, or `None` if the resource has no base model to
+/// look up. The ARN is percent-encoded, because it contains `/` and `:`.
+fn describe_path(arn: &str) -> Option<String> {
     let resource = arn.strip_prefix("arn:")?.splitn(5, ':').nth(4)?;
     let collection = match resource.split_once('/')?.0 {
         "application-inference-profile" => "inference-profiles",
@@ -157,7 +162,8 @@ fn path(arn: &str) -> Option<String> {
     ))
 }
 
-fn signature(
+/// Returns the SigV4 headers for a GET of `url`.
+fn signed_headers(
     url: &str,
     region: &str,
     credentials: &Credentials,
@@ -186,28 +192,29 @@ fn signature(
 
 #[cfg(test)]
 mod tests {
-    use super::path;
+    use super::describe_path;
 
     #[test]
-    fn only_what_hides_its_model_is_looked_up() {
+    fn only_arns_that_do_not_name_their_model_are_looked_up() {
         let arn = |resource: &str| format!("arn:aws:bedrock:us-east-1:123456789012:{resource}");
         let escaped =
             "arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aapplication-inference-profile%2Fabc";
         let profile = arn("application-inference-profile/abc");
         assert_eq!(
-            path(&profile),
+            describe_path(&profile),
             Some(format!("/inference-profiles/{escaped}"))
         );
         assert!(
-            path(&arn("custom-model/a/b")).is_some_and(|path| path.starts_with("/custom-models/"))
+            describe_path(&arn("custom-model/a/b"))
+                .is_some_and(|path| path.starts_with("/custom-models/"))
         );
         for other in [
             "inference-profile/us.amazon.nova-lite-v1:0",
             "prompt/ABCDE:1",
             "imported-model/abc",
         ] {
-            assert_eq!(path(&arn(other)), None, "{other}");
+            assert_eq!(describe_path(&arn(other)), None, "{other}");
         }
-        assert_eq!(path("amazon.nova-lite-v1:0"), None);
+        assert_eq!(describe_path("amazon.nova-lite-v1:0"), None);
     }
 }

@@ -185,7 +185,7 @@ async fn an_answer_that_does_not_match_its_schema_is_requested_again() {
             reply
                 .header("x-lintel-warnings")
                 .unwrap()
-                .contains("asked twice")
+                .contains("requested twice")
         );
         let second = sent(&gateway);
         let text = second["messages"][2]["content"][0]["text"]

@@ -219,7 +219,7 @@ async fn reasoning_is_sent_back_only_to_the_model_that_signed_it() {
         reply
             .header("x-lintel-warnings")
             .unwrap()
-            .contains("only to the model that signed it")
+            .contains("only be sent back to the model that signed it")
     );
     assert!(!sent(&gateway).to_string().contains("reasoningContent"));
 }
@@ -266,7 +266,7 @@ async fn content_blocks_of_an_unknown_kind_cause_a_warning() {
         reply
             .header("x-lintel-warnings")
             .unwrap()
-            .contains("does not know")
+            .contains("unknown to this version")
     );
 }
 
@@ -330,7 +330,7 @@ async fn effort_none_is_sent_as_the_lowest_effort_to_a_model_that_always_reasons
         reply
             .header("x-lintel-warnings")
             .unwrap()
-            .contains("always reasons")
+            .contains("cannot be turned off")
     );
 }
 
@@ -386,7 +386,7 @@ async fn a_model_that_ignores_an_emulated_tool_choice_causes_a_warning() {
         reply
             .header("x-lintel-warnings")
             .unwrap()
-            .contains("told to call a tool, and did not")
+            .contains("the model did not call a tool")
     );
 }
 

@@ -99,5 +99,5 @@ def test_every_stop_reason_is_known(gateway, stop_reason):
     post(f"{gateway.simulator_url}/_simulator/replies", {"status": 200, "body": reply})
     request = {"model": "claude", "messages": [{"role": "user", "content": "Hi"}]}
     with post(f"{gateway.base_url}/chat/completions", request) as answer:
-        assert "stopped with" not in answer.headers.get("x-lintel-warnings", "")
+        assert "unknown stop reason" not in answer.headers.get("x-lintel-warnings", "")
         assert json.load(answer)["choices"][0]["finish_reason"] in {"stop", "length", "content_filter"}

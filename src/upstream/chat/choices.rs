@@ -1,4 +1,4 @@
-//! The answers of one chat as one reply: each under its index, their usage together.
+//! Combines the answers of one chat into one reply: each answer becomes a choice, and their usage is summed.
 
 use futures_util::{Stream, StreamExt, stream};
 
@@ -10,7 +10,7 @@ use crate::{
     operation::chat::{ChoiceChunk, Chunk, ChunkStream, WholeReply},
 };
 
-/// Whole answers.
+/// Returns a whole reply with one choice per answer.
 pub fn whole(answers: Vec<WholeAnswer>, trace: &Trace) -> WholeReply {
     let mut choices = Vec::with_capacity(answers.len());
     let (mut total, mut guardrail): (Option<Usage>, _) = (None, None);
@@ -36,11 +36,11 @@ pub fn whole(answers: Vec<WholeAnswer>, trace: &Trace) -> WholeReply {
     }
 }
 
-/// Streams as they come.
+/// Returns a stream with one choice per upstream stream.
 pub fn stream(mut streams: Vec<EventStream>, trace: &Trace) -> ChunkStream {
     match (streams.pop(), streams.is_empty()) {
         (Some(only), true) => {
-            let steps = only.map(|item| item.map(|chunk| indexed(0, chunk)));
+            let steps = only.map(|item| item.map(|chunk| with_choice(0, chunk)));
             ChunkStream::new(steps, trace.clone())
         }
         (last, _) => {
@@ -50,7 +50,7 @@ pub fn stream(mut streams: Vec<EventStream>, trace: &Trace) -> ChunkStream {
     }
 }
 
-/// Whole answers, for a client that wants a stream.
+/// Returns whole answers as a stream.
 pub fn replayed(answers: Vec<WholeAnswer>, trace: &Trace) -> ChunkStream {
     merged(
         answers
@@ -61,11 +61,12 @@ pub fn replayed(answers: Vec<WholeAnswer>, trace: &Trace) -> ChunkStream {
     )
 }
 
-fn indexed(choice: u32, chunk: Chunk) -> ChoiceChunk {
+fn with_choice(choice: u32, chunk: Chunk) -> ChoiceChunk {
     ChoiceChunk { choice, chunk }
 }
 
-/// One error ends all: half of an answer is no answer.
+/// Merges the streams. The first error ends the merged stream, because the client cannot tell which
+/// choices are complete.
 fn merged<S>(streams: Vec<S>, trace: &Trace) -> ChunkStream
 where
     S: Stream<Item = Result<Chunk, Error>> + Unpin + Send + 'static,
@@ -85,12 +86,12 @@ where
                     total = Some(total.map_or(usage, |total| total + usage))
                 }
                 Some((choice, Ok(chunk))) => {
-                    return Some((Ok(indexed(choice, chunk)), (all, total, false)));
+                    return Some((Ok(with_choice(choice, chunk)), (all, total, false)));
                 }
                 Some((_, Err(error))) => return Some((Err(error), (all, total, true))),
                 None => {
                     let usage = total.take()?;
-                    return Some((Ok(indexed(0, Chunk::Usage(usage))), (all, None, true)));
+                    return Some((Ok(with_choice(0, Chunk::Usage(usage))), (all, None, true)));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The byte stream of a reply as the steps of an answer.
+//! Decodes the byte stream of a reply into the chunks of an answer.
 
 use std::{
     collections::VecDeque,
@@ -20,34 +20,36 @@ use crate::{
     upstream::failure,
 };
 
-/// How long a complete message may keep its connection open before we stop waiting for the end of the body, without
-/// which the connection could not be used again.
-const LINGER: Duration = Duration::from_secs(1);
+/// Time to wait for the end of the body after a complete reply. Reading the body to its end lets the connection be
+/// reused.
+const BODY_END_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long usage may come after the end of the message.
-const METADATA: Duration = Duration::from_secs(5);
+/// Time to wait for the `metadata` event, which carries the usage, after `messageStop`.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Chunks as they come. Ends with an error, once, if the message is not known to be complete.
+/// A stream of chunks that ends with exactly one error if the message is incomplete.
 pub struct EventStream {
     body: SdkBody,
     decoder: Box<dyn StreamDecoder>,
     ready: VecDeque<Chunk>,
     idle: Duration,
-    /// Armed only while nothing is there to be read.
+    /// Runs only while the body has nothing to read.
     timer: Pin<Box<Sleep>>,
+    /// Whether `timer` is running.
     armed: bool,
-    /// The first chunk was there.
-    begun: bool,
+    /// Whether the first chunk has arrived.
+    started: bool,
     done: bool,
-    /// Settled with the usage that the service tells, or with what has come.
+    /// Settled with the usage that the service reports, or with an estimate from the chunks so far.
     ticket: Option<Ticket>,
 }
 
 impl EventStream {
-    /// Waits for the first chunk, as long as it takes.
+    /// Opens a stream and waits for its first chunk. The caller's deadline bounds the wait; `idle`
+    /// bounds the gaps after the first chunk.
     ///
     /// # Errors
-    /// If the stream fails before it.
+    /// If the stream fails or ends before the first chunk.
     pub async fn open(
         body: SdkBody,
         decoder: Box<dyn StreamDecoder>,
@@ -60,47 +62,48 @@ impl EventStream {
             idle,
             timer: Box::pin(sleep(idle)),
             armed: false,
-            begun: false,
+            started: false,
             done: false,
             ticket: None,
         };
         match stream.next().await {
             Some(Ok(first)) => {
                 stream.ready.push_front(first);
-                stream.begun = true;
+                stream.started = true;
                 Ok(stream)
             }
             Some(Err(error)) => Err(error),
-            None => Err(failure::truncated("the stream held nothing")),
+            None => Err(failure::truncated("the stream is empty")),
         }
     }
 
-    /// Whom to tell what the stream has cost.
-    pub fn account(&mut self, ticket: Ticket) {
+    /// Sets the ticket that the usage of the stream settles.
+    pub fn set_ticket(&mut self, ticket: Ticket) {
         self.ticket = Some(ticket);
     }
 
-    /// Tells what the stream has cost, once.
-    fn tell(&mut self) {
+    /// Settles the ticket, once.
+    fn settle(&mut self) {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
-        let told = self.ready.iter().find_map(|chunk| {
+        let reported = self.ready.iter().find_map(|chunk| {
             if let Chunk::Usage(usage) = chunk {
                 Some(*usage)
             } else {
                 None
             }
         });
-        ticket.used(told.unwrap_or_else(|| self.decoder.estimate()));
+        ticket.used(reported.unwrap_or_else(|| self.decoder.estimate()));
     }
 
-    /// Decodes what is buffered, then reads on. `Ready(Ok)`: something happened, look again.
+    /// Decodes one buffered event, or reads from the body if none is complete. `Ready(Ok)` means
+    /// that the state changed and the caller must check it again.
     fn advance(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         match self.decoder.decode(&mut self.ready) {
             Ok(true) => return Poll::Ready(Ok(())),
             Ok(false) => {}
-            Err(error) => return Poll::Ready(self.ended(Some(error))),
+            Err(error) => return Poll::Ready(self.end(Some(error))),
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -111,22 +114,20 @@ impl EventStream {
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Some(Err(error))) => {
-                Poll::Ready(self.ended(Some(failure::truncated(error.to_string()))))
+                Poll::Ready(self.end(Some(failure::truncated(error.to_string()))))
             }
             Poll::Ready(None) => {
-                let inside = self.decoder.has_leftover();
-                Poll::Ready(
-                    self.ended(
-                        inside.then(|| failure::truncated("the stream ended inside a frame")),
-                    ),
-                )
+                let has_leftover = self.decoder.has_leftover();
+                Poll::Ready(self.end(
+                    has_leftover.then(|| failure::truncated("the stream ended inside a frame")),
+                ))
             }
             Poll::Pending => self.wait(cx),
         }
     }
 
-    /// No more will be read. What goes wrong behind a complete message takes nothing from it.
-    fn ended(&mut self, error: Option<Error>) -> Result<(), Error> {
+    /// Ends reading. An error after `messageStop` is ignored, because the answer is complete.
+    fn end(&mut self, error: Option<Error>) -> Result<(), Error> {
         self.done = true;
         match error {
             Some(error) if !self.decoder.is_stopped() => Err(error),
@@ -135,33 +136,33 @@ impl EventStream {
     }
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if !self.begun {
-            // The wait for the first token is the deadline's.
+        if !self.started {
+            // The call's deadline bounds the wait for the first chunk.
             return Poll::Pending;
         }
         let stopped = self.decoder.is_stopped();
         if !self.armed {
             self.armed = true;
-            let patience = match stopped {
-                true if self.decoder.is_complete() => LINGER,
-                true => METADATA,
+            let timeout = match stopped {
+                true if self.decoder.is_complete() => BODY_END_TIMEOUT,
+                true => METADATA_TIMEOUT,
                 false => self.idle,
             };
             self.timer
                 .as_mut()
-                .reset(Instant::now() + patience.min(self.idle));
+                .reset(Instant::now() + timeout.min(self.idle));
         }
         std::task::ready!(self.timer.as_mut().poll(cx));
         if stopped {
-            return Poll::Ready(self.ended(None));
+            return Poll::Ready(self.end(None));
         }
         let idle = self.idle.as_secs_f64();
         let error = Error::new(
             Kind::UpstreamTimeout,
-            format!("Bedrock sent nothing for {idle} s; the answer is incomplete."),
+            format!("Bedrock sent no data for {idle} s; the answer is incomplete."),
         )
         .with_code("upstream_idle");
-        Poll::Ready(self.ended(Some(error)))
+        Poll::Ready(self.end(Some(error)))
     }
 }
 
@@ -171,7 +172,7 @@ impl Stream for EventStream {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
             if let Some(Chunk::Usage(_)) = self.ready.front() {
-                self.tell();
+                self.settle();
             }
             if let Some(chunk) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(chunk)));
@@ -181,7 +182,7 @@ impl Stream for EventStream {
             }
             if let Err(error) = std::task::ready!(self.advance(cx)) {
                 self.done = true;
-                self.tell();
+                self.settle();
                 return Poll::Ready(Some(Err(error)));
             }
         }
@@ -190,6 +191,6 @@ impl Stream for EventStream {
 
 impl Drop for EventStream {
     fn drop(&mut self) {
-        self.tell();
+        self.settle();
     }
 }

@@ -1,4 +1,4 @@
-//! How chats are asked of the service, on every route: once for each choice, whole or streamed.
+//! Sends chats to Bedrock, on every route: one request per choice, whole or streamed.
 
 mod choices;
 mod event_stream;
@@ -17,72 +17,73 @@ use crate::{
 };
 use event_stream::EventStream;
 
-/// More than any whole reply of the service.
+/// Cap on the body of a whole reply, in bytes; larger than any reply of the service.
 const MAX_REPLY_BYTES: usize = 64 << 20;
 
-/// Reads the reply to one request of a chat.
+/// Decodes the reply to one request of a chat.
 pub trait Decoder: Send + Sync {
-    /// The steps of a whole reply.
+    /// Decodes a whole reply.
     ///
     /// # Errors
-    /// If the reply holds no answer.
+    /// If the body cannot be parsed, or its stop reason means that there is no answer.
     fn whole(&self, body: &[u8]) -> Result<WholeAnswer, Error>;
 
-    /// What reads a streamed reply.
+    /// Returns a decoder for a streamed reply.
     fn stream(&self) -> Box<dyn StreamDecoder>;
 
-    /// The request that asks for a better answer, if `answer` is not what the client asked for and
-    /// the operator allows to ask again.
+    /// Returns the request for a corrected answer, if `answer` does not match the response format
+    /// and the operator allows repairs.
     ///
     /// # Errors
-    /// If the request cannot be written.
+    /// If the request cannot be serialized.
     fn repair(&self, request: &Request, answer: &WholeAnswer) -> Result<Option<Request>, Error>;
 
-    /// Records how a repair ended: the better answer, or the code of the failure.
+    /// Records the result of a repair: the second answer, or the code of the failure.
     fn repaired(&self, second: Result<&WholeAnswer, &'static str>);
 }
 
-/// Reads a streamed reply piece by piece.
+/// Decodes a streamed reply incrementally.
 pub trait StreamDecoder: Send {
-    /// More bytes from the wire.
+    /// Adds bytes from the wire.
     fn push(&mut self, data: Bytes);
 
-    /// Decodes the next event and adds its steps to `out`. False if more bytes are needed.
+    /// Decodes the next event and appends its chunks to `out`. Returns false if more bytes are
+    /// needed.
     ///
     /// # Errors
-    /// If the bytes are damaged, or the service reports a failure.
+    /// If the bytes are corrupted, or the service reports a failure.
     fn decode(&mut self, out: &mut VecDeque<Chunk>) -> Result<bool, Error>;
 
-    /// Bytes are left that are not a whole event.
+    /// Returns whether an incomplete event is buffered.
     fn has_leftover(&self) -> bool;
 
-    /// The byte stream has ended.
+    /// Ends decoding, after the last byte of the body.
     ///
     /// # Errors
-    /// If it ended before the message did.
+    /// If the message is incomplete.
     fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), Error>;
 
-    /// The message has ended; its usage may still come.
+    /// Returns whether the message has ended. Its usage may still follow.
     fn is_stopped(&self) -> bool;
 
-    /// Everything that belongs to a complete reply has come.
+    /// Returns whether the message has ended and its usage is reported.
     fn is_complete(&self) -> bool;
 
-    /// The usage of what has come so far, if the service will report none.
+    /// Estimates the usage of the reply so far, for a reply without reported usage.
     fn estimate(&self) -> Usage;
 }
 
-/// A whole reply: the steps of the same answer as a stream.
+/// A whole reply, as the same chunks that a stream of it would have.
 #[derive(Debug)]
 pub struct WholeAnswer {
-    /// Ends with `Finish`, then perhaps `Guardrail`, then `Usage`.
+    /// Ends with `Finish`, an optional `Guardrail`, and `Usage`.
     pub chunks: VecDeque<Chunk>,
     /// The model that a prompt router chose, as an ARN.
     pub invoked_model: Option<String>,
 }
 
 impl WholeAnswer {
-    /// The usage that the service counted, or the gateway's estimate.
+    /// Returns the usage that Bedrock reports, or the gateway's estimate.
     pub fn usage(&self) -> Option<Usage> {
         self.chunks.iter().rev().find_map(|chunk| match chunk {
             Chunk::Usage(usage) => Some(*usage),
@@ -114,11 +115,11 @@ impl Exchange for Chat {
             let streams = try_join_all(open).await?;
             return Ok(ChatReply::Stream(choices::stream(streams, trace)));
         }
-        let asked = requests
+        let answers = requests
             .into_iter()
             .map(|request| whole(upstream, call, request));
-        // What was begun is paid for, so siblings of a failure are read to their end.
-        let answers = join_all(asked)
+        // Requests in flight are billed anyway, so a failure does not cancel its siblings.
+        let answers = join_all(answers)
             .await
             .into_iter()
             .collect::<Result<Vec<_>, _>>()?;
@@ -129,14 +130,14 @@ impl Exchange for Chat {
     }
 }
 
-/// A streamed answer, from its first token on.
+/// Opens the stream of one answer and waits for its first chunk.
 async fn stream(
     upstream: &Upstream,
     call: &Call<Chat>,
     (request, decoder): (Request, Arc<dyn Decoder>),
 ) -> Result<EventStream, Error> {
     let operation = request.operation;
-    let attempt = Opening {
+    let attempt = StreamAttempt {
         call,
         request,
         decoder,
@@ -145,45 +146,45 @@ async fn stream(
         .attempts
         .run(Subject::of(call), operation, attempt)
         .await?;
-    stream.account(ticket);
+    stream.set_ticket(ticket);
     Ok(stream)
 }
 
-/// A whole answer. One that does not fit its schema is asked for once more, if the operator allows
-/// that.
+/// Gets one whole answer. Requests a second answer if the first does not match its schema and the
+/// operator allows repairs.
 async fn whole(
     upstream: &Upstream,
     call: &Call<Chat>,
     (request, decoder): (Request, Arc<dyn Decoder>),
 ) -> Result<WholeAnswer, Error> {
-    let answer = ask(upstream, call, request.clone(), decoder.clone()).await?;
-    let Some(again) = decoder.repair(&request, &answer)? else {
+    let answer = send_whole(upstream, call, request.clone(), decoder.clone()).await?;
+    let Some(repair) = decoder.repair(&request, &answer)? else {
         return Ok(answer);
     };
-    let mut second = match ask(upstream, call, again, decoder.clone()).await {
+    let mut second = match send_whole(upstream, call, repair, decoder.clone()).await {
         Ok(second) => second,
         Err(error) => {
-            // The answer in hand is worth more than the error, which goes into a warning.
+            // The first answer is more useful to the client than the error, so the error becomes a warning.
             decoder.repaired(Err(error.label()));
             return Ok(answer);
         }
     };
     decoder.repaired(Ok(&second));
-    // Both requests were made, and both are paid for.
+    // Both requests are billed.
     if let (Some(first), Some(Chunk::Usage(last))) = (answer.usage(), second.chunks.back_mut()) {
         *last = first + *last;
     }
     Ok(second)
 }
 
-async fn ask(
+async fn send_whole(
     upstream: &Upstream,
     call: &Call<Chat>,
     request: Request,
     decoder: Arc<dyn Decoder>,
 ) -> Result<WholeAnswer, Error> {
     let operation = request.operation;
-    let attempt = Asking {
+    let attempt = WholeAttempt {
         call,
         request,
         decoder,
@@ -199,13 +200,13 @@ async fn ask(
 }
 
 /// An attempt to open a stream.
-struct Opening<'a> {
+struct StreamAttempt<'a> {
     call: &'a Call<Chat>,
     request: Request,
     decoder: Arc<dyn Decoder>,
 }
 
-impl Attempt for Opening<'_> {
+impl Attempt for StreamAttempt<'_> {
     type Output = (EventStream, Ticket);
 
     async fn attempt(&mut self, send: Try<'_>) -> Result<Self::Output, Error> {
@@ -218,13 +219,13 @@ impl Attempt for Opening<'_> {
 }
 
 /// An attempt to get a whole answer.
-struct Asking<'a> {
+struct WholeAttempt<'a> {
     call: &'a Call<Chat>,
     request: Request,
     decoder: Arc<dyn Decoder>,
 }
 
-impl Attempt for Asking<'_> {
+impl Attempt for WholeAttempt<'_> {
     type Output = (WholeAnswer, Ticket);
 
     async fn attempt(&mut self, send: Try<'_>) -> Result<Self::Output, Error> {

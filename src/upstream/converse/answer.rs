@@ -1,13 +1,13 @@
-//! What the model says, block by block, as steps of an OpenAI answer. A whole reply and a stream come through here, so
-//! they cannot differ.
+//! Translates the content blocks of a reply into the chunks of an OpenAI answer. Whole replies and streams share this
+//! code, so that both produce the same answer.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use serde_json::{Map, Value};
 
 use super::{
-    blocks::{self, Block, Thought},
-    finish::{Written, finish_reason},
+    blocks::{self, Block, ReasoningBlock},
+    finish::{ReplySize, finish_reason},
     plan::ReplyPlan,
     text::{Piece, TextFilter},
 };
@@ -15,7 +15,7 @@ use crate::{
     call::Warnings, error::Error, openai::completion::FinishReason, operation::chat::Chunk,
 };
 
-/// What AWS calls and answers itself is never the client's call.
+/// The type of a tool use that AWS answers. It is never passed on as a call for the client.
 const SERVER_TOOL_USE: &str = "server_tool_use";
 
 /// The state of one answer.
@@ -25,20 +25,22 @@ pub struct Answer {
     warnings: Warnings,
     filter: TextFilter,
     open: Vec<(u32, Block)>,
-    thoughts: Vec<(u32, Thought)>,
+    reasoning: Vec<(u32, ReasoningBlock)>,
     tool_calls: u32,
     json_tool_used: bool,
-    /// Text beside our JSON tool: the answer only if that is never called.
+    /// Text held back while the request forces the JSON tool. It becomes the answer only if the model never calls the tool.
     held: String,
-    prefixed: bool,
+    /// Whether the plan's prefix was emitted, or must not be.
+    has_prefix: bool,
     has_content: bool,
     /// Unicode code points of the content so far.
     position: usize,
-    /// How much has come.
-    pub written: Written,
+    /// Size of the reply so far.
+    pub size: ReplySize,
 }
 
 impl Answer {
+    /// Creates the state for one reply.
     pub fn new(plan: Arc<ReplyPlan>, warnings: Warnings) -> Self {
         let filter = TextFilter::new(plan.inline_tag.as_deref(), plan.unfence, &plan.stops);
         Self {
@@ -46,22 +48,23 @@ impl Answer {
             warnings,
             filter,
             open: Vec::new(),
-            thoughts: Vec::new(),
+            reasoning: Vec::new(),
             tool_calls: 0,
             json_tool_used: false,
             held: String::new(),
-            prefixed: false,
+            has_prefix: false,
             has_content: false,
             position: 0,
-            written: Written::default(),
+            size: ReplySize::default(),
         }
     }
 
-    /// The text is not the model's: what was put into its mouth does not belong to it.
-    pub fn is_blocked(&mut self) {
-        self.prefixed = true;
+    /// Leaves the prefill out of the content, because the text comes from a guardrail and not from the model.
+    pub fn skip_prefix(&mut self) {
+        self.has_prefix = true;
     }
 
+    /// Adds text of the model.
     pub fn text(&mut self, text: String, out: &mut VecDeque<Chunk>) {
         if self.plan.json_tool.is_some() {
             self.held.push_str(&text);
@@ -70,27 +73,30 @@ impl Answer {
         }
     }
 
+    /// Adds reasoning text.
     pub fn reasoning(&mut self, block: u32, text: &str, out: &mut VecDeque<Chunk>) {
-        self.thought(block).text.push_str(text);
-        self.written.reasoning_bytes += text.len();
-        self.written.reply_bytes += text.len();
+        self.reasoning_block(block).text.push_str(text);
+        self.size.reasoning_bytes += text.len();
+        self.size.reply_bytes += text.len();
         if !text.is_empty() {
             out.push_back(Chunk::ReasoningContent(text.to_owned()));
         }
     }
 
+    /// Adds a piece of the signature of a reasoning block.
     pub fn signature(&mut self, block: u32, signature: &str) {
-        self.thought(block).signature.push_str(signature);
+        self.reasoning_block(block).signature.push_str(signature);
     }
 
-    /// Base64 of one piece; the pieces belong together as bytes.
+    /// Adds a piece of redacted reasoning. Each piece is Base64 on its own, so pieces are joined as bytes.
     pub fn redacted(&mut self, block: u32, data: &str) {
-        if !blocks::decode_onto(data, &mut self.thought(block).redacted) {
+        if !blocks::decode_onto(data, &mut self.reasoning_block(block).redacted) {
             self.warnings
-                .add("the reply: a piece of redacted reasoning is not Base64 and was left out");
+                .add("reply: a piece of redacted reasoning was left out (it is not valid Base64)");
         }
     }
 
+    /// Starts a tool use block.
     pub fn tool_start(
         &mut self,
         block: u32,
@@ -153,11 +159,12 @@ impl Answer {
         self.open.push((block, state));
     }
 
+    /// Adds a fragment of the JSON input of a tool use block.
     pub fn tool_input(&mut self, block: u32, fragment: String, out: &mut VecDeque<Chunk>) {
         if fragment.is_empty() {
             return;
         }
-        self.written.reply_bytes += fragment.len();
+        self.size.reply_bytes += fragment.len();
         match self
             .open
             .iter_mut()
@@ -183,7 +190,7 @@ impl Answer {
         }
     }
 
-    /// A citation of the text that its block holds, or will hold.
+    /// Adds a citation. Its text may come before or after it in the same block.
     pub fn citation(&mut self, block: u32, citation: Value) {
         let position = self.position;
         if let Block::Cited { citations, .. } = self.block(block, || Block::Cited {
@@ -194,6 +201,7 @@ impl Answer {
         }
     }
 
+    /// Starts an image block.
     pub fn image_start(&mut self, block: u32, format: &str) {
         self.open.push((
             block,
@@ -204,11 +212,11 @@ impl Answer {
         ));
     }
 
-    /// Base64 of one piece, or an error of the service in its place.
+    /// Adds a piece of an image as Base64. `failed` means that the service sent an error instead.
     pub fn image_data(&mut self, block: u32, data: Option<&str>, failed: bool) {
         if failed {
             self.warnings
-                .add("the reply: the model could not give one of its images");
+                .add("reply: an image was left out (the model failed to generate it)");
         }
         if let (Some(data), Block::Image { data: kept, .. }) = (
             data,
@@ -221,7 +229,7 @@ impl Answer {
         }
     }
 
-    /// A tool that AWS runs itself has answered.
+    /// Starts the result of a tool that AWS runs.
     pub fn server_result(
         &mut self,
         block: u32,
@@ -237,6 +245,7 @@ impl Answer {
         self.open.push((block, Block::ServerResult(result)));
     }
 
+    /// Adds content to the result of a tool that AWS runs.
     pub fn server_result_content(&mut self, block: u32, more: Vec<Value>) {
         let open = self
             .open
@@ -250,14 +259,16 @@ impl Answer {
         }
     }
 
+    /// Warns about content that the gateway cannot pass on.
     pub fn unknown(&mut self, what: &str) {
-        self.warnings.add(format!("the reply: {what} was left out"));
+        self.warnings.add(format!("reply: {what} was left out"));
     }
 
+    /// Ends a content block.
     pub fn block_stop(&mut self, block: u32, out: &mut VecDeque<Chunk>) {
-        if let Some(at) = self.thoughts.iter().position(|(open, _)| *open == block) {
-            let (_, thought) = self.thoughts.swap_remove(at);
-            out.extend(thought.closed(&self.plan.mark));
+        if let Some(at) = self.reasoning.iter().position(|(open, _)| *open == block) {
+            let (_, reasoning_block) = self.reasoning.swap_remove(at);
+            out.extend(reasoning_block.closed(&self.plan.mark));
         }
         if let Some(at) = self.open.iter().position(|(open, _)| *open == block) {
             let (_, state) = self.open.swap_remove(at);
@@ -265,10 +276,10 @@ impl Answer {
         }
     }
 
-    /// The message has ended.
+    /// Ends the message.
     ///
     /// # Errors
-    /// Where the stop reason says that there is no answer.
+    /// If the stop reason means that there is no answer.
     pub fn finish(
         &mut self,
         stop_reason: &str,
@@ -296,14 +307,15 @@ impl Answer {
             reason
         };
         for (_, state) in std::mem::take(&mut self.open) {
-            // A call that was cut off must not look complete.
+            // A call that was cut off by the token limit must not look complete.
             if reason != FinishReason::Length {
                 self.close(state, out);
             }
         }
         if self.plan.must_call && reason == FinishReason::Stop {
-            self.warnings
-                .add("tool_choice: the model was told to call a tool, and did not");
+            self.warnings.add(
+                "tool_choice: the model did not call a tool (the choice was only an instruction)",
+            );
         }
         out.extend(
             self.filter
@@ -320,16 +332,16 @@ impl Answer {
         out.extend(state.closed(self.position, &self.warnings));
     }
 
-    fn thought(&mut self, index: u32) -> &mut Thought {
+    fn reasoning_block(&mut self, index: u32) -> &mut ReasoningBlock {
         let at = self
-            .thoughts
+            .reasoning
             .iter()
             .position(|(open, _)| *open == index)
             .unwrap_or_else(|| {
-                self.thoughts.push((index, Thought::default()));
-                self.thoughts.len() - 1
+                self.reasoning.push((index, ReasoningBlock::default()));
+                self.reasoning.len() - 1
             });
-        &mut self.thoughts[at].1
+        &mut self.reasoning[at].1
     }
 
     fn block(&mut self, index: u32, new: impl FnOnce() -> Block) -> &mut Block {
@@ -358,8 +370,8 @@ impl Answer {
             match piece {
                 Piece::Content(text) => self.content(text, out),
                 Piece::Reasoning(text) => {
-                    self.written.reasoning_bytes += text.len();
-                    self.written.reply_bytes += text.len();
+                    self.size.reasoning_bytes += text.len();
+                    self.size.reply_bytes += text.len();
                     out.push_back(Chunk::ReasoningContent(text));
                 }
             }
@@ -370,13 +382,13 @@ impl Answer {
         if text.is_empty() {
             return;
         }
-        if !self.prefixed {
-            self.prefixed = true;
+        if !self.has_prefix {
+            self.has_prefix = true;
             text.insert_str(0, self.plan.prefix.unwrap_or_default());
         }
         self.has_content = true;
         self.position += text.chars().count();
-        self.written.reply_bytes += text.len();
+        self.size.reply_bytes += text.len();
         out.push_back(Chunk::Content(text));
     }
 }

@@ -1,4 +1,4 @@
-//! Content blocks of an answer while they are open, and what they come to when they close.
+//! State of the open content blocks of a reply, and the chunks that closing them produces.
 
 use std::sync::Arc;
 
@@ -13,52 +13,55 @@ use crate::{
     operation::chat::Chunk,
 };
 
-/// An open block, for what cannot be passed on piece by piece.
+/// An open block whose chunks depend on its end.
 #[derive(Debug)]
 pub enum Block {
+    /// A function call.
     ToolCall {
         index: u32,
-        /// Some have come.
+        /// Whether any arguments have arrived.
         arguments: bool,
     },
-    /// The legacy form of a call.
+    /// A legacy `function_call`.
     Function {
+        /// Whether any arguments have arrived.
         arguments: bool,
     },
+    /// A call of a custom tool, whose input is text.
     Custom {
         index: u32,
         id: Arc<str>,
         name: String,
         input: String,
     },
-    /// The input of our own tool: content.
+    /// A call of the gateway's JSON tool. Its input becomes the content.
     Json,
-    /// Not for the client.
+    /// A call that is not passed on.
     Muted,
-    /// A call of a tool that AWS runs itself.
+    /// A call of a tool that AWS runs.
     ServerCall {
         id: String,
         name: String,
         input: String,
     },
-    /// What such a tool found.
+    /// The result of a tool that AWS runs.
     ServerResult(Map<String, Value>),
+    /// Text with citations.
     Cited {
-        /// Where its text begins, in Unicode code points of the content.
+        /// Start of the text, in Unicode code points of the content.
         start: usize,
         citations: Vec<Value>,
     },
-    Image {
-        format: String,
-        data: Vec<u8>,
-    },
+    /// A generated image.
+    Image { format: String, data: Vec<u8> },
 }
 
 impl Block {
-    /// What the end of the block adds to the answer. `position` is where the content stands.
+    /// Closes the block and returns the chunk that its end adds. `position` is the length of the content so far, in
+    /// Unicode code points.
     pub fn closed(self, position: usize, warnings: &Warnings) -> Option<Chunk> {
         match self {
-            // A tool without parameters gets no delta, but its arguments are an object all the same.
+            // Bedrock sends no delta for a tool without parameters, but OpenAI clients parse the arguments as JSON.
             Self::ToolCall {
                 index,
                 arguments: false,
@@ -77,7 +80,7 @@ impl Block {
                 id,
                 call: CustomCall {
                     name,
-                    input: unwrapped(input, warnings),
+                    input: unwrap_input(input, warnings),
                 },
             }),
             Self::ServerCall { id, name, input } => {
@@ -103,16 +106,20 @@ impl Block {
     }
 }
 
-/// A block of reasoning while it is open.
+/// An open reasoning block.
 #[derive(Debug, Default)]
-pub struct Thought {
+pub struct ReasoningBlock {
+    /// The reasoning so far.
     pub text: String,
+    /// The signature so far.
     pub signature: String,
+    /// Encrypted reasoning so far, decoded from Base64.
     pub redacted: Vec<u8>,
 }
 
-impl Thought {
-    /// What a client must keep of it; nothing where the model did not sign.
+impl ReasoningBlock {
+    /// Closes the block and returns what the client must send back in the next request, or `None` if the reasoning is
+    /// not signed. `mark` identifies the model.
     pub fn closed(self, mark: &str) -> Option<Chunk> {
         if !self.redacted.is_empty() {
             let data = format!("{mark}{}", STANDARD.encode(self.redacted));
@@ -129,7 +136,7 @@ impl Thought {
     }
 }
 
-/// Appends the bytes of `data`; false if it is not Base64.
+/// Decodes the Base64 `data` and appends it to `bytes`. Returns false if it is not valid Base64.
 pub fn decode_onto(data: &str, bytes: &mut Vec<u8>) -> bool {
     match STANDARD.decode(data) {
         Ok(decoded) => {
@@ -140,8 +147,8 @@ pub fn decode_onto(data: &str, bytes: &mut Vec<u8>) -> bool {
     }
 }
 
-/// The text that the model passed to a custom tool.
-fn unwrapped(input: String, warnings: &Warnings) -> String {
+/// Returns the text that the model passed to a custom tool, from the JSON object that carries it.
+fn unwrap_input(input: String, warnings: &Warnings) -> String {
     #[derive(Deserialize)]
     struct Wrapped {
         input: String,
@@ -149,12 +156,13 @@ fn unwrapped(input: String, warnings: &Warnings) -> String {
     match serde_json::from_str::<Wrapped>(&input) {
         Ok(wrapped) => wrapped.input,
         Err(_) => {
-            warnings.add("the reply: the input of a custom tool was not wrapped as asked; it is passed on as it is");
+            warnings.add("reply: the input of a custom tool is passed on unchanged (the model did not send the expected object)");
             input
         }
     }
 }
 
+/// Returns OpenAI's annotation for a citation of Bedrock.
 fn annotation(raw: Value, start_index: usize, end_index: usize) -> Annotation {
     let Citation {
         title,

@@ -1,5 +1,4 @@
-//! Cache points: those that the client marks, those that operators let the gateway place, and where the service and
-//! the families refuse them.
+//! Cache points: the client's marks, automatic placement, and removal of points that the model does not accept.
 
 use crate::{
     bedrock::{
@@ -16,28 +15,30 @@ use crate::{
 
 use super::{Context, turns::PLACEHOLDER};
 
-/// The cache point that `control` asks for.
+/// Returns the cache point for `cache_control`.
 pub fn point(control: &CacheControl, warnings: &Warnings) -> CachePointBlock {
     match control.ttl.as_deref() {
         None | Some("5m") => CachePointBlock::new(None),
         Some("1h") => CachePointBlock::new(Some(Ttl::Hour)),
         Some(_) => {
-            warnings.add("cache_control.ttl: only '5m' and '1h' are known; 5m was used");
+            warnings.add("cache_control.ttl: 5m was used (supported values are '5m' and '1h')");
             CachePointBlock::new(None)
         }
     }
 }
 
-/// Makes the request's cache points such as its model takes.
-pub fn settle(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'_>) {
+/// Places automatic cache points and removes or changes points that the model does not accept.
+pub fn apply(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'_>) {
     let Some(cache) = &cx.model.facts.cache else {
         if remove_all(converse) > 0 {
             cx.warnings
-                .dropped("cache_control", "the model has no cache points");
+                .dropped("cache_control", "the model does not support prompt caching");
         }
         if request.prompt_cache_retention.as_deref() == Some("24h") {
-            cx.warnings
-                .dropped("prompt_cache_retention", "the model has no cache points");
+            cx.warnings.dropped(
+                "prompt_cache_retention",
+                "the model does not support prompt caching",
+            );
         }
         return;
     };
@@ -51,14 +52,14 @@ pub fn settle(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'
     }
     remove_misplaced(converse, cache, cx.warnings);
     if request.prompt_cache_retention.as_deref() == Some("24h") {
-        keep_long(converse, cache, cx.warnings);
+        extend_retention(converse, cache, cx.warnings);
     }
-    let marked = points(converse) > 0;
+    let marked = count_points(converse) > 0;
     if request.caches_automatically(cx.model, cx.caller) {
-        place(converse, cache);
+        place_automatic(converse, cache);
     }
-    keep_most(converse, cache, marked, cx.warnings);
-    lifetimes(converse, cache, cx.warnings);
+    enforce_limits(converse, cache, marked, cx.warnings);
+    enforce_ttls(converse, cache, cx.warnings);
     for message in converse
         .messages
         .iter_mut()
@@ -68,21 +69,22 @@ pub fn settle(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'
     }
 }
 
-/// OpenAI's longest retention is Bedrock's, where the model has it.
-fn keep_long(converse: &mut ConverseRequest<'_>, cache: &Cache, warnings: &Warnings) {
+/// Maps OpenAI's retention of 24 hours to Bedrock's longest, one hour, if the model supports it.
+fn extend_retention(converse: &mut ConverseRequest<'_>, cache: &Cache, warnings: &Warnings) {
     if !cache.ttl.iter().any(|ttl| ttl == "1h") {
         warnings.dropped("prompt_cache_retention", "the model caches for 5m");
         return;
     }
-    if points(converse) == 0 {
+    if count_points(converse) == 0 {
         warnings.dropped(
             "prompt_cache_retention",
-            "nothing is marked to be cached, see cache_control",
+            "no cache point is marked, see cache_control",
         );
     }
     each_point(converse, &mut |point| point.ttl = Some(Ttl::Hour));
 }
 
+/// Calls `change` for every cache point, in the order in which the service processes them.
 fn each_point(converse: &mut ConverseRequest<'_>, change: &mut impl FnMut(&mut CachePointBlock)) {
     for tool in converse
         .tool_config
@@ -109,8 +111,9 @@ fn each_point(converse: &mut ConverseRequest<'_>, change: &mut impl FnMut(&mut C
     }
 }
 
+/// Removes every cache point and returns how many there were.
 fn remove_all(converse: &mut ConverseRequest<'_>) -> usize {
-    let before = points(converse);
+    let before = count_points(converse);
     if let Some(config) = &mut converse.tool_config {
         config
             .tools
@@ -128,7 +131,7 @@ fn remove_all(converse: &mut ConverseRequest<'_>) -> usize {
     before
 }
 
-fn points(converse: &ConverseRequest<'_>) -> usize {
+fn count_points(converse: &ConverseRequest<'_>) -> usize {
     let tools = converse.tool_config.iter().flat_map(|config| &config.tools);
     let blocks = converse
         .messages
@@ -151,41 +154,42 @@ fn is_point(block: &ContentBlock<'_>) -> bool {
 
 /// Points where the service, or the family, refuses them.
 fn remove_misplaced(converse: &mut ConverseRequest<'_>, cache: &Cache, warnings: &Warnings) {
-    let before = points(converse);
+    let before = count_points(converse);
     if let Some(config) = &mut converse.tool_config {
-        let mut behind = false;
+        let mut follows_content = false;
         config.tools.retain(|tool| {
             let point = matches!(tool, Tool::CachePoint(_));
-            let fits = !point || (cache.in_tools && behind);
-            behind = !point;
+            let fits = !point || (cache.in_tools && follows_content);
+            follows_content = !point;
             fits
         });
     }
-    let mut behind = false;
+    let mut follows_content = false;
     converse.system.retain(|block| {
         let point = matches!(block, SystemContentBlock::CachePoint(_));
-        let fits = !point || behind;
-        behind = !point;
+        let fits = !point || follows_content;
+        follows_content = !point;
         fits
     });
     for message in &mut converse.messages {
         let allowed = allows_points(message, cache);
-        let mut behind: Option<bool> = None;
+        let mut follows_content: Option<bool> = None;
         message.content.retain(|block| {
-            let fits = !is_point(block) || (allowed && behind == Some(true));
-            behind = Some(may_precede(block));
+            let fits = !is_point(block) || (allowed && follows_content == Some(true));
+            follows_content = Some(may_precede(block));
             fits
         });
     }
-    if points(converse) < before {
+    if count_points(converse) < before {
         warnings.dropped(
             "cache_control",
-            "the model takes no cache point at one of the marked places",
+            "the model does not support a cache point at one of the marked positions",
         );
     }
 }
 
-/// Not directly behind a document that the service turns into text, nor behind reasoning, nor another point.
+/// Returns whether a cache point may follow `block`. Bedrock rejects a point after a document that it converts to text,
+/// after reasoning, and after another point.
 fn may_precede(block: &ContentBlock<'_>) -> bool {
     match block {
         ContentBlock::Document(document) => document.format == "pdf",
@@ -204,9 +208,10 @@ fn allows_points(message: &Message<'_>, cache: &Cache) -> bool {
     cache.beside_tool_blocks || !message.content.iter().any(tools)
 }
 
-/// The places that pay most, in this order, as far as the client has left room.
-fn place(converse: &mut ConverseRequest<'_>, cache: &Cache) {
-    let mut room = cache.max_points.saturating_sub(points(converse));
+/// Adds cache points where they save most, in this order and as far as the client's points leave room: after the system
+/// prompt, the last user turn, the tools, and the user turn before the last.
+fn place_automatic(converse: &mut ConverseRequest<'_>, cache: &Cache) {
+    let mut room = cache.max_points.saturating_sub(count_points(converse));
     let point = CachePointBlock::new(None);
     if room > 0
         && matches!(converse.system.last(), Some(last) if !matches!(last, SystemContentBlock::CachePoint(_)))
@@ -242,18 +247,23 @@ fn place(converse: &mut ConverseRequest<'_>, cache: &Cache) {
     end_of(previous, &mut room);
 }
 
-/// Drops points behind a prefix too short to be cached, and what is over the model's number, oldest message first.
-fn keep_most(converse: &mut ConverseRequest<'_>, cache: &Cache, marked: bool, warnings: &Warnings) {
-    let too_many = points(converse).saturating_sub(cache.max_points);
+/// Removes points whose prefix is too short to be cached, and points over the model's limit, oldest message first.
+fn enforce_limits(
+    converse: &mut ConverseRequest<'_>,
+    cache: &Cache,
+    marked: bool,
+    warnings: &Warnings,
+) {
+    let too_many = count_points(converse).saturating_sub(cache.max_points);
     if too_many > 0 {
         warnings.add(format!(
-            "cache_control: the model takes {} points; the oldest were left out",
+            "cache_control: the oldest points were left out (the model accepts at most {})",
             cache.max_points
         ));
     }
     let mut bytes = 0u64;
     let mut short = 0;
-    // About four bytes are a token.
+    // Estimates four bytes per token.
     let mut is_short = |bytes: u64| {
         let is = bytes / 4 < cache.min_tokens;
         short += u32::from(is);
@@ -280,18 +290,18 @@ fn keep_most(converse: &mut ConverseRequest<'_>, cache: &Cache, marked: bool, wa
     for message in &mut converse.messages {
         message.content.retain(|block| {
             let keep = !is_point(block) || !is_short(bytes);
-            bytes += weight(block);
+            bytes += estimated_bytes(block);
             keep
         });
     }
-    // What the gateway would have placed itself is nobody's loss.
+    // No warning for points that the gateway placed.
     if short > 0 && marked {
         warnings.add(format!(
-            "cache_control: a prefix of fewer than about {} tokens is not cached by this model",
+            "cache_control: a point was left out (the model caches no prefix shorter than about {} tokens)",
             cache.min_tokens
         ));
     }
-    let mut over = points(converse).saturating_sub(cache.max_points);
+    let mut over = count_points(converse).saturating_sub(cache.max_points);
     let mut keep = |point: bool| {
         let drop = over > 0 && point;
         over -= usize::from(drop);
@@ -305,8 +315,8 @@ fn keep_most(converse: &mut ConverseRequest<'_>, cache: &Cache, marked: bool, wa
         .retain(|block| keep(matches!(block, SystemContentBlock::CachePoint(_))));
 }
 
-/// Bytes, or what they are worth for a block that is not text.
-fn weight(block: &ContentBlock<'_>) -> u64 {
+/// Returns the length of a block in bytes. Media count as a fixed number of bytes, by their typical token count.
+fn estimated_bytes(block: &ContentBlock<'_>) -> u64 {
     const IMAGE: u64 = 6000;
     match block {
         ContentBlock::Text(text) => text.len() as u64,
@@ -333,8 +343,9 @@ fn weight(block: &ContentBlock<'_>) -> u64 {
     }
 }
 
-/// An hour only where the model knows it, and never behind a point of five minutes.
-fn lifetimes(converse: &mut ConverseRequest<'_>, cache: &Cache, warnings: &Warnings) {
+/// Shortens the TTL of one hour to the default if the model does not support it, or if a point with the default TTL
+/// comes first, which Bedrock rejects.
+fn enforce_ttls(converse: &mut ConverseRequest<'_>, cache: &Cache, warnings: &Warnings) {
     let mut hour = cache.ttl.iter().any(|ttl| ttl == "1h");
     let mut shortened = false;
     each_point(converse, &mut |point| match point.ttl {
@@ -346,6 +357,6 @@ fn lifetimes(converse: &mut ConverseRequest<'_>, cache: &Cache, warnings: &Warni
         }
     });
     if shortened {
-        warnings.add("cache_control.ttl: 1h is not for this model, or stands behind a point of 5m; 5m was used");
+        warnings.add("cache_control.ttl: 5m was used (1h is not supported by this model, or not after a 5m point)");
     }
 }

@@ -1,20 +1,27 @@
-//! What the client wants of the choice of tools.
+//! Parses `tool_choice`.
 
 use crate::{error::Error, openai::tool_choice, operation::chat::Chat};
 
-/// `tool_choice`, or its legacy form.
+/// `tool_choice`, or the legacy `function_call`.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Choice<'a> {
+    /// The model decides.
     Auto,
+    /// The model must not call a tool.
     None,
+    /// The model must call at least one tool.
     Required,
+    /// The model must call the named tool.
     Named(&'a str),
+    /// `allowed_tools`: `mode` applies to a subset of the tools.
     Allowed { mode: &'a str, tools: Vec<&'a str> },
 }
 
 impl<'a> Choice<'a> {
+    /// Returns the tool choice of `request`.
+    ///
     /// # Errors
-    /// A 400 where it is none that OpenAI knows.
+    /// 400 if the mode is unknown.
     pub fn of(request: &'a Chat) -> Result<Self, Error> {
         let choice = request
             .tool_choice
@@ -43,10 +50,10 @@ impl<'a> Choice<'a> {
         }
     }
 
-    /// The mode of `allowed_tools` in its place, for the tools that are left.
+    /// Replaces `allowed_tools` with its mode. The caller removes the other tools.
     ///
     /// # Errors
-    /// A 400 where that mode is none.
+    /// 400 if the mode is not `auto` or `required`.
     pub fn take_mode(&mut self) -> Result<Self, Error> {
         match std::mem::replace(self, Self::Auto) {
             Self::Allowed {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     Context, ReplyPlan, StreamTranslator, Translated, chat_request,
-    repair::{self, Misfit},
+    repair::{self, SchemaMismatch},
     sampling, whole_reply,
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Chats by Converse and ConverseStream.
+/// The codec for chats over Converse and ConverseStream.
 pub struct Converse;
 
 impl Codec<Chat> for Converse {
@@ -31,7 +31,7 @@ impl Codec<Chat> for Converse {
         };
         let mut requests = Vec::new();
         for messages in call.body.conversations() {
-            let (body, plan) = encoded(call, messages)?;
+            let (body, plan) = encode_conversation(call, messages)?;
             let request = Request {
                 operation,
                 headers: Vec::new(),
@@ -50,8 +50,8 @@ impl Codec<Chat> for Converse {
     }
 }
 
-/// The body for one conversation, and the plan of its reply.
-fn encoded(
+/// Returns the body for one conversation and the plan to decode its reply.
+fn encode_conversation(
     call: &Call<Chat>,
     messages: &[crate::operation::chat::Message],
 ) -> Result<(Bytes, ReplyPlan), Error> {
@@ -65,30 +65,32 @@ fn encoded(
         mut request,
         mut plan,
     } = chat_request(&call.body, &cx)?;
-    let no_input = sampling::identify(&mut request, &call.request_id, &call.caller.key_id);
+    // Request metadata is not part of the input, so the usage estimate excludes it.
+    let metadata_bytes =
+        sampling::add_identity(&mut request, &call.request_id, &call.caller.key_id);
     let body = serde_json::to_vec(&request)
         .map(Bytes::from)
         .map_err(|error| {
             Error::new(
                 Kind::Internal,
-                "The gateway could not write the request to Bedrock.",
+                "The gateway could not serialize the request to Bedrock.",
             )
             .with_detail(error.to_string())
         })?;
-    plan.request_bytes = body.len().saturating_sub(no_input);
+    plan.request_bytes = body.len().saturating_sub(metadata_bytes);
     Ok((body, plan))
 }
 
 struct ConverseDecoder {
     plan: Arc<ReplyPlan>,
-    /// An answer that does not fit its schema may be asked for again.
+    /// Whether an answer that does not match its schema is requested a second time.
     repairs: bool,
     warnings: Warnings,
 }
 
 impl Decoder for ConverseDecoder {
     fn whole(&self, body: &[u8]) -> Result<WholeAnswer, Error> {
-        whole_reply(parsed(body)?, &self.plan, &self.warnings)
+        whole_reply(parse(body)?, &self.plan, &self.warnings)
     }
 
     fn stream(&self) -> Box<dyn StreamDecoder> {
@@ -99,7 +101,8 @@ impl Decoder for ConverseDecoder {
     }
 
     fn repair(&self, request: &Request, answer: &WholeAnswer) -> Result<Option<Request>, Error> {
-        let Some(Misfit { text, problem }) = repair::misfit(&self.plan, answer) else {
+        let Some(SchemaMismatch { text, problem }) = repair::schema_mismatch(&self.plan, answer)
+        else {
             return Ok(None);
         };
         if !self.repairs {
@@ -115,18 +118,22 @@ impl Decoder for ConverseDecoder {
 
     fn repaired(&self, second: Result<&WholeAnswer, &'static str>) {
         self.warnings.add(match second {
-            Err(code) => format!("{}; the second try: {code}", repair::NOT_JSON).into(),
+            Err(code) => format!(
+                "{} and the second request failed with '{code}'",
+                repair::NOT_JSON
+            )
+            .into(),
             Ok(second) => repair::outcome(&self.plan, second),
         });
     }
 }
 
-fn parsed(body: &[u8]) -> Result<ConverseReply, Error> {
+fn parse(body: &[u8]) -> Result<ConverseReply, Error> {
     serde_json::from_slice(body).map_err(|error| {
         let (kind, column, len) = (error.classify(), error.column(), body.len());
         Error::new(
             Kind::Upstream,
-            "Bedrock sent a reply that could not be read.",
+            "Bedrock sent a reply that could not be parsed.",
         )
         .with_code("upstream_malformed")
         .with_detail(format!("{kind:?} at column {column} of {len} bytes"))
@@ -134,7 +141,7 @@ fn parsed(body: &[u8]) -> Result<ConverseReply, Error> {
     })
 }
 
-/// Frames of ConverseStream as the steps of an answer.
+/// Decodes the frames of ConverseStream into chunks.
 struct ConverseStreamDecoder {
     frames: FrameReader,
     translator: StreamTranslator,

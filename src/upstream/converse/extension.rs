@@ -1,4 +1,4 @@
-//! What only Bedrock has: guardrails, the `bedrock` member of a request, and managed prompts.
+//! Bedrock-specific features: guardrails, the `bedrock` member of a request, and managed prompts.
 
 use std::borrow::Cow;
 
@@ -22,11 +22,13 @@ use crate::{
     operation::chat::Chat,
 };
 
-/// The service takes ten, of 1 to 256 characters.
+/// The service's limit on the number of response field paths.
 const MAX_PATHS: usize = 10;
+/// The service's limit on a path, in characters.
 const MAX_PATH: usize = 256;
 
-/// Members that would change what a call costs or what guards it, behind the back of what was checked.
+/// Members that clients may not set in `additional_model_request_fields`, because they would change limits, cost or
+/// policy after the gateway has checked them.
 const FORBIDDEN: [&str; 12] = [
     "max_tokens",
     "maxTokens",
@@ -42,34 +44,35 @@ const FORBIDDEN: [&str; 12] = [
     "metadata",
 ];
 
-/// Adds what the request's `bedrock` member and the operator's policy say.
+/// Applies the request's `bedrock` member and the operator's guardrail policy.
 ///
 /// # Errors
-/// A 400 that names the member.
+/// 400 with the path of the member that is not valid.
 pub fn apply<'a>(
     converse: &mut ConverseRequest<'a>,
     request: &'a Chat,
     cx: &Context<'a>,
 ) -> Result<(), Error> {
-    let own = request.bedrock.as_ref();
+    let options = request.bedrock.as_ref();
     guardrail(
         converse,
-        own.and_then(|own| own.guardrail.as_ref()),
+        options.and_then(|options| options.guardrail.as_ref()),
         request.stream,
         cx,
     )?;
-    if let Some(own) = own {
-        if let Some(fields) = &own.additional_model_request_fields {
-            check(fields)?;
+    if let Some(options) = options {
+        if let Some(fields) = &options.additional_model_request_fields {
+            check_fields(fields)?;
             merge(&mut converse.additional_model_request_fields, fields);
         }
-        paths(
+        add_response_paths(
             converse,
-            own.additional_model_response_field_paths
+            options
+                .additional_model_response_field_paths
                 .as_deref()
                 .unwrap_or_default(),
         )?;
-        if let Some(latency) = own.performance.as_deref() {
+        if let Some(latency) = options.performance.as_deref() {
             if !["standard", "optimized"].contains(&latency) {
                 return Err(Error::invalid(
                     "bedrock.performance",
@@ -78,10 +81,14 @@ pub fn apply<'a>(
             }
             converse.performance_config = Some(PerformanceConfig { latency });
         }
-        if own.cache.as_deref().is_some_and(|cache| cache != "auto") {
+        if options
+            .cache
+            .as_deref()
+            .is_some_and(|cache| cache != "auto")
+        {
             return Err(Error::invalid("bedrock.cache", "'cache' must be 'auto'."));
         }
-        if let Some(variables) = &own.prompt_variables {
+        if let Some(variables) = &options.prompt_variables {
             let variables = variables
                 .iter()
                 .map(|(name, text)| (Cow::Borrowed(name.as_str()), PromptVariable { text }));
@@ -91,10 +98,10 @@ pub fn apply<'a>(
     managed_prompt(converse, request, cx)
 }
 
-/// The key's guardrail goes before the model's, and either before the client's.
+/// Sets the guardrail. The key's guardrail takes precedence over the model's, and both over the client's.
 fn guardrail<'a>(
     converse: &mut ConverseRequest<'a>,
-    own: Option<&'a GuardrailOptions>,
+    options: Option<&'a GuardrailOptions>,
     stream: bool,
     cx: &Context<'a>,
 ) -> Result<(), Error> {
@@ -103,17 +110,17 @@ fn guardrail<'a>(
         .options
         .guardrail
         .as_ref());
-    if let Some(own) = own {
-        check_guardrail(own)?;
-        // To choose what is evaluated would weaken the operator's.
+    if let Some(options) = options {
+        check_guardrail(options)?;
+        // `guard` narrows what is evaluated, so a client may not apply it to the operator's guardrail.
         if policy.is_none() {
-            guard(converse, own.guard.as_deref(), cx.warnings);
+            apply_guard(converse, options.guard.as_deref(), cx.warnings);
         }
     }
-    converse.guardrail_config = match (policy, own) {
-        (Some(policy), own) => {
-            if own.is_some_and(|own| {
-                own.identifier != policy.identifier || own.version != policy.version
+    converse.guardrail_config = match (policy, options) {
+        (Some(policy), options) => {
+            if options.is_some_and(|options| {
+                options.identifier != policy.identifier || options.version != policy.version
             }) {
                 cx.warnings
                     .dropped("bedrock.guardrail", "the operator's guardrail is used");
@@ -125,18 +132,18 @@ fn guardrail<'a>(
                 stream_processing_mode: policy.stream_processing_mode.as_deref().filter(|_| stream),
             })
         }
-        (None, Some(own)) => Some(GuardrailConfig {
-            guardrail_identifier: &own.identifier,
-            guardrail_version: &own.version,
-            trace: own.trace.as_deref(),
-            stream_processing_mode: own.stream_processing_mode.as_deref().filter(|_| stream),
+        (None, Some(options)) => Some(GuardrailConfig {
+            guardrail_identifier: &options.identifier,
+            guardrail_version: &options.version,
+            trace: options.trace.as_deref(),
+            stream_processing_mode: options.stream_processing_mode.as_deref().filter(|_| stream),
         }),
         (None, None) => None,
     };
     Ok(())
 }
 
-fn check_guardrail(own: &GuardrailOptions) -> Result<(), Error> {
+fn check_guardrail(options: &GuardrailOptions) -> Result<(), Error> {
     let at = |member: &str| format!("bedrock.guardrail.{member}");
     let one_of = |member: &str, value: Option<&str>, values: &[&str]| match value {
         Some(value) if !values.contains(&value) => Err(Error::invalid(
@@ -145,7 +152,7 @@ fn check_guardrail(own: &GuardrailOptions) -> Result<(), Error> {
         )),
         _ => Ok(()),
     };
-    let version = &own.version;
+    let version = &options.version;
     if version != "DRAFT"
         && !((1..=8).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_digit()))
     {
@@ -154,19 +161,19 @@ fn check_guardrail(own: &GuardrailOptions) -> Result<(), Error> {
             "'version' must be 'DRAFT' or a number.",
         ));
     }
-    // The service model's GuardrailIdentifier: an id, or an ARN.
+    // GuardrailIdentifier of the service model: an id or an ARN.
     let plain = |id: &str| {
         !id.is_empty()
             && id
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
     };
-    let of_arn = own
+    let of_arn = options
         .identifier
         .strip_prefix("arn:aws")
         .and_then(|arn| arn.split_once(":guardrail/"));
-    if own.identifier.len() > 2048
-        || !(plain(&own.identifier) || of_arn.is_some_and(|(_, id)| plain(id)))
+    if options.identifier.len() > 2048
+        || !(plain(&options.identifier) || of_arn.is_some_and(|(_, id)| plain(id)))
     {
         return Err(Error::invalid(
             at("identifier"),
@@ -175,23 +182,23 @@ fn check_guardrail(own: &GuardrailOptions) -> Result<(), Error> {
     }
     one_of(
         "trace",
-        own.trace.as_deref(),
+        options.trace.as_deref(),
         &["enabled", "disabled", "enabled_full"],
     )?;
     one_of(
         "stream_processing_mode",
-        own.stream_processing_mode.as_deref(),
+        options.stream_processing_mode.as_deref(),
         &["sync", "async"],
     )?;
     one_of(
         "guard",
-        own.guard.as_deref(),
+        options.guard.as_deref(),
         &["explicit", "last_user", "all_user", "tool_results"],
     )
 }
 
-/// Once a block is marked for the guardrail, the others are not evaluated.
-fn guard(converse: &mut ConverseRequest<'_>, which: Option<&str>, warnings: &Warnings) {
+/// Marks the blocks that the guardrail evaluates. Once any block is marked, Bedrock evaluates no others.
+fn apply_guard(converse: &mut ConverseRequest<'_>, which: Option<&str>, warnings: &Warnings) {
     let users = converse
         .messages
         .iter_mut()
@@ -200,24 +207,24 @@ fn guard(converse: &mut ConverseRequest<'_>, which: Option<&str>, warnings: &War
     match which {
         Some("last_user") => users
             .take(1)
-            .for_each(|message| guard_turn(message, warnings)),
-        Some("all_user") => users.for_each(|message| guard_turn(message, warnings)),
-        Some("tool_results") => users.for_each(|message| guard_results(message, warnings)),
+            .for_each(|message| guard_text_and_images(message, warnings)),
+        Some("all_user") => users.for_each(|message| guard_text_and_images(message, warnings)),
+        Some("tool_results") => users.for_each(|message| copy_results_to_guard(message, warnings)),
         _ => {}
     }
 }
 
-fn guard_turn(message: &mut Message<'_>, warnings: &Warnings) {
+fn guard_text_and_images(message: &mut Message<'_>, warnings: &Warnings) {
     for block in &mut message.content {
         match block {
             ContentBlock::Text(text) => *block = guarded(std::mem::take(text)),
-            ContentBlock::Image(image) if may_be_guarded(image) => {
+            ContentBlock::Image(image) if can_be_guarded(image) => {
                 *block =
                     ContentBlock::GuardContent(GuardrailConverseContentBlock::Image(image.clone()));
             }
             ContentBlock::Image(_) => {
                 warnings.add(
-                    "bedrock.guardrail.guard: an image is not evaluated, only PNG and JPEG can be",
+                    "bedrock.guardrail.guard: an image is not evaluated (only inline PNG and JPEG can be)",
                 );
             }
             _ => {}
@@ -225,8 +232,8 @@ fn guard_turn(message: &mut Message<'_>, warnings: &Warnings) {
     }
 }
 
-/// A tool result has no form for it, so its text stands beside it once more.
-fn guard_results(message: &mut Message<'_>, warnings: &Warnings) {
+/// Adds a guarded copy of the text of tool results, because Converse has no guarded content inside a tool result.
+fn copy_results_to_guard(message: &mut Message<'_>, warnings: &Warnings) {
     let mut copies = Vec::new();
     for block in &message.content {
         let ContentBlock::ToolResult(result) = block else {
@@ -238,7 +245,7 @@ fn guard_results(message: &mut Message<'_>, warnings: &Warnings) {
         }));
     }
     if !copies.is_empty() {
-        warnings.add("bedrock.guardrail.guard: the text of tool results was sent twice, because only so it is evaluated");
+        warnings.add("bedrock.guardrail.guard: the text of tool results was sent twice (a guardrail cannot evaluate it in place)");
         message.content.extend(copies);
     }
 }
@@ -249,27 +256,28 @@ fn guarded(text: Cow<'_, str>) -> ContentBlock<'_> {
     ))
 }
 
-/// The service model's GuardrailConverseImageBlock: PNG or JPEG, as bytes.
-fn may_be_guarded(image: &MediaBlock<'_>) -> bool {
+/// Returns whether a guardrail can evaluate the image: GuardrailConverseImageBlock of the service model allows inline
+/// PNG and JPEG.
+fn can_be_guarded(image: &MediaBlock<'_>) -> bool {
     matches!(image.format, "png" | "jpeg") && matches!(image.source, MediaSource::Bytes(_))
 }
 
-fn check(fields: &Map<String, Value>) -> Result<(), Error> {
+fn check_fields(fields: &Map<String, Value>) -> Result<(), Error> {
     for (name, value) in fields {
         if FORBIDDEN.contains(&name.as_str()) || name.starts_with("amazon-bedrock-") {
             return Err(Error::invalid(
                 format!("bedrock.additional_model_request_fields.{name}"),
-                "This member is the gateway's own: it is about limits, cost or policy.",
+                "This member is reserved for the gateway because it affects limits, cost or policy.",
             ));
         }
         if let Value::Object(inner) = value {
-            check(inner)?;
+            check_fields(inner)?;
         }
     }
     Ok(())
 }
 
-/// The client's members go into ours, object by object.
+/// Merges the client's members into the gateway's, recursively. The client's value wins.
 fn merge(ours: &mut Map<String, Value>, theirs: &Map<String, Value>) {
     for (name, value) in theirs {
         match (ours.get_mut(name), value) {
@@ -281,10 +289,13 @@ fn merge(ours: &mut Map<String, Value>, theirs: &Map<String, Value>) {
     }
 }
 
-fn paths<'a>(converse: &mut ConverseRequest<'a>, own: &'a [String]) -> Result<(), Error> {
+fn add_response_paths<'a>(
+    converse: &mut ConverseRequest<'a>,
+    requested: &'a [String],
+) -> Result<(), Error> {
     const PARAM: &str = "bedrock.additional_model_response_field_paths";
     let paths = &mut converse.additional_model_response_field_paths;
-    for path in own {
+    for path in requested {
         if !(1..=MAX_PATH).contains(&path.chars().count()) || !path.starts_with('/') {
             return Err(Error::invalid(
                 PARAM,
@@ -296,13 +307,13 @@ fn paths<'a>(converse: &mut ConverseRequest<'a>, own: &'a [String]) -> Result<()
     match paths.len() > MAX_PATHS {
         true => Err(Error::invalid(
             PARAM,
-            format!("{MAX_PATHS} paths are the most."),
+            format!("At most {MAX_PATHS} paths are allowed."),
         )),
         false => Ok(()),
     }
 }
 
-/// A managed prompt has these settings of its own, and the service refuses them beside it.
+/// Rejects parameters that a managed prompt defines itself, because Bedrock rejects requests that also set them.
 fn managed_prompt(
     converse: &mut ConverseRequest<'_>,
     request: &Chat,
@@ -337,7 +348,7 @@ fn managed_prompt(
     if let Some((param, _)) = given.into_iter().find(|(_, given)| *given) {
         return Err(Error::invalid(
             param,
-            "A managed prompt brings its own system text, tools and sampling: leave them out.",
+            "A managed prompt defines its own system text, tools and sampling parameters. Remove this parameter.",
         ));
     }
     converse.inference_config = None;

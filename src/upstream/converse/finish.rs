@@ -1,4 +1,4 @@
-//! Why the model stopped, and what that was worth.
+//! Finish reason and usage of a reply.
 
 use std::sync::Arc;
 
@@ -15,10 +15,11 @@ use crate::{
     openai::completion::FinishReason,
 };
 
-/// `stopReason` is an open enum. `tools`: the reply holds calls for the client; `empty`: it holds nothing at all.
+/// Maps `stopReason` to OpenAI's `finish_reason`. Unknown values add a warning, because the service adds values without
+/// notice. `tools` means that the reply has calls for the client, `empty` that it has neither text nor calls.
 ///
 /// # Errors
-/// Where the stop reason says that there is no answer.
+/// If the stop reason means that there is no answer.
 pub fn finish_reason(
     stop_reason: &str,
     tools: bool,
@@ -40,12 +41,13 @@ pub fn finish_reason(
                 "The input is longer than the model's context window. Shorten it.",
             )
             .with_code("context_length_exceeded")
-            // It was read, and perhaps thought about.
+            // Bedrock has processed the input, and the model may have reasoned.
             .may_be_billed());
         }
         "model_context_window_exceeded" => FinishReason::Length,
         "guardrail_intervened" => {
-            warnings.add("finish_reason: a guardrail intervened; the text is its own");
+            warnings
+                .add("finish_reason: a guardrail intervened (the text is the guardrail's message)");
             FinishReason::ContentFilter
         }
         "content_filtered" => FinishReason::ContentFilter,
@@ -60,8 +62,9 @@ pub fn finish_reason(
             .may_be_billed());
         }
         "malformed_model_output" | "malformed_tool_use" => {
-            warnings
-                .add("finish_reason: Bedrock says that the end of the model's output is malformed");
+            warnings.add(
+                "finish_reason: Bedrock reports that the end of the model's output is malformed",
+            );
             stop
         }
         other => {
@@ -70,42 +73,48 @@ pub fn finish_reason(
                 .filter(|c| c.is_ascii_graphic())
                 .take(64)
                 .collect();
-            warnings.add(format!("finish_reason: Bedrock stopped with '{shown}'"));
+            warnings.add(format!(
+                "finish_reason: unknown stop reason '{shown}' of Bedrock"
+            ));
             stop
         }
     })
 }
 
-/// How much an answer holds, for estimates.
+/// The size of an answer in bytes, for usage estimates.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Written {
-    /// Everything, reasoning and arguments included.
+pub struct ReplySize {
+    /// All output, including reasoning and tool arguments.
     pub reply_bytes: usize,
+    /// Reasoning text.
     pub reasoning_bytes: usize,
 }
 
-/// On what terms the service answered, as far as it tells.
+/// The members of a reply that determine its price. Absent if the service does not report them.
 #[derive(Debug, Default)]
 pub struct Terms<'a> {
+    /// The service tier that answered.
     pub tier: Option<ServiceTier>,
+    /// The latency mode that answered.
     pub performance: Option<PerformanceConfig>,
+    /// The model that a prompt router chose.
     pub router: Option<&'a PromptRouterTrace>,
 }
 
-/// What the service counted, or what the gateway guesses, with its price.
+/// Returns the usage that the service reports, or an estimate, with its cost.
 pub fn usage(
-    counted: Option<TokenUsage>,
+    reported: Option<TokenUsage>,
     terms: Terms<'_>,
     reasoning: Option<u64>,
-    written: Written,
+    size: ReplySize,
     plan: &ReplyPlan,
 ) -> Usage {
-    let mut usage = counted
-        .map(buckets)
-        .unwrap_or_else(|| estimate(plan.request_bytes, written.reply_bytes));
-    // Where the service does not tell, about four bytes are a token.
-    let guessed = || written.reasoning_bytes.div_ceil(4) as u64;
-    usage.reasoning = reasoning.unwrap_or_else(guessed).min(usage.output);
+    let mut usage = reported
+        .map(from_reported)
+        .unwrap_or_else(|| estimate(plan.request_bytes, size.reply_bytes));
+    // Estimates four bytes per token if the service does not report reasoning tokens.
+    let estimated = || size.reasoning_bytes.div_ceil(4) as u64;
+    usage.reasoning = reasoning.unwrap_or_else(estimated).min(usage.output);
     usage.reasoning_estimated = reasoning.is_none() && usage.reasoning > 0;
     let Terms {
         tier,
@@ -125,7 +134,7 @@ pub fn usage(
         Some("default" | "reserved") if plan.tier != Tier::Optimized => Tier::Standard,
         _ => plan.tier,
     };
-    // A quota of its own bounds optimized latency; beyond it the service answers, and bills, as usual.
+    // Optimized latency has a separate quota. Beyond it, the service answers at standard latency and bills that price.
     let tier = match performance.map(|performance| performance.latency == "optimized") {
         Some(true) => Tier::Optimized,
         Some(false) if tier == Tier::Optimized => Tier::Standard,
@@ -142,16 +151,16 @@ pub fn usage(
     usage
 }
 
-/// The stop sequence that was met, where the model tells.
+/// Returns the stop sequence that ended the answer, if the model reports it.
 pub fn stop_sequence(fields: Option<&Value>) -> Option<String> {
     let fields = fields?;
-    let told = ["/stop_sequence", "/delta/stop_sequence"]
+    let found = ["/stop_sequence", "/delta/stop_sequence"]
         .iter()
         .find_map(|path| fields.pointer(path)?.as_str());
-    told.map(str::to_owned)
+    found.map(str::to_owned)
 }
 
-/// Reasoning tokens where the model told them in its own usage.
+/// Returns the number of reasoning tokens, if the model reports it in its own usage member.
 pub fn reasoning_tokens(fields: Option<&Value>) -> Option<u64> {
     let details = fields?.pointer("/usage/output_tokens_details")?;
     ["thinking_tokens", "reasoning_tokens"]
@@ -159,8 +168,8 @@ pub fn reasoning_tokens(fields: Option<&Value>) -> Option<u64> {
         .find_map(|name| details.get(name)?.as_u64())
 }
 
-/// Negative counts, which the service model allows nowhere, become zero.
-fn buckets(usage: TokenUsage) -> Usage {
+/// Converts the reported token counts. Negative counts, which the service model does not allow, become zero.
+fn from_reported(usage: TokenUsage) -> Usage {
     let count = |n: i64| u64::try_from(n).unwrap_or(0);
     let cached =
         |documented: Option<i64>, other: Option<i64>| count(documented.or(other).unwrap_or(0));
@@ -188,7 +197,7 @@ fn buckets(usage: TokenUsage) -> Usage {
     }
 }
 
-/// The service told no usage: about four bytes a token, marked as an estimate.
+/// Estimates the usage at four bytes per token.
 fn estimate(request_bytes: usize, reply_bytes: usize) -> Usage {
     let tokens = |bytes: usize| bytes.div_ceil(4) as u64;
     Usage {

@@ -1,5 +1,5 @@
-//! Images, documents, video and audio. What the bytes are goes before what the client calls them; what the service
-//! would refuse is refused here, with words that help.
+//! Translates images, documents, video and audio. The format detected from the bytes takes precedence over the declared
+//! one. Media that Bedrock would reject are rejected here, because the gateway can name the field and the limit.
 
 use std::{
     borrow::Cow,
@@ -9,7 +9,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
-use super::media_formats::{DOCUMENTS, IMAGES, VIDEOS, allowed_name, by_extension, named};
+use super::media_formats::{DOCUMENTS, IMAGES, VIDEOS, allowed_name, by_extension, by_media_type};
 use crate::{
     bedrock::content::{
         CitationsConfig, ContentBlock, DocumentBlock, MediaBlock, MediaSource, S3Location,
@@ -22,19 +22,21 @@ use crate::{
     operation::chat::Part,
 };
 
-/// The service's own limits for one request, <https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference-call.html>.
+/// Maximum number of images in a request. This and the following limits are the service's,
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference-call.html>.
 pub const MAX_IMAGES: usize = 20;
 const MAX_IMAGE_BYTES: usize = 3_932_160;
+/// In pixels.
 const MAX_IMAGE_SIDE: usize = 8000;
 const MAX_DOCUMENTS: usize = 5;
 const MAX_DOCUMENT_BYTES: usize = 4_718_592;
 const MAX_VIDEO_BYTES: usize = 25_000_000;
 
-/// Base64 as the service wants it, its bytes, and the declared type.
+/// Padded Base64 without whitespace, the decoded bytes, and the declared media type.
 type Data<'a> = (Cow<'a, str>, Vec<u8>, Option<&'a str>);
 
-/// Could a model that sees images be sent this data URL? For those that no client has sent, and that no client should be
-/// refused for.
+/// Returns whether the data URL is an image that a model with image input accepts. Used for images that the gateway adds,
+/// which must not cause an error for the client.
 pub fn takes_image(url: &str) -> bool {
     let facts = Facts {
         image: true,
@@ -50,18 +52,24 @@ pub fn takes_image(url: &str) -> bool {
         .is_ok()
 }
 
-/// Builds the media blocks of one request.
+/// Builds the media blocks of one request and enforces the limits per request.
 pub struct Media<'a, 'n> {
     facts: &'n Facts,
     warnings: &'n Warnings,
+    /// Base64 of fetched media, by URL.
     fetched: &'a HashMap<String, String>,
     keep_file_names: bool,
+    /// Number of images so far.
     images: usize,
+    /// Number of documents so far.
     documents: usize,
+    /// Names of documents so far.
     names: HashSet<String>,
 }
 
 impl<'a, 'n> Media<'a, 'n> {
+    /// Creates a builder for one request. `fetched` has the Base64 of fetched media by URL. `keep_file_names` sends the
+    /// client's file names to Bedrock.
     pub fn new(
         facts: &'n Facts,
         warnings: &'n Warnings,
@@ -79,7 +87,7 @@ impl<'a, 'n> Media<'a, 'n> {
         }
     }
 
-    /// Returns the block of a part that is media; `None` if it is something else.
+    /// Returns the block for a media part, or `None` if the part is not media.
     ///
     /// # Errors
     /// 400 with the part's path.
@@ -109,12 +117,12 @@ impl<'a, 'n> Media<'a, 'n> {
     }
 
     fn image(&mut self, image: &'a MediaUrl, at: &str) -> Result<MediaBlock<'a>, Error> {
-        self.supports(self.facts.image, "images", at)?;
+        self.require_support(self.facts.image, "images", at)?;
         self.images += 1;
         if self.images > MAX_IMAGES {
             return Err(Error::invalid(
                 at,
-                format!("A request may hold {MAX_IMAGES} images at most."),
+                format!("A request may have at most {MAX_IMAGES} images."),
             ));
         }
         if let Some(source) = s3(image) {
@@ -124,21 +132,23 @@ impl<'a, 'n> Media<'a, 'n> {
             });
         }
         let (text, bytes, _) = self.data(&image.url, at)?;
-        let Some(format) = infer::get(&bytes).and_then(|kind| named(kind.mime_type(), &IMAGES))
+        let Some(format) =
+            infer::get(&bytes).and_then(|kind| by_media_type(kind.mime_type(), &IMAGES))
         else {
             return Err(Error::invalid(
                 at,
                 "The image is not a PNG, JPEG, GIF or WebP.",
             ));
         };
-        within(bytes.len(), MAX_IMAGE_BYTES, "an image", at)?;
-        let size = imagesize::blob_size(&bytes)
-            .map_err(|_| Error::invalid(at, "The image is damaged: its size cannot be read."))?;
+        check_size(bytes.len(), MAX_IMAGE_BYTES, "an image", at)?;
+        let size = imagesize::blob_size(&bytes).map_err(|_| {
+            Error::invalid(at, "The image is corrupted: its dimensions cannot be read.")
+        })?;
         if size.width > MAX_IMAGE_SIDE || size.height > MAX_IMAGE_SIDE {
             return Err(Error::invalid(
                 at,
                 format!(
-                    "The image has {} x {} pixels; {MAX_IMAGE_SIDE} a side is the most.",
+                    "The image has {} x {} pixels; at most {MAX_IMAGE_SIDE} per side are allowed.",
                     size.width, size.height
                 ),
             ));
@@ -154,48 +164,49 @@ impl<'a, 'n> Media<'a, 'n> {
         if file.file_id.is_some() {
             return Err(Error::invalid(
                 format!("{at}.file.file_id"),
-                "This gateway keeps no files: send the file itself as 'file_data'.",
+                "This gateway does not store files. Send the content of the file as 'file_data'.",
             ));
         }
         let Some(data) = &file.file_data else {
             return Err(Error::invalid(
                 here,
-                "A part of type 'file' needs 'file_data'.",
+                "A part of type 'file' requires 'file_data'.",
             ));
         };
-        self.supports(self.facts.document, "documents", &here)?;
+        self.require_support(self.facts.document, "documents", &here)?;
         self.documents += 1;
         if self.documents > MAX_DOCUMENTS {
             return Err(Error::invalid(
                 here,
-                format!("A request may hold {MAX_DOCUMENTS} documents at most."),
+                format!("A request may have at most {MAX_DOCUMENTS} documents."),
             ));
         }
         let (text, bytes, declared) = self.data(data, &here)?;
-        within(bytes.len(), MAX_DOCUMENT_BYTES, "a document", &here)?;
+        check_size(bytes.len(), MAX_DOCUMENT_BYTES, "a document", &here)?;
         let file_name = file.filename.as_deref();
-        // Text looks like anything: of text, what the client calls it is the better guess.
-        let sniffed = infer::get(&bytes).and_then(|kind| named(kind.mime_type(), &DOCUMENTS));
+        // Text formats cannot be told apart by their bytes, so the declared format takes precedence for them.
+        let sniffed =
+            infer::get(&bytes).and_then(|kind| by_media_type(kind.mime_type(), &DOCUMENTS));
         let sniffed = sniffed.filter(|format| !["html", "txt", "csv", "md"].contains(format));
-        let declared_as = declared.and_then(|mime| named(mime, &DOCUMENTS));
-        let named = file_name.and_then(|name| by_extension(name, &DOCUMENTS));
-        if sniffed != Some("pdf") && (declared_as == Some("pdf") || named == Some("pdf")) {
+        let declared_as = declared.and_then(|mime| by_media_type(mime, &DOCUMENTS));
+        let by_name = file_name.and_then(|name| by_extension(name, &DOCUMENTS));
+        if sniffed != Some("pdf") && (declared_as == Some("pdf") || by_name == Some("pdf")) {
             return Err(Error::invalid(
                 here,
-                "The file is called a PDF, but is none.",
+                "The file is declared as a PDF, but its content is not a PDF.",
             ));
         }
-        // JSON and source code are text too; a file of another kind shows by its control characters.
+        // JSON and source code are sent as text. Control characters indicate a binary file.
         let control = |c: char| c.is_control() && !c.is_whitespace();
         let is_text = std::str::from_utf8(&bytes).is_ok_and(|text| !text.contains(control));
         let Some(format) = sniffed
             .or(declared_as)
-            .or(named)
+            .or(by_name)
             .or(is_text.then_some("txt"))
         else {
             return Err(Error::invalid(
                 here,
-                "The file is none of PDF, CSV, DOC, DOCX, XLS, XLSX, HTML, TXT and Markdown.",
+                "The file is not a PDF, CSV, DOC, DOCX, XLS, XLSX, HTML, TXT or Markdown file.",
             ));
         };
         Ok(DocumentBlock {
@@ -209,7 +220,8 @@ impl<'a, 'n> Media<'a, 'n> {
         })
     }
 
-    /// Stable for the prompt cache, unique in the request, and without the name of the file unless that is wanted.
+    /// Returns a name that is unique in the request. It is derived from the content, so that prompt caches match and the
+    /// client's file name stays private unless `keep_file_names` is set.
     fn document_name(&mut self, bytes: &[u8], file_name: Option<&str>) -> String {
         let kept = file_name
             .filter(|_| self.keep_file_names)
@@ -227,7 +239,7 @@ impl<'a, 'n> Media<'a, 'n> {
     }
 
     fn video(&mut self, video: &'a MediaUrl, at: &str) -> Result<MediaBlock<'a>, Error> {
-        self.supports(self.facts.video, "video", at)?;
+        self.require_support(self.facts.video, "video", at)?;
         let by_name = by_extension(&video.url, &VIDEOS);
         if let Some(source) = s3(video) {
             return Ok(MediaBlock {
@@ -236,17 +248,17 @@ impl<'a, 'n> Media<'a, 'n> {
             });
         }
         let (text, bytes, declared) = self.data(&video.url, at)?;
-        let sniffed = infer::get(&bytes).and_then(|kind| named(kind.mime_type(), &VIDEOS));
+        let sniffed = infer::get(&bytes).and_then(|kind| by_media_type(kind.mime_type(), &VIDEOS));
         let Some(format) = sniffed
-            .or(declared.and_then(|mime| named(mime, &VIDEOS)))
+            .or(declared.and_then(|mime| by_media_type(mime, &VIDEOS)))
             .or(by_name)
         else {
             return Err(Error::invalid(
                 at,
-                "The video is none of MKV, MOV, MP4, WebM, FLV, MPEG, WMV and 3GP.",
+                "The video is not an MKV, MOV, MP4, WebM, FLV, MPEG, WMV or 3GP file.",
             ));
         };
-        within(bytes.len(), MAX_VIDEO_BYTES, "a video", at)?;
+        check_size(bytes.len(), MAX_VIDEO_BYTES, "a video", at)?;
         Ok(MediaBlock {
             format,
             source: MediaSource::Bytes(text),
@@ -254,7 +266,7 @@ impl<'a, 'n> Media<'a, 'n> {
     }
 
     fn audio(&mut self, audio: &'a InputAudio, at: &str) -> Result<MediaBlock<'a>, Error> {
-        self.supports(self.facts.audio, "audio", &format!("{at}.input_audio"))?;
+        self.require_support(self.facts.audio, "audio", &format!("{at}.input_audio"))?;
         let format = match audio.format.as_str() {
             "wav" => "wav",
             "mp3" => "mp3",
@@ -265,8 +277,8 @@ impl<'a, 'n> Media<'a, 'n> {
                 ));
             }
         };
-        let (text, bytes) = decoded(&audio.data, &format!("{at}.input_audio.data"))?;
-        within(bytes.len(), MAX_VIDEO_BYTES, "audio", at)?;
+        let (text, bytes) = decode(&audio.data, &format!("{at}.input_audio.data"))?;
+        check_size(bytes.len(), MAX_VIDEO_BYTES, "audio", at)?;
         Ok(MediaBlock {
             format,
             source: MediaSource::Bytes(text),
@@ -278,7 +290,7 @@ impl<'a, 'n> Media<'a, 'n> {
         result: &'a SearchResult,
         at: &str,
     ) -> Result<SearchResultBlock<'a>, Error> {
-        self.supports(self.facts.search_result, "search results", at)?;
+        self.require_support(self.facts.search_result, "search results", at)?;
         let content: Vec<&str> = match &result.content {
             Content::Text(text) => vec![text],
             Content::Parts(parts) => parts
@@ -300,11 +312,13 @@ impl<'a, 'n> Media<'a, 'n> {
         })
     }
 
-    fn supports(&self, supported: bool, what: &str, at: &str) -> Result<(), Error> {
+    fn require_support(&self, supported: bool, what: &str, at: &str) -> Result<(), Error> {
         match supported {
             true => Ok(()),
-            false => Err(Error::invalid(at, format!("This model takes no {what}."))
-                .with_code("unsupported_content")),
+            false => Err(
+                Error::invalid(at, format!("This model does not support {what}."))
+                    .with_code("unsupported_content"),
+            ),
         }
     }
 
@@ -319,7 +333,7 @@ impl<'a, 'n> Media<'a, 'n> {
                     "A data URL must be Base64 (…;base64,…).",
                 ));
             };
-            let (text, bytes) = decoded(data, at)?;
+            let (text, bytes) = decode(data, at)?;
             return Ok((
                 text,
                 bytes,
@@ -327,27 +341,27 @@ impl<'a, 'n> Media<'a, 'n> {
             ));
         }
         if let Some(data) = self.fetched.get(url).map(String::as_str) {
-            let (text, bytes) = decoded(data, at)?;
+            let (text, bytes) = decode(data, at)?;
             return Ok((text, bytes, None));
         }
         if url.contains("://") {
             return Err(Error::invalid(
                 at,
-                "This gateway does not fetch URLs like this one: send the bytes as a data URL (data:image/png;base64,…).",
+                "This gateway does not fetch this URL. Send the content as a data URL (data:image/png;base64,…).",
             )
             .with_code("unsupported_url"));
         }
-        let (text, bytes) = decoded(url, at)?;
+        let (text, bytes) = decode(url, at)?;
         Ok((text, bytes, None))
     }
 }
 
-/// Text that is already what the service wants is not copied.
-fn decoded<'a>(text: &'a str, at: &str) -> Result<(Cow<'a, str>, Vec<u8>), Error> {
+/// Decodes Base64 and returns it in padded form without whitespace. Does not copy text that already has this form.
+fn decode<'a>(text: &'a str, at: &str) -> Result<(Cow<'a, str>, Vec<u8>), Error> {
     let wrong = || Error::invalid(at, "The data is not valid Base64.").with_code("invalid_base64");
     let (text, bytes) = match STANDARD.decode(text) {
         Ok(bytes) => (Cow::Borrowed(text), bytes),
-        // Line breaks, or without padding: meant well.
+        // Some clients send line breaks or omit the padding.
         Err(_) => {
             let plain: String = text
                 .chars()
@@ -374,11 +388,11 @@ fn s3(media: &MediaUrl) -> Option<MediaSource<'_>> {
     })
 }
 
-fn within(len: usize, max: usize, what: &str, at: &str) -> Result<(), Error> {
+fn check_size(len: usize, max: usize, what: &str, at: &str) -> Result<(), Error> {
     match len > max {
         true => Err(Error::invalid(
             at,
-            format!("{len} bytes are too many: {what} may have {max} at most."),
+            format!("{len} bytes are too many; {what} may have at most {max} bytes."),
         )),
         false => Ok(()),
     }

@@ -1,12 +1,13 @@
-//! Formats of media, by extension and by media type.
+//! Maps file extensions and media types to the service's media formats.
 
-/// The service's name of a format, its extensions, and its media types.
+/// A list of formats: the service's name, the file extensions, and the media types.
 pub type Formats = [(
     &'static str,
     &'static [&'static str],
     &'static [&'static str],
 )];
 
+/// Formats of images.
 pub const IMAGES: [(&str, &[&str], &[&str]); 4] = [
     ("png", &["png"], &["image/png"]),
     ("jpeg", &["jpeg", "jpg"], &["image/jpeg"]),
@@ -14,6 +15,7 @@ pub const IMAGES: [(&str, &[&str], &[&str]); 4] = [
     ("webp", &["webp"], &["image/webp"]),
 ];
 
+/// Formats of documents.
 pub const DOCUMENTS: [(&str, &[&str], &[&str]); 9] = [
     ("pdf", &["pdf"], &["application/pdf"]),
     ("csv", &["csv"], &["text/csv"]),
@@ -38,6 +40,7 @@ pub const DOCUMENTS: [(&str, &[&str], &[&str]); 9] = [
     ),
 ];
 
+/// Formats of video.
 pub const VIDEOS: [(&str, &[&str], &[&str]); 9] = [
     ("mkv", &["mkv"], &["video/x-matroska"]),
     ("mov", &["mov"], &["video/quicktime"]),
@@ -50,13 +53,15 @@ pub const VIDEOS: [(&str, &[&str], &[&str]); 9] = [
     ("three_gp", &["3gp", "three_gp"], &["video/3gpp"]),
 ];
 
-pub fn named(mime: &str, formats: &Formats) -> Option<&'static str> {
+/// Returns the format with media type `mime`.
+pub fn by_media_type(mime: &str, formats: &Formats) -> Option<&'static str> {
     formats
         .iter()
         .find(|(_, _, mimes)| mimes.contains(&mime))
         .map(|(name, _, _)| *name)
 }
 
+/// Returns the format for the extension of the file name or URL `name`.
 pub fn by_extension(name: &str, formats: &Formats) -> Option<&'static str> {
     let (_, extension) = name.rsplit_once('.')?;
     let extension = extension.to_ascii_lowercase();
@@ -66,7 +71,8 @@ pub fn by_extension(name: &str, formats: &Formats) -> Option<&'static str> {
         .map(|(name, _, _)| *name)
 }
 
-/// The service's pattern for names: letters, digits, single spaces, `- ( ) [ ]`.
+/// Converts a file name to the service's pattern for document names: letters, digits, single spaces and `- ( ) [ ]`, at
+/// most 180 characters.
 pub fn allowed_name(file_name: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '(' | ')' | '[' | ']');
     let name: String = file_name

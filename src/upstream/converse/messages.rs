@@ -1,4 +1,4 @@
-//! A conversation, part by part, into turns.
+//! Translates the messages of a conversation, part by part, into turns.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::{
     Context, caching,
     media::Media,
-    names::{Names, mark_of},
+    names::{Names, reasoning_mark},
     turns::{Conversation, Turns},
 };
 use crate::{
@@ -24,22 +24,21 @@ use crate::{
 };
 
 const NOT_REASONING: &str = "the model does not reason in this call";
-const UNSIGNED: &str = "reasoning goes back only with the signature of the model";
-const FOREIGN: &str = "reasoning goes back only to the model that signed it";
+const UNSIGNED: &str = "reasoning without the model's signature cannot be sent back";
+const FOREIGN: &str = "reasoning can only be sent back to the model that signed it";
 
 /// The state of the translation of one conversation.
 struct Messages<'a, 'n> {
     cx: &'n Context<'a>,
     media: Media<'a, 'n>,
     turns: Turns<'a, 'n>,
-    /// The model will reason, so signed reasoning of the history goes back to it.
+    /// Whether the model will reason. If so, it gets back the reasoning of the history that it signed.
     reasons: bool,
-    /// The mark on the model's own reasoning.
+    /// The mark of reasoning that this model produced.
     mark: String,
 }
 
-/// Returns the whole history as Converse wants it. `instruction` goes after the client's own system
-/// text.
+/// Translates the whole history. `instruction` is appended to the client's system text.
 ///
 /// # Errors
 /// 400 with the path of the message or part that cannot be sent.
@@ -62,7 +61,7 @@ pub fn conversation<'a>(
         ),
         turns: Turns::new(facts, cx.warnings),
         reasons,
-        mark: mark_of(cx.model),
+        mark: reasoning_mark(cx.model),
     };
     for message in messages {
         build.message(message, names)?;
@@ -80,7 +79,7 @@ impl<'a> Messages<'a, '_> {
             let param = format!("{}.name", message.origin);
             self.cx
                 .warnings
-                .dropped(param, "Converse has no such member");
+                .dropped(param, "Converse has no such parameter");
         }
         match message.role {
             Role::System => {
@@ -107,13 +106,13 @@ impl<'a> Messages<'a, '_> {
             return;
         }
         let text: String = message.parts.iter().filter_map(Part::as_text).collect();
-        // To hoist it would break the cached prefix and change what it refers to.
+        // Moving it to the system prompt would invalidate the cached prefix and change what it refers to.
         if self.cx.model.facts.late_system && !self.turns.has_pending() {
             self.turns.late_system(text);
         } else {
             let origin = message.origin;
             self.cx.warnings.add(format!(
-                "{origin}: a late system message was sent in a user turn"
+                "{origin}: sent in a user turn (the model accepts no system message at this position)"
             ));
             self.turns.user_text(format!("<system>\n{text}\n</system>"));
         }
@@ -167,7 +166,7 @@ impl<'a> Messages<'a, '_> {
                     let point = caching::point(control, self.cx.warnings);
                     self.turns.assistant_block(ContentBlock::CachePoint(point));
                 }
-                // Dialects let no media into an assistant's message.
+                // Dialects reject media in assistant messages.
                 _ => {}
             }
         }
@@ -178,7 +177,8 @@ impl<'a> Messages<'a, '_> {
         if !self.cx.model.facts.tools {
             let (ToolInput::Arguments(input) | ToolInput::Text(input)) = &call.input;
             let text = format!("Called the tool {} with {input}", call.name);
-            let warning = "a tool call of the history was sent as text, the model takes no tools";
+            let warning =
+                "messages: a tool call was sent as text (the model does not support tools)";
             self.cx.warnings.add(warning);
             self.turns.assistant_block(ContentBlock::Text(text.into()));
             return;
@@ -191,25 +191,24 @@ impl<'a> Messages<'a, '_> {
                 let text = serde_json::Value::from(text.as_str());
                 return self
                     .turns
-                    .tool_use(id, name, owned(format!("{{\"input\":{text}}}")));
+                    .tool_use(id, name, raw_json(format!("{{\"input\":{text}}}")));
             }
         };
-        for (nth, arguments) in split(arguments).into_iter().enumerate() {
+        for (nth, arguments) in split_objects(arguments).into_iter().enumerate() {
             let id = match nth {
                 0 => id.clone(),
                 _ => Cow::Owned(format!("{}_{nth}", call.id)),
             };
             if nth > 0 {
-                let warning =
-                    "the arguments of a tool call hold several objects; each was sent as a call";
+                let warning = "messages: a tool call was sent as several calls (its arguments have several objects)";
                 self.cx.warnings.add(warning);
             }
             self.turns
-                .tool_use(id, name.clone(), input(arguments, self.cx.warnings));
+                .tool_use(id, name.clone(), tool_input(arguments, self.cx.warnings));
         }
     }
 
-    /// Reasoning goes back with the model's own signature or not at all.
+    /// Sends reasoning back if this model signed it, else drops it.
     fn thinking(&mut self, thinking: &'a Thinking, origin: Origin) {
         let at = |member: &str| format!("{origin}.{member}");
         if !self.reasons {
@@ -219,7 +218,7 @@ impl<'a> Messages<'a, '_> {
             return self.cx.warnings.dropped(at("reasoning_content"), UNSIGNED);
         };
         match self
-            .own(signature)
+            .strip_mark(signature)
             .filter(|_| self.cx.model.facts.reasoning.signed)
         {
             Some(signature) => {
@@ -239,7 +238,7 @@ impl<'a> Messages<'a, '_> {
             return self.not_reasoning(redacted.restored, origin);
         }
         match self
-            .own(&redacted.data)
+            .strip_mark(&redacted.data)
             .filter(|_| self.cx.model.facts.reasoning.redacted)
         {
             Some(data) => self
@@ -252,7 +251,7 @@ impl<'a> Messages<'a, '_> {
         }
     }
 
-    /// What the gateway put back itself is not worth a warning.
+    /// Warns about dropped reasoning, unless the gateway restored it from its own cache.
     fn not_reasoning(&self, restored: bool, origin: Origin) {
         if !restored {
             let param = format!("{origin}.reasoning_content");
@@ -260,8 +259,8 @@ impl<'a> Messages<'a, '_> {
         }
     }
 
-    /// The text without its mark, if the mark is this model's or there is none.
-    fn own(&self, marked: &'a str) -> Option<&'a str> {
+    /// Returns `marked` without its mark, or `None` if the mark is of another model.
+    fn strip_mark(&self, marked: &'a str) -> Option<&'a str> {
         match marked.strip_prefix(self.mark.as_str()) {
             Some(own) => Some(own),
             None => (!marked.starts_with("lintel.")).then_some(marked),
@@ -271,7 +270,7 @@ impl<'a> Messages<'a, '_> {
     fn server_tool(&mut self, block: &'a ServerToolBlock, origin: Origin) {
         if self.cx.model.facts.web_search.is_none() {
             let param = format!("{origin}.server_tool_blocks");
-            let why = "the model has no tool that AWS runs itself";
+            let why = "the model has no tools that AWS runs";
             return self.cx.warnings.dropped(param, why);
         }
         if let Some(call) = &block.tool_use {
@@ -306,7 +305,7 @@ impl<'a> Messages<'a, '_> {
 
     fn tool_result(&mut self, result: &'a ToolResult, origin: Origin) -> Result<(), Error> {
         let mut content = Vec::new();
-        let mut beside = Vec::new();
+        let mut outside = Vec::new();
         for part in &result.content {
             if let Part::Text(text) = part {
                 content.push(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str())));
@@ -314,7 +313,7 @@ impl<'a> Messages<'a, '_> {
             }
             match self.media.block(part)? {
                 None => {}
-                Some(block) if !self.cx.model.facts.tool_result_media => beside.push(block),
+                Some(block) if !self.cx.model.facts.tool_result_media => outside.push(block),
                 Some(ContentBlock::Image(image)) => {
                     content.push(ToolResultContentBlock::Image(image));
                 }
@@ -327,12 +326,14 @@ impl<'a> Messages<'a, '_> {
                 Some(ContentBlock::SearchResult(found)) => {
                     content.push(ToolResultContentBlock::SearchResult(found));
                 }
-                Some(block) => beside.push(block),
+                Some(block) => outside.push(block),
             }
         }
         self.turns.tool_result(&result.id, content, result.is_error);
-        for block in beside {
-            let warning = format!("{origin}: media of a tool result were sent beside it");
+        for block in outside {
+            let warning = format!(
+                "{origin}: media of a tool result were sent after it (the model does not support them inside)"
+            );
             self.cx.warnings.add(warning);
             self.turns.user_block(block);
         }
@@ -340,15 +341,15 @@ impl<'a> Messages<'a, '_> {
     }
 }
 
-/// More objects in one call than this are no mistake of a model.
-const MAX_GLUED: usize = 16;
+/// Maximum number of objects to split arguments into.
+const MAX_JOINED: usize = 16;
 
-/// Some models join the objects of several calls.
-fn split(arguments: &str) -> Vec<&str> {
+/// Splits arguments into their JSON objects, because some models join the arguments of several calls.
+fn split_objects(arguments: &str) -> Vec<&str> {
     let mut objects: Vec<&str> = Vec::new();
     for value in serde_json::Deserializer::from_str(arguments).into_iter::<&RawValue>() {
         match value {
-            Ok(object) if object.get().starts_with('{') && objects.len() < MAX_GLUED => {
+            Ok(object) if object.get().starts_with('{') && objects.len() < MAX_JOINED => {
                 objects.push(object.get());
             }
             _ => return vec![arguments],
@@ -361,19 +362,19 @@ fn split(arguments: &str) -> Vec<&str> {
     }
 }
 
-/// `toolUse.input` must be an object; arguments are whatever the model once wrote.
-fn input<'a>(arguments: &'a str, warnings: &Warnings) -> Cow<'a, RawValue> {
+/// Converts arguments to `toolUse.input`, which must be an object. Arguments come from a model and may be any text.
+fn tool_input<'a>(arguments: &'a str, warnings: &Warnings) -> Cow<'a, RawValue> {
     if arguments.trim().is_empty() {
-        return owned("{}".to_owned());
+        return raw_json("{}".to_owned());
     }
     match serde_json::from_str::<&RawValue>(arguments) {
         Ok(object) if object.get().starts_with('{') => Cow::Borrowed(object),
-        Ok(other) => owned(format!("{{\"value\":{}}}", other.get())),
+        Ok(other) => raw_json(format!("{{\"value\":{}}}", other.get())),
         Err(_) => {
             warnings.add(
-                "the arguments of a tool call are not JSON; they were sent as text under '_raw'",
+                "messages: the arguments of a tool call were sent as text under '_raw' (they are not valid JSON)",
             );
-            owned(format!(
+            raw_json(format!(
                 "{{\"_raw\":{}}}",
                 serde_json::Value::from(arguments)
             ))
@@ -381,7 +382,7 @@ fn input<'a>(arguments: &'a str, warnings: &Warnings) -> Cow<'a, RawValue> {
     }
 }
 
-/// Text that is known to be JSON.
-pub fn owned<'a>(json: String) -> Cow<'a, RawValue> {
+/// Converts text that is valid JSON to a raw value.
+pub fn raw_json<'a>(json: String) -> Cow<'a, RawValue> {
     RawValue::from_string(json).map_or(Cow::Borrowed(RawValue::NULL), Cow::Owned)
 }

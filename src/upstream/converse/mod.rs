@@ -1,8 +1,8 @@
-//! The Converse route of chats. Pure: no I/O, no clock, never `async`.
+//! Translates chats to Converse and its replies back, without I/O, clocks or `async`.
 //!
-//! Nothing is lost silently: what is dropped, clamped or emulated is added to [`Warnings`]. What
-//! families differ in is asked of the model's [`crate::model::Facts`]; no file here knows a model's
-//! name.
+//! Every parameter that is dropped, clamped or emulated adds a warning to [`Warnings`]. Differences
+//! between model families come from the model's [`crate::model::Facts`]; no code here compares model
+//! names.
 
 mod answer;
 mod blocks;
@@ -45,20 +45,25 @@ use crate::{
 };
 use structured::Structured;
 
-/// What a chat is translated with.
+/// The inputs of a translation, besides the chat.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
+    /// The model that receives the request.
     pub model: &'a Model,
+    /// The key that sent the request.
     pub caller: &'a Caller,
+    /// Collects warnings for the client.
     pub warnings: &'a Warnings,
     /// The conversation to translate, which is one of the chat's.
     pub messages: &'a [Message],
 }
 
-/// What goes to Bedrock, and what the reading of its reply must know of it.
+/// The result of a translation.
 #[derive(Debug)]
 pub struct Translated<'a> {
+    /// The request to Bedrock.
     pub request: ConverseRequest<'a>,
+    /// How to decode the reply.
     pub plan: ReplyPlan,
 }
 
@@ -71,10 +76,10 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
     let (model, warnings) = (cx.model, cx.warnings);
     let mut names = tools::names(chat, cx.messages);
     let reasoning = reasoning::plan(chat, cx)?;
-    let calls =
+    let has_tools =
         chat.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || chat.functions.is_some();
-    let structured = structured::plan(chat, reasoning.on, calls, &mut names, cx)?;
-    let tools = tools::plan(chat, &structured, reasoning.on, &mut names, cx)?;
+    let structured = structured::plan(chat, reasoning.enabled, has_tools, &mut names, cx)?;
+    let tools = tools::plan(chat, &structured, reasoning.enabled, &mut names, cx)?;
     let must_call = tools.instruction.is_some();
     let instruction = match (&structured, tools.instruction) {
         (Structured::Instruct(instruction), Some(choice)) => {
@@ -87,25 +92,25 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
         cx.messages,
         &chat.fetched,
         instruction,
-        reasoning.on,
+        reasoning.enabled,
         &mut names,
         cx,
     )?;
     let prefix = structured::prefill(&structured, &mut conversation);
     let mut fields = reasoning.fields.clone();
     fields.extend(tools.fields);
-    sampling::note_ignored(chat, warnings);
+    sampling::warn_ignored(chat, warnings);
     let (inference_config, stops) = sampling::inference_config(chat, &reasoning, &mut fields, cx);
     let service_tier = sampling::service_tier(chat)?;
-    let reasoning_paths = if reasoning.on && model.facts.reasoning.signed {
+    let reasoning_paths = if reasoning.enabled && model.facts.reasoning.signed {
         REASONING_PATHS
     } else {
         &[]
     };
-    let told = model.facts.tells_stop && !inference_config.stop_sequences.is_empty();
+    let reports_stop = model.facts.tells_stop && !inference_config.stop_sequences.is_empty();
     let paths = reasoning_paths
         .iter()
-        .chain(if told { STOP_PATHS } else { &[] });
+        .chain(if reports_stop { STOP_PATHS } else { &[] });
     let mut plan = ReplyPlan {
         names: names.changed(),
         custom: tools.custom,
@@ -117,7 +122,7 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
         inline_tag: model.facts.reasoning.inline_tag.clone(),
         prefix,
         show_guardrail: shows_guardrail(cx),
-        mark: names::mark_of(model),
+        mark: names::reasoning_mark(model),
         price: model.price.clone(),
         tier: chat.tier(),
         region: model.target().region.clone(),
@@ -140,8 +145,8 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
             effort: reasoning.effort,
         },
     };
-    structured::settle(structured, &mut converse, &mut plan);
-    caching::settle(&mut converse, chat, cx);
+    structured::apply(structured, &mut converse, &mut plan);
+    caching::apply(&mut converse, chat, cx);
     extension::apply(&mut converse, chat, cx)?;
     warnings.refuse_dropped(model)?;
     Ok(Translated {
@@ -150,10 +155,10 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
     })
 }
 
-/// Where Claude tells how much of its output was thinking.
+/// Paths of Claude's response field with the number of thinking tokens.
 const REASONING_PATHS: &[&str] = &["/usage/output_tokens_details"];
 
-/// Where Claude tells the stop sequence that it met: in a whole reply, and in a stream.
+/// Paths of Claude's response field with the matched stop sequence, in whole replies and in streams.
 const STOP_PATHS: &[&str] = &["/stop_sequence", "/delta/stop_sequence"];
 
 fn shows_guardrail(cx: &Context<'_>) -> bool {

@@ -1,4 +1,4 @@
-//! Names of tools and ids of calls: those of the client, and those that the service accepts. One map a request.
+//! Maps the client's tool names and tool call ids to ones that Bedrock accepts.
 
 use std::{
     borrow::Cow,
@@ -9,48 +9,51 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{Model, ToolUseIdForm};
 
-/// The service model's ToolName: 1 to 64 letters, digits, `_` and `-`.
+/// Maximum length of the service model's ToolName, which is 1 to 64 letters, digits, `_` and `-`.
 const NAME_MAX: usize = 64;
 
-/// The names of one request.
+/// The tool names of one request.
 #[derive(Debug, Default)]
 pub struct Names<'a> {
+    /// Sent names by the client's names.
     sent: HashMap<&'a str, Cow<'a, str>>,
+    /// All sent names.
     used: HashSet<Cow<'a, str>>,
 }
 
 impl<'a> Names<'a> {
-    /// Registers names that need no change first, so that a mended name never takes one of theirs.
+    /// Registers the valid names among `names`. Must run first, so that a changed name never collides with a valid one.
     pub fn reserve(&mut self, names: impl Iterator<Item = &'a str>) {
-        for name in names.filter(|name| fits(name)) {
+        for name in names.filter(|name| is_valid(name)) {
             self.used.insert(Cow::Borrowed(name));
             self.sent.insert(name, Cow::Borrowed(name));
         }
     }
 
-    /// The name as it is sent; the same for the same name.
+    /// Returns the name to send for `name`, always the same one.
     pub fn sent(&mut self, name: &'a str) -> Cow<'a, str> {
         if let Some(sent) = self.sent.get(name) {
             return sent.clone();
         }
-        let sent = if fits(name) {
+        let sent = if is_valid(name) {
             Cow::Borrowed(name)
         } else {
-            self.free(name)
+            self.derive(name)
         };
         self.used.insert(sent.clone());
         self.sent.insert(name, sent.clone());
         sent
     }
 
-    /// A name that no tool of the request has, made from `wish`.
-    pub fn fresh(&mut self, wish: &str) -> String {
-        let name = self.free(wish).into_owned();
+    /// Returns a name derived from `wish` that no other tool of the request has, and registers it.
+    pub fn unique(&mut self, wish: &str) -> String {
+        let name = self.derive(wish).into_owned();
         self.used.insert(Cow::Owned(name.clone()));
         name
     }
 
-    fn free(&self, wish: &str) -> Cow<'a, str> {
+    /// Returns a valid, unused name: replaces invalid characters with `_` and appends a hash on truncation or collision.
+    fn derive(&self, wish: &str) -> Cow<'a, str> {
         let allowed = |c: char| {
             if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') {
                 c
@@ -70,7 +73,7 @@ impl<'a> Names<'a> {
         Cow::Owned(name)
     }
 
-    /// What was sent, and what the client calls it; only where the two differ.
+    /// Returns the client's names by the sent names, for names that were changed.
     pub fn changed(&self) -> HashMap<String, String> {
         let changed = self.sent.iter().filter(|(client, sent)| client != sent);
         changed
@@ -79,16 +82,16 @@ impl<'a> Names<'a> {
     }
 }
 
-fn fits(name: &str) -> bool {
+fn is_valid(name: &str) -> bool {
     (1..=NAME_MAX).contains(&name.len())
         && name
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
 }
 
-/// The id as it is where `form` allows it, else a hash of it: the same for call and result.
+/// Returns `id` if `form` allows it, else a hash of it. A call and its result get the same id.
 pub fn tool_use_id<'a>(id: &Cow<'a, str>, form: ToolUseIdForm) -> Cow<'a, str> {
-    let fits = match form {
+    let is_valid = match form {
         ToolUseIdForm::Any => {
             (1..=64).contains(&id.len())
                 && id
@@ -99,14 +102,14 @@ pub fn tool_use_id<'a>(id: &Cow<'a, str>, form: ToolUseIdForm) -> Cow<'a, str> {
             id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric())
         }
     };
-    if fits {
+    if is_valid {
         id.clone()
     } else {
         hashed_id(id, form)
     }
 }
 
-/// An id made from `text`.
+/// Returns an id of the given form, derived from a hash of `text`.
 pub fn hashed_id<'a>(text: &str, form: ToolUseIdForm) -> Cow<'a, str> {
     let hash = hash(text);
     Cow::Owned(match form {
@@ -115,8 +118,8 @@ pub fn hashed_id<'a>(text: &str, form: ToolUseIdForm) -> Cow<'a, str> {
     })
 }
 
-/// What the reasoning of a model is marked with, so that it goes back to no other.
-pub fn mark_of(model: &Model) -> String {
+/// Returns the mark that the gateway adds to reasoning of `model`, so that it is never sent to another model.
+pub fn reasoning_mark(model: &Model) -> String {
     format!(
         "lintel.{}.",
         &hash(model.base.as_deref().unwrap_or(&model.target().id))[..8]
@@ -132,19 +135,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mended_names_collide_with_nothing() {
+    fn changed_names_do_not_collide_with_other_names() {
         let long = "x".repeat(65);
         let mut names = Names::default();
         names.reserve(["a_b", "a.b", long.as_str()].into_iter());
-        let mended = names.sent("a.b");
-        assert!(mended.starts_with("a_b_") && fits(&mended), "{mended}");
-        assert_eq!(names.sent("a.b"), mended);
+        let changed = names.sent("a.b");
+        assert!(
+            changed.starts_with("a_b_") && is_valid(&changed),
+            "{changed}"
+        );
+        assert_eq!(names.sent("a.b"), changed);
         assert_eq!(names.sent("a_b"), "a_b");
-        assert!(fits(&names.sent(&long)));
+        assert!(is_valid(&names.sent(&long)));
         let other = names.sent("a b").into_owned();
-        assert_ne!(other, mended);
+        assert_ne!(other, changed);
         assert_eq!(names.changed().get(&other).map(String::as_str), Some("a b"));
         assert!(!names.changed().contains_key("a_b"));
-        assert_ne!(names.fresh("a_b"), "a_b");
+        assert_ne!(names.unique("a_b"), "a_b");
     }
 }

@@ -7,37 +7,43 @@ use serde_json::Value;
 
 use crate::money::{Price, Tier};
 
-/// What the request decided about the reading of its reply.
+/// How to decode the reply to a request.
 #[derive(Debug, Default)]
 pub struct ReplyPlan {
-    /// Sent names of tools, and what the client calls them, where the two differ.
+    /// The client's tool names by the names that were sent, for names that were changed.
     pub names: HashMap<String, String>,
-    /// Sent names of tools whose input is text.
+    /// Sent names of custom tools, whose input is text.
     pub custom: HashSet<String>,
-    /// The tool of ours whose input is the answer.
+    /// Name of the gateway's tool whose input is the answer.
     pub json_tool: Option<String>,
-    /// Calls are not for the client.
+    /// Discards all tool calls.
     pub mute: bool,
-    /// The client wants a call, and the model could only be told so.
+    /// Warns if there is no tool call, because the client required one and the model was only instructed to make it.
     pub must_call: bool,
-    /// Only the first call is for the client.
+    /// Discards all tool calls after the first.
     pub one_call: bool,
-    /// The client asked with the legacy `functions`.
+    /// Emits `function_call` instead of `tool_calls`, because the request has the legacy `functions`.
     pub legacy: bool,
-    /// Stop sequences that the model does not know of.
+    /// Stop sequences that the gateway applies, because the model does not support them.
     pub stops: Vec<String>,
+    /// Name of the element around reasoning inside the text, such as `think`.
     pub inline_tag: Option<String>,
+    /// Strips a code fence around the answer.
     pub unfence: bool,
-    /// What was put into the model's mouth and belongs to the answer.
+    /// Prefill that the request sent as the start of the answer.
     pub prefix: Option<&'static str>,
-    /// What an answer must fit that could not be forced.
+    /// JSON schema to check the answer against, if the model could not be forced to follow it.
     pub schema: Option<Value>,
+    /// Passes the guardrail trace on to the client.
     pub show_guardrail: bool,
-    /// Stands before the signature of reasoning, and before what is encrypted of it.
+    /// Prefix of reasoning signatures and redacted reasoning; identifies the model that produced them.
     pub mark: String,
+    /// Price of the model.
     pub price: Option<Arc<Price>>,
+    /// Requested tier.
     pub tier: Tier,
+    /// Region of the target, for the price of a model that a prompt router chooses.
     pub region: String,
-    /// Bounds the estimate that is made when the service tells no usage.
+    /// Length of the request in bytes, for the estimate of input tokens if the service reports no usage.
     pub request_bytes: usize,
 }

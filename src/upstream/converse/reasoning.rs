@@ -1,4 +1,4 @@
-//! How much the model is to think, in the words of its family.
+//! Translates `reasoning_effort` to the parameters of the model's family.
 
 use serde_json::{Map, Value, json};
 
@@ -11,89 +11,93 @@ use crate::{
     operation::chat::{Chat, MAX_BUDGET, MIN_BUDGET, Message, Part, Role, SCALE, VISIBLE, effort},
 };
 
-/// What follows from the effort that was asked for.
+/// The reasoning parameters of a request.
 #[derive(Debug, Default, PartialEq)]
 pub struct Reasoning {
-    /// The model will reason.
-    pub on: bool,
+    /// Whether the model will reason.
+    pub enabled: bool,
     /// Members of `additionalModelRequestFields`.
     pub fields: Map<String, Value>,
     /// `outputConfig.effort`.
     pub effort: Option<&'static str>,
-    /// Tokens of the output that are for thinking.
+    /// Number of output tokens for thinking, in families with a thinking budget.
     pub budget: Option<u32>,
-    /// The service wants `maxTokens` and sampling left out.
+    /// Whether `maxTokens` and sampling parameters must be absent.
     pub unlimited: bool,
 }
 
+/// Returns the reasoning parameters for `request`.
+///
 /// # Errors
 /// See [`effort`].
 pub fn plan(request: &Chat, cx: &Context<'_>) -> Result<Reasoning, Error> {
     let (model, warnings) = (cx.model, cx.warnings);
     let facts = &model.facts.reasoning;
-    let lost = || has_lost_thinking(request, cx);
-    let Some(asked) = effort(request)? else {
-        if facts.default_on && lost() {
-            warnings.add("reasoning: turned off, the last tool calls came back without the reasoning that they followed");
-            return Ok(off(model, warnings));
+    let has_lost_reasoning = || lacks_required_reasoning(request, cx);
+    let Some(requested) = effort(request)? else {
+        if facts.default_on && has_lost_reasoning() {
+            warnings.add(
+                "reasoning: turned off (the last tool calls came back without their reasoning)",
+            );
+            return Ok(disabled(model, warnings));
         }
         return Ok(Reasoning {
-            on: facts.default_on,
+            enabled: facts.default_on,
             ..Reasoning::default()
         });
     };
     if facts.style == ReasoningStyle::None {
-        if asked != "none" || facts.default_on {
+        if requested != "none" || facts.default_on {
             warnings.dropped(
                 "reasoning_effort",
-                "the reasoning of this model cannot be steered",
+                "the model does not support this parameter",
             );
         }
         return Ok(Reasoning {
-            on: facts.default_on,
+            enabled: facts.default_on,
             ..Reasoning::default()
         });
     }
-    if asked == "none" && !facts.efforts.iter().any(|effort| effort == "none") {
-        return Ok(off(model, warnings));
+    if requested == "none" && !facts.efforts.iter().any(|effort| effort == "none") {
+        return Ok(disabled(model, warnings));
     }
-    if lost() {
+    if has_lost_reasoning() {
         warnings.dropped(
             "reasoning_effort",
-            "the last tool calls came back without the reasoning that they followed",
+            "the last tool calls came back without their reasoning",
         );
-        return Ok(off(model, warnings));
+        return Ok(disabled(model, warnings));
     }
-    let effort = clamped(asked, &facts.efforts);
-    if effort != asked && !(asked == "minimal" && effort == "low") {
+    let effort = nearest_effort(requested, &facts.efforts);
+    if effort != requested && !(requested == "minimal" && effort == "low") {
         warnings.add(format!(
-            "reasoning_effort: '{asked}' was sent as '{effort}', the nearest that the model takes"
+            "reasoning_effort: '{requested}' was sent as '{effort}' (the nearest that the model supports)"
         ));
     }
-    Ok(on(effort, request, model, warnings))
+    Ok(enabled(effort, request, model, warnings))
 }
 
-/// A highest effort below the one that was asked for, else the lowest.
-fn clamped(asked: &'static str, efforts: &[String]) -> &'static str {
+/// Returns the highest supported effort that is not above `requested`, else the lowest supported.
+fn nearest_effort(requested: &'static str, efforts: &[String]) -> &'static str {
     let at = |effort: &str| SCALE.iter().position(|known| *known == effort);
     let known: Vec<usize> = efforts.iter().filter_map(|effort| at(effort)).collect();
-    let asked_at = at(asked).unwrap_or_default();
+    let requested_at = at(requested).unwrap_or_default();
     // `minimal` means little thinking, not none.
     let low = known.iter().copied().filter(|rank| *rank > 0);
-    let below = low.clone().filter(|rank| *rank <= asked_at).max();
-    let found = if asked == "none" && known.contains(&0) {
+    let below = low.clone().filter(|rank| *rank <= requested_at).max();
+    let found = if requested == "none" && known.contains(&0) {
         Some(0)
     } else {
         below.or(low.min())
     };
-    found.map_or(asked, |rank| SCALE[rank])
+    found.map_or(requested, |rank| SCALE[rank])
 }
 
-fn off(model: &Model, warnings: &Warnings) -> Reasoning {
+fn disabled(model: &Model, warnings: &Warnings) -> Reasoning {
     let facts = &model.facts.reasoning;
     let mut fields = Map::new();
-    if let Some(off) = &facts.off {
-        fields.insert("thinking".to_owned(), json!({"type": off}));
+    if let Some(kind) = &facts.off {
+        fields.insert("thinking".to_owned(), json!({"type": kind}));
     }
     let least = facts
         .efforts
@@ -110,20 +114,21 @@ fn off(model: &Model, warnings: &Warnings) -> Reasoning {
         _ => {}
     }
     if facts.cannot_disable {
-        warnings
-            .add("reasoning_effort: the model always reasons; it was told to as little as it can");
+        warnings.add(
+            "reasoning_effort: set to the least (reasoning of this model cannot be turned off)",
+        );
     }
     Reasoning {
-        on: facts.cannot_disable,
+        enabled: facts.cannot_disable,
         fields,
         ..Reasoning::default()
     }
 }
 
-fn on(effort: &'static str, request: &Chat, model: &Model, warnings: &Warnings) -> Reasoning {
+fn enabled(effort: &'static str, request: &Chat, model: &Model, warnings: &Warnings) -> Reasoning {
     let facts = &model.facts.reasoning;
     let mut reasoning = Reasoning {
-        on: effort != "none",
+        enabled: effort != "none",
         ..Reasoning::default()
     };
     let mut field = |name: &str, value: Value| {
@@ -139,7 +144,7 @@ fn on(effort: &'static str, request: &Chat, model: &Model, warnings: &Warnings) 
                 "max" => MAX_BUDGET,
                 _ => MIN_BUDGET,
             };
-            let budget = fitting(wanted, request, model, warnings);
+            let budget = budget_within_limit(wanted, request, model, warnings);
             field(
                 "thinking",
                 json!({"type": "enabled", "budget_tokens": budget}),
@@ -167,8 +172,8 @@ fn on(effort: &'static str, request: &Chat, model: &Model, warnings: &Warnings) 
     reasoning
 }
 
-/// A budget must leave room for the answer within what the client allows, or the model can write.
-fn fitting(wanted: u32, request: &Chat, model: &Model, warnings: &Warnings) -> u32 {
+/// Returns `wanted`, reduced so that it leaves room for the answer within the client's and the model's token limits.
+fn budget_within_limit(wanted: u32, request: &Chat, model: &Model, warnings: &Warnings) -> u32 {
     let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
     let room = match request.max_completion_tokens.or(request.max_tokens) {
         Some(limit) => limit.min(most) / 2,
@@ -177,29 +182,29 @@ fn fitting(wanted: u32, request: &Chat, model: &Model, warnings: &Warnings) -> u
     let budget = wanted.min(room).max(MIN_BUDGET);
     if budget < wanted {
         warnings.add(format!(
-            "reasoning_effort: {budget} tokens for thinking are what max_tokens leaves room for"
+            "reasoning_effort: the thinking budget was reduced to {budget} tokens (limited by max_tokens)"
         ));
     }
     budget
 }
 
-/// `maxTokens` beside a budget, which counts within it.
-pub fn max_tokens(asked: Option<u32>, budget: u32, model: &Model, warnings: &Warnings) -> u32 {
+/// Returns `maxTokens` for a request with a thinking budget, which counts toward it.
+pub fn max_tokens(requested: Option<u32>, budget: u32, model: &Model, warnings: &Warnings) -> u32 {
     let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
-    match asked {
+    match requested {
         None => budget.saturating_add(VISIBLE).min(most),
-        Some(asked) if asked > budget => asked,
-        Some(asked) => {
-            let raised = budget.saturating_add(asked).min(most);
+        Some(requested) if requested > budget => requested,
+        Some(requested) => {
+            let raised = budget.saturating_add(requested).min(most);
             warnings.add(format!(
-                "max_tokens: raised to {raised}, the least that the model takes while it reasons"
+                "max_tokens: raised to {raised} (it must exceed the thinking budget)"
             ));
             raised
         }
     }
 }
 
-fn says_something(message: &Message) -> bool {
+fn has_content(message: &Message) -> bool {
     let says = |part: &Part| match part {
         Part::Text(text) => !text.trim().is_empty(),
         part => !part.is_thinking(),
@@ -207,9 +212,9 @@ fn says_something(message: &Message) -> bool {
     message.role == Role::Assistant && message.parts.iter().any(says)
 }
 
-/// Claude refuses to think on after a tool call whose thinking is missing. Checked on the turns as
-/// they would be sent, because merging and repairing decide their order.
-fn has_lost_thinking(request: &Chat, cx: &Context<'_>) -> bool {
+/// Returns whether the last tool calls lack their reasoning, in which case Claude rejects requests with
+/// reasoning. Checks the translated turns, because the translation merges and reorders messages.
+fn lacks_required_reasoning(request: &Chat, cx: &Context<'_>) -> bool {
     let facts = &cx.model.facts.reasoning;
     let style = matches!(
         facts.style,
@@ -222,12 +227,13 @@ fn has_lost_thinking(request: &Chat, cx: &Context<'_>) -> bool {
     if !style || !facts.signed || facts.cannot_disable || !calls {
         return false;
     }
-    // What was said before the last question does not matter, and may hold media that are costly to
-    // read. An assistant message that says nothing is left out.
+    // Translates only from the last question on: earlier messages do not matter and may have media
+    // that are expensive to decode. Empty assistant messages do not count, because the translation
+    // drops them.
     let assistant = cx
         .messages
         .iter()
-        .rposition(says_something)
+        .rposition(has_content)
         .unwrap_or_default();
     let asks = |message: &Message| {
         message.role == Role::User
@@ -240,7 +246,7 @@ fn has_lost_thinking(request: &Chat, cx: &Context<'_>) -> bool {
         .iter()
         .rposition(asks)
         .unwrap_or_default();
-    let unheard = Context {
+    let silent = Context {
         warnings: &Warnings::default(),
         ..*cx
     };
@@ -252,7 +258,7 @@ fn has_lost_thinking(request: &Chat, cx: &Context<'_>) -> bool {
         None,
         true,
         &mut names,
-        &unheard,
+        &silent,
     ) else {
         return false;
     };

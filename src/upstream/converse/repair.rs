@@ -1,5 +1,5 @@
-//! An answer that was to be JSON and is not: what is wrong with it, and the request that asks for a
-//! better one.
+//! Repairs an answer that does not match the requested JSON schema: finds the mismatch and builds the
+//! request for a corrected answer.
 
 use std::borrow::Cow;
 
@@ -14,16 +14,20 @@ use crate::{
     upstream::chat::WholeAnswer,
 };
 
-pub const NOT_JSON: &str = "response_format: the answer is not the JSON that was asked for";
+/// The warning for an answer that does not match and is not repaired.
+pub const NOT_JSON: &str = "response_format: the answer does not match the requested JSON schema";
 
-/// An answer that does not fit its schema.
-pub struct Misfit {
+/// An answer that does not match its schema.
+pub struct SchemaMismatch {
+    /// The answer.
     pub text: String,
+    /// What is wrong with it, as the end of a sentence for the model.
     pub problem: String,
 }
 
-/// What is wrong with `answer`. `None` if it fits, or is a call, or was cut short or blocked.
-pub fn misfit(plan: &ReplyPlan, answer: &WholeAnswer) -> Option<Misfit> {
+/// Checks `answer` against the schema of the request. Returns `None` if it matches, or if it is a tool
+/// call, was cut off or was blocked.
+pub fn schema_mismatch(plan: &ReplyPlan, answer: &WholeAnswer) -> Option<SchemaMismatch> {
     let schema = plan.schema.as_ref()?;
     let is_answer = |chunk: &Chunk| *chunk == Chunk::Finish(FinishReason::Stop);
     if !answer.chunks.iter().any(is_answer) {
@@ -34,27 +38,27 @@ pub fn misfit(plan: &ReplyPlan, answer: &WholeAnswer) -> Option<Misfit> {
         _ => None,
     });
     let text: String = content.collect();
-    schema_check(schema, &text).map(|problem| Misfit { text, problem })
+    schema_check(schema, &text).map(|problem| SchemaMismatch { text, problem })
 }
 
-/// The warning after a second answer.
+/// Returns the warning for the second answer.
 pub fn outcome(plan: &ReplyPlan, second: &WholeAnswer) -> Cow<'static, str> {
-    match misfit(plan, second) {
-        None => "response_format: the model was asked twice until its answer was the JSON that was asked for",
-        Some(_) => "response_format: the answer is not the JSON that was asked for, nor was the one before it",
+    match schema_mismatch(plan, second) {
+        None => "response_format: the answer was requested twice (the first did not match the JSON schema)",
+        Some(_) => "response_format: the answer does not match the requested JSON schema (requested twice)",
     }
     .into()
 }
 
-/// The same conversation, with the answer and what is wrong with it.
+/// Returns the body of the same request, with the answer and the problem appended to the conversation.
 ///
 /// # Errors
-/// If the request cannot be written.
+/// If the request cannot be serialized.
 pub fn body(request: &Bytes, answer: &str, problem: &str) -> Result<Bytes, Error> {
     let internal = |error: serde_json::Error| {
         Error::new(
             Kind::Internal,
-            "The gateway could not ask for a better answer.",
+            "The gateway could not serialize the request for a corrected answer.",
         )
         .with_detail(error.to_string())
     };
@@ -68,7 +72,7 @@ pub fn body(request: &Bytes, answer: &str, problem: &str) -> Result<Bytes, Error
         "That answer is not acceptable: {problem}. Answer again, with the corrected JSON and nothing else."
     );
     if let Some(messages) = request["messages"].as_array_mut() {
-        // A prefill was ours, and is part of the answer now.
+        // The answer includes the gateway's prefill, so the prefill turn is removed.
         if messages
             .last()
             .is_some_and(|last| last["role"] == "assistant")

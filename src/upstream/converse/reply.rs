@@ -1,4 +1,4 @@
-//! A whole Converse reply as the steps of an answer.
+//! Translates a whole Converse reply into the chunks of an answer.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -13,8 +13,10 @@ use crate::{
     upstream::chat::WholeAnswer,
 };
 
+/// Translates `reply` according to `plan`.
+///
 /// # Errors
-/// Where the model produced nothing that could be passed on.
+/// If the stop reason means that there is no answer.
 pub fn whole_reply(
     reply: ConverseReply,
     plan: &Arc<ReplyPlan>,
@@ -26,10 +28,10 @@ pub fn whole_reply(
         reply.stop_reason.as_str(),
         "guardrail_intervened" | "content_filtered"
     ) {
-        answer.is_blocked();
+        answer.skip_prefix();
     }
     for (index, block) in (0..).zip(reply.output.message.content) {
-        take(block, index, &mut answer, &mut chunks);
+        add_block(block, index, &mut answer, &mut chunks);
         answer.block_stop(index, &mut chunks);
     }
     let fields = reply.additional_model_response_fields.as_ref();
@@ -48,7 +50,7 @@ pub fn whole_reply(
             router: trace.prompt_router.as_ref(),
         },
         reasoning,
-        answer.written,
+        answer.size,
         plan,
     );
     if let Some(guardrail) = trace.guardrail.filter(|_| plan.show_guardrail) {
@@ -63,9 +65,9 @@ pub fn whole_reply(
     })
 }
 
-fn take(block: ContentBlock, index: u32, answer: &mut Answer, out: &mut VecDeque<Chunk>) {
+fn add_block(block: ContentBlock, index: u32, answer: &mut Answer, out: &mut VecDeque<Chunk>) {
     if block.is_unknown() {
-        answer.unknown("a kind of content that this version does not know");
+        answer.unknown("content of a type unknown to this version");
     }
     if let Some(cited) = block.citations_content {
         for citation in cited.citations {

@@ -1,4 +1,4 @@
-//! Sampling, limits, and the small members beside them.
+//! Translates sampling parameters, token limits, stop sequences, metadata and the service tier.
 
 use std::borrow::Cow;
 
@@ -14,17 +14,17 @@ use crate::{
     operation::chat::Chat,
 };
 
-/// The service model's `requestMetadata`: 16 pairs, values of 256 characters.
+/// The service's limit on pairs of `requestMetadata`.
 const METADATA_MAX: usize = 16;
-
-/// Pairs of the gateway's own, by which a line of Bedrock's invocation log is matched with the ledger.
+/// Number of pairs that the gateway adds. They match entries of Bedrock's invocation log with the ledger.
 const OWN_METADATA: usize = 2;
+/// The service's limit on keys and values of `requestMetadata`, in characters.
 const METADATA_VALUE_MAX: usize = 256;
 
-/// Below this Claude refuses `top_p` while it thinks.
+/// The lowest `top_p` that Claude accepts while it reasons.
 const THINKING_TOP_P: f64 = 0.95;
 
-/// `inferenceConfig`, and the stop sequences that the gateway must look for itself.
+/// Returns `inferenceConfig` and the stop sequences to emulate. Adds family-specific parameters to `fields`.
 pub fn inference_config<'a>(
     request: &'a Chat,
     reasoning: &Reasoning,
@@ -51,52 +51,56 @@ fn max_tokens(
     warnings: &Warnings,
 ) -> Option<u32> {
     if request.max_tokens.is_some() && request.max_completion_tokens.is_some() {
-        warnings.add("max_tokens: max_completion_tokens is there too, and wins");
+        warnings.add("max_tokens: ignored (max_completion_tokens takes precedence)");
     }
-    let asked = request.max_completion_tokens.or(request.max_tokens);
+    let given = request.max_completion_tokens.or(request.max_tokens);
     if reasoning.unlimited {
-        if asked.is_some() {
+        if given.is_some() {
             warnings.dropped(
                 "max_tokens",
-                "the model takes none at this reasoning effort",
+                "the model does not support it at this reasoning effort",
             );
         } else {
             warnings.add(
-                "max_tokens: none was sent, the model takes none at this reasoning effort and may write all it can",
+                "max_tokens: not sent, so the length of the answer is not limited (the model does not support it at this reasoning effort)",
             );
         }
         return None;
     }
     if let Some(budget) = reasoning.budget {
         let tokens = clamped(
-            reasoning::max_tokens(asked, budget, model, warnings),
-            asked,
+            reasoning::max_tokens(given, budget, model, warnings),
+            given,
             model,
             warnings,
         );
-        if asked.is_none() && tokens > model.defaults.max_tokens {
+        if given.is_none() && tokens > model.defaults.max_tokens {
             warnings.add(format!(
-                "max_tokens: {tokens} was sent, more than the default, because thinking counts within it"
+                "max_tokens: {tokens} was sent instead of the default (thinking counts toward it)"
             ));
         }
         return Some(tokens);
     }
     Some(clamped(
-        asked.unwrap_or(model.defaults.max_tokens),
-        asked,
+        given.unwrap_or(model.defaults.max_tokens),
+        given,
         model,
         warnings,
     ))
 }
 
-fn clamped(tokens: u32, asked: Option<u32>, model: &Model, warnings: &Warnings) -> u32 {
+fn clamped(tokens: u32, given: Option<u32>, model: &Model, warnings: &Warnings) -> u32 {
     let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
     let within = tokens.min(most).max(model.facts.min_output_tokens);
-    // What nobody asked for needs no warning.
-    if within != tokens && asked.is_some() {
-        let bound = if within < tokens { "most" } else { "least" };
+    // No warning for a default that the client did not set.
+    if within != tokens && given.is_some() {
+        let bound = if within < tokens {
+            "maximum"
+        } else {
+            "minimum"
+        };
         warnings.add(format!(
-            "max_tokens: {tokens} was sent as {within}, the {bound} that the model takes"
+            "max_tokens: {tokens} was sent as {within} (the model's {bound})"
         ));
     }
     within
@@ -111,28 +115,28 @@ fn sampling(
     let mut temperature = request
         .temperature
         .or(model.defaults.temperature)
-        .map(|asked| {
-            // OpenAI's range is 0 to 2, Converse's 0 to 1. To scale it would change what 0.7 means.
-            if asked > 1.0 {
+        .map(|given| {
+            // OpenAI's range is 0 to 2, Converse's 0 to 1. Not scaled, because that would change common values such as 0.7.
+            if given > 1.0 {
                 warnings.add(format!(
-                    "temperature: {asked} was lowered to 1, the most that Bedrock accepts"
+                    "temperature: {given} was lowered to 1 (the maximum of Bedrock)"
                 ));
             }
-            asked.min(1.0)
+            given.min(1.0)
         });
     let mut top_p = request.top_p.or(model.defaults.top_p);
     let is_one = |value: f64| (value - 1.0).abs() < f64::EPSILON;
     let facts = &model.facts;
     let none = match facts.sampling {
         Sampling::None => true,
-        Sampling::NoneWhileReasoning => reasoning.on,
+        Sampling::NoneWhileReasoning => reasoning.enabled,
         Sampling::All | Sampling::OneOf => reasoning.unlimited,
     };
     let drop =
-        |param: &'static str, asked: Option<f64>, value: &mut Option<f64>, why: &'static str| {
-            // What a default of the configuration asks for is no news to the client; 1 changes nothing.
+        |param: &'static str, given: Option<f64>, value: &mut Option<f64>, why: &'static str| {
+            // No warning for a default of the configuration, nor for 1, which has no effect.
             if let Some(dropped) = value.take()
-                && asked.is_some()
+                && given.is_some()
                 && !is_one(dropped)
             {
                 warnings.dropped(param, why);
@@ -143,21 +147,21 @@ fn sampling(
             "temperature",
             request.temperature,
             &mut temperature,
-            "the model takes no sampling parameters",
+            "the model does not support sampling parameters",
         );
         drop(
             "top_p",
             request.top_p,
             &mut top_p,
-            "the model takes no sampling parameters",
+            "the model does not support sampling parameters",
         );
-    } else if reasoning.on && facts.reasoning.signed && !facts.forced_choice_while_reasoning {
+    } else if reasoning.enabled && facts.reasoning.signed && !facts.forced_choice_while_reasoning {
         if !temperature.is_some_and(is_one) {
             drop(
                 "temperature",
                 request.temperature,
                 &mut temperature,
-                "the model takes none while it reasons",
+                "the model does not support it while reasoning",
             );
         }
         if !top_p.is_some_and(|top_p| top_p >= THINKING_TOP_P) {
@@ -165,7 +169,7 @@ fn sampling(
                 "top_p",
                 request.top_p,
                 &mut top_p,
-                "the model takes none below 0.95 while it reasons",
+                "the model does not support values below 0.95 while reasoning",
             );
         }
     }
@@ -174,13 +178,13 @@ fn sampling(
             "top_p",
             request.top_p,
             &mut top_p,
-            "the model takes temperature or top_p, not both",
+            "the model does not support temperature and top_p together",
         );
     }
     (temperature, top_p)
 }
 
-/// `top_k`, `seed` and the penalties, where the family has a place for them.
+/// Adds `top_k`, `seed` and the penalties to `fields`, if the family supports them.
 fn penalties(
     request: &Chat,
     reasoning: &Reasoning,
@@ -191,7 +195,8 @@ fn penalties(
     let non_zero =
         |penalty: Option<f64>| penalty.filter(|penalty| *penalty != 0.0).map(Value::from);
     let top_k = request.top_k.map(Value::from);
-    let no_top_k = facts.sampling == Sampling::None || (reasoning.on && facts.reasoning.signed);
+    let no_top_k =
+        facts.sampling == Sampling::None || (reasoning.enabled && facts.reasoning.signed);
     let members = [
         ("top_k", top_k, facts.top_k.as_deref().filter(|_| !no_top_k)),
         ("seed", request.seed.map(Value::from), facts.seed.as_deref()),
@@ -208,7 +213,7 @@ fn penalties(
     ];
     for (param, value, place) in members {
         match (value, place) {
-            (Some(value), Some(place)) => put(fields, place, value),
+            (Some(value), Some(place)) => insert_at(fields, place, value),
             (Some(_), None) => cx
                 .warnings
                 .dropped(param, "the model has no such parameter"),
@@ -217,8 +222,8 @@ fn penalties(
     }
 }
 
-/// Puts `value` at a path whose members are separated by dots.
-fn put(fields: &mut Map<String, Value>, place: &str, value: Value) {
+/// Inserts `value` at `place`, a path of member names separated by dots.
+fn insert_at(fields: &mut Map<String, Value>, place: &str, value: Value) {
     match place.split_once('.') {
         None => {
             fields.insert(place.to_owned(), value);
@@ -228,40 +233,42 @@ fn put(fields: &mut Map<String, Value>, place: &str, value: Value) {
                 .entry(member)
                 .or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(inner) = inner {
-                put(inner, rest, value);
+                insert_at(inner, rest, value);
             }
         }
     }
 }
 
+/// Splits the stop sequences into those that the model supports and those that the gateway emulates.
 fn stops<'a>(request: &'a Chat, model: &Model, warnings: &Warnings) -> (Vec<&'a str>, Vec<String>) {
     let facts = &model.facts;
-    let asked = request
+    let given = request
         .stop
         .iter()
         .flat_map(|stop| &stop.0)
         .map(String::as_str)
         .filter(|stop| !stop.is_empty());
     let (taken, mut emulated): (Vec<&str>, Vec<&str>) =
-        asked.partition(|stop| facts.stop && (facts.blank_stop || !stop.trim().is_empty()));
+        given.partition(|stop| facts.stop && (facts.blank_stop || !stop.trim().is_empty()));
     let mut sent = taken;
     if let Some(max) = facts.max_stop.filter(|max| *max < sent.len()) {
         emulated.extend(sent.drain(max..));
     }
     if !emulated.is_empty() {
-        warnings
-            .add("stop: emulated, the gateway cuts the text where the model does not stop itself");
+        warnings.add(
+            "stop: emulated by cutting the text (the model does not support these stop sequences)",
+        );
     }
     (sent, emulated.into_iter().map(str::to_owned).collect())
 }
 
-/// What is accepted and left out because the answer stays what was asked for.
-pub fn note_ignored(request: &Chat, warnings: &Warnings) {
+/// Warns about parameters that are accepted but have no effect.
+pub fn warn_ignored(request: &Chat, warnings: &Warnings) {
     let ignored = [
         (
             "store",
             request.store == Some(true),
-            "this gateway keeps no answers",
+            "this gateway does not store answers",
         ),
         (
             "prediction",
@@ -276,7 +283,7 @@ pub fn note_ignored(request: &Chat, warnings: &Warnings) {
         (
             "prompt_cache_key",
             request.prompt_cache_key.is_some(),
-            "Bedrock routes by itself",
+            "Bedrock has no cache routing",
         ),
         (
             "prompt_cache_retention",
@@ -291,7 +298,7 @@ pub fn note_ignored(request: &Chat, warnings: &Warnings) {
     }
 }
 
-/// `metadata`, `user` and `safety_identifier` travel to the invocation log as `requestMetadata`.
+/// Returns `metadata`, `user` and `safety_identifier` as `requestMetadata`. `hash_users` hashes the last two.
 pub fn request_metadata<'a>(
     request: &'a Chat,
     hash_users: bool,
@@ -322,14 +329,14 @@ pub fn request_metadata<'a>(
         if pairs.len() == METADATA_MAX - OWN_METADATA {
             warnings.dropped(
                 key.to_owned(),
-                "Bedrock takes 16 pairs of request metadata, and two are the gateway's",
+                "Bedrock accepts 16 pairs of request metadata, of which the gateway uses two",
             );
             continue;
         }
-        let (fit_key, fit_value) = (fitting(Cow::Borrowed(key)), fitting(value.clone()));
+        let (fit_key, fit_value) = (sanitized(Cow::Borrowed(key)), sanitized(value.clone()));
         if fit_key != key || fit_value != value {
             warnings
-                .add(format!("{fit_key}: cut, or with '_' for characters that Bedrock's request metadata cannot hold"));
+                .add(format!("{fit_key}: cut or sent with '_' for some characters (limits of Bedrock's request metadata)"));
         }
         if pairs.iter().all(|(other, _)| *other != fit_key) && !fit_key.starts_with("lintel_") {
             pairs.push((fit_key, fit_value));
@@ -338,13 +345,13 @@ pub fn request_metadata<'a>(
     (!pairs.is_empty()).then_some(OrderedMap(pairs))
 }
 
-/// Says in Bedrock's invocation log whose request this is. Tells how many bytes that adds, which are no input.
-pub fn identify<'a>(
+/// Adds the request id and the key id to `requestMetadata`. Returns the number of bytes that this adds to the body.
+pub fn add_identity<'a>(
     converse: &mut ConverseRequest<'a>,
     request_id: &'a str,
     key_id: &'a str,
 ) -> usize {
-    let around = if converse.request_metadata.is_some() {
+    let overhead = if converse.request_metadata.is_some() {
         43
     } else {
         62
@@ -356,13 +363,13 @@ pub fn identify<'a>(
     pairs.push((Cow::Borrowed(REQUEST_ID), Cow::Borrowed(request_id)));
     pairs.push((
         Cow::Borrowed("lintel_key_id"),
-        fitting(Cow::Borrowed(key_id)),
+        sanitized(Cow::Borrowed(key_id)),
     ));
-    around + request_id.len() + key_id.len()
+    overhead + request_id.len() + key_id.len()
 }
 
-/// The service model's pattern: other characters become `_`, what is too long is cut.
-fn fitting(text: Cow<'_, str>) -> Cow<'_, str> {
+/// Adapts a text to the service model's pattern for metadata: replaces other characters by `_` and cuts it to 256.
+fn sanitized(text: Cow<'_, str>) -> Cow<'_, str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " \t:_@$#=/+,-.".contains(c);
     if text.len() <= METADATA_VALUE_MAX && text.chars().all(allowed) {
         return text;
@@ -374,6 +381,10 @@ fn fitting(text: Cow<'_, str>) -> Cow<'_, str> {
         .into()
 }
 
+/// Maps `service_tier` to Bedrock's service tiers.
+///
+/// # Errors
+/// 400 if the value is unknown.
 pub fn service_tier(request: &Chat) -> Result<Option<ServiceTier>, Error> {
     match request.service_tier.as_deref() {
         None | Some("auto") => Ok(None),

@@ -1,4 +1,5 @@
-//! JSON schemas of clients, as the models behind Bedrock take them. Key order survives: models and prompt caches see it.
+//! Adapts the client's JSON schemas to what models on Bedrock accept. Keeps the order of keys, because models and prompt
+//! caches depend on it.
 
 use std::borrow::Cow;
 
@@ -7,12 +8,12 @@ use serde_json::{Map, Value, value::RawValue};
 
 mod references;
 
-use references::resolved;
+use references::resolve_references;
 
-use super::messages::owned;
+use super::messages::raw_json;
 use crate::{call::Warnings, error::Error, model::Facts};
 
-/// Keywords that structured output knows nothing of; they go into the description, where the model reads them.
+/// Keywords that structured output does not support. They are moved into the description, where the model reads them.
 const UNSUPPORTED: [&str; 13] = [
     "minimum",
     "maximum",
@@ -29,7 +30,7 @@ const UNSUPPORTED: [&str; 13] = [
     "maxProperties",
 ];
 
-/// Formats that structured output knows.
+/// Values of `format` that structured output supports.
 const FORMATS: [&str; 9] = [
     "date-time",
     "time",
@@ -42,11 +43,11 @@ const FORMATS: [&str; 9] = [
     "uuid",
 ];
 
-/// The input schema of a tool. `strict`: objects are closed, as strict tools must be.
+/// Returns the input schema of a tool. `strict` forbids additional properties on all objects, as strict tools require.
 ///
 /// # Errors
-/// A 400 at `at`.
-pub fn of_tool<'a>(
+/// 400 with the path `at` if the schema cannot be parsed or its references cannot be resolved.
+pub fn for_tool<'a>(
     schema: Option<&'a RawValue>,
     strict: bool,
     facts: &Facts,
@@ -54,7 +55,7 @@ pub fn of_tool<'a>(
     warnings: &Warnings,
 ) -> Result<Cow<'a, RawValue>, Error> {
     let Some(raw) = schema else {
-        return Ok(owned(r#"{"type":"object","properties":{}}"#.to_owned()));
+        return Ok(raw_json(r#"{"type":"object","properties":{}}"#.to_owned()));
     };
     let text = raw.get();
     let refs = !facts.schema_refs && text.contains("\"$ref\"");
@@ -65,7 +66,7 @@ pub fn of_tool<'a>(
             Root::Missing => {
                 let members = text.trim_start_matches('{').trim_start();
                 let comma = if members.starts_with('}') { "" } else { "," };
-                return Ok(owned(format!("{{\"type\":\"object\"{comma}{members}")));
+                return Ok(raw_json(format!("{{\"type\":\"object\"{comma}{members}")));
             }
             Root::Other => {}
         }
@@ -73,16 +74,16 @@ pub fn of_tool<'a>(
     let mut value: Value = serde_json::from_str(text)
         .map_err(|_| Error::invalid(at, "'parameters' must be a JSON schema."))?;
     if refs {
-        value = resolved(&value, true, at)?;
+        value = resolve_references(&value, true, at)?;
     }
     if lookaround && drop_lookaround(&mut value) {
         warnings.add(format!(
-            "{at}: a pattern with look-around was left out, the model refuses it"
+            "{at}: a pattern with look-around was left out (the model does not support it)"
         ));
     }
     if strict {
-        close(&mut value);
-        without_nulls(&mut value, at, warnings);
+        forbid_additional_properties(&mut value);
+        remove_null_unions(&mut value, at, warnings);
     }
     match value.get("type").and_then(Value::as_str) {
         Some("object") => {}
@@ -94,19 +95,19 @@ pub fn of_tool<'a>(
         }
         Some(_) => {
             warnings.add(format!(
-                "{at}: not an object; it was sent as the member 'value' of one"
+                "{at}: sent as the member 'value' of an object (the schema must be an object)"
             ));
             value = serde_json::json!({"type": "object", "properties": {"value": value}, "required": ["value"]});
         }
     }
-    Ok(owned(value.to_string()))
+    Ok(raw_json(value.to_string()))
 }
 
-/// The schema of a structured answer for `outputConfig`, as text. `strict`: every property is required.
+/// Returns the serialized schema of a structured answer for `outputConfig`. `strict` makes every property required.
 ///
 /// # Errors
-/// A 400 where it is recursive.
-pub fn of_text_format(
+/// 400 with the path `at` if the schema is recursive, or its references cannot be resolved.
+pub fn for_text_format(
     schema: Option<&RawValue>,
     strict: bool,
     at: &str,
@@ -117,19 +118,19 @@ pub fn of_text_format(
     };
     let value: Value = serde_json::from_str(raw.get())
         .map_err(|_| Error::invalid(at, "'schema' must be a JSON schema."))?;
-    let mut value = resolved(&value, false, at)?;
-    close(&mut value);
+    let mut value = resolve_references(&value, false, at)?;
+    forbid_additional_properties(&mut value);
     if strict {
         require_all(&mut value);
     }
-    without_nulls(&mut value, at, warnings);
+    remove_null_unions(&mut value, at, warnings);
     describe_unsupported(&mut value);
     Ok(value.to_string())
 }
 
-/// The schema as something to hold answers against: without references, so that the work is bounded by its size. None
-/// where that cannot be had.
-pub fn bounded(schema: &RawValue) -> Option<Value> {
+/// Returns the schema with all references resolved, so that checking an answer takes time bounded by its size. Returns
+/// `None` if the references cannot be resolved.
+pub fn without_references(schema: &RawValue) -> Option<Value> {
     const DYNAMIC: [&str; 4] = [
         "\"$dynamicRef\"",
         "\"$recursiveRef\"",
@@ -140,9 +141,10 @@ pub fn bounded(schema: &RawValue) -> Option<Value> {
         return None;
     }
     let value: Value = serde_json::from_str(schema.get()).ok()?;
-    resolved(&value, true, "").ok()
+    resolve_references(&value, true, "").ok()
 }
 
+/// The `type` of a schema's root.
 enum Root {
     Object,
     Missing,
@@ -162,6 +164,7 @@ fn root_type(schema: &RawValue) -> Root {
     }
 }
 
+/// Removes every `pattern` with look-around. Returns whether there was one.
 fn drop_lookaround(value: &mut Value) -> bool {
     let mut dropped = false;
     match value {
@@ -184,8 +187,8 @@ fn drop_lookaround(value: &mut Value) -> bool {
     dropped
 }
 
-/// `additionalProperties: false` on every object.
-fn close(value: &mut Value) {
+/// Sets `additionalProperties: false` on every object.
+fn forbid_additional_properties(value: &mut Value) {
     each_schema(value, &mut |members| {
         let object = members.get("type").is_some_and(|kind| kind == "object")
             || members.contains_key("properties");
@@ -195,7 +198,7 @@ fn close(value: &mut Value) {
     });
 }
 
-/// OpenAI's strict schemas have no optional properties.
+/// Makes every property required. OpenAI's strict schemas have no optional properties.
 fn require_all(value: &mut Value) {
     each_schema(value, &mut |members| {
         if let Some(properties) = members.get("properties").and_then(Value::as_object) {
@@ -205,11 +208,12 @@ fn require_all(value: &mut Value) {
     });
 }
 
-/// Strict schemas may hold so many unions.
+/// Maximum number of unions in a strict schema.
 const MAX_UNIONS: usize = 16;
 
-/// Takes `null` out of the unions where there are too many: most are optional members, which may be absent anyway.
-fn without_nulls(value: &mut Value, at: &str, warnings: &Warnings) {
+/// Removes `null` from unions if the schema has too many unions. Most unions with `null` express optional properties,
+/// which the model may also omit.
+fn remove_null_unions(value: &mut Value, at: &str, warnings: &Warnings) {
     let mut unions = 0;
     each_schema(value, &mut |members| {
         unions += usize::from(is_union(members))
@@ -218,7 +222,7 @@ fn without_nulls(value: &mut Value, at: &str, warnings: &Warnings) {
         return;
     }
     warnings.add(format!(
-        "{at}: 'null' was taken out of {unions} unions, the model takes {MAX_UNIONS}"
+        "{at}: 'null' was removed from unions (the schema has {unions} and the model accepts at most {MAX_UNIONS})"
     ));
     each_schema(value, &mut |members| {
         if let Some(Value::Array(types)) = members.get_mut("type") {
@@ -251,6 +255,7 @@ fn is_union(members: &Map<String, Value>) -> bool {
             .any(|of| members.contains_key(*of))
 }
 
+/// Moves unsupported keywords into the description.
 fn describe_unsupported(value: &mut Value) {
     each_schema(value, &mut |members| {
         let unknown_format = members
@@ -278,8 +283,8 @@ fn describe_unsupported(value: &mut Value) {
     });
 }
 
-/// Calls `change` for every schema in `value`, and for nothing that only looks like one: a property may be called
-/// `pattern`.
+/// Calls `change` for `value` and every subschema. Visits only keywords that hold schemas, because a property may be
+/// named like a keyword, for example `pattern`.
 fn each_schema(value: &mut Value, change: &mut impl FnMut(&mut Map<String, Value>)) {
     let Value::Object(members) = value else {
         return;

@@ -1,10 +1,10 @@
-//! Does an answer fit the schema that it was asked for? The keywords that structured output is about, and no others: a
-//! keyword that is not known here holds for everything. The work is bounded by the sizes of schema and answer, because
-//! [`super::schema::bounded`] has resolved the references.
+//! Checks answers against JSON schemas. Supports the keywords that structured output uses and ignores all others. The
+//! work is bounded by the sizes of schema and answer, because [`super::schema::without_references`] has resolved the
+//! references.
 
 use serde_json::Value;
 
-/// What is wrong with `text`, which should be JSON that fits `schema`; none if nothing is.
+/// Checks that `text` is JSON that matches `schema`. Returns the first problem, or `None` if it matches.
 pub fn schema_check(schema: &Value, text: &str) -> Option<String> {
     let mut steps = MAX_STEPS;
     match serde_json::from_str::<Value>(text) {
@@ -13,7 +13,8 @@ pub fn schema_check(schema: &Value, text: &str) -> Option<String> {
     }
 }
 
-/// A schema of thousands of options against thousands of items: after so many looks the rest is taken to fit.
+/// Maximum number of schema-value pairs to compare, because thousands of options may apply to each of thousands of
+/// items. Beyond it, the rest of the answer counts as matching.
 const MAX_STEPS: usize = 100_000;
 
 fn check(schema: &Value, value: &Value, at: &str, steps: &mut usize) -> Result<(), String> {
@@ -35,7 +36,7 @@ fn check(schema: &Value, value: &Value, at: &str, steps: &mut usize) -> Result<(
         Value::String(one) => vec![one],
         _ => list("type").iter().filter_map(Value::as_str).collect(),
     };
-    if !types.is_empty() && !types.iter().any(|name| is(value, name)) {
+    if !types.is_empty() && !types.iter().any(|name| has_type(value, name)) {
         return wrong(format!("is not of type {}", types.join(" or ")));
     }
     if !list("enum").is_empty() && !list("enum").contains(value) {
@@ -60,7 +61,7 @@ fn check(schema: &Value, value: &Value, at: &str, steps: &mut usize) -> Result<(
             return wrong(format!("fits none of '{union}'"));
         }
     }
-    bounds(schema, value, at)?;
+    check_bounds(schema, value, at)?;
     if let Value::Array(items) = value {
         for (index, item) in items.iter().enumerate() {
             let of_place = list("prefixItems").get(index).unwrap_or(&schema["items"]);
@@ -83,7 +84,7 @@ fn check(schema: &Value, value: &Value, at: &str, steps: &mut usize) -> Result<(
     Ok(())
 }
 
-fn is(value: &Value, name: &str) -> bool {
+fn has_type(value: &Value, name: &str) -> bool {
     match name {
         "string" => value.is_string(),
         "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
@@ -96,7 +97,7 @@ fn is(value: &Value, name: &str) -> bool {
     }
 }
 
-fn bounds(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
+fn check_bounds(schema: &Value, value: &Value, at: &str) -> Result<(), String> {
     let (size, keywords) = match value {
         Value::String(text) => (text.chars().count() as f64, ["minLength", "maxLength"]),
         Value::Array(items) => (items.len() as f64, ["minItems", "maxItems"]),
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fits_and_what_does_not() {
+    fn reports_the_first_mismatch_with_its_path() {
         let schema = json!({
             "type": "object", "required": ["n"], "additionalProperties": false,
             "properties": {

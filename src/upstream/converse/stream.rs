@@ -1,4 +1,4 @@
-//! Events of ConverseStream into steps of an answer.
+//! Translates the events of ConverseStream into the chunks of an answer.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -17,21 +17,24 @@ use crate::{
     operation::chat::Chunk,
 };
 
-/// The state of one streamed reply. Blocks may interleave, `messageStart` may be missing, and `metadata` may come
-/// before `messageStop`: all of it has been recorded from the service.
+/// The state of one streamed reply. Recorded streams have interleaved blocks, no `messageStart`, or `metadata` before
+/// `messageStop`, so the translator accepts all of these.
 #[derive(Debug)]
 pub struct StreamTranslator {
     plan: Arc<ReplyPlan>,
     answer: Answer,
+    /// Whether `messageStop` has arrived.
     stopped: bool,
+    /// Reasoning tokens that the model reported.
     reasoning: Option<u64>,
-    /// Came before `messageStop`; goes out after the finish.
+    /// Metadata that arrived before `messageStop`. Emitted after the finish reason.
     held: Option<Metadata>,
-    /// Usage was told.
-    told: bool,
+    /// Whether the usage chunk was emitted.
+    reported: bool,
 }
 
 impl StreamTranslator {
+    /// Creates a translator for one stream.
     pub fn new(plan: Arc<ReplyPlan>, warnings: Warnings) -> Self {
         let answer = Answer::new(plan.clone(), warnings);
         Self {
@@ -40,21 +43,21 @@ impl StreamTranslator {
             stopped: false,
             reasoning: None,
             held: None,
-            told: false,
+            reported: false,
         }
     }
 
-    /// The message has ended; its usage may still come.
+    /// Returns whether the message has ended. Its usage may still follow.
     pub fn is_stopped(&self) -> bool {
         self.stopped
     }
 
-    /// Everything that belongs to a complete reply has come.
+    /// Returns whether the message has ended and its usage is reported.
     pub fn is_complete(&self) -> bool {
-        self.stopped && self.told
+        self.stopped && self.reported
     }
 
-    /// What has come so far would cost, where the service will not tell any more.
+    /// Returns the usage of the stream so far: as reported, or else estimated.
     pub fn estimate(&self) -> Usage {
         let counted = self
             .held
@@ -64,15 +67,15 @@ impl StreamTranslator {
             counted,
             finish::Terms::default(),
             self.reasoning,
-            self.answer.written,
+            self.answer.size,
             &self.plan,
         )
     }
 
-    /// Takes one event; puts what follows from it into `out`. Unknown events are ignored.
+    /// Translates one event and appends its chunks to `out`. Ignores unknown events.
     ///
     /// # Errors
-    /// Where the payload is not what its type promises.
+    /// If the payload does not match the event type, or the stop reason means that there is no answer.
     pub fn event(
         &mut self,
         event_type: &str,
@@ -93,10 +96,10 @@ impl StreamTranslator {
         Ok(())
     }
 
-    /// The byte stream has ended.
+    /// Ends the translation, after the last event. Emits an estimated usage if the service reported none.
     ///
     /// # Errors
-    /// If it ended before the message did.
+    /// If `messageStop` has not arrived.
     pub fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
         if !self.stopped {
             return Err(Error::new(
@@ -107,8 +110,8 @@ impl StreamTranslator {
             .with_retry_advice(RetryAdvice::Often)
             .may_be_billed());
         }
-        if !self.told {
-            self.tell(Metadata::default(), out);
+        if !self.reported {
+            self.report(Metadata::default(), out);
         }
         Ok(())
     }
@@ -118,7 +121,7 @@ impl StreamTranslator {
         let delta = event.delta;
         if delta.is_unknown() {
             self.answer
-                .unknown("a kind of content that this version does not know");
+                .unknown("content of a type unknown to this version");
         }
         if let Some(text) = delta.text {
             self.answer.text(text.into_owned(), out);
@@ -192,21 +195,21 @@ impl StreamTranslator {
             .is_some_and(|metadata| metadata.usage.is_some())
             && let Some(metadata) = self.held.take()
         {
-            self.tell(metadata, out);
+            self.report(metadata, out);
         }
         Ok(())
     }
 
     fn metadata(&mut self, event: Metadata, out: &mut VecDeque<Chunk>) {
         if self.stopped && event.usage.is_some() {
-            self.tell(event, out);
+            self.report(event, out);
         } else {
             self.held = Some(event);
         }
     }
 
-    /// What is known once everything is.
-    fn tell(&mut self, metadata: Metadata, out: &mut VecDeque<Chunk>) {
+    /// Emits the guardrail trace and the usage.
+    fn report(&mut self, metadata: Metadata, out: &mut VecDeque<Chunk>) {
         let metadata = if metadata.usage.is_none() {
             self.held.take().unwrap_or(metadata)
         } else {
@@ -222,7 +225,7 @@ impl StreamTranslator {
                 router,
             },
             self.reasoning,
-            self.answer.written,
+            self.answer.size,
             &self.plan,
         );
         out.extend(
@@ -232,7 +235,7 @@ impl StreamTranslator {
                 .map(Chunk::Guardrail),
         );
         out.push_back(Chunk::Usage(usage));
-        self.told = true;
+        self.reported = true;
     }
 }
 
@@ -240,11 +243,11 @@ fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(payload).map_err(|error| {
         Error::new(
             Kind::Upstream,
-            "Bedrock sent an event that could not be read.",
+            "Bedrock sent an event that could not be parsed.",
         )
         .with_code("upstream_malformed")
         .may_be_billed()
-        // Neither the payload nor serde's text: both hold what the model said.
+        // Excludes the payload and serde's message, because both contain text of the model.
         .with_detail(format!(
             "{:?} at column {} of an event of {} bytes",
             error.classify(),

@@ -1,11 +1,11 @@
-//! `response_format`: natively where the model can, else by a forced tool whose input is the answer, else by an
-//! instruction.
+//! `response_format`: sent natively if the model supports it, else emulated by a forced tool whose input is the answer,
+//! else by an instruction in the system prompt.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{Context, ReplyPlan, messages::owned, names::Names, schema, turns::Conversation};
+use super::{Context, ReplyPlan, messages::raw_json, names::Names, schema, turns::Conversation};
 use crate::{
     bedrock::{
         content::{ContentBlock, ConversationRole, Message as Turn},
@@ -20,17 +20,20 @@ use crate::{
 
 const SCHEMA: &str = "response_format.json_schema.schema";
 
-/// How an answer in JSON is had from the model.
+/// How the model is made to answer in JSON.
 #[derive(Debug)]
 pub enum Structured<'a> {
-    /// Text was asked for.
+    /// The client requested text.
     None,
+    /// By `outputConfig.textFormat`.
     Native(TextFormat<'a>),
+    /// By a forced tool.
     Tool(JsonTool<'a>),
+    /// By an instruction.
     Instruct(Instruction<'a>),
 }
 
-/// A tool of ours: what the model passes to it is the answer.
+/// A tool that the gateway adds. Its input becomes the answer.
 #[derive(Debug)]
 pub struct JsonTool<'a> {
     pub name: Cow<'a, str>,
@@ -38,43 +41,44 @@ pub struct JsonTool<'a> {
     pub schema: Cow<'a, RawValue>,
 }
 
+/// An instruction to answer in JSON.
 #[derive(Debug)]
 pub struct Instruction<'a> {
-    /// For the system prompt.
+    /// Text for the system prompt.
     pub text: String,
-    /// The answer can be begun for the model.
+    /// Whether to start the answer with a prefill.
     pub prefill: bool,
-    /// What the answer must fit.
+    /// The schema that the answer must match; any object if absent.
     pub schema: Option<&'a RawValue>,
 }
 
-/// `calls`: the client brings tools of its own.
+/// Selects how to get the requested `response_format` from the model. `has_tools` means that the client declares tools.
 ///
 /// # Errors
-/// A 400 for a schema that cannot be had.
+/// 400 if the schema is not supported.
 pub fn plan<'a>(
     request: &'a Chat,
     reasons: bool,
-    calls: bool,
+    has_tools: bool,
     names: &mut Names<'a>,
     cx: &Context<'a>,
 ) -> Result<Structured<'a>, Error> {
     let facts = &cx.model.facts;
-    let Some(format) = &request.response_format else {
+    let Some(response_format) = &request.response_format else {
         return Ok(Structured::None);
     };
-    match (format.kind.as_str(), &format.json_schema) {
-        ("json_schema", Some(wanted)) if facts.structured_output && !cites(cx.messages) => {
-            native(wanted, cx.warnings).map(Structured::Native)
+    match (response_format.kind.as_str(), &response_format.json_schema) {
+        ("json_schema", Some(format)) if facts.structured_output && !cites(cx.messages) => {
+            native(format, cx.warnings).map(Structured::Native)
         }
-        ("json_schema", Some(wanted)) if can_force(facts, reasons) => {
+        ("json_schema", Some(format)) if can_force(facts, reasons) => {
             cx.warnings
-                .add("response_format: emulated by a tool whose input is the answer");
-            tool(wanted, names, cx).map(Structured::Tool)
+                .add("response_format: emulated by a tool (native structured output is not available in this call)");
+            tool(format, names, cx).map(Structured::Tool)
         }
-        ("json_schema", Some(wanted)) => {
-            cx.warnings.add("response_format: emulated by an instruction, this model cannot be forced in this call");
-            let schema = wanted.schema.as_deref();
+        ("json_schema", Some(format)) => {
+            cx.warnings.add("response_format: emulated by an instruction (the model cannot be forced to call a tool)");
+            let schema = format.schema.as_deref();
             let text = format!(
                 "Answer with one JSON value and nothing else: no text around it, no code fence. It must fit this JSON schema:\n{}",
                 schema.map_or("{\"type\":\"object\"}", RawValue::get)
@@ -87,13 +91,13 @@ pub fn plan<'a>(
         }
         ("json_object", _) => {
             cx.warnings
-                .add("response_format: emulated by an instruction");
+                .add("response_format: emulated by an instruction (Bedrock has no JSON mode without a schema)");
             let text =
                 "Answer with one JSON object and nothing else: no text around it, no code fence."
                     .to_owned();
             Ok(Structured::Instruct(Instruction {
                 text,
-                prefill: facts.prefill && facts.json_prefill && !reasons && !calls,
+                prefill: facts.prefill && facts.json_prefill && !reasons && !has_tools,
                 schema: None,
             }))
         }
@@ -101,7 +105,7 @@ pub fn plan<'a>(
     }
 }
 
-/// The service refuses citations together with a format.
+/// Returns whether any part enables citations, which Bedrock rejects together with an output format.
 fn cites(messages: &[Message]) -> bool {
     let citations = |part: &Part| match part {
         Part::File(file) => file.value.citations,
@@ -114,6 +118,7 @@ fn cites(messages: &[Message]) -> bool {
         .any(|Citations { enabled }| enabled)
 }
 
+/// Returns whether the model can be forced to call a tool.
 fn can_force(facts: &Facts, reasons: bool) -> bool {
     let modes = [ToolChoiceMode::Any, ToolChoiceMode::Tool];
     facts.tools
@@ -121,36 +126,38 @@ fn can_force(facts: &Facts, reasons: bool) -> bool {
         && (!reasons || facts.forced_choice_while_reasoning)
 }
 
-fn native<'a>(wanted: &'a JsonSchema, warnings: &Warnings) -> Result<TextFormat<'a>, Error> {
+fn native<'a>(format: &'a JsonSchema, warnings: &Warnings) -> Result<TextFormat<'a>, Error> {
     Ok(TextFormat {
         kind: "json_schema",
         structure: TextFormatStructure {
             json_schema: JsonSchemaDefinition {
-                schema: schema::of_text_format(
-                    wanted.schema.as_deref(),
-                    wanted.strict == Some(true),
+                schema: schema::for_text_format(
+                    format.schema.as_deref(),
+                    format.strict == Some(true),
                     SCHEMA,
                     warnings,
                 )?,
-                name: Names::default().fresh(&wanted.name).into(),
-                description: wanted.description.as_deref(),
+                name: Names::default().unique(&format.name).into(),
+                description: format.description.as_deref(),
             },
         },
     })
 }
 
 fn tool<'a>(
-    wanted: &'a JsonSchema,
+    format: &'a JsonSchema,
     names: &mut Names<'a>,
     cx: &Context<'a>,
 ) -> Result<JsonTool<'a>, Error> {
-    let description = wanted.description.clone().unwrap_or_default();
-    let schema = match wanted.schema.as_deref() {
-        Some(schema) => schema::of_tool(Some(schema), false, &cx.model.facts, SCHEMA, cx.warnings)?,
-        None => owned(r#"{"type":"object"}"#.to_owned()),
+    let description = format.description.clone().unwrap_or_default();
+    let schema = match format.schema.as_deref() {
+        Some(schema) => {
+            schema::for_tool(Some(schema), false, &cx.model.facts, SCHEMA, cx.warnings)?
+        }
+        None => raw_json(r#"{"type":"object"}"#.to_owned()),
     };
     Ok(JsonTool {
-        name: names.fresh(&wanted.name).into(),
+        name: names.unique(&format.name).into(),
         description: format!("Give your answer by calling this tool. {description}")
             .trim_end()
             .to_owned(),
@@ -158,7 +165,8 @@ fn tool<'a>(
     })
 }
 
-/// Begins the answer for the model, where that keeps it from talking around it.
+/// Starts the answer with `{`, which keeps the model from writing text before the JSON. Returns the prefill if it was
+/// added.
 pub fn prefill(
     structured: &Structured<'_>,
     conversation: &mut Conversation<'_>,
@@ -185,8 +193,8 @@ pub fn prefill(
     Some("{")
 }
 
-/// What the request and the reading of its reply get of it.
-pub fn settle<'a>(
+/// Applies the selected way to the request and to the plan for its reply.
+pub fn apply<'a>(
     structured: Structured<'a>,
     converse: &mut ConverseRequest<'a>,
     plan: &mut ReplyPlan,
@@ -198,7 +206,7 @@ pub fn settle<'a>(
         Structured::Instruct(instruction) => {
             plan.unfence = plan.prefix.is_none();
             plan.schema = match instruction.schema {
-                Some(schema) => schema::bounded(schema),
+                Some(schema) => schema::without_references(schema),
                 None => Some(serde_json::json!({"type": "object"})),
             };
         }

@@ -1,36 +1,39 @@
-//! Filters on the text of an answer, for what the model or the family could not do itself. They hold back no more than
-//! what may turn out to be a border, so that a stream flows on.
+//! Filters on the text of an answer that emulate features of other models. A filter holds back only text that may be the
+//! start of a delimiter, so that streams are not delayed.
 
-/// A piece of text behind the filters.
+/// A piece of filtered text.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece {
+    /// Text of the answer.
     Content(String),
+    /// Reasoning that was inline in the text.
     Reasoning(String),
 }
 
-/// Splits inline reasoning off, strips code fences, and cuts at stop sequences.
+/// Separates inline reasoning, strips code fences, and cuts the text at stop sequences.
 #[derive(Debug, Default)]
 pub struct TextFilter {
     tag: Option<TagSplitter>,
-    fence: Option<Unfence>,
+    fence: Option<FenceStripper>,
     stops: Option<StopCutter>,
 }
 
 impl TextFilter {
-    /// `tag`: the element around inline reasoning, such as `think`.
+    /// Creates a filter. `tag` is the element around inline reasoning, such as `think`.
     pub fn new(tag: Option<&str>, unfence: bool, stops: &[String]) -> Self {
         Self {
             tag: tag.map(TagSplitter::new),
-            fence: unfence.then(Unfence::default),
+            fence: unfence.then(FenceStripper::default),
             stops: (!stops.is_empty()).then(|| StopCutter::new(stops)),
         }
     }
 
-    /// Nothing to look for: the text is content as it is.
+    /// Returns whether the filter passes all text on as content.
     pub fn is_idle(&self) -> bool {
         self.tag.is_none() && self.fence.is_none() && self.stops.is_none()
     }
 
+    /// Filters more text and appends the results to `out`.
     pub fn push(&mut self, text: String, out: &mut Vec<Piece>) {
         match &mut self.tag {
             None => self.content(text, out),
@@ -42,14 +45,18 @@ impl TextFilter {
         }
     }
 
-    /// The text has ended: nothing more can complete a border.
+    /// Ends the text and appends what was held back.
     pub fn finish(&mut self, out: &mut Vec<Piece>) {
         if let Some(tag) = &mut self.tag {
             let mut pieces = Vec::new();
             tag.finish(&mut pieces);
             self.pieces(pieces, out);
         }
-        let rest = self.fence.as_mut().map(Unfence::finish).unwrap_or_default();
+        let rest = self
+            .fence
+            .as_mut()
+            .map(FenceStripper::finish)
+            .unwrap_or_default();
         let rest = match &mut self.stops {
             Some(stops) => stops.push(&rest) + &stops.finish(),
             None => rest,
@@ -57,12 +64,12 @@ impl TextFilter {
         push(Piece::Content(rest), out);
     }
 
-    /// A stop sequence was found.
+    /// Returns whether a stop sequence was found.
     pub fn is_cut(&self) -> bool {
         self.cut_at().is_some()
     }
 
-    /// The stop sequence that was found.
+    /// Returns the stop sequence that was found.
     pub fn cut_at(&self) -> Option<&str> {
         let stops = self.stops.as_ref()?;
         stops
@@ -98,7 +105,7 @@ fn push(piece: Piece, out: &mut Vec<Piece>) {
     }
 }
 
-/// `<tag>…</tag>` at the very start of the text is reasoning; anywhere else it is text.
+/// Separates reasoning in `<tag>…</tag>` from the text. The element counts only at the start of the text.
 #[derive(Debug)]
 struct TagSplitter {
     open: String,
@@ -111,7 +118,7 @@ struct TagSplitter {
 enum State {
     Start,
     Inside,
-    /// White space between the element and the answer belongs to neither.
+    /// After the element. White space before the answer is dropped.
     After,
     Text,
 }
@@ -178,13 +185,14 @@ impl TagSplitter {
     }
 }
 
-/// How many bytes at the end of `text` may be the beginning of `border`.
-fn overlap(text: &str, border: &str) -> usize {
-    let most = border.len().saturating_sub(1).min(text.len());
+/// Returns the number of bytes at the end of `text` that may be the start of `delimiter`.
+fn overlap(text: &str, delimiter: &str) -> usize {
+    let most = delimiter.len().saturating_sub(1).min(text.len());
     (1..=most)
         .rev()
         .find(|len| {
-            text.is_char_boundary(text.len() - len) && border.starts_with(&text[text.len() - len..])
+            text.is_char_boundary(text.len() - len)
+                && delimiter.starts_with(&text[text.len() - len..])
         })
         .unwrap_or(0)
 }
@@ -194,7 +202,7 @@ fn overlap(text: &str, border: &str) -> usize {
 struct StopCutter {
     stops: Vec<String>,
     held: String,
-    /// Which one was found.
+    /// Index of the stop sequence that was found.
     cut: Option<usize>,
 }
 
@@ -237,20 +245,20 @@ impl StopCutter {
     }
 }
 
-/// Takes the code fence off an answer that is one fenced block.
+/// Strips the code fence from an answer that is a single fenced block.
 #[derive(Debug, Default)]
-struct Unfence {
+struct FenceStripper {
     held: String,
-    begun: bool,
+    started: bool,
     fenced: bool,
 }
 
-impl Unfence {
+impl FenceStripper {
     const FENCE: &'static str = "```";
 
     fn push(&mut self, text: &str) -> String {
         self.held.push_str(text);
-        if !self.begun {
+        if !self.started {
             let seen = self.held.trim_start();
             if seen.len() < Self::FENCE.len() && Self::FENCE.starts_with(seen) {
                 return String::new();
@@ -263,12 +271,12 @@ impl Unfence {
                 self.held = rest.to_owned();
                 self.fenced = true;
             }
-            self.begun = true;
+            self.started = true;
         }
         if !self.fenced {
             return std::mem::take(&mut self.held);
         }
-        // The closing fence is at the end, with white space around it.
+        // Holds back white space and backticks, because they may be the closing fence.
         let kept = self
             .held
             .trim_end_matches(|c: char| c.is_whitespace() || c == '`')
@@ -321,7 +329,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_cut_gives_the_same(cuts in prop::collection::vec(0usize..80, 0..12)) {
+        fn result_does_not_depend_on_how_the_text_is_split(cuts in prop::collection::vec(0usize..80, 0..12)) {
             let tag = || TextFilter::new(Some("think"), false, &[]);
             prop_assert_eq!(
                 filtered(tag, " <think>a < b </thin é</think>\n\nHi <think>x</think>", &cuts),

@@ -1,4 +1,4 @@
-//! Tools and tool choice.
+//! Translates tools and the tool choice.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -7,13 +7,13 @@ use serde_json::{Map, Value, value::RawValue};
 mod forced;
 mod history;
 
-use forced::{check, force, with_one_call};
-use history::{called, rebuilt};
+use forced::{check_choice, force, with_one_call};
+use history::{called_tools, rebuild_tools};
 
 use super::{
     Context, caching,
     choice::Choice,
-    messages::owned,
+    messages::raw_json,
     names::Names,
     schema,
     structured::{JsonTool, Structured},
@@ -29,23 +29,24 @@ use crate::{
     operation::chat::{Chat, Message, Part, WEB_SEARCH},
 };
 
-/// What follows from `tools`, `tool_choice`, their legacy forms, and the tools of the history.
+/// The result of translating `tools`, `tool_choice`, their legacy forms, and the tool calls of the history.
 #[derive(Debug, Default)]
 pub struct Tools<'a> {
+    /// `toolConfig`; absent without tools.
     pub config: Option<ToolConfig<'a>>,
-    /// Sent names of tools whose input is text.
+    /// Sent names of custom tools, whose input is text.
     pub custom: HashSet<String>,
-    /// Calls of the model are not for the client.
+    /// Whether to discard all calls of the model.
     pub mute: bool,
-    /// Only the first call is for the client.
+    /// Whether to discard all calls after the first.
     pub one_call: bool,
-    /// A sentence for the system prompt, where a choice cannot be forced.
+    /// A sentence for the system prompt that replaces a tool choice that cannot be forced.
     pub instruction: Option<String>,
     /// Members of `additionalModelRequestFields`.
     pub fields: Map<String, Value>,
 }
 
-/// Registers every name that the request uses, in its own spelling where that may be sent.
+/// Registers the names of all tools in the request and its history. Valid names are sent unchanged.
 pub fn names<'a>(request: &'a Chat, messages: &'a [Message]) -> Names<'a> {
     let mut names = Names::default();
     let functions = request.tools.iter().flatten().filter_map(|tool| {
@@ -63,13 +64,15 @@ pub fn names<'a>(request: &'a Chat, messages: &'a [Message]) -> Names<'a> {
     names.reserve(
         functions
             .chain(legacy)
-            .chain(called(messages).into_iter().map(|call| call.0)),
+            .chain(called_tools(messages).into_iter().map(|call| call.0)),
     );
     names
 }
 
+/// Translates the tools and the tool choice of `request`.
+///
 /// # Errors
-/// A 400 that names the tool, or the choice that cannot be made.
+/// 400 with the path of the tool or of the choice that is not supported.
 pub fn plan<'a>(
     request: &'a Chat,
     structured: &Structured<'a>,
@@ -77,20 +80,20 @@ pub fn plan<'a>(
     names: &mut Names<'a>,
     cx: &Context<'a>,
 ) -> Result<Tools<'a>, Error> {
-    let mut build = Build {
+    let mut build = ToolListBuilder {
         cx,
         list: Vec::new(),
         seen: HashSet::new(),
         custom: HashSet::new(),
     };
     build.declared(request, names)?;
-    let called = called(cx.messages);
+    let called = called_tools(cx.messages);
     let mut choice = Choice::of(request)?;
     if let Choice::Allowed { tools, .. } = &choice {
-        build.keep(tools)?;
+        build.keep_allowed(tools)?;
     }
     let choice = choice.take_mode()?;
-    check(&choice, &build.list, wants_web_search(request).is_some())?;
+    check_choice(&choice, &build.list, wants_web_search(request).is_some())?;
     let mut plan = Tools::default();
     if choice != Choice::None {
         build.web_search(request)?;
@@ -101,20 +104,22 @@ pub fn plan<'a>(
         } else if !build.list.is_empty() {
             plan.mute = true;
             cx.warnings.add(
-                "tool_choice: 'none' is emulated, calls of the model are left out of the answer",
+                "tool_choice: 'none' is emulated by discarding calls (Converse rejects this history without tools)",
             );
         }
     }
     if !build.list.is_empty() && !cx.model.facts.tools {
-        return Err(Error::invalid("tools", "This model takes no tools.")
-            .with_code("unsupported_parameter"));
+        return Err(
+            Error::invalid("tools", "This model does not support tools.")
+                .with_code("unsupported_parameter"),
+        );
     }
-    // Converse refuses a history with tool blocks unless tools are declared.
+    // Converse rejects a history with tool blocks unless tools are declared.
     if build.list.is_empty() && !called.is_empty() && cx.model.facts.tools {
         cx.warnings.add(
-            "tools: rebuilt from the calls in the history, which Converse refuses without them",
+            "tools: rebuilt from the calls in the history (Converse rejects this history without tools)",
         );
-        build.list = rebuilt(&called, names);
+        build.list = rebuild_tools(&called, names);
         plan.mute = true;
     }
     let json_tool = match structured {
@@ -141,24 +146,24 @@ pub fn plan<'a>(
         } else {
             plan.one_call = true;
             cx.warnings.add(
-                "parallel_tool_calls: emulated, only the first call of the model is passed on",
+                "parallel_tool_calls: emulated by discarding all calls but the first (the model has no such parameter)",
             );
         }
     }
     plan.custom = build.custom;
     if !build.list.is_empty() {
-        // Anthropic's own member says the same, and the service refuses both.
+        // Anthropic's `tool_choice` in the additional fields includes the choice, and Bedrock rejects both together.
         let tool_choice = forced.filter(|_| plan.fields.is_empty());
         plan.config = Some(ToolConfig {
             tools: build.list.into_iter().map(|entry| entry.tool).collect(),
             tool_choice,
         });
-        marks(request, &mut plan, cx.warnings);
+        insert_cache_point(request, &mut plan, cx.warnings);
     }
     Ok(plan)
 }
 
-/// The client wants the model to search the web by itself.
+/// Returns the parameter that requests web search, if any.
 fn wants_web_search(request: &Chat) -> Option<&'static str> {
     let tool = request
         .tools
@@ -173,26 +178,31 @@ fn wants_web_search(request: &Chat) -> Option<&'static str> {
     }
 }
 
-/// One tool, under the name that the client gave it.
+/// A tool and the client's name for it.
 struct Entry<'a> {
+    /// Empty for tools that the gateway adds.
     client: &'a str,
     tool: Tool<'a>,
 }
 
-struct Build<'a, 'n> {
+/// Builds the list of tools.
+struct ToolListBuilder<'a, 'n> {
     cx: &'n Context<'a>,
     list: Vec<Entry<'a>>,
+    /// The client's names so far.
     seen: HashSet<&'a str>,
+    /// Sent names of custom tools.
     custom: HashSet<String>,
 }
 
-impl<'a> Build<'a, '_> {
+impl<'a> ToolListBuilder<'a, '_> {
+    /// Adds the tools that the request declares.
     fn declared(&mut self, request: &'a Chat, names: &mut Names<'a>) -> Result<(), Error> {
         for (index, tool) in request.tools.iter().flatten().enumerate() {
             if let Some(function) = &tool.function {
                 self.function(function, names, &format!("tools[{index}].function"))?;
             } else if let Some(custom) = &tool.custom
-                && self.is_new(&custom.name)
+                && self.register(&custom.name)
             {
                 let name = names.sent(&custom.name);
                 self.custom.insert(name.clone().into_owned());
@@ -206,7 +216,7 @@ impl<'a> Build<'a, '_> {
                     .filter(|format| format.get().contains("grammar"))
                 {
                     self.cx.warnings.add(format!(
-                        "tools[{index}].custom.format: the grammar was put into the description"
+                        "tools[{index}].custom.format: the grammar was moved into the description (Converse has no such parameter)"
                     ));
                     description.push_str(&format!(
                         "\nThe input must follow this format: {}",
@@ -215,7 +225,7 @@ impl<'a> Build<'a, '_> {
                 }
                 let schema =
                     r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#.to_owned();
-                let tool = specification(name, Some(&description), owned(schema), None);
+                let tool = specification(name, Some(&description), raw_json(schema), None);
                 self.list.push(Entry {
                     client: &custom.name,
                     tool,
@@ -234,18 +244,19 @@ impl<'a> Build<'a, '_> {
         names: &mut Names<'a>,
         at: &str,
     ) -> Result<(), Error> {
-        if !self.is_new(&function.name) {
+        if !self.register(&function.name) {
             return Ok(());
         }
         let facts = &self.cx.model.facts;
         let strict = function.strict == Some(true);
         if strict && !facts.strict_tools {
-            self.cx
-                .warnings
-                .dropped(format!("{at}.strict"), "the model does not honour it");
+            self.cx.warnings.dropped(
+                format!("{at}.strict"),
+                "the model does not support strict tools",
+            );
         }
         let strict = strict && facts.strict_tools;
-        let schema = schema::of_tool(
+        let schema = schema::for_tool(
             function.parameters.as_deref(),
             strict,
             facts,
@@ -266,17 +277,17 @@ impl<'a> Build<'a, '_> {
         Ok(())
     }
 
-    /// A tool that AWS runs itself: asked for, or needed because its blocks stand in the history.
+    /// Adds the web search tool, which AWS runs, if the request asks for it or the history has blocks of it.
     fn web_search(&mut self, request: &'a Chat) -> Result<(), Error> {
-        let asked = wants_web_search(request);
+        let requested = wants_web_search(request);
         let is_server_tool = |part: &Part| matches!(part, Part::ServerTool(_));
         let seen = self
             .cx
             .messages
             .iter()
             .any(|message| message.parts.iter().any(is_server_tool));
-        match (&self.cx.model.facts.web_search, asked) {
-            (Some(name), asked) if asked.is_some() || seen => {
+        match (&self.cx.model.facts.web_search, requested) {
+            (Some(name), requested) if requested.is_some() || seen => {
                 if request
                     .web_search_options
                     .as_deref()
@@ -284,7 +295,7 @@ impl<'a> Build<'a, '_> {
                 {
                     self.cx.warnings.dropped(
                         "web_search_options",
-                        "the model's own search takes no options",
+                        "the web search of this model has no options",
                     );
                 }
                 self.list.push(Entry {
@@ -294,33 +305,35 @@ impl<'a> Build<'a, '_> {
                 Ok(())
             }
             (None, Some(param)) => {
-                let text = "This model cannot search the web. GET /v1/models tells which can ('web_search').";
+                let text = "This model does not support web search. GET /v1/models lists the models that do ('web_search').";
                 Err(Error::invalid(param, text).with_code("unsupported_parameter"))
             }
             _ => Ok(()),
         }
     }
 
-    fn is_new(&mut self, name: &'a str) -> bool {
+    /// Registers a tool name. Returns false and warns if it is a duplicate.
+    fn register(&mut self, name: &'a str) -> bool {
         let new = self.seen.insert(name);
         if !new {
             self.cx.warnings.add(format!(
-                "tools: '{name}' is there twice; the first was sent"
+                "tools: only the first '{name}' was sent (the name is not unique)"
             ));
         }
         new
     }
 
-    fn keep(&mut self, allowed: &[&str]) -> Result<(), Error> {
+    /// Removes all tools but the allowed ones.
+    fn keep_allowed(&mut self, allowed: &[&str]) -> Result<(), Error> {
         let allowed: HashSet<&str> = allowed.iter().copied().collect();
         if let Some(unknown) = allowed.iter().find(|name| !self.seen.contains(**name)) {
             return Err(Error::invalid(
                 "tool_choice.allowed_tools.tools",
-                format!("'{unknown}' is allowed, but is not in 'tools'."),
+                format!("'{unknown}' is not in 'tools'."),
             ));
         }
         self.list.retain(|entry| allowed.contains(entry.client));
-        self.cx.warnings.add("tool_choice.allowed_tools: the other tools were not sent, which changes the cached prefix");
+        self.cx.warnings.add("tool_choice.allowed_tools: the other tools were not sent (this changes the cached prefix)");
         Ok(())
     }
 }
@@ -331,7 +344,7 @@ fn specification<'a>(
     json: Cow<'a, RawValue>,
     strict: Option<bool>,
 ) -> Tool<'a> {
-    // The service wants at least one character.
+    // The service requires a description of at least one character.
     let description = description
         .filter(|text| !text.trim().is_empty())
         .map(str::to_owned);
@@ -344,12 +357,12 @@ fn specification<'a>(
     })
 }
 
-/// The client's cache marks among the tools.
-fn marks(request: &Chat, plan: &mut Tools<'_>, warnings: &Warnings) {
+/// Inserts a cache point after the last tool with `cache_control`.
+fn insert_cache_point(request: &Chat, plan: &mut Tools<'_>, warnings: &Warnings) {
     let Some(config) = &mut plan.config else {
         return;
     };
-    // Behind the last marked tool all tools before it are cached too.
+    // One point after the last marked tool also caches all tools before it.
     let marked = request
         .tools
         .as_deref()

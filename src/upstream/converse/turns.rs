@@ -1,5 +1,5 @@
-//! The structural rules of a Converse conversation: turns alternate, begin with the user, are never empty, and
-//! every tool use is answered at the start of the next user turn.
+//! Enforces the structure of a Converse conversation: turns alternate, start with the user and are never empty, and
+//! every tool use has its result at the start of the next user turn.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -18,10 +18,10 @@ use crate::{
     model::Facts,
 };
 
-/// Converse refuses blank text; this is the least that it accepts.
+/// Text for blocks and turns that would be empty, because Converse rejects blank text.
 pub const PLACEHOLDER: &str = ".";
 
-/// Calls that wait for their results: to find one takes a look at each.
+/// Maximum number of calls that wait for their results. Bounds the linear search for each result.
 const MAX_PENDING: usize = 256;
 
 /// A conversation that Converse accepts.
@@ -37,16 +37,16 @@ pub struct Turns<'a, 'n> {
     warnings: &'n Warnings,
     system: Vec<SystemContentBlock<'a>>,
     messages: Vec<Message<'a>>,
-    /// Every id that was sent: Converse wants them unique in the whole conversation.
+    /// All sent ids. Converse requires ids that are unique in the conversation.
     used: HashSet<Cow<'a, str>>,
     /// Tool uses of the last assistant turn that have no result yet.
-    pending: Vec<Use<'a>>,
-    /// Those that have one.
-    answered: Vec<Use<'a>>,
+    pending: Vec<ToolUseIds<'a>>,
+    /// Tool uses of the last assistant turn that have a result.
+    answered: Vec<ToolUseIds<'a>>,
 }
 
-/// One tool use: the id as the client knows it, and as it was sent.
-struct Use<'a> {
+/// The client's id of a tool use, and the id that was sent.
+struct ToolUseIds<'a> {
     client: Cow<'a, str>,
     sent: Cow<'a, str>,
 }
@@ -64,11 +64,12 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
     }
 
+    /// Returns whether there are no turns. System text does not count.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// Calls wait for their results, which must come next.
+    /// Returns whether calls wait for their results, which must come next.
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
@@ -80,11 +81,12 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
     }
 
+    /// Adds a cache point to the system prompt.
     pub fn system_cache_point(&mut self, point: CachePointBlock) {
         self.system.push(SystemContentBlock::CachePoint(point));
     }
 
-    /// A system message in the middle, for a model that takes one there.
+    /// Adds a system turn, for models that support one after the first turn.
     pub fn late_system(&mut self, text: String) {
         if !text.trim().is_empty() {
             let content = vec![ContentBlock::Text(Cow::Owned(text))];
@@ -95,7 +97,7 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
     }
 
-    /// Opens a user turn, even if nothing comes to stand in it.
+    /// Opens a user turn, even if no block follows.
     pub fn user(&mut self) {
         self.turn(ConversationRole::User);
     }
@@ -108,19 +110,19 @@ impl<'a, 'n> Turns<'a, 'n> {
         self.user_block(ContentBlock::Text(text.into()));
     }
 
-    /// Begins an assistant message. What the one before it called must have been answered by now.
+    /// Opens an assistant turn. Adds error results for calls of the previous assistant turn that have none.
     pub fn assistant(&mut self) {
-        // Calls may be spread over several messages before their results come.
-        let goes_on = self
+        // Consecutive assistant messages may each have calls whose results follow after the last one.
+        let continues = self
             .messages
             .last()
             .is_some_and(|last| last.role == ConversationRole::Assistant);
-        if !goes_on || self.pending.len() >= MAX_PENDING {
+        if !continues || self.pending.len() >= MAX_PENDING {
             self.answer_pending();
         }
         if self.messages.is_empty() {
             self.warnings
-                .add("messages: the first is the assistant's; a user turn was put before it");
+                .add("messages: a user turn was added at the start (the first message is the assistant's)");
             self.user();
         }
         self.turn(ConversationRole::Assistant);
@@ -130,21 +132,23 @@ impl<'a, 'n> Turns<'a, 'n> {
         push(self.turn(ConversationRole::Assistant), block);
     }
 
+    /// Adds reasoning to the assistant turn.
     pub fn reasoning(&mut self, block: ReasoningContentBlock<'a>) {
         self.assistant_block(ContentBlock::ReasoningContent(block));
     }
 
+    /// Adds a tool call to the assistant turn. `client` is the client's id of the call.
     pub fn tool_use(&mut self, client: Cow<'a, str>, name: Cow<'a, str>, input: Cow<'a, RawValue>) {
         let mut sent = tool_use_id(&client, self.facts.tool_use_id);
         while self.used.contains(&sent) {
-            // Clients that number the calls of each turn use an id again; the pair gets one of its own.
+            // Clients that number the calls of each turn repeat ids, so the call and its result get a new one.
             sent = hashed_id(
                 &format!("{client}#{sent}#{}", self.used.len()),
                 self.facts.tool_use_id,
             );
         }
         self.used.insert(sent.clone());
-        self.pending.push(Use {
+        self.pending.push(ToolUseIds {
             client,
             sent: sent.clone(),
         });
@@ -157,7 +161,7 @@ impl<'a, 'n> Turns<'a, 'n> {
         self.turn(ConversationRole::Assistant).content.push(block);
     }
 
-    /// The result of a call of the assistant turn before; a result that answers nothing becomes text.
+    /// Adds the result of a call of the previous assistant turn. A result without a call is sent as text.
     pub fn tool_result(
         &mut self,
         client: &str,
@@ -173,14 +177,15 @@ impl<'a, 'n> Turns<'a, 'n> {
             self.insert_result(open.sent.clone(), content, status);
             self.answered.push(open);
         } else if let Some(result) = self.result_of(client) {
-            // Two results for one call: Converse takes one, with all of the content.
+            // Converse accepts one result per call, so a second result is appended to the first.
             if !content.is_empty() && is_placeholder(&result.content) {
                 result.content.clear();
             }
             result.content.append(&mut content);
         } else {
-            self.warnings
-                .add("a tool result answers no call before it; it was sent as text");
+            self.warnings.add(
+                "messages: a tool result was sent as text (no preceding tool call has its id)",
+            );
             let mut text = "Result of an earlier tool call: ".to_owned();
             let mut media = Vec::new();
             for block in content {
@@ -202,12 +207,12 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
     }
 
-    /// `reasons`: the model will reason, and so cannot go on from a text that it did not begin.
+    /// Returns the conversation. `reasons` means that the model will reason, which rules out a prefill.
     pub fn finish(mut self, reasons: bool) -> Conversation<'a> {
         self.answer_pending();
         let text_only =
             |block: &SystemContentBlock<'_>| matches!(block, SystemContentBlock::Text(_));
-        // OpenAI answers a conversation of instructions alone; Converse wants a user turn.
+        // OpenAI accepts a conversation of system messages only, whereas Converse requires a user turn.
         if self.messages.is_empty() || !self.facts.system {
             self.user_first();
             let mut instructions: Vec<ContentBlock<'a>> = Vec::new();
@@ -224,7 +229,7 @@ impl<'a, 'n> Turns<'a, 'n> {
             }
         }
         self.drop_empty_assistant_turns();
-        self.mend_prefill(reasons);
+        self.fix_prefill(reasons);
         for message in &mut self.messages {
             let needs_text = message
                 .content
@@ -247,8 +252,8 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
     }
 
-    /// A final assistant turn is a prefill, which must not end in white space, and which not every model takes.
-    fn mend_prefill(&mut self, reasons: bool) {
+    /// Trims a final assistant turn (a prefill), or adds a user turn if the model does not support prefill.
+    fn fix_prefill(&mut self, reasons: bool) {
         let Some(last) = self
             .messages
             .last_mut()
@@ -257,14 +262,14 @@ impl<'a, 'n> Turns<'a, 'n> {
             return;
         };
         if !self.facts.prefill || reasons {
-            let why = "the model does not continue a last message of the assistant; a user turn 'Continue.' follows it";
+            let why = "the model cannot continue a final assistant message, so a user turn 'Continue.' was added";
             self.warnings.dropped("messages", why);
             self.user_text("Continue.");
             return;
         }
-        let behind_points =
+        let is_content =
             |block: &&mut ContentBlock<'a>| !matches!(block, ContentBlock::CachePoint(_));
-        if let Some(ContentBlock::Text(text)) = last.content.iter_mut().rev().find(behind_points) {
+        if let Some(ContentBlock::Text(text)) = last.content.iter_mut().rev().find(is_content) {
             let kept = text.trim_end().len();
             match text {
                 Cow::Borrowed(borrowed) => *borrowed = &borrowed[..kept],
@@ -273,7 +278,7 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
     }
 
-    /// The last turn if it is `role`'s, else a new one.
+    /// Returns the last turn if its role is `role`, else a new turn.
     fn turn(&mut self, role: ConversationRole) -> &mut Message<'a> {
         if self.messages.last().is_none_or(|last| last.role != role) {
             self.messages.push(Message {
@@ -285,6 +290,7 @@ impl<'a, 'n> Turns<'a, 'n> {
         &mut self.messages[last]
     }
 
+    /// Inserts an empty user turn at the start if there is none.
     fn user_first(&mut self) {
         let role = ConversationRole::User;
         if self.messages.first().is_none_or(|first| first.role != role) {
@@ -293,11 +299,12 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
     }
 
+    /// Adds an error result for every call without a result, because Converse rejects a missing result.
     fn answer_pending(&mut self) {
         self.answered.clear();
         for unanswered in std::mem::take(&mut self.pending) {
             self.warnings
-                .add("a tool call has no result; one was put in that says so");
+                .add("messages: an error result was added (a tool call has no result)");
             let text = ToolResultContentBlock::Text(Cow::Borrowed(
                 "No result was provided for this tool call.",
             ));
@@ -309,7 +316,7 @@ impl<'a, 'n> Turns<'a, 'n> {
         }
     }
 
-    /// Results stand before everything else in their turn.
+    /// Inserts a result into the user turn, before all content that is not a result.
     fn insert_result(
         &mut self,
         tool_use_id: Cow<'a, str>,
@@ -332,7 +339,7 @@ impl<'a, 'n> Turns<'a, 'n> {
         );
     }
 
-    /// The result that a call of the last assistant turn already has.
+    /// Returns the existing result of a call of the last assistant turn.
     fn result_of(&mut self, client: &str) -> Option<&mut ToolResultBlock<'a>> {
         let sent = &self
             .answered
@@ -349,15 +356,15 @@ impl<'a, 'n> Turns<'a, 'n> {
             })
     }
 
-    /// An assistant turn with nothing in it goes, and its neighbours become one turn.
+    /// Removes assistant turns without content and merges their neighbors.
     fn drop_empty_assistant_turns(&mut self) {
         let mut kept: Vec<Message<'a>> = Vec::with_capacity(self.messages.len());
         for message in std::mem::take(&mut self.messages) {
-            let nothing = message
+            let is_empty = message
                 .content
                 .iter()
                 .all(|block| matches!(block, ContentBlock::ReasoningContent(_)));
-            if message.role == ConversationRole::Assistant && nothing {
+            if message.role == ConversationRole::Assistant && is_empty {
                 continue;
             }
             match kept.last_mut() {
@@ -373,7 +380,7 @@ impl<'a, 'n> Turns<'a, 'n> {
     }
 }
 
-/// How many tool results stand at the start of a turn.
+/// Returns the number of tool results at the start of a turn.
 fn leading_results(turn: &Message<'_>) -> usize {
     turn.content
         .iter()
@@ -385,7 +392,7 @@ fn is_placeholder(content: &[ToolResultContentBlock<'_>]) -> bool {
     matches!(content, [ToolResultContentBlock::Text(text)] if text == PLACEHOLDER)
 }
 
-/// Blank text is left out: Converse refuses it.
+/// Adds a block to a turn. Leaves out blank text, because Converse rejects it.
 fn push<'a>(turn: &mut Message<'a>, block: ContentBlock<'a>) {
     if !matches!(&block, ContentBlock::Text(text) if text.trim().is_empty()) {
         turn.content.push(block);

@@ -1,11 +1,11 @@
-//! Cohere Embed: up to 96 texts a request.
+//! Cohere Embed: up to 96 texts per request.
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-embed-v3.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-embed-v4.html>
 
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Decoder, Encoded, Part, Sent, parsed, usage, written};
+use super::{Batch, Decoder, Encoded, SentBatch, parse, serialize, usage};
 use crate::{
     error::Error,
     operation::embed::{EmbedReply, Input, Purpose},
@@ -16,7 +16,7 @@ struct Request<'a> {
     texts: Vec<&'a str>,
     input_type: &'static str,
     embedding_types: [&'static str; 1],
-    /// Too long a text is an error: a vector of its beginning would be wrong in silence.
+    /// `NONE` rejects a text that is too long. Truncation would silently embed only its beginning.
     truncate: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_dimension: Option<u32>,
@@ -27,7 +27,7 @@ struct Reply {
     embeddings: Embeddings,
 }
 
-/// A list where no type was asked for, else a list by type.
+/// An object by type if the request names `embedding_types`, else a plain list.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Embeddings {
@@ -35,22 +35,24 @@ enum Embeddings {
     Plain(Vec<Vec<f32>>),
 }
 
-pub fn v3(part: &Part<'_>) -> Encoded {
-    request(part, None)
+/// Encodes a request to Embed v3, which has a fixed dimension.
+pub fn v3(batch: &Batch<'_>) -> Encoded {
+    request(batch, None)
 }
 
-pub fn v4(part: &Part<'_>) -> Encoded {
-    request(part, part.embed.dimensions)
+/// Encodes a request to Embed v4.
+pub fn v4(batch: &Batch<'_>) -> Encoded {
+    request(batch, batch.embed.dimensions)
 }
 
-fn request(part: &Part<'_>, output_dimension: Option<u32>) -> Encoded {
-    let texts = part.inputs.iter().filter_map(|input| match input {
+fn request(batch: &Batch<'_>, output_dimension: Option<u32>) -> Encoded {
+    let texts = batch.inputs.iter().filter_map(|input| match input {
         Input::Text(text) => Some(text.as_str()),
         Input::Image(_) => None,
     });
-    let body = written(&Request {
+    let body = serialize(&Request {
         texts: texts.collect(),
-        input_type: match part.embed.purpose.unwrap_or_default() {
+        input_type: match batch.embed.purpose.unwrap_or_default() {
             Purpose::SearchDocument => "search_document",
             Purpose::SearchQuery => "search_query",
             Purpose::Classification => "classification",
@@ -60,17 +62,17 @@ fn request(part: &Part<'_>, output_dimension: Option<u32>) -> Encoded {
         truncate: "NONE",
         output_dimension,
     })?;
-    Ok((body, Box::new(Cohere(Sent::of(part)))))
+    Ok((body, Box::new(Cohere(SentBatch::of(batch)))))
 }
 
-struct Cohere(Sent);
+struct Cohere(SentBatch);
 
 impl Decoder for Cohere {
     fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<EmbedReply, Error> {
-        let Reply { embeddings } = parsed(body)?;
+        let Reply { embeddings } = parse(body)?;
         let (Embeddings::ByType { float: vectors } | Embeddings::Plain(vectors)) = embeddings;
         Ok(EmbedReply {
-            vectors: self.0.checked(vectors)?,
+            vectors: self.0.validated(vectors)?,
             usage: usage(None, headers, &self.0),
         })
     }

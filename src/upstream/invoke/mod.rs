@@ -1,4 +1,4 @@
-//! The InvokeModel route: the body and the reply of each family. Pure.
+//! The InvokeModel route: encodes requests and decodes replies of each model family, without I/O.
 
 mod cohere;
 mod nova;
@@ -20,7 +20,7 @@ use crate::{
     upstream::{Codec, Request, ServiceOperation, embed::Decoder},
 };
 
-/// Embeddings by InvokeModel, each family with its own body.
+/// The codec for embeddings over InvokeModel.
 pub struct Embeddings;
 
 impl Codec<Embed> for Embeddings {
@@ -31,31 +31,31 @@ impl Codec<Embed> for Embeddings {
         {
             let sizes: Vec<String> = facts.dimensions.iter().map(u32::to_string).collect();
             let text = format!(
-                "`dimensions` is {dimensions}; this model makes vectors of {}.",
+                "`dimensions` is {dimensions}; this model supports {}.",
                 sizes.join(", ")
             );
             return Err(Error::invalid("dimensions", text));
         }
-        check(&call.body, facts.family)?;
+        check_inputs(&call.body, facts.family)?;
         if call.body.purpose.is_some() && !facts.family.distinguishes_purposes() {
             let why = "the vectors of this model are the same for every purpose";
             call.trace.warnings().dropped("input_type", why);
         }
-        let headers = vec![metadata(call)];
+        let headers = vec![metadata_header(call)];
         let requests = call.body.batches(facts.family).into_iter().map(|inputs| {
-            let part = Part {
+            let batch = Batch {
                 embed: &call.body,
                 inputs,
                 price: call.model.price.clone(),
             };
             let (body, decoder) = match facts.family {
-                EmbedFamily::TitanV1 => titan::v1(&part),
-                EmbedFamily::TitanV2 => titan::v2(&part),
-                EmbedFamily::TitanMultimodal => titan::multimodal(&part),
-                EmbedFamily::CohereV3 => cohere::v3(&part),
-                EmbedFamily::CohereV4 => cohere::v4(&part),
+                EmbedFamily::TitanV1 => titan::v1(&batch),
+                EmbedFamily::TitanV2 => titan::v2(&batch),
+                EmbedFamily::TitanMultimodal => titan::multimodal(&batch),
+                EmbedFamily::CohereV3 => cohere::v3(&batch),
+                EmbedFamily::CohereV4 => cohere::v4(&batch),
                 EmbedFamily::NovaMultimodal => {
-                    nova::multimodal(&part, facts.dimensions.first().copied())
+                    nova::multimodal(&batch, facts.dimensions.first().copied())
                 }
             }?;
             let operation = ServiceOperation::InvokeModel;
@@ -74,29 +74,32 @@ impl Codec<Embed> for Embeddings {
     }
 }
 
-/// One request's share of a call.
-struct Part<'a> {
+/// The inputs of a call that go into one request.
+struct Batch<'a> {
     embed: &'a Embed,
     inputs: &'a [Input],
     price: Option<Arc<Price>>,
 }
 
-/// The body of one request, and what reads its reply.
+/// The body of one request and the decoder of its reply.
 type Encoded = Result<(Bytes, Box<dyn Decoder>), Error>;
 
-/// What the family does not take at all.
-fn check(embed: &Embed, family: EmbedFamily) -> Result<(), Error> {
+/// Rejects inputs that the family cannot embed.
+///
+/// # Errors
+/// 400 `unsupported_content` for an image, or `context_length_exceeded` for a text over the family's limit.
+fn check_inputs(embed: &Embed, family: EmbedFamily) -> Result<(), Error> {
     for (index, input) in embed.inputs.iter().enumerate() {
         let at = || embed.at(index);
         match (input, family.max_chars()) {
             (Input::Image(_), _) if !family.takes_images() => {
-                let text = "This model takes no images through this gateway.";
+                let text = "This model does not support images through this gateway.";
                 return Err(Error::invalid(at(), text).with_code("unsupported_content"));
             }
             (Input::Text(text), Some(most)) if text.chars().count() > most => {
                 let count = text.chars().count();
                 let text = format!(
-                    "The text has {count} characters; this model takes at most {most}. Split it."
+                    "The text has {count} characters; this model accepts at most {most}. Split it."
                 );
                 return Err(Error::invalid(at(), text).with_code("context_length_exceeded"));
             }
@@ -106,11 +109,11 @@ fn check(embed: &Embed, family: EmbedFamily) -> Result<(), Error> {
     Ok(())
 }
 
-/// Identifies the call in Bedrock's invocation log.
-fn metadata(call: &Call<Embed>) -> (HeaderName, HeaderValue) {
+/// Returns the header that identifies the call in Bedrock's invocation log.
+fn metadata_header(call: &Call<Embed>) -> (HeaderName, HeaderValue) {
     let name = HeaderName::from_static("x-amzn-bedrock-request-metadata");
     let ids = json!({ REQUEST_ID: &*call.request_id, "lintel_key_id": &call.caller.key_id });
-    // Both ids are made or configured here, of characters that a header may hold.
+    // Both ids come from the gateway or its configuration and are valid in a header, so the fallback is never used.
     let value = HeaderValue::try_from(ids.to_string());
     (
         name,
@@ -118,17 +121,17 @@ fn metadata(call: &Call<Embed>) -> (HeaderName, HeaderValue) {
     )
 }
 
-fn written(body: &impl Serialize) -> Result<Bytes, Error> {
+fn serialize(body: &impl Serialize) -> Result<Bytes, Error> {
     serde_json::to_vec(body).map(Bytes::from).map_err(|error| {
         Error::new(
             Kind::Internal,
-            "The gateway could not write the request to Bedrock.",
+            "The gateway could not serialize the request to Bedrock.",
         )
         .with_detail(error.to_string())
     })
 }
 
-fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|error| {
         malformed(format!(
             "{:?} at column {} of {} bytes",
@@ -139,20 +142,20 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     })
 }
 
-/// The reply is not what the family promises, and is on the bill.
+/// Returns the error for a reply that does not match the family's format. Bedrock has billed the request.
 fn malformed(detail: impl Into<String>) -> Error {
     Error::new(
         Kind::Upstream,
-        "Bedrock sent a reply that could not be read.",
+        "Bedrock sent a reply that could not be parsed.",
     )
     .with_code("upstream_malformed")
     .with_detail(detail)
     .may_be_billed()
 }
 
-/// The usage of one request. The service counts tokens in the body or in a header; if it does
-/// neither, the gateway estimates four bytes a token.
-fn usage(counted: Option<u64>, headers: &HeaderMap, of: &Sent) -> Usage {
+/// Returns the usage of one request. Bedrock reports the token count in the body or in a header. If
+/// both are missing, the gateway estimates one token per four bytes.
+fn usage(counted: Option<u64>, headers: &HeaderMap, of: &SentBatch) -> Usage {
     let header = headers.get("x-amzn-bedrock-input-token-count");
     let header = header.and_then(|count| count.to_str().ok()?.parse().ok());
     let (input, estimated) = match counted.or(header) {
@@ -172,34 +175,36 @@ fn usage(counted: Option<u64>, headers: &HeaderMap, of: &Sent) -> Usage {
     usage
 }
 
-/// What the reading of a reply must know of its request.
-struct Sent {
+/// The properties of a request that decoding its reply needs.
+struct SentBatch {
+    /// Number of inputs.
     count: usize,
+    /// Length of all texts, in bytes.
     bytes: u64,
     images: u64,
     price: Option<Arc<Price>>,
 }
 
-impl Sent {
-    fn of(part: &Part<'_>) -> Self {
-        let bytes = part.inputs.iter().map(|input| match input {
+impl SentBatch {
+    fn of(batch: &Batch<'_>) -> Self {
+        let bytes = batch.inputs.iter().map(|input| match input {
             Input::Text(text) => text.len() as u64,
             Input::Image(_) => 0,
         });
-        let images = part
+        let images = batch
             .inputs
             .iter()
             .filter(|input| matches!(input, Input::Image(_)));
         Self {
-            count: part.inputs.len(),
+            count: batch.inputs.len(),
             bytes: bytes.sum(),
             images: images.count() as u64,
-            price: part.price.clone(),
+            price: batch.price.clone(),
         }
     }
 
-    /// As many vectors as inputs, and nothing that is no number.
-    fn checked(&self, vectors: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>, Error> {
+    /// Returns `vectors` if there is one per input and every component is finite.
+    fn validated(&self, vectors: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>, Error> {
         let whole = |vector: &Vec<f32>| !vector.is_empty() && vector.iter().all(|n| n.is_finite());
         match vectors.len() == self.count && vectors.iter().all(whole) {
             true => Ok(vectors),

@@ -1,10 +1,10 @@
-//! Amazon Nova multimodal embeddings: one text or image a request.
+//! Amazon Nova multimodal embeddings: one text or image per request.
 //! <https://docs.aws.amazon.com/nova/latest/userguide/embeddings-schema.html>
 
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Decoder, Encoded, Part, Sent, malformed, parsed, usage, written};
+use super::{Batch, Decoder, Encoded, SentBatch, malformed, parse, serialize, usage};
 use crate::{
     error::Error,
     operation::embed::{EmbedReply, Input, Purpose},
@@ -33,7 +33,7 @@ struct Params<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Text<'a> {
-    /// Too long a text is an error: a vector of its beginning would be wrong in silence.
+    /// `NONE` rejects a text that is too long. Truncation would silently embed only its beginning.
     truncation_mode: &'static str,
     value: &'a str,
 }
@@ -59,20 +59,20 @@ struct Vector {
     embedding: Vec<f32>,
 }
 
-/// `size` is the model's default, which is sent where the client says nothing.
-pub fn multimodal(part: &Part<'_>, size: Option<u32>) -> Encoded {
+/// Encodes a request. `default_dimension` applies if the client sets no `dimensions`.
+pub fn multimodal(batch: &Batch<'_>, default_dimension: Option<u32>) -> Encoded {
     let mut params = Params {
-        embedding_purpose: match part.embed.purpose.unwrap_or_default() {
+        embedding_purpose: match batch.embed.purpose.unwrap_or_default() {
             Purpose::SearchDocument => "GENERIC_INDEX",
             Purpose::SearchQuery => "GENERIC_RETRIEVAL",
             Purpose::Classification => "CLASSIFICATION",
             Purpose::Clustering => "CLUSTERING",
         },
-        embedding_dimension: part.embed.dimensions.or(size),
+        embedding_dimension: batch.embed.dimensions.or(default_dimension),
         text: None,
         image: None,
     };
-    match part.inputs.first() {
+    match batch.inputs.first() {
         Some(Input::Text(value)) => {
             params.text = Some(Text {
                 truncation_mode: "NONE",
@@ -88,25 +88,25 @@ pub fn multimodal(part: &Part<'_>, size: Option<u32>) -> Encoded {
         }
         None => {}
     }
-    let body = written(&Request {
+    let body = serialize(&Request {
         schema_version: "nova-multimodal-embed-v1",
         task_type: "SINGLE_EMBEDDING",
         single_embedding_params: params,
     })?;
-    Ok((body, Box::new(Nova(Sent::of(part)))))
+    Ok((body, Box::new(Nova(SentBatch::of(batch)))))
 }
 
-struct Nova(Sent);
+struct Nova(SentBatch);
 
 impl Decoder for Nova {
     fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<EmbedReply, Error> {
-        let Reply { embeddings } = parsed(body)?;
+        let Reply { embeddings } = parse(body)?;
         let vector = embeddings
             .into_iter()
             .next()
             .ok_or_else(|| malformed("no `embeddings`"))?;
         Ok(EmbedReply {
-            vectors: self.0.checked(vec![vector.embedding])?,
+            vectors: self.0.validated(vec![vector.embedding])?,
             usage: usage(None, headers, &self.0),
         })
     }

@@ -1,11 +1,11 @@
-//! Amazon Titan: one text or image a request.
+//! Amazon Titan Embeddings: one text or image per request.
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-text.html>,
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-mm.html>
 
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Decoder, Encoded, Part, Sent, malformed, parsed, usage, written};
+use super::{Batch, Decoder, Encoded, SentBatch, malformed, parse, serialize, usage};
 use crate::{
     error::{Error, Kind},
     operation::embed::{EmbedReply, Input},
@@ -43,42 +43,45 @@ struct Reply {
     embedding: Vec<f32>,
     #[serde(default)]
     input_text_token_count: Option<u64>,
-    /// What went wrong; only the multimodal model says so here.
+    /// The error message; only the multimodal model reports errors in the reply.
     #[serde(default)]
     message: Option<String>,
 }
 
-pub fn v1(part: &Part<'_>) -> Encoded {
-    text(part, None)
+/// Encodes a request to Titan Text Embeddings v1, which has a fixed dimension.
+pub fn v1(batch: &Batch<'_>) -> Encoded {
+    text(batch, None)
 }
 
-pub fn v2(part: &Part<'_>) -> Encoded {
-    text(part, part.embed.dimensions)
+/// Encodes a request to Titan Text Embeddings v2.
+pub fn v2(batch: &Batch<'_>) -> Encoded {
+    text(batch, batch.embed.dimensions)
 }
 
-fn text(part: &Part<'_>, dimensions: Option<u32>) -> Encoded {
-    let input_text = part.inputs.iter().find_map(as_text).unwrap_or_default();
-    let body = written(&TextRequest {
+fn text(batch: &Batch<'_>, dimensions: Option<u32>) -> Encoded {
+    let input_text = batch.inputs.iter().find_map(as_text).unwrap_or_default();
+    let body = serialize(&TextRequest {
         input_text,
         dimensions,
     })?;
-    Ok((body, Box::new(Titan(Sent::of(part)))))
+    Ok((body, Box::new(Titan(SentBatch::of(batch)))))
 }
 
-pub fn multimodal(part: &Part<'_>) -> Encoded {
-    let image = part.inputs.iter().find_map(|input| match input {
+/// Encodes a request to Titan Multimodal Embeddings.
+pub fn multimodal(batch: &Batch<'_>) -> Encoded {
+    let image = batch.inputs.iter().find_map(|input| match input {
         Input::Image(image) => Some(image.data.as_str()),
         Input::Text(_) => None,
     });
-    let length = part.embed.dimensions;
-    let body = written(&MultimodalRequest {
-        input_text: part.inputs.iter().find_map(as_text),
+    let length = batch.embed.dimensions;
+    let body = serialize(&MultimodalRequest {
+        input_text: batch.inputs.iter().find_map(as_text),
         input_image: image,
         embedding_config: length.map(|output_embedding_length| EmbeddingConfig {
             output_embedding_length,
         }),
     })?;
-    Ok((body, Box::new(Titan(Sent::of(part)))))
+    Ok((body, Box::new(Titan(SentBatch::of(batch)))))
 }
 
 fn as_text(input: &Input) -> Option<&str> {
@@ -88,11 +91,11 @@ fn as_text(input: &Input) -> Option<&str> {
     }
 }
 
-struct Titan(Sent);
+struct Titan(SentBatch);
 
 impl Decoder for Titan {
     fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<EmbedReply, Error> {
-        let reply: Reply = parsed(body)?;
+        let reply: Reply = parse(body)?;
         if let Some(message) = reply.message {
             let error = Error::new(Kind::InvalidRequest, "The model rejected the input.");
             return Err(error
@@ -104,7 +107,7 @@ impl Decoder for Titan {
             return Err(malformed("no `embedding`"));
         }
         Ok(EmbedReply {
-            vectors: self.0.checked(vec![reply.embedding])?,
+            vectors: self.0.validated(vec![reply.embedding])?,
             usage: usage(reply.input_text_token_count, headers, &self.0),
         })
     }

@@ -1,4 +1,4 @@
-//! How requests travel to AWS: the seam, and the SDK as its first implementation.
+//! Sends requests to AWS: the [`Transport`] trait, and its implementation with the AWS SDK.
 
 mod frames;
 mod sdk;
@@ -15,49 +15,56 @@ pub use sdk::{AssumeRole, AwsSettings, Clients};
 use super::{Request, failure};
 use crate::{error::Error, model::Target};
 
-/// The operations of AWS that lintel calls: of the service model `bedrock-runtime`, and Retrieve of
-/// `bedrock-agent-runtime`, whose target is a Knowledge Base.
+/// The AWS operations that lintel calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServiceOperation {
+    /// `bedrock-runtime` Converse.
     Converse,
+    /// `bedrock-runtime` ConverseStream.
     ConverseStream,
+    /// `bedrock-runtime` InvokeModel.
     InvokeModel,
+    /// `bedrock-agent-runtime` Retrieve. Its target is a Knowledge Base.
     Retrieve,
 }
 
-/// Status, headers and a byte stream.
+/// An HTTP response with a streaming body.
 pub type Response = http::Response<SdkBody>;
 
-/// The seam between what is sent to AWS and how it travels. Raw both ways: the reply is handed over
-/// whatever its status.
+/// Sends serialized requests to AWS and returns raw replies.
 pub trait Transport: Send + Sync + 'static {
+    /// Sends `request` to `target` and returns the reply, whatever its status.
+    ///
+    /// # Errors
+    /// If no reply arrives.
     fn send<'a>(
         &'a self,
         request: Request,
         target: &'a Target,
     ) -> BoxFuture<'a, Result<Response, SendError>>;
 
-    /// The service rejected the credentials: gets new ones before the next request.
+    /// Discards the cached credentials that `operation` used, because the service rejected them. The next
+    /// request fetches new ones.
     fn refresh(&self, operation: ServiceOperation, target: &Target);
 }
 
-/// There was no reply at all. Texts are for the log.
+/// Why a request got no reply. The texts are for the log.
 #[derive(Debug)]
 pub enum SendError {
     /// No credentials are available.
     Credentials(String),
     /// No connection was established: nothing was sent.
     Unreachable(String),
-    /// The connection broke after something may have been sent.
+    /// The connection failed after the request may have been sent.
     Lost(String),
-    /// Everything else, for example a region without a client.
+    /// Any other failure, for example a region without a client.
     Other(String),
 }
 
-/// Returns all of a reply's body, if it has at most `max` bytes.
+/// Reads the whole body of a reply, up to `max` bytes.
 ///
 /// # Errors
-/// If the body is longer, or its connection breaks.
+/// If the body is longer than `max`, or the connection fails.
 pub async fn collected(body: SdkBody, max: usize) -> Result<Bytes, Error> {
     match Limited::new(body, max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),

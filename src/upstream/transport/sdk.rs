@@ -1,4 +1,5 @@
-//! The first transport: the SDK's client signs and carries our bytes; its typed input and output stay empty.
+//! The transport of the AWS SDK. The SDK's client signs and sends serialized bodies; its typed inputs and outputs stay
+//! empty.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -27,49 +28,57 @@ use super::{
 };
 use crate::{call::Secret, model::Target};
 
-/// How AWS is reached; what is not set comes from the SDK's default chain and the `AWS_*` variables.
+/// How to connect to AWS. Unset members come from the SDK's default chain and the `AWS_*` variables.
 #[derive(Clone, Debug, Default)]
 pub struct AwsSettings {
+    /// Endpoint for all Bedrock services, instead of the region's.
     pub endpoint_url: Option<String>,
+    /// Named profile of the shared AWS config files.
     pub profile: Option<String>,
+    /// Role to assume before calling Bedrock.
     pub assume_role: Option<AssumeRole>,
-    /// Instead of the default chain: access key id and secret (the embedded simulator's).
+    /// Access key id and secret access key that replace the default chain. The embedded simulator uses them.
     pub static_credentials: Option<(String, Secret)>,
 }
 
-/// A role that the gateway takes before it calls Bedrock.
+/// A role that the gateway assumes before it calls Bedrock.
 #[derive(Clone, Debug)]
 pub struct AssumeRole {
+    /// ARN of the role.
     pub arn: String,
+    /// External id that the role's trust policy requires.
     pub external_id: Option<Secret>,
+    /// `RoleSessionName`, which appears in CloudTrail.
     pub session_name: String,
 }
 
-/// The clients of every region, made at their first use: a start that waits for nothing.
+/// The SDK clients of every region. Each is created at its first use, so that startup does not wait for AWS.
 pub struct Clients {
     settings: AwsSettings,
     base: OnceCell<SdkConfig>,
     default_region: String,
-    by_region: HashMap<String, OfRegion>,
-    /// Until when the credentials that were last seen hold.
-    good_until: Mutex<Option<SystemTime>>,
+    by_region: HashMap<String, RegionClients>,
+    /// Expiry of the last credentials that [`Clients::check_credentials`] got.
+    credentials_expiry: Mutex<Option<SystemTime>>,
 }
 
-/// The clients of one region: for models, and for Knowledge Bases.
+/// The clients of one region.
 #[derive(Default)]
-struct OfRegion {
-    runtime: Mutex<Slot<Client>>,
-    agent: Mutex<Slot<agent::Client>>,
+struct RegionClients {
+    /// For models.
+    runtime: Mutex<ClientSlot<Client>>,
+    /// For Knowledge Bases.
+    agent: Mutex<ClientSlot<agent::Client>>,
 }
 
-/// One client.
-struct Slot<C> {
+/// A client that is created on demand and replaced on refresh.
+struct ClientSlot<C> {
     client: Option<C>,
-    /// When its credentials were last thrown away.
+    /// When the client and its credentials were last discarded.
     refreshed: Option<Instant>,
 }
 
-impl<C> Default for Slot<C> {
+impl<C> Default for ClientSlot<C> {
     fn default() -> Self {
         Self {
             client: None,
@@ -78,15 +87,16 @@ impl<C> Default for Slot<C> {
     }
 }
 
-impl<C: Clone> Slot<C> {
-    /// The client; `make` is told whether credentials that others have cached are not good enough.
+impl<C: Clone> ClientSlot<C> {
+    /// Returns the client and creates it with `make` if needed. The argument of `make` is true after a refresh; the new
+    /// client must then not share the identity cache that holds the rejected credentials.
     fn get(slot: &Mutex<Self>, make: impl FnOnce(bool) -> C) -> C {
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = slot.refreshed.is_some();
         slot.client.get_or_insert_with(|| make(fresh)).clone()
     }
 
-    /// Throws the client away. False if that was done just now, not longer ago than `every`.
+    /// Discards the client, at most once in `every`. Returns whether it did.
     fn refresh(slot: &Mutex<Self>, every: Duration) -> bool {
         let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
         let due = slot.refreshed.is_none_or(|at| at.elapsed() > every);
@@ -100,17 +110,18 @@ impl<C: Clone> Slot<C> {
     }
 }
 
-/// The media type of InvokeModel, both ways.
+/// The media type of InvokeModel requests and replies.
 const JSON: &str = "application/json";
 
-/// Many calls fail together when credentials end; one refresh is for all of them.
+/// Minimum time between refreshes of a model client: when credentials expire, one refresh serves all failed calls.
 const REFRESH_EVERY: Duration = Duration::from_secs(5);
 
-/// Retrieve is refreshed for what the role may not do too, which fails for ever and must not cost connections all the time.
+/// Minimum time between refreshes of a region's Knowledge Base client. Retrieve also refreshes on denied permissions,
+/// which a refresh does not fix, and each refresh discards the client's connections.
 const REFRESH_RETRIEVE_EVERY: Duration = Duration::from_secs(60);
 
 impl Clients {
-    /// `regions`: every region of a configured target.
+    /// Creates the clients for `regions`, which must contain the region of every configured target.
     pub fn new(
         settings: AwsSettings,
         default_region: String,
@@ -118,18 +129,18 @@ impl Clients {
     ) -> Self {
         let by_region = regions
             .into_iter()
-            .map(|region| (region, OfRegion::default()))
+            .map(|region| (region, RegionClients::default()))
             .collect();
         Self {
             settings,
             base: OnceCell::new(),
             default_region,
             by_region,
-            good_until: Mutex::default(),
+            credentials_expiry: Mutex::default(),
         }
     }
 
-    /// Can credentials be had? For readiness; makes no call to Bedrock.
+    /// Checks that credentials are available, for the readiness probe. Does not call Bedrock.
     ///
     /// # Errors
     /// The reason, for the log.
@@ -139,20 +150,20 @@ impl Clients {
         };
         match provider.provide_credentials().await {
             Ok(credentials) => {
-                // Those without an end hold as long as this process is likely to live.
+                // Credentials without an expiry count as valid for a year.
                 let until = credentials
                     .expiry()
                     .unwrap_or_else(|| SystemTime::now() + Duration::from_secs(365 * 86_400));
                 *self
-                    .good_until
+                    .credentials_expiry
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner) = Some(until);
                 Ok(())
             }
-            // The service that gives them may stumble; what it gave is still good.
+            // The credentials service may fail for a while; the last credentials are valid until their expiry.
             Err(_)
                 if self
-                    .good_until
+                    .credentials_expiry
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .is_some_and(|until| until > SystemTime::now()) =>
@@ -163,7 +174,7 @@ impl Clients {
         }
     }
 
-    /// Credentials for what no client of the SDK sends.
+    /// Returns credentials, for requests that are sent without an SDK client.
     ///
     /// # Errors
     /// The reason, for the log.
@@ -179,42 +190,38 @@ impl Clients {
             .map_err(|error| describe(&error))
     }
 
-    /// Where the control plane of a region is: scheme and host.
+    /// Returns the base URL of the Bedrock control plane in `region`, without a trailing slash.
     pub async fn control_plane(&self, region: &str) -> String {
-        let own = self
+        let endpoint = self
             .settings
             .endpoint_url
             .clone()
             .or_else(|| std::env::var("AWS_ENDPOINT_URL_BEDROCK").ok());
-        let own = own.or_else(|| {
+        let endpoint = endpoint.or_else(|| {
             self.base
                 .get()
                 .and_then(|base| base.endpoint_url().map(str::to_owned))
         });
         let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
-        own.map_or_else(
+        endpoint.map_or_else(
             || format!("https://bedrock.{region}.amazonaws.com{suffix}"),
             |url| url.trim_end_matches('/').to_owned(),
         )
     }
 
-    /// Makes every client, so that the first request does not wait for certificates. `knowledge_bases`: regions of those.
+    /// Creates every client ahead of the first request. `knowledge_bases` are the regions that also need an agent client.
     pub async fn warm(&self, knowledge_bases: &BTreeSet<String>) {
         for region in self.by_region.keys() {
             if let Err(error) = self.client(region).await {
-                tracing::warn!(?error, region, "no client could be made");
+                tracing::warn!(?error, region, "cannot create the Bedrock client");
             }
             if knowledge_bases.contains(region)
                 && let Err(error) = self.agent(region).await
             {
-                tracing::warn!(
-                    ?error,
-                    region,
-                    "no client for Knowledge Bases could be made"
-                );
+                tracing::warn!(?error, region, "cannot create the Knowledge Bases client");
             }
         }
-        // A failure here is told by readiness, and by the first request.
+        // Ignored because readiness and the first request report the failure.
         let _ = self.check_credentials().await;
     }
 
@@ -224,18 +231,18 @@ impl Clients {
             .await
     }
 
-    fn of_region(&self, region: &str) -> Result<&OfRegion, SendError> {
+    fn region_clients(&self, region: &str) -> Result<&RegionClients, SendError> {
         self.by_region
             .get(region)
             .ok_or_else(|| SendError::Other(format!("no client for region {region}")))
     }
 
     async fn client(&self, region: &str) -> Result<Client, SendError> {
-        let (of_region, base) = (self.of_region(region)?, self.base().await);
-        Ok(Slot::get(&of_region.runtime, |fresh| {
+        let (region_clients, base) = (self.region_clients(region)?, self.base().await);
+        Ok(ClientSlot::get(&region_clients.runtime, |fresh| {
             let mut config = aws_sdk_bedrockruntime::config::Builder::from(base)
                 .region(Region::new(region.to_owned()));
-            // Here and not in the base, which the role's credentials are fetched with too.
+            // Not set in the base config, because STS calls for the assumed role use it too.
             if let Some(url) = &self.settings.endpoint_url {
                 config = config.endpoint_url(url);
             }
@@ -246,10 +253,10 @@ impl Clients {
         }))
     }
 
-    /// The one for Knowledge Bases, made when it is needed.
+    /// Returns the Knowledge Base client of a region.
     async fn agent(&self, region: &str) -> Result<agent::Client, SendError> {
-        let (of_region, base) = (self.of_region(region)?, self.base().await);
-        Ok(Slot::get(&of_region.agent, |fresh| {
+        let (region_clients, base) = (self.region_clients(region)?, self.base().await);
+        Ok(ClientSlot::get(&region_clients.agent, |fresh| {
             let mut config =
                 agent::config::Builder::from(base).region(Region::new(region.to_owned()));
             if let Some(url) = &self.settings.endpoint_url {
@@ -266,7 +273,7 @@ impl Clients {
 async fn load(settings: &AwsSettings, region: &str) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
-        // Retries and the watch over stalled streams are the gateway's own, measured and bounded.
+        // The gateway has its own retries and idle timeouts, which metrics and budgets account for.
         .retry_config(RetryConfig::disabled())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .timeout_config(
@@ -317,9 +324,8 @@ impl Transport for Clients {
                 body,
             } = request;
             let take = TakeReply::default();
-            // Runs before signing. Without the right content-length only the old length would leave
-            // the socket.
-            let ours = move |request: &mut HttpRequest| {
+            // Runs before signing. With the SDK's own `content-length`, hyper would cut the body.
+            let replace_body = move |request: &mut HttpRequest| {
                 for (name, value) in &headers {
                     if let Ok(value) = value.to_str() {
                         request
@@ -336,26 +342,26 @@ impl Transport for Clients {
                 ServiceOperation::Converse => {
                     let client = self.client(&target.region).await?;
                     let call = client.converse().model_id(&target.id).customize();
-                    let call = call.mutate_request(ours).interceptor(take.clone());
+                    let call = call.mutate_request(replace_body).interceptor(take.clone());
                     call.send().await.err().map(send_error)
                 }
                 ServiceOperation::ConverseStream => {
                     let client = self.client(&target.region).await?;
                     let call = client.converse_stream().model_id(&target.id).customize();
-                    let call = call.mutate_request(ours).interceptor(take.clone());
+                    let call = call.mutate_request(replace_body).interceptor(take.clone());
                     call.send().await.err().map(send_error)
                 }
                 ServiceOperation::InvokeModel => {
                     let client = self.client(&target.region).await?;
                     let call = client.invoke_model().model_id(&target.id);
                     let call = call.content_type(JSON).accept(JSON).customize();
-                    let call = call.mutate_request(ours).interceptor(take.clone());
+                    let call = call.mutate_request(replace_body).interceptor(take.clone());
                     call.send().await.err().map(send_error)
                 }
                 ServiceOperation::Retrieve => {
                     let client = self.agent(&target.region).await?;
                     let call = client.retrieve().knowledge_base_id(&target.id).customize();
-                    let call = call.mutate_request(ours).interceptor(take.clone());
+                    let call = call.mutate_request(replace_body).interceptor(take.clone());
                     call.send().await.err().map(send_error)
                 }
             };
@@ -363,29 +369,31 @@ impl Transport for Clients {
                 Some(reply) => reply
                     .try_into_http1x()
                     .map_err(|error| SendError::Other(error.to_string())),
-                None => {
-                    Err(failure
-                        .unwrap_or_else(|| SendError::Other("the SDK gave no reply".to_owned())))
-                }
+                None => Err(failure
+                    .unwrap_or_else(|| SendError::Other("the SDK returned no reply".to_owned()))),
             }
         })
     }
 
     fn refresh(&self, operation: ServiceOperation, target: &Target) {
-        let Some(of_region) = self.by_region.get(&target.region) else {
+        let Some(region_clients) = self.by_region.get(&target.region) else {
             return;
         };
         let refreshed = match operation {
             ServiceOperation::Converse
             | ServiceOperation::ConverseStream
-            | ServiceOperation::InvokeModel => Slot::refresh(&of_region.runtime, REFRESH_EVERY),
-            ServiceOperation::Retrieve => Slot::refresh(&of_region.agent, REFRESH_RETRIEVE_EVERY),
+            | ServiceOperation::InvokeModel => {
+                ClientSlot::refresh(&region_clients.runtime, REFRESH_EVERY)
+            }
+            ServiceOperation::Retrieve => {
+                ClientSlot::refresh(&region_clients.agent, REFRESH_RETRIEVE_EVERY)
+            }
         };
         if refreshed {
             let region = &target.region;
             tracing::warn!(
                 region,
-                "AWS rejected the credentials, or denied the operation; new credentials are fetched once"
+                "AWS rejected the credentials or denied the operation; fetching new credentials"
             );
         }
     }

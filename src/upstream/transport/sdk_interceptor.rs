@@ -1,4 +1,4 @@
-//! What is common to all operations that the SDK carries: the reply is taken out of its hands, and its errors become ours.
+//! Captures raw replies before the SDK deserializes them, and maps the SDK's errors to [`SendError`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,12 +15,12 @@ use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
 
 use super::SendError;
 
-/// Takes the reply out of the SDK's hands before it would be deserialized, and leaves an empty body behind.
+/// An interceptor that takes the reply before the SDK deserializes it, and leaves an empty body in its place.
 #[derive(Clone, Debug, Default)]
 pub struct TakeReply(Arc<Mutex<Option<HttpResponse>>>);
 
 impl TakeReply {
-    /// What was taken, if there was a reply.
+    /// Returns the captured reply, if one arrived.
     pub fn into_reply(self) -> Option<HttpResponse> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
@@ -46,7 +46,7 @@ impl Intercept for TakeReply {
     }
 }
 
-/// Why there was no reply.
+/// Classifies an error of the SDK by whether the request may have been sent.
 pub fn send_error<E: std::error::Error + 'static>(error: SdkError<E, HttpResponse>) -> SendError {
     let text = describe(&error);
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
@@ -57,7 +57,7 @@ pub fn send_error<E: std::error::Error + 'static>(error: SdkError<E, HttpRespons
         source = cause.source();
     }
     match error {
-        // Before there is a connection nothing was sent; of all other failures nobody can say.
+        // Without a connection nothing was sent. After any other failure the request may have been sent.
         SdkError::DispatchFailure(failure)
             if failure.as_connector_error().is_some_and(no_connection) =>
         {
@@ -71,7 +71,7 @@ pub fn send_error<E: std::error::Error + 'static>(error: SdkError<E, HttpRespons
     }
 }
 
-/// The name did not resolve, the connection was refused, its handshake failed, or it took too long.
+/// Returns whether connecting failed: in DNS, TCP or TLS, or by the connect timeout.
 fn no_connection(error: &ConnectorError) -> bool {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
@@ -83,7 +83,7 @@ fn no_connection(error: &ConnectorError) -> bool {
     false
 }
 
-/// The whole chain of causes: the SDK's own text is only "dispatch failure".
+/// Returns the texts of an error and all its sources. The top-level text of the SDK is only "dispatch failure".
 pub fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

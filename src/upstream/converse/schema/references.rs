@@ -1,24 +1,26 @@
-//! References inside a JSON schema.
+//! Resolves references inside a JSON schema.
 
 use serde_json::{Map, Value};
 
 use crate::error::Error;
 
-/// A schema with `$ref`s may grow without end when they are resolved: a bound on its nodes, long texts counted as more.
+/// Maximum number of nodes of a resolved schema. Resolving references can make a schema exponentially larger.
 const MAX_NODES: usize = 20_000;
+/// A string counts as one more node for every so many bytes.
 const NODE_BYTES: usize = 64;
 
-/// Nesting of a schema once its references are resolved: every reader of it is recursive.
+/// Maximum nesting of a resolved schema. Functions that process it are recursive.
 const MAX_DEPTH: usize = 128;
 
-/// Replaces every local `$ref` with its target. A cycle ends in a plain object if `cut` is set.
+/// Replaces every local `$ref` with its target. If `cut_cycles` is set, a cycle ends in `{"type": "object"}`.
 ///
 /// # Errors
-/// A 400 at the member `at` for a reference that leads nowhere, a cycle without `cut`, or a schema that grows too large.
-pub fn resolved(root: &Value, cut: bool, at: &str) -> Result<Value, Error> {
+/// 400 with the path `at` for a reference without a target, a cycle if `cut_cycles` is not set, or a schema that becomes
+/// too large.
+pub fn resolve_references(root: &Value, cut_cycles: bool, at: &str) -> Result<Value, Error> {
     let mut resolver = Resolver {
         root,
-        cut,
+        cut_cycles,
         at,
         open: Vec::new(),
         nodes: 0,
@@ -34,7 +36,7 @@ pub fn resolved(root: &Value, cut: bool, at: &str) -> Result<Value, Error> {
 
 struct Resolver<'r> {
     root: &'r Value,
-    cut: bool,
+    cut_cycles: bool,
     at: &'r str,
     open: Vec<&'r str>,
     nodes: usize,
@@ -75,14 +77,14 @@ impl<'r> Resolver<'r> {
         resolved.collect()
     }
 
-    /// What stands beside a reference, such as a description, holds for this place.
+    /// Returns the target of `reference`. Siblings of the reference, such as a description, override its members.
     fn follow(
         &mut self,
         reference: &'r str,
-        beside: &'r Map<String, Value>,
+        siblings: &'r Map<String, Value>,
     ) -> Result<Value, Error> {
         if self.open.contains(&reference) {
-            return match self.cut {
+            return match self.cut_cycles {
                 true => Ok(serde_json::json!({"type": "object"})),
                 false => Err(Error::invalid(
                     self.at,
@@ -100,7 +102,7 @@ impl<'r> Resolver<'r> {
             let shown: String = reference.chars().take(100).collect();
             return Err(Error::invalid(
                 self.at,
-                format!("The schema refers to '{shown}', which it does not hold."),
+                format!("The schema refers to '{shown}', which does not exist in the schema."),
             ));
         };
         self.open.push(reference);
@@ -108,7 +110,7 @@ impl<'r> Resolver<'r> {
         self.open.pop();
         let mut value = value?;
         if let Value::Object(members) = &mut value {
-            for (name, member) in beside
+            for (name, member) in siblings
                 .iter()
                 .filter(|(name, _)| *name != "$ref" && *name != "$defs")
             {

@@ -1,4 +1,4 @@
-//! How a model is made to call a tool.
+//! Forces a model to call a tool.
 
 use std::borrow::Cow;
 
@@ -12,8 +12,11 @@ use crate::{
     upstream::converse::{Context, choice::Choice, structured::JsonTool},
 };
 
-/// A choice that asks for what is not there.
-pub fn check(choice: &Choice<'_>, tools: &[Entry<'_>], searches: bool) -> Result<(), Error> {
+/// Checks that the tool choice refers to tools in the list. `searches` means that the request has web search.
+///
+/// # Errors
+/// 400 if the choice is `required` without tools, or names an unknown tool.
+pub fn check_choice(choice: &Choice<'_>, tools: &[Entry<'_>], searches: bool) -> Result<(), Error> {
     match choice {
         Choice::Required if tools.is_empty() && !searches => Err(Error::invalid(
             "tool_choice",
@@ -29,7 +32,8 @@ pub fn check(choice: &Choice<'_>, tools: &[Entry<'_>], searches: bool) -> Result
     }
 }
 
-/// The `toolChoice` that comes nearest, or a sentence where the family or its reasoning allows none.
+/// Returns the `toolChoice` closest to `choice`. If the model cannot be forced, sets an instruction in `plan` and returns
+/// `None`.
 pub fn force<'a>(
     choice: &Choice<'_>,
     json_tool: Option<&JsonTool<'a>>,
@@ -43,7 +47,7 @@ pub fn force<'a>(
         facts.tool_choice.contains(&mode) && (!reasons || facts.forced_choice_while_reasoning)
     };
     let wanted = match (choice, json_tool) {
-        // Calls of the client's own tools go on being possible beside ours.
+        // The model may call the client's tools as well as the JSON tool.
         (Choice::Auto | Choice::None, Some(_)) if list.len() > 1 && !plan.mute => None,
         (Choice::Auto | Choice::None, Some(tool)) => Some(tool.name.as_ref()),
         (Choice::Auto | Choice::None, None) => return Ok(None),
@@ -61,7 +65,7 @@ pub fn force<'a>(
         .all(|entry| matches!(entry.tool, Tool::SystemTool { .. }))
     {
         cx.warnings
-            .add("tool_choice: sent as 'auto', a tool that AWS runs itself cannot be forced");
+            .add("tool_choice: sent as 'auto' (tools that AWS runs cannot be forced)");
         return Ok(None);
     }
     let wanted = wanted.map(str::to_owned);
@@ -72,7 +76,7 @@ pub fn force<'a>(
         Some(name) if may(ToolChoiceMode::Any) => {
             list.retain(|entry| matches!(&entry.tool, Tool::ToolSpec(spec) if spec.name == name));
             cx.warnings
-                .add("tool_choice: emulated, only the named tool was sent");
+                .add("tool_choice: emulated by sending only the named tool");
             Some(ToolChoice::Any {})
         }
         None if may(ToolChoiceMode::Any) => Some(ToolChoice::Any {}),
@@ -83,14 +87,14 @@ pub fn force<'a>(
             };
             plan.instruction = Some(sentence);
             cx.warnings.add(
-                "tool_choice: emulated by an instruction, this model cannot be forced in this call",
+                "tool_choice: emulated by an instruction (the model cannot be forced to call a tool)",
             );
             None
         }
     })
 }
 
-/// Anthropic's own form of a choice, with one call at most.
+/// Returns Anthropic's form of a tool choice with parallel tool calls disabled.
 pub fn with_one_call(forced: Option<&ToolChoice<'_>>) -> Value {
     match forced {
         None => json!({"type": "auto", "disable_parallel_tool_use": true}),

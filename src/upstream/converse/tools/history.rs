@@ -1,4 +1,4 @@
-//! Tools that only the history knows.
+//! Rebuilds tools from the calls in the history.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 use super::{Entry, specification};
 use crate::{
     operation::chat::{Message, ToolInput},
-    upstream::converse::{messages::owned, names::Names},
+    upstream::converse::{messages::raw_json, names::Names},
 };
 
-/// Every tool that the history calls, in order of first use, with the arguments of its calls.
-pub fn called(messages: &[Message]) -> Vec<(&str, Vec<&str>)> {
+/// Returns the name of every tool that the history calls, in order of first use, with the arguments of its calls.
+pub fn called_tools(messages: &[Message]) -> Vec<(&str, Vec<&str>)> {
     let mut order: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut places: HashMap<&str, usize> = HashMap::new();
     for call in messages.iter().flat_map(Message::tool_uses) {
@@ -29,8 +29,11 @@ pub fn called(messages: &[Message]) -> Vec<(&str, Vec<&str>)> {
     order
 }
 
-/// Tools with the parameters that their calls have used.
-pub fn rebuilt<'a>(called: &[(&'a str, Vec<&'a str>)], names: &mut Names<'a>) -> Vec<Entry<'a>> {
+/// Returns tool definitions whose parameters are those that the calls have used.
+pub fn rebuild_tools<'a>(
+    called: &[(&'a str, Vec<&'a str>)],
+    names: &mut Names<'a>,
+) -> Vec<Entry<'a>> {
     #[derive(Deserialize)]
     struct Arguments(Map<String, Value>);
     let tools = called.iter().map(|(name, calls)| {
@@ -41,7 +44,7 @@ pub fn rebuilt<'a>(called: &[(&'a str, Vec<&'a str>)], names: &mut Names<'a>) ->
         {
             properties.extend(arguments.into_iter().map(|(key, _)| (key, json!({}))));
         }
-        let schema = owned(json!({"type": "object", "properties": properties}).to_string());
+        let schema = raw_json(json!({"type": "object", "properties": properties}).to_string());
         Entry {
             client: name,
             tool: specification(names.sent(name), None, schema, None),
