@@ -1,7 +1,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -20,6 +20,7 @@ struct Inner {
     spending: Spending,
     rate_limits: Mutex<RateLimits>,
     attempts: AtomicU32,
+    client_gone: AtomicBool,
     waited_nanos: AtomicU64,
     served_by: Mutex<Option<ServedBy>>,
     retrieval: OnceLock<Arc<Retrieval>>,
@@ -130,6 +131,17 @@ impl Trace {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         served.as_ref().and_then(|served| served.invoked.clone())
+    }
+
+    /// Records that the client disconnected before its reply.
+    pub fn set_client_gone(&self) {
+        self.0.client_gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Reports whether the client disconnected before its reply. The gateway reads the replies to what it sent, and
+    /// sends nothing new.
+    pub fn is_client_gone(&self) -> bool {
+        self.0.client_gone.load(Ordering::Relaxed)
     }
 
     /// Sets the outcome of the retrieval. Only the first call has an effect.

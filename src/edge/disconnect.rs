@@ -13,7 +13,7 @@ use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    call::{Call, Unplanned},
+    call::{Call, Trace, Unplanned},
     dispatch::{Destination, Dispatchable},
     error::Error,
     middleware::Reply,
@@ -48,6 +48,7 @@ impl DisconnectPolicy {
             return Ok(destination.call(call).await?.on_end(on_end));
         }
         let (policy, limit) = (self.clone(), call.model.timeouts.whole);
+        let trace = call.trace.clone();
         let answer = async move {
             let served = destination.call(call).await?.on_end(on_end);
             Ok(served.map(|reply| reply.kept_by(Box::new(move |rest| policy.keep(rest, limit)))))
@@ -55,6 +56,7 @@ impl DisconnectPolicy {
         DetachableCall {
             answer: Some(Box::pin(answer)),
             policy: self.clone(),
+            trace,
         }
         .await
     }
@@ -89,6 +91,7 @@ impl DisconnectPolicy {
 struct DetachableCall<R: 'static> {
     answer: Option<BoxFuture<'static, Result<R, Error>>>,
     policy: DisconnectPolicy,
+    trace: Trace,
 }
 
 impl<R: 'static> Future for DetachableCall<R> {
@@ -109,6 +112,7 @@ impl<R: 'static> Drop for DetachableCall<R> {
         let Some(answer) = self.answer.take() else {
             return;
         };
+        self.trace.set_client_gone();
         // Needs no limit, because the call has its own deadlines. Dropping the answer of a stream reads it to its end.
         self.policy
             .keep(Box::pin(async move { drop(answer.await) }), Duration::MAX);

@@ -6,17 +6,25 @@ pub const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
 pub const COMPLETIONS: &str = "/v1/completions";
 pub const EMBEDDINGS: &str = "/v1/embeddings";
 
+/// Every path of the data port, as it is documented.
+const PATHS: [&str; 7] = [
+    CHAT_COMPLETIONS,
+    COMPLETIONS,
+    EMBEDDINGS,
+    "/v1/usage",
+    "/v1/knowledge_bases",
+    "/v1/models",
+    "/v1/models/{*model}",
+];
+
 /// Returns the documented path of a route, or `unknown`. `matched` is axum's pattern.
 pub fn route(matched: Option<&str>) -> &'static str {
-    match matched.map(|path| path.strip_prefix("/v1").unwrap_or(path)) {
-        Some("/chat/completions") => CHAT_COMPLETIONS,
-        Some("/completions") => COMPLETIONS,
-        Some("/embeddings") => EMBEDDINGS,
-        Some("/usage") => "/v1/usage",
-        Some("/knowledge_bases") => "/v1/knowledge_bases",
-        Some("/models") => "/v1/models",
-        Some("/models/{*model}") => "/v1/models/{model}",
-        _ => "unknown",
+    let bare = |path| str::strip_prefix(path, "/v1").unwrap_or(path);
+    let known =
+        matched.and_then(|matched| PATHS.into_iter().find(|path| bare(path) == bare(matched)));
+    match known {
+        Some("/v1/models/{*model}") => "/v1/models/{model}",
+        known => known.unwrap_or("unknown"),
     }
 }
 

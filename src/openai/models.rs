@@ -29,8 +29,9 @@ pub struct ModelObject<'a> {
     /// Use cases for which the operator recommends the model.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub use_cases: &'a [String],
-    /// The maximum output of a request that sets no limit, in tokens.
-    pub default_max_tokens: u32,
+    /// The maximum output of a request that sets no limit, in tokens. Absent for models without output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_max_tokens: Option<u32>,
     /// The maximum of input and output together, in tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_window: Option<u64>,
@@ -39,6 +40,9 @@ pub struct ModelObject<'a> {
     pub max_output_tokens: Option<u32>,
     /// Any of `text`, `image`, `file`, `video` and `audio`.
     pub input_modalities: Vec<&'static str>,
+    /// The sizes of the vectors of an embedding model, with the default first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_dimensions: Option<&'a [u32]>,
     pub tools: bool,
     /// True if the model supports the tool `web_search`.
     pub web_search: bool,

@@ -75,6 +75,11 @@ pub trait Attempt: Send {
         &mut self,
         send: Try<'_>,
     ) -> impl Future<Output = Result<Self::Output, Error>> + Send;
+
+    /// Reports whether the call still has a use for the result. If not, a failure is not retried.
+    fn is_wanted(&self) -> bool {
+        true
+    }
 }
 
 /// Sends the request of one attempt.
@@ -179,7 +184,12 @@ impl Attempts {
                 Err(error) => error,
             };
             made += 1;
-            self.pause(subject, operation, &budget, made, error).await?;
+            let is_wanted = || attempt.is_wanted() && !subject.trace.is_client_gone();
+            let retries =
+                is_wanted() && self.pause(subject, operation, &budget, made, &error).await;
+            if !retries || !is_wanted() {
+                return Err(error);
+            }
         }
     }
 
@@ -197,18 +207,16 @@ impl Attempts {
             .unwrap_or_else(|never| match never {})
     }
 
-    /// Waits for the backoff before the next attempt.
-    ///
-    /// # Errors
-    /// Returns `error` if it must not be retried.
+    /// Waits for the backoff before the next attempt. Returns false at once if `error` must not be
+    /// retried.
     async fn pause(
         &self,
         subject: Subject<'_>,
         operation: ServiceOperation,
         budget: &TpsBudget,
         made: u32,
-        error: Error,
-    ) -> Result<(), Error> {
+        error: &Error,
+    ) -> bool {
         let Subject {
             target,
             label,
@@ -217,15 +225,15 @@ impl Attempts {
         } = subject;
         let advice = error.retry_advice();
         let Some(pause) = pause(advice, made, policy) else {
-            return Err(error);
+            return false;
         };
         // Bedrock may have billed the failed attempt, so a retry can cost twice the reservation.
         if error.is_perhaps_billed() && !trace.spending().may_repeat() {
-            return Err(error);
+            return false;
         }
         if !budget.withdraw() {
             metrics::retry_budget_exhausted(&target.region, label);
-            return Err(error);
+            return false;
         }
         if advice == RetryAdvice::Refreshed {
             self.transport.refresh(operation, target);
@@ -235,9 +243,8 @@ impl Attempts {
         trace.warnings().add(format!(
             "attempts: the request to Bedrock was retried (after '{code}')"
         ));
-        drop(error);
         sleep(pause).await;
-        Ok(())
+        true
     }
 }
 

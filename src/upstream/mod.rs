@@ -58,6 +58,7 @@ impl Upstream {
             .with_detail(format!("{} on route {}", T::NAME, call.plan.route.as_str()))
         })?;
         let requests = codec.encode(&call)?;
+        call.trace.warnings().refuse_dropped(&call.model)?;
         let call = Arc::new(call);
         let started = Instant::now();
         let reply = T::exchange(&self, &call, requests).await;

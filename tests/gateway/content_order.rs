@@ -4,8 +4,8 @@
 //! 1. The results of tools stand first in a user turn, in their own order.
 //! 2. Blank text is dropped.
 //! 3. Reasoning without a signature is dropped, because the model would not take it back.
-//! 4. An assistant turn that holds nothing, or only reasoning, is dropped, and its neighbors become
-//!    one turn.
+//! 4. Reasoning at the end of an assistant turn is dropped. A turn that is then empty is dropped too, and
+//!    its neighbors become one turn.
 //! 5. Messages of one role that follow each other are one turn.
 //! 6. A user turn that holds nothing gets a placeholder.
 
@@ -105,7 +105,11 @@ impl Conversation {
                 .push(json!({"role": "assistant", "content": parts}));
         }
         let reasoning = ["thinking", "redacted"];
-        if blocks.iter().any(|(kind, _)| !reasoning.contains(kind)) {
+        while blocks
+            .pop_if(|(kind, _)| reasoning.contains(kind))
+            .is_some()
+        {}
+        if !blocks.is_empty() {
             self.turns.push(("assistant", blocks));
         }
         self.answer(exchange, first);

@@ -32,6 +32,7 @@ mod requests;
 mod retries;
 mod server;
 mod settlements;
+mod siblings;
 mod streams;
 mod support;
 mod translate;

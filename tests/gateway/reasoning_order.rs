@@ -52,7 +52,7 @@ fn turns() -> [Vec<Value>; 3] {
             thinking(2),
             call(2),
         ],
-        vec![redacted(), thinking(1), call(1), call(2), thinking(2)],
+        vec![redacted(), thinking(1), call(1), call(2)],
     ]
 }
 

@@ -85,6 +85,8 @@ fn object<'a>(
     alias: bool,
     use_cases: &'a [String],
 ) -> ModelObject<'a> {
+    let embed = model.facts.embed.as_ref();
+    let chats = embed.is_none();
     ModelObject {
         id,
         object: "model",
@@ -94,11 +96,12 @@ fn object<'a>(
         alias_of: alias.then_some(model.name.as_str()),
         description: model.description.as_deref(),
         use_cases,
-        default_max_tokens: model.defaults.max_tokens,
+        default_max_tokens: chats.then_some(model.defaults.max_tokens),
         context_window: model.facts.context_window,
         max_output_tokens: model.facts.max_output_tokens,
         input_modalities: input_modalities(&model.facts),
-        tools: model.facts.tools,
+        embedding_dimensions: embed.map(|embed| embed.dimensions.as_slice()),
+        tools: model.facts.tools && chats,
         web_search: model.facts.web_search.is_some(),
         reasoning: model.facts.reasoning.style != ReasoningStyle::None
             || model.facts.reasoning.default_on,
@@ -112,6 +115,10 @@ fn object<'a>(
 }
 
 fn input_modalities(facts: &Facts) -> Vec<&'static str> {
+    if let Some(embed) = &facts.embed {
+        let image = embed.family.takes_images().then_some("image");
+        return std::iter::once("text").chain(image).collect();
+    }
     let all = [
         ("text", true),
         ("image", facts.image),

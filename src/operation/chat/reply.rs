@@ -213,6 +213,8 @@ pub struct ChunkStream {
     usage: Option<Usage>,
     finish_reason: Option<FinishReason>,
     ended: bool,
+    /// How the stream failed, while the rest of it is still read.
+    failed: Option<EndReason>,
     /// The client has disconnected, and the gateway reads the rest.
     drained: bool,
 }
@@ -231,6 +233,7 @@ impl ChunkStream {
             usage: None,
             finish_reason: None,
             ended: false,
+            failed: None,
             drained: false,
         }
     }
@@ -257,7 +260,7 @@ impl ChunkStream {
         self.keep = None;
         // The inner stream records its cost when it is dropped, and the callbacks read it.
         self.inner = Box::pin(futures_util::stream::empty());
-        let reason = match reason {
+        let reason = match self.failed.unwrap_or(reason) {
             EndReason::Complete if self.drained => EndReason::Drained,
             EndReason::ClientGone if self.drained => EndReason::Failed("cut"),
             other => other,
@@ -270,6 +273,23 @@ impl ChunkStream {
         // Innermost first: a middleware sees the end after everything that it wraps.
         for callback in std::mem::take(&mut self.on_end) {
             callback(&end);
+        }
+    }
+
+    /// Ends the stream after an error. What other answers of the same call still send is read in the
+    /// background first, because it is billed.
+    fn fail(&mut self, reason: EndReason, cx: &mut Context<'_>) {
+        while let Poll::Ready(item) = self.inner.as_mut().poll_next(cx) {
+            if item.is_none() {
+                return self.end(reason);
+            }
+        }
+        match self.keep.take() {
+            Some(keep) => {
+                self.failed = Some(reason);
+                keep(Box::pin(drain(self.take())));
+            }
+            None => self.end(reason),
         }
     }
 
@@ -307,7 +327,7 @@ impl Stream for ChunkStream {
             Some(Ok(_)) => {}
             Some(Err(error)) => {
                 let reason = EndReason::Failed(break_label(error));
-                self.end(reason);
+                self.fail(reason, cx);
             }
             None => self.end(EndReason::Complete),
         }
@@ -338,8 +358,8 @@ impl Drop for ChunkStream {
 /// Reads a stream to its end to learn its usage.
 async fn drain(mut stream: ChunkStream) {
     let mut bytes = 0;
-    while let Some(Ok(item)) = stream.next().await {
-        bytes += item.chunk.weight();
+    while let Some(item) = stream.next().await {
+        bytes += item.map_or(0, |item| item.chunk.weight());
         if bytes > MAX_DRAINED {
             break;
         }

@@ -109,6 +109,47 @@ impl Embed {
         }
     }
 
+    /// # Errors
+    /// 400 for a size that the model does not support.
+    fn check_dimensions(&self, facts: &Facts) -> Result<(), Error> {
+        let Some(dimensions) = self
+            .dimensions
+            .filter(|size| !facts.dimensions.contains(size))
+        else {
+            return Ok(());
+        };
+        let sizes: Vec<String> = facts.dimensions.iter().map(u32::to_string).collect();
+        let text = format!(
+            "'dimensions' is {dimensions}; this model supports {}.",
+            sizes.join(", ")
+        );
+        Err(Error::invalid("dimensions", text))
+    }
+
+    /// # Errors
+    /// 400 `unsupported_content` for an image, or `context_length_exceeded` for a text over the family's limit.
+    fn check_inputs(&self, family: EmbedFamily) -> Result<(), Error> {
+        for (index, input) in self.inputs.iter().enumerate() {
+            match (input, family.max_chars()) {
+                (Input::Image(_), _) if !family.takes_images() => {
+                    let text = "This model does not support images through this gateway.";
+                    let error = Error::invalid(self.at(index), text);
+                    return Err(error.with_code("unsupported_content"));
+                }
+                (Input::Text(text), Some(most)) if text.chars().count() > most => {
+                    let count = text.chars().count();
+                    let text = format!(
+                        "The text has {count} characters; this model accepts at most {most}. Split it."
+                    );
+                    let error = Error::invalid(self.at(index), text);
+                    return Err(error.with_code("context_length_exceeded"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn images(&self) -> u64 {
         self.inputs
             .iter()
@@ -134,6 +175,8 @@ impl Operation for Embed {
 
     fn plan(&self, model: &Model, _: &Caller) -> Result<Plan, Error> {
         let facts = embeds(model)?;
+        self.check_dimensions(facts)?;
+        self.check_inputs(facts.family)?;
         let sum = |batch: &[Input]| {
             batch
                 .iter()
@@ -182,6 +225,10 @@ pub fn embeds(model: &Model) -> Result<&Facts, Error> {
         Some(embed) => Ok(embed),
         None if model.facts.modality == "embedding" => Err(not_served(
             "This gateway does not support this embedding model yet.",
+        )),
+        None if model.base.is_none() => Err(not_served(
+            "This gateway does not know this model, so it cannot use it for embeddings. Use a model id of \
+             Bedrock, or ask the operator to set base_model.",
         )),
         None => Err(not_served(format!(
             "This model is for {}; it does not produce embeddings.",

@@ -4,7 +4,7 @@ use crate::{
 };
 
 /// One vector for each input, in the order of the inputs.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EmbedReply {
     pub vectors: Vec<Vec<f32>>,
     pub usage: Usage,

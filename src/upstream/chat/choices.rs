@@ -65,8 +65,9 @@ fn with_choice(choice: u32, chunk: Chunk) -> ChoiceChunk {
     ChoiceChunk { choice, chunk }
 }
 
-/// Merges the streams. The first error ends the merged stream, because the client cannot tell which
-/// choices are complete.
+/// Merges the streams. The first error is the last item, because the client cannot tell which choices
+/// are complete. Polled further, the merged stream reads the other streams to their end, because they
+/// are billed anyway.
 fn merged<S>(streams: Vec<S>, trace: &Trace) -> ChunkStream
 where
     S: Stream<Item = Result<Chunk, Error>> + Unpin + Send + 'static,
@@ -78,6 +79,7 @@ where
     let state = (all, total, false);
     let steps = stream::unfold(state, |(mut all, mut total, done)| async move {
         if done {
+            while all.next().await.is_some() {}
             return None;
         }
         loop {

@@ -45,6 +45,11 @@ pub struct EventStream {
 }
 
 impl EventStream {
+    /// Reads the stream to its end, which settles its usage.
+    pub async fn drain(mut self) {
+        while self.next().await.is_some() {}
+    }
+
     /// Opens a stream and waits for its first chunk. The caller's deadline bounds the wait; `idle`
     /// bounds the gaps after the first chunk.
     ///

@@ -6,7 +6,7 @@ mod event_stream;
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 
 use super::{Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse};
 use crate::{
@@ -112,7 +112,12 @@ impl Exchange for Chat {
             let open = requests
                 .into_iter()
                 .map(|request| stream(upstream, call, request));
-            let streams = try_join_all(open).await?;
+            // Like whole replies: the streams that began are billed, so a failure does not cancel them.
+            let (streams, failures) = partitioned(join_all(open).await);
+            if let Some(failure) = failures.into_iter().next() {
+                join_all(streams.into_iter().map(EventStream::drain)).await;
+                return Err(failure);
+            }
             return Ok(ChatReply::Stream(choices::stream(streams, trace)));
         }
         let answers = requests
@@ -128,6 +133,17 @@ impl Exchange for Chat {
             Delivery::Whole | Delivery::Stream => ChatReply::Whole(choices::whole(answers, trace)),
         })
     }
+}
+
+fn partitioned<R>(results: Vec<Result<R, Error>>) -> (Vec<R>, Vec<Error>) {
+    let (mut replies, mut failures) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(reply) => replies.push(reply),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    (replies, failures)
 }
 
 /// Opens the stream of one answer and waits for its first chunk.

@@ -148,7 +148,6 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
     structured::apply(structured, &mut converse, &mut plan);
     caching::apply(&mut converse, chat, cx);
     extension::apply(&mut converse, chat, cx)?;
-    warnings.refuse_dropped(model)?;
     Ok(Translated {
         request: converse,
         plan,

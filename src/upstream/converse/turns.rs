@@ -18,6 +18,9 @@ use crate::{
     model::Facts,
 };
 
+const TRAILING_REASONING: &str =
+    "messages: reasoning was dropped (an assistant turn cannot end with it)";
+
 /// Text for blocks and turns that would be empty, because Converse rejects blank text.
 pub const PLACEHOLDER: &str = ".";
 
@@ -231,14 +234,9 @@ impl<'a, 'n> Turns<'a, 'n> {
         self.drop_empty_assistant_turns();
         self.fix_prefill(reasons);
         for message in &mut self.messages {
-            let needs_text = message
-                .content
-                .iter()
-                .any(|block| matches!(block, ContentBlock::Document(_)))
-                && !message
-                    .content
-                    .iter()
-                    .any(|block| matches!(block, ContentBlock::Text(_)));
+            let has = |kind: fn(&ContentBlock<'a>) -> bool| message.content.iter().any(kind);
+            let needs_text = has(|block| matches!(block, ContentBlock::Document(_)))
+                && !has(|block| matches!(block, ContentBlock::Text(_)));
             if message.content.is_empty() || needs_text {
                 let at = leading_results(message);
                 message
@@ -359,13 +357,15 @@ impl<'a, 'n> Turns<'a, 'n> {
     /// Removes assistant turns without content and merges their neighbors.
     fn drop_empty_assistant_turns(&mut self) {
         let mut kept: Vec<Message<'a>> = Vec::with_capacity(self.messages.len());
-        for message in std::mem::take(&mut self.messages) {
-            let is_empty = message
-                .content
-                .iter()
-                .all(|block| matches!(block, ContentBlock::ReasoningContent(_)));
-            if message.role == ConversationRole::Assistant && is_empty {
-                continue;
+        for mut message in std::mem::take(&mut self.messages) {
+            if message.role == ConversationRole::Assistant {
+                // Claude rejects a turn that ends with reasoning, such as that of a call that is gone.
+                while message.content.pop_if(|last| is_reasoning(last)).is_some() {
+                    self.warnings.add(TRAILING_REASONING);
+                }
+                if message.content.is_empty() {
+                    continue;
+                }
             }
             match kept.last_mut() {
                 Some(last)
@@ -386,6 +386,10 @@ fn leading_results(turn: &Message<'_>) -> usize {
         .iter()
         .take_while(|block| matches!(block, ContentBlock::ToolResult(_)))
         .count()
+}
+
+fn is_reasoning(block: &ContentBlock<'_>) -> bool {
+    matches!(block, ContentBlock::ReasoningContent(_))
 }
 
 fn is_placeholder(content: &[ToolResultContentBlock<'_>]) -> bool {

@@ -26,17 +26,6 @@ pub struct Embeddings;
 impl Codec<Embed> for Embeddings {
     fn encode(&self, call: &Call<Embed>) -> Result<Vec<(Request, Box<dyn Decoder>)>, Error> {
         let facts = embeds(&call.model)?;
-        if let Some(dimensions) = call.body.dimensions
-            && !facts.dimensions.contains(&dimensions)
-        {
-            let sizes: Vec<String> = facts.dimensions.iter().map(u32::to_string).collect();
-            let text = format!(
-                "`dimensions` is {dimensions}; this model supports {}.",
-                sizes.join(", ")
-            );
-            return Err(Error::invalid("dimensions", text));
-        }
-        check_inputs(&call.body, facts.family)?;
         if call.body.purpose.is_some() && !facts.family.distinguishes_purposes() {
             let why = "the vectors of this model are the same for every purpose";
             call.trace.warnings().dropped("input_type", why);
@@ -46,6 +35,7 @@ impl Codec<Embed> for Embeddings {
             let batch = Batch {
                 embed: &call.body,
                 inputs,
+                size: call.body.dimensions.or(facts.dimensions.first().copied()),
                 price: call.model.price.clone(),
             };
             let (body, decoder) = match facts.family {
@@ -54,9 +44,7 @@ impl Codec<Embed> for Embeddings {
                 EmbedFamily::TitanMultimodal => titan::multimodal(&batch),
                 EmbedFamily::CohereV3 => cohere::v3(&batch),
                 EmbedFamily::CohereV4 => cohere::v4(&batch),
-                EmbedFamily::NovaMultimodal => {
-                    nova::multimodal(&batch, facts.dimensions.first().copied())
-                }
+                EmbedFamily::NovaMultimodal => nova::multimodal(&batch),
             }?;
             let operation = ServiceOperation::InvokeModel;
             Ok((
@@ -68,9 +56,7 @@ impl Codec<Embed> for Embeddings {
                 decoder,
             ))
         });
-        let requests = requests.collect::<Result<Vec<_>, Error>>()?;
-        call.trace.warnings().refuse_dropped(&call.model)?;
-        Ok(requests)
+        requests.collect()
     }
 }
 
@@ -78,36 +64,13 @@ impl Codec<Embed> for Embeddings {
 struct Batch<'a> {
     embed: &'a Embed,
     inputs: &'a [Input],
+    /// The size of the vectors. The model's default is the first that it supports.
+    size: Option<u32>,
     price: Option<Arc<Price>>,
 }
 
 /// The body of one request and the decoder of its reply.
 type Encoded = Result<(Bytes, Box<dyn Decoder>), Error>;
-
-/// Rejects inputs that the family cannot embed.
-///
-/// # Errors
-/// 400 `unsupported_content` for an image, or `context_length_exceeded` for a text over the family's limit.
-fn check_inputs(embed: &Embed, family: EmbedFamily) -> Result<(), Error> {
-    for (index, input) in embed.inputs.iter().enumerate() {
-        let at = || embed.at(index);
-        match (input, family.max_chars()) {
-            (Input::Image(_), _) if !family.takes_images() => {
-                let text = "This model does not support images through this gateway.";
-                return Err(Error::invalid(at(), text).with_code("unsupported_content"));
-            }
-            (Input::Text(text), Some(most)) if text.chars().count() > most => {
-                let count = text.chars().count();
-                let text = format!(
-                    "The text has {count} characters; this model accepts at most {most}. Split it."
-                );
-                return Err(Error::invalid(at(), text).with_code("context_length_exceeded"));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
 
 /// Returns the header that identifies the call in Bedrock's invocation log.
 fn metadata_header(call: &Call<Embed>) -> (HeaderName, HeaderValue) {
@@ -179,6 +142,7 @@ fn usage(counted: Option<u64>, headers: &HeaderMap, of: &SentBatch) -> Usage {
 struct SentBatch {
     /// Number of inputs.
     count: usize,
+    size: Option<u32>,
     /// Length of all texts, in bytes.
     bytes: u64,
     images: u64,
@@ -197,22 +161,28 @@ impl SentBatch {
             .filter(|input| matches!(input, Input::Image(_)));
         Self {
             count: batch.inputs.len(),
+            size: batch.size,
             bytes: bytes.sum(),
             images: images.count() as u64,
             price: batch.price.clone(),
         }
     }
 
-    /// Returns `vectors` if there is one per input and every component is finite.
+    /// Returns `vectors` if there is one per input, each has the right size, and every component is finite.
     fn validated(&self, vectors: Vec<Vec<f32>>) -> Result<Vec<Vec<f32>>, Error> {
-        let whole = |vector: &Vec<f32>| !vector.is_empty() && vector.iter().all(|n| n.is_finite());
-        match vectors.len() == self.count && vectors.iter().all(whole) {
-            true => Ok(vectors),
-            false => Err(malformed(format!(
-                "{} vectors for {} inputs",
-                vectors.len(),
-                self.count
-            ))),
+        if vectors.len() != self.count {
+            let counts = format!("{} vectors for {} inputs", vectors.len(), self.count);
+            return Err(malformed(counts));
         }
+        for vector in &vectors {
+            let fits = self.size.is_none_or(|size| vector.len() == size as usize);
+            if vector.is_empty() || !fits || !vector.iter().all(|n| n.is_finite()) {
+                return Err(malformed(format!(
+                    "a vector of {} components",
+                    vector.len()
+                )));
+            }
+        }
+        Ok(vectors)
     }
 }

@@ -55,12 +55,16 @@ struct Reply {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Vector {
     embedding: Vec<f32>,
+    /// Set if the service cut the text.
+    #[serde(default)]
+    truncated_char_length: Option<u64>,
 }
 
-/// Encodes a request. `default_dimension` applies if the client sets no `dimensions`.
-pub fn multimodal(batch: &Batch<'_>, default_dimension: Option<u32>) -> Encoded {
+/// Encodes a request.
+pub fn multimodal(batch: &Batch<'_>) -> Encoded {
     let mut params = Params {
         embedding_purpose: match batch.embed.purpose.unwrap_or_default() {
             Purpose::SearchDocument => "GENERIC_INDEX",
@@ -68,7 +72,7 @@ pub fn multimodal(batch: &Batch<'_>, default_dimension: Option<u32>) -> Encoded 
             Purpose::Classification => "CLASSIFICATION",
             Purpose::Clustering => "CLUSTERING",
         },
-        embedding_dimension: batch.embed.dimensions.or(default_dimension),
+        embedding_dimension: batch.size,
         text: None,
         image: None,
     };
@@ -105,6 +109,9 @@ impl Decoder for Nova {
             .into_iter()
             .next()
             .ok_or_else(|| malformed("no `embeddings`"))?;
+        if let Some(kept) = vector.truncated_char_length {
+            return Err(malformed(format!("the text was cut to {kept} characters")));
+        }
         Ok(EmbedReply {
             vectors: self.0.validated(vec![vector.embedding])?,
             usage: usage(None, headers, &self.0),

@@ -40,7 +40,7 @@ struct EmbeddingConfig {
 #[serde(rename_all = "camelCase")]
 struct Reply {
     #[serde(default)]
-    embedding: Vec<f32>,
+    embedding: Option<Vec<f32>>,
     #[serde(default)]
     input_text_token_count: Option<u64>,
     /// The error message; only the multimodal model reports errors in the reply.
@@ -103,11 +103,9 @@ impl Decoder for Titan {
                 .with_detail(message)
                 .may_be_billed());
         }
-        if reply.embedding.is_empty() {
-            return Err(malformed("no `embedding`"));
-        }
+        let vector = reply.embedding.ok_or_else(|| malformed("no `embedding`"))?;
         Ok(EmbedReply {
-            vectors: self.0.validated(vec![reply.embedding])?,
+            vectors: self.0.validated(vec![vector])?,
             usage: usage(reply.input_text_token_count, headers, &self.0),
         })
     }

@@ -220,7 +220,7 @@ async fn usage_that_the_service_does_not_report_is_estimated_and_costs_its_reser
     let (id, secret) = key(&gateway, budget(1.0)).await;
     gateway.simulator.script(ScriptedReply::json(
         200,
-        r#"{"embeddings": {"float": [[0.5]]}}"#,
+        json!({"embeddings": {"float": [vec![0.5; 1536]]}}).to_string(),
     ));
     let reply = gateway
         .ask(EMBEDDINGS, &secret, &request("cohere", "x".repeat(98)))
@@ -290,7 +290,7 @@ async fn a_timeout_ends_the_request_and_books_what_it_may_have_cost() {
 }
 
 #[tokio::test]
-async fn a_request_finishes_after_the_client_disconnects() {
+async fn after_the_client_disconnects_what_was_sent_is_booked_and_nothing_new_is_sent() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let (id, secret) = key(&gateway, budget(1.0)).await;
     let request = request("dear", json!(vec!["[simulate slow 50ms]"; 16]));
@@ -299,7 +299,33 @@ async fn a_request_finishes_after_the_client_disconnects() {
     assert!(gone.is_err(), "the client has disconnected");
     let (kind, cost) = only_record(&gateway, &id).await;
     assert_eq!(kind, "actual");
-    assert_eq!(cost, 16 * 3 * 2000);
+    let sent = gateway.simulator.received().len();
+    assert_eq!(sent, 8, "as many as run at a time");
+    assert_eq!(cost, 8 * 3 * 2000);
+}
+
+#[tokio::test]
+async fn a_failed_request_reports_the_error_that_a_retry_does_not_help_in_any_order() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let (throttled, invalid) = ("[simulate throttle]", "[simulate validation]");
+    for texts in [[throttled, invalid], [invalid, throttled]] {
+        let reply = gateway.embed(&request("dear", json!(texts))).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn a_vector_of_another_size_than_the_request_asked_for_is_an_error() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    for dimensions in [json!(null), json!(256)] {
+        let mut request = request("titan", "text");
+        request["dimensions"] = dimensions;
+        let reply = r#"{"embedding": [0.5, 0.5, 0.5], "inputTextTokenCount": 1}"#;
+        gateway.simulator.script(ScriptedReply::json(200, reply));
+        let reply = gateway.embed(&request).await;
+        assert_eq!(reply.error()["code"], "upstream_malformed");
+        assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
+    }
 }
 
 #[tokio::test]

@@ -187,20 +187,23 @@ async fn a_model_of_the_other_kind_is_a_clear_error() {
     assert_eq!(error["param"], "model");
     assert_eq!(
         error["message"],
-        "This model is for embedding, not for chat."
+        "This model is for embedding; it does not support chat."
     );
     let prompt = json!({"model": "amazon.titan-embed-text-v2:0", "prompt": "Hi"});
     let reply = gateway.ask(COMPLETIONS, ANY_KEY, &prompt).await;
     assert_eq!(reply.status, StatusCode::NOT_FOUND);
     for (model, text) in [
-        ("claude", "This model is for chat, not for embeddings."),
+        (
+            "claude",
+            "This model is for chat; it does not produce embeddings.",
+        ),
         (
             "us.amazon.nova-lite-v1:0",
-            "This model is for chat, not for embeddings.",
+            "This model is for chat; it does not produce embeddings.",
         ),
         (
             "twelvelabs.marengo-embed-3-0-v1:0",
-            "This gateway does not serve this embedding model yet.",
+            "This gateway does not support this embedding model yet.",
         ),
     ] {
         let reply = gateway.embed_any(&request(model, "text")).await;

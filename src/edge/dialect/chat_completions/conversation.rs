@@ -130,7 +130,7 @@ impl Reasoning {
             return self.blocks.into_iter().map(block).collect();
         }
         if !self.details.is_empty() {
-            return self.details.into_iter().map(detail).collect();
+            return joined(self.details).into_iter().map(detail).collect();
         }
         let thinking = |text| thinking(text, self.signature);
         self.text.map(thinking).into_iter().collect()
@@ -157,6 +157,32 @@ fn block(block: ThinkingBlock) -> Part {
         Some(data) => redacted(data),
         None => thinking(block.thinking, block.signature),
     }
+}
+
+/// Joins the pieces of each block: clients that collect a stream keep one entry per delta.
+fn joined(details: Vec<ReasoningDetail>) -> Vec<ReasoningDetail> {
+    let mut blocks: Vec<ReasoningDetail> = Vec::new();
+    for piece in details {
+        let index =
+            |detail: &ReasoningDetail| detail.index.as_ref().map(|index| index.get().to_owned());
+        let same = |block: &&mut ReasoningDetail| {
+            block.kind == piece.kind && index(block).is_some() && index(block) == index(&piece)
+        };
+        let Some(block) = blocks.last_mut().filter(same) else {
+            blocks.push(piece);
+            continue;
+        };
+        let append = |old: &mut Option<String>, new: Option<String>| match (old, new) {
+            (Some(old), Some(new)) => old.push_str(&new),
+            (old, new @ Some(_)) => *old = new,
+            (_, None) => {}
+        };
+        append(&mut block.text, piece.text);
+        append(&mut block.summary, piece.summary);
+        append(&mut block.signature, piece.signature);
+        append(&mut block.data, piece.data);
+    }
+    blocks
 }
 
 fn detail(detail: ReasoningDetail) -> Part {

@@ -135,7 +135,7 @@ async fn stream_ends_where_the_budget_has_no_more() {
     let passed = chunks.len() as u64 - 2;
     assert!((20..=22).contains(&passed), "{passed} chunks of 100 tokens");
     let warnings = trace.warnings().joined().unwrap();
-    assert!(warnings.contains("a budget has no more"), "{warnings}");
+    assert!(warnings.contains("a budget is spent"), "{warnings}");
     let (settled, reserved) = bench.balance();
     assert_eq!(reserved, NOTHING);
     assert_eq!(settled, cost(usage(10, 2100)));
