@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Modules are listed by floor, from top to bottom. A module imports only from its own floor and from
-//! the floors below it (`tests/tidy.rs` checks this).
+//! the floors below it (`tests/tidy` checks this).
 
 // Assembly: the only floor that uses `config::Config`.
 pub mod admin;

@@ -213,20 +213,14 @@ impl<'a, 'n> Turns<'a, 'n> {
     /// Returns the conversation. `reasons` means that the model will reason, which rules out a prefill.
     pub fn finish(mut self, reasons: bool) -> Conversation<'a> {
         self.answer_pending();
-        let text_only =
-            |block: &SystemContentBlock<'_>| matches!(block, SystemContentBlock::Text(_));
         // OpenAI accepts a conversation of system messages only, whereas Converse requires a user turn.
         if self.messages.is_empty() || !self.facts.system {
             self.user_first();
-            let mut instructions: Vec<ContentBlock<'a>> = Vec::new();
-            for block in std::mem::take(&mut self.system)
-                .into_iter()
-                .filter(text_only)
-            {
-                if let SystemContentBlock::Text(text) = block {
-                    instructions.push(ContentBlock::Text(text));
-                }
-            }
+            let system = std::mem::take(&mut self.system).into_iter();
+            let instructions = system.filter_map(|block| match block {
+                SystemContentBlock::Text(text) => Some(ContentBlock::Text(text)),
+                _ => None,
+            });
             if let Some(first) = self.messages.first_mut() {
                 first.content.splice(0..0, instructions);
             }
