@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{delta::Indexed, knowledge_base::KbReply};
+use super::knowledge_base::KbReply;
 
 /// The `chat.completion` object, a whole reply.
 #[derive(Debug, Serialize)]
@@ -210,4 +210,14 @@ impl FinishReason {
             Self::ContentFilter => "content_filter",
         }
     }
+}
+
+/// An entry of a list that is spread over several chunks. OpenAI's SDKs assemble such lists by `index`, and fail without
+/// it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Indexed<T> {
+    /// The position of the entry in the whole list.
+    pub index: u32,
+    #[serde(flatten)]
+    pub entry: T,
 }

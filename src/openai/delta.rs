@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::completion::{Annotation, CustomCall, Image, ReasoningDetail, ThinkingBlock};
+use super::completion::{Annotation, CustomCall, Image, Indexed, ReasoningDetail, ThinkingBlock};
 
 /// A `delta` object; each variant is one set of members.
 #[derive(Debug, Serialize)]
@@ -27,16 +27,6 @@ pub enum Delta<'a> {
         content: &'a str,
         annotations: Vec<Indexed<&'a Annotation>>,
     },
-}
-
-/// An entry of a list that is spread over several chunks. OpenAI's SDKs assemble such lists by `index`, and fail without
-/// it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Indexed<T> {
-    /// The position of the entry in the whole list.
-    pub index: u32,
-    #[serde(flatten)]
-    pub entry: T,
 }
 
 /// A part of a tool call. The first part contains the ID, the type and the name; later parts contain only arguments.

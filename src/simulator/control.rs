@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{ServiceError, Simulator, reply, routes::percent_decode, sigv4};
+use super::{ServiceError, Simulator, escapes::percent_decode, request_id::with_request_id, sigv4};
 
 /// The ARN in `GET /inference-profiles/{arn}` and the like.
 pub fn route(method: &Method, uri: &Uri) -> Option<String> {
@@ -41,5 +41,5 @@ pub fn describe(simulator: &Simulator, parts: &Parts, arn: &str) -> Result<Respo
         message: "No such resource.".into(),
     })?;
     let body = json!({"models": [{"modelArn": model_arn}], "foundationModelArn": model_arn});
-    Ok(reply::with_request_id(200, Body::from(body.to_string())))
+    Ok(with_request_id(200, Body::from(body.to_string())))
 }

@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::reply;
+use super::request_id::with_request_id;
 
 /// An error of the service: name, status, message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl ServiceError {
 
 impl IntoResponse for ServiceError {
     fn into_response(self) -> Response {
-        let mut response = reply::with_request_id(
+        let mut response = with_request_id(
             self.status,
             Body::from(json!({"message": self.message}).to_string()),
         );

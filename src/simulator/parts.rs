@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body::Frame;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{fault::Break, reply::with_request_id};
+use super::{fault::Break, request_id::with_request_id};
 
 /// Set while a reply is sent if its connection must be reset instead of closed.
 #[derive(Clone, Default)]

@@ -1,7 +1,5 @@
 //! Writes replies in the wire format of the service.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, StatusCode},
@@ -17,6 +15,7 @@ use super::{
     fault::{Break, Plan},
     frames::{encode_event, encode_exception},
     parts::in_parts,
+    request_id::with_request_id,
 };
 
 pub const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
@@ -248,22 +247,6 @@ pub fn json(body: &Value) -> Response {
     response
         .headers_mut()
         .insert("content-type", HeaderValue::from_static("application/json"));
-    response
-}
-
-/// Every reply of the service has an id, in the form of a UUID.
-pub fn with_request_id(status: u16, body: Body) -> Response {
-    static COUNT: AtomicU64 = AtomicU64::new(1);
-    let id = format!(
-        "00000000-0000-4000-8000-{:012x}",
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    );
-    let mut response = Response::new(body);
-    *response.status_mut() =
-        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Ok(id) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert("x-amzn-requestid", id);
-    }
     response
 }
 

@@ -9,8 +9,8 @@ use tokio::time::sleep;
 use tower::retry::budget::{Budget, TpsBudget};
 
 use super::{
-    Request, failure,
-    transport::{Response, SendError, ServiceOperation, Transport, collected},
+    Request, collected, failure,
+    transport::{Response, SendError, ServiceOperation, Transport},
 };
 use crate::{
     call::{Call, Ticket, Trace},

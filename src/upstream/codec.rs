@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Upstream, transport::ServiceOperation};
 use crate::{
     call::{Call, Route},
     error::Error,
-    operation::Operation,
+    operation::{Operation, embed::EmbedReply},
 };
 
 /// Translates one operation to one route. Codecs are pure: they do no I/O and never wait.
@@ -48,4 +48,13 @@ pub trait Exchange: Operation {
         call: &Arc<Call<Self>>,
         requests: Vec<(Request, Self::Decoder)>,
     ) -> impl Future<Output = Result<Self::Reply, Error>> + Send;
+}
+
+/// Decodes the reply to one batch of inputs.
+pub trait EmbedDecoder: Send + Sync {
+    /// Returns the vectors of the batch, in the order of its inputs, and their usage.
+    ///
+    /// # Errors
+    /// If the reply cannot be parsed or does not have one vector per input.
+    fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<EmbedReply, Error>;
 }

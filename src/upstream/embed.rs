@@ -10,10 +10,11 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, stream};
-use http::HeaderMap;
 use tokio::time::timeout;
 
-use super::{Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, invoke};
+use super::{
+    Attempt, Codec, EmbedDecoder, Exchange, Request, Subject, Try, Upstream, collected, invoke,
+};
 use crate::{
     call::{Call, Route, Ticket},
     error::{Error, Kind, RetryAdvice},
@@ -34,17 +35,8 @@ const ABANDONED: &str = "client_gone";
 /// Cap on the body of a reply, in bytes. 96 vectors of 3072 decimal numbers are about 6 MiB.
 const MAX_REPLY_BYTES: usize = 32 << 20;
 
-/// Decodes the reply to one batch.
-pub trait Decoder: Send + Sync {
-    /// Returns the vectors of the batch, in the order of its inputs, and their usage.
-    ///
-    /// # Errors
-    /// If the reply cannot be parsed or does not have one vector per input.
-    fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<EmbedReply, Error>;
-}
-
 impl Exchange for Embed {
-    type Decoder = Box<dyn Decoder>;
+    type Decoder = Box<dyn EmbedDecoder>;
 
     fn codec(route: Route) -> Option<&'static dyn Codec<Self>> {
         match route {
@@ -126,7 +118,7 @@ async fn send_batch(
     upstream: &Upstream,
     call: &Call<Embed>,
     request: Request,
-    decoder: Box<dyn Decoder>,
+    decoder: Box<dyn EmbedDecoder>,
     failed: &AtomicBool,
 ) -> Result<EmbedReply, Error> {
     let operation = request.operation;
@@ -145,7 +137,7 @@ async fn send_batch(
 
 struct BatchAttempt<'a> {
     request: Request,
-    decoder: Box<dyn Decoder>,
+    decoder: Box<dyn EmbedDecoder>,
     /// Another batch of the call failed.
     failed: &'a AtomicBool,
 }

@@ -2,6 +2,7 @@
 //! the call into requests, `attempt` sends them, and the codec's decoder reads the replies.
 
 mod attempt;
+mod body;
 pub mod chat;
 mod codec;
 pub mod converse;
@@ -21,11 +22,12 @@ use futures_util::future::BoxFuture;
 use tower::Service;
 
 pub use attempt::{Attempt, Attempts, Subject, Try};
-pub use codec::{Codec, Exchange, Request};
+pub use body::collected;
+pub use codec::{Codec, EmbedDecoder, Exchange, Request};
 pub use profile_lookup::ProfileLookup;
 pub use transport::{
     AssumeRole, AwsSettings, Clients, Frame, FrameError, FrameReader, Response, SendError,
-    ServiceOperation, Transport, collected,
+    ServiceOperation, Transport,
 };
 
 use crate::{

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::Stream;
 
-use super::reply::{BoxChunks, ChoiceChunk, Chunk};
+use super::chunk::{BoxChunks, ChoiceChunk, Chunk};
 use crate::{call::Trace, error::Error, openai::completion::FinishReason, operation::OutputLimit};
 
 /// The approximate size of a token, in bytes.

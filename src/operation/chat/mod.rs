@@ -1,5 +1,6 @@
 //! The chat operation: answers conversations, whole or as a stream.
 
+mod chunk;
 mod conversation;
 mod delivery;
 mod effort;
@@ -15,11 +16,12 @@ use std::{
 
 use serde_json::value::RawValue;
 
+pub use chunk::{ChoiceChunk, Chunk};
 pub use conversation::{
     Media, Message, Origin, Part, RedactedThinking, Role, Thinking, ToolInput, ToolResult, ToolUse,
 };
 pub use effort::{MAX_BUDGET, MIN_BUDGET, SCALE, VISIBLE, effort};
-pub use reply::{ChatReply, ChoiceChunk, Chunk, ChunkStream, WholeReply};
+pub use reply::{ChatReply, ChunkStream, WholeReply};
 
 use super::{Operation, not_served};
 use crate::{

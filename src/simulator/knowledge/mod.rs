@@ -14,7 +14,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{ServiceError, model, reply, routes};
+use super::{ServiceError, escapes, model, reply, request_id::with_request_id};
 
 /// Ids with a behavior of their own.
 const MISSING: &str = "MISSING000";
@@ -34,7 +34,7 @@ pub fn route(method: &Method, uri: &Uri) -> Option<String> {
         .path()
         .strip_prefix("/knowledgebases/")
         .filter(|_| method == Method::POST)?;
-    routes::percent_decode(path.strip_suffix("/retrieve")?)
+    escapes::percent_decode(path.strip_suffix("/retrieve")?)
 }
 
 /// Answers a Retrieve request.
@@ -71,7 +71,7 @@ pub async fn retrieve(id: &str, request: &Value) -> Result<Response, ServiceErro
     }
     directives.wait().await;
     if directives.has("malformed") {
-        return Ok(reply::with_request_id(
+        return Ok(with_request_id(
             200,
             Body::from(r#"{"retrievalResults": 7"#),
         ));

@@ -5,7 +5,7 @@
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Decoder, Encoded, SentBatch, parse, serialize, usage};
+use super::{Batch, EmbedDecoder, Encoded, SentBatch, parse, serialize, usage};
 use crate::{
     error::Error,
     operation::embed::{EmbedReply, Input, Purpose},
@@ -67,7 +67,7 @@ fn request(batch: &Batch<'_>, output_dimension: Option<u32>) -> Encoded {
 
 struct Cohere(SentBatch);
 
-impl Decoder for Cohere {
+impl EmbedDecoder for Cohere {
     fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<EmbedReply, Error> {
         let Reply { embeddings } = parse(body)?;
         let (Embeddings::ByType { float: vectors } | Embeddings::Plain(vectors)) = embeddings;

@@ -17,14 +17,14 @@ use crate::{
     model::EmbedFamily,
     money::{Price, Tier, Usage},
     operation::embed::{Embed, Input, embeds},
-    upstream::{Codec, Request, ServiceOperation, embed::Decoder},
+    upstream::{Codec, EmbedDecoder, Request, ServiceOperation},
 };
 
 /// The codec for embeddings over InvokeModel.
 pub struct Embeddings;
 
 impl Codec<Embed> for Embeddings {
-    fn encode(&self, call: &Call<Embed>) -> Result<Vec<(Request, Box<dyn Decoder>)>, Error> {
+    fn encode(&self, call: &Call<Embed>) -> Result<Vec<(Request, Box<dyn EmbedDecoder>)>, Error> {
         let facts = embeds(&call.model)?;
         if call.body.purpose.is_some() && !facts.family.distinguishes_purposes() {
             let why = "the vectors of this model are the same for every purpose";
@@ -70,7 +70,7 @@ struct Batch<'a> {
 }
 
 /// The body of one request and the decoder of its reply.
-type Encoded = Result<(Bytes, Box<dyn Decoder>), Error>;
+type Encoded = Result<(Bytes, Box<dyn EmbedDecoder>), Error>;
 
 /// Returns the header that identifies the call in Bedrock's invocation log.
 fn metadata_header(call: &Call<Embed>) -> (HeaderName, HeaderValue) {

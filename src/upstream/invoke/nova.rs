@@ -4,7 +4,7 @@
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Decoder, Encoded, SentBatch, malformed, parse, serialize, usage};
+use super::{Batch, EmbedDecoder, Encoded, SentBatch, malformed, parse, serialize, usage};
 use crate::{
     error::Error,
     operation::embed::{EmbedReply, Input, Purpose},
@@ -102,7 +102,7 @@ pub fn multimodal(batch: &Batch<'_>) -> Encoded {
 
 struct Nova(SentBatch);
 
-impl Decoder for Nova {
+impl EmbedDecoder for Nova {
     fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<EmbedReply, Error> {
         let Reply { embeddings } = parse(body)?;
         let vector = embeddings

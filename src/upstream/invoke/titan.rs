@@ -5,7 +5,7 @@
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use super::{Batch, Decoder, Encoded, SentBatch, malformed, parse, serialize, usage};
+use super::{Batch, EmbedDecoder, Encoded, SentBatch, malformed, parse, serialize, usage};
 use crate::{
     error::{Error, Kind},
     operation::embed::{EmbedReply, Input},
@@ -93,7 +93,7 @@ fn as_text(input: &Input) -> Option<&str> {
 
 struct Titan(SentBatch);
 
-impl Decoder for Titan {
+impl EmbedDecoder for Titan {
     fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<EmbedReply, Error> {
         let reply: Reply = parse(body)?;
         if let Some(message) = reply.message {

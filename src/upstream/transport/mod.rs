@@ -5,15 +5,13 @@ mod sdk;
 mod sdk_interceptor;
 
 use aws_smithy_types::body::SdkBody;
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt, Limited};
 
 pub use frames::{Frame, FrameError, FrameReader};
 pub use sdk::{AssumeRole, AwsSettings, Clients};
 
-use super::{Request, failure};
-use crate::{error::Error, model::Target};
+use super::Request;
+use crate::model::Target;
 
 /// The AWS operations that lintel calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,15 +57,4 @@ pub enum SendError {
     Lost(String),
     /// Any other failure, for example a region without a client.
     Other(String),
-}
-
-/// Reads the whole body of a reply, up to `max` bytes.
-///
-/// # Errors
-/// If the body is longer than `max`, or the connection fails.
-pub async fn collected(body: SdkBody, max: usize) -> Result<Bytes, Error> {
-    match Limited::new(body, max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) => Err(failure::truncated(error.to_string())),
-    }
 }

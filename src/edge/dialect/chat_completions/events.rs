@@ -12,8 +12,8 @@ use crate::{
     edge::{dialect::EventWriter, rescue},
     error::Error,
     openai::{
-        completion::ReasoningDetail,
-        delta::{Delta, FunctionDelta, Indexed, ToolCallDelta},
+        completion::{Indexed, ReasoningDetail},
+        delta::{Delta, FunctionDelta, ToolCallDelta},
     },
     operation::chat::{ChoiceChunk, Chunk},
 };

@@ -11,10 +11,9 @@ use crate::{
     money::Usage,
     openai::{
         completion::{
-            AssistantMessage, ChatCompletion, Choice, FinishReason, FunctionCall, ReasoningDetail,
-            ToolCall, ToolCallKind,
+            AssistantMessage, ChatCompletion, Choice, FinishReason, FunctionCall, Indexed,
+            ReasoningDetail, ToolCall, ToolCallKind,
         },
-        delta::Indexed,
         knowledge_base::{KbReply, PassageObject},
         usage as wire,
     },

@@ -1,0 +1,78 @@
+//! The steps of an answer.
+
+use std::{pin::Pin, sync::Arc};
+
+use futures_util::Stream;
+use serde_json::Value;
+
+use crate::{
+    error::Error,
+    money::Usage,
+    openai::completion::{Annotation, CustomCall, FinishReason, Image, ThinkingBlock},
+};
+
+/// A chunk of one choice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChoiceChunk {
+    /// The index of the choice, from 0.
+    pub choice: u32,
+    pub chunk: Chunk,
+}
+
+/// A piece of a reply. There is none for the role, which is always `assistant`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Chunk {
+    Content(String),
+    /// Content, with the citations that end in it.
+    CitedContent(String, Vec<Annotation>),
+    ReasoningContent(String),
+    /// A complete block of reasoning, as the model signed it; after its `ReasoningContent`.
+    Thinking(ThinkingBlock),
+    Annotations(Vec<Annotation>),
+    Image(Image),
+    /// `index` counts tool calls, not content blocks.
+    ToolCall {
+        index: u32,
+        id: Arc<str>,
+        name: Arc<str>,
+    },
+    ToolArguments {
+        index: u32,
+        fragment: String,
+    },
+    CustomToolCall {
+        index: u32,
+        id: Arc<str>,
+        call: CustomCall,
+    },
+    /// The legacy form of `ToolCall`.
+    FunctionCall(Arc<str>),
+    FunctionArguments(String),
+    /// The stop sequence that ended the answer; before `Finish`.
+    StopSequence(String),
+    /// A call of a tool that AWS runs, or its result, as a content block of Converse.
+    ServerTool(Value),
+    Finish(FinishReason),
+    /// The guardrail trace; after `Finish`.
+    Guardrail(Value),
+    /// The usage of all choices together; once, after every `Finish`.
+    Usage(Usage),
+}
+
+impl Chunk {
+    /// The approximate number of bytes of output in the chunk.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Content(text)
+            | Self::CitedContent(text, _)
+            | Self::ReasoningContent(text)
+            | Self::FunctionArguments(text) => text.len(),
+            Self::ToolArguments { fragment, .. } => fragment.len(),
+            Self::CustomToolCall { call, .. } => call.input.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// A boxed stream of chunks.
+pub type BoxChunks = Pin<Box<dyn Stream<Item = Result<ChoiceChunk, Error>> + Send>>;
