@@ -144,4 +144,4 @@ def test_langchain_default_of_sending_tokens_is_rejected_with_what_to_do(gateway
     with pytest.raises(openai.BadRequestError) as raised:
         langchain(gateway).embed_documents(["one"])
     assert (raised.value.param, raised.value.code) == ("input", "unsupported_parameter")
-    assert "send strings" in raised.value.message and "check_embedding_ctx_length=False" in raised.value.message
+    assert "Send strings" in raised.value.message and "check_embedding_ctx_length=False" in raised.value.message

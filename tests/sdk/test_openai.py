@@ -163,10 +163,12 @@ def test_broken_stream_raises(client, fault):
 def test_sdk_retries_only_retryable_errors(gateway, fault, calls):
     # The SDK makes three attempts, and the gateway makes three for each.
     client = openai.OpenAI(base_url=gateway.base_url, api_key=gateway.key, max_retries=2)
-    before = len(upstream_calls(gateway))
+    # The simulator keeps the latest requests only, so these are counted by a word of their own.
+    word = f"counted-{fault}"
+    messages = [{"role": "user", "content": f"{word} [simulate {fault}]"}]
     with pytest.raises(openai.APIStatusError):
-        client.chat.completions.create(model="claude", messages=simulate(fault))
-    assert len(upstream_calls(gateway)) - before == calls
+        client.chat.completions.create(model="claude", messages=messages)
+    assert sum(word in json.dumps(call) for call in upstream_calls(gateway)) == calls
 
 
 def test_client_timeout_raises(gateway):
