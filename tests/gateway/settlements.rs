@@ -265,9 +265,7 @@ async fn racing_calls_use_a_budget_up_and_never_exceed_it() {
             tokio::task::yield_now().await;
         }
     };
-    // More clients at a time would only keep the streams of admitted calls from their share of the
-    // processor.
-    let calls = stream::iter(0..500).map(calls).buffer_unordered(50);
+    let calls = stream::iter(0..500).map(calls).buffer_unordered(500);
     let statuses: Vec<StatusCode> = calls.collect().await;
     gateway
         .until(async || standing(&gateway, &id).await.1 == "0")
