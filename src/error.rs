@@ -160,6 +160,14 @@ impl Error {
         self
     }
 
+    /// Adds a sentence of the service to the message for the client. The log has it in the detail.
+    pub fn with_quote(mut self, text: &str) -> Self {
+        let message = format!("{} Bedrock says: {text}", self.0.message);
+        let plain = std::mem::replace(&mut self.0.message, message.into());
+        self.0.log_message.get_or_insert(plain.into_owned());
+        self
+    }
+
     /// Sets the time after which the client may retry; sent as `retry-after` and `retry-after-ms`.
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);

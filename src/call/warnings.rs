@@ -80,6 +80,15 @@ impl Warnings {
         }
     }
 
+    /// Returns the texts of all warnings.
+    pub fn texts(&self) -> Vec<String> {
+        let warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings
+            .iter()
+            .map(|warning| warning.text.clone().into_owned())
+            .collect()
+    }
+
     /// Returns all warnings as one header value, or `None` if there are none.
     pub fn joined(&self) -> Option<String> {
         let warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);

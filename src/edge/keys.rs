@@ -36,7 +36,7 @@ pub struct VirtualKey {
     pub allow_ips: Vec<IpNet>,
     pub revoked: bool,
     pub caller: Arc<Caller>,
-    /// When the key was last used, in Unix seconds, rounded down to the minute.
+    /// When the key was first used in the latest minute of use, in Unix seconds.
     pub last_used: AtomicI64,
 }
 
@@ -85,6 +85,7 @@ impl Keys {
         now: SystemTime,
     ) -> Result<Arc<Caller>, &'static str> {
         let digest: [u8; 32] = Sha256::digest(secret).into();
+        let mut used = None;
         let (expires, allow_ips, caller) = match virtual_key::classify(secret) {
             SecretKind::Malformed => return Err("malformed"),
             SecretKind::Virtual(id) => {
@@ -109,8 +110,9 @@ impl Keys {
                 if key.revoked {
                     return Err("revoked");
                 }
-                key.record_use(now);
-                (key.expires, key.allow_ips.clone(), key.caller.clone())
+                let usable = (key.expires, key.allow_ips.clone(), key.caller.clone());
+                used = Some(key);
+                usable
             }
             SecretKind::Other => {
                 let key = self
@@ -133,6 +135,9 @@ impl Keys {
         if !allow_ips.is_empty() && !address.is_some_and(allowed) {
             return Err("address");
         }
+        if let Some(key) = used {
+            key.record_use(now);
+        }
         Ok(caller)
     }
 
@@ -151,14 +156,15 @@ impl Keys {
 }
 
 impl VirtualKey {
+    /// Records the first use in each minute, so that a busy key does not write with every request.
     fn record_use(&self, now: SystemTime) {
         let seconds = now
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO)
             .as_secs();
-        let minute = i64::try_from(seconds / 60 * 60).unwrap_or(0);
-        if self.last_used.load(Ordering::Relaxed) != minute {
-            self.last_used.store(minute, Ordering::Relaxed);
+        let seconds = i64::try_from(seconds).unwrap_or(0);
+        if self.last_used.load(Ordering::Relaxed) / 60 != seconds / 60 {
+            self.last_used.store(seconds, Ordering::Relaxed);
         }
     }
 }
@@ -202,6 +208,27 @@ mod tests {
         assert_eq!(keys.find(b"abd", inside, at(0)).err(), Some("unknown"));
     }
 
+    /// The minute was stored, so a key created at 10:00:30 was last used at 10:00:00, and rejected requests counted.
+    #[test]
+    fn last_use_is_not_before_creation_and_ignores_rejected_requests() {
+        let keys = Keys::default();
+        let (id, secret) = virtual_key::generate(None).unwrap();
+        let key = VirtualKey {
+            digests: vec![(Sha256::digest(secret.as_bytes()).into(), None)],
+            expires: Some(at(200)),
+            allow_ips: Vec::new(),
+            revoked: false,
+            caller: caller(&id),
+            last_used: AtomicI64::default(),
+        };
+        keys.put(&id, Some(key));
+        for (now, last_used) in [(90, 90), (100, 90), (130, 130), (300, 130)] {
+            let accepted = keys.find(secret.as_bytes(), None, at(now)).is_ok();
+            assert_eq!(accepted, now < 200);
+            assert_eq!(keys.last_used(), [(id.clone(), last_used)], "at {now}");
+        }
+    }
+
     #[test]
     fn rotated_secrets_expire_and_revoked_virtual_keys_are_rejected() {
         let keys = Keys::default();
@@ -222,7 +249,7 @@ mod tests {
         );
         keys.put(&id, Some(key(false)));
         assert!(keys.find(new.as_bytes(), None, at(10_000)).is_ok());
-        assert_eq!(keys.last_used(), [(id.clone(), 9960)]);
+        assert_eq!(keys.last_used(), [(id.clone(), 10_000)]);
         assert!(
             keys.find(old.as_bytes(), None, at(49)).is_ok(),
             "both secrets are valid for a while"

@@ -28,6 +28,9 @@ const NOT_SERVED: [&str; 8] = [
     "/batches",
 ];
 
+/// Prefixes of the paths that only support GET. All other paths only support POST.
+const READ_ONLY: [&str; 3] = ["/models", "/knowledge_bases", "/usage"];
+
 /// Builds the routes and the fallbacks for unknown paths and methods.
 pub fn router() -> Router<Arc<Edge>> {
     let paths = || {
@@ -65,12 +68,12 @@ async fn not_found(method: Method, uri: Uri) -> Error {
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Error {
     let path: String = uri.path().chars().take(100).collect();
+    let bare = path.strip_prefix("/v1").unwrap_or(&path);
+    let reads = READ_ONLY.iter().any(|known| bare.starts_with(known));
+    let (method, allowed) = (labels::method(&method), if reads { "GET" } else { "POST" });
     Error::new(
         Kind::MethodNotAllowed,
-        format!(
-            "{path} does not support the method {}.",
-            labels::method(&method)
-        ),
+        format!("{path} does not support {method}. Use {allowed}."),
     )
     .with_code("method_not_allowed")
 }

@@ -9,7 +9,7 @@ use crate::{
     bedrock::reply::ErrorReply,
     call::Search,
     error::{Error, Kind, RetryAdvice},
-    upstream::{SendError, failure},
+    upstream::{SendError, failure, redact},
 };
 
 /// Converts a failure without a reply. A lost search counts as unreachable, because searches are not billed and can be
@@ -52,15 +52,15 @@ fn from_code(code: &str, status: StatusCode, reply: &ErrorReply, search: &Search
             .with_retry_advice(RetryAdvice::Once)
     };
     match (code, status.as_u16()) {
-        ("throttling" | "toomanyrequests", _) => failure::throttled(&this),
-        ("servicequotaexceeded", _) => failure::quota_exhausted(),
+        ("throttling" | "toomanyrequests", _) => failure::throttled(&this, reply),
+        ("servicequotaexceeded", _) => failure::quota_exhausted(reply),
         ("resourcenotfound", _) | (_, 404) => Error::new(
             Kind::NotFound,
             format!("Bedrock does not have {this} in the configured region. Tell the gateway's operator."),
         )
         .with_code("knowledge_base_not_found")
         .with_param("kb"),
-        ("modelnotready", _) => failure::model_not_ready(),
+        ("modelnotready", _) => failure::model_not_ready(reply),
         ("accessdenied" | "unrecognizedclient" | "expiredtoken" | "invalidclienttokenid", _) | (_, 401 | 403) => {
             failure::access_denied(&this).with_retry_advice(RetryAdvice::Refreshed)
         }
@@ -70,14 +70,14 @@ fn from_code(code: &str, status: StatusCode, reply: &ErrorReply, search: &Search
             // The client's filter can be the cause. The service's message is only shown if it cannot contain anything of
             // the operator's filter.
             let why = match search.only_own {
-                true => failure::redact(reply.message.as_deref().unwrap_or("no reason given")),
+                true => redact(reply.message.as_deref().unwrap_or("no reason given")),
                 false => "the filter cannot be used, alone or combined with the filters that this gateway adds".to_owned(),
             };
             let text = format!("Bedrock rejected the search of {this}: {why}");
             Error::invalid("kb.filter", text).with_code("invalid_filter")
         }
-        (_, 429) => failure::throttled(&this),
-        (_, 503) => failure::unavailable(),
+        (_, 429) => failure::throttled(&this, reply),
+        (_, 503) => failure::unavailable(reply),
         (_, 400..=499) => {
             let text = format!("Bedrock rejects searches of {this} as configured. Tell the gateway's operator.");
             Error::new(Kind::Upstream, text).with_code("knowledge_base_refused").without_retry()

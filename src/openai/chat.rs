@@ -111,15 +111,6 @@ pub struct ChatRequest {
     pub max_cost_usd: Option<Box<RawValue>>,
 }
 
-impl ChatRequest {
-    /// Returns true if the last chunk of the stream contains the usage.
-    pub fn include_usage(&self) -> bool {
-        self.stream_options
-            .as_ref()
-            .is_some_and(|o| o.include_usage == Some(true))
-    }
-}
-
 /// `stream_options`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct StreamOptions {
@@ -127,6 +118,9 @@ pub struct StreamOptions {
     pub include_usage: Option<bool>,
     #[serde(default)]
     pub include_obfuscation: Option<bool>,
+    /// An extension: the last chunk lists what was dropped, lowered or repaired.
+    #[serde(default)]
+    pub include_warnings: Option<bool>,
 }
 
 /// `reasoning`, an extension.

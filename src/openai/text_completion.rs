@@ -72,6 +72,9 @@ pub struct TextCompletion<'a> {
     /// `Some(None)` is `null`, which stands in all chunks but the last if usage was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Option<Usage>>,
+    /// An extension in the last chunk: what was dropped, lowered or repaired.
+    #[serde(rename = "x_lintel_warnings", skip_serializing_if = "Option::is_none")]
+    pub warnings: Option<Vec<String>>,
 }
 
 /// One of the completions.

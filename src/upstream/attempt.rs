@@ -6,10 +6,10 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use quick_cache::sync::Cache;
 use tokio::time::sleep;
-use tower::retry::budget::{Budget, TpsBudget};
 
 use super::{
     Request, collected, failure,
+    retry_budget::RetryBudget,
     transport::{Response, SendError, ServiceOperation, Transport},
 };
 use crate::{
@@ -18,14 +18,6 @@ use crate::{
     metrics,
     model::{RetryPolicy, Target},
 };
-
-/// Period over which the retry budget counts requests. The three budget values are Linkerd's
-/// defaults; a budget keeps retries from adding load while many requests fail.
-const BUDGET_WINDOW: Duration = Duration::from_secs(10);
-/// Retries per second that are allowed regardless of the number of requests.
-const MIN_RETRIES_PER_SECOND: u32 = 10;
-/// Retries allowed as a fraction of the requests in the window.
-const RETRY_RATIO: f32 = 0.2;
 
 /// Number of retry budgets kept, one per target. Bounded because clients may send raw model ids.
 const MAX_BUDGETS: usize = 1000;
@@ -141,7 +133,7 @@ impl Try<'_> {
 /// Runs the attempts of all calls and holds the retry budgets that they share.
 pub struct Attempts {
     transport: Arc<dyn Transport>,
-    budgets: Cache<String, Arc<TpsBudget>>,
+    budgets: Cache<String, Arc<RetryBudget>>,
 }
 
 impl Attempts {
@@ -193,14 +185,8 @@ impl Attempts {
         }
     }
 
-    fn budget(&self, target: &Target) -> Arc<TpsBudget> {
-        let new = || {
-            Ok::<_, Infallible>(Arc::new(TpsBudget::new(
-                BUDGET_WINDOW,
-                MIN_RETRIES_PER_SECOND,
-                RETRY_RATIO,
-            )))
-        };
+    fn budget(&self, target: &Target) -> Arc<RetryBudget> {
+        let new = || Ok::<_, Infallible>(Arc::new(RetryBudget::new()));
         let key = format!("{} {}", target.region, target.id);
         self.budgets
             .get_or_insert_with(&key, new)
@@ -213,7 +199,7 @@ impl Attempts {
         &self,
         subject: Subject<'_>,
         operation: ServiceOperation,
-        budget: &TpsBudget,
+        budget: &RetryBudget,
         made: u32,
         error: &Error,
     ) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{transport::FrameError, transport::SendError};
+use super::{redact::redact, transport::FrameError, transport::SendError};
 use crate::{
     bedrock::reply::ErrorReply,
     error::{Error, Kind, RetryAdvice},
@@ -143,29 +143,15 @@ fn from_name(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Erro
             access_denied("this model").with_retry_advice(RetryAdvice::Refreshed)
         }
         "resourcenotfound" => resource_not_found(reply),
-        "throttling" | "toomanyrequests" => throttled("this model"),
-        "servicequotaexceeded" => quota_exhausted(),
-        "modelnotready" => model_not_ready(),
-        "modeltimeout" => Error::new(Kind::UpstreamTimeout, "The model took too long to answer.")
-            .with_code("model_timeout")
-            .with_retry_advice(RetryAdvice::Once)
-            .may_be_billed(),
+        "throttling" | "toomanyrequests" => throttled("this model", reply),
+        "servicequotaexceeded" => quota_exhausted(reply),
+        "modelnotready" => model_not_ready(reply),
+        "modeltimeout" => quoting(reply, model_timeout()),
         "modelerror" | "modelstreamerror" => match reply.original_status_code {
-            Some(400) => Error::new(
-                Kind::InvalidRequest,
-                "The model rejected the request as invalid.",
-            )
-            .with_code("model_error"),
-            Some(429) => throttled("this model"),
-            _ => Error::new(
-                Kind::Upstream,
-                "The model failed while generating the answer.",
-            )
-            .with_code("model_error")
-            .with_retry_advice(RetryAdvice::Often)
-            .may_be_billed(),
+            Some(429) => throttled("this model", reply),
+            status => quoting(reply, model_error(status)),
         },
-        "serviceunavailable" => unavailable(),
+        "serviceunavailable" => unavailable(reply),
         "conflict" => Error::new(
             Kind::Conflict,
             "Bedrock rejected the call because of a concurrent change.",
@@ -176,8 +162,8 @@ fn from_name(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Erro
         _ => match status.map(|status| status.as_u16()) {
             Some(400 | 413 | 415 | 422) => validation(reply),
             Some(401 | 403) => access_denied("this model"),
-            Some(429) => throttled("this model"),
-            Some(503) => unavailable(),
+            Some(429) => throttled("this model", reply),
+            Some(503) => unavailable(reply),
             _ => Error::new(Kind::Upstream, "Bedrock failed while handling the request.")
                 .with_code("upstream_error")
                 .with_retry_advice(RetryAdvice::Once)
@@ -186,26 +172,61 @@ fn from_name(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Erro
     }
 }
 
+/// Adds the service's own sentence to the message of `error`, because "Too many tokens per day" and "per minute" need
+/// different actions.
+fn quoting(reply: &ErrorReply, error: Error) -> Error {
+    match reply.message.as_deref().map(redact) {
+        Some(text) if !text.is_empty() => error.with_quote(&text),
+        _ => error,
+    }
+}
+
+fn model_timeout() -> Error {
+    Error::new(Kind::UpstreamTimeout, "The model took too long to answer.")
+        .with_code("model_timeout")
+        .with_retry_advice(RetryAdvice::Once)
+        .may_be_billed()
+}
+
+fn model_error(original_status: Option<u16>) -> Error {
+    match original_status {
+        Some(400) => Error::new(
+            Kind::InvalidRequest,
+            "The model rejected the request as invalid.",
+        )
+        .with_code("model_error"),
+        _ => Error::new(
+            Kind::Upstream,
+            "The model failed while generating the answer.",
+        )
+        .with_code("model_error")
+        .with_retry_advice(RetryAdvice::Often)
+        .may_be_billed(),
+    }
+}
+
 /// Returns the error for an exhausted quota of the AWS account, such as tokens per day.
-pub fn quota_exhausted() -> Error {
-    Error::new(
+pub fn quota_exhausted(reply: &ErrorReply) -> Error {
+    let error = Error::new(
         Kind::UpstreamQuota,
         "A quota of the AWS account behind this gateway is exhausted. Try again much later.",
     )
     .with_code("rate_limit_exceeded")
     .with_retry_after(QUOTA_WAIT)
-    .without_retry()
+    .without_retry();
+    quoting(reply, error)
 }
 
 /// Returns the error for a model that Bedrock is still loading.
-pub fn model_not_ready() -> Error {
-    Error::new(
+pub fn model_not_ready(reply: &ErrorReply) -> Error {
+    let error = Error::new(
         Kind::UpstreamUnavailable,
         "Bedrock is still loading the model. Try again shortly.",
     )
     .with_code("model_not_ready")
     .with_retry_after(MODEL_NOT_READY_WAIT)
-    .with_retry_advice(RetryAdvice::Slowly)
+    .with_retry_advice(RetryAdvice::Slowly);
+    quoting(reply, error)
 }
 
 /// Returns the error for a denied operation. It is a 502, never a 401, because the fault is in the gateway's credentials
@@ -219,26 +240,33 @@ pub fn access_denied(what: &str) -> Error {
     .without_retry()
 }
 
-/// Returns the error for throttling; `what` names the throttled resource.
-pub fn throttled(what: &str) -> Error {
-    Error::new(
+/// Returns the error for throttling; `what` names the throttled resource. Bedrock also reports a spent daily quota as
+/// throttling, and only its text says so. A retry within seconds cannot help then.
+pub fn throttled(what: &str, reply: &ErrorReply) -> Error {
+    let text = reply.message.as_deref().unwrap_or_default();
+    if text.to_ascii_lowercase().contains("per day") {
+        return quota_exhausted(reply);
+    }
+    let error = Error::new(
         Kind::UpstreamThrottle,
         format!("Bedrock is throttling {what}. Try again shortly."),
     )
     .with_code("rate_limit_exceeded")
     .with_retry_after(THROTTLE_WAIT)
-    .with_retry_advice(RetryAdvice::Often)
+    .with_retry_advice(RetryAdvice::Often);
+    quoting(reply, error)
 }
 
 /// Returns the error for a service that reports itself unavailable.
-pub fn unavailable() -> Error {
-    Error::new(
+pub fn unavailable(reply: &ErrorReply) -> Error {
+    let error = Error::new(
         Kind::UpstreamUnavailable,
         "Bedrock is not available at the moment. Try again.",
     )
     .with_code("upstream_unavailable")
     .with_retry_after(THROTTLE_WAIT)
-    .with_retry_advice(RetryAdvice::Often)
+    .with_retry_advice(RetryAdvice::Often);
+    quoting(reply, error)
 }
 
 /// Returns the error for a `ValidationException`. Bedrock reports a full context window and an unknown model only in
@@ -305,30 +333,6 @@ fn model_not_found(message: &'static str) -> Error {
         .with_param("model")
 }
 
-/// Returns whether `word` looks like the id of a Knowledge Base or of its index: ten uppercase letters and digits.
-fn is_resource_id(word: &str) -> bool {
-    let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-    let plain = word
-        .bytes()
-        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
-    word.len() == 10 && plain && word.bytes().any(|byte| byte.is_ascii_digit())
-}
-
-/// Replaces ARNs, account ids and resource ids in a text for the client, and cuts it to 500 characters.
-pub fn redact(text: &str) -> String {
-    let digits = |word: &str| word.bytes().filter(u8::is_ascii_digit).count();
-    let words = text.split_whitespace().map(|word| match word {
-        _ if word.contains("arn:") => "[arn]",
-        _ if digits(word) >= 12 || is_resource_id(word) => "[id]",
-        _ => word,
-    });
-    let mut kept = words.collect::<Vec<_>>().join(" ");
-    if let Some((at, _)) = kept.char_indices().nth(500) {
-        kept.truncate(at);
-    }
-    kept
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,18 +346,5 @@ mod tests {
         ] {
             assert_eq!(short_name(name), "Throttling");
         }
-    }
-
-    #[test]
-    fn redact_replaces_arns_account_ids_and_resource_ids() {
-        let text = "User: arn:aws:sts::123456789012:assumed-role/x is not allowed in account 123456789012, sorry";
-        assert_eq!(
-            redact(text),
-            "User: [arn] is not allowed in account [id] sorry"
-        );
-        assert_eq!(
-            redact("for index KCOEXQD1NV. Retry, EXCEPTIONS aside"),
-            "for index [id] Retry, EXCEPTIONS aside"
-        );
     }
 }

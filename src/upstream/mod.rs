@@ -10,6 +10,8 @@ mod embed;
 pub mod failure;
 pub mod invoke;
 mod profile_lookup;
+mod redact;
+mod retry_budget;
 mod transport;
 
 use std::{
@@ -25,6 +27,7 @@ pub use attempt::{Attempt, Attempts, Subject, Try};
 pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, Request};
 pub use profile_lookup::ProfileLookup;
+pub use redact::redact;
 pub use transport::{
     AssumeRole, AwsSettings, Clients, Frame, FrameError, FrameReader, Response, SendError,
     ServiceOperation, Transport,

@@ -81,6 +81,35 @@ async fn unknown_paths_methods_and_content_types_have_distinct_errors() {
         send(Method::TRACE, chat, None, None).await,
         (405, "method_not_allowed".into())
     );
+    for (method, path, advice) in [
+        (
+            Method::GET,
+            chat,
+            "/v1/chat/completions does not support GET. Use POST.",
+        ),
+        (
+            Method::DELETE,
+            "/v1/models/x",
+            "/v1/models/x does not support DELETE. Use GET.",
+        ),
+        (
+            Method::POST,
+            "/usage",
+            "/usage does not support POST. Use GET.",
+        ),
+    ] {
+        // The text did not say which method to use.
+        let request = gateway.request(method, path).body(Body::empty()).unwrap();
+        let reply = gateway.send(request).await;
+        assert_eq!(reply.error()["message"], advice);
+        let allowed = reply.header("allow").unwrap();
+        assert!(
+            allowed
+                .split(',')
+                .any(|one| advice.ends_with(&format!("{one}."))),
+            "{allowed}"
+        );
+    }
     for path in [
         "/",
         "/v1",

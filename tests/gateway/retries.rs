@@ -12,7 +12,11 @@ fn retrying(mut request: Value) -> Value {
 }
 
 fn failure(status: u16, name: &str) -> ScriptedReply {
-    let mut scripted = ScriptedReply::json(status, r#"{"message":"no"}"#);
+    saying(status, name, "no")
+}
+
+fn saying(status: u16, name: &str, message: &str) -> ScriptedReply {
+    let mut scripted = ScriptedReply::json(status, json!({"message": message}).to_string());
     scripted
         .headers
         .push(("x-amzn-errortype".into(), name.into()));
@@ -67,6 +71,69 @@ async fn permanent_failures_are_not_retried() {
         );
         assert_eq!(gateway.simulator.received().len(), 1, "{name}");
     }
+}
+
+/// The texts were only in the log: "per day" and "per minute" looked the same to the client.
+#[tokio::test]
+async fn errors_quote_the_service_without_what_identifies_the_account() {
+    let text = "Too many tokens per minute for role Prod-Bedrock in 123456789012 at https://x.amazonaws.com/.";
+    let quote = " Bedrock says: Too many tokens per minute for role [name] in [id] at [endpoint].";
+    for (status, name, quoted) in [
+        (429, "ThrottlingException", true),
+        (503, "ServiceUnavailableException", true),
+        (408, "ModelTimeoutException", true),
+        (424, "ModelErrorException", true),
+        (429, "ModelNotReadyException", true),
+        (400, "ServiceQuotaExceededException", true),
+        (403, "AccessDeniedException", false),
+        (404, "ResourceNotFoundException", false),
+    ] {
+        let gateway = Gateway::start().await;
+        for _ in 0..3 {
+            gateway.simulator.script(saying(status, name, text));
+        }
+        let reply = gateway.chat(&retrying(user("Hi"))).await;
+        let message = reply.error()["message"].as_str().unwrap().to_owned();
+        assert_eq!(message.ends_with(quote), quoted, "{name}: {message}");
+        assert!(!message.contains("Prod"), "{name}: {message}");
+    }
+}
+
+/// A spent daily quota was retried like a short throttle, and the client was told to come back in a second.
+#[tokio::test]
+async fn daily_quota_is_not_retried() {
+    let gateway = Gateway::start().await;
+    let text = "Too many tokens per day, please wait before trying again.";
+    gateway
+        .simulator
+        .script(saying(429, "ThrottlingException", text));
+    let reply = gateway.chat(&retrying(user("Hi"))).await;
+    assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(reply.header("x-should-retry"), Some("false"));
+    assert_eq!(reply.header("retry-after"), Some("3600"));
+    assert_eq!(gateway.simulator.received().len(), 1);
+}
+
+/// 40 requests during an outage made 120 requests to Bedrock: the floor of ten seconds was granted at once.
+#[tokio::test]
+async fn outage_is_retried_within_the_share_from_the_first_second() {
+    let gateway = Gateway::start().await;
+    for _ in 0..120 {
+        gateway
+            .simulator
+            .script(failure(503, "ServiceUnavailableException"));
+    }
+    let started = std::time::Instant::now();
+    let request = retrying(user("Hi"));
+    let calls = (0..40).map(|_| gateway.chat(&request));
+    for reply in futures_util::future::join_all(calls).await {
+        assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    // On a slow machine the calls take longer than a second, and each second has a floor of its own.
+    let seconds = started.elapsed().as_secs() as usize + 1;
+    let sent = gateway.simulator.received().len();
+    assert!(sent <= 40 + 8 + 10 * seconds, "{sent} in {seconds} s");
+    assert!(sent > 40, "nothing was retried");
 }
 
 #[tokio::test]

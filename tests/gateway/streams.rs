@@ -139,6 +139,46 @@ async fn a_truncated_tool_call_is_not_completed() {
     assert!(reply.text().contains(r#""finish_reason":"length""#));
 }
 
+/// A warning about the end of an answer reached only the log, because the headers had gone by then.
+#[tokio::test]
+async fn warnings_come_in_the_last_chunk_if_they_are_asked_for() {
+    for (usage, asks) in [(false, false), (false, true), (true, true)] {
+        let gateway = Gateway::start().await;
+        let text = r#"{"contentBlockIndex":0,"delta":{"text":"Hi"}}"#;
+        gateway.simulator.script(ScriptedReply::stream(vec![
+            encode_event("contentBlockDelta", text),
+            encode_event("messageStop", r#"{"stopReason":"malformed_tool_use"}"#),
+        ]));
+        let mut request = streamed("Hi");
+        request["seed"] = 1.into();
+        request["stream_options"] =
+            serde_json::json!({"include_usage": usage, "include_warnings": asks});
+        let reply = gateway.chat(&request).await;
+        let events = reply.events();
+        assert_eq!(*events.last().unwrap(), "[DONE]");
+        let chunks: Vec<Value> = events[..events.len() - 1]
+            .iter()
+            .map(|event| serde_json::from_str(event).unwrap())
+            .collect();
+        let (last, before) = chunks.split_last().unwrap();
+        assert!(
+            before
+                .iter()
+                .all(|chunk| chunk.get("x_lintel_warnings").is_none())
+        );
+        let Some(warnings) = last["x_lintel_warnings"].as_array() else {
+            assert!(!asks, "{last}");
+            continue;
+        };
+        assert_eq!(last["choices"], serde_json::json!([]));
+        assert_eq!(last["usage"].is_object(), usage, "{last}");
+        for member in ["seed: ", "finish_reason: "] {
+            let named = |warning: &Value| warning.as_str().unwrap().starts_with(member);
+            assert!(warnings.iter().any(named), "{member} {last}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn usage_is_estimated_if_metadata_is_missing() {
     let gateway = Gateway::start().await;

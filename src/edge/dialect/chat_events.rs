@@ -11,8 +11,31 @@ use futures_util::Stream;
 use super::EventSource;
 use crate::{
     error::Error,
+    openai::chat::StreamOptions,
     operation::chat::{ChoiceChunk, ChunkStream},
 };
+
+/// What a client wants in the last chunk of its stream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LastChunk {
+    /// The usage of the call.
+    pub usage: bool,
+    /// The warnings of the call. Headers lack those about the end of the answer.
+    pub warnings: bool,
+}
+
+impl LastChunk {
+    /// Returns what `options` ask for.
+    pub fn of(options: Option<&StreamOptions>) -> Self {
+        let has = |member: fn(&StreamOptions) -> Option<bool>| {
+            options.and_then(member).unwrap_or_default()
+        };
+        Self {
+            usage: has(|options| options.include_usage),
+            warnings: has(|options| options.include_warnings),
+        }
+    }
+}
 
 /// Writes the chunks of a streamed chat as the events of one dialect.
 pub trait EventWriter: Send {

@@ -68,10 +68,17 @@ async fn a_stream_is_chunks_of_text_completions_and_one_done() {
 async fn usage_comes_last_and_once_if_it_is_asked_for() {
     let gateway = Gateway::start().await;
     let mut request = streamed(json!(["one two", "three"]));
-    request["stream_options"] = json!({"include_usage": true});
+    request["seed"] = 1.into();
+    request["stream_options"] = json!({"include_usage": true, "include_warnings": true});
     let chunks = chunks(&gateway.complete(&request).await);
     let (last, before) = chunks.split_last().unwrap();
     assert_eq!(last["choices"], json!([]));
+    let warnings = last["x_lintel_warnings"].as_array().unwrap();
+    assert!(
+        warnings
+            .iter()
+            .any(|text| text.as_str().unwrap().starts_with("seed: "))
+    );
     let (input, output) = gateway.billed();
     assert_eq!(last["usage"]["prompt_tokens"], input);
     assert_eq!(last["usage"]["completion_tokens"], output);

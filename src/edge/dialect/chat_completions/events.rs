@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::whole::{kb, usage as wire_usage};
 use crate::{
-    call::Retrieval,
+    call::{Retrieval, Warnings},
     edge::{dialect::EventWriter, rescue},
     error::Error,
     openai::{
@@ -26,6 +26,8 @@ pub struct ChatWriter {
     include_usage: bool,
     /// `,"kb":{…}`, for the first chunk with a `finish_reason`. Empty without retrieval.
     kb: Vec<u8>,
+    /// The warnings to list in the last chunk, if the client asked for them.
+    warnings: Option<Warnings>,
     /// The choices that have begun, one bit each; a request has at most 128.
     begun: u128,
     /// The number of entries written so far, by choice and list.
@@ -68,6 +70,7 @@ impl ChatWriter {
             head: rendered,
             include_usage,
             kb: Vec::new(),
+            warnings: None,
             begun: 0,
             lists: BTreeMap::new(),
         }
@@ -78,6 +81,11 @@ impl ChatWriter {
         self.kb = b",\"kb\":".to_vec();
         // Serializing plain structs and JSON values cannot fail.
         let _ = serde_json::to_writer(&mut self.kb, &kb(retrieval));
+    }
+
+    /// Adds the warnings of the call to the last chunk, which is written after all of them are known.
+    pub fn add_warnings(&mut self, warnings: Warnings) {
+        self.warnings = Some(warnings);
     }
 
     /// Numbers the next entry of a list.
@@ -177,6 +185,10 @@ impl EventWriter for ChatWriter {
                 }
                 self.out.put_slice(br#""usage":"#);
                 self.json(&wire_usage(usage));
+                if let Some(warnings) = self.warnings.take() {
+                    self.out.put_slice(br#","x_lintel_warnings":"#);
+                    self.json(&warnings.texts());
+                }
                 self.out.put_slice(b"}\n\n");
                 return;
             }
@@ -304,6 +316,12 @@ impl EventWriter for ChatWriter {
     }
 
     fn done(&mut self) {
+        if let Some(warnings) = self.warnings.take() {
+            self.out.put_slice(&self.head);
+            self.out.put_slice(br#""choices":[],"x_lintel_warnings":"#);
+            self.json(&warnings.texts());
+            self.out.put_slice(b"}\n\n");
+        }
         self.out.put_slice(b"data: [DONE]\n\n");
     }
 

@@ -12,7 +12,10 @@ use axum::http::HeaderMap;
 pub use events::ChatWriter;
 pub use whole::{assistant_message, cost, unwritable, usage};
 
-use super::{Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_events::ChatEvents};
+use super::{
+    Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext,
+    chat_events::{ChatEvents, LastChunk},
+};
 use crate::{
     call::Warnings,
     edge::{body, labels},
@@ -27,7 +30,7 @@ pub struct ChatCompletions;
 /// The parts of the request that the reply depends on.
 pub struct View {
     model: String,
-    include_usage: bool,
+    last_chunk: LastChunk,
 }
 
 impl Dialect for ChatCompletions {
@@ -51,7 +54,7 @@ impl Dialect for ChatCompletions {
             operation: chat,
             view: View {
                 model: options.model.clone(),
-                include_usage: options.include_usage,
+                last_chunk: options.last_chunk,
             },
             model: options.model,
         })
@@ -64,7 +67,11 @@ impl Dialect for ChatCompletions {
                 Outgoing::Whole(whole::to_json(&id, &view.model, reply, cx)?)
             }
             ChatReply::Stream(stream) => {
-                let mut writer = ChatWriter::new(&id, cx.created, &view.model, view.include_usage);
+                let mut writer =
+                    ChatWriter::new(&id, cx.created, &view.model, view.last_chunk.usage);
+                if view.last_chunk.warnings {
+                    writer.add_warnings(cx.trace.warnings().clone());
+                }
                 if let Some(retrieval) = cx.trace.retrieval() {
                     writer.add_retrieval(retrieval);
                 }
@@ -78,7 +85,7 @@ impl Dialect for ChatCompletions {
 struct RequestOptions {
     model: String,
     kb: Option<Kb>,
-    include_usage: bool,
+    last_chunk: LastChunk,
 }
 
 /// Parses and validates the body of a chat request, except for `kb` and `file_search`.
@@ -92,7 +99,7 @@ pub fn chat_request(bytes: &[u8], warnings: &Warnings) -> Result<Chat, Error> {
 fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Error> {
     let request: ChatRequest = body::parse(bytes, warnings)?;
     validate::validate(&request)?;
-    let include_usage = request.include_usage();
+    let last_chunk = LastChunk::of(request.stream_options.as_ref());
     let chat = Chat {
         messages: conversation::messages(request.messages, warnings),
         more: Vec::new(),
@@ -136,7 +143,7 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
         RequestOptions {
             model: request.model,
             kb: request.kb,
-            include_usage,
+            last_chunk,
         },
         chat,
     ))

@@ -4,7 +4,10 @@
 mod parse;
 mod write;
 
-use super::{Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_events::ChatEvents};
+use super::{
+    Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext,
+    chat_events::{ChatEvents, LastChunk},
+};
 use crate::{
     edge::labels,
     error::Error,
@@ -17,7 +20,7 @@ pub struct Completions;
 /// The parts of the request that the reply depends on.
 pub struct View {
     model: String,
-    include_usage: bool,
+    last_chunk: LastChunk,
 }
 
 impl Dialect for Completions {
@@ -27,10 +30,10 @@ impl Dialect for Completions {
     const INPUT: &'static str = "prompt";
 
     fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
-        let (chat, model, include_usage) = parse::completion(request.body, request.warnings)?;
+        let (chat, model, last_chunk) = parse::completion(request.body, request.warnings)?;
         let view = View {
             model: model.clone(),
-            include_usage,
+            last_chunk,
         };
         Ok(ParsedRequest {
             end_user: chat.user.clone(),
@@ -41,7 +44,12 @@ impl Dialect for Completions {
     }
 
     fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
-        let writer = write::Writer::new(format!("cmpl-{}", cx.id), cx.created, view);
+        let writer = write::Writer::new(
+            format!("cmpl-{}", cx.id),
+            cx.created,
+            view,
+            cx.trace.warnings().clone(),
+        );
         Ok(match reply {
             ChatReply::Whole(reply) => Outgoing::Whole(writer.whole(&reply)?),
             ChatReply::Stream(stream) => {

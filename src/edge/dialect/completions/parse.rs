@@ -2,7 +2,7 @@
 
 use crate::{
     call::Warnings,
-    edge::body,
+    edge::{body, dialect::chat_events::LastChunk},
     error::Error,
     openai::{text_completion::CompletionRequest, texts::Texts},
     operation::chat::{Chat, Message, Origin, Part, Role},
@@ -11,11 +11,11 @@ use crate::{
 /// Maximum number of choices of one request; OpenAI's limit on `n`.
 const MAX_CHOICES: usize = 128;
 
-/// Parses and validates a request. Returns the chat, the name of the model, and whether a stream includes the usage.
+/// Parses and validates a request. Returns the chat, the name of the model, and what the last chunk of a stream includes.
 ///
 /// # Errors
 /// 400 with the invalid member.
-pub fn completion(bytes: &[u8], warnings: &Warnings) -> Result<(Chat, String, bool), Error> {
+pub fn completion(bytes: &[u8], warnings: &Warnings) -> Result<(Chat, String, LastChunk), Error> {
     let request: CompletionRequest = body::parse(bytes, warnings)?;
     unsupported(&request)?;
     ranges(&request)?;
@@ -55,10 +55,8 @@ pub fn completion(bytes: &[u8], warnings: &Warnings) -> Result<(Chat, String, bo
         bytes: bytes.len().saturating_sub(all) + longest,
         ..Chat::default()
     };
-    let usage = request
-        .stream_options
-        .is_some_and(|options| options.include_usage == Some(true));
-    Ok((chat, request.model, usage))
+    let last_chunk = LastChunk::of(request.stream_options.as_ref());
+    Ok((chat, request.model, last_chunk))
 }
 
 fn prompts(request: &CompletionRequest) -> Result<Vec<String>, Error> {

@@ -4,8 +4,9 @@ use bytes::{BufMut, BytesMut};
 
 use super::View;
 use crate::{
+    call::Warnings,
     edge::{
-        dialect::{EventWriter, chat_completions},
+        dialect::{EventWriter, chat_completions, chat_events::LastChunk},
         rescue,
     },
     error::Error,
@@ -22,16 +23,18 @@ pub struct Writer {
     id: String,
     created: u64,
     view: View,
+    warnings: Warnings,
     out: BytesMut,
 }
 
 impl Writer {
     /// Creates a writer. `created` is in Unix seconds.
-    pub fn new(id: String, created: u64, view: View) -> Self {
+    pub fn new(id: String, created: u64, view: View, warnings: Warnings) -> Self {
         Self {
             id,
             created,
             view,
+            warnings,
             out: BytesMut::new(),
         }
     }
@@ -68,14 +71,24 @@ impl Writer {
             model: &self.view.model,
             choices,
             usage,
+            warnings: None,
         }
     }
 
     fn event(&mut self, choices: Vec<TextChoice<'_>>, usage: Option<Usage>) {
+        let LastChunk {
+            usage: has_usage,
+            warnings,
+        } = self.view.last_chunk;
+        // Only the last chunk has no choices.
+        let warnings = (warnings && choices.is_empty()).then(|| self.warnings.texts());
+        let object = TextCompletion {
+            warnings,
+            ..self.object(choices, has_usage.then_some(usage))
+        };
         let mut event = b"data: ".to_vec();
-        let usage = self.view.include_usage.then_some(usage);
         // Serializing plain structs into memory cannot fail.
-        let _ = serde_json::to_writer(&mut event, &self.object(choices, usage));
+        let _ = serde_json::to_writer(&mut event, &object);
         self.out.put_slice(&event);
         self.out.put_slice(b"\n\n");
     }
@@ -99,7 +112,7 @@ impl EventWriter for Writer {
         let (text, finish_reason) = match chunk {
             Chunk::Content(text) | Chunk::CitedContent(text, _) => (text.as_str(), None),
             Chunk::Finish(reason) => ("", Some(reason.as_str())),
-            Chunk::Usage(usage) if self.view.include_usage => {
+            Chunk::Usage(usage) if self.view.last_chunk.usage => {
                 return self.event(Vec::new(), Some(chat_completions::usage(usage)));
             }
             _ => return,
@@ -120,6 +133,9 @@ impl EventWriter for Writer {
     }
 
     fn done(&mut self) {
+        if self.view.last_chunk.warnings && !self.view.last_chunk.usage {
+            self.event(Vec::new(), None);
+        }
         self.out.put_slice(b"data: [DONE]\n\n");
     }
 
