@@ -109,11 +109,23 @@ pub fn options(section: &mut Section<'_>) -> ModelOptions {
         max_n: section.or_default("max_n", max_n, ModelOptions::default().max_n),
         cache: cache(section),
         guardrail: guardrail(section),
-        repair_json: section.boolean("repair_json", false),
+        repair_json: repairs_json(section),
         name_prefix: section.choice("message_names", &[("drop", false), ("prefix", true)], false),
         hash_users: section.choice("user_ids", &[("plain", false), ("hash", true)], false),
         keep_file_names: section.choice("file_names", &[("hash", false), ("keep", true)], false),
     }
+}
+
+/// `structured`, or `repair_json`, its name in earlier versions.
+fn repairs_json(section: &mut Section<'_>) -> bool {
+    let mut default = false;
+    if section.was_given("repair_json") {
+        default = section.boolean("repair_json", false);
+        if section.was_given("structured") {
+            section.problem_at("repair_json", "is the old name of 'structured'; remove it");
+        }
+    }
+    section.choice("structured", &[("warn", false), ("repair", true)], default)
 }
 
 /// `retry = { attempts, base, cap }`; missing members are those of `default`.

@@ -169,6 +169,9 @@ fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str, Optio
         );
     }
     if let Some(json) = instructed(request, said) {
+        let json = plan
+            .misfit
+            .map_or(json.clone(), |misfit| misfit.spoil(&json));
         return (Block::Text(json), "end_turn", None);
     }
     let mut text = match plan.words {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{ServiceError, passages::said};
+use super::{ServiceError, misfit::Misfit, passages::said};
 
 /// The help text of `lintel simulate`.
 pub const HELP: &str = "\
@@ -23,6 +23,7 @@ Faults on demand: put one or more of these into the last user message or into a 
   [simulate no-metadata]      usage is missing                    [simulate truncate] ends inside a frame
   [simulate bad-crc]          a damaged frame                     [simulate bad-length] an absurd frame length
   [simulate guardrail]        the guardrail of the request intervenes
+  [simulate misfit prose|type|missing|cut|refusal]   JSON that was only instructed does not fit; when asked to correct it, it does
   [simulate exception NAME]   an exception event in the middle, such as throttlingException
   [simulate first-exception NAME]  an exception as the first event
 
@@ -57,6 +58,8 @@ pub struct Plan {
     pub words: Option<usize>,
     /// Whether the guardrail of the request, if it has one, intervenes.
     pub guardrail: bool,
+    /// How an answer in JSON misses its schema, if nothing enforces it.
+    pub misfit: Option<Misfit>,
     pub breaks: Option<Break>,
 }
 
@@ -94,6 +97,7 @@ impl Plan {
             "words" => self.words = argument.parse().ok(),
             "hang" => self.hang = true,
             "guardrail" => self.guardrail = true,
+            "misfit" => self.misfit = Misfit::named(argument),
             "stall" => self.breaks = Some(Break::Stall),
             "reset" => self.breaks = Some(Break::Reset),
             "cut" => self.breaks = Some(Break::Cut),

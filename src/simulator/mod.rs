@@ -14,6 +14,7 @@ pub mod fault;
 mod frames;
 mod invoke;
 mod knowledge;
+mod misfit;
 mod model;
 mod parts;
 mod passages;

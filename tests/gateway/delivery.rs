@@ -15,7 +15,7 @@ const SETTINGS: &str = r#"
     target = "us.meta.llama3-1-70b-instruct-v1:0"
     [models.repairing]
     target = "us.meta.llama3-1-70b-instruct-v1:0"
-    repair_json = true
+    structured = "repair"
     [models.eager]
     target = "us.meta.llama3-1-70b-instruct-v1:0"
     first_token_timeout = "100ms"

@@ -25,6 +25,7 @@ mod keys;
 mod knowledge;
 mod last_cent;
 mod limits;
+mod misfits;
 mod models;
 mod reasoning_order;
 mod regressions;

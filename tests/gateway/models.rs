@@ -16,7 +16,7 @@ target = "amazon.nova-lite-v1:0"
 guardrail = { identifier = "abc123", version = "2", trace = "enabled" }
 [models.llama]
 target = "us.meta.llama4-maverick-17b-instruct-v1:0"
-repair_json = true
+structured = "repair"
 [models.behind]
 target = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/xyz"
 base_model = "anthropic.claude-haiku-4-5-20251001-v1:0"
