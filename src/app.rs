@@ -126,7 +126,6 @@ impl App {
         ));
         let budget = Budget::new(BudgetSettings {
             ledger: ledger.clone(),
-            gateway: config.budget.budgets,
             allow_unpriced: config.allow_unpriced,
             alert_request: config.budget.alert_request,
             alerts: alerts_sender,
@@ -247,19 +246,14 @@ fn limits(server: &ServerSettings) -> Limits {
 
 /// Tracks every budget of the configuration in the ledger, which restores what is already spent.
 async fn track(ledger: &Ledger, config: &Config) -> Result<(), String> {
-    let callers = || config.keys.iter().map(|key| &key.caller);
-    let budgets = callers().flat_map(|caller| caller.budgets.iter());
+    let keys = || config.keys.iter().map(|key| &*key.caller);
+    let budgets = keys().flat_map(|caller| &caller.budgets);
     let budgets = budgets.chain(config.teams.values().flat_map(|team| &team.budgets));
     let budgets = budgets
         .chain(config.models.named().flat_map(|model| &model.budgets))
         .chain(&config.budget.budgets);
-    ledger.track(budgets.cloned()).await?;
-    for caller in callers() {
-        if let Some(users) = &caller.end_users {
-            ledger.track_end_users(&caller.key_id, users).await?;
-        }
-    }
-    Ok(())
+    ledger.set_all_budgets(budgets.cloned()).await?;
+    ledger.restore_end_users(keys()).await
 }
 
 /// Returns the environment variable that overrides the setting at `path`.

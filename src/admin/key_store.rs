@@ -52,15 +52,24 @@ impl KeyStore {
     /// # Errors
     /// If the ledger cannot be read.
     pub async fn load(&self) -> Result<(), String> {
+        let mut loaded = Vec::new();
         for row in self.ledger.keys().await? {
-            if let Err(error) = self.place(&row).await {
+            match self.settings(&row) {
+                Ok(settings) => loaded.push((row, settings)),
                 // Its team may have left the configuration. The key is rejected rather than used without its limits.
-                tracing::error!(
+                Err(error) => tracing::error!(
                     key_id = row.id,
                     error = error.message,
                     "a virtual key has invalid settings; its requests are rejected"
-                );
+                ),
             }
+        }
+        let callers = || loaded.iter().map(|(_, settings)| &*settings.caller);
+        let budgets = callers().flat_map(|caller| caller.budgets.iter().cloned());
+        self.ledger.set_all_budgets(budgets).await?;
+        self.ledger.restore_end_users(callers()).await?;
+        for (row, settings) in loaded {
+            self.keys.put(&row.id, Some(virtual_key(&row, settings)));
         }
         Ok(())
     }
@@ -74,10 +83,10 @@ impl KeyStore {
                 () = tokio::time::sleep(LAST_USE_INTERVAL) => {}
                 () = shutdown.cancelled() => last = true,
             }
-            for (id, at) in self.keys.last_used() {
-                if at > 0 && noted.insert(id.clone(), at) != Some(at) {
-                    self.ledger.record_key_use(id, at).await;
-                }
+            let mut uses = self.keys.last_used();
+            uses.retain(|(id, at)| *at > 0 && noted.insert(id.clone(), *at) != Some(*at));
+            if !uses.is_empty() {
+                self.ledger.record_key_uses(uses).await;
             }
         }
     }
@@ -260,39 +269,8 @@ impl KeyStore {
 
     async fn put(&self, row: &KeyRow) -> Result<(), ApiError> {
         let settings = self.settings(row)?;
-        let caller = settings.caller;
-        self.ledger
-            .untrack_others(&format!("key:{}", row.id), &caller.budgets);
-        self.ledger.track(caller.budgets.iter().cloned()).await?;
-        if let Some(users) = &caller.end_users {
-            self.ledger.track_end_users(&caller.key_id, users).await?;
-        }
-        let time =
-            |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
-        let digest = |text: &str| {
-            hex::decode(text)
-                .ok()
-                .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
-        };
-        let old = row
-            .old_sha256
-            .as_deref()
-            .and_then(digest)
-            .map(|old| (old, row.old_until.map(time)));
-        let digests = digest(&row.sha256)
-            .map(|new| (new, None))
-            .into_iter()
-            .chain(old)
-            .collect();
-        let key = VirtualKey {
-            digests,
-            expires: settings.expires,
-            allow_ips: settings.allow_ips,
-            revoked: row.revoked_at.is_some(),
-            caller,
-            last_used: row.last_used_at.unwrap_or(0).into(),
-        };
-        self.keys.put(&row.id, Some(key));
+        self.ledger.set_caller_budgets(&settings.caller).await?;
+        self.keys.put(&row.id, Some(virtual_key(row, settings)));
         Ok(())
     }
 
@@ -304,6 +282,34 @@ impl KeyStore {
                 .collect();
             ApiError::invalid(problems.join("; "))
         })
+    }
+}
+
+/// Returns the key of a row with these settings.
+fn virtual_key(row: &KeyRow, settings: KeySettings) -> VirtualKey {
+    let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    let digest = |text: &str| {
+        hex::decode(text)
+            .ok()
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok())
+    };
+    let old = row
+        .old_sha256
+        .as_deref()
+        .and_then(digest)
+        .map(|old| (old, row.old_until.map(time)));
+    let digests = digest(&row.sha256)
+        .map(|new| (new, None))
+        .into_iter()
+        .chain(old)
+        .collect();
+    VirtualKey {
+        digests,
+        expires: settings.expires,
+        allow_ips: settings.allow_ips,
+        revoked: row.revoked_at.is_some(),
+        caller: settings.caller,
+        last_used: row.last_used_at.unwrap_or(0).into(),
     }
 }
 

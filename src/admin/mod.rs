@@ -62,7 +62,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    admin.api.ledger.publish_metrics();
+    admin.api.ledger.publish_metrics().await;
     (
         [(
             header::CONTENT_TYPE,

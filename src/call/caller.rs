@@ -1,12 +1,9 @@
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
 
+use super::EndUsers;
 use crate::{
     model::{CachePolicy, Guardrail, Limits},
     money::Budget,
@@ -43,30 +40,6 @@ pub struct Team {
     pub name: String,
     pub limits: Limits,
     pub budgets: Vec<Arc<Budget>>,
-}
-
-/// Limits and budgets that apply to each end user of a key separately.
-#[derive(Debug, Default)]
-pub struct EndUsers {
-    pub limits: Limits,
-    /// Templates with the scope of the key: each end user gets a copy with a scope of its own.
-    pub budgets: Vec<Arc<Budget>>,
-    /// The number of end users that get an account of their own. All others share one.
-    pub max: usize,
-    /// The accounts of the end users seen so far.
-    pub known: Mutex<HashSet<String>>,
-}
-
-impl EndUsers {
-    /// Returns the account of the end user called `name`: a hash of the name, or `other` once `max` users are known.
-    pub fn account(&self, name: &str) -> String {
-        let hash = hex::encode(&Sha256::digest(name.as_bytes())[..8]);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(&hash) || (known.len() < self.max && known.insert(hash.clone())) {
-            return hash;
-        }
-        "other".to_owned()
-    }
 }
 
 impl Caller {

@@ -2,6 +2,7 @@
 
 mod alert;
 mod caller;
+mod end_users;
 mod knowledge_base;
 mod plan;
 mod rate_limits;
@@ -14,7 +15,8 @@ mod warnings;
 use std::sync::Arc;
 
 pub use alert::{Alert, Alerts};
-pub use caller::{Caller, EndUsers, Team};
+pub use caller::{Caller, Team};
+pub use end_users::EndUsers;
 pub use knowledge_base::{
     KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_PAGES, MAX_RESULTS, OnError, PASSAGE_BYTES,
     Rerank, RerankModel, RetrievalRequest, SOURCE_BYTES, Search, SearchType,
@@ -27,10 +29,7 @@ pub use spending::{Spend, Spending, Ticket};
 pub use trace::Trace;
 pub use warnings::Warnings;
 
-use crate::{
-    model::{Limits, Model},
-    money::Budget,
-};
+use crate::model::{Limits, Model};
 
 /// The member of Bedrock's `requestMetadata` that links an entry of the model invocation log to an entry of the ledger.
 pub const REQUEST_ID: &str = "lintel_request_id";
@@ -117,33 +116,6 @@ impl<T, P> Call<T, P> {
         });
         scopes.retain(|scope| !scope.limits.is_none());
         scopes
-    }
-
-    /// Returns the budgets that apply to the call, except for those of the whole gateway.
-    pub fn budgets(&self) -> Vec<Arc<Budget>> {
-        let mut budgets = self.caller.budgets.clone();
-        if let Some(users) = self
-            .caller
-            .end_users
-            .as_ref()
-            .filter(|_| !self.end_user.is_empty())
-        {
-            let scope = format!("key:{}/user:{}", self.caller.key_id, self.end_user);
-            budgets.extend(
-                users
-                    .budgets
-                    .iter()
-                    .map(|budget| Arc::new(budget.of(&scope))),
-            );
-        }
-        budgets.extend(
-            self.caller
-                .team
-                .iter()
-                .flat_map(|team| team.budgets.iter().cloned()),
-        );
-        budgets.extend(self.model.budgets.iter().cloned());
-        budgets
     }
 }
 

@@ -1,13 +1,18 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use futures_util::future::BoxFuture;
+
 use super::Trace;
 use crate::money::{Cost, NanoUsd, Usage};
+
+/// Decides whether a request that may have been billed can be repeated.
+type AskBeforeRepeat = dyn Fn() -> BoxFuture<'static, bool> + Send + Sync;
 
 /// Accumulates the cost of a call's requests, so that the total is known however the call ends.
 #[derive(Default)]
 pub struct Spending {
     spend: Mutex<Spend>,
-    repeat: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
+    repeat: OnceLock<Box<AskBeforeRepeat>>,
 }
 
 /// The total of all requests of a call.
@@ -76,13 +81,19 @@ impl Spending {
 
     /// Sets the function that decides whether a request that may have been billed can be repeated. Only the first
     /// call has an effect.
-    pub fn ask_before_repeat(&self, ask: impl Fn() -> bool + Send + Sync + 'static) {
+    pub fn ask_before_repeat(
+        &self,
+        ask: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) {
         let _ = self.repeat.set(Box::new(ask));
     }
 
     /// Reports whether a request that may have been billed can be repeated.
-    pub fn may_repeat(&self) -> bool {
-        self.repeat.get().is_none_or(|ask| ask())
+    pub async fn may_repeat(&self) -> bool {
+        match self.repeat.get() {
+            Some(ask) => ask().await,
+            None => true,
+        }
     }
 
     fn with(&self, change: impl FnOnce(&mut Spend)) {
@@ -135,8 +146,8 @@ impl Drop for Ticket {
 mod tests {
     use super::*;
 
-    #[test]
-    fn total_counts_used_lost_and_free_requests() {
+    #[tokio::test]
+    async fn total_counts_used_lost_and_free_requests() {
         let trace = Trace::default();
         assert_eq!(trace.spending().total(), Spend::default());
         let usage = Usage {
@@ -153,8 +164,10 @@ mod tests {
             (spend.usage.unwrap().output, spend.lost, spend.sent),
             (4, 1, true)
         );
-        assert!(trace.spending().may_repeat());
-        trace.spending().ask_before_repeat(|| false);
-        assert!(!trace.spending().may_repeat());
+        assert!(trace.spending().may_repeat().await);
+        trace
+            .spending()
+            .ask_before_repeat(|| Box::pin(std::future::ready(false)));
+        assert!(!trace.spending().may_repeat().await);
     }
 }

@@ -136,7 +136,10 @@ async fn in_this_process(
         .await
         .map_err(failed)?;
     let keys = KeyStore::new(Keys::default(), ledger.clone(), settings.teams);
-    ledger.track(settings.budgets).await.map_err(failed)?;
+    ledger
+        .set_all_budgets(settings.budgets)
+        .await
+        .map_err(failed)?;
     keys.load().await.map_err(failed)?;
     let router: Router = api::router(api::Api {
         ledger: ledger.clone(),

@@ -171,7 +171,7 @@ pub fn end_users(section: &mut Section<'_>, key_id: &str) -> Option<EndUsers> {
         limits,
         budgets,
         max: usize::try_from(max).unwrap_or(usize::MAX),
-        known: Default::default(),
+        ..EndUsers::default()
     })
 }
 

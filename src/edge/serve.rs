@@ -1,6 +1,9 @@
 //! Serves one request of any dialect: parses it, dispatches the call, writes the response.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use axum::{
     Extension,
@@ -70,7 +73,7 @@ async fn answer<D: Dialect>(
     let call = Call {
         request_id: entry.request_id().clone(),
         end_user: users
-            .map(|(users, name)| users.account(&name))
+            .map(|(users, name)| users.account(&name, SystemTime::now()))
             .unwrap_or_default(),
         caller,
         model: destination.model.clone(),

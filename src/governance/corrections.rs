@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Audit, KeyRow, Ledger, LimitOverride, ReportQuery, ReportRow, store};
+use super::{Audit, KeyRow, Ledger, LimitOverride, ReportQuery, ReportRow, Scopes, store};
 use crate::{
     call::REQUEST_ID,
-    money::{Budget, NanoUsd, Price, Tier, Usage},
+    money::{NanoUsd, Price, Tier, Usage},
 };
 
 /// The result of a reconciliation.
@@ -96,8 +96,8 @@ impl Ledger {
             let delta = signed(cost.total()) - signed(settled);
             self.0.store.correct(entry.clone(), *usage, delta).await?;
             if let Ok(at) = Timestamp::from_millisecond(entry.at) {
-                self.balances()
-                    .adjust(|budget| applies_to(budget, &entry), at, delta);
+                let scopes = Scopes::of(&entry);
+                self.accounts().adjust(&scopes, at, delta, self.now());
             }
             reconciliation.corrected += 1;
             reconciliation.delta += delta;
@@ -117,14 +117,17 @@ impl Ledger {
         reason: String,
         audit: Audit,
     ) -> Result<bool, String> {
-        if !self.balances().contains(id) {
+        if !self.accounts().contains(id) {
             return Ok(false);
         }
+        // A window that is opened meanwhile would read the override as well.
+        let _none_opens = self.0.opening.lock().await;
         self.0
             .store
             .put_override(id.to_owned(), limit_override, reason, audit)
             .await?;
-        Ok(self.balances().override_limit(id, limit_override))
+        let mut accounts = self.accounts();
+        Ok(accounts.override_limit(id, limit_override, self.now()))
     }
 
     /// Runs a report over the settled costs, at most two at once.
@@ -150,7 +153,7 @@ impl Ledger {
     /// # Errors
     /// Returns SQLite's message if the store cannot be read.
     pub async fn keys(&self) -> Result<Vec<KeyRow>, String> {
-        self.0.store.writer.run(store::list_keys).await
+        self.0.store.read(store::list_keys).await
     }
 
     /// Returns the virtual key with this id.
@@ -160,8 +163,7 @@ impl Ledger {
     pub async fn key(&self, id: String) -> Result<Option<KeyRow>, String> {
         self.0
             .store
-            .writer
-            .run(move |connection| store::find_key(connection, &id))
+            .read(move |connection| store::find_key(connection, &id))
             .await
     }
 
@@ -177,14 +179,23 @@ impl Ledger {
         self.0.store.writer.run(write).await
     }
 
-    /// Stores when a key was last used, in Unix seconds. Does nothing if the store cannot be written.
-    pub async fn record_key_use(&self, id: String, at: i64) {
-        let _ = self
-            .0
-            .store
-            .writer
-            .run(move |connection| store::record_key_use(connection, &id, at))
-            .await;
+    /// Stores when keys were last used, in Unix seconds. Does nothing if the store cannot be written.
+    pub async fn record_key_uses(&self, uses: Vec<(String, i64)>) {
+        let write = move |connection: &rusqlite::Connection| {
+            uses.iter()
+                .try_for_each(|(id, at)| store::record_key_use(connection, id, *at))
+        };
+        let _ = self.0.store.writer.run(write).await;
+    }
+
+    /// Returns every end user of keys with a call since `since`, with its key and the quarter of an hour of its latest
+    /// call, in Unix seconds.
+    ///
+    /// # Errors
+    /// Returns SQLite's message if the store cannot be read.
+    pub async fn end_users(&self, since: i64) -> Result<Vec<(String, String, i64)>, String> {
+        let query = move |connection: &rusqlite::Connection| store::end_users(connection, since);
+        self.0.store.read(query).await
     }
 
     /// Returns the last `count` changes as JSON objects, newest first.
@@ -194,27 +205,9 @@ impl Ledger {
     pub async fn audit(&self, count: u32) -> Result<Vec<serde_json::Value>, String> {
         self.0
             .store
-            .writer
-            .run(move |connection| store::list_audit(connection, count))
+            .read(move |connection| store::list_audit(connection, count))
             .await
     }
-}
-
-/// Returns whether the cost of a call counts towards `budget`.
-fn applies_to(budget: &Budget, entry: &super::LedgerEntry) -> bool {
-    let super::LedgerEntry {
-        key_id,
-        team,
-        end_user,
-        model,
-        ..
-    } = entry;
-    let scope = &*budget.scope;
-    scope == "gateway"
-        || scope == format!("team:{team}")
-        || scope == format!("key:{key_id}")
-        || scope == format!("model:{model}")
-        || scope == format!("key:{key_id}/user:{end_user}")
 }
 
 /// Parses the price of a [`super::LedgerEntry`]. Returns none if it is unknown or has parts that the log does not show.

@@ -1,12 +1,13 @@
 //! Holds: the money reserved for one call, from admission to settlement.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use jiff::Timestamp;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use super::{
     Ledger,
-    balances::Reservation,
+    account::ThresholdCrossed,
     record::{Certainty, LedgerEntry, Record},
     store::HoldRow,
 };
@@ -20,15 +21,8 @@ use crate::{
 /// presumed, because its actual cost is unknown.
 pub struct Hold {
     ledger: Ledger,
-    state: Mutex<HoldState>,
-}
-
-struct HoldState {
     entry: LedgerEntry,
-    /// The most that the call may cost. This is what the store has of the hold, and what a crash settles.
-    max_cost: NanoUsd,
-    reservations: Vec<Reservation>,
-    ended: bool,
+    ended: AtomicBool,
 }
 
 /// The cost of a call that has ended, and how it ended.
@@ -62,48 +56,37 @@ impl Record {
 }
 
 impl Hold {
-    pub(super) fn new(
-        ledger: Ledger,
-        entry: LedgerEntry,
-        max_cost: NanoUsd,
-        reservations: Vec<Reservation>,
-    ) -> Self {
-        let mut open = ledger.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.insert(entry.request_id.clone(), Timestamp::now());
-        drop(open);
-        let state = HoldState {
-            entry,
-            max_cost,
-            reservations,
-            ended: false,
-        };
+    pub(super) fn new(ledger: Ledger, entry: LedgerEntry) -> Self {
         Self {
             ledger,
-            state: Mutex::new(state),
+            entry,
+            ended: AtomicBool::new(false),
         }
     }
 
     pub(super) fn row(&self) -> HoldRow {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         HoldRow {
-            entry: state.entry.clone(),
-            amount: state.max_cost,
+            entry: self.entry.clone(),
+            amount: self.max_cost(),
         }
     }
 
     /// The most that the call may cost, with all that was added to it.
     pub fn max_cost(&self) -> NanoUsd {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.max_cost
+        let accounts = self.ledger.accounts();
+        accounts
+            .max_cost(&self.entry.request_id)
+            .unwrap_or_default()
     }
 
-    /// Reserves more: `strict` nano-dollars in budgets that reserve the worst case, `sliced` in the others. Returns
-    /// false, and changes nothing, if a budget does not have enough left or the hold has ended.
-    pub fn extend(&self, strict: NanoUsd, sliced: NanoUsd) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.ended {
-            return false;
-        }
+    /// Reserves more: `strict` nano-dollars in budgets that reserve the worst case, `sliced` in the others. The future
+    /// returns true once that is decided and stored. It returns false, and nothing is reserved, if a budget does not have
+    /// enough left or the hold has ended; or if the ledger cannot be written.
+    pub fn extend(
+        &self,
+        strict: NanoUsd,
+        sliced: NanoUsd,
+    ) -> impl Future<Output = bool> + Send + use<> {
         let more = |budget: &Budget| {
             if budget.mode == Mode::Sliced {
                 sliced
@@ -111,28 +94,27 @@ impl Hold {
                 strict
             }
         };
-        if !self
-            .ledger
-            .balances()
-            .extend(&mut state.reservations, more, Timestamp::now())
-        {
-            return false;
+        let ledger = &self.ledger;
+        let request_id = &self.entry.request_id;
+        let mut accounts = ledger.accounts();
+        let is_granted = accounts.extend(request_id, more, strict, ledger.now());
+        // A slice does not change the most that the call may cost, which is what a crash settles.
+        let written = (is_granted && strict.0 > 0 && ledger.0.store.is_durable()).then(|| {
+            let max_cost = accounts.max_cost(request_id).unwrap_or_default();
+            let writer = &ledger.0.store.writer;
+            writer.extend(request_id.clone(), max_cost)
+        });
+        async move {
+            match written {
+                Some(written) => written.await.unwrap_or(false),
+                None => is_granted,
+            }
         }
-        if strict.0 > 0 {
-            state.max_cost = state.max_cost + strict;
-            self.ledger
-                .0
-                .store
-                .writer
-                .extend(state.entry.request_id.clone(), state.max_cost);
-        }
-        true
     }
 
     /// Replaces the reservations with the cost of the call, and queues its record. Later calls have no effect.
     pub fn settle(&self, outcome: Settlement) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut state.ended, true) {
+        if self.ended.swap(true, Ordering::Relaxed) {
             return;
         }
         let Settlement {
@@ -143,12 +125,9 @@ impl Hold {
             how,
             attempts,
         } = outcome;
-        let ended_at = Timestamp::now().as_millisecond();
-        let entry = state.entry.clone();
-        self.end(&state, cost.unwrap_or_default());
-        self.ledger.0.store.writer.settle(Record {
-            entry,
-            ended_at,
+        self.end(Record {
+            entry: self.entry.clone(),
+            ended_at: self.ledger.now().as_millisecond(),
             usage,
             cost,
             certainty,
@@ -160,57 +139,57 @@ impl Hold {
 
     /// Drops the reservations of a call that was never sent, and its hold in the store.
     pub(super) fn release(self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.ended = true;
-        self.end(&state, NanoUsd::default());
-        self.ledger
-            .0
-            .store
-            .writer
-            .forget(state.entry.request_id.clone());
+        self.ended.store(true, Ordering::Relaxed);
+        let now = self.ledger.now();
+        let mut accounts = self.ledger.accounts();
+        accounts.settle(&self.entry.request_id, NanoUsd::default(), now);
+        let writer = &self.ledger.0.store.writer;
+        writer.forget(self.entry.request_id.clone());
     }
 
-    fn end(&self, state: &HoldState, cost: NanoUsd) {
-        let crossed = self
-            .ledger
-            .balances()
-            .settle(&state.reservations, cost, Timestamp::now());
-        self.ledger.0.settled.notify_waiters();
+    fn end(&self, record: Record) {
+        let crossed = {
+            let mut accounts = self.ledger.accounts();
+            let cost = record.cost.unwrap_or_default();
+            let now = self.ledger.now();
+            let crossed = accounts.settle(&self.entry.request_id, cost, now);
+            // Queued under the lock, so that a window that is being read has the record or gets the settlement, not both.
+            self.ledger.0.store.writer.settle(record);
+            crossed
+        };
         for crossed in crossed {
-            // The queue may be full, or there may be no webhook. The log has the alert in any case.
-            let budget: &Arc<Budget> = &crossed.status.budget;
-            tracing::warn!(
-                budget = &*budget.id, percent = crossed.percent, limit_usd = %crossed.status.limit,
-                settled_usd = %crossed.status.settled, "a budget crossed an alert threshold"
-            );
-            let _ = self.ledger.0.alerts.try_send(Alert::BudgetThreshold {
-                budget: budget.id.to_string(),
-                percent: crossed.percent,
-                limit_usd: crossed.status.limit.to_string(),
-                settled_usd: crossed.status.settled.to_string(),
-                resets_at: crossed.status.resets_at,
-            });
+            self.ledger.alert(&crossed);
         }
-        self.ledger
-            .0
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&state.entry.request_id);
+    }
+}
+
+impl Ledger {
+    fn alert(&self, crossed: &ThresholdCrossed) {
+        let (status, percent) = (&crossed.status, crossed.percent);
+        let budget: &Arc<Budget> = &status.budget;
+        // The queue may be full, or there may be no webhook. The log has the alert in any case.
+        tracing::warn!(
+            budget = &*budget.id, percent, limit_usd = %status.limit, settled_usd = %status.settled,
+            "a budget crossed an alert threshold"
+        );
+        let _ = self.0.alerts.try_send(Alert::BudgetThreshold {
+            budget: budget.id.to_string(),
+            percent,
+            limit_usd: status.limit.to_string(),
+            settled_usd: status.settled.to_string(),
+            resets_at: status.resets_at,
+        });
     }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut state.ended, true) {
+        if std::mem::replace(self.ended.get_mut(), true) {
             return;
         }
         metrics::hold_presumed();
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Timestamp::now().as_millisecond();
-        let record = Record::presumed(state.entry.clone(), state.max_cost, now, "unsettled");
-        self.end(&state, state.max_cost);
-        self.ledger.0.store.writer.settle(record);
+        let now = self.ledger.now().as_millisecond();
+        let record = Record::presumed(self.entry.clone(), self.max_cost(), now, "unsettled");
+        self.end(record);
     }
 }

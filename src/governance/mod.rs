@@ -2,10 +2,14 @@
 //! store before its call is sent, and a record after the call ends, so that balances can be rebuilt after a restart and
 //! every billed call is paid for.
 
-mod balances;
+mod account;
+mod accounts;
+mod clock;
 mod corrections;
 mod hold;
+mod opening;
 mod record;
+mod scopes;
 mod store;
 mod window;
 
@@ -15,24 +19,36 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::{Instant, timeout, timeout_at},
+};
 
-pub use balances::{BudgetStatus, LimitOverride, Refusal};
+pub use account::{BudgetStatus, LimitOverride};
+pub use accounts::Refusal;
+pub use clock::Clock;
 pub use corrections::Reconciliation;
 pub use hold::{Hold, Settlement};
 pub use record::{Certainty, LedgerEntry, Record};
+pub use scopes::Scopes;
 pub use store::{
     Audit, Durability, GroupBy, KeyRow, Location, ReportQuery, ReportRow, StoreSettings,
 };
 pub use window::Window;
 
 use crate::{
-    call::{Alerts, EndUsers},
+    call::Alerts,
     metrics,
     money::{Budget, NanoUsd},
 };
-use balances::Balances;
+use accounts::{Accounts, Denial};
 use store::{HoldRow, Store};
+
+/// How long a call waits until its hold is written.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The number of budgets whose status is read at once, so that a list of many does not hold up calls.
+const STATUS_CHUNK: usize = 256;
 
 /// The ledger of this gateway. Clones share one state.
 #[derive(Clone)]
@@ -40,16 +56,15 @@ pub struct Ledger(Arc<LedgerInner>);
 
 struct LedgerInner {
     store: Store,
-    balances: Mutex<Balances>,
+    accounts: Mutex<Accounts>,
+    clock: Clock,
+    /// Held while windows are read, so that a window is read once.
+    opening: tokio::sync::Mutex<()>,
     /// Limits how many reports run at once, because each takes a thread and reads much of the file.
     reports: Semaphore,
     /// Held during a reconciliation, because two at once would correct a record twice.
     reconciling: tokio::sync::Mutex<()>,
-    /// Notified after each settlement, because it may free reserved money.
-    settled: Notify,
     alerts: Alerts,
-    /// The start times of the calls in flight, by request id.
-    open: Mutex<std::collections::BTreeMap<Arc<str>, Timestamp>>,
 }
 
 /// A hold whose call must not be sent yet. Dropping it releases the reserved money.
@@ -84,184 +99,170 @@ impl Ledger {
     /// # Errors
     /// Returns a message with the reason if the store cannot be opened or read.
     pub async fn open(settings: &StoreSettings, alerts: Alerts) -> Result<Self, String> {
+        Self::open_at(settings, alerts, Clock::default()).await
+    }
+
+    /// Like [`open`](Self::open), with another clock.
+    ///
+    /// # Errors
+    /// See [`open`](Self::open).
+    pub async fn open_at(
+        settings: &StoreSettings,
+        alerts: Alerts,
+        clock: Clock,
+    ) -> Result<Self, String> {
         let store = Store::open(settings)?;
-        let ledger = Self(Arc::new(LedgerInner {
+        settle_leftover_holds(&store, clock.now()).await?;
+        let recorded_until = store.writer.run(store::recorded_until).await?;
+        Ok(Self(Arc::new(LedgerInner {
             store,
-            balances: Mutex::default(),
+            accounts: Mutex::new(Accounts::new(recorded_until)),
+            clock,
+            opening: tokio::sync::Mutex::default(),
             reports: Semaphore::new(2),
             reconciling: tokio::sync::Mutex::default(),
-            settled: Notify::new(),
             alerts,
-            open: Mutex::default(),
-        }));
-        ledger.settle_leftover_holds().await?;
-        Ok(ledger)
+        })))
     }
 
-    /// Settles the holds of calls that were in flight when a process ended, because they may be on the bill.
-    async fn settle_leftover_holds(&self) -> Result<(), String> {
-        let now = Timestamp::now().as_millisecond();
-        for hold in self.0.store.holds().await? {
-            let HoldRow { entry, amount } = hold;
-            tracing::warn!(
-                request_id = &*entry.request_id,
-                key_id = entry.key_id,
-                model = entry.model,
-                cost_usd = %amount,
-                "a call was in flight when the gateway ended; its whole hold counts as spent"
-            );
-            metrics::hold_presumed();
-            self.0
-                .store
-                .writer
-                .settle(Record::presumed(entry, amount, now, "gateway_ended"));
-        }
-        self.0.store.writer.flush().await;
-        Ok(())
-    }
-
-    /// Opens an account for each budget that has none, with what its current window has already spent.
-    ///
-    /// # Errors
-    /// Returns SQLite's message if the store cannot be read.
-    pub async fn track(
-        &self,
-        budgets: impl IntoIterator<Item = Arc<Budget>>,
-    ) -> Result<(), String> {
-        let new: Vec<Arc<Budget>> = {
-            let balances = self.balances();
-            budgets
-                .into_iter()
-                .filter(|budget| !balances.contains(&budget.id))
-                .collect()
-        };
-        if new.is_empty() {
-            return Ok(());
-        }
-        let now = Timestamp::now();
-        let read = self.0.store.opening_balances(new, now).await?;
-        let mut balances = self.balances();
-        for (budget, settled, overrides) in read {
-            balances.open_account(&budget, settled, overrides, now);
-        }
-        Ok(())
-    }
-
-    /// Drops the accounts of `scope` whose budgets are not in `kept`. If such a budget comes back, its balance is read
-    /// from the store again.
-    pub fn untrack_others(&self, scope: &str, kept: &[Arc<Budget>]) {
-        self.balances().remove_accounts(|budget| {
-            *budget.scope == *scope && kept.iter().all(|kept| kept.id != budget.id)
-        });
-    }
-
-    /// Opens the accounts of the end users of a key that have spent something in the last 31 days.
-    ///
-    /// # Errors
-    /// Returns SQLite's message if the store cannot be read.
-    pub async fn track_end_users(&self, key_id: &str, end_users: &EndUsers) -> Result<(), String> {
-        let oldest = Timestamp::now().as_second() - 31 * 86_400;
-        let users = self.0.store.end_users(key_id, oldest).await?;
-        for user in users.into_iter().take(end_users.max) {
-            let scope = format!("key:{key_id}/user:{user}");
-            end_users
-                .known
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(user);
-            self.track(
-                end_users
-                    .budgets
-                    .iter()
-                    .map(|budget| Arc::new(budget.of(&scope))),
-            )
-            .await?;
-        }
-        Ok(())
-    }
-
-    /// Reserves each of `amounts` in its budget, in all of them or in none, and writes the hold to the store. The call
-    /// must not be sent before this returns.
+    /// Reserves what `amount` returns for each budget of a call, in all of them or in none, and writes the hold to the
+    /// store. `max_cost` is the most that the call may cost. The call must not be sent before this returns.
     ///
     /// # Errors
     /// Returns the reason why the call must not be sent.
     pub async fn hold(
         &self,
-        entry: LedgerEntry,
+        mut entry: LedgerEntry,
         max_cost: NanoUsd,
-        amounts: &[(Arc<Budget>, NanoUsd)],
+        amount: impl Fn(&Budget) -> NanoUsd + Send + Sync,
     ) -> Result<Hold, HoldError> {
-        let reservations = self.reserve(amounts).await.map_err(HoldError::Refused)?;
+        let (admitted, is_budgeted) = self.admit(&entry, max_cost, amount).await?;
+        entry.at = admitted.as_millisecond();
+        let hold = Hold::new(self.clone(), entry);
+        if !self.0.store.is_durable() {
+            return Ok(hold);
+        }
+        let row = hold.row();
         // A caller that gives up before this returns has spent nothing.
-        let pending = PendingHold(Some(Hold::new(self.clone(), entry, max_cost, reservations)));
-        let Some(hold) = &pending.0 else {
+        let pending = PendingHold(Some(hold));
+        let writer = &self.0.store.writer;
+        // Without a budget nothing depends on the hold, so the call does not wait for the write. A crash before the write
+        // loses the record of this call.
+        if !is_budgeted {
+            writer.note(row);
+        } else if timeout(WRITE_TIMEOUT, writer.hold(row)).await != Ok(true) {
             return Err(HoldError::StoreUnavailable);
-        };
-        if self.0.store.is_durable() {
-            // Without a budget nothing depends on the hold, so the call does not wait for the write. A crash before the
-            // write loses the record of this call.
-            if amounts.is_empty() {
-                self.0.store.writer.note(hold.row());
-            } else if !self.0.store.writer.hold(hold.row()).await {
-                return Err(HoldError::StoreUnavailable);
-            }
         }
         pending.admit().ok_or(HoldError::StoreUnavailable)
     }
 
-    async fn reserve(
+    /// Admits a call into its budgets. Returns when, and whether it has any.
+    async fn admit(
         &self,
-        amounts: &[(Arc<Budget>, NanoUsd)],
-    ) -> Result<Vec<balances::Reservation>, Refusal> {
-        let began = tokio::time::Instant::now();
+        entry: &LedgerEntry,
+        max_cost: NanoUsd,
+        amount: impl Fn(&Budget) -> NanoUsd + Send + Sync,
+    ) -> Result<(Timestamp, bool), HoldError> {
+        let (scopes, began) = (Scopes::of(entry), Instant::now());
+        let try_admit = || {
+            let (mut accounts, now) = (self.accounts(), self.now());
+            let denial = match accounts.admit(&entry.request_id, &scopes, max_cost, &amount, now) {
+                Ok(is_budgeted) => return Ok((now, is_budgeted)),
+                Err(denial) => denial,
+            };
+            // Registered under the lock, so that no settlement is missed.
+            let woken = match &denial {
+                Denial::Refused(refusal) if refusal.is_reserved => {
+                    accounts.wait_for(&refusal.status.budget.id, refusal.amount)
+                }
+                _ => None,
+            };
+            Err((denial, woken))
+        };
         loop {
-            // Registered before the check, so that a settlement in between is not missed.
-            let settled = self.0.settled.notified();
-            tokio::pin!(settled);
-            settled.as_mut().enable();
-            let refusal = match self.balances().reserve(amounts, Timestamp::now()) {
-                Ok(reservations) => return Ok(reservations),
-                Err(refusal) => refusal,
-            };
-            let Refusal::Reserved(status) = &refusal else {
-                return Err(refusal);
-            };
-            let deadline = began + status.budget.wait;
-            if tokio::time::timeout_at(deadline, settled).await.is_err() {
-                return Err(refusal);
+            match try_admit() {
+                Ok(admitted) => return Ok(admitted),
+                Err((Denial::Unopened(ids), _)) => self.open_for_call(&ids).await?,
+                Err((Denial::Refused(refusal), woken)) => {
+                    if !self.is_worth_waiting(&refusal, woken, began).await {
+                        return Err(HoldError::Refused(refusal));
+                    }
+                }
             }
         }
     }
 
-    /// Returns the status of every budget that `wanted` accepts, sorted by id.
-    pub fn budget_statuses(&self, wanted: impl Fn(&Budget) -> bool) -> Vec<BudgetStatus> {
-        self.balances().budget_statuses(wanted, Timestamp::now())
+    /// Waits until the budget that refused a call may have room for it. Returns false once the call has waited for as long
+    /// as the budget allows.
+    async fn is_worth_waiting(
+        &self,
+        refusal: &Refusal,
+        woken: Option<oneshot::Receiver<()>>,
+        began: Instant,
+    ) -> bool {
+        let Some(woken) = woken else {
+            return false;
+        };
+        let deadline = began + refusal.status.budget.wait;
+        // The next window may have room without a settlement.
+        let reset = refusal.status.resets_at - self.now().as_second();
+        let reset = Instant::now() + Duration::from_secs(u64::try_from(reset).unwrap_or(0));
+        let was_woken = timeout_at(deadline.min(reset), woken).await.is_ok();
+        was_woken || Instant::now() < deadline
     }
 
-    /// Returns the status of one budget, and opens its account if it has none.
-    pub fn budget_status(&self, budget: &Arc<Budget>) -> Option<BudgetStatus> {
-        let now = Timestamp::now();
-        let mut balances = self.balances();
-        // Reserving nothing opens the account.
-        let _ = balances.reserve(&[(budget.clone(), NanoUsd(0))], now);
-        balances
-            .budget_statuses(|other| other.id == budget.id, now)
-            .pop()
+    /// Returns the budgets that apply to a call with `scopes`.
+    pub fn budgets(&self, scopes: &Scopes) -> Vec<Arc<Budget>> {
+        self.accounts().budgets(scopes, self.now())
+    }
+
+    /// Returns the status of every budget whose id `wanted` accepts, sorted by id.
+    ///
+    /// # Errors
+    /// Returns SQLite's message if a window has to be read and cannot be.
+    pub async fn budget_statuses(
+        &self,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<BudgetStatus>, String> {
+        let (mut statuses, mut last) = (Vec::new(), None);
+        loop {
+            let ids = self.accounts().ids_after(last.as_ref(), STATUS_CHUNK);
+            let Some(end) = ids.last() else {
+                return Ok(statuses);
+            };
+            last = Some(end.clone());
+            let ids: Vec<Arc<str>> = ids.into_iter().filter(|id| wanted(id)).collect();
+            self.open_windows(&ids).await?;
+            let (accounts, now) = (self.accounts(), self.now());
+            statuses.extend(ids.iter().filter_map(|id| accounts.status(id, now)));
+        }
+    }
+
+    /// Returns the status of each budget of `scope`.
+    ///
+    /// # Errors
+    /// Returns SQLite's message if a window has to be read and cannot be.
+    pub async fn budget_statuses_of(&self, scope: &str) -> Result<Vec<BudgetStatus>, String> {
+        let ids = self.accounts().ids_of(scope);
+        self.open_windows(&ids).await?;
+        let (accounts, now) = (self.accounts(), self.now());
+        Ok(ids
+            .iter()
+            .filter_map(|id| accounts.status(id, now))
+            .collect())
+    }
+
+    /// Returns the status of one budget, if its current window is open.
+    pub fn budget_status(&self, id: &str) -> Option<BudgetStatus> {
+        self.accounts().status(id, self.now())
     }
 
     /// Returns the number of calls in flight and the age of the oldest.
     pub fn open_holds(&self) -> (usize, Duration) {
-        let open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = open
-            .values()
-            .min()
-            .map(|began| Timestamp::now().duration_since(*began));
-        (
-            open.len(),
-            oldest
-                .and_then(|age| Duration::try_from(age).ok())
-                .unwrap_or_default(),
-        )
+        let (open, oldest) = self.accounts().open_calls();
+        let age = oldest.map(|admitted| self.now().duration_since(admitted));
+        let age = age.and_then(|age| Duration::try_from(age).ok());
+        (open, age.unwrap_or_default())
     }
 
     /// Returns whether calls under a budget can be admitted, which needs a writable store.
@@ -270,7 +271,7 @@ impl Ledger {
     }
 
     /// Sets the gauges of holds, the store and budgets.
-    pub fn publish_metrics(&self) {
+    pub async fn publish_metrics(&self) {
         let (open, oldest) = self.open_holds();
         metrics::holds(open, oldest);
         metrics::ledger_state(
@@ -278,7 +279,9 @@ impl Ledger {
             self.0.store.free_bytes(),
             self.0.store.writer.health.backlog(),
         );
-        for status in self.budget_statuses(|budget| !budget.scope.contains("/user:")) {
+        // A ledger that cannot be read has a metric of its own.
+        let statuses = self.budget_statuses(|id| !id.contains("/user:")).await;
+        for status in statuses.unwrap_or_default() {
             metrics::budget(
                 &status.budget.id,
                 status.limit,
@@ -299,10 +302,35 @@ impl Ledger {
         self.0.store.writer.checkpoint().await;
     }
 
-    fn balances(&self) -> std::sync::MutexGuard<'_, Balances> {
+    /// Returns the time of the ledger.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    fn accounts(&self) -> std::sync::MutexGuard<'_, Accounts> {
         self.0
-            .balances
+            .accounts
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Settles the holds of calls that were in flight when a process ended, because they may be on the bill.
+async fn settle_leftover_holds(store: &Store, now: Timestamp) -> Result<(), String> {
+    for HoldRow { entry, amount } in store.holds().await? {
+        tracing::warn!(
+            request_id = &*entry.request_id,
+            key_id = entry.key_id,
+            model = entry.model,
+            cost_usd = %amount,
+            "a call was in flight when the gateway ended; its whole hold counts as spent"
+        );
+        metrics::hold_presumed();
+        let now = now.as_millisecond();
+        store
+            .writer
+            .settle(Record::presumed(entry, amount, now, "gateway_ended"));
+    }
+    store.writer.flush().await;
+    Ok(())
 }

@@ -53,12 +53,12 @@ pub struct LedgerEntry {
 }
 
 impl LedgerEntry {
-    /// Returns the entry of a call that was admitted at `at`, in Unix milliseconds.
-    pub fn of<T>(call: &Call<T>, at: i64) -> Self {
+    /// Returns the entry of a call that was not admitted yet.
+    pub fn of<T>(call: &Call<T>) -> Self {
         let target = call.model.target();
         Self {
             request_id: call.request_id.clone(),
-            at,
+            at: 0,
             key_id: call.caller.key_id.clone(),
             team: call.caller.team_name().to_owned(),
             end_user: call.end_user.clone(),

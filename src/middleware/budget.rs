@@ -1,13 +1,12 @@
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
-use jiff::Timestamp;
 use tower::Service;
 
 use super::{Middleware, Reply};
 use crate::{
     call::{Alerts, Call},
     error::Error,
-    governance::{HoldError, Ledger, LedgerEntry},
+    governance::{HoldError, Ledger, LedgerEntry, Scopes},
     metrics,
     money::{Budget as Terms, Mode, NanoUsd},
     operation::{Operation, Reply as _},
@@ -28,8 +27,6 @@ pub struct Budget(Arc<Settings>);
 /// The settings that all models share.
 pub struct Settings {
     pub ledger: Ledger,
-    /// The budgets of the whole gateway.
-    pub gateway: Vec<Arc<Terms>>,
     /// Allows calls of unknown price under a budget.
     pub allow_unpriced: bool,
     /// The cost above which a request raises an alert.
@@ -52,20 +49,25 @@ impl<T: Operation> Middleware<T> for Budget {
     where
         S: Service<Call<T>, Response = Reply<T>, Error = Error, Future: Send> + Send,
     {
-        let mut budgets = call.budgets();
-        budgets.extend(self.0.gateway.iter().cloned());
+        let entry = LedgerEntry::of(&call);
+        let budgets = self.0.ledger.budgets(&Scopes::of(&entry));
         self.fit(&mut call, &budgets)?;
-        let settling = self.admit(&call, &budgets).await?;
+        let (settling, slices) = self.admit(&call, &budgets).await?;
         let hold = Arc::downgrade(&settling.hold);
         // Repeating a request that may have been billed needs a second reservation.
         let worst = &call.plan.worst;
         let price = call.model.price.as_deref();
         let one = price.and_then(|price| worst.cost_of_one(price, worst.output_tokens));
         let one = one.unwrap_or_default();
-        call.trace
-            .spending()
-            .ask_before_repeat(move || hold.upgrade().is_some_and(|hold| hold.extend(one, one)));
-        let slices = settling.slices.clone();
+        call.trace.spending().ask_before_repeat(move || {
+            let more = hold.upgrade().map(|hold| hold.extend(one, one));
+            Box::pin(async move {
+                match more {
+                    Some(more) => more.await,
+                    None => false,
+                }
+            })
+        });
         match next.call(call).await {
             Ok(served) => {
                 let served = match slices {
@@ -89,7 +91,7 @@ impl Budget {
             return Ok(());
         };
         for budget in budgets.iter().filter(|budget| budget.fit) {
-            let Some(status) = self.0.ledger.budget_status(budget) else {
+            let Some(status) = self.0.ledger.budget_status(&budget.id) else {
                 continue;
             };
             let worst = &call.plan.worst;
@@ -119,7 +121,7 @@ impl Budget {
         &self,
         call: &Call<T>,
         budgets: &[Arc<Terms>],
-    ) -> Result<Settling, Error> {
+    ) -> Result<(Settling, Option<Slices>), Error> {
         let worst = &call.plan.worst;
         let price = call.model.price.clone();
         let most = price.as_deref().and_then(|price| worst.cost(price));
@@ -139,24 +141,15 @@ impl Budget {
             .then(|| slices::first(worst, price.as_deref()))
             .flatten();
         let whole = most.unwrap_or(worst.fees);
-        let reservations: Vec<_> = budgets
-            .iter()
-            .map(|budget| {
-                let amount = match budget.mode {
-                    Mode::Sliced => slice.unwrap_or(whole),
-                    Mode::Strict => whole,
-                };
-                (budget.clone(), amount.min(whole))
-            })
-            .collect();
-        let entry = LedgerEntry::of(call, Timestamp::now().as_millisecond());
-        let hold = match self.0.ledger.hold(entry, whole, &reservations).await {
+        let amount = |budget: &Terms| match budget.mode {
+            Mode::Sliced => slice.unwrap_or(whole).min(whole),
+            Mode::Strict => whole,
+        };
+        let entry = LedgerEntry::of(call);
+        let hold = match self.0.ledger.hold(entry, whole, amount).await {
             Ok(hold) => Arc::new(hold),
             Err(HoldError::Refused(refused)) => {
-                return Err(refusal::counted(
-                    call,
-                    refusal::explain(call, &refused, &reservations),
-                ));
+                return Err(refusal::counted(call, refusal::explain(call, &refused)));
             }
             Err(HoldError::StoreUnavailable) => {
                 budgets
@@ -166,10 +159,12 @@ impl Budget {
             }
         };
         let sliced = slice.is_some() && budgets.iter().any(|budget| budget.mode == Mode::Sliced);
+        let denied = Arc::new(AtomicBool::new(false));
         let slices = sliced
-            .then(|| Slices::new(Arc::downgrade(&hold), call))
+            .then(|| Slices::new(Arc::downgrade(&hold), call, denied.clone()))
             .flatten();
-        Ok(Settling::new(self.0.clone(), call, hold, slices))
+        let settling = Settling::new(self.0.clone(), call, hold, denied);
+        Ok((settling, slices))
     }
 }
 

@@ -214,7 +214,7 @@ impl Attempts {
             return false;
         };
         // Bedrock may have billed the failed attempt, so a retry can cost twice the reservation.
-        if error.is_perhaps_billed() && !trace.spending().may_repeat() {
+        if error.is_perhaps_billed() && !trace.spending().may_repeat().await {
             return false;
         }
         if !budget.withdraw() {

@@ -34,6 +34,7 @@ pub async fn list(State(api): State<Arc<Api>>) -> Answer {
     let budgets: Vec<Value> = api
         .ledger
         .budget_statuses(|_| true)
+        .await?
         .iter()
         .map(status)
         .collect();
@@ -83,12 +84,7 @@ pub async fn override_limit(
     }
     let now = Timestamp::now().as_second();
     let until = now.saturating_add(i64::try_from(time.as_secs()).unwrap_or(i64::MAX));
-    let find = || {
-        api.ledger
-            .budget_statuses(|other| *other.id == budget)
-            .first()
-            .map(status)
-    };
+    let find = || api.ledger.budget_status(&budget).as_ref().map(status);
     let before = find();
     let audit = Audit {
         at: now,

@@ -19,9 +19,7 @@ pub async fn list(State(api): State<Arc<Api>>) -> Answer {
 }
 
 pub async fn show(State(api): State<Arc<Api>>, Path(id): Path<String>) -> Answer {
-    let standings = api
-        .ledger
-        .budget_statuses(|budget| *budget.scope == format!("key:{id}"));
+    let standings = api.ledger.budget_statuses_of(&format!("key:{id}")).await?;
     let budgets: Vec<Value> = standings.iter().map(budgets::status).collect();
     Ok(Json(json!({"key": api.keys.show(&id).await?, "budgets": budgets})).into_response())
 }

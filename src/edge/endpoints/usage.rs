@@ -24,14 +24,13 @@ pub async fn retrieve(
     Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, Error> {
     let team = caller.team.as_deref();
-    let budgets = caller
-        .budgets
-        .iter()
-        .chain(team.iter().flat_map(|team| &team.budgets));
-    let budgets = budgets
-        .filter_map(|budget| edge.ledger.budget_status(budget))
-        .map(|status| object(&status))
-        .collect();
+    let mut budgets = Vec::new();
+    let scopes = [Some(format!("key:{}", caller.key_id))];
+    let team_scope = team.map(|team| format!("team:{}", team.name));
+    for scope in scopes.into_iter().chain([team_scope]).flatten() {
+        let statuses = edge.ledger.budget_statuses_of(&scope).await;
+        budgets.extend(statuses.map_err(unavailable)?.iter().map(object));
+    }
     let mut limits = vec![limit(format!("key:{}", caller.key_id), &caller.limits)];
     limits.extend(
         caller
@@ -78,6 +77,14 @@ fn limit(scope: String, limits: &Limits) -> LimitObject {
     }
 }
 
+fn unavailable(error: String) -> Error {
+    Error::new(
+        Kind::LedgerUnavailable,
+        "The ledger is currently unavailable. Try again.",
+    )
+    .with_detail(error)
+}
+
 /// Returns the spend of the key in the current day or month, in UTC.
 async fn spend_in(edge: &Edge, caller: &Caller, per: Per) -> Result<SpendObject, Error> {
     let Window { start, end } = Window::around(per, &TimeZone::UTC, Timestamp::now());
@@ -87,13 +94,7 @@ async fn spend_in(edge: &Edge, caller: &Caller, per: Per) -> Result<SpendObject,
         until: end,
         key_id: Some(caller.key_id.clone()),
     };
-    let groups = edge.ledger.report(report).await.map_err(|error| {
-        Error::new(
-            Kind::LedgerUnavailable,
-            "The ledger is currently unavailable. Try again.",
-        )
-        .with_detail(error)
-    })?;
+    let groups = edge.ledger.report(report).await.map_err(unavailable)?;
     let group = groups.first();
     let count = |of: fn(&ReportRow) -> i64| group.map_or(0, of);
     Ok(SpendObject {

@@ -97,10 +97,8 @@ pub fn put_key(connection: &Connection, k: &KeyRow) -> Result<()> {
 /// Stores when a key was last used, in Unix seconds.
 pub fn record_key_use(connection: &Connection, id: &str, at: i64) -> Result<()> {
     connection
-        .execute(
-            "UPDATE keys SET last_used_at = ? WHERE id = ?",
-            params![at, id],
-        )
+        .prepare_cached("UPDATE keys SET last_used_at = ? WHERE id = ?")?
+        .execute(params![at, id])
         .map(drop)
 }
 

@@ -5,9 +5,10 @@ mod queue;
 mod report;
 mod rows;
 mod schema;
+mod windows;
 mod writer;
 
-use std::{fs::File, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs::File, path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, params};
@@ -18,10 +19,11 @@ pub use keys::{
 };
 pub use report::{GroupBy, ReportQuery, ReportRow, run_report};
 pub use rows::HoldRow;
+pub use windows::{end_users, read_windows, recorded_until};
 pub use writer::Writer;
 
-use super::{LimitOverride, Window, record::LedgerEntry};
-use crate::money::{Budget, NanoUsd, Usage};
+use super::{LimitOverride, record::LedgerEntry};
+use crate::money::{NanoUsd, Usage};
 
 /// Where the ledger is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,43 +131,6 @@ impl Store {
     /// This and the methods below return SQLite's message.
     pub async fn holds(&self) -> Result<Vec<HoldRow>, String> {
         self.writer.run(rows::holds).await
-    }
-
-    /// Returns each budget with the settled cost of its current window and the overrides that have not ended.
-    pub async fn opening_balances(
-        &self,
-        budgets: Vec<Arc<Budget>>,
-        now: Timestamp,
-    ) -> Result<Vec<(Arc<Budget>, NanoUsd, Vec<LimitOverride>)>, String> {
-        self.writer
-            .run(move |connection| {
-                let one = |budget: Arc<Budget>| {
-                    let window = Window::around(budget.per, &budget.timezone, now);
-                    let settled = report::settled_since(connection, &budget, window.start)?;
-                    let sql = "SELECT amount, until FROM overrides WHERE budget = ? AND until > ?";
-                    let mut statement = connection.prepare_cached(sql)?;
-                    let overrides =
-                        statement.query_map(params![&*budget.id, now.as_second()], |row| {
-                            let by: i64 = row.get(0)?;
-                            Ok(LimitOverride {
-                                by: NanoUsd(u64::try_from(by).unwrap_or(0)),
-                                until: row.get(1)?,
-                            })
-                        })?;
-                    let overrides = overrides.collect::<rusqlite::Result<_>>()?;
-                    Ok((budget, settled, overrides))
-                };
-                budgets.into_iter().map(one).collect()
-            })
-            .await
-    }
-
-    /// Returns the end users of a key that have spent something since `since`, in Unix seconds.
-    pub async fn end_users(&self, key_id: &str, since: i64) -> Result<Vec<String>, String> {
-        let key_id = key_id.to_owned();
-        self.writer
-            .run(move |connection| report::end_users(connection, &key_id, since))
-            .await
     }
 
     /// Stores an override and its audit entry.

@@ -2,8 +2,6 @@
 
 use rusqlite::{Connection, Result, params_from_iter, types::Value};
 
-use crate::money::{Budget, NanoUsd};
-
 /// A dimension of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupBy {
@@ -106,40 +104,4 @@ pub fn run_report(connection: &Connection, query: &ReportQuery) -> Result<Vec<Re
         })
     })?;
     groups.collect()
-}
-
-/// Returns the settled cost of the scope of `budget` since `start`, in Unix seconds.
-pub fn settled_since(connection: &Connection, budget: &Budget, start: i64) -> Result<NanoUsd> {
-    let (condition, values) = scope_condition(&budget.scope);
-    let sql = format!("SELECT COALESCE(SUM(cost), 0) FROM rollups WHERE quarter >= ? {condition}");
-    let values = std::iter::once(Value::from(start)).chain(values.into_iter().map(Value::from));
-    let sum: i64 = connection
-        .prepare_cached(&sql)?
-        .query_row(params_from_iter(values), |row| row.get(0))?;
-    Ok(NanoUsd(u64::try_from(sum).unwrap_or(0)))
-}
-
-/// Returns the end users of a key that have spent something since `start`, in Unix seconds.
-pub fn end_users(connection: &Connection, key_id: &str, start: i64) -> Result<Vec<String>> {
-    let sql = "SELECT DISTINCT end_user FROM rollups WHERE quarter >= ? AND key_id = ? AND end_user != ''";
-    let mut statement = connection.prepare(sql)?;
-    let users = statement.query_map((start, key_id), |row| row.get(0))?;
-    users.collect()
-}
-
-/// Returns the SQL condition, with its values, for the calls that count towards a scope.
-fn scope_condition(scope: &str) -> (&'static str, Vec<String>) {
-    let own = |text: &str| vec![text.to_owned()];
-    match scope.split_once(':') {
-        Some(("team", team)) => ("AND team = ?", own(team)),
-        Some(("model", model)) => ("AND model = ?", own(model)),
-        Some(("key", key)) => match key.split_once("/user:") {
-            Some((key, user)) => (
-                "AND key_id = ? AND end_user = ?",
-                vec![key.to_owned(), user.to_owned()],
-            ),
-            None => ("AND key_id = ?", own(key)),
-        },
-        _ => ("", Vec::new()),
-    }
 }

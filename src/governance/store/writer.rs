@@ -36,14 +36,16 @@ type ExclusiveTask = Box<dyn FnOnce(&mut Connection) + Send>;
 enum Job {
     /// Inserts a hold, and reports to the sender, if any, whether it was committed.
     Hold(HoldRow, Option<oneshot::Sender<bool>>),
-    /// Sets the amount of a hold that has grown.
-    Extend(Arc<str>, NanoUsd),
+    /// Sets the amount of a hold that has grown, and reports to the sender, if any, whether it was committed.
+    Extend(Arc<str>, NanoUsd, Option<oneshot::Sender<bool>>),
     /// Deletes the hold of a call that was never sent.
     Forget(Arc<str>),
     /// Inserts a record and deletes its hold.
     Settle(Box<Record>),
     /// Runs other work on the connection.
     Run(ExclusiveTask),
+    /// Runs work that must see every job before it. It is dropped if some of them could not be written yet.
+    RunInOrder(ExclusiveTask),
 }
 
 /// The state of the writer, for other threads.
@@ -116,9 +118,12 @@ impl Writer {
         self.jobs.send(Job::Hold(hold, None), false);
     }
 
-    /// Queues the new amount of a hold.
-    pub fn extend(&self, request_id: Arc<str>, amount: NanoUsd) {
-        self.jobs.send(Job::Extend(request_id, amount), false);
+    /// Queues the new amount of a hold. The receiver gets whether it was committed.
+    pub fn extend(&self, request_id: Arc<str>, amount: NanoUsd) -> oneshot::Receiver<bool> {
+        let (sender, receiver) = oneshot::channel();
+        self.jobs
+            .send(Job::Extend(request_id, amount, Some(sender)), true);
+        receiver
     }
 
     /// Queues the deletion of a hold whose call was never sent.
@@ -151,6 +156,26 @@ impl Writer {
         receiver
             .await
             .unwrap_or_else(|_| Err("the ledger is closed".to_owned()))
+    }
+
+    /// Queues a query that sees exactly the jobs that were sent before it.
+    ///
+    /// # Errors
+    /// The future returns SQLite's message, or an error if those jobs could not be written.
+    pub fn read_in_order<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> impl Future<Output = Result<T, String>> + Send + 'static {
+        let (sender, receiver) = oneshot::channel();
+        let job = Job::RunInOrder(Box::new(move |connection| {
+            let _ = sender.send(query(connection).map_err(|error| error.to_string()));
+        }));
+        self.jobs.send(job, true);
+        async move {
+            receiver
+                .await
+                .unwrap_or_else(|_| Err("the ledger cannot be written at the moment".to_owned()))
+        }
     }
 
     /// Waits until all earlier jobs are written, if the database can be written.
@@ -220,6 +245,12 @@ impl WriterThread {
                         self.write(std::mem::take(&mut batch));
                         work(&mut self.connection);
                     }
+                    Job::RunInOrder(work) => {
+                        self.write(std::mem::take(&mut batch));
+                        if self.backlog.is_empty() {
+                            work(&mut self.connection);
+                        }
+                    }
                     job => batch.push(job),
                 }
             }
@@ -273,9 +304,18 @@ impl WriterThread {
                 Job::Hold(_, Some(sender)) => {
                     let _ = sender.send(is_healthy);
                 }
+                Job::Extend(request_id, amount, sender) => {
+                    if let Some(sender) = sender {
+                        let _ = sender.send(is_healthy);
+                    }
+                    if !is_healthy {
+                        self.backlog
+                            .push_back(Job::Extend(request_id, amount, None));
+                    }
+                }
                 // A failed deletion leaves a hold, which the next start settles as presumed. That errs on the safe
                 // side.
-                Job::Settle(_) | Job::Extend(..) if !is_healthy => self.backlog.push_back(job),
+                Job::Settle(_) if !is_healthy => self.backlog.push_back(job),
                 _ => {}
             }
         }
@@ -295,12 +335,12 @@ impl WriterThread {
             match job {
                 Job::Hold(hold, _) => rows::insert_hold(&transaction, hold)?,
                 Job::Forget(request_id) => rows::delete_hold(&transaction, request_id)?,
-                Job::Extend(request_id, amount) => {
+                Job::Extend(request_id, amount, _) => {
                     rows::extend_hold(&transaction, request_id, *amount)?
                 }
                 Job::Settle(record) if self.keeps_records => rows::settle(&transaction, record)?,
                 Job::Settle(record) => rows::roll_up_record(&transaction, record)?,
-                Job::Run(_) => {}
+                Job::Run(_) | Job::RunInOrder(_) => {}
             }
         }
         transaction.commit()

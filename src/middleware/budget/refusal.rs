@@ -1,6 +1,6 @@
 //! The errors of calls that a budget rejects.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Kind},
     governance::{BudgetStatus, Refusal},
     metrics,
-    money::{Budget, NanoUsd, WorstCase},
+    money::{NanoUsd, WorstCase},
     operation::Operation,
 };
 
@@ -27,12 +27,12 @@ pub fn counted<T>(call: &Call<T>, error: Error) -> Error {
 
 /// Returns the error for a rejected call. It distinguishes a budget that is spent from one that is only reserved,
 /// because clients retry only the latter.
-pub fn explain<T: Operation>(
-    call: &Call<T>,
-    refusal: &Refusal,
-    reservations: &[(Arc<Budget>, NanoUsd)],
-) -> Error {
-    let (Refusal::Spent(status) | Refusal::Reserved(status)) = refusal;
+pub fn explain<T: Operation>(call: &Call<T>, refusal: &Refusal) -> Error {
+    let Refusal {
+        status,
+        amount,
+        is_reserved,
+    } = refusal;
     let BudgetStatus {
         budget,
         limit,
@@ -40,16 +40,12 @@ pub fn explain<T: Operation>(
         reserved,
         resets_at,
     } = status;
-    let amount = reservations
-        .iter()
-        .find(|(other, _)| other.id == budget.id)
-        .map(|(_, amount)| *amount);
-    let (amount, per) = (amount.unwrap_or_default(), budget.per.as_str());
+    let per = budget.per.as_str();
     let state = format!(
         "the budget '{}' is ${limit} per {per}, of which ${settled} are spent and ${reserved} are reserved for requests in flight; this request may cost ${amount}",
         budget.scope
     );
-    if matches!(refusal, Refusal::Reserved(_)) {
+    if *is_reserved {
         metrics::budget_refusal(&budget.id, "reserved");
         return Error::new(Kind::BudgetBusy, format!("Try again in a moment: {state}."))
             .with_code("rate_limit_exceeded")

@@ -1,6 +1,9 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
-use super::{Settings, slices::Slices};
+use super::Settings;
 use crate::{
     call::{Alert, Call, Spend, Trace},
     governance::{Certainty, Hold, Settlement},
@@ -12,7 +15,8 @@ use crate::{
 pub struct Settling {
     settings: Arc<Settings>,
     pub hold: Arc<Hold>,
-    pub slices: Option<Slices>,
+    /// Set if a budget ended the stream.
+    denied: Arc<AtomicBool>,
     trace: Trace,
     worst: WorstCase,
     price: Option<Arc<Price>>,
@@ -28,12 +32,12 @@ impl Settling {
         settings: Arc<Settings>,
         call: &Call<T>,
         hold: Arc<Hold>,
-        slices: Option<Slices>,
+        denied: Arc<AtomicBool>,
     ) -> Self {
         Self {
             settings,
             hold,
-            slices,
+            denied,
             trace: call.trace.clone(),
             worst: call.plan.worst,
             price: call.model.price.clone(),
@@ -48,7 +52,7 @@ impl Settling {
     /// Settles the hold of a call that has ended. `status` is `ok` or an error code, `how` is the label of its
     /// [`EndReason`](crate::operation::EndReason).
     pub fn end(mut self, status: &'static str, how: &'static str) {
-        let denied = self.slices.as_ref().is_some_and(Slices::were_denied);
+        let denied = self.denied.load(Ordering::Relaxed);
         self.settle(status, if denied { "cut" } else { how });
     }
 

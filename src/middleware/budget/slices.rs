@@ -5,8 +5,10 @@ use std::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
+
+use futures_util::future::BoxFuture;
 
 use crate::{
     call::Call,
@@ -29,8 +31,8 @@ pub fn first(worst: &WorstCase, price: Option<&Price>) -> Option<NanoUsd> {
     Some(NanoUsd(one.0.saturating_mul(requests)) + worst.fees)
 }
 
-/// Extends the hold of one call slice by slice.
-#[derive(Clone)]
+/// Extends the hold of one call slice by slice. The next slice is requested before the last is used up, because a ledger on
+/// the network cannot answer at once.
 pub struct Slices {
     hold: Weak<Hold>,
     /// The price of output.
@@ -42,12 +44,17 @@ pub struct Slices {
     step: u64,
     /// The most output of all answers, in tokens.
     most: u64,
+    /// A request ahead of time was denied. The next one is made when there is no output left.
+    is_tight: bool,
+    /// The extension that was requested.
+    pending: Option<BoxFuture<'static, bool>>,
     denied: Arc<AtomicBool>,
 }
 
 impl Slices {
-    /// Creates the slices of `call`, whose `hold` covers the first. `None` if a price is unknown.
-    pub fn new<T>(hold: Weak<Hold>, call: &Call<T>) -> Option<Self> {
+    /// Creates the slices of `call`, whose `hold` covers the first. `denied` is set if the stream has to end. `None` if a
+    /// price is unknown.
+    pub fn new<T>(hold: Weak<Hold>, call: &Call<T>, denied: Arc<AtomicBool>) -> Option<Self> {
         let worst = &call.plan.worst;
         let (_, output) = call
             .model
@@ -64,37 +71,53 @@ impl Slices {
             covered: step.min(most),
             step,
             most,
-            denied: Arc::default(),
+            is_tight: false,
+            pending: None,
+            denied,
         })
     }
 
-    /// Reports whether the stream was ended because a budget was spent.
-    pub fn were_denied(&self) -> bool {
-        self.denied.load(Ordering::Relaxed)
-    }
-
-    /// Extends the hold until it covers `tokens` of output. Returns false if a budget does not allow that.
-    fn cover(&mut self, tokens: u64) -> bool {
-        while tokens > self.covered && self.covered < self.most {
-            let more = self.price.times(self.step);
-            let hold = self.hold.upgrade();
-            if hold.is_some_and(|hold| hold.extend(NanoUsd::default(), more)) {
-                self.covered += self.step;
-            } else if self.step / 2 >= MIN_SLICE * self.answers {
-                // A smaller slice may still fit into the budget.
-                self.step /= 2;
-            } else {
-                return false;
+    /// Polls the extension under way, or requests one. Returns whether it was granted.
+    fn poll_extension(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let (hold, more) = (&self.hold, self.price.times(self.step));
+        let extend = || -> BoxFuture<'static, bool> {
+            match hold.upgrade() {
+                Some(hold) => Box::pin(hold.extend(NanoUsd::default(), more)),
+                None => Box::pin(std::future::ready(false)),
             }
+        };
+        let pending = self.pending.get_or_insert_with(extend);
+        let granted = ready!(pending.as_mut().poll(cx));
+        self.pending = None;
+        self.is_tight = !granted;
+        if granted {
+            self.covered += self.step;
         }
-        true
+        Poll::Ready(granted)
     }
 }
 
 impl OutputLimit for Slices {
-    fn poll_output(&mut self, _: &mut Context<'_>, tokens: u64) -> Poll<bool> {
-        let covered = self.cover(tokens);
-        self.denied.fetch_or(!covered, Ordering::Relaxed);
-        Poll::Ready(covered)
+    fn poll_output(&mut self, cx: &mut Context<'_>, tokens: u64) -> Poll<bool> {
+        loop {
+            let is_covered = tokens <= self.covered || self.covered >= self.most;
+            let left = self.covered.saturating_sub(tokens);
+            let asks_ahead = !self.is_tight && left <= self.step / 2 && self.covered < self.most;
+            if is_covered && !asks_ahead {
+                return Poll::Ready(true);
+            }
+            match self.poll_extension(cx) {
+                Poll::Ready(true) => {}
+                // Only asked ahead of time: the output so far is covered.
+                Poll::Ready(false) | Poll::Pending if is_covered => return Poll::Ready(true),
+                Poll::Pending => return Poll::Pending,
+                // A smaller slice may still fit into the budget.
+                Poll::Ready(false) if self.step / 2 >= MIN_SLICE * self.answers => self.step /= 2,
+                Poll::Ready(false) => {
+                    self.denied.store(true, Ordering::Relaxed);
+                    return Poll::Ready(false);
+                }
+            }
+        }
     }
 }

@@ -84,8 +84,9 @@ async fn call_that_waits_is_admitted_once_another_is_settled() {
 #[tokio::test]
 async fn money_is_reserved_in_all_budgets_or_in_none() {
     let gateway = Arc::new(terms("gateway", NanoUsd(1)));
-    let change = |settings: &mut Settings| settings.gateway = vec![gateway.clone()];
-    let bench = Bench::with(terms("key:ci", PLENTY), change).await;
+    let bench = Bench::new(PLENTY).await;
+    let ledger = &bench.budget.0.ledger;
+    ledger.set_all_budgets([gateway]).await.unwrap();
     let next = Next::new(whole(usage(1, 1)));
     let error = send(&bench.budget, &next, bench.chat(false)).await;
     assert!(error.unwrap_err().message().contains("'gateway'"));
@@ -105,7 +106,11 @@ async fn model_without_a_price_is_rejected_under_a_budget() {
     assert_eq!(error.kind(), Kind::PermissionDenied);
     assert_eq!(error.code(), Some("model_unpriced"));
     assert_eq!(next.calls(), 0);
-    let call = planned(&Arc::new(caller()), unpriced(), chat(false));
+    let free = Caller {
+        key_id: "without a budget".to_owned(),
+        ..caller()
+    };
+    let call = planned(&Arc::new(free), unpriced(), chat(false));
     send(&bench.budget, &next, call).await.unwrap();
     let change = |settings: &mut Settings| settings.allow_unpriced = true;
     let lenient = Bench::with(terms("key:ci", PLENTY), change).await;

@@ -80,8 +80,8 @@ async fn stream_reserves_a_slice_at_a_time() {
     let bench = sliced(PLENTY).await;
     let next = Next::new(streamed(|| {
         vec![
-            Ok(Chunk::Content("x".repeat(4 * 1000))),
-            Ok(Chunk::Content("x".repeat(4 * 1500))),
+            Ok(Chunk::Content("x".repeat(4 * 900))),
+            Ok(Chunk::Content("x".repeat(4 * 1600))),
             Ok(Chunk::Finish(FinishReason::Stop)),
             Ok(Chunk::Usage(usage(7, 2500))),
         ]
