@@ -119,9 +119,9 @@ pub fn options(section: &mut Section<'_>) -> ModelOptions {
 /// `structured`, or `repair_json`, its name in earlier versions.
 fn repairs_json(section: &mut Section<'_>) -> bool {
     let mut default = false;
-    if section.was_given("repair_json") {
+    if section.contains("repair_json") {
         default = section.boolean("repair_json", false);
-        if section.was_given("structured") {
+        if section.contains("structured") {
             section.problem_at("repair_json", "is the old name of 'structured'; remove it");
         }
     }

@@ -151,6 +151,11 @@ impl<'r> Section<'r> {
         self.origins.contains_key(key)
     }
 
+    /// The key is present and was not read. Unlike [`has`](Self::has), it is not listed among the known keys.
+    pub fn contains(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     pub fn has(&mut self, key: &'static str) -> bool {
         self.note_known(key);
         self.table.contains_key(key)

@@ -48,3 +48,29 @@ fn problems_of_models_are_reported() {
     }
     assert_eq!(reported.len(), 7, "{reported:#?}");
 }
+
+#[test]
+fn old_name_of_structured_still_works_alone() {
+    let parse = |settings: &str| {
+        let text = format!(
+            "[aws]\nregion = \"us-east-1\"\n[models.a]\ntarget = \"amazon.nova-lite-v1:0\"\n{settings}\n[keys.k]\nsecret_env = \"KEY\""
+        );
+        let environment = Environment {
+            variables: vec![("KEY".to_owned(), "sk-0123456789abcdef".to_owned())],
+            flags: Vec::new(),
+        };
+        config::parse(&text, &environment, None)
+    };
+    for (settings, repairs) in [
+        ("", false),
+        ("structured = \"warn\"", false),
+        ("structured = \"repair\"", true),
+        ("repair_json = true", true),
+        ("repair_json = false", false),
+    ] {
+        let (config, _) = parse(settings).unwrap_or_else(|problems| panic!("{problems:?}"));
+        let model = config.models.named().next().unwrap();
+        assert_eq!(model.options.repair_json, repairs, "{settings}");
+    }
+    assert!(parse("structured = \"warn\"\nrepair_json = true").is_err());
+}
