@@ -1,6 +1,8 @@
 //! The store of the ledger: an SQLite database in WAL mode with one writer.
 
+mod housekeeping;
 mod keys;
+mod lock;
 mod queue;
 mod report;
 mod rows;
@@ -72,6 +74,9 @@ pub struct Store {
     _lock: Option<File>,
 }
 
+/// The size in bytes to which the write-ahead log is cut.
+const WAL_LIMIT: i64 = 64 << 20;
+
 /// How long a write waits for another process that locks the file, such as a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 
@@ -87,7 +92,7 @@ impl Store {
                 None,
             ),
             Location::File(path) => {
-                let lock = lock_file(path)?;
+                let lock = lock::take(path)?;
                 let connection = Connection::open(path)
                     .map_err(|error| format!("{}: {error}", path.display()))?;
                 (connection, Some(lock))
@@ -231,24 +236,6 @@ impl Store {
     }
 }
 
-fn lock_file(path: &std::path::Path) -> Result<File, String> {
-    let mut name = path.to_path_buf().into_os_string();
-    name.push(".lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&name)
-        .map_err(|error| format!("{}: {error}", PathBuf::from(&name).display()))?;
-    file.try_lock().map_err(|_| {
-        format!(
-            "{}: another lintel runs with this ledger; stop it, or set another store.url",
-            path.display()
-        )
-    })?;
-    Ok(file)
-}
-
 fn configure(connection: &mut Connection, durability: Durability) -> Result<(), String> {
     let text = |error: rusqlite::Error| error.to_string();
     // SQLite silently opens a file without write permission read-only, and keeps it so even if the permission comes
@@ -259,6 +246,10 @@ fn configure(connection: &mut Connection, durability: Durability) -> Result<(), 
         );
     }
     connection.busy_timeout(BUSY_TIMEOUT).map_err(text)?;
+    // Takes effect in a new file only.
+    connection
+        .pragma_update(None, "auto_vacuum", "INCREMENTAL")
+        .map_err(text)?;
     connection
         .pragma_update(None, "journal_mode", "WAL")
         .map_err(text)?;
@@ -268,6 +259,10 @@ fn configure(connection: &mut Connection, durability: Durability) -> Result<(), 
     };
     connection
         .pragma_update(None, "synchronous", synchronous)
+        .map_err(text)?;
+    // Cuts the write-ahead log after a burst or a long report, instead of keeping its size for good.
+    connection
+        .pragma_update(None, "journal_size_limit", WAL_LIMIT)
         .map_err(text)?;
     connection.set_prepared_statement_cache_capacity(64);
     schema::migrate(connection)

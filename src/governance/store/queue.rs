@@ -19,6 +19,8 @@ struct QueueState<J> {
     jobs: VecDeque<J>,
     urgent: bool,
     closed: bool,
+    /// The reader has ended. Jobs are dropped, so that nobody waits for them.
+    abandoned: bool,
 }
 
 /// The sending end. Dropping it closes the queue.
@@ -32,6 +34,7 @@ impl<J> Queue<J> {
             jobs: VecDeque::new(),
             urgent: false,
             closed: false,
+            abandoned: false,
         };
         let queue = Arc::new(Self(Mutex::new(state), Condvar::new()));
         (Sender(queue.clone()), queue)
@@ -64,11 +67,26 @@ impl<J> Queue<J> {
     }
 }
 
+impl<J> Queue<J> {
+    /// Drops all jobs, and those that are sent from now on. Call it when nobody reads the queue any more.
+    pub fn abandon(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.abandoned = true;
+        let jobs = std::mem::take(&mut state.jobs);
+        drop(state);
+        drop(jobs);
+    }
+}
+
 impl<J> Sender<J> {
-    /// Appends a job. An `urgent` one has a caller that waits for it.
-    pub fn send(&self, job: J, urgent: bool) {
+    /// Appends a job. An `urgent` one has a caller that waits for it. Returns false if the job was dropped, because nobody
+    /// reads the queue any more.
+    pub fn send(&self, job: J, urgent: bool) -> bool {
         let Queue(state, wake) = &*self.0;
         let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.abandoned {
+            return false;
+        }
         let first = state.jobs.is_empty();
         state.jobs.push_back(job);
         state.urgent |= urgent;
@@ -76,6 +94,7 @@ impl<J> Sender<J> {
         if first || urgent {
             wake.notify_one();
         }
+        true
     }
 }
 
@@ -105,8 +124,19 @@ mod tests {
             }
             all
         });
-        (0..1000).for_each(|job| sender.send(job, job % 7 == 0));
+        (0..1000).for_each(|job| assert!(sender.send(job, job % 7 == 0)));
         drop(sender);
         assert_eq!(reader.join().unwrap(), (0..1000).collect::<Vec<_>>());
+    }
+
+    /// Callers waited for ever for a writer that had ended.
+    #[test]
+    fn jobs_of_an_abandoned_queue_are_dropped() {
+        let (sender, queue) = Queue::new();
+        let job = std::sync::Arc::new(());
+        sender.send(job.clone(), true);
+        queue.abandon();
+        assert!(!sender.send(job.clone(), true));
+        assert_eq!(std::sync::Arc::strong_count(&job), 1);
     }
 }

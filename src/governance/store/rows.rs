@@ -15,9 +15,12 @@ pub struct HoldRow {
     pub amount: NanoUsd,
 }
 
-/// Saturates, because SQLite's integers are signed and no real amount gets that large.
+/// The largest number in a column. No real amount gets that large, and sums of a thousand such numbers still fit.
+const MAX: i64 = 1 << 53;
+
+/// Saturates, because SQLite turns a sum that overflows into a float.
 fn to_i64(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
+    i64::try_from(value).map_or(MAX, |value| value.min(MAX))
 }
 
 /// Inserts or replaces a hold.
@@ -171,8 +174,9 @@ pub fn roll_up(
     connection
         .prepare_cached(
             "INSERT INTO rollups VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-             ON CONFLICT DO UPDATE SET calls = calls + ?7, input = input + ?8, cache_read = cache_read + ?9,
-             cache_write = cache_write + ?10, output = output + ?11, cost = cost + ?12",
+             ON CONFLICT DO UPDATE SET calls = calls + ?7, input = MIN(input + ?8, ?13),
+             cache_read = MIN(cache_read + ?9, ?13), cache_write = MIN(cache_write + ?10, ?13),
+             output = MIN(output + ?11, ?13), cost = MIN(cost + ?12, ?13)",
         )?
         .execute(params![
             quarter,
@@ -186,7 +190,8 @@ pub fn roll_up(
             to_i64(u.cache_read),
             to_i64(u.cache_write),
             to_i64(u.output),
-            cost
+            cost.min(MAX),
+            MAX
         ])
         .map(drop)
 }

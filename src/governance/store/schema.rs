@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 /// The migrations in order. `user_version` is the number of those that a file has had. Never change a released one, add
 /// another instead.
-const MIGRATIONS: [&str; 1] = [
+const MIGRATIONS: [&str; 2] = [
     // Money is in nano-dollars, `at` in Unix milliseconds. Roll-ups are per quarter of an hour, because some time zones
     // start their days at a quarter of UTC's hours. They outlive the records.
     "CREATE TABLE records (
@@ -39,6 +39,20 @@ const MIGRATIONS: [&str; 1] = [
      CREATE TABLE audit (
         id INTEGER PRIMARY KEY, at INTEGER NOT NULL, who TEXT NOT NULL, action TEXT NOT NULL, subject TEXT NOT NULL,
         before TEXT, after TEXT, reason TEXT NOT NULL DEFAULT '');",
+    // Teams and models are summed without reading all roll-ups. A sum that once overflowed became a float, which no query
+    // could read. `salt` is empty in older files, so that their end users keep their accounts.
+    "CREATE INDEX rollups_by_team ON rollups (team, quarter) WHERE team != '';
+     CREATE INDEX rollups_by_model ON rollups (model, quarter);
+     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+     UPDATE rollups SET calls = CAST(MIN(calls, 9007199254740992) AS INTEGER),
+        input = CAST(MIN(input, 9007199254740992) AS INTEGER),
+        cache_read = CAST(MIN(cache_read, 9007199254740992) AS INTEGER),
+        cache_write = CAST(MIN(cache_write, 9007199254740992) AS INTEGER),
+        output = CAST(MIN(output, 9007199254740992) AS INTEGER),
+        cost = CAST(MIN(cost, 9007199254740992) AS INTEGER)
+        WHERE typeof(calls + input + cache_read + cache_write + output + cost) != 'integer'
+        OR MAX(calls, input, cache_read, cache_write, output, cost) > 9007199254740992;
+     INSERT INTO meta (name, value) SELECT 'salt', CASE WHEN EXISTS (SELECT 1 FROM rollups) THEN x'' ELSE randomblob(16) END;",
 ];
 
 /// Brings a file to the current schema.

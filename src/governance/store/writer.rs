@@ -2,11 +2,12 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Location, StoreSettings,
+    housekeeping::Housekeeping,
     queue::{Queue, Sender},
     rows::{self, HoldRow},
 };
@@ -27,9 +29,6 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The most jobs that are kept while writes fail. Older ones are dropped and counted.
 const MAX_BACKLOG: usize = 200_000;
-
-/// How often old records are deleted.
-const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 
 type ExclusiveTask = Box<dyn FnOnce(&mut Connection) + Send>;
 
@@ -55,13 +54,14 @@ pub struct Health(Arc<HealthState>);
 #[derive(Debug, Default)]
 struct HealthState {
     is_broken: AtomicBool,
+    has_ended: AtomicBool,
     backlog: AtomicUsize,
 }
 
 impl Health {
-    /// Returns whether the last write succeeded.
+    /// Returns whether the writer runs and its last write succeeded.
     pub fn is_healthy(&self) -> bool {
-        !self.0.is_broken.load(Ordering::Relaxed)
+        !self.0.is_broken.load(Ordering::Relaxed) && !self.0.has_ended.load(Ordering::Relaxed)
     }
 
     /// Returns the number of jobs that could not be written yet.
@@ -85,20 +85,23 @@ impl Writer {
     pub fn start(connection: Connection, settings: &StoreSettings) -> Result<Self, String> {
         let (jobs, queue) = Queue::new();
         let health = Health::default();
-        let retention = settings.retention;
         // A store in memory would grow with every call.
         let keeps_records = settings.location != Location::Memory;
         let mut thread = WriterThread {
             connection,
             health: health.clone(),
             backlog: VecDeque::new(),
-            retention,
+            housekeeping: Housekeeping::new(settings.retention),
             keeps_records,
             failed_at: None,
         };
+        let end = WriterEnd(queue.clone(), health.clone());
         std::thread::Builder::new()
             .name("lintel-ledger".into())
-            .spawn(move || thread.run(&queue))
+            .spawn(move || {
+                let _end = end;
+                thread.run(&queue);
+            })
             .map_err(|error| error.to_string())?;
         Ok(Self {
             jobs: Arc::new(jobs),
@@ -133,7 +136,9 @@ impl Writer {
 
     /// Queues a record, which replaces its hold.
     pub fn settle(&self, record: Record) {
-        self.jobs.send(Job::Settle(Box::new(record)), false);
+        if !self.jobs.send(Job::Settle(Box::new(record)), false) {
+            metrics::ledger_record_lost();
+        }
     }
 
     /// Runs `work` in a transaction on the writer's connection.
@@ -205,12 +210,28 @@ impl Writer {
     }
 }
 
+/// Reports the end of the writer thread, also if it panics, and frees everybody who waits for it.
+struct WriterEnd(Arc<Queue<Job>>, Health);
+
+impl Drop for WriterEnd {
+    fn drop(&mut self) {
+        let Self(queue, health) = self;
+        health.0.has_ended.store(true, Ordering::Relaxed);
+        queue.abandon();
+        if std::thread::panicking() {
+            tracing::error!(
+                "the writer of the ledger has panicked; calls under a budget are rejected until a restart"
+            );
+        }
+    }
+}
+
 struct WriterThread {
     connection: Connection,
     health: Health,
     /// Settlements and extensions that could not be written yet, oldest first.
     backlog: VecDeque<Job>,
-    retention: Duration,
+    housekeeping: Housekeeping,
     /// Whether single records are kept, or only their roll-ups.
     keeps_records: bool,
     /// When the last write failed. None if it succeeded.
@@ -227,13 +248,11 @@ enum WriteError {
 
 impl WriterThread {
     fn run(&mut self, queue: &Queue<Job>) {
-        let mut pruned_at = Instant::now();
         loop {
-            let timeout = if self.backlog.is_empty() {
-                PRUNE_INTERVAL
-            } else {
-                RETRY_INTERVAL
-            };
+            let mut timeout = self.housekeeping.due_in();
+            if !self.backlog.is_empty() {
+                timeout = timeout.min(RETRY_INTERVAL);
+            }
             let Some(jobs) = queue.next(MAX_BATCH, timeout) else {
                 return self.write(Vec::new());
             };
@@ -243,22 +262,29 @@ impl WriterThread {
                     Job::Run(work) => {
                         // The work must see the jobs before it.
                         self.write(std::mem::take(&mut batch));
-                        work(&mut self.connection);
+                        self.exclusive(work);
                     }
                     Job::RunInOrder(work) => {
                         self.write(std::mem::take(&mut batch));
                         if self.backlog.is_empty() {
-                            work(&mut self.connection);
+                            self.exclusive(work);
                         }
                     }
                     job => batch.push(job),
                 }
             }
             self.write(batch);
-            if pruned_at.elapsed() >= PRUNE_INTERVAL {
-                pruned_at = Instant::now();
-                self.prune();
+            if self.failed_at.is_none() {
+                self.housekeeping.run_if_due(&self.connection);
             }
+        }
+    }
+
+    /// Runs other work. If it panics, its caller gets an error, and the thread goes on.
+    fn exclusive(&mut self, work: ExclusiveTask) {
+        let connection = &mut self.connection;
+        if catch_unwind(AssertUnwindSafe(|| work(connection))).is_err() {
+            tracing::error!("a query of the ledger has panicked");
         }
     }
 
@@ -344,19 +370,5 @@ impl WriterThread {
             }
         }
         transaction.commit()
-    }
-
-    /// Deletes single records that are older than the retention. Roll-ups stay.
-    fn prune(&mut self) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let before = i64::try_from(now.saturating_sub(self.retention).as_millis()).unwrap_or(0);
-        let removed = self
-            .connection
-            .execute("DELETE FROM records WHERE at < ?", [before]);
-        if let Err(error) = removed {
-            tracing::warn!(%error, "old records of the ledger cannot be deleted");
-        }
     }
 }
