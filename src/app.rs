@@ -102,7 +102,8 @@ impl App {
         }
         let tasks = TaskTracker::new();
         let keys = Keys::new(config.keys);
-        let key_store = KeyStore::new(keys.clone(), ledger.clone(), config.teams);
+        let key_store = KeyStore::new(keys.clone(), ledger.clone(), config.teams)
+            .with_background(tasks.clone(), shutdown.clone());
         if let Err(error) = key_store.load().await {
             tracing::error!(
                 error,

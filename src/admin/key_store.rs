@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::error::ApiError;
 use crate::{
@@ -27,11 +27,13 @@ const LAST_USE_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 pub struct KeyStore {
-    keys: Keys,
-    ledger: Ledger,
+    pub(super) keys: Keys,
+    pub(super) ledger: Ledger,
     teams: Arc<Teams>,
     /// Held during a change, which reads before it writes.
-    changing: Arc<tokio::sync::Mutex<()>>,
+    pub(super) changing: Arc<tokio::sync::Mutex<()>>,
+    /// Runs what outlives a request, if this is a gateway and not a command of the CLI.
+    pub(super) background: Option<(TaskTracker, CancellationToken)>,
 }
 
 /// Members of a request that are not settings of the key.
@@ -44,6 +46,15 @@ impl KeyStore {
             ledger,
             teams: Arc::new(teams),
             changing: Arc::default(),
+            background: None,
+        }
+    }
+
+    /// Lets a change that cannot be stored be tried again in one of `tasks`, until `shutdown`.
+    pub fn with_background(self, tasks: TaskTracker, shutdown: CancellationToken) -> Self {
+        Self {
+            background: Some((tasks, shutdown)),
+            ..self
         }
     }
 
@@ -230,21 +241,7 @@ impl KeyStore {
         Ok(json!({"secret": secret, "key": view(&row)}))
     }
 
-    /// Revokes a key. Its new requests are rejected; requests in flight may finish.
-    pub async fn revoke(&self, id: &str, who: String) -> Result<Value, ApiError> {
-        let _guard = self.changing.lock().await;
-        let before = self.row(id).await?;
-        let revoked_at = before.revoked_at.or(Some(Timestamp::now().as_second()));
-        let row = KeyRow {
-            revoked_at,
-            ..before.clone()
-        };
-        self.write(&row, audit(who, "key.revoke", Some(&before), &row))
-            .await?;
-        Ok(json!({"key": view(&row)}))
-    }
-
-    async fn row(&self, id: &str) -> Result<KeyRow, ApiError> {
+    pub(super) async fn row(&self, id: &str) -> Result<KeyRow, ApiError> {
         let row = self.ledger.key(id.to_owned()).await?;
         row.ok_or_else(|| {
             ApiError::not_found(
@@ -338,7 +335,7 @@ fn seconds(time: SystemTime) -> Option<i64> {
 }
 
 /// The public view of a key: everything except its secrets and their digests.
-fn view(row: &KeyRow) -> Value {
+pub fn view(row: &KeyRow) -> Value {
     let status = match row {
         KeyRow {
             revoked_at: Some(_),
@@ -357,7 +354,7 @@ fn view(row: &KeyRow) -> Value {
     })
 }
 
-fn audit(who: String, action: &'static str, before: Option<&KeyRow>, after: &KeyRow) -> Audit {
+pub fn audit(who: String, action: &'static str, before: Option<&KeyRow>, after: &KeyRow) -> Audit {
     Audit {
         at: Timestamp::now().as_second(),
         who,

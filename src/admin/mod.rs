@@ -3,6 +3,7 @@
 pub mod api;
 mod error;
 mod key_store;
+mod revocation;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -40,6 +40,8 @@ pub struct KnownUsers(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     last_seen: HashMap<String, SystemTime>,
+    /// Hashed before the name, so that names cannot be found by trying them.
+    salt: Vec<u8>,
     forgot_at: Option<SystemTime>,
 }
 
@@ -47,8 +49,12 @@ impl EndUsers {
     /// Returns the account of the end user called `name`: a hash of the name, or `other` if `max` other users had calls
     /// lately.
     pub fn account(&self, name: &str, now: SystemTime) -> String {
-        let account = hex::encode(&Sha256::digest(name.as_bytes())[..8]);
         let mut known = self.known.lock();
+        let digest = Sha256::new()
+            .chain_update(&known.salt)
+            .chain_update(name)
+            .finalize();
+        let account = hex::encode(&digest[..8]);
         let is_known = known.last_seen.contains_key(&account);
         if !is_known && known.last_seen.len() >= self.max {
             known.forget(now, self.memory());
@@ -60,9 +66,11 @@ impl EndUsers {
         OTHERS.to_owned()
     }
 
-    /// Gives the end users with these accounts one of their own again, up to `max`. Times are Unix seconds.
-    pub fn restore(&self, accounts: impl IntoIterator<Item = (String, i64)>) {
+    /// Gives the end users with these accounts one of their own again, up to `max`. Times are Unix seconds. `salt` is that
+    /// of the ledger.
+    pub fn restore(&self, salt: &[u8], accounts: impl IntoIterator<Item = (String, i64)>) {
         let mut known = self.known.lock();
+        known.salt = salt.to_vec();
         for (account, latest) in accounts {
             if account != OTHERS && known.last_seen.len() < self.max {
                 let latest = Duration::from_secs(u64::try_from(latest).unwrap_or(0));
@@ -139,7 +147,7 @@ mod tests {
             ..EndUsers::default()
         }
         .account("a", at(0));
-        users.restore([(OTHERS.to_owned(), 7200), (own.clone(), 3600)]);
+        users.restore(b"", [(OTHERS.to_owned(), 7200), (own.clone(), 3600)]);
         assert_eq!(users.account("a", at(1)), own);
     }
 }

@@ -161,6 +161,11 @@ async fn done(command: Command) -> Result<Outcome, Outcome> {
             .json();
             match one.options.json {
                 true => Ok(print(&format!("{answer:#}\n"))),
+                false if answer["stored"] == false => Ok(print(&format!(
+                    "{}: {}\n",
+                    one.id,
+                    text(&answer["message"])
+                ))),
                 false => Ok(print(&format!("{} is revoked\n", one.id))),
             }
         }

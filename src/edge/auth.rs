@@ -4,6 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use super::{Edge, access_log::Entry};
 use crate::{
+    call::Caller,
     error::{Error, Kind},
     metrics,
 };
@@ -33,18 +34,35 @@ pub async fn auth(
             .find(secret, address, SystemTime::now())
     });
     let caller = found.or_else(|why| {
-        metrics::auth_failure(why);
+        let error = rejected(why);
         edge.failed_logins.record(address)?;
-        Err(Error::new(
-            Kind::Unauthenticated,
-            "No valid API key was provided. Send one as 'Authorization: Bearer <key>', 'x-api-key' or 'api-key'.",
-        )
-        .with_code("invalid_api_key")
-        .with_detail(why))
+        Err(error)
     })?;
     entry.set_caller(&caller);
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
+}
+
+/// Looks the key of a request up again, after its body has arrived. A slow body may take an hour, and the key may have been
+/// revoked or changed meanwhile.
+///
+/// # Errors
+/// 401 if the key is not valid any more.
+pub fn again(edge: &Edge, entry: &Entry, headers: &HeaderMap) -> Result<Arc<Caller>, Error> {
+    let keys = &edge.gateway.load().keys;
+    secret(headers)
+        .and_then(|secret| keys.find(secret, entry.address(), SystemTime::now()))
+        .map_err(rejected)
+}
+
+fn rejected(why: &'static str) -> Error {
+    metrics::auth_failure(why);
+    Error::new(
+        Kind::Unauthenticated,
+        "No valid API key was provided. Send one as 'Authorization: Bearer <key>', 'x-api-key' or 'api-key'.",
+    )
+    .with_code("invalid_api_key")
+    .with_detail(why)
 }
 
 /// Returns the secret of the request. Rejects two different secrets, because it is ambiguous which one applies.

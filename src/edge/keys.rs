@@ -74,6 +74,28 @@ impl Keys {
         };
     }
 
+    /// Rejects the virtual key `id` from now on. Returns false if it is not in memory, and therefore rejected already.
+    pub fn revoke(&self, id: &str) -> bool {
+        let mut virtual_keys = self
+            .0
+            .virtual_keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(key) = virtual_keys.get_mut(id) else {
+            return false;
+        };
+        let last_used = key.last_used.load(Ordering::Relaxed);
+        *key = Arc::new(VirtualKey {
+            digests: key.digests.clone(),
+            expires: key.expires,
+            allow_ips: key.allow_ips.clone(),
+            revoked: true,
+            caller: key.caller.clone(),
+            last_used: last_used.into(),
+        });
+        true
+    }
+
     /// Returns the caller whose key has `secret` and may be used from `address` at the time `now`.
     ///
     /// # Errors

@@ -14,12 +14,12 @@ use axum::{
 use super::{
     Edge,
     access_log::Entry,
-    body,
+    auth, body,
     dialect::{Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext},
     json_response, reply_headers, rescue, sse,
 };
 use crate::{
-    call::{Call, Caller, Unplanned},
+    call::{Call, Unplanned},
     error::Error,
     metrics,
     operation::Reply as _,
@@ -29,10 +29,9 @@ use crate::{
 pub async fn serve<D: Dialect>(
     State(edge): State<Arc<Edge>>,
     Extension(entry): Extension<Entry>,
-    Extension(caller): Extension<Arc<Caller>>,
     request: Request,
 ) -> Response {
-    let mut response = match answer::<D>(&edge, &entry, caller, request).await {
+    let mut response = match answer::<D>(&edge, &entry, request).await {
         Ok(response) => response,
         Err(error) => rescue::respond(with_input_param::<D>(error), D::error),
     };
@@ -45,13 +44,13 @@ pub async fn serve<D: Dialect>(
 async fn answer<D: Dialect>(
     edge: &Edge,
     entry: &Entry,
-    caller: Arc<Caller>,
     request: Request,
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     body::check_headers(&parts.headers, edge.limits.max_body)?;
     let bytes = body::read(body, edge.limits).await?;
     let received = Instant::now();
+    let caller = auth::again(edge, entry, &parts.headers)?;
     // Loaded once, so that a reload does not affect this request.
     let gateway = edge.gateway.load_full();
     let trace = entry.trace();

@@ -6,7 +6,11 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Audit, KeyRow, Ledger, LimitOverride, ReportQuery, ReportRow, Scopes, store};
+use tokio::time::timeout;
+
+use super::{
+    Audit, KeyRow, Ledger, LimitOverride, ReportQuery, ReportRow, Scopes, WRITE_TIMEOUT, store,
+};
 use crate::{
     call::REQUEST_ID,
     money::{NanoUsd, Price, Tier, Usage},
@@ -176,7 +180,9 @@ impl Ledger {
             store::put_key(connection, &key)?;
             store::put_audit(connection, &audit)
         };
-        self.0.store.writer.run(write).await
+        timeout(WRITE_TIMEOUT, self.0.store.writer.run(write))
+            .await
+            .unwrap_or_else(|_| Err("the ledger did not answer in time".to_owned()))
     }
 
     /// Stores when keys were last used, in Unix seconds. Does nothing if the store cannot be written.

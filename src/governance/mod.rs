@@ -58,6 +58,8 @@ struct LedgerInner {
     store: Store,
     accounts: Mutex<Accounts>,
     clock: Clock,
+    /// Hashed with the names of end users.
+    salt: Vec<u8>,
     /// Held while windows are read, so that a window is read once.
     opening: tokio::sync::Mutex<()>,
     /// Limits how many reports run at once, because each takes a thread and reads much of the file.
@@ -114,10 +116,12 @@ impl Ledger {
         let store = Store::open(settings)?;
         settle_leftover_holds(&store, clock.now()).await?;
         let recorded_until = store.writer.run(store::recorded_until).await?;
+        let salt = store.writer.run(store::salt).await?;
         Ok(Self(Arc::new(LedgerInner {
             store,
             accounts: Mutex::new(Accounts::new(recorded_until)),
             clock,
+            salt,
             opening: tokio::sync::Mutex::default(),
             reports: Semaphore::new(2),
             reconciling: tokio::sync::Mutex::default(),
@@ -334,3 +338,6 @@ async fn settle_leftover_holds(store: &Store, now: Timestamp) -> Result<(), Stri
     store.writer.flush().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ impl Ledger {
             own.sort_unstable_by(|a, b| b.cmp(a));
             let since = self.now().as_second() - seconds(users.memory());
             let recent = own.into_iter().take_while(|(latest, _)| *latest >= since);
-            users.restore(recent.map(|(latest, user)| (user, latest)));
+            users.restore(&self.0.salt, recent.map(|(latest, user)| (user, latest)));
             self.accounts()
                 .set_user_budgets(&caller.key_id, users.budgets.clone(), self.now());
         }

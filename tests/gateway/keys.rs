@@ -2,6 +2,10 @@
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::{Gateway, user};
 
@@ -18,6 +22,34 @@ async fn create(gateway: &Gateway, body: Value) -> (String, String) {
         made["key"]["id"].as_str().unwrap().to_owned(),
         made["secret"].as_str().unwrap().to_owned(),
     )
+}
+
+/// A key that was revoked while its body arrived was served, up to an hour later.
+#[tokio::test]
+async fn revoked_key_is_rejected_after_its_body_arrives() {
+    let gateway = Gateway::start().await;
+    let (id, secret) = create(&gateway, json!({"name": "app", "models": ["nova"]})).await;
+    let mut request = user("Hi");
+    request["model"] = "nova".into();
+    let body = request.to_string();
+    let (first, rest) = body.split_at(10);
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{first}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let path = format!("/admin/keys/{id}");
+    let (status, revoked) = gateway
+        .administer(Method::DELETE, &path, &Value::Null)
+        .await;
+    assert_eq!((status, &revoked["stored"]), (StatusCode::OK, &json!(true)));
+    stream.write_all(rest.as_bytes()).await.unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).await.unwrap();
+    assert!(reply.starts_with("HTTP/1.1 401"), "{reply}");
+    assert!(gateway.simulator.received().is_empty());
 }
 
 #[tokio::test]

@@ -276,6 +276,31 @@ def test_locked_file_rejects_calls_under_a_budget_until_unlocked(own_simulator, 
     assert gateway.process.stop() == 0
 
 
+def test_key_revoked_while_the_ledger_is_locked_is_rejected_at_once_and_for_good(own_simulator, tmp_path):
+    """The revocation failed with a 503, and the leaked key kept working."""
+    gateway = Gateway(tmp_path, own_simulator)
+    made = json.loads(gateway.cli("keys", "create", "--name", "leaked", "--models", "priced", "--json").stdout)
+    key_id, secret = made["key"]["id"], made["secret"]
+    client = openai.OpenAI(base_url=f"http://{gateway.data}/v1", api_key=secret, max_retries=0)
+    ask = {"model": "priced", "messages": [{"role": "user", "content": "Hi"}]}
+    client.chat.completions.create(**ask)
+    other = sqlite3.connect(gateway.store, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    done = gateway.cli("keys", "revoke", key_id)
+    assert done.returncode == 0 and "keeps trying to store" in done.stdout, done
+    with pytest.raises(openai.AuthenticationError):
+        client.chat.completions.create(**ask)
+    other.execute("ROLLBACK")
+    until(lambda: gateway.ask(f"/admin/keys/{key_id}")["key"]["status"] == "revoked")
+    assert [entry["action"] for entry in gateway.ask("/admin/audit")["audit"]][0] == "key.revoke"
+    assert gateway.process.stop() == 0
+    gateway.start()
+    client = openai.OpenAI(base_url=f"http://{gateway.data}/v1", api_key=secret, max_retries=0)
+    with pytest.raises(openai.AuthenticationError):
+        client.chat.completions.create(**ask)
+    assert gateway.process.stop() == 0
+
+
 def test_full_disk_rejects_calls_under_a_budget_until_space_is_freed(own_simulator, tmp_path):
     gateway = Gateway(tmp_path, own_simulator)
     process = gateway.process.process.pid

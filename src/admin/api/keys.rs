@@ -12,7 +12,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Answer, Api, actor, budgets, duration, json_body};
-use crate::{admin::error::ApiError, edge::Peer};
+use crate::{
+    admin::{error::ApiError, revocation::Revocation},
+    edge::Peer,
+};
 
 pub async fn list(State(api): State<Arc<Api>>) -> Answer {
     Ok(Json(json!({"keys": api.keys.list().await?})).into_response())
@@ -85,5 +88,12 @@ pub async fn revoke(
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Answer {
-    Ok(Json(api.keys.revoke(&id, actor(&headers, peer)).await?).into_response())
+    let Revocation { key, is_stored } = api.keys.revoke(&id, actor(&headers, peer)).await?;
+    if is_stored {
+        return Ok(Json(json!({"key": key, "stored": true})).into_response());
+    }
+    let message = "The key is rejected from now on, but the ledger cannot be written, so a restart would bring the key back. \
+                   The gateway keeps trying to store the revocation.";
+    let body = json!({"key": key, "stored": false, "message": message});
+    Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }

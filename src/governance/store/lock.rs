@@ -67,14 +67,8 @@ mod tests {
         symlink(&name, &link).unwrap();
         let other = File::options().write(true).open(&link).unwrap();
         assert!(other.try_lock().is_err());
-        let release = thread::spawn(move || {
-            thread::sleep(PAUSE);
-            drop(held);
-        });
-        assert!(
-            take(&link).is_ok(),
-            "waits for a lock that is released soon"
-        );
-        release.join().unwrap();
+        let waits = thread::spawn(move || take(&link).is_ok());
+        drop(held);
+        assert!(waits.join().unwrap(), "a lock that is released soon");
     }
 }

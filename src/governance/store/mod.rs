@@ -21,7 +21,7 @@ pub use keys::{
 };
 pub use report::{GroupBy, ReportQuery, ReportRow, run_report};
 pub use rows::HoldRow;
-pub use windows::{end_users, read_windows, recorded_until};
+pub use windows::{end_users, read_windows, recorded_until, salt};
 pub use writer::Writer;
 
 use super::{LimitOverride, record::LedgerEntry};

@@ -40,6 +40,13 @@ pub fn recorded_until(connection: &Connection) -> Result<i64> {
     Ok(latest.map_or(0, |quarter| quarter.saturating_add(900)))
 }
 
+/// Returns the salt of hashes of end users. It is empty in files of earlier versions.
+pub fn salt(connection: &Connection) -> Result<Vec<u8>> {
+    connection.query_row("SELECT value FROM meta WHERE name = 'salt'", [], |row| {
+        row.get(0)
+    })
+}
+
 /// Returns every end user with a call since `since`, with its key and the quarter of its latest call, in Unix seconds.
 pub fn end_users(connection: &Connection, since: i64) -> Result<Vec<(String, String, i64)>> {
     let mut statement = connection.prepare(

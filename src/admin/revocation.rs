@@ -1,0 +1,100 @@
+//! Revokes virtual keys: first in memory, then in the ledger.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    error::ApiError,
+    key_store::{KeyStore, audit, view},
+};
+use crate::governance::KeyRow;
+
+/// How often the storing of a revocation is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A key that is rejected from now on.
+pub struct Revocation {
+    /// The public view of the key.
+    pub key: Value,
+    /// The ledger has the revocation. Otherwise the gateway keeps trying, and a restart would bring the key back.
+    pub is_stored: bool,
+}
+
+impl KeyStore {
+    /// Revokes a key. Its new requests are rejected from now on, also if that cannot be stored yet. Requests in flight may
+    /// finish.
+    pub async fn revoke(&self, id: &str, who: String) -> Result<Revocation, ApiError> {
+        // Before anything that can fail: a leaked key must not work because a disk is full.
+        let was_known = self.keys.revoke(id);
+        match self.store_revocation(id, &who).await {
+            Ok(key) => Ok(Revocation {
+                key,
+                is_stored: true,
+            }),
+            Err(error) => {
+                let is_ledger = error.status == StatusCode::SERVICE_UNAVAILABLE;
+                let retries = self.background.clone().filter(|_| was_known && is_ledger);
+                let Some(background) = retries else {
+                    return Err(error);
+                };
+                tracing::error!(
+                    key_id = id,
+                    error = error.message,
+                    "a revoked key is rejected, but the revocation could not be stored; trying again"
+                );
+                self.retry_revocation(id.to_owned(), who, background);
+                let key = json!({"id": id, "status": "revoked"});
+                Ok(Revocation {
+                    key,
+                    is_stored: false,
+                })
+            }
+        }
+    }
+
+    async fn store_revocation(&self, id: &str, who: &str) -> Result<Value, ApiError> {
+        let _guard = self.changing.lock().await;
+        let before = self.row(id).await?;
+        let revoked_at = before.revoked_at.or(Some(Timestamp::now().as_second()));
+        let row = KeyRow {
+            revoked_at,
+            ..before.clone()
+        };
+        let audit = audit(who.to_owned(), "key.revoke", Some(&before), &row);
+        self.ledger.put_key(row.clone(), audit).await?;
+        self.keys.revoke(id);
+        Ok(view(&row))
+    }
+
+    /// Tries to store a revocation until it succeeds or the gateway ends.
+    fn retry_revocation(
+        &self,
+        id: String,
+        who: String,
+        (tasks, shutdown): (TaskTracker, CancellationToken),
+    ) {
+        let store = self.clone();
+        tasks.spawn(async move {
+            let retry = async {
+                loop {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                    // A change that was under way may have put the key back.
+                    store.keys.revoke(&id);
+                    match store.store_revocation(&id, &who).await {
+                        Ok(_) => return tracing::warn!(key_id = id, "a revocation was stored"),
+                        Err(error) => tracing::error!(
+                            key_id = id,
+                            error = error.message,
+                            "a revocation could not be stored"
+                        ),
+                    }
+                }
+            };
+            shutdown.run_until_cancelled(retry).await;
+        });
+    }
+}
