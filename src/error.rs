@@ -108,6 +108,7 @@ struct Fields {
     should_retry: Option<bool>,
     retry_advice: RetryAdvice,
     may_be_billed: bool,
+    is_without_output: bool,
     close: bool,
 }
 
@@ -125,6 +126,7 @@ impl Error {
             should_retry: None,
             retry_advice: RetryAdvice::Never,
             may_be_billed: false,
+            is_without_output: false,
             close: false,
         }))
     }
@@ -192,6 +194,12 @@ impl Error {
         self
     }
 
+    /// Marks the call as possibly billed for its input: Bedrock answered with an error before any output.
+    pub fn may_be_billed_for_input(mut self) -> Self {
+        self.0.is_without_output = true;
+        self.may_be_billed()
+    }
+
     /// Closes the connection after the response, because the rest of the request body was not read.
     pub fn with_connection_close(mut self) -> Self {
         self.0.close = true;
@@ -251,6 +259,11 @@ impl Error {
     /// Returns true if the call reached Bedrock and may be billed.
     pub fn is_perhaps_billed(&self) -> bool {
         self.0.may_be_billed
+    }
+
+    /// Returns true if Bedrock answered before any output, so that at most the input is billed.
+    pub fn is_without_output(&self) -> bool {
+        self.0.is_without_output
     }
 
     /// Returns true if the connection must be closed after the response.

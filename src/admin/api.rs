@@ -5,7 +5,7 @@ mod budgets;
 mod keys;
 mod usage;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, ops::Range, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json, Router,
@@ -14,11 +14,17 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any, delete, get, post},
 };
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::{error::ApiError, key_store::KeyStore};
-use crate::{edge::Peer, governance::Ledger, money::NanoUsd};
+use crate::{
+    edge::Peer,
+    governance::{Audit, Ledger},
+    money::NanoUsd,
+};
 
 /// The state of the admin API.
 #[derive(Clone)]
@@ -83,13 +89,60 @@ fn dollars(nano: i64) -> String {
     format!("{sign}{}", NanoUsd(nano.unsigned_abs()))
 }
 
-async fn reconcile(State(api): State<Arc<Api>>, text: String) -> Answer {
-    let done = api.ledger.reconcile(&text).await?;
-    Ok(Json(json!({
-        "matched_lines": done.matched, "unreadable_lines": done.unreadable, "corrected_records": done.corrected, "left_records": done.skipped,
-        "delta_usd": dollars(done.delta),
-    }))
-    .into_response())
+#[derive(Deserialize)]
+struct ReconcileQuery {
+    /// The time of which the log has every invocation: `FROM..TO`, as dates or times.
+    #[serde(default)]
+    complete: Option<String>,
+}
+
+async fn reconcile(
+    State(api): State<Arc<Api>>,
+    Query(query): Query<ReconcileQuery>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    text: String,
+) -> Answer {
+    let complete = query.complete.as_deref().map(period).transpose()?;
+    let audit = Audit {
+        at: Timestamp::now().as_second(),
+        who: actor(&headers, peer),
+        action: "ledger.reconcile",
+        subject: format!("sha256:{}", hex::encode(Sha256::digest(text.as_bytes()))),
+        before: None,
+        after: None,
+        reason: query
+            .complete
+            .map(|period| format!("complete {period}"))
+            .unwrap_or_default(),
+    };
+    let done = api.ledger.reconcile(&text, complete, audit).await?;
+    Ok(Json(done.to_json()).into_response())
+}
+
+/// Parses `FROM..TO`. A date is its beginning in UTC. The end must have passed, because the log of a time that still runs is
+/// not complete.
+fn period(text: &str) -> Result<Range<i64>, ApiError> {
+    let invalid = || {
+        ApiError::invalid(
+            "'complete' must be FROM..TO, such as 2026-03-01..2026-04-01, with an end that has passed.",
+        )
+    };
+    let time = |text: &str| -> Option<i64> {
+        let date = || {
+            let date = text.parse::<jiff::civil::Date>().ok()?;
+            date.to_zoned(jiff::tz::TimeZone::UTC).ok()
+        };
+        let time = text.parse::<Timestamp>().ok();
+        let time = time.or_else(|| Some(date()?.timestamp()));
+        time.map(Timestamp::as_millisecond)
+    };
+    let (from, to) = text.split_once("..").ok_or_else(invalid)?;
+    let range = time(from).ok_or_else(invalid)?..time(to).ok_or_else(invalid)?;
+    match range.start < range.end && range.end <= Timestamp::now().as_millisecond() {
+        true => Ok(range),
+        false => Err(invalid()),
+    }
 }
 
 #[derive(Deserialize)]

@@ -22,6 +22,10 @@ pub struct Spend {
     pub usage: Option<Usage>,
     /// The number of requests whose usage the gateway estimated.
     pub estimated: u32,
+    /// The part of the usage's cost that is estimated. The service reported the rest.
+    pub estimated_cost: NanoUsd,
+    /// The number of requests that the service answered with an error before any output. Their input may be billed.
+    pub unanswered: u32,
     /// The number of requests that may be billed with an unknown usage.
     pub lost: u32,
     /// At least one request was sent.
@@ -123,12 +127,23 @@ impl Ticket {
         self.trace = None;
     }
 
+    /// Records that the request failed before any output, so that at most its input is billed.
+    pub fn unanswered(mut self) {
+        if let Some(trace) = self.trace.take() {
+            trace.spending().with(|spend| spend.unanswered += 1);
+        }
+    }
+
     /// Records the usage that the request is billed for.
     pub fn used(mut self, usage: Usage) {
         if let Some(trace) = self.trace.take() {
             trace.spending().with(|spend| {
                 spend.usage = Some(spend.usage.map_or(usage, |before| before + usage));
-                spend.estimated += u32::from(usage.estimated);
+                if usage.estimated {
+                    spend.estimated += 1;
+                    let cost = usage.cost.unwrap_or_default().total();
+                    spend.estimated_cost = spend.estimated_cost + cost;
+                }
             });
         }
     }

@@ -21,6 +21,9 @@ enum Command {
 struct Reconcile {
     /// The log, with one JSON object per line, as Bedrock writes it
     log: PathBuf,
+    /// The log has every invocation of this time: calls without one cost nothing. Dates are in UTC
+    #[arg(long, value_name = "FROM..TO")]
+    complete: Option<String>,
     #[command(flatten)]
     file: ConfigFile,
     /// Print JSON
@@ -29,19 +32,22 @@ struct Reconcile {
 }
 
 pub async fn run(args: Args) -> Outcome {
-    let Command::Reconcile(Reconcile { log, file, json }) = args.command;
+    let Command::Reconcile(Reconcile {
+        log,
+        complete,
+        file,
+        json,
+    }) = args.command;
+    let mut path = "/admin/ledger/reconcile".to_owned();
+    if let Some(period) = complete {
+        // A time zone's `+` would be read as a space.
+        path = format!("{path}?complete={}", period.replace('+', "%2B"));
+    }
     let text = match std::fs::read_to_string(&log) {
         Ok(text) => text,
         Err(error) => return Outcome::Failed(format!("cannot read {}: {error}", log.display())),
     };
-    let answer = match client::ask(
-        &file.config,
-        Method::POST,
-        "/admin/ledger/reconcile",
-        Some(text),
-    )
-    .await
-    {
+    let answer = match client::ask(&file.config, Method::POST, &path, Some(text)).await {
         Ok(answer) => answer.json(),
         Err(outcome) => return outcome,
     };

@@ -1,7 +1,7 @@
 //! Operations besides holds: reconciliation with Bedrock's invocation log, limit overrides, reports, keys, the audit
 //! log.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -31,6 +31,18 @@ pub struct Reconciliation {
     pub delta: i64,
 }
 
+impl Reconciliation {
+    /// Returns the result as it is shown and kept in the audit log.
+    pub fn to_json(self) -> serde_json::Value {
+        let sign = if self.delta < 0 { "-" } else { "" };
+        let delta = NanoUsd(self.delta.unsigned_abs());
+        serde_json::json!({
+            "matched_lines": self.matched, "unreadable_lines": self.unreadable, "corrected_records": self.corrected,
+            "left_records": self.skipped, "delta_usd": format!("{sign}{delta}"),
+        })
+    }
+}
+
 /// The members of a line of Bedrock's model invocation log that a reconciliation reads.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -53,11 +65,18 @@ struct TokenCounts {
 }
 
 impl Ledger {
-    /// Corrects estimated and presumed records from Bedrock's invocation log, which has one JSON object per line.
+    /// Corrects estimated and presumed records from Bedrock's invocation log, which has one JSON object per line. If
+    /// `complete` is set, the log has every invocation of that time, in Unix milliseconds, so that a call without one cost
+    /// nothing.
     ///
     /// # Errors
     /// Returns SQLite's message if the store cannot be read or written.
-    pub async fn reconcile(&self, log: &str) -> Result<Reconciliation, String> {
+    pub async fn reconcile(
+        &self,
+        log: &str,
+        complete: Option<Range<i64>>,
+        audit: Audit,
+    ) -> Result<Reconciliation, String> {
         let _one = self.0.reconciling.lock().await;
         let mut reconciliation = Reconciliation::default();
         let mut by_request: HashMap<String, Usage> = HashMap::new();
@@ -81,24 +100,24 @@ impl Ledger {
             let sum = by_request.entry(id.clone()).or_default();
             *sum = *sum + usage;
         }
-        let uncertain = self
-            .0
-            .store
-            .uncertain_records(by_request.keys().cloned().collect())
-            .await?;
+        // What is settled by now must be in the store before it is searched.
+        self.flush().await;
+        let ids = by_request.keys().cloned().collect();
+        let uncertain = self.0.store.uncertain_records(ids, complete).await?;
         for (entry, settled) in uncertain {
-            let Some(usage) = by_request.get(&*entry.request_id) else {
-                continue;
-            };
+            let usage = by_request
+                .get(&*entry.request_id)
+                .copied()
+                .unwrap_or_default();
             let Some(cost) =
-                parse_price(&entry.price).and_then(|price| price.cost(usage, Tier::Standard))
+                parse_price(&entry.price).and_then(|price| price.cost(&usage, Tier::Standard))
             else {
                 reconciliation.skipped += 1;
                 continue;
             };
             let signed = |money: NanoUsd| i64::try_from(money.0).unwrap_or(i64::MAX);
             let delta = signed(cost.total()) - signed(settled);
-            self.0.store.correct(entry.clone(), *usage, delta).await?;
+            self.0.store.correct(entry.clone(), usage, delta).await?;
             if let Ok(at) = Timestamp::from_millisecond(entry.at) {
                 let scopes = Scopes::of(&entry);
                 self.accounts().adjust(&scopes, at, delta, self.now());
@@ -106,6 +125,12 @@ impl Ledger {
             reconciliation.corrected += 1;
             reconciliation.delta += delta;
         }
+        let audit = Audit {
+            after: Some(reconciliation.to_json().to_string()),
+            ..audit
+        };
+        let write = move |connection: &rusqlite::Connection| store::put_audit(connection, &audit);
+        self.0.store.writer.run(write).await?;
         Ok(reconciliation)
     }
 

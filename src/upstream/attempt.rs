@@ -123,6 +123,8 @@ impl Try<'_> {
             Err(error) => {
                 if !error.is_perhaps_billed() {
                     ticket.free();
+                } else if error.is_without_output() {
+                    ticket.unanswered();
                 }
                 Err(error)
             }

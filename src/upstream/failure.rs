@@ -164,10 +164,16 @@ fn from_name(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Erro
             Some(401 | 403) => access_denied("this model"),
             Some(429) => throttled("this model", reply),
             Some(503) => unavailable(reply),
-            _ => Error::new(Kind::Upstream, "Bedrock failed while handling the request.")
-                .with_code("upstream_error")
-                .with_retry_advice(RetryAdvice::Once)
-                .may_be_billed(),
+            status => {
+                let error =
+                    Error::new(Kind::Upstream, "Bedrock failed while handling the request.")
+                        .with_code("upstream_error")
+                        .with_retry_advice(RetryAdvice::Once);
+                match status {
+                    Some(_) => error.may_be_billed_for_input(),
+                    None => error.may_be_billed(),
+                }
+            }
         },
     }
 }

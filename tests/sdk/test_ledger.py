@@ -1,6 +1,7 @@
 """Tests the ledger as operators use it: restarts, kills, a full disk, the command line, alerts."""
 
 import ctypes
+import datetime
 import hashlib
 import hmac
 import http.server
@@ -273,6 +274,30 @@ def test_locked_file_rejects_calls_under_a_budget_until_unlocked(own_simulator, 
     until(lambda: gateway.chat("Hi")[0] == 200)
     usage = gateway.ask("/admin/usage?by=key&since=1h")["rows"]
     assert {row["key"]: row["requests"] for row in usage}["free"] == 1, "its record was kept in memory"
+    assert gateway.process.stop() == 0
+
+
+def test_complete_log_settles_calls_that_it_lacks_as_zero(own_simulator, tmp_path):
+    """Spend that was presumed and never happened could not be released."""
+    gateway = Gateway(tmp_path, own_simulator)
+    assert gateway.chat("Hi")[0] == 200
+    before = gateway.settled()[0]
+    assert gateway.chat("[simulate reset]", stream=False)[0] >= 500
+    until(lambda: gateway.settled()[1] == 0)
+    assert gateway.settled()[0] > before
+    log = tmp_path / "log.jsonl"
+    log.write_text("".join(json.dumps(line) + "\n" for line in invocations(own_simulator)))
+    done = gateway.cli("ledger", "reconcile", str(log), "--json")
+    assert json.loads(done.stdout)["corrected_records"] == 0, "the log may lack it because it is not complete"
+    future = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    assert gateway.cli("ledger", "reconcile", str(log), "--complete", f"2026-01-01..{future}").returncode != 0
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+    done = gateway.cli("ledger", "reconcile", str(log), "--complete", f"2026-01-01..{now}", "--json")
+    assert json.loads(done.stdout)["corrected_records"] == 1, done
+    assert gateway.settled()[0] == before
+    entry = gateway.ask("/admin/audit")["audit"][0]
+    assert entry["action"] == "ledger.reconcile" and entry["after"]["corrected_records"] == 1
+    assert entry["subject"] == "sha256:" + hashlib.sha256(log.read_bytes()).hexdigest()
     assert gateway.process.stop() == 0
 
 

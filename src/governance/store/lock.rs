@@ -30,7 +30,14 @@ pub fn take(path: &Path) -> Result<File, String> {
         .truncate(false)
         .mode(PRIVATE)
         .open(path)
-        .map_err(|error| format!("{}: {error}", path.display()))?;
+        .map_err(|error| {
+            let advice = match File::open(path) {
+                Ok(_) => "it may be read but not written; grant lintel's user write permission"
+                    .to_owned(),
+                Err(_) => error.to_string(),
+            };
+            format!("{}: {advice}", path.display())
+        })?;
     let deadline = Instant::now() + PATIENCE;
     let mut was_told = false;
     while file.try_lock().is_err() {

@@ -10,10 +10,10 @@ mod schema;
 mod windows;
 mod writer;
 
-use std::{fs::File, path::PathBuf, time::Duration};
+use std::{fs::File, ops::Range, path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
-use rusqlite::{Connection, MAIN_DB, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, MAIN_DB, OpenFlags, params};
 use tokio::sync::oneshot;
 
 pub use keys::{
@@ -158,28 +158,15 @@ impl Store {
             .await
     }
 
-    /// Returns the estimated and presumed records of these calls that were not corrected yet, each with its settled
-    /// cost.
+    /// Returns the estimated and presumed records of these calls, and of all calls that were admitted within `all`, in Unix
+    /// milliseconds, each with its settled cost. Leaves out what was corrected before.
     pub async fn uncertain_records(
         &self,
         request_ids: Vec<String>,
+        all: Option<Range<i64>>,
     ) -> Result<Vec<(LedgerEntry, NanoUsd)>, String> {
         self.writer
-            .run(move |connection| {
-                let mut statement = connection.prepare(
-                    "SELECT * FROM records WHERE request_id = ?1 AND kind IN ('presumed', 'estimated')
-                     AND NOT EXISTS (SELECT 1 FROM records WHERE request_id = ?1 AND kind = 'adjust')",
-                )?;
-                let mut uncertain = Vec::new();
-                for id in request_ids {
-                    let one = statement.query_row([id], |row| {
-                        let cost: Option<i64> = row.get("cost")?;
-                        Ok((rows::read_entry(row)?, NanoUsd(u64::try_from(cost.unwrap_or(0)).unwrap_or(0))))
-                    });
-                    uncertain.extend(one.optional()?);
-                }
-                Ok(uncertain)
-            })
+            .run(move |connection| rows::uncertain_records(connection, &request_ids, all))
             .await
     }
 

@@ -1,6 +1,8 @@
 //! The rows that the writer writes: holds before a call, records and roll-ups after it.
 
-use rusqlite::{Connection, Result, Row, params};
+use std::{collections::HashSet, ops::Range, sync::Arc};
+
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::{
     governance::record::{Certainty, LedgerEntry, Record},
@@ -194,6 +196,45 @@ pub fn roll_up(
             MAX
         ])
         .map(drop)
+}
+
+/// Returns the estimated and presumed records of these calls, and of all calls that were admitted within `all`, in Unix
+/// milliseconds, each with its settled cost. Leaves out what was corrected before.
+pub fn uncertain_records(
+    connection: &Connection,
+    request_ids: &[String],
+    all: Option<Range<i64>>,
+) -> Result<Vec<(LedgerEntry, NanoUsd)>> {
+    let sql = |which: &str| {
+        format!(
+            "SELECT * FROM records AS r WHERE {which} AND kind IN ('presumed', 'estimated')
+             AND NOT EXISTS (SELECT 1 FROM records WHERE request_id = r.request_id AND kind = 'adjust')"
+        )
+    };
+    let read = |row: &Row<'_>| {
+        let cost: Option<i64> = row.get("cost")?;
+        let cost = NanoUsd(u64::try_from(cost.unwrap_or(0)).unwrap_or(0));
+        Ok((read_entry(row)?, cost))
+    };
+    let mut uncertain = Vec::new();
+    let mut by_id = connection.prepare(&sql("request_id = ?"))?;
+    for id in request_ids {
+        uncertain.extend(by_id.query_row([id], read).optional()?);
+    }
+    if let Some(all) = all {
+        let seen: HashSet<Arc<str>> = uncertain
+            .iter()
+            .map(|(entry, _)| entry.request_id.clone())
+            .collect();
+        let mut by_time = connection.prepare(&sql("at >= ? AND at < ?"))?;
+        for found in by_time.query_map([all.start, all.end], read)? {
+            let (entry, cost) = found?;
+            if !seen.contains(&entry.request_id) {
+                uncertain.push((entry, cost));
+            }
+        }
+    }
+    Ok(uncertain)
 }
 
 /// Returns all holds, oldest first.

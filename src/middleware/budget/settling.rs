@@ -121,11 +121,21 @@ impl Settling {
                 (None, None) => return fees_only(spend),
             }
             if spend.estimated > 0 {
-                // The service did not report the input, so the reserved input is charged.
+                // The service did not report the input of these requests, so the reserved input is charged for each. What
+                // it reported for their siblings does not count towards that.
                 certainty = Certainty::Estimated;
                 let input = worst(0).unwrap_or_default();
-                cost = cost.max(NanoUsd(input.0.saturating_mul(spend.estimated.into())));
+                let estimated = NanoUsd(input.0.saturating_mul(spend.estimated.into()));
+                let counted = NanoUsd(cost.0.saturating_sub(spend.estimated_cost.0));
+                cost = counted + estimated.max(spend.estimated_cost);
             }
+        }
+        if spend.unanswered > 0 {
+            certainty = Certainty::Presumed;
+            let Some(input) = worst(0) else {
+                return fees_only(spend);
+            };
+            cost = cost + NanoUsd(input.0.saturating_mul(spend.unanswered.into()));
         }
         if spend.lost > 0 {
             certainty = Certainty::Presumed;

@@ -215,6 +215,40 @@ async fn embedding_is_settled_like_a_chat() {
     assert_eq!(bench.balance(), (spent + presumed, NOTHING));
 }
 
+/// The floor of an estimated answer was hidden by what the service reported for its sibling.
+#[tokio::test]
+async fn estimated_answer_costs_its_reserved_input_beside_a_counted_one() {
+    let bench = Bench::new(PLENTY).await;
+    let next = Next::new(|call: &Call<Chat>, counted: Ticket| {
+        counted.used(usage(7, 300));
+        let estimated = Usage {
+            estimated: true,
+            ..usage(1, 1)
+        };
+        call.trace.ticket().used(estimated);
+        Err(Error::new(Kind::Upstream, "Cut."))
+    });
+    let call = bench.chat(false);
+    let input = cost(usage(call.plan.worst.input_tokens, 0));
+    send(&bench.budget, &next, call).await.unwrap_err();
+    assert!(input > cost(usage(1, 1)));
+    assert_eq!(bench.balance(), (cost(usage(7, 300)) + input, NOTHING));
+}
+
+/// A request that failed before any output was booked with the whole output that it may have had.
+#[tokio::test]
+async fn request_without_output_costs_its_reserved_input() {
+    let bench = Bench::new(PLENTY).await;
+    let next = Next::new(|_: &Call<Chat>, ticket: Ticket| {
+        ticket.unanswered();
+        Err(Error::new(Kind::Upstream, "Failed."))
+    });
+    let call = bench.chat(false);
+    let input = cost(usage(call.plan.worst.input_tokens, 0));
+    send(&bench.budget, &next, call).await.unwrap_err();
+    assert_eq!(bench.balance(), (input, NOTHING));
+}
+
 #[tokio::test]
 async fn repeat_of_a_lost_request_needs_money_for_both() {
     for (limit, may_repeat) in [(worst(), false), (worst() + worst(), true)] {
