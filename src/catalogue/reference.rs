@@ -1,8 +1,8 @@
 //! The forms of model ids in Bedrock: base model ids, inference profile ids and ARNs.
 
 /// The prefixes of geographic inference profiles.
-const PREFIXES: [&str; 9] = [
-    "us", "us-gov", "eu", "apac", "jp", "au", "ca", "in", "global",
+const PREFIXES: [&str; 10] = [
+    "us", "us-gov", "eu", "apac", "jp", "au", "ca", "sa", "in", "global",
 ];
 
 /// A parsed target.
