@@ -16,7 +16,7 @@ const MAX_CHECKED: usize = 8;
 const MAX_PATH: usize = 80;
 
 /// Members without effect on the answer. They are dropped silently.
-const HARMLESS: [&str; 51] = [
+const HARMLESS: [&str; 52] = [
     // Bookkeeping of clients and proxies.
     "allowed_openai_params",
     "anthropic_version",
@@ -50,6 +50,7 @@ const HARMLESS: [&str; 51] = [
     "tool_stream",
     "ttl",
     "reasoning.generate_summary",
+    "tool_choice.allowed_tools.tools[].type",
     // What clients add to messages that they store.
     "messages[].additional_kwargs",
     "messages[].citations",

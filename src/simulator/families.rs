@@ -312,6 +312,7 @@ mod tests {
                 "anthropic.claude-sonnet-5-5",
             ),
             ("anthropic.claude-sonnet-5-5", "anthropic.claude-sonnet-5-5"),
+            ("sa.amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
             ("deepseek.v3.2", "deepseek.v3.2"),
             ("us.deepseek.r1-v1:0", "deepseek.r1-v1:0"),
             (

@@ -116,7 +116,7 @@ fn request(messages: Value, stream: bool) -> Value {
 
 /// Puts a streamed message together as OpenAI's SDKs do: strings are joined, and entries of lists by
 /// `index`, which stays in them.
-fn merge(into: &mut Value, delta: &Value) {
+pub fn merge(into: &mut Value, delta: &Value) {
     match (into, delta) {
         (Value::Object(into), Value::Object(delta)) => {
             for (name, value) in delta {

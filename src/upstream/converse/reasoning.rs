@@ -62,8 +62,10 @@ pub fn plan(request: &Chat, cx: &Context<'_>) -> Reasoning {
         return disabled(param, model, warnings);
     }
     if has_lost_reasoning() {
-        let why = "the last tool calls came back without their reasoning";
-        warnings.dropped(param, why);
+        // Rejects no request, because the client cannot send what it does not have.
+        warnings.add(format!(
+            "{param}: ignored, the last tool calls came back without their reasoning"
+        ));
         return disabled(param, model, warnings);
     }
     // Claude's adaptive thinking is more than its default: it shows the reasoning.

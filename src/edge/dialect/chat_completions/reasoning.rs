@@ -133,3 +133,102 @@ fn join(one: Amount, other: Amount) -> Option<Amount> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn requested_by(members: Value) -> Result<Option<ReasoningRequest>, Error> {
+        let mut request = json!({"model": "m", "messages": []});
+        let members = members.as_object().cloned().unwrap_or_default();
+        request.as_object_mut().unwrap().extend(members);
+        requested(&serde_json::from_value(request).unwrap())
+    }
+
+    #[test]
+    fn members_of_all_vendors_have_one_meaning() {
+        for (members, amount) in [
+            (json!({}), None),
+            (json!({"reasoning": {}}), None),
+            (json!({"thinking": {"type": "auto"}}), None),
+            (
+                json!({"reasoning_effort": "none"}),
+                Some(Amount::Effort("none")),
+            ),
+            (
+                json!({"reasoning": {"enabled": false}}),
+                Some(Amount::Effort("none")),
+            ),
+            (
+                json!({"thinking": {"type": "disabled"}}),
+                Some(Amount::Effort("none")),
+            ),
+            (
+                json!({"enable_thinking": false, "thinking_budget": 9}),
+                Some(Amount::Effort("none")),
+            ),
+            (json!({"thinking_budget": 0}), Some(Amount::Effort("none"))),
+            (json!({"thinking_budget": -1}), Some(Amount::Default)),
+            (
+                json!({"thinking": {"type": "adaptive"}}),
+                Some(Amount::Default),
+            ),
+            (
+                json!({"chat_template_kwargs": {"thinking": true}}),
+                Some(Amount::Default),
+            ),
+            (
+                json!({"reasoning": {"enabled": true, "effort": "low"}}),
+                Some(Amount::Effort("low")),
+            ),
+            (
+                json!({"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}),
+                Some(Amount::Effort("high")),
+            ),
+            (
+                json!({"reasoning_effort": "high", "reasoning": {"effort": "high"}}),
+                Some(Amount::Effort("high")),
+            ),
+            (
+                json!({"reasoning_effort": "high", "thinking": {"type": "enabled", "budget_tokens": 4000}}),
+                Some(Amount::Budget(4000)),
+            ),
+            (
+                json!({"reasoning": {"max_tokens": 2000}}),
+                Some(Amount::Budget(2000)),
+            ),
+        ] {
+            let requested = requested_by(members.clone()).unwrap();
+            assert_eq!(requested.map(|one| one.amount), amount, "{members}");
+        }
+    }
+
+    #[test]
+    fn contradicting_members_are_rejected() {
+        for (members, param) in [
+            (
+                json!({"reasoning_effort": "low", "reasoning": {"effort": "high"}}),
+                "reasoning",
+            ),
+            (
+                json!({"reasoning_effort": "none", "thinking": {"type": "adaptive"}}),
+                "thinking",
+            ),
+            (
+                json!({"reasoning_effort": "low", "thinking": {"type": "enabled", "budget_tokens": 9000}}),
+                "thinking",
+            ),
+            (
+                json!({"reasoning": {"max_tokens": 2000}, "thinking_budget": 3000}),
+                "thinking_budget",
+            ),
+            (json!({"thinking": {"type": "sometimes"}}), "thinking.type"),
+            (json!({"reasoning": {"effort": "huge"}}), "reasoning.effort"),
+        ] {
+            let error = requested_by(members.clone()).unwrap_err();
+            assert_eq!(error.param(), Some(param), "{members}");
+        }
+    }
+}
