@@ -268,6 +268,11 @@ fn traits(
             "Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is enabled, a final `assistant` message must start with a thinking block.",
         ),
         (
+            "reasoning",
+            !blocks("reasoningContent").is_empty(),
+            "reasoningContent is not supported in messages by this model.",
+        ),
+        (
             "",
             signed && unsigned,
             "messages: thinking.signature: Field required",
