@@ -16,7 +16,7 @@ const MAX_CHECKED: usize = 8;
 const MAX_PATH: usize = 80;
 
 /// Members without effect on the answer. They are dropped silently.
-const HARMLESS: [&str; 52] = [
+const HARMLESS: [&str; 53] = [
     // Bookkeeping of clients and proxies.
     "allowed_openai_params",
     "anthropic_version",
@@ -42,7 +42,6 @@ const HARMLESS: [&str; 52] = [
     "cache_prompt",
     "cache_salt",
     "continue_final_message",
-    "include_reasoning",
     "keep_alive",
     "skip_special_tokens",
     "spaces_between_special_tokens",
@@ -56,6 +55,7 @@ const HARMLESS: [&str; 52] = [
     "messages[].citations",
     "messages[].created_at",
     "messages[].createdAt",
+    "messages[].extra_content",
     "messages[].id",
     "messages[].metadata",
     "messages[].model",
@@ -69,6 +69,7 @@ const HARMLESS: [&str; 52] = [
     "messages[].timestamp",
     "messages[].type",
     "messages[].usage",
+    "messages[].tool_calls[].extra_content",
     "messages[].tool_calls[].function.parsed_arguments",
     "messages[].tool_calls[].function.provider_specific_fields",
     "messages[].tool_calls[].provider_specific_fields",
@@ -267,14 +268,14 @@ impl UnknownMembers {
     pub fn report(self, body: &[u8], warnings: &Warnings) -> Result<(), Error> {
         for (path, advice) in self.wrong {
             if !is_empty(value_at(body, &path)) {
-                let path = shortened(&path);
+                let path = shown(&path);
                 let text = format!("'{path}' is not supported here: {advice}.");
                 return Err(Error::invalid(path, text).with_code("unsupported_parameter"));
             }
         }
         for path in self.named {
             if value_at(body, &path).is_none_or(|value| value.get() != "null") {
-                warnings.dropped(shortened(&path), "unknown to this gateway");
+                warnings.dropped(shown(&path), "unknown to this gateway");
             }
         }
         if self.more > 0 {
@@ -285,8 +286,20 @@ impl UnknownMembers {
     }
 }
 
-fn shortened(path: &str) -> String {
-    path.chars().take(MAX_PATH).collect()
+/// Returns the path as errors and warnings write it, `messages[0].name`, and cut off if it is too long.
+fn shown(path: &str) -> String {
+    let mut shown = String::with_capacity(path.len() + 2);
+    for segment in path.split('.') {
+        if is_index(segment) {
+            shown.push_str(&format!("[{segment}]"));
+        } else {
+            if !shown.is_empty() {
+                shown.push('.');
+            }
+            shown.push_str(segment);
+        }
+    }
+    shown.chars().take(MAX_PATH).collect()
 }
 
 /// Returns the path with `[]` for each index: `messages[].name`.

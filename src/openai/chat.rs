@@ -109,6 +109,9 @@ pub struct ChatRequest {
     pub enable_thinking: Option<bool>,
     #[serde(default)]
     pub thinking_budget: Option<i64>,
+    /// The older form of `reasoning.exclude`, which vLLM uses, too.
+    #[serde(default)]
+    pub include_reasoning: Option<bool>,
     /// vLLM's form.
     #[serde(default)]
     pub chat_template_kwargs: Option<TemplateOptions>,

@@ -153,14 +153,14 @@ async fn members_that_would_make_the_answer_wrong_are_rejected_with_what_to_send
             "/tools/0/function",
             "input_schema",
             schema(),
-            "tools.0.function.input_schema",
+            "tools[0].function.input_schema",
             "'parameters'",
         ),
         (
             message,
             "attachments",
             json!([{"url": "u"}]),
-            "messages.0.attachments",
+            "messages[0].attachments",
             "'file'",
         ),
         (

@@ -32,7 +32,8 @@ pub fn requested(request: &ChatRequest) -> Result<Option<ReasoningRequest>, Erro
 pub fn is_hidden(request: &ChatRequest) -> bool {
     let reasoning = request.reasoning.as_ref();
     let thinking = request.thinking.as_ref();
-    reasoning.is_some_and(|reasoning| reasoning.exclude == Some(true))
+    request.include_reasoning == Some(false)
+        || reasoning.is_some_and(|reasoning| reasoning.exclude == Some(true))
         || thinking.is_some_and(|thinking| thinking.display.as_deref() == Some("omitted"))
 }
 
@@ -62,7 +63,8 @@ fn members(request: &ChatRequest) -> Result<Vec<(&'static str, Amount)>, Error> 
     }
     if let Some(thinking) = &request.thinking {
         let amount = match thinking.kind.as_str() {
-            "disabled" => Some(Amount::Effort("none")),
+            // The latter is the least of models that cannot turn thinking off.
+            "disabled" | "between_tools" => Some(Amount::Effort("none")),
             "enabled" => Some(thinking.budget_tokens.map_or(Amount::Default, budget)),
             "adaptive" => Some(Amount::Default),
             // The default of models whose API has this value.
