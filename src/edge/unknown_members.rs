@@ -1,6 +1,8 @@
 //! Members that no dialect defines. They come from other APIs and from clients' own formats. Most are dropped with a
 //! warning, because the answer is only poorer without them. This table has the exceptions.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -76,7 +78,7 @@ const HARMLESS: [&str; 53] = [
 ];
 
 /// Members without which the answer would be wrong, and what to send instead. They are rejected.
-const WRONG: [(&[&str], &str); 22] = [
+const WRONG: [(&[&str], &str); 23] = [
     (
         &[
             "system",
@@ -171,10 +173,10 @@ const WRONG: [(&[&str], &str); 22] = [
             "responseMimeType",
             "output_format",
             "output_config.format",
-            "text",
         ],
         "send 'response_format'",
     ),
+    (&["text"], "send 'response_format' and 'verbosity'"),
     (
         &["response_format.schema"],
         "send the type 'json_schema', with the schema in 'response_format.json_schema.schema'",
@@ -266,15 +268,20 @@ impl UnknownMembers {
     /// # Errors
     /// 400 with the path of a member without which the answer would be wrong, and what to send instead.
     pub fn report(self, body: &[u8], warnings: &Warnings) -> Result<(), Error> {
+        if self.wrong.is_empty() && self.named.is_empty() {
+            return Ok(());
+        }
+        let members = serde_json::from_slice::<Members<'_>>(body);
+        let members = members.unwrap_or_default();
         for (path, advice) in self.wrong {
-            if !is_empty(value_at(body, &path)) {
+            if !is_empty(value_at(&members, &path)) {
                 let path = shown(&path);
                 let text = format!("'{path}' is not supported here: {advice}.");
                 return Err(Error::invalid(path, text).with_code("unsupported_parameter"));
             }
         }
         for path in self.named {
-            if value_at(body, &path).is_none_or(|value| value.get() != "null") {
+            if value_at(&members, &path).is_none_or(|value| value.get() != "null") {
                 warnings.dropped(shown(&path), "unknown to this gateway");
             }
         }
@@ -285,6 +292,10 @@ impl UnknownMembers {
         Ok(())
     }
 }
+
+/// The members of an object.
+#[derive(Default, Deserialize)]
+struct Members<'a>(#[serde(borrow)] BTreeMap<String, &'a RawValue>);
 
 /// Returns the path as errors and warnings write it, `messages[0].name`, and cut off if it is too long.
 fn shown(path: &str) -> String {
@@ -329,27 +340,20 @@ fn is_empty(value: Option<&RawValue>) -> bool {
     ["null", "false", "\"\"", "[]", "{}"].contains(&text.as_str())
 }
 
-/// Returns the value at `path` in `body`.
-fn value_at<'a>(body: &'a [u8], path: &str) -> Option<&'a RawValue> {
-    let mut value = serde_json::from_slice::<&RawValue>(body).ok()?;
-    for segment in path.split('.') {
-        value = match segment.parse::<usize>() {
-            Ok(index) => {
-                let list = serde_json::from_str::<Vec<&RawValue>>(value.get()).ok()?;
-                list.get(index).copied()?
-            }
-            Err(_) => member(value, segment)?,
+/// Returns the value at `path` in the object with these members.
+fn value_at<'a>(members: &Members<'a>, path: &str) -> Option<&'a RawValue> {
+    let mut segments = path.split('.');
+    let mut value = members.0.get(segments.next()?).copied()?;
+    for segment in segments {
+        value = if is_index(segment) {
+            let list = serde_json::from_str::<Vec<&RawValue>>(value.get()).ok()?;
+            list.get(segment.parse::<usize>().ok()?).copied()?
+        } else {
+            let Members(inner) = serde_json::from_str(value.get()).ok()?;
+            inner.get(segment).copied()?
         };
     }
     Some(value)
-}
-
-fn member<'a>(object: &'a RawValue, name: &str) -> Option<&'a RawValue> {
-    #[derive(Deserialize)]
-    struct Members<'a>(#[serde(borrow)] std::collections::BTreeMap<String, &'a RawValue>);
-    serde_json::from_str::<Members<'a>>(object.get())
-        .ok()
-        .and_then(|Members(members)| members.get(name).copied())
 }
 
 #[cfg(test)]
@@ -369,11 +373,12 @@ mod tests {
     fn null_and_empty_members_lose_nothing() {
         let body =
             br#"{"a": null, "b": [{"c": {}}, {"c": [ ], "d": {"e": ""}}], "f": 0, "g": [null]}"#;
+        let members = serde_json::from_slice(body).unwrap();
         for path in ["a", "b.0.c", "b.1.c", "b.1.d.e"] {
-            assert!(is_empty(value_at(body, path)), "{path}");
+            assert!(is_empty(value_at(&members, path)), "{path}");
         }
         for path in ["b", "b.1.d", "f", "g", "h", "b.7", "a.b"] {
-            assert!(!is_empty(value_at(body, path)), "{path}");
+            assert!(!is_empty(value_at(&members, path)), "{path}");
         }
     }
 

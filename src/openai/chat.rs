@@ -117,6 +117,9 @@ pub struct ChatRequest {
     pub chat_template_kwargs: Option<TemplateOptions>,
     #[serde(default)]
     pub prompt_cache_options: Option<PromptCacheOptions>,
+    /// Anthropic's request for automatic cache points.
+    #[serde(default)]
+    pub cache_control: Option<CacheControl>,
     /// An extension: options for retrieval from Knowledge Bases.
     #[serde(default)]
     pub kb: Option<Kb>,

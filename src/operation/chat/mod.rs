@@ -35,6 +35,7 @@ use crate::{
     openai::{
         chat::{Function, PromptCacheOptions, ResponseFormat, Stop, Tool},
         extension::BedrockOptions,
+        message::CacheControl,
         tool_choice::ToolChoice,
     },
 };
@@ -81,6 +82,8 @@ pub struct Chat {
     pub function_call: Option<ToolChoice>,
     pub top_k: Option<u32>,
     pub prompt_cache_options: Option<PromptCacheOptions>,
+    /// Anthropic's request for automatic cache points.
+    pub cache_control: Option<CacheControl>,
     pub bedrock: Option<BedrockOptions>,
     /// The client's limit on the cost.
     pub max_cost: Option<NanoUsd>,
@@ -126,7 +129,7 @@ impl Chat {
     }
 
     /// Reports whether the gateway places cache points in addition to the client's. OpenAI's cache needs no marks, so its
-    /// members request points, too.
+    /// members request points, and so does `cache_control` of the whole request.
     pub fn caches_automatically(&self, model: &Model, caller: &Caller) -> bool {
         let mode = self
             .prompt_cache_options
@@ -140,13 +143,18 @@ impl Chat {
         let wanted = cache == Some("auto")
             || policies.contains(&CachePolicy::Auto)
             || self.prompt_cache_key.is_some()
+            || self.cache_control.is_some()
             || self.keeps_cache();
         mode != Some("explicit") && wanted
     }
 
     /// Reports whether the client requests the longest retention of cached prompts.
     pub fn keeps_cache(&self) -> bool {
-        self.prompt_cache_retention.as_deref() == Some("24h")
+        let ttl = self
+            .cache_control
+            .as_ref()
+            .and_then(|one| one.ttl.as_deref());
+        self.prompt_cache_retention.as_deref() == Some("24h") || ttl == Some("1h")
     }
 
     fn asks_for_reasoning(&self) -> bool {

@@ -30,13 +30,16 @@ pub fn point(control: &CacheControl, warnings: &Warnings) -> CachePointBlock {
 /// Places automatic cache points and removes or changes points that the model does not accept.
 pub fn apply(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'_>) {
     let Some(cache) = &cx.model.facts.cache else {
-        if remove_all(converse) > 0 {
+        if remove_all(converse) > 0 || request.cache_control.is_some() {
             cx.warnings
                 .dropped("cache_control", "the model does not support prompt caching");
         }
         let members = [
             ("prompt_cache_key", request.prompt_cache_key.is_some()),
-            ("prompt_cache_retention", request.keeps_cache()),
+            (
+                "prompt_cache_retention",
+                request.prompt_cache_retention.as_deref() == Some("24h"),
+            ),
         ];
         for (param, _) in members.into_iter().filter(|(_, present)| *present) {
             cx.warnings
@@ -58,7 +61,7 @@ pub fn apply(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'_
         place_automatic(converse, cache);
     }
     if request.keeps_cache() {
-        extend_retention(converse, cache, cx.warnings);
+        extend_retention(converse, request, cache, cx.warnings);
     }
     enforce_limits(converse, cache, marked, cx.warnings);
     enforce_ttls(converse, cache, cx.warnings);
@@ -72,9 +75,20 @@ pub fn apply(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'_
 }
 
 /// Maps OpenAI's retention of 24 hours to Bedrock's longest, one hour, if the model supports it.
-fn extend_retention(converse: &mut ConverseRequest<'_>, cache: &Cache, warnings: &Warnings) {
+fn extend_retention(
+    converse: &mut ConverseRequest<'_>,
+    request: &Chat,
+    cache: &Cache,
+    warnings: &Warnings,
+) {
     if !cache.ttl.iter().any(|ttl| ttl == "1h") {
-        warnings.add("prompt_cache_retention: 5m was used (the model does not support 1h)");
+        let param = match request.prompt_cache_retention {
+            Some(_) => "prompt_cache_retention",
+            None => "cache_control.ttl",
+        };
+        warnings.add(format!(
+            "{param}: 5m was used (the model does not support 1h)"
+        ));
         return;
     }
     each_point(converse, &mut |point| point.ttl = Some(Ttl::Hour));

@@ -139,6 +139,7 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
         function_call: request.function_call,
         top_k: request.top_k,
         prompt_cache_options: request.prompt_cache_options,
+        cache_control: request.cache_control,
         bedrock: request.bedrock,
         max_cost: body::max_cost(request.max_cost_usd.as_deref())?,
         retrieval: None,
