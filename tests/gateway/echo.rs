@@ -199,4 +199,9 @@ fn stored_messages_are_accepted_with_the_members_of_their_clients() {
         "tools": [{"type": "function", "function": {"name": "f"}}]});
     let (_, warnings) = translated(&request, &model(CLAUDE));
     assert_eq!(warnings, Vec::<String>::new());
+    let image = json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]);
+    let drawn = json!({"role": "assistant", "content": "", "images": image});
+    let request = json!({"model": "m", "messages": [hi, drawn, hi]});
+    let (_, warnings) = translated(&request, &model(CLAUDE));
+    assert_eq!(warnings, Vec::<String>::new());
 }

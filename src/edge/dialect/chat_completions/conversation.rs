@@ -20,27 +20,31 @@ pub fn messages(messages: Vec<WireMessage>, warnings: &Warnings) -> Vec<Message>
     let mut legacy = LegacyCalls::default();
     let messages = messages.into_iter().enumerate();
     messages
-        .map(|(index, message)| convert(message, index, &mut legacy))
-        .filter(|message| !is_aborted(message, warnings))
+        .filter_map(|(index, message)| {
+            // Bedrock accepts no images of the model, so an answer in images alone leaves nothing to send.
+            let has_images = message.images.is_some();
+            let message = convert(message, index, &mut legacy);
+            let is_empty = is_empty(&message);
+            if is_empty && !has_images {
+                let origin = message.origin;
+                warnings.add(format!(
+                    "{origin}: dropped (the assistant message is empty)"
+                ));
+            }
+            (!is_empty).then_some(message)
+        })
         .collect()
 }
 
-/// Reports whether the message is an answer that was aborted before it began, as some clients keep them. Bedrock rejects
-/// such messages.
-fn is_aborted(message: &Message, warnings: &Warnings) -> bool {
+/// Reports whether the message is an answer without content, such as an aborted one that the client has kept. Bedrock
+/// rejects such messages.
+fn is_empty(message: &Message) -> bool {
     let is_blank = |part: &Part| match part {
         Part::Text(text) => text.trim().is_empty(),
         Part::CachePoint(_) => true,
         _ => false,
     };
-    let is_aborted = message.role == Role::Assistant && message.parts.iter().all(is_blank);
-    if is_aborted {
-        let origin = message.origin;
-        warnings.add(format!(
-            "{origin}: dropped (the assistant message is empty)"
-        ));
-    }
-    is_aborted
+    message.role == Role::Assistant && message.parts.iter().all(is_blank)
 }
 
 /// Legacy function calls without a result so far: the name of the function, and the ID that this module assigned to the
