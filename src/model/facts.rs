@@ -150,7 +150,7 @@ pub struct Reasoning {
     pub off: Option<String>,
     /// Accepts `thinking.display`, without which the reasoning text is hidden.
     pub display: bool,
-    /// Accepts reasoning in earlier turns only with its signature.
+    /// Signs its reasoning, and accepts it in earlier turns with its signature. Reasoning without one is never sent back.
     pub signed: bool,
     /// Accepts redacted reasoning in earlier turns.
     pub redacted: bool,

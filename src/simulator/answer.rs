@@ -168,7 +168,7 @@ fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str, Optio
             None,
         );
     }
-    if let Some(json) = instructed(request, said) {
+    if let Some(json) = instructed(request, plan, said) {
         let json = plan
             .misfit
             .map_or(json.clone(), |misfit| misfit.spoil(&json));
@@ -219,8 +219,8 @@ fn instructions(request: &Value) -> String {
         .join("\n")
 }
 
-/// JSON, if the instructions ask for nothing else. A prefilled brace is not repeated.
-fn instructed(request: &Value, said: &str) -> Option<String> {
+/// JSON, if the instructions ask for nothing else. A prefilled brace is not repeated, unless a directive asks for it.
+fn instructed(request: &Value, plan: &Plan, said: &str) -> Option<String> {
     let instructions = instructions(request);
     let json = match instructions.split_once("JSON schema:") {
         Some((_, schema)) => {
@@ -237,7 +237,12 @@ fn instructed(request: &Value, said: &str) -> Option<String> {
         .last()
         .is_some_and(|block| block["text"] == "{");
     let text = json.to_string();
-    Some(if begun { text[1..].to_owned() } else { text })
+    Some(match plan.anew.as_deref() {
+        Some("fence") => format!("```json\n{text}\n```"),
+        Some("prose") => format!("Here it is:\n{text}"),
+        None if begun => text[1..].to_owned(),
+        _ => text,
+    })
 }
 
 fn thinks(request: &Value) -> bool {

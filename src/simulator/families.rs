@@ -268,6 +268,11 @@ fn traits(
             "Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is enabled, a final `assistant` message must start with a thinking block.",
         ),
         (
+            "reasoning",
+            !blocks("reasoningContent").is_empty(),
+            "reasoningContent is not supported in messages by this model.",
+        ),
+        (
             "",
             signed && unsigned,
             "messages: thinking.signature: Field required",
@@ -312,6 +317,7 @@ mod tests {
                 "anthropic.claude-sonnet-5-5",
             ),
             ("anthropic.claude-sonnet-5-5", "anthropic.claude-sonnet-5-5"),
+            ("sa.amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
             ("deepseek.v3.2", "deepseek.v3.2"),
             ("us.deepseek.r1-v1:0", "deepseek.r1-v1:0"),
             (

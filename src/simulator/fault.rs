@@ -24,6 +24,7 @@ Faults on demand: put one or more of these into the last user message or into a 
   [simulate bad-crc]          a damaged frame                     [simulate bad-length] an absurd frame length
   [simulate guardrail]        the guardrail of the request intervenes
   [simulate misfit prose|type|missing|cut|refusal]   JSON that was only instructed does not fit; when asked to correct it, it does
+  [simulate anew json|fence|prose]  an answer in JSON that does not continue the prefilled brace
   [simulate exception NAME]   an exception event in the middle, such as throttlingException
   [simulate first-exception NAME]  an exception as the first event
 
@@ -60,15 +61,19 @@ pub struct Plan {
     pub guardrail: bool,
     /// How an answer in JSON misses its schema, if nothing enforces it.
     pub misfit: Option<Misfit>,
+    /// How an answer in JSON begins instead of continuing a prefill: `json`, `fence` or `prose`.
+    pub anew: Option<String>,
     pub breaks: Option<Break>,
 }
 
 impl Plan {
     /// Reads the directives of a valid Converse request.
     pub fn of(request: &Value) -> Self {
-        let last = request["messages"]
-            .as_array()
-            .and_then(|messages| messages.last());
+        // A prefill follows the last user message.
+        let last = request["messages"].as_array().and_then(|messages| {
+            let mut messages = messages.iter().rev();
+            messages.find(|message| message["role"] == "user")
+        });
         let blocks = last.and_then(|message| message["content"].as_array());
         Self::from_texts(blocks.into_iter().flatten().filter_map(said))
     }
@@ -98,6 +103,7 @@ impl Plan {
             "hang" => self.hang = true,
             "guardrail" => self.guardrail = true,
             "misfit" => self.misfit = Misfit::named(argument),
+            "anew" => self.anew = Some(argument.to_owned()),
             "stall" => self.breaks = Some(Break::Stall),
             "reset" => self.breaks = Some(Break::Reset),
             "cut" => self.breaks = Some(Break::Cut),

@@ -16,11 +16,13 @@ mod completions;
 mod config;
 mod content_order;
 mod delivery;
+mod echo;
 mod embeddings;
 mod errors;
 mod faults;
 #[path = "../golden/mod.rs"]
 mod golden;
+mod histories;
 mod keys;
 mod knowledge;
 mod last_cent;
@@ -37,3 +39,4 @@ mod siblings;
 mod streams;
 mod support;
 mod translate;
+mod unknown_members;

@@ -82,8 +82,6 @@ pub struct Thinking {
     pub text: String,
     /// The model's signature. Reasoning without one is not sent back to a model that signs.
     pub signature: Option<String>,
-    /// The gateway restored the reasoning from its cache; the client did not send it.
-    pub restored: bool,
 }
 
 /// Encrypted reasoning.
@@ -91,8 +89,6 @@ pub struct Thinking {
 pub struct RedactedThinking {
     /// The encrypted bytes, as Base64.
     pub data: String,
-    /// The gateway restored the reasoning from its cache; the client did not send it.
-    pub restored: bool,
 }
 
 /// A call of one of the client's tools.

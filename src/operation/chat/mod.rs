@@ -20,7 +20,10 @@ pub use chunk::{ChoiceChunk, Chunk};
 pub use conversation::{
     Media, Message, Origin, Part, RedactedThinking, Role, Thinking, ToolInput, ToolResult, ToolUse,
 };
-pub use effort::{MAX_BUDGET, MIN_BUDGET, SCALE, VISIBLE, effort};
+pub use effort::{
+    Amount, MAX_BUDGET, MIN_BUDGET, ReasoningRequest, SCALE, VISIBLE, budget_of, effort_for,
+    nearest_effort,
+};
 pub use reply::{ChatReply, ChunkStream, WholeReply};
 
 use super::{Operation, not_served};
@@ -30,8 +33,9 @@ use crate::{
     model::{CachePolicy, Model, ReasoningStyle},
     money::{NanoUsd, Tier},
     openai::{
-        chat::{Function, PromptCacheOptions, ReasoningOptions, ResponseFormat, Stop, Tool},
+        chat::{Function, PromptCacheOptions, ResponseFormat, Stop, Tool},
         extension::BedrockOptions,
+        message::CacheControl,
         tool_choice::ToolChoice,
     },
 };
@@ -65,7 +69,10 @@ pub struct Chat {
     pub store: Option<bool>,
     pub service_tier: Option<String>,
     pub response_format: Option<ResponseFormat>,
-    pub reasoning_effort: Option<String>,
+    /// The reasoning that the client requests. If `None`, the model's default applies.
+    pub reasoning: Option<ReasoningRequest>,
+    /// Whether the reply leaves out the reasoning.
+    pub hide_reasoning: bool,
     pub verbosity: Option<String>,
     pub prompt_cache_key: Option<String>,
     pub prompt_cache_retention: Option<String>,
@@ -74,8 +81,9 @@ pub struct Chat {
     pub functions: Option<Vec<Function>>,
     pub function_call: Option<ToolChoice>,
     pub top_k: Option<u32>,
-    pub reasoning: Option<ReasoningOptions>,
     pub prompt_cache_options: Option<PromptCacheOptions>,
+    /// Anthropic's request for automatic cache points.
+    pub cache_control: Option<CacheControl>,
     pub bedrock: Option<BedrockOptions>,
     /// The client's limit on the cost.
     pub max_cost: Option<NanoUsd>,
@@ -120,7 +128,8 @@ impl Chat {
         }
     }
 
-    /// Reports whether the gateway places cache points in addition to the client's.
+    /// Reports whether the gateway places cache points in addition to the client's. OpenAI's cache needs no marks, so its
+    /// members request points, and so does `cache_control` of the whole request.
     pub fn caches_automatically(&self, model: &Model, caller: &Caller) -> bool {
         let mode = self
             .prompt_cache_options
@@ -131,11 +140,25 @@ impl Chat {
             .as_ref()
             .and_then(|bedrock| bedrock.cache.as_deref());
         let policies = [model.options.cache, caller.cache];
-        mode != Some("explicit") && (cache == Some("auto") || policies.contains(&CachePolicy::Auto))
+        let wanted = cache == Some("auto")
+            || policies.contains(&CachePolicy::Auto)
+            || self.prompt_cache_key.is_some()
+            || self.cache_control.is_some()
+            || self.keeps_cache();
+        mode != Some("explicit") && wanted
+    }
+
+    /// Reports whether the client requests the longest retention of cached prompts.
+    pub fn keeps_cache(&self) -> bool {
+        let ttl = self
+            .cache_control
+            .as_ref()
+            .and_then(|one| one.ttl.as_deref());
+        self.prompt_cache_retention.as_deref() == Some("24h") || ttl == Some("1h")
     }
 
     fn asks_for_reasoning(&self) -> bool {
-        self.reasoning_effort.is_some() || self.reasoning.is_some()
+        self.reasoning.is_some()
     }
 
     /// Returns a hash of the schema that the service compiles before a stream can begin, if there is one.
@@ -157,7 +180,7 @@ impl Chat {
         let drops_calls = self.parallel_tool_calls == Some(false)
             || self.functions.is_some()
             || self.tool_choice.is_some();
-        !reasons && !drops_calls
+        !reasons && !self.hide_reasoning && !drops_calls
     }
 }
 

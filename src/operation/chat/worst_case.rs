@@ -1,6 +1,6 @@
 //! The most that a chat can cost: the amount that budgets reserve before it is sent.
 
-use super::{Chat, MAX_BUDGET, Part, VISIBLE, WEB_SEARCH, effort};
+use super::{Amount, Chat, MAX_BUDGET, MIN_BUDGET, Part, VISIBLE, WEB_SEARCH, nearest_effort};
 use crate::{
     call::{Caller, RetrievalRequest},
     model::{Facts, Model, ReasoningStyle},
@@ -136,16 +136,22 @@ fn output_tokens(chat: &Chat, model: &Model) -> u64 {
         .unwrap_or(model.defaults.max_tokens)
         .min(most)
         .max(model.facts.min_output_tokens);
-    // An unknown effort is rejected later.
-    let effort = effort(chat)
-        .ok()
-        .flatten()
-        .filter(|effort| *effort != "none");
-    let tokens = match (model.facts.reasoning.style, effort) {
-        (ReasoningStyle::Budget, Some(_)) => plain
-            .max(requested.unwrap_or(VISIBLE).saturating_add(MAX_BUDGET))
-            .min(most),
-        (ReasoningStyle::ReasoningConfig, Some("high" | "xhigh" | "max")) => most,
+    let amount = chat.reasoning.map(|reasoning| reasoning.amount);
+    let amount = amount.filter(|amount| !amount.is_none());
+    let reasoning = &model.facts.reasoning;
+    // At the effort `high`, Nova accepts no `maxTokens`.
+    let is_unlimited =
+        |amount: Amount| nearest_effort(amount.as_effort(), &reasoning.efforts) == "high";
+    let tokens = match (reasoning.style, amount) {
+        (ReasoningStyle::Budget, Some(amount)) => {
+            let budget = match amount {
+                Amount::Budget(tokens) => tokens.max(MIN_BUDGET),
+                Amount::Default | Amount::Effort(_) => MAX_BUDGET,
+            };
+            let visible = requested.unwrap_or(VISIBLE);
+            plain.max(visible.saturating_add(budget)).min(most)
+        }
+        (ReasoningStyle::ReasoningConfig, Some(amount)) if is_unlimited(amount) => most,
         _ => plain,
     };
     match tokens {
@@ -236,11 +242,12 @@ struct MediaSize {
 }
 
 fn media(chat: &Chat) -> MediaSize {
-    let on_tools = chat
-        .tools
-        .iter()
-        .flatten()
-        .any(|tool| tool.cache_control.is_some());
+    let tools = chat.tools.iter().flatten();
+    let functions = tools.clone().filter_map(|tool| tool.function.as_ref());
+    let on_tools = tools.clone().any(|tool| tool.cache_control.is_some())
+        || functions
+            .chain(chat.functions.iter().flatten())
+            .any(|function| function.cache_control.is_some());
     let mut size = MediaSize {
         marked: on_tools,
         ..MediaSize::default()

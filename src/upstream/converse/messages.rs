@@ -23,8 +23,6 @@ use crate::{
     },
 };
 
-const NOT_REASONING: &str = "the model does not reason in this call";
-const UNSIGNED: &str = "reasoning without the model's signature cannot be sent back";
 const FOREIGN: &str = "reasoning can only be sent back to the model that signed it";
 
 /// The state of the translation of one conversation.
@@ -208,14 +206,11 @@ impl<'a> Messages<'a, '_> {
         }
     }
 
-    /// Sends reasoning back if this model signed it, else drops it.
+    /// Sends reasoning back if this model signed it, else drops it. Reasoning without a signature is dropped silently,
+    /// because it is part of every reply of models that do not sign, and no model needs it back.
     fn thinking(&mut self, thinking: &'a Thinking, origin: Origin) {
-        let at = |member: &str| format!("{origin}.{member}");
-        if !self.reasons {
-            return self.not_reasoning(thinking.restored, origin);
-        }
-        let Some(signature) = &thinking.signature else {
-            return self.cx.warnings.dropped(at("reasoning_content"), UNSIGNED);
+        let Some(signature) = thinking.signature.as_deref().filter(|_| self.reasons) else {
+            return;
         };
         match self
             .strip_mark(signature)
@@ -229,13 +224,13 @@ impl<'a> Messages<'a, '_> {
                 self.turns
                     .reasoning(ReasoningContentBlock::ReasoningText(block));
             }
-            None => self.cx.warnings.dropped(at("thinking_blocks"), FOREIGN),
+            None => self.foreign(origin),
         }
     }
 
     fn redacted(&mut self, redacted: &'a RedactedThinking, origin: Origin) {
         if !self.reasons {
-            return self.not_reasoning(redacted.restored, origin);
+            return;
         }
         match self
             .strip_mark(&redacted.data)
@@ -244,19 +239,16 @@ impl<'a> Messages<'a, '_> {
             Some(data) => self
                 .turns
                 .reasoning(ReasoningContentBlock::RedactedContent(data)),
-            None => self
-                .cx
-                .warnings
-                .dropped(format!("{origin}.thinking_blocks"), FOREIGN),
+            None => self.foreign(origin),
         }
     }
 
-    /// Warns about dropped reasoning, unless the gateway restored it from its own cache.
-    fn not_reasoning(&self, restored: bool, origin: Origin) {
-        if !restored {
-            let param = format!("{origin}.reasoning_content");
-            self.cx.warnings.dropped(param, NOT_REASONING);
-        }
+    /// Warns about dropped reasoning of another model. The client may have it from this gateway, so this rejects no
+    /// request.
+    fn foreign(&self, origin: Origin) {
+        self.cx
+            .warnings
+            .add(format!("{origin}.thinking_blocks: ignored, {FOREIGN}"));
     }
 
     /// Returns `marked` without its mark, or `None` if the mark is of another model.

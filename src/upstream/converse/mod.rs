@@ -16,6 +16,7 @@ mod media_formats;
 mod messages;
 mod names;
 mod plan;
+mod prefix;
 mod reasoning;
 mod repair;
 mod reply;
@@ -75,7 +76,7 @@ pub struct Translated<'a> {
 pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'a>, Error> {
     let (model, warnings) = (cx.model, cx.warnings);
     let mut names = tools::names(chat, cx.messages);
-    let reasoning = reasoning::plan(chat, cx)?;
+    let reasoning = reasoning::plan(chat, cx);
     let has_tools =
         chat.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || chat.functions.is_some();
     let structured = structured::plan(chat, reasoning.enabled, has_tools, &mut names, cx)?;

@@ -280,16 +280,6 @@ pub fn warn_ignored(request: &Chat, warnings: &Warnings) {
             request.verbosity.is_some(),
             "Converse has no such parameter",
         ),
-        (
-            "prompt_cache_key",
-            request.prompt_cache_key.is_some(),
-            "Bedrock has no cache routing",
-        ),
-        (
-            "prompt_cache_retention",
-            request.prompt_cache_retention.as_deref() == Some("in_memory"),
-            "see cache_control",
-        ),
     ];
     for (param, present, why) in ignored {
         if present {

@@ -204,7 +204,8 @@ pub fn apply<'a>(
         Structured::Native(format) => converse.output_config.text_format = Some(format),
         Structured::Tool(tool) => plan.json_tool = Some(tool.name.into_owned()),
         Structured::Instruct(instruction) => {
-            plan.unfence = plan.prefix.is_none();
+            // A model may also begin anew after a prefill, with a fence.
+            plan.unfence = true;
             plan.schema = match instruction.schema {
                 Some(schema) => schema::without_references(schema),
                 None => Some(serde_json::json!({"type": "object"})),

@@ -6,12 +6,13 @@ use serde_json::{Map, Value, value::RawValue};
 
 mod forced;
 mod history;
+mod marks;
 
 use forced::{check_choice, force, with_one_call};
 use history::{called_tools, rebuild_tools};
 
 use super::{
-    Context, caching,
+    Context,
     choice::Choice,
     messages::raw_json,
     names::Names,
@@ -19,13 +20,9 @@ use super::{
     structured::{JsonTool, Structured},
 };
 use crate::{
-    bedrock::{
-        content::CachePointBlock,
-        request::{Tool, ToolConfig, ToolInputSchema, ToolSpecification},
-    },
-    call::Warnings,
+    bedrock::request::{Tool, ToolConfig, ToolInputSchema, ToolSpecification},
     error::Error,
-    openai::chat::Function,
+    openai::{chat::Function, message::CacheControl},
     operation::chat::{Chat, Message, Part, WEB_SEARCH},
 };
 
@@ -135,6 +132,7 @@ pub fn plan<'a>(
         build.list.push(Entry {
             client: "",
             tool: specification(name.clone(), Some(description), schema.clone(), None),
+            mark: None,
         });
     }
     let forced = force(&choice, json_tool, &mut build.list, reasons, &mut plan, cx)?;
@@ -155,10 +153,9 @@ pub fn plan<'a>(
         // Anthropic's `tool_choice` in the additional fields includes the choice, and Bedrock rejects both together.
         let tool_choice = forced.filter(|_| plan.fields.is_empty());
         plan.config = Some(ToolConfig {
-            tools: build.list.into_iter().map(|entry| entry.tool).collect(),
+            tools: marks::with_point(build.list, cx.warnings),
             tool_choice,
         });
-        insert_cache_point(request, &mut plan, cx.warnings);
     }
     Ok(plan)
 }
@@ -183,6 +180,8 @@ struct Entry<'a> {
     /// Empty for tools that the gateway adds.
     client: &'a str,
     tool: Tool<'a>,
+    /// The client's mark of the end of a prefix to cache.
+    mark: Option<&'a CacheControl>,
 }
 
 /// Builds the list of tools.
@@ -199,10 +198,12 @@ impl<'a> ToolListBuilder<'a, '_> {
     /// Adds the tools that the request declares.
     fn declared(&mut self, request: &'a Chat, names: &mut Names<'a>) -> Result<(), Error> {
         for (index, tool) in request.tools.iter().flatten().enumerate() {
+            let mark = tool.cache_control.as_ref();
             if let Some(function) = &tool.function {
-                self.function(function, names, &format!("tools[{index}].function"))?;
+                let at = format!("tools[{index}].function");
+                self.function(function, mark, names, &at)?;
             } else if let Some(custom) = &tool.custom
-                && self.register(&custom.name)
+                && self.register(&custom.name, mark)
             {
                 let name = names.sent(&custom.name);
                 self.custom.insert(name.clone().into_owned());
@@ -229,11 +230,12 @@ impl<'a> ToolListBuilder<'a, '_> {
                 self.list.push(Entry {
                     client: &custom.name,
                     tool,
+                    mark,
                 });
             }
         }
         for (index, function) in request.functions.iter().flatten().enumerate() {
-            self.function(function, names, &format!("functions[{index}]"))?;
+            self.function(function, None, names, &format!("functions[{index}]"))?;
         }
         Ok(())
     }
@@ -241,10 +243,12 @@ impl<'a> ToolListBuilder<'a, '_> {
     fn function(
         &mut self,
         function: &'a Function,
+        mark: Option<&'a CacheControl>,
         names: &mut Names<'a>,
         at: &str,
     ) -> Result<(), Error> {
-        if !self.register(&function.name) {
+        let mark = mark.or(function.cache_control.as_ref());
+        if !self.register(&function.name, mark) {
             return Ok(());
         }
         let facts = &self.cx.model.facts;
@@ -273,6 +277,7 @@ impl<'a> ToolListBuilder<'a, '_> {
         self.list.push(Entry {
             client: &function.name,
             tool,
+            mark,
         });
         Ok(())
     }
@@ -298,9 +303,14 @@ impl<'a> ToolListBuilder<'a, '_> {
                         "the web search of this model has no options",
                     );
                 }
+                let tools = request.tools.iter().flatten();
+                let searches = tools.filter(|tool| WEB_SEARCH.contains(&tool.kind.as_str()));
                 self.list.push(Entry {
                     client: "",
                     tool: Tool::SystemTool { name },
+                    mark: searches
+                        .filter_map(|tool| tool.cache_control.as_ref())
+                        .next(),
                 });
                 Ok(())
             }
@@ -312,10 +322,11 @@ impl<'a> ToolListBuilder<'a, '_> {
         }
     }
 
-    /// Registers a tool name. Returns false and warns if it is a duplicate.
-    fn register(&mut self, name: &'a str) -> bool {
+    /// Registers a tool name. Returns false and warns if it is a duplicate, whose mark then goes to the tool before it.
+    fn register(&mut self, name: &'a str, mark: Option<&'a CacheControl>) -> bool {
         let new = self.seen.insert(name);
         if !new {
+            marks::mark_last(&mut self.list, mark);
             self.cx.warnings.add(format!(
                 "tools: only the first '{name}' was sent (the name is not unique)"
             ));
@@ -332,7 +343,7 @@ impl<'a> ToolListBuilder<'a, '_> {
                 format!("'{unknown}' is not in 'tools'."),
             ));
         }
-        self.list.retain(|entry| allowed.contains(entry.client));
+        marks::retain(&mut self.list, |entry| allowed.contains(entry.client));
         self.cx.warnings.add("tool_choice.allowed_tools: the other tools were not sent (this changes the cached prefix)");
         Ok(())
     }
@@ -355,31 +366,4 @@ fn specification<'a>(
         input_schema: ToolInputSchema { json },
         strict,
     })
-}
-
-/// Inserts a cache point after the last tool with `cache_control`.
-fn insert_cache_point(request: &Chat, plan: &mut Tools<'_>, warnings: &Warnings) {
-    let Some(config) = &mut plan.config else {
-        return;
-    };
-    // One point after the last marked tool also caches all tools before it.
-    let marked = request
-        .tools
-        .as_deref()
-        .unwrap_or_default()
-        .iter()
-        .rposition(|tool| tool.cache_control.is_some());
-    let Some(at) = marked else { return };
-    let control = request
-        .tools
-        .iter()
-        .flatten()
-        .nth(at)
-        .and_then(|tool| tool.cache_control.as_ref());
-    let point = control.map_or_else(
-        || CachePointBlock::new(None),
-        |control| caching::point(control, warnings),
-    );
-    let at = (at + 1).min(config.tools.len());
-    config.tools.insert(at, Tool::CachePoint(point));
 }

@@ -48,6 +48,7 @@ pub fn rebuild_tools<'a>(
         Entry {
             client: name,
             tool: specification(names.sent(name), None, schema, None),
+            mark: None,
         }
     });
     tools.collect()
