@@ -35,4 +35,5 @@ mod settlements;
 mod siblings;
 mod streams;
 mod support;
+mod sweep;
 mod translate;

@@ -6,8 +6,10 @@ use serde_json::value::RawValue;
 
 use super::{
     Context, caching,
+    duplicates::unique,
     media::Media,
     names::{Names, reasoning_mark},
+    tool_input::{split_objects, tool_input},
     turns::{Conversation, Turns},
 };
 use crate::{
@@ -15,7 +17,6 @@ use crate::{
         ContentBlock, ReasoningContentBlock, ReasoningTextBlock, ToolResultBlock,
         ToolResultContentBlock, ToolUseBlock,
     },
-    call::Warnings,
     error::Error,
     openai::message::ServerToolBlock,
     operation::chat::{
@@ -278,7 +279,7 @@ impl<'a> Messages<'a, '_> {
                 .assistant_block(ContentBlock::ToolUse(ToolUseBlock {
                     tool_use_id: Cow::Borrowed(&call.tool_use_id),
                     name: Cow::Borrowed(&call.name),
-                    input: Cow::Borrowed(&call.input),
+                    input: unique(Cow::Borrowed(&call.input), SERVER_TOOL, self.cx.warnings),
                     kind: Some("server_tool_use"),
                 }));
         }
@@ -291,7 +292,14 @@ impl<'a> Messages<'a, '_> {
                         (Some(text), _) => {
                             Some(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str())))
                         }
-                        (None, json) => json.as_deref().map(ToolResultContentBlock::Json),
+                        (None, json) => json.as_deref().map(|json| {
+                            let json = Cow::Borrowed(json);
+                            ToolResultContentBlock::Json(unique(
+                                json,
+                                SERVER_TOOL,
+                                self.cx.warnings,
+                            ))
+                        }),
                     });
             self.turns
                 .assistant_block(ContentBlock::ToolResult(ToolResultBlock {
@@ -341,46 +349,8 @@ impl<'a> Messages<'a, '_> {
     }
 }
 
-/// Maximum number of objects to split arguments into.
-const MAX_JOINED: usize = 16;
-
-/// Splits arguments into their JSON objects, because some models join the arguments of several calls.
-fn split_objects(arguments: &str) -> Vec<&str> {
-    let mut objects: Vec<&str> = Vec::new();
-    for value in serde_json::Deserializer::from_str(arguments).into_iter::<&RawValue>() {
-        match value {
-            Ok(object) if object.get().starts_with('{') && objects.len() < MAX_JOINED => {
-                objects.push(object.get());
-            }
-            _ => return vec![arguments],
-        }
-    }
-    if objects.len() > 1 {
-        objects
-    } else {
-        vec![arguments]
-    }
-}
-
-/// Converts arguments to `toolUse.input`, which must be an object. Arguments come from a model and may be any text.
-fn tool_input<'a>(arguments: &'a str, warnings: &Warnings) -> Cow<'a, RawValue> {
-    if arguments.trim().is_empty() {
-        return raw_json("{}".to_owned());
-    }
-    match serde_json::from_str::<&RawValue>(arguments) {
-        Ok(object) if object.get().starts_with('{') => Cow::Borrowed(object),
-        Ok(other) => raw_json(format!("{{\"value\":{}}}", other.get())),
-        Err(_) => {
-            warnings.add(
-                "messages: the arguments of a tool call were sent as text under '_raw' (they are not valid JSON)",
-            );
-            raw_json(format!(
-                "{{\"_raw\":{}}}",
-                serde_json::Value::from(arguments)
-            ))
-        }
-    }
-}
+/// What warnings call blocks of tools that AWS runs.
+const SERVER_TOOL: &str = "messages: server_tool_blocks";
 
 /// Converts text that is valid JSON to a raw value.
 pub fn raw_json<'a>(json: String) -> Cow<'a, RawValue> {
