@@ -8,14 +8,19 @@ use serde_json::value::RawValue;
 use super::messages::raw_json;
 use crate::call::Warnings;
 
-/// Returns `json` with the last of each group of members that have the same name, as most parsers do. Warns if there
-/// was such a group, and returns `json` itself if not.
-pub fn unique<'a>(json: Cow<'a, RawValue>, at: &str, warnings: &Warnings) -> Cow<'a, RawValue> {
+/// Returns `json` with the last of each group of members that have the same name, as most parsers do. If there was such a
+/// group, warns with the path `at`. `place` is empty or says where in the value it was, as in ` in the arguments`.
+pub fn unique<'a>(
+    json: Cow<'a, RawValue>,
+    at: &str,
+    place: &str,
+    warnings: &Warnings,
+) -> Cow<'a, RawValue> {
     match without_duplicates(json.get()) {
         None => json,
         Some(text) => {
             warnings.add(format!(
-                "{at}: of members with the same name, only the last was sent (names must be unique)"
+                "{at}: of members with the same name{place}, only the last was sent (names must be unique)"
             ));
             raw_json(text)
         }

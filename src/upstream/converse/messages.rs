@@ -279,7 +279,7 @@ impl<'a> Messages<'a, '_> {
                 .assistant_block(ContentBlock::ToolUse(ToolUseBlock {
                     tool_use_id: Cow::Borrowed(&call.tool_use_id),
                     name: Cow::Borrowed(&call.name),
-                    input: unique(Cow::Borrowed(&call.input), SERVER_TOOL, self.cx.warnings),
+                    input: self.server_json(&call.input),
                     kind: Some("server_tool_use"),
                 }));
         }
@@ -292,14 +292,9 @@ impl<'a> Messages<'a, '_> {
                         (Some(text), _) => {
                             Some(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str())))
                         }
-                        (None, json) => json.as_deref().map(|json| {
-                            let json = Cow::Borrowed(json);
-                            ToolResultContentBlock::Json(unique(
-                                json,
-                                SERVER_TOOL,
-                                self.cx.warnings,
-                            ))
-                        }),
+                        (None, json) => json
+                            .as_deref()
+                            .map(|json| ToolResultContentBlock::Json(self.server_json(json))),
                     });
             self.turns
                 .assistant_block(ContentBlock::ToolResult(ToolResultBlock {
@@ -309,6 +304,12 @@ impl<'a> Messages<'a, '_> {
                     kind: result.kind.as_deref(),
                 }));
         }
+    }
+
+    /// Returns JSON of a tool that AWS ran, as the client sent it back.
+    fn server_json(&self, json: &'a RawValue) -> Cow<'a, RawValue> {
+        let place = " in server_tool_blocks";
+        unique(Cow::Borrowed(json), "messages", place, self.cx.warnings)
     }
 
     fn tool_result(&mut self, result: &'a ToolResult, origin: Origin) -> Result<(), Error> {
@@ -348,9 +349,6 @@ impl<'a> Messages<'a, '_> {
         Ok(())
     }
 }
-
-/// What warnings call blocks of tools that AWS runs.
-const SERVER_TOOL: &str = "messages: server_tool_blocks";
 
 /// Converts text that is valid JSON to a raw value.
 pub fn raw_json<'a>(json: String) -> Cow<'a, RawValue> {

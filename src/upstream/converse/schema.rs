@@ -63,7 +63,7 @@ pub fn for_tool<'a>(
 ) -> Result<ToolSchema<'a>, Error> {
     const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
     let raw = match schema {
-        Some(raw) => unique(Cow::Borrowed(raw), cx.at, cx.warnings),
+        Some(raw) => unique(Cow::Borrowed(raw), cx.at, "", cx.warnings),
         None => raw_json(NO_PARAMETERS.to_owned()),
     };
     let accepted = |json| ToolSchema {
@@ -125,7 +125,7 @@ pub fn for_answer(
         let json = r#"{"type":"object","additionalProperties":false}"#.to_owned();
         return Ok(Ok(AnswerSchema { json, note: None }));
     };
-    let raw = unique(Cow::Borrowed(raw), cx.at, cx.warnings);
+    let raw = unique(Cow::Borrowed(raw), cx.at, "", cx.warnings);
     let value = resolve_references(&parse(&raw, cx.at)?, false, cx.at)?;
     if !strict && strict::is_open(&value) {
         return Ok(Err(strict::OPEN));

@@ -28,8 +28,8 @@ pub fn split_objects(arguments: &str) -> Vec<&str> {
     }
 }
 
-/// What warnings call the arguments of calls in the history.
-const ARGUMENTS: &str = "messages: arguments of a tool call";
+/// Where a name was repeated, for warnings.
+const ARGUMENTS: &str = " in the arguments of a tool call";
 
 /// Converts arguments to `toolUse.input`, which must be an object. Arguments come from a model and may be any text.
 pub fn tool_input<'a>(arguments: &'a str, warnings: &Warnings) -> Cow<'a, RawValue> {
@@ -38,10 +38,10 @@ pub fn tool_input<'a>(arguments: &'a str, warnings: &Warnings) -> Cow<'a, RawVal
     }
     match serde_json::from_str::<&RawValue>(arguments) {
         Ok(object) if object.get().starts_with('{') => {
-            unique(Cow::Borrowed(object), ARGUMENTS, warnings)
+            unique(Cow::Borrowed(object), "messages", ARGUMENTS, warnings)
         }
         Ok(other) => {
-            let other = unique(Cow::Borrowed(other), ARGUMENTS, warnings);
+            let other = unique(Cow::Borrowed(other), "messages", ARGUMENTS, warnings);
             raw_json(format!("{{\"value\":{}}}", other.get()))
         }
         Err(_) => {

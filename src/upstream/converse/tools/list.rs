@@ -123,12 +123,18 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
         };
         let budget = (strict && facts.strict_tools).then_some(&mut *self.strict);
         let schema = schema::for_tool(function.parameters.as_deref(), budget, &cx)?;
-        let not_strict = match facts.strict_tools {
-            true => schema.not_strict,
-            false => strict.then_some("the model does not support strict tools"),
-        };
-        if let Some(why) = not_strict {
-            self.cx.warnings.dropped(format!("{at}.strict"), why);
+        let mut sent_strict = strict && facts.strict_tools;
+        if strict && !sent_strict {
+            self.cx.warnings.dropped(
+                format!("{at}.strict"),
+                "the model does not support strict tools",
+            );
+        } else if let Some(why) = schema.not_strict {
+            // The model supports `strict`, so this is no unsupported parameter.
+            self.cx
+                .warnings
+                .add(format!("{at}.strict: not sent ({why})"));
+            sent_strict = false;
         }
         let name = names.sent(&function.name);
         let tool = specification(
@@ -136,7 +142,7 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
             function.description.as_deref(),
             schema.note,
             schema.json,
-            (strict && not_strict.is_none()).then_some(true),
+            sent_strict.then_some(true),
         );
         self.list.push(Entry {
             client: &function.name,
