@@ -82,13 +82,15 @@ pub fn plan<'a>(
     strict: &mut StrictBudget,
     cx: &Context<'a>,
 ) -> Result<Tools<'a>, Error> {
-    let mut build = ToolListBuilder::new(strict, cx);
-    build.declared(request, names)?;
-    let called = called_tools(cx.messages);
     let mut choice = Choice::of(request)?;
-    if let Choice::Allowed { tools, .. } = &choice {
-        build.keep_allowed(tools)?;
-    }
+    let allowed = match &choice {
+        Choice::Allowed { tools, .. } => Some(tools.clone()),
+        _ => None,
+    };
+    let mut build = ToolListBuilder::new(allowed, strict, cx);
+    build.declared(request, names)?;
+    build.keep_allowed()?;
+    let called = called_tools(cx.messages);
     let choice = choice.take_mode()?;
     check_choice(&choice, &build.list, wants_web_search(request).is_some())?;
     let mut plan = Tools::default();

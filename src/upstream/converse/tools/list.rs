@@ -43,6 +43,8 @@ pub struct Entry<'a> {
 pub struct ToolListBuilder<'a, 'n> {
     cx: &'n Context<'a>,
     strict: &'n mut StrictBudget,
+    /// The client's names of the tools that are sent. `None` if all are.
+    allowed: Option<Vec<&'a str>>,
     pub list: Vec<Entry<'a>>,
     /// The client's names so far.
     seen: HashSet<&'a str>,
@@ -51,11 +53,16 @@ pub struct ToolListBuilder<'a, 'n> {
 }
 
 impl<'a, 'n> ToolListBuilder<'a, 'n> {
-    /// Creates an empty list. Strict tools take their share of `strict`.
-    pub fn new(strict: &'n mut StrictBudget, cx: &'n Context<'a>) -> Self {
+    /// Creates an empty list. Strict tools among the allowed ones take their share of `strict`.
+    pub fn new(
+        allowed: Option<Vec<&'a str>>,
+        strict: &'n mut StrictBudget,
+        cx: &'n Context<'a>,
+    ) -> Self {
         Self {
             cx,
             strict,
+            allowed,
             list: Vec::new(),
             seen: HashSet::new(),
             custom: HashSet::new(),
@@ -121,7 +128,11 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
             at: &place,
             warnings: self.cx.warnings,
         };
-        let budget = (strict && facts.strict_tools).then_some(&mut *self.strict);
+        let is_sent = self
+            .allowed
+            .as_ref()
+            .is_none_or(|allowed| allowed.contains(&function.name.as_str()));
+        let budget = (strict && facts.strict_tools && is_sent).then_some(&mut *self.strict);
         let schema = schema::for_tool(function.parameters.as_deref(), budget, &cx)?;
         let mut sent_strict = strict && facts.strict_tools;
         if strict && !sent_strict {
@@ -198,7 +209,10 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
     }
 
     /// Removes all tools but the allowed ones.
-    pub fn keep_allowed(&mut self, allowed: &[&str]) -> Result<(), Error> {
+    pub fn keep_allowed(&mut self) -> Result<(), Error> {
+        let Some(allowed) = &self.allowed else {
+            return Ok(());
+        };
         let allowed: HashSet<&str> = allowed.iter().copied().collect();
         if let Some(unknown) = allowed.iter().find(|name| !self.seen.contains(**name)) {
             return Err(Error::invalid(
