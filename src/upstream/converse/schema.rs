@@ -136,9 +136,12 @@ pub fn for_answer(
         strict::require_all(&mut value);
     }
     strict::describe_unsupported(&mut value);
-    Ok(budget.take_answer(&mut value, cx).map(|()| AnswerSchema {
-        json: value.to_string(),
-        note,
+    Ok(budget.take_answer(&value, cx).map(|removes_null| {
+        if removes_null {
+            strict::remove_null_unions(&mut value);
+        }
+        let json = value.to_string();
+        AnswerSchema { json, note }
     }))
 }
 

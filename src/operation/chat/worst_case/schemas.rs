@@ -40,10 +40,10 @@ pub fn added(chat: &Chat, facts: &Facts) -> u64 {
 pub fn resolves_references(chat: &Chat, facts: &Facts) -> bool {
     let refers = |schema: &RawValue| schema.get().contains("$ref");
     let in_tools = functions(chat).any(|function| {
-        let strict = function.strict == Some(true) && facts.strict_tools;
-        function.parameters.as_deref().is_some_and(|schema| {
-            refers(schema) && (strict || !facts.schema_refs || rewrites(schema, facts))
-        })
+        function
+            .parameters
+            .as_deref()
+            .is_some_and(|schema| refers(schema) && (!facts.schema_refs || rewrites(schema, facts)))
     });
     in_tools || answer(chat).is_some_and(refers)
 }

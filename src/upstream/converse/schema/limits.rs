@@ -1,9 +1,11 @@
 //! Limits on the strict schemas of a request. They hold for all of them together, so schemas take their share in a fixed
 //! order: the structured answer first, then the tools as the client lists them.
 
+use std::{cell::Cell, collections::HashSet};
+
 use serde_json::{Map, Value};
 
-use super::{SchemaContext, strict::remove_null_unions, visit::each_schema};
+use super::{SchemaContext, strict::remove_null_unions, visit::any_schema};
 use crate::model::{Facts, StrictLimits};
 
 const TOO_MANY_TOOLS: &str = "the model's limit on strict tools in a request is reached";
@@ -27,15 +29,16 @@ impl StrictBudget {
         }
     }
 
-    /// Takes the schema of a strict tool from the budget. Removes `null` from its unions if there are too many.
+    /// Takes the schema of a strict tool from the budget. Its references must be resolved. Returns whether `null` must be
+    /// removed from its unions, because there are too many.
     ///
     /// # Errors
     /// The limit that the schema exceeds. Nothing is taken.
     pub fn take_tool(
         &mut self,
-        schema: &mut Value,
+        schema: &Value,
         cx: &SchemaContext<'_>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<bool, &'static str> {
         self.take(schema, 1, cx)
     }
 
@@ -45,37 +48,37 @@ impl StrictBudget {
     /// The limit that the schema exceeds. Nothing is taken.
     pub fn take_answer(
         &mut self,
-        schema: &mut Value,
+        schema: &Value,
         cx: &SchemaContext<'_>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<bool, &'static str> {
         self.take(schema, 0, cx)
     }
 
     fn take(
         &mut self,
-        schema: &mut Value,
+        schema: &Value,
         tools: usize,
         cx: &SchemaContext<'_>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<bool, &'static str> {
         let Some(left) = &mut self.left else {
-            return Ok(());
+            return Ok(false);
         };
         if tools > left.tools {
             return Err(TOO_MANY_TOOLS);
         }
-        let (optional, mut unions) = count(schema);
+        let (optional, all) = count(schema);
         if optional > left.optional {
             return Err(TOO_MANY_OPTIONAL);
         }
-        if unions > left.unions {
+        let removes_null = all > left.unions;
+        let mut unions = all;
+        if removes_null {
             let mut fewer = schema.clone();
             remove_null_unions(&mut fewer);
-            let all = unions;
-            (_, unions) = count(&mut fewer);
+            (_, unions) = count(&fewer);
             if unions > left.unions {
                 return Err(TOO_MANY_UNIONS);
             }
-            *schema = fewer;
             cx.warnings.add(format!(
                 "{}: 'null' was removed from unions (the schema has {all}, and the model's limit leaves {})",
                 cx.at, left.unions
@@ -84,29 +87,28 @@ impl StrictBudget {
         left.tools -= tools;
         left.optional -= optional;
         left.unions -= unions;
-        Ok(())
+        Ok(removes_null)
     }
 }
 
 /// Counts the optional members and the unions of a schema.
-fn count(schema: &mut Value) -> (usize, usize) {
-    let (mut optional, mut unions) = (0, 0);
-    each_schema(schema, &mut |members| {
-        unions += usize::from(is_union(members));
+fn count(schema: &Value) -> (usize, usize) {
+    let (optional, unions) = (Cell::new(0), Cell::new(0));
+    any_schema(schema, &|members| {
+        unions.set(unions.get() + usize::from(is_union(members)));
         let required = members.get("required").and_then(Value::as_array);
-        let properties = members.get("properties").and_then(Value::as_object);
-        let required: std::collections::HashSet<&str> = required
+        let required: HashSet<&str> = required
             .into_iter()
             .flatten()
             .filter_map(Value::as_str)
             .collect();
-        optional += properties
-            .into_iter()
-            .flat_map(Map::keys)
-            .filter(|name| !required.contains(name.as_str()))
-            .count();
+        let properties = members.get("properties").and_then(Value::as_object);
+        let names = properties.into_iter().flat_map(Map::keys);
+        let missing = names.filter(|name| !required.contains(name.as_str()));
+        optional.set(optional.get() + missing.count());
+        false
     });
-    (optional, unions)
+    (optional.get(), unions.get())
 }
 
 fn is_union(members: &Map<String, Value>) -> bool {

@@ -161,7 +161,7 @@ fn plain(schema: Value, notes: &mut Vec<String>, cx: &SchemaContext<'_>) -> Map<
     }
     if !moved.is_empty() {
         cx.warnings.add(format!(
-            "{}: only type, properties and required remain at the root (the model accepts nothing else there): {}",
+            "{}: {} moved to the description or left out (the model accepts only type, properties and required at the root)",
             cx.at,
             moved.join(", ")
         ));

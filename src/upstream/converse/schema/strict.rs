@@ -50,14 +50,19 @@ pub fn strict_tool(
     budget: &mut StrictBudget,
     cx: &SchemaContext<'_>,
 ) -> Result<Value, &'static str> {
-    let mut schema = resolve_references(schema, false, cx.at)
+    let resolved = resolve_references(schema, false, cx.at)
         .map_err(|_| "its schema is recursive, or its references cannot be resolved")?;
-    if is_open(&schema) {
+    if is_open(&resolved) {
         return Err(OPEN);
     }
+    let removes_null = budget.take_tool(&resolved, cx)?;
+    // References stay, because a schema may become much longer without them.
+    let mut schema = schema.clone();
     close(&mut schema);
     describe_unsupported(&mut schema);
-    budget.take_tool(&mut schema, cx)?;
+    if removes_null {
+        remove_null_unions(&mut schema);
+    }
     Ok(schema)
 }
 
