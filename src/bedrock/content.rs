@@ -128,7 +128,7 @@ pub struct ToolResultBlock<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ToolResultContentBlock<'a> {
-    Json(&'a RawValue),
+    Json(Cow<'a, RawValue>),
     Text(Cow<'a, str>),
     Image(MediaBlock<'a>),
     Document(DocumentBlock<'a>),

@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use super::schemas::{SchemaRoot, StrictLimits};
+
 /// Facts about a base model. The default, for a model that is not in the catalogue, is permissive: the service rejects
 /// what the model does not support.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -50,6 +52,10 @@ pub struct Facts {
     pub stream_with_tools: bool,
     /// Accepts `strict` in a tool.
     pub strict_tools: bool,
+    /// The limits on the strict schemas of a request. `None` if none are known.
+    pub strict_limits: Option<StrictLimits>,
+    /// The keywords that are accepted at the root of a tool's schema.
+    pub schema_root: SchemaRoot,
     /// Accepts `$ref` in a tool's schema.
     pub schema_refs: bool,
     /// Accepts look-around in a schema's `pattern`.
@@ -80,6 +86,10 @@ pub struct Facts {
     pub stop: bool,
     /// The most stop sequences.
     pub max_stop: Option<usize>,
+    /// The form that a whole stop sequence must have, as a regular expression. The gateway applies others itself.
+    pub stop_pattern: Option<String>,
+    /// Leaves the matched stop sequence at the end of the text, where the gateway removes it.
+    pub stop_in_text: bool,
     /// Reports the stop sequence that ended the answer in `additionalModelResponseFields`.
     pub tells_stop: bool,
     /// Accepts stop sequences that are only white space.
@@ -321,6 +331,8 @@ impl Default for Facts {
             stream: true,
             stream_with_tools: true,
             strict_tools: false,
+            strict_limits: None,
+            schema_root: SchemaRoot::Any,
             schema_refs: true,
             schema_lookaround: true,
             disable_parallel: false,
@@ -337,6 +349,8 @@ impl Default for Facts {
             presence_penalty: None,
             stop: true,
             max_stop: None,
+            stop_pattern: None,
+            stop_in_text: false,
             tells_stop: false,
             blank_stop: true,
             reasoning: Reasoning::default(),

@@ -3,6 +3,7 @@
 mod definition;
 mod facts;
 mod limits;
+mod schemas;
 
 pub use definition::{
     CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions, RetryPolicy,
@@ -13,3 +14,4 @@ pub use facts::{
     Sampling, ToolChoiceMode, ToolUseIdForm,
 };
 pub use limits::Limits;
+pub use schemas::{SchemaRoot, StrictLimits};

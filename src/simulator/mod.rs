@@ -22,8 +22,10 @@ mod reply;
 mod request_id;
 mod routes;
 mod schema;
+mod schema_rules;
 mod sigv4;
 mod steering;
+mod unique;
 mod validate;
 
 use std::{
@@ -49,6 +51,7 @@ pub use sigv4::SecretKey;
 use cache::PromptCache;
 use fault::Plan;
 use routes::Operation;
+use unique::UniqueValue;
 
 /// The service's limit for a request body, in bytes.
 const MAX_REQUEST: usize = 25_000_000;
@@ -66,11 +69,15 @@ pub struct Simulator {
     shared: Arc<Mutex<Shared>>,
 }
 
-/// Checks a Converse request for `model_id` as the service does.
+/// Checks the body of a Converse request for `model_id` as the service does.
 ///
 /// # Errors
-/// `ValidationException`, with the reason, if the service rejects the request.
-pub fn validate(model_id: &str, request: &Value, stream: bool) -> Result<(), ServiceError> {
+/// The reason, if the service rejects the request.
+pub fn validate(model_id: &str, body: &[u8], stream: bool) -> Result<(), ServiceError> {
+    validate_parsed(model_id, &parse(body)?, stream)
+}
+
+fn validate_parsed(model_id: &str, request: &Value, stream: bool) -> Result<(), ServiceError> {
     validate::converse(request, stream)?;
     families::check(model_id, request, stream)
 }
@@ -178,7 +185,7 @@ impl Simulator {
         request: &Value,
         stream: bool,
     ) -> Result<Response, ServiceError> {
-        validate(model_id, request, stream)?;
+        validate_parsed(model_id, request, stream)?;
         let plan = Plan::of(request);
         if let Some(error) = plan.refusal() {
             return Err(error);
@@ -265,8 +272,10 @@ async fn operation(
 }
 
 fn parse(body: &[u8]) -> Result<Value, ServiceError> {
-    serde_json::from_slice(body).map_err(|error| ServiceError {
-        name: "SerializationException",
-        ..ServiceError::validation(error.to_string())
-    })
+    serde_json::from_slice(body)
+        .map(|UniqueValue(value)| value)
+        .map_err(|error| ServiceError {
+            name: "SerializationException",
+            ..ServiceError::validation(error.to_string())
+        })
 }

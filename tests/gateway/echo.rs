@@ -40,7 +40,7 @@ fn translated(request: &Value, model: &Model) -> (ReplyPlan, Vec<String>) {
     };
     let translated = converse::chat_request(&chat, &cx).unwrap();
     let body: Value = serde_json::to_value(&translated.request).unwrap();
-    lintel::simulator::validate(&model.target().id, &body, false)
+    lintel::simulator::validate(&model.target().id, body.to_string().as_bytes(), false)
         .unwrap_or_else(|error| panic!("{error:?}: {body:#}"));
     warnings.refuse_dropped(model).unwrap();
     let joined = warnings.joined().unwrap_or_default();

@@ -128,8 +128,9 @@ impl Chat {
         }
     }
 
-    /// Reports whether the gateway places cache points in addition to the client's. OpenAI's cache needs no marks, so its
-    /// members request points, and so does `cache_control` of the whole request.
+    /// Reports whether the gateway places cache points in addition to the client's: if the operator wants it, or for
+    /// `cache_control` of the whole request. OpenAI's cache members alone do not, because writing a cache costs more than
+    /// input, and clients send them unasked.
     pub fn caches_automatically(&self, model: &Model, caller: &Caller) -> bool {
         let mode = self
             .prompt_cache_options
@@ -142,9 +143,7 @@ impl Chat {
         let policies = [model.options.cache, caller.cache];
         let wanted = cache == Some("auto")
             || policies.contains(&CachePolicy::Auto)
-            || self.prompt_cache_key.is_some()
-            || self.cache_control.is_some()
-            || self.keeps_cache();
+            || self.cache_control.is_some();
         mode != Some("explicit") && wanted
     }
 

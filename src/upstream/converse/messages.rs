@@ -6,8 +6,10 @@ use serde_json::value::RawValue;
 
 use super::{
     Context, caching,
+    duplicates::unique,
     media::Media,
     names::{Names, reasoning_mark},
+    tool_input::{split_objects, tool_input},
     turns::{Conversation, Turns},
 };
 use crate::{
@@ -15,7 +17,6 @@ use crate::{
         ContentBlock, ReasoningContentBlock, ReasoningTextBlock, ToolResultBlock,
         ToolResultContentBlock, ToolUseBlock,
     },
-    call::Warnings,
     error::Error,
     openai::message::ServerToolBlock,
     operation::chat::{
@@ -270,7 +271,7 @@ impl<'a> Messages<'a, '_> {
                 .assistant_block(ContentBlock::ToolUse(ToolUseBlock {
                     tool_use_id: Cow::Borrowed(&call.tool_use_id),
                     name: Cow::Borrowed(&call.name),
-                    input: Cow::Borrowed(&call.input),
+                    input: self.server_json(&call.input),
                     kind: Some("server_tool_use"),
                 }));
         }
@@ -283,7 +284,9 @@ impl<'a> Messages<'a, '_> {
                         (Some(text), _) => {
                             Some(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str())))
                         }
-                        (None, json) => json.as_deref().map(ToolResultContentBlock::Json),
+                        (None, json) => json
+                            .as_deref()
+                            .map(|json| ToolResultContentBlock::Json(self.server_json(json))),
                     });
             self.turns
                 .assistant_block(ContentBlock::ToolResult(ToolResultBlock {
@@ -293,6 +296,12 @@ impl<'a> Messages<'a, '_> {
                     kind: result.kind.as_deref(),
                 }));
         }
+    }
+
+    /// Returns JSON of a tool that AWS ran, as the client sent it back.
+    fn server_json(&self, json: &'a RawValue) -> Cow<'a, RawValue> {
+        let place = " in server_tool_blocks";
+        unique(Cow::Borrowed(json), "messages", place, self.cx.warnings)
     }
 
     fn tool_result(&mut self, result: &'a ToolResult, origin: Origin) -> Result<(), Error> {
@@ -330,47 +339,6 @@ impl<'a> Messages<'a, '_> {
             self.turns.user_block(block);
         }
         Ok(())
-    }
-}
-
-/// Maximum number of objects to split arguments into.
-const MAX_JOINED: usize = 16;
-
-/// Splits arguments into their JSON objects, because some models join the arguments of several calls.
-fn split_objects(arguments: &str) -> Vec<&str> {
-    let mut objects: Vec<&str> = Vec::new();
-    for value in serde_json::Deserializer::from_str(arguments).into_iter::<&RawValue>() {
-        match value {
-            Ok(object) if object.get().starts_with('{') && objects.len() < MAX_JOINED => {
-                objects.push(object.get());
-            }
-            _ => return vec![arguments],
-        }
-    }
-    if objects.len() > 1 {
-        objects
-    } else {
-        vec![arguments]
-    }
-}
-
-/// Converts arguments to `toolUse.input`, which must be an object. Arguments come from a model and may be any text.
-fn tool_input<'a>(arguments: &'a str, warnings: &Warnings) -> Cow<'a, RawValue> {
-    if arguments.trim().is_empty() {
-        return raw_json("{}".to_owned());
-    }
-    match serde_json::from_str::<&RawValue>(arguments) {
-        Ok(object) if object.get().starts_with('{') => Cow::Borrowed(object),
-        Ok(other) => raw_json(format!("{{\"value\":{}}}", other.get())),
-        Err(_) => {
-            warnings.add(
-                "messages: the arguments of a tool call were sent as text under '_raw' (they are not valid JSON)",
-            );
-            raw_json(format!(
-                "{{\"_raw\":{}}}",
-                serde_json::Value::from(arguments)
-            ))
-        }
     }
 }
 

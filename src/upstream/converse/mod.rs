@@ -9,6 +9,7 @@ mod blocks;
 mod caching;
 mod choice;
 mod codec;
+mod duplicates;
 mod extension;
 mod finish;
 mod media;
@@ -23,9 +24,11 @@ mod reply;
 mod sampling;
 mod schema;
 mod schema_check;
+mod stops;
 mod stream;
 mod structured;
 mod text;
+mod tool_input;
 mod tools;
 mod turns;
 
@@ -44,6 +47,7 @@ use crate::{
     model::Model,
     operation::chat::{Chat, Message},
 };
+use schema::StrictBudget;
 use structured::Structured;
 
 /// The inputs of a translation, besides the chat.
@@ -79,8 +83,23 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
     let reasoning = reasoning::plan(chat, cx);
     let has_tools =
         chat.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || chat.functions.is_some();
-    let structured = structured::plan(chat, reasoning.enabled, has_tools, &mut names, cx)?;
-    let tools = tools::plan(chat, &structured, reasoning.enabled, &mut names, cx)?;
+    let mut strict = StrictBudget::new(&model.facts);
+    let structured = structured::plan(
+        chat,
+        reasoning.enabled,
+        has_tools,
+        &mut names,
+        &mut strict,
+        cx,
+    )?;
+    let tools = tools::plan(
+        chat,
+        &structured,
+        reasoning.enabled,
+        &mut names,
+        &mut strict,
+        cx,
+    )?;
     let must_call = tools.instruction.is_some();
     let instruction = match (&structured, tools.instruction) {
         (Structured::Instruct(instruction), Some(choice)) => {
