@@ -1,6 +1,8 @@
 # make demo    runs the gateway in front of a simulated Bedrock: no AWS account, no setup
 # make test    runs every check; installs what it needs under the build folder
 # make bench   compares the gateway with a minimal proxy, in one table
+# make catalogue  refreshes the facts and prices of models from public packages, and prints what changes (ACCEPT=--accept
+#              writes the file even if it loses something or a price changes much)
 # make fuzz    fuzzes each target for FUZZ_SECONDS (120); never part of make test
 # make micro   benchmarks decode, translate and SSE in isolation (Criterion)
 
@@ -9,7 +11,7 @@ SDK := $(abspath $(TARGET))/sdk
 CARGO_TEST := --workspace --exclude lintel-fuzz
 FUZZ_SECONDS ?= 120
 
-.PHONY: demo test fmt lint rust sdk rules tools bench micro fuzz build
+.PHONY: demo test fmt lint rust sdk rules tools bench micro fuzz build catalogue
 
 demo:
 	scripts/tools.sh build
@@ -61,6 +63,9 @@ $(SDK)/node.stamp: tests/sdk/package.json tests/sdk/package-lock.json
 rules:
 	promtool check rules dashboards/alerts.yml
 	promtool test rules dashboards/alerts.test.yml
+
+catalogue:
+	python3 scripts/catalogue --folder $(TARGET)/catalogue $(ACCEPT)
 
 bench:
 	scripts/tools.sh build
