@@ -1,8 +1,7 @@
 # make demo    runs the gateway in front of a simulated Bedrock: no AWS account, no setup
 # make test    runs every check; installs what it needs under the build folder
 # make bench   compares the gateway with a minimal proxy, in one table
-# make catalogue  refreshes the facts and prices of models from public packages, and prints what changes (ACCEPT=--accept
-#              writes the file even if it loses something or a price changes much)
+# make catalogue   refreshes the facts and prices of models from public packages; see docs/catalog.md
 # make fuzz    fuzzes each target for FUZZ_SECONDS (120); never part of make test
 # make micro   benchmarks decode, translate and SSE in isolation (Criterion)
 

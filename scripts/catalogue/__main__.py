@@ -107,14 +107,16 @@ def compare(old, new):
 
 
 def leaps(was, now):
-    """Whether a price, or one in a table of prices, changes by more than the factor."""
+    """Whether a price, or one in a table or list of prices, changes by more than the factor."""
     if isinstance(was, dict) and isinstance(now, dict):
         return any(leaps(was[name], now[name]) for name in was.keys() & now.keys())
+    if isinstance(was, list) and isinstance(now, list):
+        return any(leaps(*pair) for pair in zip(was, now))
     try:
         low, high = sorted((float(was), float(now)))
     except (TypeError, ValueError):
         return False
-    return high > low * FACTOR if isinstance(was, str) else False
+    return isinstance(was, str) and high > low * FACTOR
 
 
 def main():

@@ -102,6 +102,8 @@ def test_comparison_names_old_new_and_source_and_doubts_large_changes(catalogue)
         models = [{"id": f"m{index}", "facts": facts, "price": price(rate), "sources": {"s": ["price"]}} for index, rate in enumerate(rates)]
         return {"sources": {"s": {"name": "Somebody", "date": "2026-11-26"}}, "models": models}
 
+    assert catalogue.leaps([{"above_input_tokens": 9, "input": "1"}], [{"above_input_tokens": 99, "input": "2"}])
+    assert not catalogue.leaps([{"above_input_tokens": 9, "input": "1"}], [{"above_input_tokens": 99, "input": "1.2"}])
     lines, doubts = catalogue.compare(catalog("1", "1", tools=True), catalog("1.1", "1.6", tools=True))
     assert '~ m0 price.input: "1" -> "1.1" (Somebody, 2026-11-26)' in lines
     assert doubts == [f'~ m1 price.{kind}: "1" -> "1.6" (Somebody, 2026-11-26)' for kind in ("input", "output")]
