@@ -1,13 +1,13 @@
 //! The capabilities of models. The catalogue and the configuration fill in these facts; other code reads them and never
 //! looks at a model's name.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::schemas::{SchemaRoot, StrictLimits};
 
 /// Facts about a base model. The default, for a model that is not in the catalogue, is permissive: the service rejects
 /// what the model does not support.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -109,7 +109,7 @@ pub struct Facts {
 }
 
 /// The members of Converse's `toolChoice`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ToolChoiceMode {
     Auto,
@@ -118,7 +118,7 @@ pub enum ToolChoiceMode {
 }
 
 /// The accepted form of `toolUseId`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolUseIdForm {
     /// The service model's pattern: 1 to 64 letters, digits, `_`, `.`, `:` or `-`.
@@ -129,7 +129,7 @@ pub enum ToolUseIdForm {
 }
 
 /// Which of `temperature` and `top_p` the model accepts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampling {
     #[default]
@@ -142,7 +142,7 @@ pub enum Sampling {
 }
 
 /// The control of a model's reasoning.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -169,7 +169,7 @@ pub struct Reasoning {
 }
 
 /// The form of the request for reasoning, in `additionalModelRequestFields` unless stated otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasoningStyle {
     /// Reasoning cannot be controlled.
@@ -204,7 +204,7 @@ impl Default for Reasoning {
 }
 
 /// Prompt caching with cache points.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
     /// The shortest prefix that is cached, in tokens.
@@ -232,7 +232,7 @@ impl Default for Cache {
 }
 
 /// Embeddings through InvokeModel.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Embed {
     pub family: EmbedFamily,
@@ -243,7 +243,7 @@ pub struct Embed {
 }
 
 /// The form of the request body and of the response body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EmbedFamily {
     TitanV1,
@@ -255,7 +255,7 @@ pub enum EmbedFamily {
 }
 
 /// The lifecycle of a model on Bedrock.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lifecycle {
     pub status: LifecycleStatus,
@@ -268,7 +268,7 @@ pub struct Lifecycle {
 }
 
 /// The state of a model in its lifecycle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LifecycleStatus {
     #[default]

@@ -1,9 +1,9 @@
 //! Facts about the JSON schemas that models accept.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The keywords that a model accepts at the root of a tool's schema.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SchemaRoot {
     /// All keywords.
@@ -16,7 +16,7 @@ pub enum SchemaRoot {
 }
 
 /// The limits on all strict schemas of one request together: strict tools, and the schema of a structured answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct StrictLimits {
     /// The most strict tools.
