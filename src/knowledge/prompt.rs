@@ -7,7 +7,7 @@ use crate::{
     call::{Passage, SOURCE_BYTES},
     error::{Error, Kind},
     openai::message::MediaUrl,
-    operation::chat::{Chat, Media, Message, Origin, Part, Role},
+    operation::chat::{Chat, Media, Message, Origin, Part, RetrievedText, Role},
 };
 
 /// The part of a template that is replaced by the passages.
@@ -38,7 +38,7 @@ pub fn tag() -> Result<String, Error> {
 }
 
 /// Returns `template` with the passages, numbered from 1, each enclosed in tags that contain `tag`.
-pub fn render(passages: &[Passage], template: &str, tag: &str) -> String {
+pub fn render(passages: &[Passage], template: &str, tag: &str) -> RetrievedText {
     let mut text = format!("<passages-{tag}>\n");
     let mut images = 0;
     for (number, passage) in (1..).zip(passages) {
@@ -56,7 +56,11 @@ pub fn render(passages: &[Passage], template: &str, tag: &str) -> String {
         let _ = write!(text, "\n</passage-{tag}>\n");
     }
     let _ = write!(text, "</passages-{tag}>");
-    template.replacen(PLACEHOLDER, &text, 1)
+    let (before, after) = template.split_once(PLACEHOLDER).unwrap_or((template, ""));
+    RetrievedText {
+        passages: before.len()..before.len() + text.len(),
+        text: format!("{before}{text}{after}"),
+    }
 }
 
 /// Returns the bytes of a character in the prompt, at most four.
@@ -114,7 +118,7 @@ pub fn images(chat: &Chat) -> usize {
 
 /// Puts `context`, and then `images`, before the question, in the user's message: the system prompt is reserved for
 /// text that the application trusts.
-pub fn add_context(chat: &mut Chat, context: String, images: impl Iterator<Item = String>) {
+pub fn add_context(chat: &mut Chat, context: RetrievedText, images: impl Iterator<Item = String>) {
     let image = |url| {
         let value = MediaUrl {
             url,
@@ -126,7 +130,7 @@ pub fn add_context(chat: &mut Chat, context: String, images: impl Iterator<Item 
             at: "kb".to_owned(),
         })
     };
-    let parts = std::iter::once(Part::Text(context)).chain(images.map(image));
+    let parts = std::iter::once(Part::Retrieved(context)).chain(images.map(image));
     let messages = &mut chat.messages;
     let is_user = |message: &Message| message.role == Role::User;
     let is_question = |message: &Message| is_user(message) && message.text().is_some();

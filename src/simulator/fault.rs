@@ -67,7 +67,7 @@ impl Plan {
             .as_array()
             .and_then(|messages| messages.last());
         let blocks = last.and_then(|message| message["content"].as_array());
-        Self::from_texts(blocks.into_iter().flatten().filter_map(said))
+        Self::from_texts(blocks.map(|blocks| said(blocks)).unwrap_or_default())
     }
 
     /// Reads the directives of all `texts`.

@@ -12,6 +12,7 @@ mod escapes;
 mod families;
 pub mod fault;
 mod frames;
+mod guardrail;
 mod invoke;
 mod knowledge;
 mod model;

@@ -18,7 +18,8 @@ use serde_json::value::RawValue;
 
 pub use chunk::{ChoiceChunk, Chunk};
 pub use conversation::{
-    Media, Message, Origin, Part, RedactedThinking, Role, Thinking, ToolInput, ToolResult, ToolUse,
+    Media, Message, Origin, Part, RedactedThinking, RetrievedText, Role, Thinking, ToolInput,
+    ToolResult, ToolUse,
 };
 pub use effort::{MAX_BUDGET, MIN_BUDGET, SCALE, VISIBLE, effort};
 pub use reply::{ChatReply, ChunkStream, WholeReply};

@@ -11,6 +11,8 @@ mod choice;
 mod codec;
 mod extension;
 mod finish;
+mod grounding;
+mod guardrail;
 mod media;
 mod media_formats;
 mod messages;

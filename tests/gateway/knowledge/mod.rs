@@ -3,6 +3,7 @@
 mod answers;
 mod condense;
 mod failures;
+mod grounding;
 mod hostile;
 mod money;
 mod permissions;
