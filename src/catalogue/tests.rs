@@ -122,3 +122,16 @@ fn an_unknown_model_gets_the_facts_of_its_family() {
     ));
     assert_eq!(*entry.facts, Facts::default());
 }
+
+#[test]
+fn guardrails_have_prices() {
+    let price = guardrail_price();
+    assert_eq!(
+        (price.content, price.topic),
+        (NanoUsd(150_000), NanoUsd(150_000))
+    );
+    assert_eq!(
+        (price.grounding, price.word),
+        (NanoUsd(100_000), NanoUsd(0))
+    );
+}

@@ -60,6 +60,7 @@ pub fn render(passages: &[Passage], template: &str, tag: &str) -> RetrievedText 
     RetrievedText {
         passages: before.len()..before.len() + text.len(),
         text: format!("{before}{text}{after}"),
+        sources: Vec::new(),
     }
 }
 

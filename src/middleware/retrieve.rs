@@ -3,10 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{
-    future::{BoxFuture, try_join_all},
-    stream,
-};
+use futures_util::future::{BoxFuture, try_join_all};
 use tower::Service;
 
 use super::{Middleware, Reply};
@@ -15,11 +12,9 @@ use crate::{
     error::Error,
     knowledge::{self, MAX_QUERY, Retriever, SearchContext, SearchResults, citations, prompt},
     metrics,
-    money::{Cost, Usage},
-    openai::completion::FinishReason,
     operation::{
         Served,
-        chat::{Chat, ChatReply, ChoiceChunk, Chunk, ChunkStream, WholeReply},
+        chat::{Chat, ChatReply},
     },
     upstream::converse,
 };
@@ -88,16 +83,19 @@ impl Middleware<Chat> for Retrieve {
         let mut retrieval = retrieval(&call, &request, outcome, began.elapsed());
         if retrieval.used() {
             let tag = prompt::tag()?;
-            let context = prompt::render(&retrieval.passages, request.template(), &tag);
+            let mut context = prompt::render(&retrieval.passages, request.template(), &tag);
             let images = retrieval
                 .passages
                 .iter_mut()
                 .filter_map(|passage| passage.image.take());
-            prompt::add_context(Arc::make_mut(&mut call.body), context, images);
-            // Freed, because a stream can be long, and annotations need only the sources.
-            for passage in &mut retrieval.passages {
-                passage.text = String::new();
-            }
+            let images: Vec<_> = images.collect();
+            // Moved, because a stream can be long, and annotations need only the sources.
+            let texts = retrieval
+                .passages
+                .iter_mut()
+                .map(|passage| &mut passage.text);
+            context.sources = texts.map(std::mem::take).collect();
+            prompt::add_context(Arc::make_mut(&mut call.body), context, images.into_iter());
         }
         let retrieval = Arc::new(retrieval);
         call.trace.set_retrieval(retrieval.clone());
@@ -262,37 +260,8 @@ fn retrieval(
 
 /// The reply to a call whose retrieval a guardrail blocked.
 fn blocked_reply(call: &Call<Chat>) -> Reply<Chat> {
-    let usage = Usage {
-        cost: Some(Cost::default()),
-        ..Usage::default()
-    };
-    let chunks = || {
-        [
-            Chunk::Content(BLOCKED.to_owned()),
-            Chunk::Finish(FinishReason::ContentFilter),
-        ]
-    };
-    let choices = 0..call.body.choices();
-    let reply = if call.body.stream {
-        let items = choices
-            .flat_map(|choice| chunks().map(|chunk| ChoiceChunk { choice, chunk }))
-            .chain([ChoiceChunk {
-                choice: 0,
-                chunk: Chunk::Usage(usage),
-            }]);
-        let items: Vec<_> = items.map(Ok).collect();
-        ChatReply::Stream(ChunkStream::new(stream::iter(items), call.trace.clone()))
-    } else {
-        let usage = call.trace.spending().total().with_side_costs(usage);
-        let choices = choices.map(|_| chunks().to_vec()).collect();
-        ChatReply::Whole(WholeReply {
-            choices,
-            usage,
-            guardrail: None,
-        })
-    };
     Served {
-        reply,
+        reply: ChatReply::blocked(&call.body, BLOCKED.to_owned(), &call.trace),
         model: call.model.clone(),
         plan: call.plan.clone(),
         trace: call.trace.clone(),

@@ -72,7 +72,7 @@ pub fn answer(request: &Value, plan: &Plan) -> Answer {
     let mut stop_sequence = None;
     if request["guardrailConfig"].is_object() && (plan.guardrail || guardrail::intervenes(request))
     {
-        blocks.push(Block::Text("The guardrail blocked this.".to_owned()));
+        blocks.push(Block::Text(guardrail::MESSAGE.to_owned()));
         stop_reason = "guardrail_intervened";
         let traced = request["guardrailConfig"]["trace"]
             .as_str()

@@ -21,6 +21,7 @@ mod errors;
 mod faults;
 #[path = "../golden/mod.rs"]
 mod golden;
+mod guardrails;
 mod keys;
 mod knowledge;
 mod last_cent;

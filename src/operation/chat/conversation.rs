@@ -76,6 +76,8 @@ pub struct RetrievedText {
     pub text: String,
     /// The bytes of `text` that are passages.
     pub passages: Range<usize>,
+    /// The text of each passage, as it was found.
+    pub sources: Vec<String>,
 }
 
 /// Content other than text.

@@ -4,6 +4,7 @@ mod chunk;
 mod conversation;
 mod delivery;
 mod effort;
+pub mod guard;
 mod limited;
 mod reply;
 mod worst_case;
@@ -16,7 +17,7 @@ use std::{
 
 use serde_json::value::RawValue;
 
-pub use chunk::{ChoiceChunk, Chunk};
+pub use chunk::{BoxChunks, ChoiceChunk, Chunk};
 pub use conversation::{
     Media, Message, Origin, Part, RedactedThinking, RetrievedText, Role, Thinking, ToolInput,
     ToolResult, ToolUse,
@@ -180,7 +181,9 @@ impl Operation for Chat {
             delivery,
             worst: worst_case::worst_case(self, model, caller),
             compiles: self.compiles(model),
-            visible: delivery == Delivery::Stream && self.is_visible(model),
+            visible: delivery == Delivery::Stream
+                && self.is_visible(model)
+                && !guard::covers_output(model, caller),
         })
     }
 

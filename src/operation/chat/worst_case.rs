@@ -1,6 +1,6 @@
 //! The most that a chat can cost: the amount that budgets reserve before it is sent.
 
-use super::{Chat, MAX_BUDGET, Part, VISIBLE, WEB_SEARCH, effort};
+use super::{Chat, MAX_BUDGET, Part, VISIBLE, WEB_SEARCH, effort, guard};
 use crate::{
     call::{Caller, RetrievalRequest},
     model::{Facts, Model, ReasoningStyle},
@@ -81,7 +81,8 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
         server_tools: facts.web_search.is_some() && wants_server_tools(chat),
         fees: retrieval
             .and_then(RetrievalRequest::max_fees)
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            + guard::most(chat, model, caller, media.images + passages, output),
         unpriced_fees: retrieval.is_some_and(|retrieval| retrieval.max_fees().is_none()),
         ..WorstCase::default()
     }

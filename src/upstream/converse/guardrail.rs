@@ -8,7 +8,6 @@ use crate::{
     },
     call::Warnings,
     error::Error,
-    model::Guardrail,
     openai::extension::GuardrailOptions,
 };
 use grounding::{guard, guarded, users};
@@ -20,15 +19,12 @@ pub fn apply<'a>(
     stream: bool,
     cx: &Context<'a>,
 ) -> Result<(), Error> {
-    let policy: Option<&Guardrail> = cx.caller.guardrail.as_ref().or(cx
-        .model
-        .options
-        .guardrail
-        .as_ref());
+    let policy = cx.caller.guardrail_for(cx.model);
     if let Some(options) = options {
         check_guardrail(options)?;
     }
-    if policy.is_some() || options.is_some() {
+    let is_applied_apart = policy.is_some_and(|policy| policy.apply.is_some());
+    if !is_applied_apart && (policy.is_some() || options.is_some()) {
         // `guard` narrows what is evaluated, so a client may not apply it to the operator's guardrail.
         let guard = options
             .filter(|_| policy.is_none())
@@ -46,7 +42,7 @@ pub fn apply<'a>(
                 cx.warnings
                     .dropped("bedrock.guardrail", "the operator's guardrail is used");
             }
-            Some(GuardrailConfig {
+            (!is_applied_apart).then(|| GuardrailConfig {
                 guardrail_identifier: &policy.identifier,
                 guardrail_version: &policy.version,
                 trace: policy.trace.as_deref(),
