@@ -102,6 +102,43 @@ pub fn query(messages: &[Message]) -> Option<String> {
         .find_map(Message::text)
 }
 
+/// An image as a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryImage<'a> {
+    /// `png`, `jpeg`, `gif` or `webp`.
+    pub format: &'static str,
+    /// The bytes, as Base64.
+    pub data: &'a str,
+}
+
+/// The most bytes of Base64 of an image that the service takes: `InputImageInlineContentBlob` has 5 MiB.
+const MAX_IMAGE: usize = (5 << 20) / 3 * 4;
+
+/// The formats of images, by how their Base64 begins.
+const FORMATS: [(&str, &str); 4] = [
+    ("iVBORw0KGgo", "png"),
+    ("/9j/", "jpeg"),
+    ("R0lGOD", "gif"),
+    ("UklGR", "webp"),
+];
+
+/// Returns the first inline image of the last user message that has text or an image.
+pub fn query_image(messages: &[Message]) -> Option<QueryImage<'_>> {
+    let is_image = |part: &Part| matches!(part, Part::Image(_));
+    let last = messages
+        .iter()
+        .rev()
+        .filter(|message| message.role == Role::User)
+        .find(|message| message.text().is_some() || message.parts.iter().any(is_image))?;
+    let data = last.parts.iter().find_map(|part| match part {
+        Part::Image(image) => image.value.url.strip_prefix("data:")?.split_once(','),
+        _ => None,
+    });
+    let (_, data) = data.filter(|(_, data)| data.len() <= MAX_IMAGE)?;
+    let (_, format) = FORMATS.iter().find(|(start, _)| data.starts_with(start))?;
+    Some(QueryImage { format, data })
+}
+
 /// Returns the number of images that the client sent.
 pub fn images(chat: &Chat) -> usize {
     let parts = chat.messages.iter().flat_map(|message| &message.parts);

@@ -221,3 +221,6 @@ impl Middleware<Embed> for Guard {
         next.call(call).await
     }
 }
+
+#[cfg(test)]
+mod tests;

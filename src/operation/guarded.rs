@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_part_ends_at_a_sentence_or_else_at_a_word() {
         let length = PartLength { min: 4, max: 10 };
-        let end = |text: &str| cut(text, length).map(|end| &text[..end]);
+        let end = |text: &'static str| cut(text, length).map(|end| &text[..end]);
         assert_eq!(end("One two. A"), Some("One two."));
         assert_eq!(end("One two an"), Some("One two"));
         assert_eq!(end("Onetwothree"), Some("Onetwothre"));

@@ -27,7 +27,7 @@ Faults on demand: put one or more of these into the last user message or into a 
   [simulate first-exception NAME]  an exception as the first event
 
 Every Knowledge Base holds the gateway's own documentation, except for the ids MISSING000, EMPTY00000 and NOHYBRID00; an id
-that begins with MANAGED is a managed one. Faults of Retrieve, in the query:
+that begins with MANAGED is a managed one, and one that begins with IMAGES takes images as queries. Faults of Retrieve, in the query:
   [simulate kb throttle|quota|internal|access-denied|dependency-failed|bad-gateway|conflict|not-ready|validation]
   [simulate kb slow 2s]  [simulate kb hang]  [simulate kb empty]  [simulate kb malformed]
   [simulate kb guardrail]     the guardrail of the search intervenes

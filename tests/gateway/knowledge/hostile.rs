@@ -120,6 +120,7 @@ fn question(max_context_chars: u32, max_results: u32) -> RetrievalRequest {
         max_context_tokens: None,
         max_images: 0,
         include_sources: true,
+        include_passages: false,
     }
 }
 
