@@ -230,3 +230,25 @@ async fn the_guardrail_of_a_key_is_applied_to_every_model() {
     let path = gateway.simulator.received()[0].path.clone();
     assert_eq!(path, "/guardrail/abc123/version/2/apply");
 }
+
+#[tokio::test]
+async fn the_guardrail_of_a_model_evaluates_inputs_that_the_guardrail_of_the_key_does_not() {
+    let key = format!(
+        "[keys.answers]\nsha256 = \"{}\"\nguardrail = {{ identifier = \"def456\", version = \"1\", apply = \"output\" }}
+        [models.plain]\ntarget = \"amazon.titan-embed-text-v2:0\"",
+        sha256("sk-test-answers")
+    );
+    let gateway = Gateway::start_with(&format!("{}\n{key}", settings())).await;
+    let ask = async |model: &str| {
+        let request = json!({"model": model, "input": "contraband"});
+        gateway.ask(EMBEDDINGS, "sk-test-answers", &request).await
+    };
+    assert_eq!(ask("vectors").await.status, 400);
+    let plain = ask("plain").await;
+    assert_eq!(plain.status, 200, "{}", plain.text());
+    let warnings = plain.header("x-lintel-warnings").unwrap();
+    assert!(
+        warnings.contains("bedrock.guardrail: not applied"),
+        "{warnings}"
+    );
+}
