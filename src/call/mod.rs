@@ -2,6 +2,7 @@
 
 mod alert;
 mod caller;
+pub mod caps;
 mod knowledge_base;
 mod plan;
 mod rate_limits;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 pub use alert::{Alert, Alerts};
 pub use caller::{Caller, EndUsers, Team};
+pub use caps::Caps;
 pub use knowledge_base::{
     KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_PAGES, MAX_RESULTS, OnError, PASSAGE_BYTES,
     Rerank, RerankModel, RetrievalRequest, SOURCE_BYTES, Search, SearchType,

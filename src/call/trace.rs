@@ -133,12 +133,12 @@ impl Trace {
         served.as_ref().and_then(|served| served.invoked.clone())
     }
 
-    /// Records that the client disconnected before its reply.
+    /// Records that nobody waits for the rest of the reply.
     pub fn set_client_gone(&self) {
         self.0.client_gone.store(true, Ordering::Relaxed);
     }
 
-    /// Reports whether the client disconnected before its reply. The gateway reads the replies to what it sent, and
+    /// Reports whether the client disconnected, or its reply failed. The gateway reads the replies to what it sent, and
     /// sends nothing new.
     pub fn is_client_gone(&self) -> bool {
         self.0.client_gone.load(Ordering::Relaxed)

@@ -20,7 +20,7 @@ pub use reference::{Reference, parse_reference};
 
 use crate::{
     model::{Facts, Model, Target},
-    money::{NanoUsd, Price},
+    money::{GuardrailPrice, NanoUsd, Price},
 };
 
 /// The facts and the price of a target.
@@ -94,6 +94,21 @@ pub fn override_facts(
 /// model.
 pub fn query_price(id: &str) -> Option<NanoUsd> {
     find_entry(id)?.query_price.and_then(NanoUsd::parse)
+}
+
+/// Returns the prices of guardrails.
+pub fn guardrail_price() -> &'static GuardrailPrice {
+    static PRICE: LazyLock<GuardrailPrice> = LazyLock::new(|| {
+        #[derive(Deserialize)]
+        struct File {
+            price: GuardrailPrice,
+        }
+        // The file is compiled in, and a test parses it, so parsing cannot fail here.
+        serde_json::from_str(include_str!("guardrails.json"))
+            .map(|file: File| file.price)
+            .unwrap_or_default()
+    });
+    &PRICE
 }
 
 /// Returns the ids of all base models in the catalog.

@@ -172,3 +172,16 @@ fn a_rule_that_replaces_a_fact_is_its_only_source() {
     // The catalog says how long a prefix must be, and a rule where cache points may be.
     assert!(fact_origins("amazon.nova-lite-v1:0", "cache").len() > 1);
 }
+
+#[test]
+fn guardrails_have_prices() {
+    let price = guardrail_price();
+    assert_eq!(
+        (price.content, price.topic),
+        (NanoUsd(150_000), NanoUsd(150_000))
+    );
+    assert_eq!(
+        (price.grounding, price.word),
+        (NanoUsd(100_000), NanoUsd(0))
+    );
+}

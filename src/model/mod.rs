@@ -6,8 +6,8 @@ mod limits;
 mod schemas;
 
 pub use definition::{
-    CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions, RetryPolicy,
-    Target, Targets, Timeouts,
+    Apply, CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions,
+    RetryPolicy, Target, Targets, Timeouts,
 };
 pub use facts::{
     Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,

@@ -29,10 +29,14 @@ Faults on demand: put one or more of these into the last user message or into a 
   [simulate first-exception NAME]  an exception as the first event
 
 Every Knowledge Base holds the gateway's own documentation, except for the ids MISSING000, EMPTY00000 and NOHYBRID00; an id
-that begins with MANAGED is a managed one. Faults of Retrieve, in the query:
+that begins with MANAGED is a managed one, and one that begins with IMAGES takes images as queries. Faults of Retrieve, in the query:
   [simulate kb throttle|quota|internal|access-denied|dependency-failed|bad-gateway|conflict|not-ready|validation]
   [simulate kb slow 2s]  [simulate kb hang]  [simulate kb empty]  [simulate kb malformed]
-  [simulate kb guardrail]     the guardrail of the search intervenes";
+  [simulate kb guardrail]     the guardrail of the search intervenes
+
+Every guardrail blocks text with the word \"contraband\" and answers with \"smuggled\", masks secret-…, and finds
+\"ungrounded\" without grounding; the guardrail missing000 does not exist. Faults of ApplyGuardrail, in any text: the errors
+above, \"slow\" and \"hang\", as [simulate apply throttle]";
 
 /// How a stream or a body breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,7 +79,7 @@ impl Plan {
             messages.find(|message| message["role"] == "user")
         });
         let blocks = last.and_then(|message| message["content"].as_array());
-        Self::from_texts(blocks.into_iter().flatten().filter_map(said))
+        Self::from_texts(blocks.map(|blocks| said(blocks)).unwrap_or_default())
     }
 
     /// Reads the directives of all `texts`.
@@ -114,8 +118,8 @@ impl Plan {
             "bad-length" => self.breaks = Some(Break::BadLength),
             "exception" => self.breaks = Some(Break::Exception(argument.to_owned())),
             "first-exception" => self.breaks = Some(Break::FirstException(argument.to_owned())),
-            // Meant for the Knowledge Base that was queried before.
-            "kb" => {}
+            // Meant for the Knowledge Base that was queried before, or for the guardrail.
+            "kb" | "apply" => {}
             _ => self.error = Some(name.to_owned()),
         }
     }

@@ -1,5 +1,5 @@
-//! A Bedrock that speaks the real wire protocol on loopback, for any AWS SDK: Converse, ConverseStream, InvokeModel and
-//! Retrieve with signed requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
+//! A Bedrock that speaks the real wire protocol on loopback, for any AWS SDK: Converse, ConverseStream, InvokeModel,
+//! Retrieve and ApplyGuardrail with signed requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
 //!
 //! It shares no code with the gateway, so that tests can judge one by the other.
 
@@ -12,6 +12,7 @@ mod escapes;
 mod families;
 pub mod fault;
 mod frames;
+mod guardrail;
 mod invoke;
 mod knowledge;
 mod misfit;
@@ -87,6 +88,8 @@ struct Shared {
     script: VecDeque<ScriptedReply>,
     received: VecDeque<ReceivedRequest>,
     invocations: VecDeque<Value>,
+    /// The billed units of every guardrail request.
+    guardrails: VecDeque<Value>,
     /// The ARN of the model behind each inference profile, provisioned throughput or custom model.
     described: HashMap<String, String>,
     cache: PromptCache,
@@ -161,6 +164,19 @@ impl Simulator {
     /// Every billed call, as a line of Bedrock's model invocation log. Replies that break off are billed, too.
     pub fn invocations(&self) -> Vec<Value> {
         self.shared().invocations.iter().cloned().collect()
+    }
+
+    /// The `usage` of every ApplyGuardrail request, which no log of Bedrock has. Requests without a reply are billed, too.
+    pub fn guardrails(&self) -> Vec<Value> {
+        self.shared().guardrails.iter().cloned().collect()
+    }
+
+    fn bill_guardrail(&self, usage: &Value) {
+        let mut shared = self.shared();
+        if shared.guardrails.len() == MAX_INVOCATIONS {
+            shared.guardrails.pop_front();
+        }
+        shared.guardrails.push_back(usage.clone());
     }
 
     /// The service, and the paths that steer it from outside.
@@ -268,6 +284,7 @@ async fn operation(
         Operation::Converse { stream } => simulator.converse(&id, &parse(&body)?, stream).await,
         Operation::Invoke => invoke::invoke(&simulator, &id, &parts.headers, &body).await,
         Operation::Retrieve => knowledge::retrieve(&id, &parse(&body)?).await,
+        Operation::ApplyGuardrail => guardrail::apply(&simulator, &id, &parse(&body)?).await,
     }
 }
 

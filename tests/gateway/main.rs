@@ -22,6 +22,7 @@ mod errors;
 mod faults;
 #[path = "../golden/mod.rs"]
 mod golden;
+mod guardrails;
 mod histories;
 mod keys;
 mod knowledge;

@@ -1,7 +1,7 @@
 //! Conversations: the form of a chat between dialects and codecs. Messages and their parts are in the order in which
 //! the client sent them.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use crate::openai::message::{
     CacheControl, File, InputAudio, MediaUrl, SearchResult, ServerToolBlock,
@@ -52,6 +52,8 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug)]
 pub enum Part {
     Text(String),
+    /// The gateway's own text, not the user's.
+    Retrieved(RetrievedText),
     Image(Media<MediaUrl>),
     Video(Media<MediaUrl>),
     Audio(Media<InputAudio>),
@@ -66,6 +68,16 @@ pub enum Part {
     ServerTool(ServerToolBlock),
     /// Marks the end of a prefix to cache.
     CachePoint(CacheControl),
+}
+
+/// Passages of Knowledge Bases, and the gateway's instruction around them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetrievedText {
+    pub text: String,
+    /// The bytes of `text` that are passages.
+    pub passages: Range<usize>,
+    /// The text of each passage, as it was found.
+    pub sources: Vec<String>,
 }
 
 /// Content other than text.

@@ -4,6 +4,7 @@ mod chunk;
 mod conversation;
 mod delivery;
 mod effort;
+pub mod guard;
 mod limited;
 mod reply;
 mod worst_case;
@@ -16,9 +17,10 @@ use std::{
 
 use serde_json::value::RawValue;
 
-pub use chunk::{ChoiceChunk, Chunk};
+pub use chunk::{BoxChunks, ChoiceChunk, Chunk};
 pub use conversation::{
-    Media, Message, Origin, Part, RedactedThinking, Role, Thinking, ToolInput, ToolResult, ToolUse,
+    Media, Message, Origin, Part, RedactedThinking, RetrievedText, Role, Thinking, ToolInput,
+    ToolResult, ToolUse,
 };
 pub use effort::{
     Amount, MAX_BUDGET, MIN_BUDGET, ReasoningRequest, SCALE, VISIBLE, budget_of, effort_for,
@@ -201,7 +203,9 @@ impl Operation for Chat {
             delivery,
             worst: worst_case::worst_case(self, model, caller),
             compiles: self.compiles(model),
-            visible: delivery == Delivery::Stream && self.is_visible(model),
+            visible: delivery == Delivery::Stream
+                && self.is_visible(model)
+                && !guard::covers_output(model, caller),
         })
     }
 

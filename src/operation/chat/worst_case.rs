@@ -2,7 +2,9 @@
 
 mod schemas;
 
-use super::{Amount, Chat, MAX_BUDGET, MIN_BUDGET, Part, VISIBLE, WEB_SEARCH, nearest_effort};
+use super::{
+    Amount, Chat, MAX_BUDGET, MIN_BUDGET, Part, VISIBLE, WEB_SEARCH, guard, nearest_effort,
+};
 use crate::{
     call::{Caller, RetrievalRequest},
     model::{Facts, Model, ReasoningStyle},
@@ -83,7 +85,8 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
         server_tools: facts.web_search.is_some() && wants_server_tools(chat),
         fees: retrieval
             .and_then(RetrievalRequest::max_fees)
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            + guard::most(chat, model, caller, media.images + passages, output),
         unpriced_fees: retrieval.is_some_and(|retrieval| retrieval.max_fees().is_none()),
         ..WorstCase::default()
     }

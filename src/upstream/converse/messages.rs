@@ -134,6 +134,7 @@ impl<'a> Messages<'a, '_> {
                     };
                     self.turns.user_text(text);
                 }
+                Part::Retrieved(retrieved) => self.turns.user_text(retrieved.text.as_str()),
                 Part::ToolResult(result) => self.tool_result(result, message.origin)?,
                 Part::CachePoint(control) => {
                     let point = caching::point(control, self.cx.warnings);

@@ -12,6 +12,8 @@ mod codec;
 mod duplicates;
 mod extension;
 mod finish;
+mod grounding;
+mod guardrail;
 mod media;
 mod media_formats;
 mod messages;
@@ -181,10 +183,6 @@ const REASONING_PATHS: &[&str] = &["/usage/output_tokens_details"];
 const STOP_PATHS: &[&str] = &["/stop_sequence", "/delta/stop_sequence"];
 
 fn shows_guardrail(cx: &Context<'_>) -> bool {
-    let policy = cx
-        .caller
-        .guardrail
-        .as_ref()
-        .or(cx.model.options.guardrail.as_ref());
+    let policy = cx.caller.guardrail_for(cx.model);
     policy.is_none_or(|policy| policy.show_trace)
 }
