@@ -21,6 +21,7 @@ struct Inner {
     rate_limits: Mutex<RateLimits>,
     attempts: AtomicU32,
     client_gone: AtomicBool,
+    schema_unenforced: AtomicBool,
     waited_nanos: AtomicU64,
     served_by: Mutex<Option<ServedBy>>,
     retrieval: OnceLock<Arc<Retrieval>>,
@@ -142,6 +143,16 @@ impl Trace {
     /// sends nothing new.
     pub fn is_client_gone(&self) -> bool {
         self.0.client_gone.load(Ordering::Relaxed)
+    }
+
+    /// Records that the answer should fit a schema that the service does not enforce.
+    pub fn set_schema_unenforced(&self) {
+        self.0.schema_unenforced.store(true, Ordering::Relaxed);
+    }
+
+    /// Reports whether the answer should fit a schema that the service does not enforce.
+    pub fn is_schema_unenforced(&self) -> bool {
+        self.0.schema_unenforced.load(Ordering::Relaxed)
     }
 
     /// Sets the outcome of the retrieval. Only the first call has an effect.

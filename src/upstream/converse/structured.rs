@@ -242,6 +242,11 @@ pub fn apply<'a>(
     converse: &mut ConverseRequest<'a>,
     plan: &mut ReplyPlan,
 ) {
+    plan.schema_is_unenforced = match &structured {
+        Structured::None | Structured::Native(_) => false,
+        Structured::Tool(_) => true,
+        Structured::Instruct(instruction) => instruction.schema.is_some(),
+    };
     match structured {
         Structured::None => {}
         Structured::Native(format) => converse.output_config.text_format = Some(format),
