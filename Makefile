@@ -1,6 +1,7 @@
 # make demo    runs the gateway in front of a simulated Bedrock: no AWS account, no setup
 # make test    runs every check; installs what it needs under the build folder
 # make bench   compares the gateway with a minimal proxy, in one table
+# make catalogue   refreshes the facts and prices of models from public packages; see docs/catalog.md
 # make fuzz    fuzzes each target for FUZZ_SECONDS (120); never part of make test
 # make micro   benchmarks decode, translate and SSE in isolation (Criterion)
 
@@ -9,7 +10,7 @@ SDK := $(abspath $(TARGET))/sdk
 CARGO_TEST := --workspace --exclude lintel-fuzz
 FUZZ_SECONDS ?= 120
 
-.PHONY: demo test fmt lint rust sdk rules tools bench micro fuzz build
+.PHONY: demo test fmt lint rust sdk rules tools bench micro fuzz build catalogue
 
 demo:
 	scripts/tools.sh build
@@ -43,10 +44,12 @@ sdk: build $(SDK)/python.stamp $(SDK)/node.stamp
 	LINTEL=$(abspath $(TARGET))/debug/lintel NODE=$(SDK)/node_modules/.bin/node \
 	SDK_NODE=$(SDK) $(SDK)/venv/bin/python -m pytest -q -p no:cacheprovider tests/sdk
 
+# The requirements are complete, so pip resolves nothing. Instructor asks for an older jiter than the OpenAI SDK accepts, but
+# works with it. Python compiles only what the tests import.
 $(SDK)/python.stamp: tests/sdk/requirements.txt
 	mkdir -p $(SDK)
 	python3 -m venv $(SDK)/venv
-	$(SDK)/venv/bin/pip install --quiet --disable-pip-version-check -r tests/sdk/requirements.txt
+	$(SDK)/venv/bin/pip install --quiet --no-deps --no-compile --disable-pip-version-check -r tests/sdk/requirements.txt
 	touch $@
 
 $(SDK)/node.stamp: tests/sdk/package.json tests/sdk/package-lock.json
@@ -59,6 +62,9 @@ $(SDK)/node.stamp: tests/sdk/package.json tests/sdk/package-lock.json
 rules:
 	promtool check rules dashboards/alerts.yml
 	promtool test rules dashboards/alerts.test.yml
+
+catalogue:
+	python3 scripts/catalogue --folder $(TARGET)/catalogue $(ACCEPT)
 
 bench:
 	scripts/tools.sh build

@@ -25,11 +25,11 @@ use crate::{
     governance::Ledger,
     knowledge::BedrockKnowledgeBases,
     middleware::{
-        Budget, BudgetSettings, InFlight, Media, RateLimit, Reasoning, Resolve, Retrieve,
+        Budget, BudgetSettings, Guard, InFlight, Media, RateLimit, Reasoning, Resolve, Retrieve,
     },
     server,
     telemetry::Telemetry,
-    upstream::{Clients, ProfileLookup, Upstream},
+    upstream::{Clients, Guardrails, ProfileLookup, Upstream},
     webhook,
 };
 
@@ -143,6 +143,7 @@ impl App {
                 completer: reentry.clone(),
             },
             media: Media(config.remote_media),
+            guard: Guard(Arc::new(Guardrails::new(clients.clone()))),
             upstream: Upstream::new(clients.clone()),
         };
         let dispatch = Dispatch::new(Arc::new(config.models), &shared);

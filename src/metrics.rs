@@ -6,6 +6,7 @@
 
 mod buckets;
 mod governance;
+mod guardrail;
 mod knowledge;
 mod labels;
 mod ledger;
@@ -19,6 +20,7 @@ pub use buckets::BUCKETS;
 pub use governance::{
     alert, budget, budget_refusal, estimate_error, expensive_request, rate_limit, refusal, spent,
 };
+pub use guardrail::guardrail;
 pub use knowledge::{kb_context, kb_dropped, kb_error, kb_results, kb_retrieved};
 pub use ledger::{
     hold_presumed, holds, ledger_append, ledger_error, ledger_record_lost, ledger_state,
@@ -56,6 +58,7 @@ pub const STORE_FREE: &str = "lintel_store_free_bytes";
 pub const LEDGER_BACKLOG: &str = "lintel_ledger_backlog";
 pub const EXPENSIVE: &str = "lintel_expensive_requests_total";
 pub const ALERTS: &str = "lintel_alerts_total";
+pub const GUARDRAILS: &str = "lintel_guardrails_total";
 pub const KB_RETRIEVE: &str = "lintel_kb_retrieve_seconds";
 pub const KB_RESULTS: &str = "lintel_kb_results";
 pub const KB_DROPPED: &str = "lintel_kb_dropped_total";
@@ -179,6 +182,10 @@ pub fn describe() {
     );
     describe_counter!(EXPENSIVE, "Requests that cost more than alert_request_usd");
     describe_counter!(ALERTS, "Alerts posted to the webhook, by kind and outcome");
+    describe_counter!(
+        GUARDRAILS,
+        "Judgments of guardrails that the gateway applies, by source and action"
+    );
     describe_histogram!(
         KB_RETRIEVE,
         Unit::Seconds,

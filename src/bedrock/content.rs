@@ -128,7 +128,7 @@ pub struct ToolResultBlock<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ToolResultContentBlock<'a> {
-    Json(&'a RawValue),
+    Json(Cow<'a, RawValue>),
     Text(Cow<'a, str>),
     Image(MediaBlock<'a>),
     Document(DocumentBlock<'a>),
@@ -166,6 +166,21 @@ pub enum GuardrailConverseContentBlock<'a> {
 #[derive(Debug, Serialize)]
 pub struct GuardrailConverseTextBlock<'a> {
     pub text: Cow<'a, str>,
+    /// The uses of the text. If empty, it is evaluated by all policies except the contextual grounding check.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub qualifiers: &'static [GuardrailQualifier],
+}
+
+/// A use of a text by a guardrail. Text with only `GroundingSource` or `Query` is evaluated by no other policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuardrailQualifier {
+    /// The source that an answer is checked against.
+    GroundingSource,
+    /// The question that an answer should be relevant to.
+    Query,
+    /// Text that all other policies evaluate.
+    GuardContent,
 }
 
 /// Marks the end of a prefix to cache.

@@ -6,5 +6,6 @@
 
 pub mod content;
 pub mod event;
+pub mod guardrail;
 pub mod reply;
 pub mod request;

@@ -188,5 +188,5 @@ pub struct JsonSchemaDefinition<'a> {
     pub schema: String,
     pub name: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<&'a str>,
+    pub description: Option<Cow<'a, str>>,
 }

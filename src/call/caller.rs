@@ -5,7 +5,7 @@ use wildmatch::WildMatch;
 
 use super::EndUsers;
 use crate::{
-    model::{CachePolicy, Guardrail, Limits},
+    model::{CachePolicy, Guardrail, Limits, Model},
     money::Budget,
 };
 
@@ -55,6 +55,11 @@ impl Caller {
     /// Reports whether the caller may search the Knowledge Base called `name`.
     pub fn may_search(&self, name: &str) -> bool {
         self.knowledge_bases.iter().any(|glob| glob.matches(name))
+    }
+
+    /// Returns the operator's guardrail for chats with `model`: the key's, or else the model's.
+    pub fn guardrail_for<'a>(&'a self, model: &'a Model) -> Option<&'a Guardrail> {
+        self.guardrail.as_ref().or(model.options.guardrail.as_ref())
     }
 
     /// The name of the team, or an empty string if the key has none.

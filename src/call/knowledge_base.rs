@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
-use crate::openai::knowledge_base::Names;
+use super::Caps;
 use crate::{
     model::{Model, RetryPolicy, Target},
     money::NanoUsd,
+    openai::knowledge_base::Names,
 };
 
 /// A configured Knowledge Base of Amazon Bedrock.
@@ -30,6 +31,10 @@ pub struct KnowledgeBase {
     pub max_context_tokens: Option<u32>,
     /// The most images from passages that are sent to a model that takes images.
     pub max_images: u32,
+    /// The most that requests may set.
+    pub caps: Caps,
+    /// An image in the question is the query.
+    pub image_query: bool,
     /// The handling of a failed search.
     pub on_error: OnError,
     /// A `RetrievalFilter` that applies to every search. Keys and clients can only narrow it.
@@ -65,6 +70,8 @@ impl KnowledgeBase {
             max_context_chars: 8000,
             max_context_tokens: None,
             max_images: 2,
+            caps: Caps::default(),
+            image_query: false,
             on_error: OnError::AnswerWithout,
             filter: None,
             implicit_filter: None,
@@ -222,6 +229,8 @@ pub struct RetrievalRequest {
     pub max_images: u32,
     /// The reply includes the passages' sources.
     pub include_sources: bool,
+    /// The reply includes the passages' texts.
+    pub include_passages: bool,
 }
 
 /// A search of one Knowledge Base, with the settings of the operator and the client combined.

@@ -2,6 +2,7 @@
 
 mod alert;
 mod caller;
+pub mod caps;
 mod end_users;
 mod knowledge_base;
 mod plan;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub use alert::{Alert, Alerts};
 pub use caller::{Caller, Team};
+pub use caps::Caps;
 pub use end_users::EndUsers;
 pub use knowledge_base::{
     KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_PAGES, MAX_RESULTS, OnError, PASSAGE_BYTES,

@@ -61,16 +61,20 @@ pub struct Retrieval {
     pub names: Names,
     /// One report for each Knowledge Base; empty if a failed search ended the retrieval.
     pub searches: Vec<SearchReport>,
-    /// The passages in the prompt, in the order of their numbers, which start at 1. Text and images are cleared once
-    /// they are in the prompt.
+    /// The passages in the prompt, in the order of their numbers, which start at 1. Images are cleared once they are in
+    /// the prompt, and so are texts that the reply does not include.
     pub passages: Vec<Passage>,
     /// Why there are no passages, or why a search failed: a code of a fixed list.
     pub reason: Option<&'static str>,
     /// The length of the passages, in Unicode code points.
     pub context_chars: usize,
     pub took: Duration,
+    /// The length of the query, in Unicode code points; 0 for an image.
+    pub query_chars: usize,
     /// The reply includes the passages' sources.
     pub include_sources: bool,
+    /// The reply includes the passages' texts.
+    pub include_passages: bool,
 }
 
 impl Retrieval {
@@ -81,6 +85,14 @@ impl Retrieval {
         } else {
             &[]
         }
+    }
+
+    /// The average score of the passages in the prompt, or `None` if none has a score.
+    pub fn average_score(&self) -> Option<f64> {
+        let scores: Vec<f64> = self.passages.iter().filter_map(|one| one.score).collect();
+        #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+        let count = scores.len() as f64;
+        (count > 0.0).then(|| scores.iter().sum::<f64>() / count)
     }
 
     /// The number of results of all Knowledge Bases.

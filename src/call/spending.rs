@@ -34,6 +34,8 @@ pub struct Spend {
     pub fees: NanoUsd,
     /// The price of some reranking is unknown.
     pub unpriced_fees: bool,
+    /// The cost of guardrails that the gateway applied itself.
+    pub guardrails: NanoUsd,
     /// The cost of calls that the gateway made for this one; they have records of their own.
     pub side_calls: Cost,
     /// The cost of some of these calls is unknown.
@@ -41,13 +43,14 @@ pub struct Spend {
 }
 
 impl Spend {
-    /// Returns `usage` with the cost of reranking and side calls added, as the client sees it. The cost is `None` if a
+    /// Returns `usage` with the cost of reranking, guardrails and side calls added, as the client sees it. The cost is `None` if a
     /// part of it is unknown.
     pub fn with_side_costs(&self, usage: Usage) -> Usage {
         let known = !self.unpriced_fees && !self.unknown_side_calls;
         let more = self.side_calls
             + Cost {
                 reranking: self.fees,
+                guardrails: self.guardrails,
                 ..Cost::default()
             };
         Usage {
@@ -68,6 +71,11 @@ impl Spending {
             spend.fees = spend.fees + price.unwrap_or_default();
             spend.unpriced_fees |= price.is_none();
         });
+    }
+
+    /// Adds the cost of a guardrail.
+    pub fn add_guardrail(&self, cost: NanoUsd) {
+        self.with(|spend| spend.guardrails = spend.guardrails + cost);
     }
 
     /// Adds a call that the gateway made for this one; `None` if its cost is unknown.

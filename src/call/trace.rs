@@ -21,6 +21,7 @@ struct Inner {
     rate_limits: Mutex<RateLimits>,
     attempts: AtomicU32,
     client_gone: AtomicBool,
+    schema_unenforced: AtomicBool,
     waited_nanos: AtomicU64,
     served_by: Mutex<Option<ServedBy>>,
     retrieval: OnceLock<Arc<Retrieval>>,
@@ -133,15 +134,25 @@ impl Trace {
         served.as_ref().and_then(|served| served.invoked.clone())
     }
 
-    /// Records that the client disconnected before its reply.
+    /// Records that nobody waits for the rest of the reply.
     pub fn set_client_gone(&self) {
         self.0.client_gone.store(true, Ordering::Relaxed);
     }
 
-    /// Reports whether the client disconnected before its reply. The gateway reads the replies to what it sent, and
+    /// Reports whether the client disconnected, or its reply failed. The gateway reads the replies to what it sent, and
     /// sends nothing new.
     pub fn is_client_gone(&self) -> bool {
         self.0.client_gone.load(Ordering::Relaxed)
+    }
+
+    /// Records that the answer should fit a schema that the service does not enforce.
+    pub fn set_schema_unenforced(&self) {
+        self.0.schema_unenforced.store(true, Ordering::Relaxed);
+    }
+
+    /// Reports whether the answer should fit a schema that the service does not enforce.
+    pub fn is_schema_unenforced(&self) -> bool {
+        self.0.schema_unenforced.load(Ordering::Relaxed)
     }
 
     /// Sets the outcome of the retrieval. Only the first call has an effect.

@@ -1,12 +1,13 @@
 //! The catalog of Bedrock's models: facts and prices as data, with a lookup by any form of id.
 //!
-//! `models.json` is gathered from public sources, `rules.json` is maintained by hand, and an operator overrides both.
-//! To add a fact, add a rule with its source and date.
+//! `make catalogue` writes `models.json` from public sources and from `corrections.json`, `rules.json` is maintained by
+//! hand, and an operator overrides all. To add a fact, add a rule with its source and date.
 
+mod origin;
 mod reference;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, LazyLock, OnceLock},
 };
 
@@ -14,11 +15,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, value::RawValue};
 use wildmatch::WildMatch;
 
+pub use origin::{Origin, fact_origins, price_origins};
 pub use reference::{Reference, parse_reference};
 
 use crate::{
     model::{Facts, Model, Target},
-    money::{NanoUsd, Price},
+    money::{GuardrailPrice, NanoUsd, Price},
 };
 
 /// The facts and the price of a target.
@@ -94,6 +96,21 @@ pub fn query_price(id: &str) -> Option<NanoUsd> {
     find_entry(id)?.query_price.and_then(NanoUsd::parse)
 }
 
+/// Returns the prices of guardrails.
+pub fn guardrail_price() -> &'static GuardrailPrice {
+    static PRICE: LazyLock<GuardrailPrice> = LazyLock::new(|| {
+        #[derive(Deserialize)]
+        struct File {
+            price: GuardrailPrice,
+        }
+        // The file is compiled in, and a test parses it, so parsing cannot fail here.
+        serde_json::from_str(include_str!("guardrails.json"))
+            .map(|file: File| file.price)
+            .unwrap_or_default()
+    });
+    &PRICE
+}
+
 /// Returns the ids of all base models in the catalog.
 pub fn ids() -> impl Iterator<Item = &'static str> {
     CATALOG.entries.iter().map(|entry| entry.id)
@@ -101,6 +118,7 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
 
 #[derive(Deserialize)]
 struct ModelsFile<'a> {
+    sources: BTreeMap<String, Origin>,
     #[serde(borrow)]
     models: Vec<RawEntry<'a>>,
 }
@@ -123,6 +141,8 @@ struct RawEntry<'a> {
     /// The price of one reranking query, in US dollars.
     #[serde(default)]
     query_price: Option<&'a str>,
+    /// The members of this entry and its facts that each source of the file gives.
+    sources: BTreeMap<&'a str, Vec<&'a str>>,
     /// The facts, once they were looked up.
     #[serde(skip)]
     built: OnceLock<Arc<Facts>>,
@@ -154,6 +174,9 @@ struct RulesFile {
 
 #[derive(Deserialize)]
 struct Rule {
+    /// The day on which the source was read.
+    learned: String,
+    source: String,
     #[serde(deserialize_with = "parse_globs")]
     r#match: Vec<WildMatch>,
     facts: Value,
@@ -170,6 +193,7 @@ fn parse_globs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<WildMat
 struct Catalog {
     entries: Vec<RawEntry<'static>>,
     by_id: HashMap<&'static str, usize>,
+    sources: BTreeMap<String, Origin>,
     rules: Vec<Rule>,
 }
 
@@ -189,6 +213,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     Catalog {
         entries: models.models,
         by_id,
+        sources: models.sources,
         rules: rules.rules,
     }
 });
@@ -208,12 +233,13 @@ fn build_facts(id: &str, mut value: Value) -> Facts {
     serde_json::from_value(value).unwrap_or_default()
 }
 
+fn rules_of(id: &str) -> impl Iterator<Item = &'static Rule> {
+    let rules = CATALOG.rules.iter();
+    rules.filter(move |rule| rule.r#match.iter().any(|glob| glob.matches(id)))
+}
+
 fn apply_rules(id: &str, value: &mut Value) {
-    for rule in CATALOG
-        .rules
-        .iter()
-        .filter(|rule| rule.r#match.iter().any(|glob| glob.matches(id)))
-    {
+    for rule in rules_of(id) {
         for (member, new) in rule.facts.as_object().into_iter().flatten() {
             // A rule describes how a family uses cache points, but not whether this model supports them.
             if member == "cache" && value.get("cache").is_none_or(Value::is_null) {

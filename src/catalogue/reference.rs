@@ -1,8 +1,9 @@
 //! The forms of model ids in Bedrock: base model ids, inference profile ids and ARNs.
 
-/// The prefixes of geographic inference profiles.
-const PREFIXES: [&str; 9] = [
-    "us", "us-gov", "eu", "apac", "jp", "au", "ca", "in", "global",
+/// The prefixes of geographic inference profiles. AWS adds some without notice, so a prefix before a model of the catalog
+/// counts as one, too.
+const PREFIXES: [&str; 11] = [
+    "us", "us-gov", "eu", "apac", "jp", "au", "ca", "sa", "amer", "in", "global",
 ];
 
 /// A parsed target.
@@ -33,7 +34,9 @@ pub fn parse_reference(target: &str) -> Reference<'_> {
         }
     };
     let (prefix, base) = match id.split_once('.') {
-        Some((prefix, rest)) if PREFIXES.contains(&prefix) && rest.contains('.') => {
+        Some((prefix, rest))
+            if rest.contains('.') && (PREFIXES.contains(&prefix) || is_in_catalog(rest)) =>
+        {
             (Some(prefix), rest)
         }
         _ => (None, id),
@@ -42,6 +45,10 @@ pub fn parse_reference(target: &str) -> Reference<'_> {
         base: Some(catalog_form(base)),
         prefix,
     }
+}
+
+fn is_in_catalog(base: &str) -> bool {
+    super::find_entry(catalog_form(base)).is_some()
 }
 
 /// Returns the form of `base` that is in the catalog, or `base` itself if there is none. `…-v1:0:200k` is `…-v1:0` with
@@ -89,6 +96,23 @@ mod tests {
                 None,
             ),
             ("deepseek.v3.2", Some("deepseek.v3.2"), None),
+            // Was a model that is not in the catalog.
+            (
+                "sa.amazon.nova-lite-v1:0",
+                Some("amazon.nova-lite-v1:0"),
+                Some("sa"),
+            ),
+            (
+                "later.anthropic.claude-opus-5-5",
+                Some("anthropic.claude-opus-5-5"),
+                Some("later"),
+            ),
+            (
+                "sa.somebody.new-v1:0",
+                Some("somebody.new-v1:0"),
+                Some("sa"),
+            ),
+            ("somebody.new.model", Some("somebody.new.model"), None),
             (
                 "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0",
                 Some("amazon.nova-lite-v1:0"),

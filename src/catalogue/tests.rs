@@ -122,3 +122,66 @@ fn an_unknown_model_gets_the_facts_of_its_family() {
     ));
     assert_eq!(*entry.facts, Facts::default());
 }
+
+#[test]
+fn every_fact_and_price_has_a_source_with_a_date() {
+    let dated = |origin: &Origin| {
+        let date = origin.date.as_deref().unwrap_or_default();
+        date.len() == 10 && date.starts_with("20") && !origin.name.is_empty()
+    };
+    for entry in &CATALOG.entries {
+        let mut known = entry.facts();
+        apply_rules(entry.id, &mut known);
+        for (member, _) in known.as_object().into_iter().flatten() {
+            let origins = fact_origins(entry.id, member);
+            let sourced = !origins.is_empty() && origins.iter().all(dated);
+            assert!(sourced, "{} {member}: {origins:?}", entry.id);
+        }
+        let target = Target::new(entry.id, "us-east-1");
+        assert_eq!(
+            price_origins(&target).is_empty(),
+            entry.price.is_none(),
+            "{}",
+            entry.id
+        );
+        for (name, members) in &entry.sources {
+            assert!(CATALOG.sources.contains_key(*name), "{} {name}", entry.id);
+            assert!(!members.is_empty(), "{} {name}", entry.id);
+        }
+    }
+}
+
+#[test]
+fn a_price_of_a_profile_names_the_sources_of_both_tables() {
+    let origins = |id: &str| price_origins(&Target::new(id, "us-east-1"));
+    let names = |origins: Vec<Origin>| {
+        origins
+            .into_iter()
+            .map(|origin| origin.name)
+            .collect::<String>()
+    };
+    assert!(names(origins("global.anthropic.claude-sonnet-5-5")).contains("LiteLLM"));
+    assert!(origins("somebody.new-model-v1:0").is_empty());
+}
+
+#[test]
+fn a_rule_that_replaces_a_fact_is_its_only_source() {
+    let origins = fact_origins("anthropic.claude-sonnet-4-6", "sampling");
+    assert_eq!(origins.len(), 1);
+    assert!(origins[0].name.contains("temperature or top_p"));
+    // The catalog says how long a prefix must be, and a rule where cache points may be.
+    assert!(fact_origins("amazon.nova-lite-v1:0", "cache").len() > 1);
+}
+
+#[test]
+fn guardrails_have_prices() {
+    let price = guardrail_price();
+    assert_eq!(
+        (price.content, price.topic),
+        (NanoUsd(150_000), NanoUsd(150_000))
+    );
+    assert_eq!(
+        (price.grounding, price.word),
+        (NanoUsd(100_000), NanoUsd(0))
+    );
+}

@@ -3,8 +3,9 @@ use serde_json::{Value, json};
 use super::{ConfigFile, Outcome, print, table};
 use crate::{
     call::Route,
+    catalogue::{self, Origin},
     config::{self, Environment},
-    model::Model,
+    model::{Facts, Model, Target},
 };
 
 #[derive(Debug, clap::Args)]
@@ -63,7 +64,55 @@ fn object(name: &str, model: &Model) -> Value {
         "context_window": model.facts.context_window,
         "lifecycle": {"status": model.facts.lifecycle.status.as_str(), "eol": model.facts.lifecycle.eol,
                       "successor": model.facts.lifecycle.successor},
+        "price_sources": price_sources(model), "facts": facts(model),
     })
+}
+
+/// The target by which the catalog knows the model: an ARN may not reveal its model.
+fn described(model: &Model) -> Target {
+    let target = model.target();
+    match &model.base {
+        Some(base) if catalogue::lookup(target).base.is_none() => Target {
+            id: base.clone(),
+            region: target.region.clone(),
+        },
+        _ => Target::clone(target),
+    }
+}
+
+fn price_sources(model: &Model) -> Vec<Origin> {
+    let target = described(model);
+    match &model.price {
+        Some(price) if catalogue::lookup(&target).price.as_ref() != Some(price) => configured(),
+        _ => catalogue::price_origins(&target),
+    }
+}
+
+/// Every fact with its value and its sources. A fact without a source has the default of a model that is not known.
+fn facts(model: &Model) -> Value {
+    let members = |facts: &Facts| serde_json::to_value(facts).unwrap_or_default();
+    let target = described(model);
+    let listed = members(&catalogue::lookup(&target).facts);
+    let id = catalogue::parse_reference(&target.id)
+        .base
+        .unwrap_or_default();
+    let mut facts = members(&model.facts);
+    for (member, value) in facts.as_object_mut().into_iter().flatten() {
+        let sources = match listed.get(member) == Some(value) {
+            true => catalogue::fact_origins(id, member),
+            false => configured(),
+        };
+        *value = json!({"value": value, "sources": sources});
+    }
+    facts
+}
+
+/// The source of what the operator sets.
+fn configured() -> Vec<Origin> {
+    vec![Origin {
+        name: "configuration".to_owned(),
+        date: None,
+    }]
 }
 
 /// The API of Bedrock that serves the model.

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::{models::Defaults, options, reader::Section};
 use crate::{
     call::{
-        KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_RESULTS, OnError, Rerank, RerankModel,
-        SearchType,
+        Caps, KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_RESULTS, OnError, Rerank,
+        RerankModel, SearchType,
     },
     catalogue,
     dispatch::Models,
@@ -102,6 +102,8 @@ fn knowledge_base(
         ),
         max_context_tokens: bounded(&mut section, "max_context_tokens", MAX_CONTEXT),
         max_images: images(&mut section, defaulted.max_images),
+        image_query: section.boolean("image_query", defaulted.image_query),
+        caps: caps(&mut section),
         on_error: section.choice("on_error", &OnError::ALL, defaulted.on_error),
         filter: filter(&mut section, "filter"),
         implicit_filter: implicit_filter(&mut section, &target, kind),
@@ -128,6 +130,19 @@ fn guardrail(section: &mut Section<'_>) -> Option<(String, String)> {
     }
     section.finish();
     both
+}
+
+/// `caps = { max_results, max_context_chars, max_context_tokens, min_score }`
+fn caps(section: &mut Section<'_>) -> Caps {
+    let mut section = section.section("caps");
+    let caps = Caps {
+        max_results: bounded(&mut section, "max_results", MAX_RESULTS),
+        max_context_chars: bounded(&mut section, "max_context_chars", MAX_CONTEXT),
+        max_context_tokens: bounded(&mut section, "max_context_tokens", MAX_CONTEXT),
+        min_score: section.number("min_score", 0.0, 1.0),
+    };
+    section.finish();
+    caps
 }
 
 /// Matches the service model's `KnowledgeBaseIdentifier`.

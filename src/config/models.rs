@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{diagnostics::Diagnostics, governance, options, reader::Section};
 use crate::{
     dispatch::Models,
-    model::{DroppedParameters, Model, ModelDefaults, RetryPolicy, Target, Timeouts},
+    model::{Apply, DroppedParameters, Model, ModelDefaults, RetryPolicy, Target, Timeouts},
 };
 
 /// `[defaults]`: settings of every model that does not set its own.
@@ -207,6 +207,11 @@ fn model(
         budgets: governance::budgets(&mut section, &format!("model:{name}")),
         ..Model::new(name, target)
     };
+    let apply = model.options.guardrail.as_ref().and_then(|one| one.apply);
+    if model.facts.embed.is_some() && apply == Some(Apply::Output) {
+        let text = "'apply' must be 'input', because embeddings have no answer to evaluate";
+        section.problem_at("guardrail", text);
+    }
     section.not_supported(&["fallbacks"]);
     section.finish();
     Some(model)

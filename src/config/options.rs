@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::reader::Section;
 use crate::{
     catalogue::{self, CatalogEntry},
-    model::{CachePolicy, Guardrail, ModelOptions, RetryPolicy, Target},
+    model::{Apply, CachePolicy, Guardrail, ModelOptions, RetryPolicy, Target},
     money::{NanoUsd, PicoUsd, Price},
 };
 
@@ -158,8 +158,21 @@ pub fn guardrail(section: &mut Section<'_>) -> Option<Guardrail> {
         let choices: Vec<_> = words.iter().map(|word| (*word, Some(*word))).collect();
         section.choice(key, &choices, None).map(str::to_owned)
     };
+    let choices = [
+        ("input", Some(Apply::Input)),
+        ("output", Some(Apply::Output)),
+        ("both", Some(Apply::Both)),
+    ];
+    let apply = section.choice("apply", &choices, None);
+    if apply.is_some() && section.has("stream_processing_mode") {
+        section.problem_at(
+            "stream_processing_mode",
+            "has no effect with 'apply': the gateway evaluates a stream before the client receives it",
+        );
+    }
     let guardrail = match (identifier, version) {
         (Some(identifier), Some(version)) => Some(Guardrail {
+            apply,
             identifier,
             version,
             trace: word(

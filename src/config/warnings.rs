@@ -10,7 +10,7 @@ use crate::{
     catalogue,
     dispatch::ModelListing,
     edge::Key,
-    model::Model,
+    model::{Guardrail, Model},
 };
 
 /// The warnings, one line each, each beginning with the setting that it is about.
@@ -132,6 +132,12 @@ fn of_model(model: &Model) -> Vec<String> {
         all.push(
             "has no known price, so reports show its calls without cost; set price".to_owned(),
         );
+    }
+    let is_unguarded = |guardrail: &Guardrail| guardrail.apply.is_none();
+    if facts.embed.is_some() && model.options.guardrail.as_ref().is_some_and(is_unguarded) {
+        let text =
+            "produces embeddings, whose calls carry no guardrail; set guardrail.apply to \"input\"";
+        all.push(text.to_owned());
     }
     let bare = !model.target().id.starts_with("arn:")
         && model.base.as_deref() == Some(model.target().id.as_str());

@@ -6,8 +6,8 @@ use crate::{
     call::{Call, Unplanned},
     error::Error,
     middleware::{
-        Budget, Deadline, InFlight, Measure, Media, RateLimit, Reasoning, Reply, Resolve, Retrieve,
-        layer,
+        Budget, Deadline, Guard, InFlight, Measure, Media, RateLimit, Reasoning, Reply, Resolve,
+        Retrieve, layer,
     },
     model::Model,
     operation::{Operation, chat::Chat, embed::Embed},
@@ -27,6 +27,7 @@ pub struct Shared {
     pub reasoning: Reasoning,
     pub retrieve: Retrieve,
     pub media: Media,
+    pub guard: Guard,
     pub upstream: Upstream,
 }
 
@@ -39,6 +40,8 @@ pub fn chat(model: &Model, shared: &Shared) -> Stack<Chat> {
         .layer(layer(Deadline::default()))
         // After everything that may reject a call, because it connects to URLs that the client chooses.
         .layer(layer(shared.media.clone()))
+        // Innermost, because it judges what the model receives, with passages and media, and what the model answers.
+        .layer(layer(shared.guard.clone()))
         .service(shared.upstream.clone());
     // Outermost, because the reasoning that it restores counts as input for every limit.
     let reasoning = layer(shared.reasoning.clone());
@@ -49,6 +52,8 @@ pub fn chat(model: &Model, shared: &Shared) -> Stack<Chat> {
 pub fn embed(model: &Model, shared: &Shared) -> Stack<Embed> {
     let inner = ServiceBuilder::new()
         .layer(layer(Deadline::default()))
+        // Innermost, because nothing that the model receives may bypass it.
+        .layer(layer(shared.guard.clone()))
         .service(shared.upstream.clone());
     governed(model, shared, inner)
 }

@@ -270,6 +270,8 @@ impl Drop for Inner {
             kb_dropped = kb.map(|kb| kb.dropped()).filter(|n| *n > 0),
             kb_passages = kb.map(|kb| kb.passages.len()),
             kb_context_chars = kb.map(|kb| kb.context_chars),
+            kb_avg_score = kb.and_then(|kb| kb.average_score()),
+            kb_query_chars = kb.map(|kb| kb.query_chars),
             kb_ms = kb.map(|kb| kb.took.as_secs_f64() * 1000.0),
             kb_searches = kb.and_then(|kb| searches(kb)),
             error_code = error.as_ref().and_then(|error| error.code),

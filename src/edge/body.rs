@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
-use super::Limits;
+use super::{Limits, unknown_members::UnknownMembers};
 use crate::{
     call::Warnings,
     error::{Error, Kind},
@@ -24,9 +24,6 @@ use crate::{
 /// one of the requests in flight.
 const MIN_BYTES_PER_SECOND: u64 = 8 * 1024;
 
-/// The number of unknown members that warnings name; further ones are only counted.
-const MAX_UNKNOWN_NAMED: usize = 8;
-
 /// Returns the current time in Unix seconds.
 pub fn unix_seconds() -> u64 {
     SystemTime::now()
@@ -34,33 +31,20 @@ pub fn unix_seconds() -> u64 {
         .map_or(0, |now| now.as_secs())
 }
 
-/// Parses a JSON object. Adds a warning for each unknown member.
+/// Parses a JSON object. Adds a warning for each unknown member, except for those of the table in `unknown_members`.
 ///
 /// # Errors
-/// 400 with the invalid field, or with the byte offset of a syntax error.
+/// 400 with the invalid field, with the byte offset of a syntax error, or with an unknown member that would make the
+/// answer wrong.
 pub fn parse<'de, T: Deserialize<'de>>(bytes: &'de [u8], warnings: &Warnings) -> Result<T, Error> {
     // Some editors and languages prepend a byte order mark to UTF-8.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let mut unknown = Vec::new();
-    let mut more = 0;
+    let mut unknown = UnknownMembers::default();
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let parsed = serde_ignored::deserialize(&mut json, |path| {
-        if unknown.len() < MAX_UNKNOWN_NAMED {
-            // serde_ignored writes `.?` after each optional member of the path.
-            let path = path.to_string().replace(".?", "");
-            unknown.push(path.chars().take(80).collect::<String>());
-        } else {
-            more += 1;
-        }
-    });
+    let parsed = serde_ignored::deserialize(&mut json, |path| unknown.add(&path));
     let parsed = parsed.and_then(|request| json.end().map(|()| request));
     let Object(request): Object<T> = parsed.map_err(|_| explain::<T>(bytes))?;
-    for path in unknown {
-        warnings.dropped(path, "unknown to this gateway");
-    }
-    if more > 0 {
-        warnings.add(format!("{more} more unknown members were ignored"));
-    }
+    unknown.report(bytes, warnings)?;
     Ok(request)
 }
 

@@ -16,6 +16,7 @@ mod routes;
 mod serve;
 mod shed;
 mod sse;
+mod unknown_members;
 pub mod virtual_key;
 
 use std::{sync::Arc, time::Duration};

@@ -34,7 +34,11 @@ impl Headers {
             headers.push(("x-lintel-cost-usd", cost.total().to_string()));
         }
         headers.push(("x-lintel-region", target.region.clone()));
-        headers.push(("x-lintel-route", plan.route_header()));
+        let mut route = plan.route_header();
+        if trace.is_schema_unenforced() {
+            route.push_str("; schema=not_enforced");
+        }
+        headers.push(("x-lintel-route", route));
         if let Some(warnings) = trace.warnings().joined() {
             headers.push(("x-lintel-warnings", printable(&warnings)));
         }

@@ -81,7 +81,7 @@ impl BedrockKnowledgeBases {
         for _ in 0..MAX_PAGES {
             let page = loop {
                 let with_type = typed && !without_type;
-                let mut request = wire::request(search, cx.query, with_type);
+                let mut request = wire::request(search, cx, with_type);
                 request.next_token.clone_from(&token);
                 let attempt = PageAttempt {
                     search,

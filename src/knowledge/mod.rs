@@ -17,6 +17,8 @@ pub use bedrock_kb::BedrockKnowledgeBases;
 pub use select::{Selection, best, select};
 pub use wire::model_arn;
 
+use prompt::QueryImage;
+
 use crate::{
     call::{Passage, Search, Trace},
     error::Error,
@@ -43,6 +45,8 @@ pub trait Retriever: Send + Sync + 'static {
 pub struct SearchContext<'a> {
     /// At most [`MAX_QUERY`] characters.
     pub query: &'a str,
+    /// Replaces `query`.
+    pub image: Option<QueryImage<'a>>,
     /// Receives the cost of reranking, and warnings.
     pub trace: &'a Trace,
 }

@@ -7,7 +7,7 @@ use crate::{
     call::{Passage, SOURCE_BYTES},
     error::{Error, Kind},
     openai::message::MediaUrl,
-    operation::chat::{Chat, Media, Message, Origin, Part, Role},
+    operation::chat::{Chat, Media, Message, Origin, Part, RetrievedText, Role},
 };
 
 /// The part of a template that is replaced by the passages.
@@ -38,7 +38,7 @@ pub fn tag() -> Result<String, Error> {
 }
 
 /// Returns `template` with the passages, numbered from 1, each enclosed in tags that contain `tag`.
-pub fn render(passages: &[Passage], template: &str, tag: &str) -> String {
+pub fn render(passages: &[Passage], template: &str, tag: &str) -> RetrievedText {
     let mut text = format!("<passages-{tag}>\n");
     let mut images = 0;
     for (number, passage) in (1..).zip(passages) {
@@ -56,7 +56,12 @@ pub fn render(passages: &[Passage], template: &str, tag: &str) -> String {
         let _ = write!(text, "\n</passage-{tag}>\n");
     }
     let _ = write!(text, "</passages-{tag}>");
-    template.replacen(PLACEHOLDER, &text, 1)
+    let (before, after) = template.split_once(PLACEHOLDER).unwrap_or((template, ""));
+    RetrievedText {
+        passages: before.len()..before.len() + text.len(),
+        text: format!("{before}{text}{after}"),
+        sources: Vec::new(),
+    }
 }
 
 /// Returns the bytes of a character in the prompt, at most four.
@@ -97,6 +102,43 @@ pub fn query(messages: &[Message]) -> Option<String> {
         .find_map(Message::text)
 }
 
+/// An image as a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryImage<'a> {
+    /// `png`, `jpeg`, `gif` or `webp`.
+    pub format: &'static str,
+    /// The bytes, as Base64.
+    pub data: &'a str,
+}
+
+/// The most bytes of Base64 of an image that the service takes: `InputImageInlineContentBlob` has 5 MiB.
+const MAX_IMAGE: usize = (5 << 20) / 3 * 4;
+
+/// The formats of images, by how their Base64 begins.
+const FORMATS: [(&str, &str); 4] = [
+    ("iVBORw0KGgo", "png"),
+    ("/9j/", "jpeg"),
+    ("R0lGOD", "gif"),
+    ("UklGR", "webp"),
+];
+
+/// Returns the first inline image of the last user message that has text or an image.
+pub fn query_image(messages: &[Message]) -> Option<QueryImage<'_>> {
+    let is_image = |part: &Part| matches!(part, Part::Image(_));
+    let last = messages
+        .iter()
+        .rev()
+        .filter(|message| message.role == Role::User)
+        .find(|message| message.text().is_some() || message.parts.iter().any(is_image))?;
+    let data = last.parts.iter().find_map(|part| match part {
+        Part::Image(image) => image.value.url.strip_prefix("data:")?.split_once(','),
+        _ => None,
+    });
+    let (_, data) = data.filter(|(_, data)| data.len() <= MAX_IMAGE)?;
+    let (_, format) = FORMATS.iter().find(|(start, _)| data.starts_with(start))?;
+    Some(QueryImage { format, data })
+}
+
 /// Returns the number of images that the client sent.
 pub fn images(chat: &Chat) -> usize {
     let parts = chat.messages.iter().flat_map(|message| &message.parts);
@@ -114,7 +156,7 @@ pub fn images(chat: &Chat) -> usize {
 
 /// Puts `context`, and then `images`, before the question, in the user's message: the system prompt is reserved for
 /// text that the application trusts.
-pub fn add_context(chat: &mut Chat, context: String, images: impl Iterator<Item = String>) {
+pub fn add_context(chat: &mut Chat, context: RetrievedText, images: impl Iterator<Item = String>) {
     let image = |url| {
         let value = MediaUrl {
             url,
@@ -126,7 +168,7 @@ pub fn add_context(chat: &mut Chat, context: String, images: impl Iterator<Item 
             at: "kb".to_owned(),
         })
     };
-    let parts = std::iter::once(Part::Text(context)).chain(images.map(image));
+    let parts = std::iter::once(Part::Retrieved(context)).chain(images.map(image));
     let messages = &mut chat.messages;
     let is_user = |message: &Message| message.role == Role::User;
     let is_question = |message: &Message| is_user(message) && message.text().is_some();

@@ -9,6 +9,7 @@ use serde::{
 };
 use serde_json::{Map, Value, json, value::RawValue};
 
+use super::{SearchContext, prompt::QueryImage};
 use crate::{
     call::{KnowledgeBaseKind, Passage, Rerank, RerankModel, Search, SearchType},
     model::Target,
@@ -30,15 +31,48 @@ pub struct RetrieveRequest<'a> {
 
 /// `retrievalQuery`.
 #[derive(Debug, Serialize)]
-pub struct Query<'a> {
-    pub text: &'a str,
+#[serde(untagged)]
+pub enum Query<'a> {
+    Text {
+        text: &'a str,
+    },
+    Image {
+        /// `IMAGE`.
+        r#type: &'static str,
+        image: InputImage<'a>,
+    },
+}
+
+/// An image as a query.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InputImage<'a> {
+    pub format: &'a str,
+    /// Base64.
+    pub inline_content: &'a str,
+}
+
+impl<'a> Query<'a> {
+    /// Returns the query of a search.
+    pub fn of(cx: SearchContext<'a>) -> Self {
+        match cx.image {
+            None => Self::Text { text: cx.query },
+            Some(QueryImage { format, data }) => Self::Image {
+                r#type: "IMAGE",
+                image: InputImage {
+                    format,
+                    inline_content: data,
+                },
+            },
+        }
+    }
 }
 
 /// Returns the request for `search`. `with_type` sends `overrideSearchType`, which not every vector store supports.
-pub fn request<'a>(search: &Search, text: &'a str, with_type: bool) -> RetrieveRequest<'a> {
+pub fn request<'a>(search: &Search, cx: SearchContext<'a>, with_type: bool) -> RetrieveRequest<'a> {
     let base = &search.base;
     RetrieveRequest {
-        retrieval_query: Query { text },
+        retrieval_query: Query::of(cx),
         retrieval_configuration: match base.kind {
             KnowledgeBaseKind::Vector => {
                 json!({"vectorSearchConfiguration": vector(search, with_type)})

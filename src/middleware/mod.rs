@@ -3,6 +3,7 @@
 
 mod budget;
 mod deadline;
+mod guard;
 mod in_flight;
 mod measure;
 mod media;
@@ -21,6 +22,7 @@ use tower::{Layer, Service};
 
 pub use budget::{Budget, Settings as BudgetSettings};
 pub use deadline::Deadline;
+pub use guard::Guard;
 pub use in_flight::InFlight;
 pub use measure::Measure;
 pub use media::Media;

@@ -1,5 +1,6 @@
 //! Restores the reasoning that OpenAI clients do not send back. Claude requires the signed reasoning of a turn, in its
-//! original order, along with the results of the turn's tool calls, but OpenAI's clients drop it. This middleware caches
+//! original order, along with the results of the turn's tool calls, and GPT models continue from their encrypted
+//! reasoning, but OpenAI's clients drop both. This middleware caches
 //! each turn by the ids of its tool calls.
 
 use std::sync::Arc;
@@ -82,7 +83,8 @@ impl Middleware<Chat, Unplanned> for Reasoning {
         self.restore(&mut call);
         let (key_id, cache) = (call.caller.key_id.clone(), self.0.clone());
         let served = next.call(call).await?;
-        if !served.model.facts.reasoning.signed {
+        let facts = &served.model.facts.reasoning;
+        if !facts.signed && !facts.redacted {
             return Ok(served);
         }
         let model = served.model.clone();

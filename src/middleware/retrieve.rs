@@ -3,23 +3,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::{
-    future::{BoxFuture, try_join_all},
-    stream,
-};
+use futures_util::future::{BoxFuture, try_join_all};
 use tower::Service;
 
 use super::{Middleware, Reply};
 use crate::{
-    call::{Call, OnError, Passage, Retrieval, RetrievalRequest, Search, SearchReport, Unplanned},
+    call::{
+        Call, OnError, Passage, Rerank, Retrieval, RetrievalRequest, Search, SearchReport,
+        SearchType, Trace, Unplanned,
+    },
     error::Error,
-    knowledge::{self, MAX_QUERY, Retriever, SearchContext, SearchResults, citations, prompt},
+    knowledge::{
+        self, MAX_QUERY, Retriever, SearchContext, SearchResults, citations,
+        prompt::{self, QueryImage},
+    },
     metrics,
-    money::{Cost, Usage},
-    openai::completion::FinishReason,
     operation::{
         Served,
-        chat::{Chat, ChatReply, ChoiceChunk, Chunk, ChunkStream, WholeReply},
+        chat::{Chat, ChatReply},
     },
     upstream::converse,
 };
@@ -70,7 +71,8 @@ impl Middleware<Chat> for Retrieve {
             return next.call(call).await;
         };
         let began = Instant::now();
-        let outcome = self.search_all(&call, &request).await;
+        let query = self.query(&call, &request).await;
+        let outcome = self.search_all(&call, &request, &query).await;
         call.trace.waited_since(began);
         let outcome = match outcome {
             Ok(outcome) => outcome,
@@ -79,25 +81,29 @@ impl Middleware<Chat> for Retrieve {
                     failed: Some(error.label()),
                     ..Outcome::default()
                 };
-                let retrieval = retrieval(&call, &request, failed, began.elapsed());
+                let retrieval = retrieval(&call, &request, failed, &query, began.elapsed());
                 call.trace.set_retrieval(Arc::new(retrieval));
                 return Err(error);
             }
         };
         let blocked = outcome.blocked;
-        let mut retrieval = retrieval(&call, &request, outcome, began.elapsed());
+        let mut retrieval = retrieval(&call, &request, outcome, &query, began.elapsed());
         if retrieval.used() {
             let tag = prompt::tag()?;
-            let context = prompt::render(&retrieval.passages, request.template(), &tag);
+            let mut context = prompt::render(&retrieval.passages, request.template(), &tag);
             let images = retrieval
                 .passages
                 .iter_mut()
                 .filter_map(|passage| passage.image.take());
-            prompt::add_context(Arc::make_mut(&mut call.body), context, images);
-            // Freed, because a stream can be long, and annotations need only the sources.
-            for passage in &mut retrieval.passages {
-                passage.text = String::new();
-            }
+            let images: Vec<_> = images.collect();
+            let keep = retrieval.include_passages;
+            let texts = retrieval.passages.iter_mut().map(|passage| match keep {
+                true => passage.text.clone(),
+                // Moved, because a stream can be long, and annotations need only the sources.
+                false => std::mem::take(&mut passage.text),
+            });
+            context.sources = texts.collect();
+            prompt::add_context(Arc::make_mut(&mut call.body), context, images.into_iter());
         }
         let retrieval = Arc::new(retrieval);
         call.trace.set_retrieval(retrieval.clone());
@@ -120,15 +126,20 @@ impl Retrieve {
         &self,
         call: &Call<Chat>,
         request: &RetrievalRequest,
+        query: &str,
     ) -> Result<Outcome, Error> {
-        let query = self.query(call, request).await;
-        let cx = SearchContext {
-            query: &query,
-            trace: &call.trace,
-        };
+        let image = image_query(call, request);
         let searches = request.searches.iter().map(async |search| {
             let began = Instant::now();
-            match self.retriever.retrieve(search, cx).await {
+            let image = image.filter(|_| search.base.image_query);
+            let cx = SearchContext {
+                query,
+                image,
+                trace: &call.trace,
+            };
+            let by_image = image.map(|_| search_by_image(search, &call.trace));
+            let asked = by_image.as_ref().unwrap_or(search);
+            match self.retriever.retrieve(asked, cx).await {
                 Err(error) if search.on_error == OnError::Fail => Err(error),
                 result => Ok((search, began.elapsed(), result)),
             }
@@ -146,8 +157,16 @@ impl Retrieve {
         Ok(outcome)
     }
 
-    /// Returns the query: the client's, the condensed conversation, or its last user message.
+    /// Returns the query: the client's, the condensed conversation, or its last user message. Empty if all searches are
+    /// by image.
     async fn query(&self, call: &Call<Chat>, request: &RetrievalRequest) -> String {
+        let takes_image = request
+            .searches
+            .iter()
+            .all(|search| search.base.image_query);
+        if takes_image && image_query(call, request).is_some() {
+            return String::new();
+        }
         let own = match &request.query {
             Some(own) => Some(own.clone()),
             None => condense::query(&*self.completer, call, request).await,
@@ -162,6 +181,32 @@ impl Retrieve {
             ));
         }
         query
+    }
+}
+
+/// Returns the image in the question, if the client sets no other query.
+fn image_query<'a>(call: &'a Call<Chat>, request: &RetrievalRequest) -> Option<QueryImage<'a>> {
+    match request.query {
+        Some(_) => None,
+        None => prompt::query_image(&call.body.messages),
+    }
+}
+
+/// Returns the search as the service accepts it for an image: without keywords to match, and without reranking, which
+/// compares texts.
+fn search_by_image(search: &Search, trace: &Trace) -> Search {
+    let rerank = match &search.rerank {
+        Rerank::Model(_) | Rerank::Managed => {
+            let warning = "kb.rerank: ignored, the query is an image";
+            trace.warnings().add(warning);
+            Rerank::Never
+        }
+        other => other.clone(),
+    };
+    Search {
+        rerank,
+        search_type: SearchType::Auto,
+        ..search.clone()
     }
 }
 
@@ -214,6 +259,7 @@ fn retrieval(
     call: &Call<Chat>,
     request: &RetrievalRequest,
     outcome: Outcome,
+    query: &str,
     took: Duration,
 ) -> Retrieval {
     let Outcome {
@@ -244,7 +290,9 @@ fn retrieval(
         reason: failed,
         context_chars: selected.context_chars,
         took,
+        query_chars: query.chars().count(),
         include_sources: request.include_sources,
+        include_passages: request.include_passages && may_include_passages(call),
     };
     if blocked {
         retrieval.reason = Some("guardrail");
@@ -260,39 +308,21 @@ fn retrieval(
     retrieval
 }
 
+/// Reports whether the reply may include the passages' texts. A guardrail of the operator judges the prompt and the
+/// answer, but nothing beside them.
+fn may_include_passages(call: &Call<Chat>) -> bool {
+    let guarded = call.caller.guardrail_for(&call.model).is_some();
+    if guarded {
+        let why = "the operator's guardrail does not evaluate them";
+        call.trace.warnings().dropped("kb.include_passages", why);
+    }
+    !guarded
+}
+
 /// The reply to a call whose retrieval a guardrail blocked.
 fn blocked_reply(call: &Call<Chat>) -> Reply<Chat> {
-    let usage = Usage {
-        cost: Some(Cost::default()),
-        ..Usage::default()
-    };
-    let chunks = || {
-        [
-            Chunk::Content(BLOCKED.to_owned()),
-            Chunk::Finish(FinishReason::ContentFilter),
-        ]
-    };
-    let choices = 0..call.body.choices();
-    let reply = if call.body.stream {
-        let items = choices
-            .flat_map(|choice| chunks().map(|chunk| ChoiceChunk { choice, chunk }))
-            .chain([ChoiceChunk {
-                choice: 0,
-                chunk: Chunk::Usage(usage),
-            }]);
-        let items: Vec<_> = items.map(Ok).collect();
-        ChatReply::Stream(ChunkStream::new(stream::iter(items), call.trace.clone()))
-    } else {
-        let usage = call.trace.spending().total().with_side_costs(usage);
-        let choices = choices.map(|_| chunks().to_vec()).collect();
-        ChatReply::Whole(WholeReply {
-            choices,
-            usage,
-            guardrail: None,
-        })
-    };
     Served {
-        reply,
+        reply: ChatReply::blocked(&call.body, BLOCKED.to_owned(), &call.trace),
         model: call.model.clone(),
         plan: call.plan.clone(),
         trace: call.trace.clone(),

@@ -128,6 +128,27 @@ pub struct Guardrail {
     pub stream_processing_mode: Option<String>,
     /// The reply includes the trace. It can contain personal data.
     pub show_trace: bool,
+    /// What the gateway applies the guardrail to, with requests of its own. If `None`, the call to the model carries the
+    /// guardrail.
+    pub apply: Option<Apply>,
+}
+
+/// The texts that the gateway applies a guardrail to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Apply {
+    Input,
+    Output,
+    Both,
+}
+
+impl Apply {
+    pub fn covers_input(self) -> bool {
+        matches!(self, Self::Input | Self::Both)
+    }
+
+    pub fn covers_output(self) -> bool {
+        matches!(self, Self::Output | Self::Both)
+    }
 }
 
 /// Options of a configured model.

@@ -1,11 +1,13 @@
 //! The capabilities of models. The catalogue and the configuration fill in these facts; other code reads them and never
 //! looks at a model's name.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+use super::schemas::{SchemaRoot, StrictLimits};
 
 /// Facts about a base model. The default, for a model that is not in the catalogue, is permissive: the service rejects
 /// what the model does not support.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -50,6 +52,10 @@ pub struct Facts {
     pub stream_with_tools: bool,
     /// Accepts `strict` in a tool.
     pub strict_tools: bool,
+    /// The limits on the strict schemas of a request. `None` if none are known.
+    pub strict_limits: Option<StrictLimits>,
+    /// The keywords that are accepted at the root of a tool's schema.
+    pub schema_root: SchemaRoot,
     /// Accepts `$ref` in a tool's schema.
     pub schema_refs: bool,
     /// Accepts look-around in a schema's `pattern`.
@@ -80,6 +86,10 @@ pub struct Facts {
     pub stop: bool,
     /// The most stop sequences.
     pub max_stop: Option<usize>,
+    /// The form that a whole stop sequence must have, as a regular expression. The gateway applies others itself.
+    pub stop_pattern: Option<String>,
+    /// Leaves the matched stop sequence at the end of the text, where the gateway removes it.
+    pub stop_in_text: bool,
     /// Reports the stop sequence that ended the answer in `additionalModelResponseFields`.
     pub tells_stop: bool,
     /// Accepts stop sequences that are only white space.
@@ -99,7 +109,7 @@ pub struct Facts {
 }
 
 /// The members of Converse's `toolChoice`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ToolChoiceMode {
     Auto,
@@ -108,7 +118,7 @@ pub enum ToolChoiceMode {
 }
 
 /// The accepted form of `toolUseId`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolUseIdForm {
     /// The service model's pattern: 1 to 64 letters, digits, `_`, `.`, `:` or `-`.
@@ -119,7 +129,7 @@ pub enum ToolUseIdForm {
 }
 
 /// Which of `temperature` and `top_p` the model accepts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sampling {
     #[default]
@@ -132,7 +142,7 @@ pub enum Sampling {
 }
 
 /// The control of a model's reasoning.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -150,7 +160,7 @@ pub struct Reasoning {
     pub off: Option<String>,
     /// Accepts `thinking.display`, without which the reasoning text is hidden.
     pub display: bool,
-    /// Accepts reasoning in earlier turns only with its signature.
+    /// Signs its reasoning, and accepts it in earlier turns with its signature. Reasoning without one is never sent back.
     pub signed: bool,
     /// Accepts redacted reasoning in earlier turns.
     pub redacted: bool,
@@ -159,7 +169,7 @@ pub struct Reasoning {
 }
 
 /// The form of the request for reasoning, in `additionalModelRequestFields` unless stated otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReasoningStyle {
     /// Reasoning cannot be controlled.
@@ -194,7 +204,7 @@ impl Default for Reasoning {
 }
 
 /// Prompt caching with cache points.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Cache {
     /// The shortest prefix that is cached, in tokens.
@@ -222,7 +232,7 @@ impl Default for Cache {
 }
 
 /// Embeddings through InvokeModel.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Embed {
     pub family: EmbedFamily,
@@ -233,7 +243,7 @@ pub struct Embed {
 }
 
 /// The form of the request body and of the response body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EmbedFamily {
     TitanV1,
@@ -245,7 +255,7 @@ pub enum EmbedFamily {
 }
 
 /// The lifecycle of a model on Bedrock.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lifecycle {
     pub status: LifecycleStatus,
@@ -258,7 +268,7 @@ pub struct Lifecycle {
 }
 
 /// The state of a model in its lifecycle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LifecycleStatus {
     #[default]
@@ -321,6 +331,8 @@ impl Default for Facts {
             stream: true,
             stream_with_tools: true,
             strict_tools: false,
+            strict_limits: None,
+            schema_root: SchemaRoot::Any,
             schema_refs: true,
             schema_lookaround: true,
             disable_parallel: false,
@@ -337,6 +349,8 @@ impl Default for Facts {
             presence_penalty: None,
             stop: true,
             max_stop: None,
+            stop_pattern: None,
+            stop_in_text: false,
             tells_stop: false,
             blank_stop: true,
             reasoning: Reasoning::default(),

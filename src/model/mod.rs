@@ -3,13 +3,15 @@
 mod definition;
 mod facts;
 mod limits;
+mod schemas;
 
 pub use definition::{
-    CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions, RetryPolicy,
-    Target, Targets, Timeouts,
+    Apply, CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions,
+    RetryPolicy, Target, Targets, Timeouts,
 };
 pub use facts::{
     Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
     Sampling, ToolChoiceMode, ToolUseIdForm,
 };
 pub use limits::Limits;
+pub use schemas::{SchemaRoot, StrictLimits};

@@ -17,6 +17,8 @@ pub struct Cost {
     pub images: NanoUsd,
     /// Queries to reranking models.
     pub reranking: NanoUsd,
+    /// Guardrails that the gateway applies itself.
+    pub guardrails: NanoUsd,
 }
 
 impl Cost {
@@ -31,6 +33,7 @@ impl Cost {
             server_tools,
             images,
             reranking,
+            guardrails,
         } = *self;
         [
             input,
@@ -41,6 +44,7 @@ impl Cost {
             server_tools,
             images,
             reranking,
+            guardrails,
         ]
         .into_iter()
         .sum()
@@ -60,6 +64,7 @@ impl Add for Cost {
             server_tools: self.server_tools + other.server_tools,
             images: self.images + other.images,
             reranking: self.reranking + other.reranking,
+            guardrails: self.guardrails + other.guardrails,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod amount;
 mod budget;
 mod cost;
+mod guardrail;
 mod price;
 mod usage;
 mod worst_case;
@@ -10,6 +11,7 @@ mod worst_case;
 pub use amount::{NanoUsd, PicoUsd};
 pub use budget::{Budget, Mode, Per};
 pub use cost::Cost;
+pub use guardrail::{GuardrailPrice, MostUnits};
 pub use price::{LongContext, Price, Tier};
 pub use usage::Usage;
 pub use worst_case::WorstCase;

@@ -182,6 +182,7 @@ impl Price {
             server_tools,
             images,
             reranking: NanoUsd::default(),
+            guardrails: NanoUsd::default(),
         })
     }
 }

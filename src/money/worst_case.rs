@@ -18,7 +18,7 @@ pub struct WorstCase {
     pub tier: Tier,
     /// The model can use tools that AWS runs.
     pub server_tools: bool,
-    /// The cost of all reranking, which is billed apart from the model.
+    /// The cost of all reranking and guardrails, which are billed apart from the model.
     pub fees: NanoUsd,
     /// The price of some reranking is unknown.
     pub unpriced_fees: bool,

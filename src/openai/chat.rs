@@ -95,11 +95,31 @@ pub struct ChatRequest {
     /// An extension that many OpenAI-compatible servers support.
     #[serde(default)]
     pub top_k: Option<u32>,
-    /// The form of `reasoning_effort` that other OpenAI-compatible servers use.
+    /// The form of `reasoning_effort` that OpenRouter uses. The members after it have the same meaning.
     #[serde(default)]
     pub reasoning: Option<ReasoningOptions>,
+    /// Anthropic's form.
+    #[serde(default)]
+    pub thinking: Option<ThinkingOptions>,
+    /// Anthropic's effort, beside `thinking`.
+    #[serde(default)]
+    pub output_config: Option<OutputOptions>,
+    /// Qwen's form, with `thinking_budget` in tokens. A budget of -1 means that the model decides.
+    #[serde(default)]
+    pub enable_thinking: Option<bool>,
+    #[serde(default)]
+    pub thinking_budget: Option<i64>,
+    /// The older form of `reasoning.exclude`, which vLLM uses, too.
+    #[serde(default)]
+    pub include_reasoning: Option<bool>,
+    /// vLLM's form.
+    #[serde(default)]
+    pub chat_template_kwargs: Option<TemplateOptions>,
     #[serde(default)]
     pub prompt_cache_options: Option<PromptCacheOptions>,
+    /// Anthropic's request for automatic cache points.
+    #[serde(default)]
+    pub cache_control: Option<CacheControl>,
     /// An extension: options for retrieval from Knowledge Bases.
     #[serde(default)]
     pub kb: Option<Kb>,
@@ -123,11 +143,54 @@ pub struct StreamOptions {
     pub include_warnings: Option<bool>,
 }
 
-/// `reasoning`, an extension.
-#[derive(Clone, Debug, Deserialize)]
+/// `reasoning`, <https://openrouter.ai/docs/use-cases/reasoning-tokens>.
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct ReasoningOptions {
     #[serde(default)]
     pub effort: Option<String>,
+    /// The budget in tokens.
+    #[serde(default)]
+    pub max_tokens: Option<i64>,
+    #[serde(default)]
+    pub enabled: Option<bool>,
+    /// Whether the reply leaves out the reasoning.
+    #[serde(default)]
+    pub exclude: Option<bool>,
+    /// OpenAI's request for a summary; accepted, because replies have the reasoning anyway.
+    #[serde(default)]
+    pub summary: Option<Box<RawValue>>,
+}
+
+/// `thinking`, <https://docs.anthropic.com/en/api/messages>.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ThinkingOptions {
+    /// `enabled`, `adaptive` or `disabled`; `auto` in the API of some other models.
+    #[serde(rename = "type")]
+    pub kind: String,
+    #[serde(default)]
+    pub budget_tokens: Option<i64>,
+    /// `summarized`, or `omitted` if the reply leaves out the reasoning.
+    #[serde(default)]
+    pub display: Option<String>,
+}
+
+/// `output_config`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OutputOptions {
+    #[serde(default)]
+    pub effort: Option<String>,
+}
+
+/// `chat_template_kwargs`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct TemplateOptions {
+    #[serde(default)]
+    pub enable_thinking: Option<bool>,
+    /// DeepSeek's name for `enable_thinking`.
+    #[serde(default)]
+    pub thinking: Option<bool>,
+    #[serde(default)]
+    pub reasoning_effort: Option<String>,
 }
 
 /// `prompt_cache_options`.
@@ -187,6 +250,9 @@ pub struct Function {
     pub parameters: Option<Box<RawValue>>,
     #[serde(default)]
     pub strict: Option<bool>,
+    /// The place of the tool's cache point in LiteLLM's format.
+    #[serde(default)]
+    pub cache_control: Option<CacheControl>,
 }
 
 /// `response_format`.

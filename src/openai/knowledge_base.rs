@@ -40,6 +40,9 @@ pub struct KbOptions {
     pub filter: Option<Box<RawValue>>,
     #[serde(default)]
     pub include_sources: Option<bool>,
+    /// The reply includes the texts of the passages.
+    #[serde(default)]
+    pub include_passages: Option<bool>,
     /// The query. Defaults to the last user message.
     #[serde(default)]
     pub query: Option<String>,
@@ -171,6 +174,9 @@ pub struct PassageObject<'a> {
     pub index: usize,
     pub kb: &'a str,
     pub source: &'a str,
+    /// The text in the prompt, if the request has `include_passages`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<&'a str>,
     pub score: Option<f64>,
     pub metadata: &'a Map<String, Value>,
     /// The location as Bedrock returns it: `type`, and one member for that type.

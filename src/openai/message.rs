@@ -100,6 +100,9 @@ pub struct ServerToolUse {
     pub tool_use_id: String,
     pub name: String,
     pub input: Box<RawValue>,
+    /// Always `server_tool_use`; ignored, but clients send it back.
+    #[serde(rename = "type", default)]
+    pub kind: Option<String>,
 }
 
 /// The result of a tool that AWS runs.
@@ -328,6 +331,9 @@ pub struct ToolCall {
     /// The position in a streamed list; ignored, but clients send it back.
     #[serde(default)]
     pub index: Option<Box<RawValue>>,
+    /// The place of the call's cache point in LiteLLM's format.
+    #[serde(default)]
+    pub cache_control: Option<CacheControl>,
 }
 
 /// A call of a custom tool.

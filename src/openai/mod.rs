@@ -13,6 +13,7 @@ pub mod knowledge_base;
 pub mod message;
 pub mod models;
 pub mod object;
+pub mod schema_root;
 pub mod text_completion;
 pub mod texts;
 pub mod tool_choice;

@@ -3,6 +3,7 @@
 
 pub mod chat;
 pub mod embed;
+pub mod guarded;
 mod reply;
 
 pub use reply::{CallEnd, EndReason, OutputLimit, Reply, Served};

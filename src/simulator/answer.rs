@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{fault::Plan, passages, schema};
+use super::{fault::Plan, guardrail, passages, schema};
 
 /// The content of a reply.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,8 +70,9 @@ pub fn answer(request: &Value, plan: &Plan) -> Answer {
     let stop_reason;
     let mut trace = None;
     let mut stop_sequence = None;
-    if request["guardrailConfig"].is_object() && plan.guardrail {
-        blocks.push(Block::Text("The guardrail blocked this.".to_owned()));
+    if request["guardrailConfig"].is_object() && (plan.guardrail || guardrail::intervenes(request))
+    {
+        blocks.push(Block::Text(guardrail::MESSAGE.to_owned()));
         stop_reason = "guardrail_intervened";
         let traced = request["guardrailConfig"]["trace"]
             .as_str()
@@ -168,7 +169,7 @@ fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str, Optio
             None,
         );
     }
-    if let Some(json) = instructed(request, said) {
+    if let Some(json) = instructed(request, plan, said) {
         let json = plan
             .misfit
             .map_or(json.clone(), |misfit| misfit.spoil(&json));
@@ -219,8 +220,8 @@ fn instructions(request: &Value) -> String {
         .join("\n")
 }
 
-/// JSON, if the instructions ask for nothing else. A prefilled brace is not repeated.
-fn instructed(request: &Value, said: &str) -> Option<String> {
+/// JSON, if the instructions ask for nothing else. A prefilled brace is not repeated, unless a directive asks for it.
+fn instructed(request: &Value, plan: &Plan, said: &str) -> Option<String> {
     let instructions = instructions(request);
     let json = match instructions.split_once("JSON schema:") {
         Some((_, schema)) => {
@@ -237,7 +238,12 @@ fn instructed(request: &Value, said: &str) -> Option<String> {
         .last()
         .is_some_and(|block| block["text"] == "{");
     let text = json.to_string();
-    Some(if begun { text[1..].to_owned() } else { text })
+    Some(match plan.anew.as_deref() {
+        Some("fence") => format!("```json\n{text}\n```"),
+        Some("prose") => format!("Here it is:\n{text}"),
+        None if begun => text[1..].to_owned(),
+        _ => text,
+    })
 }
 
 fn thinks(request: &Value) -> bool {
@@ -337,16 +343,15 @@ fn last_blocks(request: &Value) -> &[Value] {
 }
 
 fn last_text(request: &Value) -> String {
-    let texts = last_blocks(request).iter().flat_map(|block| {
-        let own = passages::said(block);
-        let result = block["toolResult"]["content"]
-            .as_array()
-            .into_iter()
-            .flatten();
-        own.into_iter()
-            .chain(result.filter_map(|content| content["text"].as_str()))
-    });
-    texts.collect::<Vec<_>>().join(" ")
+    let blocks = last_blocks(request);
+    let results = blocks
+        .iter()
+        .filter_map(|block| block["toolResult"]["content"].as_array());
+    let results = results
+        .flatten()
+        .filter_map(|content| content["text"].as_str());
+    let texts: Vec<&str> = results.chain(passages::said(blocks)).collect();
+    texts.join(" ")
 }
 
 /// The number of tokens in all strings of a block.

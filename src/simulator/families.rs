@@ -2,10 +2,14 @@
 
 use std::{collections::HashSet, sync::LazyLock};
 
+use regex_lite::Regex;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::ServiceError;
+use super::{
+    ServiceError,
+    schema_rules::{self, StrictLimits},
+};
 
 #[derive(Deserialize)]
 struct File {
@@ -22,6 +26,11 @@ struct Family {
     refuses: Vec<String>,
     #[serde(default)]
     max_stop: Option<usize>,
+    /// What a stop sequence may be, as a regular expression.
+    #[serde(default)]
+    stop_pattern: Option<String>,
+    #[serde(default)]
+    strict_limits: Option<StrictLimits>,
     #[serde(default)]
     min_tokens: Option<u64>,
     #[serde(default)]
@@ -65,14 +74,18 @@ pub fn check(model_id: &str, request: &Value, stream: bool) -> Result<(), Servic
                 .any(|except| id.starts_with(except.as_str()))
     });
     let mut refuses = HashSet::new();
-    let (mut max_stop, mut min_tokens, mut signed) = (None, None, false);
+    let mut rules = Rules::default();
     for family in families {
         refuses.extend(family.refuses.iter().map(String::as_str));
-        max_stop = family.max_stop.or(max_stop);
-        min_tokens = family.min_tokens.or(min_tokens);
-        signed |= family.signed_reasoning;
+        rules.max_stop = family.max_stop.or(rules.max_stop);
+        rules.stop_pattern = family.stop_pattern.as_deref().or(rules.stop_pattern);
+        rules.strict_limits = family.strict_limits.or(rules.strict_limits);
+        rules.min_tokens = family.min_tokens.or(rules.min_tokens);
+        rules.signed |= family.signed_reasoning;
     }
-    let traits = traits(request, stream, max_stop, min_tokens, signed);
+    schema_rules::check(request, &refuses, rules.strict_limits)
+        .map_err(ServiceError::validation)?;
+    let traits = traits(request, stream, &rules);
     match traits
         .into_iter()
         .find(|(what, present, _)| *present && (what.is_empty() || refuses.contains(what)))
@@ -82,13 +95,21 @@ pub fn check(model_id: &str, request: &Value, stream: bool) -> Result<(), Servic
     }
 }
 
+/// The rules of a model that have a number or a pattern.
+#[derive(Default)]
+struct Rules<'f> {
+    max_stop: Option<usize>,
+    stop_pattern: Option<&'f str>,
+    strict_limits: Option<StrictLimits>,
+    min_tokens: Option<u64>,
+    signed: bool,
+}
+
 /// Lists what models may reject: a name, whether the request has it, and the message. Every model rejects an empty name.
 fn traits(
     request: &Value,
     stream: bool,
-    max_stop: Option<usize>,
-    min_tokens: Option<u64>,
-    signed: bool,
+    rules: &Rules<'_>,
 ) -> Vec<(&'static str, bool, &'static str)> {
     let (config, fields) = (
         &request["inferenceConfig"],
@@ -154,7 +175,7 @@ fn traits(
         (
             "stop",
             !stops.is_empty(),
-            "stopSequences are not supported by this model.",
+            "This model doesn't support the stopSequences field. Remove stopSequences and try again.",
         ),
         (
             "blank_stop",
@@ -163,12 +184,21 @@ fn traits(
         ),
         (
             "",
-            max_stop.is_some_and(|max| stops.len() > max),
+            rules.max_stop.is_some_and(|max| stops.len() > max),
             "Too many stop sequences.",
         ),
         (
             "",
-            min_tokens
+            rules.stop_pattern.is_some_and(|pattern| {
+                let pattern = Regex::new(&format!("^(?:{pattern})$"));
+                !pattern.is_ok_and(|pattern| stops.iter().all(|stop| pattern.is_match(stop)))
+            }),
+            "Malformed input request: string does not match the pattern of stop sequences.",
+        ),
+        (
+            "",
+            rules
+                .min_tokens
                 .zip(max_tokens)
                 .is_some_and(|(min, tokens)| tokens < min),
             "maxTokens is below the minimum.",
@@ -268,8 +298,13 @@ fn traits(
             "Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is enabled, a final `assistant` message must start with a thinking block.",
         ),
         (
+            "reasoning",
+            !blocks("reasoningContent").is_empty(),
+            "reasoningContent is not supported in messages by this model.",
+        ),
+        (
             "",
-            signed && unsigned,
+            rules.signed && unsigned,
             "messages: thinking.signature: Field required",
         ),
         (
@@ -312,6 +347,7 @@ mod tests {
                 "anthropic.claude-sonnet-5-5",
             ),
             ("anthropic.claude-sonnet-5-5", "anthropic.claude-sonnet-5-5"),
+            ("sa.amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
             ("deepseek.v3.2", "deepseek.v3.2"),
             ("us.deepseek.r1-v1:0", "deepseek.r1-v1:0"),
             (

@@ -24,14 +24,19 @@ Faults on demand: put one or more of these into the last user message or into a 
   [simulate bad-crc]          a damaged frame                     [simulate bad-length] an absurd frame length
   [simulate guardrail]        the guardrail of the request intervenes
   [simulate misfit prose|type|missing|cut|refusal]   JSON that was only instructed does not fit; when asked to correct it, it does
+  [simulate anew json|fence|prose]  an answer in JSON that does not continue the prefilled brace
   [simulate exception NAME]   an exception event in the middle, such as throttlingException
   [simulate first-exception NAME]  an exception as the first event
 
 Every Knowledge Base holds the gateway's own documentation, except for the ids MISSING000, EMPTY00000 and NOHYBRID00; an id
-that begins with MANAGED is a managed one. Faults of Retrieve, in the query:
+that begins with MANAGED is a managed one, and one that begins with IMAGES takes images as queries. Faults of Retrieve, in the query:
   [simulate kb throttle|quota|internal|access-denied|dependency-failed|bad-gateway|conflict|not-ready|validation]
   [simulate kb slow 2s]  [simulate kb hang]  [simulate kb empty]  [simulate kb malformed]
-  [simulate kb guardrail]     the guardrail of the search intervenes";
+  [simulate kb guardrail]     the guardrail of the search intervenes
+
+Every guardrail blocks text with the word \"contraband\" and answers with \"smuggled\", masks secret-…, and finds
+\"ungrounded\" without grounding; the guardrail missing000 does not exist. Faults of ApplyGuardrail, in any text: the errors
+above, \"slow\" and \"hang\", as [simulate apply throttle]";
 
 /// How a stream or a body breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,17 +65,21 @@ pub struct Plan {
     pub guardrail: bool,
     /// How an answer in JSON misses its schema, if nothing enforces it.
     pub misfit: Option<Misfit>,
+    /// How an answer in JSON begins instead of continuing a prefill: `json`, `fence` or `prose`.
+    pub anew: Option<String>,
     pub breaks: Option<Break>,
 }
 
 impl Plan {
     /// Reads the directives of a valid Converse request.
     pub fn of(request: &Value) -> Self {
-        let last = request["messages"]
-            .as_array()
-            .and_then(|messages| messages.last());
+        // A prefill follows the last user message.
+        let last = request["messages"].as_array().and_then(|messages| {
+            let mut messages = messages.iter().rev();
+            messages.find(|message| message["role"] == "user")
+        });
         let blocks = last.and_then(|message| message["content"].as_array());
-        Self::from_texts(blocks.into_iter().flatten().filter_map(said))
+        Self::from_texts(blocks.map(|blocks| said(blocks)).unwrap_or_default())
     }
 
     /// Reads the directives of all `texts`.
@@ -98,6 +107,7 @@ impl Plan {
             "hang" => self.hang = true,
             "guardrail" => self.guardrail = true,
             "misfit" => self.misfit = Misfit::named(argument),
+            "anew" => self.anew = Some(argument.to_owned()),
             "stall" => self.breaks = Some(Break::Stall),
             "reset" => self.breaks = Some(Break::Reset),
             "cut" => self.breaks = Some(Break::Cut),
@@ -108,8 +118,8 @@ impl Plan {
             "bad-length" => self.breaks = Some(Break::BadLength),
             "exception" => self.breaks = Some(Break::Exception(argument.to_owned())),
             "first-exception" => self.breaks = Some(Break::FirstException(argument.to_owned())),
-            // Meant for the Knowledge Base that was queried before.
-            "kb" => {}
+            // Meant for the Knowledge Base that was queried before, or for the guardrail.
+            "kb" | "apply" => {}
             _ => self.error = Some(name.to_owned()),
         }
     }

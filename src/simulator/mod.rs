@@ -1,5 +1,5 @@
-//! A Bedrock that speaks the real wire protocol on loopback, for any AWS SDK: Converse, ConverseStream, InvokeModel and
-//! Retrieve with signed requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
+//! A Bedrock that speaks the real wire protocol on loopback, for any AWS SDK: Converse, ConverseStream, InvokeModel,
+//! Retrieve and ApplyGuardrail with signed requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
 //!
 //! It shares no code with the gateway, so that tests can judge one by the other.
 
@@ -12,6 +12,7 @@ mod escapes;
 mod families;
 pub mod fault;
 mod frames;
+mod guardrail;
 mod invoke;
 mod knowledge;
 mod misfit;
@@ -22,8 +23,10 @@ mod reply;
 mod request_id;
 mod routes;
 mod schema;
+mod schema_rules;
 mod sigv4;
 mod steering;
+mod unique;
 mod validate;
 
 use std::{
@@ -49,6 +52,7 @@ pub use sigv4::SecretKey;
 use cache::PromptCache;
 use fault::Plan;
 use routes::Operation;
+use unique::UniqueValue;
 
 /// The service's limit for a request body, in bytes.
 const MAX_REQUEST: usize = 25_000_000;
@@ -66,11 +70,15 @@ pub struct Simulator {
     shared: Arc<Mutex<Shared>>,
 }
 
-/// Checks a Converse request for `model_id` as the service does.
+/// Checks the body of a Converse request for `model_id` as the service does.
 ///
 /// # Errors
-/// `ValidationException`, with the reason, if the service rejects the request.
-pub fn validate(model_id: &str, request: &Value, stream: bool) -> Result<(), ServiceError> {
+/// The reason, if the service rejects the request.
+pub fn validate(model_id: &str, body: &[u8], stream: bool) -> Result<(), ServiceError> {
+    validate_parsed(model_id, &parse(body)?, stream)
+}
+
+fn validate_parsed(model_id: &str, request: &Value, stream: bool) -> Result<(), ServiceError> {
     validate::converse(request, stream)?;
     families::check(model_id, request, stream)
 }
@@ -80,6 +88,8 @@ struct Shared {
     script: VecDeque<ScriptedReply>,
     received: VecDeque<ReceivedRequest>,
     invocations: VecDeque<Value>,
+    /// The billed units of every guardrail request.
+    guardrails: VecDeque<Value>,
     /// The ARN of the model behind each inference profile, provisioned throughput or custom model.
     described: HashMap<String, String>,
     cache: PromptCache,
@@ -156,6 +166,19 @@ impl Simulator {
         self.shared().invocations.iter().cloned().collect()
     }
 
+    /// The `usage` of every ApplyGuardrail request, which no log of Bedrock has. Requests without a reply are billed, too.
+    pub fn guardrails(&self) -> Vec<Value> {
+        self.shared().guardrails.iter().cloned().collect()
+    }
+
+    fn bill_guardrail(&self, usage: &Value) {
+        let mut shared = self.shared();
+        if shared.guardrails.len() == MAX_INVOCATIONS {
+            shared.guardrails.pop_front();
+        }
+        shared.guardrails.push_back(usage.clone());
+    }
+
     /// The service, and the paths that steer it from outside.
     pub fn router(&self) -> Router {
         steering::router()
@@ -178,7 +201,7 @@ impl Simulator {
         request: &Value,
         stream: bool,
     ) -> Result<Response, ServiceError> {
-        validate(model_id, request, stream)?;
+        validate_parsed(model_id, request, stream)?;
         let plan = Plan::of(request);
         if let Some(error) = plan.refusal() {
             return Err(error);
@@ -261,12 +284,15 @@ async fn operation(
         Operation::Converse { stream } => simulator.converse(&id, &parse(&body)?, stream).await,
         Operation::Invoke => invoke::invoke(&simulator, &id, &parts.headers, &body).await,
         Operation::Retrieve => knowledge::retrieve(&id, &parse(&body)?).await,
+        Operation::ApplyGuardrail => guardrail::apply(&simulator, &id, &parse(&body)?).await,
     }
 }
 
 fn parse(body: &[u8]) -> Result<Value, ServiceError> {
-    serde_json::from_slice(body).map_err(|error| ServiceError {
-        name: "SerializationException",
-        ..ServiceError::validation(error.to_string())
-    })
+    serde_json::from_slice(body)
+        .map(|UniqueValue(value)| value)
+        .map_err(|error| ServiceError {
+            name: "SerializationException",
+            ..ServiceError::validation(error.to_string())
+        })
 }

@@ -1,6 +1,9 @@
 //! Two service models, as data: shapes, required members, enums, ranges.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, OnceLock},
+};
 
 use regex_lite::Regex;
 use serde::Deserialize;
@@ -22,6 +25,9 @@ pub struct Shape {
     pub min: Option<f64>,
     pub max: Option<f64>,
     pub pattern: Option<String>,
+    /// `pattern`, once it was needed. `None` if it is not a regular expression.
+    #[serde(skip)]
+    compiled: OnceLock<Option<Regex>>,
 }
 
 #[derive(Deserialize)]
@@ -157,8 +163,10 @@ fn string(shape: &Shape, text: &str, path: &str) -> Result<(), String> {
         ));
     }
     if let Some(pattern) = &shape.pattern {
-        let fits = Regex::new(&format!("^(?:{pattern})$")).is_ok_and(|regex| regex.is_match(text));
-        if !fits {
+        let regex = shape
+            .compiled
+            .get_or_init(|| Regex::new(&format!("^(?:{pattern})$")).ok());
+        if !regex.as_ref().is_some_and(|regex| regex.is_match(text)) {
             return Err(format!(
                 "Value '{text}' at '{path}' failed to satisfy constraint: Member must satisfy regular expression pattern: {pattern}"
             ));

@@ -34,7 +34,16 @@ fn text_of(block: &Value) -> Option<&str> {
         .or_else(|| block["guardContent"]["text"]["text"].as_str())
 }
 
-/// The user's own text; none if the block holds passages.
-pub fn said(block: &Value) -> Option<&str> {
-    text_of(block).filter(|text| !text.contains(PASSAGES))
+/// The texts of a turn that are the user's own: neither passages nor, if the turn marks a query for the guardrail, an
+/// instruction beside the passages.
+pub fn said(blocks: &[Value]) -> Vec<&str> {
+    let is_query = |block: &&Value| {
+        let qualifiers = block["guardContent"]["text"]["qualifiers"].as_array();
+        qualifiers.is_some_and(|all| all.iter().any(|one| one == "query"))
+    };
+    let marked = blocks.iter().any(|block| is_query(&block));
+    let own = blocks.iter().filter(|block| !marked || is_query(block));
+    own.filter_map(text_of)
+        .filter(|text| !text.contains(PASSAGES))
+        .collect()
 }

@@ -2,7 +2,7 @@
 
 use axum::http::{Method, Uri};
 
-use super::{ServiceError, escapes::percent_decode, knowledge};
+use super::{ServiceError, escapes::percent_decode, guardrail, knowledge};
 
 /// The operations that take a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,15 +10,19 @@ pub enum Operation {
     Converse { stream: bool },
     Invoke,
     Retrieve,
+    ApplyGuardrail,
 }
 
-/// The operation of a request, and the id of its model or Knowledge Base.
+/// The operation of a request, and the id of its model, Knowledge Base or guardrail.
 ///
 /// # Errors
 /// `UnknownOperationException`, or `ValidationException` for an id that cannot be one of a model.
 pub fn route(method: &Method, uri: &Uri) -> Result<(String, Operation), ServiceError> {
     if let Some(id) = knowledge::route(method, uri) {
         return Ok((id, Operation::Retrieve));
+    }
+    if let Some(path) = guardrail::route(method, uri) {
+        return Ok((path, Operation::ApplyGuardrail));
     }
     let unknown = || ServiceError {
         name: "UnknownOperationException",

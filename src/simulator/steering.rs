@@ -16,6 +16,7 @@ pub fn router() -> Router<Simulator> {
         .route("/_simulator/replies", post(add_reply))
         .route("/_simulator/requests", get(list_requests))
         .route("/_simulator/invocations", get(list_invocations))
+        .route("/_simulator/guardrails", get(list_guardrails))
 }
 
 /// Scripts the reply to the next request: `{"status": 200, "body": {…}}` or `{"events": [["messageStart", {…}], …]}`.
@@ -48,6 +49,12 @@ async fn list_invocations(State(simulator): State<Simulator>) -> String {
         .iter()
         .map(|line| format!("{line}\n"))
         .collect()
+}
+
+/// The usage of every ApplyGuardrail request, one JSON object per line.
+async fn list_guardrails(State(simulator): State<Simulator>) -> String {
+    let lines = simulator.guardrails();
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 async fn list_requests(State(simulator): State<Simulator>) -> Response {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{ServiceError, model};
+use super::{ServiceError, guardrail, model};
 
 /// Checks a Converse request.
 ///
@@ -109,6 +109,7 @@ fn conversation(request: &Value) -> Result<(), String> {
             return Err("The toolConfig field must be defined when using toolUse and toolResult content blocks.".into());
         }
     }
+    guardrail::check(request)?;
     media(messages)?;
     cache_points(request, messages)?;
     trailing_space(messages.last())

@@ -8,6 +8,7 @@ mod codec;
 pub mod converse;
 mod embed;
 pub mod failure;
+mod guardrail;
 pub mod invoke;
 mod profile_lookup;
 mod redact;
@@ -26,6 +27,7 @@ use tower::Service;
 pub use attempt::{Attempt, Attempts, Subject, Try};
 pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, Request};
+pub use guardrail::{Action, Case, Content, Guardrails, Judge, Source, Verdict};
 pub use profile_lookup::ProfileLookup;
 pub use redact::redact;
 pub use transport::{

@@ -118,6 +118,7 @@ fn settings_that_the_example_comments_out_are_defaults() {
         "knowledge_bases",
         "knowledge_base_",
         "max_context_tokens",
+        "caps",
         "rerank",
         "filter",
         "implicit_filter",

@@ -256,7 +256,7 @@ proptest! {
         let cx = Context { model: &model, caller: &caller, warnings: &warnings, messages: &chat.messages };
         let translated = converse::chat_request(&chat, &cx).unwrap();
         let request = serde_json::to_value(&translated.request).unwrap();
-        let checked = lintel::simulator::validate(HAIKU, &request, false);
+        let checked = lintel::simulator::validate(HAIKU, request.to_string().as_bytes(), false);
         prop_assert!(checked.is_ok(), "{checked:?}: {request}");
         let expected: Vec<(String, Vec<Block>)> = conversation
             .expected()

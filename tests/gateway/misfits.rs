@@ -54,6 +54,8 @@ async fn every_misfit_is_repaired_by_one_more_request() {
             let before = gateway.simulator.received().len();
             let reply = gateway.chat(&request(model, kind, stream)).await;
             assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+            let route = reply.header("x-lintel-route").unwrap();
+            assert!(route.ends_with("; schema=not_enforced"), "{route}");
             let text = if stream {
                 streamed_text(&reply)
             } else {

@@ -3,7 +3,7 @@
 use lintel::simulator::{ScriptedReply, encode_event};
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, money::key};
+use crate::support::{Gateway, Reply, money::key};
 
 const HAIKU: &str = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
 
@@ -116,7 +116,7 @@ fn request(messages: Value, stream: bool) -> Value {
 
 /// Puts a streamed message together as OpenAI's SDKs do: strings are joined, and entries of lists by
 /// `index`, which stays in them.
-fn merge(into: &mut Value, delta: &Value) {
+pub fn merge(into: &mut Value, delta: &Value) {
     match (into, delta) {
         (Value::Object(into), Value::Object(delta)) => {
             for (name, value) in delta {
@@ -152,6 +152,11 @@ async fn asked(gateway: &Gateway, turn: &[Value], stream: bool) -> Value {
             stream,
         ))
         .await;
+    message_of(&reply, stream)
+}
+
+/// The message of a reply, as a client assembles it.
+fn message_of(reply: &Reply, stream: bool) -> Value {
     if !stream {
         return reply.json()["choices"][0]["message"].clone();
     }
@@ -296,4 +301,53 @@ async fn thinking_of_another_key_is_not_restored() {
     assert_eq!(reply.status, http::StatusCode::OK, "{}", reply.text());
     let sent = gateway.bodies().pop().unwrap();
     assert_eq!(sent["messages"][1]["content"], json!([call(1), call(2)]));
+}
+
+/// Was lost, because the model does not sign its reasoning.
+#[tokio::test]
+async fn encrypted_reasoning_of_gpt_returns_to_its_place() {
+    for stream in [false, true] {
+        for form in HISTORIES {
+            let gateway = Gateway::start().await;
+            let turn = vec![redacted(), call(1), call(2)];
+            let model = |messages: Value| {
+                let mut request = request(messages, stream);
+                request["model"] = "openai.gpt-6-sol".into();
+                request
+            };
+            gateway.simulator.script(scripted(&turn, stream));
+            let question = json!({"role": "user", "content": "Use f"});
+            let reply = gateway.any(&model(json!([question]))).await;
+            let message = history(&message_of(&reply, stream), form);
+            let result = |nth: u32| json!({"role": "tool", "tool_call_id": format!("tooluse_{nth}"), "content": "done"});
+            let reply = gateway
+                .any(&model(json!([question, message, result(1), result(2)])))
+                .await;
+            assert_eq!(reply.status, http::StatusCode::OK, "{}", reply.text());
+            let sent = gateway.bodies().pop().unwrap();
+            assert_eq!(
+                sent["messages"][1]["content"],
+                Value::from(turn),
+                "{form:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn hidden_reasoning_is_left_out_of_the_reply_and_still_returns_to_the_model() {
+    for stream in [false, true] {
+        let gateway = Gateway::start().await;
+        let turn = vec![thinking(1), call(1), thinking(2), call(2)];
+        gateway.simulator.script(scripted(&turn, stream));
+        let mut first = request(json!([{"role": "user", "content": "Use f"}]), stream);
+        first.as_object_mut().unwrap().remove("reasoning_effort");
+        first["reasoning"] = json!({"effort": "low", "exclude": true});
+        let message = message_of(&gateway.any(&first).await, stream);
+        for name in ["reasoning_content", "thinking_blocks", "reasoning_details"] {
+            assert!(message[name].is_null(), "{message}");
+        }
+        let sent = sent_back(&gateway, &message, stream).await;
+        assert_eq!(sent, Value::from(turn), "stream: {stream}");
+    }
 }

@@ -130,16 +130,25 @@ fn response_format() -> impl Strategy<Value = Value> {
     ]
 }
 
-fn effort() -> impl Strategy<Value = Value> {
+/// Members that request reasoning.
+fn reasoning() -> impl Strategy<Value = Value> {
     let efforts = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+    let effort = || prop::sample::select(efforts.to_vec());
+    let budget = || prop_oneof![-1..3000i64, 1000..70_000i64];
     prop_oneof![
-        Just(Value::Null),
-        prop::sample::select(efforts.to_vec()).prop_map(Value::from)
+        2 => Just(json!({})),
+        3 => effort().prop_map(|effort| json!({"reasoning_effort": effort})),
+        1 => effort().prop_map(|effort| json!({"reasoning": {"effort": effort, "exclude": true}})),
+        2 => budget().prop_map(|budget| json!({"reasoning": {"max_tokens": budget}})),
+        3 => budget().prop_map(|budget| json!({"thinking": {"type": "enabled", "budget_tokens": budget}})),
+        1 => Just(json!({"thinking": {"type": "adaptive"}})),
+        1 => Just(json!({"thinking": {"type": "disabled"}})),
+        1 => any::<bool>().prop_map(|on| json!({"chat_template_kwargs": {"enable_thinking": on}})),
     ]
 }
 
 /// Returns the bytes of text that a model reads: all strings except media, and the JSON of schemas and tool inputs.
-fn bytes(value: &Value) -> usize {
+pub fn bytes(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(bytes).sum(),
@@ -161,20 +170,26 @@ proptest! {
     #[test]
     fn every_request_satisfies_the_service_model(
         messages in prop::collection::vec(message(), 1..10),
-        (tools, format, effort) in (tools(), response_format(), effort()),
+        (tools, format, reasoning) in (tools(), response_format(), reasoning()),
         choice in prop_oneof![Just(json!(null)), Just(json!("auto")), Just(json!("none")), Just(json!("required"))],
         (temperature, top_p) in (prop::option::of(0.0..=2.0f64), prop::option::of(0.0..=1.0f64)),
         (max_tokens, top_k, parallel) in (prop::option::of(1u32..5000), prop::option::of(1u32..500), any::<Option<bool>>()),
         stop in prop::option::of(prop::collection::vec(".{0,3}", 0..4)),
         metadata in prop::option::of(prop::collection::btree_map(".{1,64}", ".{0,300}", 0..16)),
-        (model, automatic, stream) in (any::<prop::sample::Index>(), any::<bool>(), any::<bool>()),
+        (model, automatic, stream, long_cache) in (any::<prop::sample::Index>(), any::<bool>(), any::<bool>(), any::<bool>()),
     ) {
-        let request = json!({
+        let mut request = json!({
             "model": "m", "messages": messages, "tools": tools, "tool_choice": choice, "response_format": format,
-            "reasoning_effort": effort, "temperature": temperature, "top_p": top_p, "top_k": top_k, "stop": stop,
+            "temperature": temperature, "top_p": top_p, "top_k": top_k, "stop": stop,
             "max_tokens": max_tokens, "parallel_tool_calls": parallel, "metadata": metadata, "user": "a b", "seed": 1,
             "frequency_penalty": 1, "stream": stream,
         });
+        for (name, value) in reasoning.as_object().unwrap() {
+            request[name] = value.clone();
+        }
+        if long_cache {
+            request["prompt_cache_retention"] = "24h".into();
+        }
         let ids: Vec<&str> = catalogue::ids().chain(["somebody.unknown-v1:0"]).collect();
         let id = ids[model.index(ids.len())];
         let model = catalogue::model("m", Target::new(id, "us-east-1"));
@@ -188,7 +203,7 @@ proptest! {
             Ok((plan, translated)) => {
                 let (worst, streams) = (&plan.worst, plan.delivery == Delivery::Stream);
                 let converse = serde_json::to_string(&translated.request).unwrap();
-                let checked = lintel::simulator::validate(id, &serde_json::from_str(&converse).unwrap(), streams);
+                let checked = lintel::simulator::validate(id, converse.as_bytes(), streams);
                 prop_assert!(checked.is_ok(), "{id}: {checked:?}: {converse}");
                 prop_assert!(stream || !streams);
                 let converse: Value = serde_json::from_str(&converse).unwrap();

@@ -1,8 +1,11 @@
 //! Settlements: every call is settled exactly once, however it ends, and no budget is exceeded.
 
+use std::time::Duration;
+
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use serde_json::json;
+use tokio::{sync::Notify, time::timeout};
 
 use crate::support::{
     Gateway,
@@ -242,7 +245,8 @@ async fn racing_calls_use_a_budget_up_and_never_exceed_it() {
         }
         request
     };
-    let calls = async |nth: usize| {
+    let ended = Notify::new();
+    let call = async |nth: usize| {
         let request = request(nth);
         // A rejected call is retried until the budget says that a retry is pointless.
         loop {
@@ -262,8 +266,15 @@ async fn racing_calls_use_a_budget_up_and_never_exceed_it() {
             if reply.header("retry-after-ms") != Some("500") {
                 return reply.status;
             }
-            tokio::task::yield_now().await;
+            // Tries again when another call has ended. One that was dropped is read in the background, so its end is not
+            // seen here.
+            let _ = timeout(Duration::from_millis(250), ended.notified()).await;
         }
+    };
+    let calls = async |nth: usize| {
+        let status = call(nth).await;
+        ended.notify_waiters();
+        status
     };
     let calls = stream::iter(0..500).map(calls).buffer_unordered(500);
     let statuses: Vec<StatusCode> = calls.collect().await;

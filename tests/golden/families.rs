@@ -67,7 +67,7 @@ fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
         "converse"
     };
     let converse = serde_json::to_string(&translated.request).unwrap();
-    lintel::simulator::validate(id, &serde_json::from_str(&converse).unwrap(), stream)
+    lintel::simulator::validate(id, converse.as_bytes(), stream)
         .unwrap_or_else(|error| panic!("{id} rejects the request: {error:?}\n{converse}"));
     // Warnings about the lifecycle of a model are the same for every request.
     let joined = warnings.joined().unwrap_or_default();

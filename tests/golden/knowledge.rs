@@ -61,7 +61,10 @@ async fn passages_are_added_to_the_prompt() {
             .iter()
             .flat_map(|turn| turn["content"].as_array().unwrap());
         let prompt = turns
-            .filter_map(|block| block["text"].as_str())
+            .filter_map(|block| {
+                let guarded = block["guardContent"]["text"]["text"].as_str();
+                block["text"].as_str().or(guarded)
+            })
             .find(|text| text.contains("<passages-"))
             .unwrap();
         let warnings = reply.header("x-lintel-warnings").unwrap_or("none");

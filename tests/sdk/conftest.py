@@ -14,6 +14,9 @@ KEY = "sk-canary-5d41402abc4b2a76b9719d911017c592"
 WIDE_KEY = "sk-canary-7d793037a0760186574b0282f2f435e7"
 PATIENCE = 30
 
+# LiteLLM would look for prices on the network when it is imported.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+
 CONFIG = """
 [server]
 listen = "127.0.0.1:0"

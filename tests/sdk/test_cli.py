@@ -116,6 +116,25 @@ def test_models_are_listed_with_prices(tmp_path):
     assert [model["route"] for model in models] == ["converse", "invoke"]
 
 
+def test_models_are_listed_with_the_sources_of_facts_and_prices(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(GOOD + '[models.own]\ntarget = "amazon.nova-lite-v1:0"\nprice = { input = 1 }\nfacts = { image = false }\n')
+    listed = json.loads(lintel("models", "--json", "--config", str(config), CANARY_KEY=KEY).stdout)
+    claude, own = ({model["name"]: model for model in listed}[name] for name in ("claude", "own"))
+    window = claude["facts"]["context_window"]
+    assert window["value"] == claude["context_window"]
+    assert window["sources"][0]["name"].startswith("LiteLLM") and re.fullmatch(r"20\d\d-\d\d-\d\d", window["sources"][0]["date"])
+    assert len(claude["price_sources"]) == 3
+    # A rule that is kept by hand.
+    assert "disable_parallel_tool_use" in claude["facts"]["disable_parallel"]["sources"][0]["name"]
+    configuration = [{"name": "configuration"}]
+    assert own["facts"]["image"] == {"value": False, "sources": configuration}
+    assert own["price_sources"] == configuration
+    assert own["facts"]["document"]["sources"] != configuration
+    # No source mentions a seed, so this is the default.
+    assert own["facts"]["seed"] == {"value": None, "sources": []}
+
+
 def test_check_warns_about_settings_that_will_not_work(tmp_path):
     config = tmp_path / "config.toml"
     config.write_text(

@@ -50,7 +50,6 @@ def test_example_has_the_documented_outcome(gateway, path, member, changed, outc
     reported = [warning for warning in warnings.split("; ") if warning.startswith(member)]
     if outcome == "refused":
         assert status == 400, warnings
-        # The error for `top_logprobs` names `logprobs`.
         assert member.startswith(error["param"]) or error["param"].startswith(member) or error["param"] in member
         return
     assert status == 200, error

@@ -37,6 +37,11 @@ KNOWN = {
     "InvokeModelRequest": "accept body contentType guardrailIdentifier guardrailVersion modelId performanceConfigLatency"
     " requestMetadata serviceTier trace",
     "InvokeModelResponse": "body contentType performanceConfigLatency serviceTier",
+    "ApplyGuardrailResponse": "action actionReason assessments guardrailCoverage outputs usage",
+    "GuardrailUsage": "topicPolicyUnits contentPolicyUnits contentPolicyImageUnits wordPolicyUnits"
+    " sensitiveInformationPolicyUnits sensitiveInformationPolicyFreeUnits contextualGroundingPolicyUnits"
+    " automatedReasoningPolicyUnits automatedReasoningPolicies",
+    "GuardrailConverseTextBlock": "text qualifiers",
 }
 
 

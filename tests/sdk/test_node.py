@@ -6,10 +6,13 @@ import subprocess
 
 import pytest
 
+FILES = ["node.test.mjs", "clients.test.mjs", "frameworks.test.mjs", "knowledge.test.mjs", "embeddings.test.mjs"]
 
-@pytest.mark.parametrize("file", ["node.test.mjs", "clients.test.mjs", "knowledge.test.mjs", "embeddings.test.mjs"])
+
+@pytest.mark.parametrize("file", FILES)
 def test_node_clients(gateway, file):
     environment = {"BASE_URL": gateway.base_url, "API_KEY": gateway.key, "WIDE_KEY": gateway.wide_key}
+    environment["SIMULATOR_URL"] = gateway.simulator_url
     command = [os.environ["NODE"], "--test", "--test-reporter=spec", pathlib.Path(os.environ["SDK_NODE"]) / file]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

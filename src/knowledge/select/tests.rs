@@ -18,6 +18,7 @@ fn request(chars: u32, tokens: Option<u32>) -> RetrievalRequest {
         max_context_tokens: tokens,
         max_images: 1,
         include_sources: true,
+        include_passages: false,
     }
 }
 

@@ -152,13 +152,13 @@ impl Settling {
         if spend.unpriced_fees {
             certainty = Certainty::Presumed;
         }
-        (Some(cost + spend.fees), certainty)
+        (Some(cost + spend.fees + spend.guardrails), certainty)
     }
 }
 
-/// Returns the cost of a call to a model without a price: that of reranking only.
+/// Returns the cost of a call to a model without a price: that of reranking and guardrails only.
 fn fees_only(spend: &Spend) -> (Option<NanoUsd>, Certainty) {
-    match spend.fees {
+    match spend.fees + spend.guardrails {
         NanoUsd(0) => (None, Certainty::Actual),
         fees => (Some(fees), Certainty::Presumed),
     }

@@ -107,13 +107,8 @@ async fn restored(
         .iter()
         .map(|part| match part {
             Part::Thinking(thinking) => {
-                let by = if thinking.restored {
-                    "gateway"
-                } else {
-                    "client"
-                };
                 let signature = thinking.signature.as_deref().unwrap_or("unsigned");
-                format!("{by}: {}, {signature}", thinking.text)
+                format!("{}, {signature}", thinking.text)
             }
             Part::RedactedThinking(redacted) => format!("redacted {}", redacted.data),
             Part::ToolUse(call) => format!("call {}", call.id),
@@ -124,9 +119,9 @@ async fn restored(
 }
 
 const WHOLE_TURN: [&str; 4] = [
-    "gateway: first, signed first",
+    "first, signed first",
     "call a",
-    "gateway: second, signed second",
+    "second, signed second",
     "call b",
 ];
 
@@ -183,7 +178,7 @@ async fn text_and_redacted_reasoning_keep_their_place() {
     remember(&reasoning, &caller, signing(), turn).await;
     let parts = vec![text("I look.Again."), tool_use("a")];
     let (parts, _) = restored(&reasoning, &caller, signing(), parts).await;
-    let then = "gateway: then, signed then";
+    let then = "then, signed then";
     assert_eq!(
         parts,
         ["redacted AAAA", "I look.", then, "Again.", "call a"]
@@ -227,6 +222,32 @@ async fn turn_of_a_model_that_does_not_sign_is_not_kept() {
     assert_eq!(parts, ["call a", "call b"]);
 }
 
+/// Encrypted reasoning, as GPT models return it, was never kept.
+#[tokio::test]
+async fn encrypted_reasoning_of_a_model_that_does_not_sign_comes_back() {
+    let facts = Facts {
+        reasoning: ReasoningFacts {
+            redacted: true,
+            ..ReasoningFacts::default()
+        },
+        ..Facts::default()
+    };
+    let encrypting = || Model {
+        facts: Arc::new(facts.clone()),
+        ..model()
+    };
+    let (reasoning, caller) = (Reasoning::default(), Arc::new(caller()));
+    let data = "AAAA".to_owned();
+    let turn = vec![
+        Chunk::Thinking(ThinkingBlock::RedactedThinking { data }),
+        call_of(0, "a"),
+        Chunk::Finish(FinishReason::ToolCalls),
+    ];
+    remember(&reasoning, &caller, encrypting(), turn).await;
+    let (parts, _) = restored(&reasoning, &caller, encrypting(), vec![tool_use("a")]).await;
+    assert_eq!(parts, ["redacted AAAA", "call a"]);
+}
+
 #[tokio::test]
 async fn turn_without_calls_is_not_kept() {
     let (reasoning, caller) = (Reasoning::default(), Arc::new(caller()));
@@ -241,7 +262,6 @@ fn own(thinking: &str, signature: Option<&str>) -> Part {
     Part::Thinking(Thinking {
         text: thinking.to_owned(),
         signature: signature.map(str::to_owned),
-        restored: false,
     })
 }
 
@@ -257,8 +277,7 @@ async fn reasoning_that_the_client_sends_is_not_added_again() {
         tool_use("b"),
     ];
     let (parts, bytes) = restored(&reasoning, &caller, signing(), parts).await;
-    let sent = WHOLE_TURN.map(|part| part.replace("gateway", "client"));
-    assert_eq!(parts, sent, "only put in order");
+    assert_eq!(parts, WHOLE_TURN, "only put in order");
     assert_eq!(bytes, BYTES, "nothing was added");
 }
 
@@ -272,13 +291,12 @@ async fn foreign_reasoning_that_the_client_sends_is_left_alone() {
         tool_use("b"),
     ];
     let (parts, bytes) = restored(&reasoning, &caller, signing(), parts).await;
-    let mine = "client: mine, signed elsewhere";
+    let mine = "mine, signed elsewhere";
     assert_eq!(parts, ["call a", mine, "call b"]);
     assert_eq!(bytes, BYTES);
     let parts = vec![
         Part::RedactedThinking(RedactedThinking {
             data: "BBBB".to_owned(),
-            restored: false,
         }),
         tool_use("a"),
     ];
@@ -321,7 +339,7 @@ async fn choices_are_remembered_apart() {
     send(&reasoning, &next, call).await.unwrap();
     for (id, thinking) in [("a", "one"), ("b", "two")] {
         let (parts, _) = restored(&reasoning, &caller, signing(), vec![tool_use(id)]).await;
-        let thinking = format!("gateway: {thinking}, signed {thinking}");
+        let thinking = format!("{thinking}, signed {thinking}");
         assert_eq!(parts, [thinking, format!("call {id}")]);
     }
 }

@@ -66,7 +66,6 @@ impl Turn {
     /// Puts the reasoning of the turn into `message`, and sorts its parts into the turn's order. Returns the number of
     /// bytes by which its reasoning grows.
     pub fn restore(&self, message: &mut Message) -> usize {
-        let sent = message.parts.iter().any(Part::is_thinking);
         let sent_bytes = message.parts.iter().map(thinking_bytes).sum();
         let mut rest = std::mem::take(&mut message.parts);
         rest.retain(|part| !part.is_thinking());
@@ -89,14 +88,10 @@ impl Turn {
                 Step::Thinking { text, signature } => parts.push(Part::Thinking(Thinking {
                     text: text.clone(),
                     signature: signature.clone(),
-                    restored: !sent,
                 })),
                 Step::Redacted { data } => {
                     let data = data.clone();
-                    parts.push(Part::RedactedThinking(RedactedThinking {
-                        data,
-                        restored: !sent,
-                    }));
+                    parts.push(Part::RedactedThinking(RedactedThinking { data }));
                 }
                 Step::Text(bytes) if same_text => take_text(&mut rest, *bytes, &mut parts),
                 Step::Text(_) => take_text(&mut rest, usize::MAX, &mut parts),

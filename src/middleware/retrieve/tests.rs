@@ -11,8 +11,14 @@ use crate::{
         usage, whole,
     },
     model::{Model, Target},
-    openai::{completion::Annotation, knowledge_base::Names},
-    operation::{Operation as _, chat::Role},
+    openai::{
+        completion::{Annotation, FinishReason},
+        knowledge_base::Names,
+    },
+    operation::{
+        Operation as _,
+        chat::{Chunk, Part, Role, WholeReply},
+    },
 };
 
 mod condensing;
@@ -139,6 +145,7 @@ fn request(bases: Vec<KnowledgeBase>, on_error: OnError) -> RetrievalRequest {
         max_context_tokens: None,
         max_images: 0,
         include_sources: true,
+        include_passages: false,
     }
 }
 
@@ -152,7 +159,12 @@ fn asking(request: RetrievalRequest, stream: bool) -> Call<Chat> {
 
 fn texts(chat: &Chat) -> Vec<&str> {
     let parts = chat.messages.iter().flat_map(|message| &message.parts);
-    parts.filter_map(|part| part.as_text()).collect()
+    parts
+        .filter_map(|part| match part {
+            Part::Retrieved(retrieved) => Some(retrieved.text.as_str()),
+            part => part.as_text(),
+        })
+        .collect()
 }
 
 #[tokio::test]

@@ -72,6 +72,11 @@ impl Chunk {
             _ => 0,
         }
     }
+
+    /// Reports whether the chunk is reasoning.
+    pub fn is_reasoning(&self) -> bool {
+        matches!(self, Self::ReasoningContent(_) | Self::Thinking(_))
+    }
 }
 
 /// A boxed stream of chunks.

@@ -1,7 +1,7 @@
 //! Conversations: the form of a chat between dialects and codecs. Messages and their parts are in the order in which
 //! the client sent them.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use crate::openai::message::{
     CacheControl, File, InputAudio, MediaUrl, SearchResult, ServerToolBlock,
@@ -52,6 +52,8 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug)]
 pub enum Part {
     Text(String),
+    /// The gateway's own text, not the user's.
+    Retrieved(RetrievedText),
     Image(Media<MediaUrl>),
     Video(Media<MediaUrl>),
     Audio(Media<InputAudio>),
@@ -68,6 +70,16 @@ pub enum Part {
     CachePoint(CacheControl),
 }
 
+/// Passages of Knowledge Bases, and the gateway's instruction around them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetrievedText {
+    pub text: String,
+    /// The bytes of `text` that are passages.
+    pub passages: Range<usize>,
+    /// The text of each passage, as it was found.
+    pub sources: Vec<String>,
+}
+
 /// Content other than text.
 #[derive(Clone, Debug)]
 pub struct Media<T> {
@@ -82,8 +94,6 @@ pub struct Thinking {
     pub text: String,
     /// The model's signature. Reasoning without one is not sent back to a model that signs.
     pub signature: Option<String>,
-    /// The gateway restored the reasoning from its cache; the client did not send it.
-    pub restored: bool,
 }
 
 /// Encrypted reasoning.
@@ -91,8 +101,6 @@ pub struct Thinking {
 pub struct RedactedThinking {
     /// The encrypted bytes, as Base64.
     pub data: String,
-    /// The gateway restored the reasoning from its cache; the client did not send it.
-    pub restored: bool,
 }
 
 /// A call of one of the client's tools.

@@ -4,6 +4,7 @@ mod chunk;
 mod conversation;
 mod delivery;
 mod effort;
+pub mod guard;
 mod limited;
 mod reply;
 mod worst_case;
@@ -16,11 +17,15 @@ use std::{
 
 use serde_json::value::RawValue;
 
-pub use chunk::{ChoiceChunk, Chunk};
+pub use chunk::{BoxChunks, ChoiceChunk, Chunk};
 pub use conversation::{
-    Media, Message, Origin, Part, RedactedThinking, Role, Thinking, ToolInput, ToolResult, ToolUse,
+    Media, Message, Origin, Part, RedactedThinking, RetrievedText, Role, Thinking, ToolInput,
+    ToolResult, ToolUse,
 };
-pub use effort::{MAX_BUDGET, MIN_BUDGET, SCALE, VISIBLE, effort};
+pub use effort::{
+    Amount, MAX_BUDGET, MIN_BUDGET, ReasoningRequest, SCALE, VISIBLE, budget_of, effort_for,
+    nearest_effort,
+};
 pub use reply::{ChatReply, ChunkStream, WholeReply};
 
 use super::{Operation, not_served};
@@ -30,8 +35,9 @@ use crate::{
     model::{CachePolicy, Model, ReasoningStyle},
     money::{NanoUsd, Tier},
     openai::{
-        chat::{Function, PromptCacheOptions, ReasoningOptions, ResponseFormat, Stop, Tool},
+        chat::{Function, PromptCacheOptions, ResponseFormat, Stop, Tool},
         extension::BedrockOptions,
+        message::CacheControl,
         tool_choice::ToolChoice,
     },
 };
@@ -65,7 +71,10 @@ pub struct Chat {
     pub store: Option<bool>,
     pub service_tier: Option<String>,
     pub response_format: Option<ResponseFormat>,
-    pub reasoning_effort: Option<String>,
+    /// The reasoning that the client requests. If `None`, the model's default applies.
+    pub reasoning: Option<ReasoningRequest>,
+    /// Whether the reply leaves out the reasoning.
+    pub hide_reasoning: bool,
     pub verbosity: Option<String>,
     pub prompt_cache_key: Option<String>,
     pub prompt_cache_retention: Option<String>,
@@ -74,8 +83,9 @@ pub struct Chat {
     pub functions: Option<Vec<Function>>,
     pub function_call: Option<ToolChoice>,
     pub top_k: Option<u32>,
-    pub reasoning: Option<ReasoningOptions>,
     pub prompt_cache_options: Option<PromptCacheOptions>,
+    /// Anthropic's request for automatic cache points.
+    pub cache_control: Option<CacheControl>,
     pub bedrock: Option<BedrockOptions>,
     /// The client's limit on the cost.
     pub max_cost: Option<NanoUsd>,
@@ -120,7 +130,9 @@ impl Chat {
         }
     }
 
-    /// Reports whether the gateway places cache points in addition to the client's.
+    /// Reports whether the gateway places cache points in addition to the client's: if the operator wants it, or for
+    /// `cache_control` of the whole request. OpenAI's cache members alone do not, because writing a cache costs more than
+    /// input, and clients send them unasked.
     pub fn caches_automatically(&self, model: &Model, caller: &Caller) -> bool {
         let mode = self
             .prompt_cache_options
@@ -131,11 +143,23 @@ impl Chat {
             .as_ref()
             .and_then(|bedrock| bedrock.cache.as_deref());
         let policies = [model.options.cache, caller.cache];
-        mode != Some("explicit") && (cache == Some("auto") || policies.contains(&CachePolicy::Auto))
+        let wanted = cache == Some("auto")
+            || policies.contains(&CachePolicy::Auto)
+            || self.cache_control.is_some();
+        mode != Some("explicit") && wanted
+    }
+
+    /// Reports whether the client requests the longest retention of cached prompts.
+    pub fn keeps_cache(&self) -> bool {
+        let ttl = self
+            .cache_control
+            .as_ref()
+            .and_then(|one| one.ttl.as_deref());
+        self.prompt_cache_retention.as_deref() == Some("24h") || ttl == Some("1h")
     }
 
     fn asks_for_reasoning(&self) -> bool {
-        self.reasoning_effort.is_some() || self.reasoning.is_some()
+        self.reasoning.is_some()
     }
 
     /// Returns a hash of the schema that the service compiles before a stream can begin, if there is one.
@@ -157,7 +181,7 @@ impl Chat {
         let drops_calls = self.parallel_tool_calls == Some(false)
             || self.functions.is_some()
             || self.tool_choice.is_some();
-        !reasons && !drops_calls
+        !reasons && !self.hide_reasoning && !drops_calls
     }
 }
 
@@ -179,7 +203,9 @@ impl Operation for Chat {
             delivery,
             worst: worst_case::worst_case(self, model, caller),
             compiles: self.compiles(model),
-            visible: delivery == Delivery::Stream && self.is_visible(model),
+            visible: delivery == Delivery::Stream
+                && self.is_visible(model)
+                && !guard::covers_output(model, caller),
         })
     }
 

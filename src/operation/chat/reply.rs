@@ -6,17 +6,18 @@ use std::{
     task::{Context, Poll},
 };
 
-use futures_util::{Stream, StreamExt, future::BoxFuture};
+use futures_util::{Stream, StreamExt, future::BoxFuture, stream};
 use serde_json::Value;
 
 use super::{
+    Chat,
     chunk::{BoxChunks, ChoiceChunk, Chunk},
     limited::Limited,
 };
 use crate::{
     call::Trace,
     error::Error,
-    money::Usage,
+    money::{Cost, Usage},
     openai::completion::FinishReason,
     operation::{CallEnd, EndReason, OutputLimit, Reply},
 };
@@ -42,6 +43,34 @@ pub struct WholeReply {
 }
 
 impl ChatReply {
+    /// Returns the reply to a chat that a guardrail blocks before the model is called.
+    pub fn blocked(chat: &Chat, message: String, trace: &Trace) -> Self {
+        let usage = Usage {
+            cost: Some(Cost::default()),
+            ..Usage::default()
+        };
+        let chunks = [
+            Chunk::Content(message),
+            Chunk::Finish(FinishReason::ContentFilter),
+        ];
+        let choices = 0..chat.choices();
+        if !chat.stream {
+            return Self::Whole(WholeReply {
+                choices: choices.map(|_| chunks.to_vec()).collect(),
+                usage: trace.spending().total().with_side_costs(usage),
+                guardrail: None,
+            });
+        }
+        let each =
+            choices.flat_map(|choice| chunks.clone().map(|chunk| ChoiceChunk { choice, chunk }));
+        let last = ChoiceChunk {
+            choice: 0,
+            chunk: Chunk::Usage(usage),
+        };
+        let items: Vec<_> = each.chain([last]).map(Ok).collect();
+        Self::Stream(ChunkStream::new(stream::iter(items), trace.clone()))
+    }
+
     /// Replaces every chunk of every choice.
     #[must_use]
     pub fn map_chunks(
@@ -180,7 +209,7 @@ impl ChunkStream {
     }
 
     /// Wraps the inner stream. The callbacks stay outermost.
-    fn wrap<S>(mut self, wrapper: impl FnOnce(BoxChunks) -> S) -> Self
+    pub fn wrap<S>(mut self, wrapper: impl FnOnce(BoxChunks) -> S) -> Self
     where
         S: Stream<Item = Result<ChoiceChunk, Error>> + Send + 'static,
     {
@@ -236,6 +265,7 @@ impl ChunkStream {
         // The callbacks have moved: dropping `self` must not report an end.
         self.ended = true;
         rest.drained = true;
+        rest.trace.set_client_gone();
         rest
     }
 }

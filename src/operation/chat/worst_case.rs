@@ -1,6 +1,10 @@
 //! The most that a chat can cost: the amount that budgets reserve before it is sent.
 
-use super::{Chat, MAX_BUDGET, Part, VISIBLE, WEB_SEARCH, effort};
+mod schemas;
+
+use super::{
+    Amount, Chat, MAX_BUDGET, MIN_BUDGET, Part, VISIBLE, WEB_SEARCH, guard, nearest_effort,
+};
 use crate::{
     call::{Caller, RetrievalRequest},
     model::{Facts, Model, ReasoningStyle},
@@ -44,7 +48,7 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
         chat.tools.as_ref().map_or(0, Vec::len) + chat.functions.as_ref().map_or(0, Vec::len);
     let template = if tools > 0 { TOOLS_TEMPLATE } else { TEMPLATE };
     let messages = chat.conversations().map(Vec::len).max().unwrap_or_default() as u64;
-    let overhead = template + MESSAGE * messages + TOOL * tools as u64 + added(chat);
+    let overhead = template + MESSAGE * messages + TOOL * tools as u64 + added(chat, facts);
     // Media whose size does not bound its tokens can fill the context window, and so can a schema whose references the
     // gateway must resolve.
     let window = window(chat, model);
@@ -54,7 +58,7 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
     let known = text + overhead + (media.images + passages) * IMAGE;
     // A managed prompt brings its own text and limits.
     let prompt = model.target().is_prompt();
-    let input = match media.unbounded || prompt || has_references(chat, facts) {
+    let input = match media.unbounded || prompt || schemas::resolves_references(chat, facts) {
         true => window
             .unwrap_or(UNKNOWN)
             .max(known.min(window.unwrap_or(u64::MAX))),
@@ -81,7 +85,8 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
         server_tools: facts.web_search.is_some() && wants_server_tools(chat),
         fees: retrieval
             .and_then(RetrievalRequest::max_fees)
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            + guard::most(chat, model, caller, media.images + passages, output),
         unpriced_fees: retrieval.is_some_and(|retrieval| retrieval.max_fees().is_none()),
         ..WorstCase::default()
     }
@@ -136,16 +141,22 @@ fn output_tokens(chat: &Chat, model: &Model) -> u64 {
         .unwrap_or(model.defaults.max_tokens)
         .min(most)
         .max(model.facts.min_output_tokens);
-    // An unknown effort is rejected later.
-    let effort = effort(chat)
-        .ok()
-        .flatten()
-        .filter(|effort| *effort != "none");
-    let tokens = match (model.facts.reasoning.style, effort) {
-        (ReasoningStyle::Budget, Some(_)) => plain
-            .max(requested.unwrap_or(VISIBLE).saturating_add(MAX_BUDGET))
-            .min(most),
-        (ReasoningStyle::ReasoningConfig, Some("high" | "xhigh" | "max")) => most,
+    let amount = chat.reasoning.map(|reasoning| reasoning.amount);
+    let amount = amount.filter(|amount| !amount.is_none());
+    let reasoning = &model.facts.reasoning;
+    // At the effort `high`, Nova accepts no `maxTokens`.
+    let is_unlimited =
+        |amount: Amount| nearest_effort(amount.as_effort(), &reasoning.efforts) == "high";
+    let tokens = match (reasoning.style, amount) {
+        (ReasoningStyle::Budget, Some(amount)) => {
+            let budget = match amount {
+                Amount::Budget(tokens) => tokens.max(MIN_BUDGET),
+                Amount::Default | Amount::Effort(_) => MAX_BUDGET,
+            };
+            let visible = requested.unwrap_or(VISIBLE);
+            plain.max(visible.saturating_add(budget)).min(most)
+        }
+        (ReasoningStyle::ReasoningConfig, Some(amount)) if is_unlimited(amount) => most,
         _ => plain,
     };
     match tokens {
@@ -154,23 +165,10 @@ fn output_tokens(chat: &Chat, model: &Model) -> u64 {
     }
 }
 
-/// The most bytes that translation adds to the text: schemas are repeated, strict ones grow, and guarded tool results
-/// are sent twice.
-fn added(chat: &Chat) -> u64 {
-    let format = chat
-        .response_format
-        .as_ref()
-        .and_then(|format| format.json_schema.as_ref()?.schema.as_ref());
-    let functions = chat
-        .tools
-        .iter()
-        .flatten()
-        .filter_map(|tool| tool.function.as_ref());
-    let functions = functions
-        .chain(chat.functions.iter().flatten())
-        .filter(|function| function.strict == Some(true));
-    let strict = functions.filter_map(|function| function.parameters.as_ref());
-    let schemas: usize = strict.chain(format).map(|schema| schema.get().len()).sum();
+/// The most bytes that translation adds to the text: schemas are repeated or rewritten, and guarded tool results are sent
+/// twice.
+fn added(chat: &Chat, facts: &Facts) -> u64 {
+    let schemas = schemas::added(chat, facts);
     let guarded: usize = match &chat.bedrock {
         Some(own)
             if own
@@ -186,27 +184,7 @@ fn added(chat: &Chat) -> u64 {
         }
         _ => 0,
     };
-    3 * schemas as u64 + guarded as u64
-}
-
-/// Reports whether there is a schema whose references the gateway must resolve.
-fn has_references(chat: &Chat, facts: &Facts) -> bool {
-    let functions = chat
-        .tools
-        .iter()
-        .flatten()
-        .filter_map(|tool| tool.function.as_ref());
-    let functions = functions.chain(chat.functions.iter().flatten());
-    let refers = |schema: &serde_json::value::RawValue| schema.get().contains("$ref");
-    let format = chat
-        .response_format
-        .as_ref()
-        .and_then(|format| format.json_schema.as_ref()?.schema.as_ref());
-    (!facts.schema_refs
-        && functions
-            .filter_map(|f| f.parameters.as_deref())
-            .any(refers))
-        || format.is_some_and(|schema| refers(schema))
+    schemas + guarded as u64
 }
 
 /// The bytes of text in a tool result; 0 for other parts.
@@ -236,11 +214,12 @@ struct MediaSize {
 }
 
 fn media(chat: &Chat) -> MediaSize {
-    let on_tools = chat
-        .tools
-        .iter()
-        .flatten()
-        .any(|tool| tool.cache_control.is_some());
+    let tools = chat.tools.iter().flatten();
+    let functions = tools.clone().filter_map(|tool| tool.function.as_ref());
+    let on_tools = tools.clone().any(|tool| tool.cache_control.is_some())
+        || functions
+            .chain(chat.functions.iter().flatten())
+            .any(|function| function.cache_control.is_some());
     let mut size = MediaSize {
         marked: on_tools,
         ..MediaSize::default()

@@ -4,12 +4,12 @@ mod reply;
 
 pub use reply::EmbedReply;
 
-use super::{Operation, not_served};
+use super::{Operation, guarded, not_served};
 use crate::{
     call::{Caller, Delivery, Plan, Route},
     error::Error,
-    model::{Embed as Facts, EmbedFamily, Model},
-    money::{NanoUsd, WorstCase},
+    model::{Embed as Facts, EmbedFamily, Guardrail, Model},
+    money::{MostUnits, NanoUsd, WorstCase},
 };
 
 /// A request to embed inputs.
@@ -168,12 +168,37 @@ fn most_tokens(input: &Input, facts: &Facts) -> u64 {
     }
 }
 
+/// Returns the guardrail for inputs to embed: the first of the key's and the model's that the gateway applies to inputs.
+pub fn guardrail<'a>(caller: &'a Caller, model: &'a Model) -> Option<&'a Guardrail> {
+    let own = [&caller.guardrail, &model.options.guardrail];
+    own.into_iter()
+        .flatten()
+        .find(|one| one.apply.is_some_and(|apply| apply.covers_input()))
+}
+
+/// The most that the guardrail of embeddings can cost, if there is one.
+fn most_of_guardrail(embed: &Embed, model: &Model, caller: &Caller) -> NanoUsd {
+    if guardrail(caller, model).is_none() {
+        return NanoUsd::default();
+    }
+    let mut most = MostUnits::default();
+    for input in &embed.inputs {
+        match input {
+            Input::Text(text) => {
+                most.text += guarded::most_units(text.chars().count() as u64, guarded::INPUT)
+            }
+            Input::Image(_) => most.images += 1,
+        }
+    }
+    guarded::most(most, model)
+}
+
 impl Operation for Embed {
     type Reply = EmbedReply;
     const NAME: &'static str = "embeddings";
     const SIZE_MEMBER: &'static str = "input";
 
-    fn plan(&self, model: &Model, _: &Caller) -> Result<Plan, Error> {
+    fn plan(&self, model: &Model, caller: &Caller) -> Result<Plan, Error> {
         let facts = embeds(model)?;
         self.check_dimensions(facts)?;
         self.check_inputs(facts.family)?;
@@ -192,6 +217,7 @@ impl Operation for Embed {
                 total_input_tokens: Some(batches.iter().sum()),
                 requests: u32::try_from(batches.len()).unwrap_or(u32::MAX),
                 images: self.images(),
+                fees: most_of_guardrail(self, model, caller),
                 ..WorstCase::default()
             },
             compiles: None,

@@ -21,6 +21,11 @@ const MISSING: &str = "MISSING000";
 const EMPTY: &str = "EMPTY00000";
 const NO_HYBRID: &str = "NOHYBRID00";
 const MANAGED: &str = "MANAGED";
+/// Ids that begin with this take images as queries.
+const IMAGES: &str = "IMAGES";
+
+/// What an image is searched by.
+const SEEN: &str = "budget";
 
 /// The number of results on one page.
 const PAGE: usize = 6;
@@ -59,12 +64,7 @@ pub async fn retrieve(id: &str, request: &Value) -> Result<Response, ServiceErro
         });
     }
     let configuration = configuration(resource, request)?;
-    let query = request["retrievalQuery"]["text"]
-        .as_str()
-        .unwrap_or_default();
-    if query.trim().is_empty() {
-        return Err(ServiceError::validation("The query is empty."));
-    }
+    let query = query(resource, request, configuration)?;
     let directives = Directives::of(query);
     if let Some(error) = directives.refusal() {
         return Err(error);
@@ -114,6 +114,33 @@ pub async fn retrieve(id: &str, request: &Value) -> Result<Response, ServiceErro
         body["nextToken"] = format!("page-{}", start + PAGE).into();
     }
     Ok(reply::json(&body))
+}
+
+/// The text of the query, or what the image of the query shows.
+///
+/// # Errors
+/// `ValidationException` if there is no query, or if the Knowledge Base or the search takes no images.
+fn query<'a>(id: &str, request: &'a Value, configuration: &Value) -> Result<&'a str, ServiceError> {
+    let query = &request["retrievalQuery"];
+    let text = query["text"].as_str().unwrap_or_default();
+    if query["image"].is_null() && query["type"] != "IMAGE" {
+        return match text.trim() {
+            "" => Err(ServiceError::validation("The query is empty.")),
+            _ => Ok(text),
+        };
+    }
+    let reranks = configuration["rerankingConfiguration"].is_object();
+    let problem = match () {
+        () if !id.starts_with(IMAGES) => "This knowledge base does not support image queries.",
+        () if query["image"].is_null() || query["type"] != "IMAGE" || !text.is_empty() => {
+            "A query of type IMAGE has an image and no text."
+        }
+        () if configuration["overrideSearchType"] == "HYBRID" || reranks => {
+            "An image query supports neither hybrid search nor reranking."
+        }
+        () => return Ok(SEEN),
+    };
+    Err(ServiceError::validation(problem))
 }
 
 /// The search configuration for this kind of Knowledge Base.

@@ -9,6 +9,7 @@ use super::{
     blocks::{self, Block, ReasoningBlock},
     finish::{ReplySize, finish_reason},
     plan::ReplyPlan,
+    prefix::Prefix,
     text::{Piece, TextFilter},
 };
 use crate::{
@@ -30,8 +31,7 @@ pub struct Answer {
     json_tool_used: bool,
     /// Text held back while the request forces the JSON tool. It becomes the answer only if the model never calls the tool.
     held: String,
-    /// Whether the plan's prefix was emitted, or must not be.
-    has_prefix: bool,
+    prefix: Prefix,
     has_content: bool,
     /// Unicode code points of the content so far.
     position: usize,
@@ -43,6 +43,7 @@ impl Answer {
     /// Creates the state for one reply.
     pub fn new(plan: Arc<ReplyPlan>, warnings: Warnings) -> Self {
         let filter = TextFilter::new(plan.inline_tag.as_deref(), plan.unfence, &plan.stops);
+        let prefix = Prefix::new(plan.prefix);
         Self {
             plan,
             warnings,
@@ -52,7 +53,7 @@ impl Answer {
             tool_calls: 0,
             json_tool_used: false,
             held: String::new(),
-            has_prefix: false,
+            prefix,
             has_content: false,
             position: 0,
             size: ReplySize::default(),
@@ -61,7 +62,7 @@ impl Answer {
 
     /// Leaves the prefill out of the content, because the text comes from a guardrail and not from the model.
     pub fn skip_prefix(&mut self) {
-        self.has_prefix = true;
+        self.prefix.skip();
     }
 
     /// Adds text of the model.
@@ -255,7 +256,13 @@ impl Answer {
         if let Some(Block::ServerResult(result)) = open
             && let Some(Value::Array(content)) = result.get_mut("content")
         {
-            content.extend(more);
+            // Clients send the result back, and only these types can be part of a request.
+            let (kept, other): (Vec<_>, Vec<_>) =
+                more.into_iter().partition(blocks::is_text_or_json);
+            content.extend(kept);
+            if !other.is_empty() {
+                self.unknown("content of a tool result that is neither text nor JSON");
+            }
         }
     }
 
@@ -293,6 +300,8 @@ impl Answer {
         let mut pieces = Vec::new();
         self.filter.finish(&mut pieces);
         self.pieces(pieces, out);
+        let held = self.prefix.finish();
+        self.content(held, out);
         let empty = !self.has_content && self.tool_calls == 0;
         let reason = finish_reason(
             stop_reason,
@@ -378,13 +387,10 @@ impl Answer {
         }
     }
 
-    fn content(&mut self, mut text: String, out: &mut VecDeque<Chunk>) {
+    fn content(&mut self, text: String, out: &mut VecDeque<Chunk>) {
+        let text = self.prefix.push(text);
         if text.is_empty() {
             return;
-        }
-        if !self.has_prefix {
-            self.has_prefix = true;
-            text.insert_str(0, self.plan.prefix.unwrap_or_default());
         }
         self.has_content = true;
         self.position += text.chars().count();

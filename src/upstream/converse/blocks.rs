@@ -147,6 +147,11 @@ pub fn decode_onto(data: &str, bytes: &mut Vec<u8>) -> bool {
     }
 }
 
+/// Reports whether `content`, of the result of a tool that AWS runs, is text or JSON.
+pub fn is_text_or_json(content: &Value) -> bool {
+    content["text"].is_string() || !content["json"].is_null()
+}
+
 /// Returns the text that the model passed to a custom tool, from the JSON object that carries it.
 fn unwrap_input(input: String, warnings: &Warnings) -> String {
     #[derive(Deserialize)]

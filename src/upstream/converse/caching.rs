@@ -30,15 +30,20 @@ pub fn point(control: &CacheControl, warnings: &Warnings) -> CachePointBlock {
 /// Places automatic cache points and removes or changes points that the model does not accept.
 pub fn apply(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'_>) {
     let Some(cache) = &cx.model.facts.cache else {
-        if remove_all(converse) > 0 {
+        if remove_all(converse) > 0 || request.cache_control.is_some() {
             cx.warnings
                 .dropped("cache_control", "the model does not support prompt caching");
         }
-        if request.prompt_cache_retention.as_deref() == Some("24h") {
-            cx.warnings.dropped(
+        let members = [
+            ("prompt_cache_key", request.prompt_cache_key.is_some()),
+            (
                 "prompt_cache_retention",
-                "the model does not support prompt caching",
-            );
+                request.prompt_cache_retention.as_deref() == Some("24h"),
+            ),
+        ];
+        for (param, _) in members.into_iter().filter(|(_, present)| *present) {
+            cx.warnings
+                .dropped(param, "the model does not support prompt caching");
         }
         return;
     };
@@ -51,12 +56,12 @@ pub fn apply(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'_
             .add("prompt_cache_options.ttl: Bedrock caches for 5m");
     }
     remove_misplaced(converse, cache, cx.warnings);
-    if request.prompt_cache_retention.as_deref() == Some("24h") {
-        extend_retention(converse, cache, cx.warnings);
-    }
     let marked = count_points(converse) > 0;
     if request.caches_automatically(cx.model, cx.caller) {
         place_automatic(converse, cache);
+    }
+    if request.keeps_cache() {
+        extend_retention(converse, request, cache, cx.warnings);
     }
     enforce_limits(converse, cache, marked, cx.warnings);
     enforce_ttls(converse, cache, cx.warnings);
@@ -70,16 +75,21 @@ pub fn apply(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'_
 }
 
 /// Maps OpenAI's retention of 24 hours to Bedrock's longest, one hour, if the model supports it.
-fn extend_retention(converse: &mut ConverseRequest<'_>, cache: &Cache, warnings: &Warnings) {
+fn extend_retention(
+    converse: &mut ConverseRequest<'_>,
+    request: &Chat,
+    cache: &Cache,
+    warnings: &Warnings,
+) {
     if !cache.ttl.iter().any(|ttl| ttl == "1h") {
-        warnings.dropped("prompt_cache_retention", "the model caches for 5m");
+        let param = match request.prompt_cache_retention {
+            Some(_) => "prompt_cache_retention",
+            None => "cache_control.ttl",
+        };
+        warnings.add(format!(
+            "{param}: 5m was used (the model does not support 1h)"
+        ));
         return;
-    }
-    if count_points(converse) == 0 {
-        warnings.dropped(
-            "prompt_cache_retention",
-            "no cache point is marked, see cache_control",
-        );
     }
     each_point(converse, &mut |point| point.ttl = Some(Ttl::Hour));
 }
@@ -148,12 +158,24 @@ fn count_points(converse: &ConverseRequest<'_>) -> usize {
         + blocks.filter(|block| is_point(block)).count()
 }
 
+fn is_system_point(block: &SystemContentBlock<'_>) -> bool {
+    matches!(block, SystemContentBlock::CachePoint(_))
+}
+
 fn is_point(block: &ContentBlock<'_>) -> bool {
     matches!(block, ContentBlock::CachePoint(_))
 }
 
-/// Points where the service, or the family, refuses them.
+/// Removes points where the service, or the family, refuses them.
 fn remove_misplaced(converse: &mut ConverseRequest<'_>, cache: &Cache, warnings: &Warnings) {
+    // Two points end the same prefix if a part and its message are marked, or two results of tools.
+    converse
+        .system
+        .dedup_by(|block, previous| is_system_point(block) && is_system_point(previous));
+    for message in &mut converse.messages {
+        let content = &mut message.content;
+        content.dedup_by(|block, previous| is_point(block) && is_point(previous));
+    }
     let before = count_points(converse);
     if let Some(config) = &mut converse.tool_config {
         let mut follows_content = false;

@@ -32,6 +32,9 @@ impl Codec<Chat> for Converse {
         let mut requests = Vec::new();
         for messages in call.body.conversations() {
             let (body, plan) = encode_conversation(call, messages)?;
+            if plan.schema_is_unenforced {
+                call.trace.set_schema_unenforced();
+            }
             let request = Request {
                 operation,
                 headers: Vec::new(),

@@ -223,12 +223,11 @@ impl<'a, 'n> Media<'a, 'n> {
     /// Returns a name that is unique in the request. It is derived from the content, so that prompt caches match and the
     /// client's file name stays private unless `keep_file_names` is set.
     fn document_name(&mut self, bytes: &[u8], file_name: Option<&str>) -> String {
+        let generated = format!("document-{}", &hex::encode(Sha256::digest(bytes))[..12]);
         let kept = file_name
             .filter(|_| self.keep_file_names)
-            .map(allowed_name)
-            .filter(|name| !name.is_empty());
-        let name = kept
-            .unwrap_or_else(|| format!("document-{}", &hex::encode(Sha256::digest(bytes))[..12]));
+            .map(|name| allowed_name(name, &generated));
+        let name = kept.unwrap_or(generated);
         let unique = (2..).map(|n| format!("{name}-{n}"));
         let name = std::iter::once(name.clone())
             .chain(unique)

@@ -71,14 +71,53 @@ pub fn by_extension(name: &str, formats: &Formats) -> Option<&'static str> {
         .map(|(name, _, _)| *name)
 }
 
-/// Converts a file name to the service's pattern for document names: letters, digits, single spaces and `- ( ) [ ]`, at
-/// most 180 characters.
-pub fn allowed_name(file_name: &str) -> String {
+/// Converts a file name to the service's pattern for document names: letters and digits of ASCII, single spaces and
+/// `- ( ) [ ]`, at most 180 characters. `fallback` replaces a name of which only the extension would remain.
+pub fn allowed_name(file_name: &str, fallback: &str) -> String {
+    let is_extension = |text: &str| !text.is_empty() && text.len() <= 8 && !text.contains(' ');
+    let (stem, extension) = match file_name.rsplit_once('.') {
+        Some((stem, extension)) if is_extension(extension) => (allowed(stem), allowed(extension)),
+        _ => (allowed(file_name), String::new()),
+    };
+    let stem = if stem.chars().any(|c| c.is_ascii_alphanumeric()) {
+        stem
+    } else {
+        fallback.to_owned()
+    };
+    let name: String = format!("{stem} {extension}").chars().take(180).collect();
+    name.trim_end().to_owned()
+}
+
+fn allowed(text: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '(' | ')' | '[' | ']');
-    let name: String = file_name
+    let fitting: String = text
         .chars()
         .map(|c| if fits(c) { c } else { ' ' })
         .collect();
-    let words: Vec<&str> = name.split_ascii_whitespace().collect();
-    words.join(" ").chars().take(180).collect()
+    let words: Vec<&str> = fitting.split_ascii_whitespace().collect();
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_keep_what_the_service_allows() {
+        for (file_name, name) in [
+            ("report.pdf", "report pdf"),
+            ("Q3  (final).tar.gz", "Q3 (final) tar gz"),
+            ("2024年报告.pdf", "2024 pdf"),
+            // Was "pdf".
+            ("报告.pdf", "document-1 pdf"),
+            ("--.pdf", "document-1 pdf"),
+            (".pdf", "document-1 pdf"),
+            ("レポート", "document-1"),
+            ("", "document-1"),
+            ("notes", "notes"),
+            ("résumé v1. draft", "r sum v1 draft"),
+        ] {
+            assert_eq!(allowed_name(file_name, "document-1"), name, "{file_name}");
+        }
+    }
 }

@@ -6,8 +6,10 @@ use serde_json::value::RawValue;
 
 use super::{
     Context, caching,
+    duplicates::unique,
     media::Media,
     names::{Names, reasoning_mark},
+    tool_input::{split_objects, tool_input},
     turns::{Conversation, Turns},
 };
 use crate::{
@@ -15,7 +17,6 @@ use crate::{
         ContentBlock, ReasoningContentBlock, ReasoningTextBlock, ToolResultBlock,
         ToolResultContentBlock, ToolUseBlock,
     },
-    call::Warnings,
     error::Error,
     openai::message::ServerToolBlock,
     operation::chat::{
@@ -23,8 +24,6 @@ use crate::{
     },
 };
 
-const NOT_REASONING: &str = "the model does not reason in this call";
-const UNSIGNED: &str = "reasoning without the model's signature cannot be sent back";
 const FOREIGN: &str = "reasoning can only be sent back to the model that signed it";
 
 /// The state of the translation of one conversation.
@@ -135,6 +134,7 @@ impl<'a> Messages<'a, '_> {
                     };
                     self.turns.user_text(text);
                 }
+                Part::Retrieved(retrieved) => self.turns.user_text(retrieved.text.as_str()),
                 Part::ToolResult(result) => self.tool_result(result, message.origin)?,
                 Part::CachePoint(control) => {
                     let point = caching::point(control, self.cx.warnings);
@@ -208,14 +208,11 @@ impl<'a> Messages<'a, '_> {
         }
     }
 
-    /// Sends reasoning back if this model signed it, else drops it.
+    /// Sends reasoning back if this model signed it, else drops it. Reasoning without a signature is dropped silently,
+    /// because it is part of every reply of models that do not sign, and no model needs it back.
     fn thinking(&mut self, thinking: &'a Thinking, origin: Origin) {
-        let at = |member: &str| format!("{origin}.{member}");
-        if !self.reasons {
-            return self.not_reasoning(thinking.restored, origin);
-        }
-        let Some(signature) = &thinking.signature else {
-            return self.cx.warnings.dropped(at("reasoning_content"), UNSIGNED);
+        let Some(signature) = thinking.signature.as_deref().filter(|_| self.reasons) else {
+            return;
         };
         match self
             .strip_mark(signature)
@@ -229,13 +226,13 @@ impl<'a> Messages<'a, '_> {
                 self.turns
                     .reasoning(ReasoningContentBlock::ReasoningText(block));
             }
-            None => self.cx.warnings.dropped(at("thinking_blocks"), FOREIGN),
+            None => self.foreign(origin),
         }
     }
 
     fn redacted(&mut self, redacted: &'a RedactedThinking, origin: Origin) {
         if !self.reasons {
-            return self.not_reasoning(redacted.restored, origin);
+            return;
         }
         match self
             .strip_mark(&redacted.data)
@@ -244,19 +241,16 @@ impl<'a> Messages<'a, '_> {
             Some(data) => self
                 .turns
                 .reasoning(ReasoningContentBlock::RedactedContent(data)),
-            None => self
-                .cx
-                .warnings
-                .dropped(format!("{origin}.thinking_blocks"), FOREIGN),
+            None => self.foreign(origin),
         }
     }
 
-    /// Warns about dropped reasoning, unless the gateway restored it from its own cache.
-    fn not_reasoning(&self, restored: bool, origin: Origin) {
-        if !restored {
-            let param = format!("{origin}.reasoning_content");
-            self.cx.warnings.dropped(param, NOT_REASONING);
-        }
+    /// Warns about dropped reasoning of another model. The client may have it from this gateway, so this rejects no
+    /// request.
+    fn foreign(&self, origin: Origin) {
+        self.cx
+            .warnings
+            .add(format!("{origin}.thinking_blocks: ignored, {FOREIGN}"));
     }
 
     /// Returns `marked` without its mark, or `None` if the mark is of another model.
@@ -278,7 +272,7 @@ impl<'a> Messages<'a, '_> {
                 .assistant_block(ContentBlock::ToolUse(ToolUseBlock {
                     tool_use_id: Cow::Borrowed(&call.tool_use_id),
                     name: Cow::Borrowed(&call.name),
-                    input: Cow::Borrowed(&call.input),
+                    input: self.server_json(&call.input),
                     kind: Some("server_tool_use"),
                 }));
         }
@@ -291,7 +285,9 @@ impl<'a> Messages<'a, '_> {
                         (Some(text), _) => {
                             Some(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str())))
                         }
-                        (None, json) => json.as_deref().map(ToolResultContentBlock::Json),
+                        (None, json) => json
+                            .as_deref()
+                            .map(|json| ToolResultContentBlock::Json(self.server_json(json))),
                     });
             self.turns
                 .assistant_block(ContentBlock::ToolResult(ToolResultBlock {
@@ -301,6 +297,12 @@ impl<'a> Messages<'a, '_> {
                     kind: result.kind.as_deref(),
                 }));
         }
+    }
+
+    /// Returns JSON of a tool that AWS ran, as the client sent it back.
+    fn server_json(&self, json: &'a RawValue) -> Cow<'a, RawValue> {
+        let place = " in server_tool_blocks";
+        unique(Cow::Borrowed(json), "messages", place, self.cx.warnings)
     }
 
     fn tool_result(&mut self, result: &'a ToolResult, origin: Origin) -> Result<(), Error> {
@@ -338,47 +340,6 @@ impl<'a> Messages<'a, '_> {
             self.turns.user_block(block);
         }
         Ok(())
-    }
-}
-
-/// Maximum number of objects to split arguments into.
-const MAX_JOINED: usize = 16;
-
-/// Splits arguments into their JSON objects, because some models join the arguments of several calls.
-fn split_objects(arguments: &str) -> Vec<&str> {
-    let mut objects: Vec<&str> = Vec::new();
-    for value in serde_json::Deserializer::from_str(arguments).into_iter::<&RawValue>() {
-        match value {
-            Ok(object) if object.get().starts_with('{') && objects.len() < MAX_JOINED => {
-                objects.push(object.get());
-            }
-            _ => return vec![arguments],
-        }
-    }
-    if objects.len() > 1 {
-        objects
-    } else {
-        vec![arguments]
-    }
-}
-
-/// Converts arguments to `toolUse.input`, which must be an object. Arguments come from a model and may be any text.
-fn tool_input<'a>(arguments: &'a str, warnings: &Warnings) -> Cow<'a, RawValue> {
-    if arguments.trim().is_empty() {
-        return raw_json("{}".to_owned());
-    }
-    match serde_json::from_str::<&RawValue>(arguments) {
-        Ok(object) if object.get().starts_with('{') => Cow::Borrowed(object),
-        Ok(other) => raw_json(format!("{{\"value\":{}}}", other.get())),
-        Err(_) => {
-            warnings.add(
-                "messages: the arguments of a tool call were sent as text under '_raw' (they are not valid JSON)",
-            );
-            raw_json(format!(
-                "{{\"_raw\":{}}}",
-                serde_json::Value::from(arguments)
-            ))
-        }
     }
 }
 

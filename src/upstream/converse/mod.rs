@@ -9,22 +9,28 @@ mod blocks;
 mod caching;
 mod choice;
 mod codec;
+mod duplicates;
 mod extension;
 mod finish;
+mod grounding;
+mod guardrail;
 mod media;
 mod media_formats;
 mod messages;
 mod names;
 mod plan;
+mod prefix;
 mod reasoning;
 mod repair;
 mod reply;
 mod sampling;
 mod schema;
 mod schema_check;
+mod stops;
 mod stream;
 mod structured;
 mod text;
+mod tool_input;
 mod tools;
 mod turns;
 
@@ -43,6 +49,7 @@ use crate::{
     model::Model,
     operation::chat::{Chat, Message},
 };
+use schema::StrictBudget;
 use structured::Structured;
 
 /// The inputs of a translation, besides the chat.
@@ -75,11 +82,26 @@ pub struct Translated<'a> {
 pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'a>, Error> {
     let (model, warnings) = (cx.model, cx.warnings);
     let mut names = tools::names(chat, cx.messages);
-    let reasoning = reasoning::plan(chat, cx)?;
+    let reasoning = reasoning::plan(chat, cx);
     let has_tools =
         chat.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || chat.functions.is_some();
-    let structured = structured::plan(chat, reasoning.enabled, has_tools, &mut names, cx)?;
-    let tools = tools::plan(chat, &structured, reasoning.enabled, &mut names, cx)?;
+    let mut strict = StrictBudget::new(&model.facts);
+    let structured = structured::plan(
+        chat,
+        reasoning.enabled,
+        has_tools,
+        &mut names,
+        &mut strict,
+        cx,
+    )?;
+    let tools = tools::plan(
+        chat,
+        &structured,
+        reasoning.enabled,
+        &mut names,
+        &mut strict,
+        cx,
+    )?;
     let must_call = tools.instruction.is_some();
     let instruction = match (&structured, tools.instruction) {
         (Structured::Instruct(instruction), Some(choice)) => {
@@ -161,10 +183,6 @@ const REASONING_PATHS: &[&str] = &["/usage/output_tokens_details"];
 const STOP_PATHS: &[&str] = &["/stop_sequence", "/delta/stop_sequence"];
 
 fn shows_guardrail(cx: &Context<'_>) -> bool {
-    let policy = cx
-        .caller
-        .guardrail
-        .as_ref()
-        .or(cx.model.options.guardrail.as_ref());
+    let policy = cx.caller.guardrail_for(cx.model);
     policy.is_none_or(|policy| policy.show_trace)
 }

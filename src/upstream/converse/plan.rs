@@ -34,6 +34,8 @@ pub struct ReplyPlan {
     pub prefix: Option<&'static str>,
     /// JSON schema to check the answer against, if the model could not be forced to follow it.
     pub schema: Option<Value>,
+    /// The client sent a schema, and the service does not enforce it.
+    pub schema_is_unenforced: bool,
     /// Passes the guardrail trace on to the client.
     pub show_guardrail: bool,
     /// Prefix of reasoning signatures and redacted reasoning; identifies the model that produced them.

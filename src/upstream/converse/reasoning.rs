@@ -1,4 +1,4 @@
-//! Translates `reasoning_effort` to the parameters of the model's family.
+//! Translates requests for reasoning to the parameters of the model's family.
 
 use serde_json::{Map, Value, json};
 
@@ -6,9 +6,11 @@ use super::{Context, messages, tools};
 use crate::{
     bedrock::content::ContentBlock,
     call::Warnings,
-    error::Error,
     model::{Model, ReasoningStyle},
-    operation::chat::{Chat, MAX_BUDGET, MIN_BUDGET, Message, Part, Role, SCALE, VISIBLE, effort},
+    operation::chat::{
+        Amount, Chat, MIN_BUDGET, Message, Part, ReasoningRequest, Role, SCALE, VISIBLE, budget_of,
+        nearest_effort,
+    },
 };
 
 /// The reasoning parameters of a request.
@@ -27,73 +29,72 @@ pub struct Reasoning {
 }
 
 /// Returns the reasoning parameters for `request`.
-///
-/// # Errors
-/// See [`effort`].
-pub fn plan(request: &Chat, cx: &Context<'_>) -> Result<Reasoning, Error> {
+pub fn plan(request: &Chat, cx: &Context<'_>) -> Reasoning {
     let (model, warnings) = (cx.model, cx.warnings);
     let facts = &model.facts.reasoning;
+    let by_default = || Reasoning {
+        enabled: facts.default_on,
+        ..Reasoning::default()
+    };
     let has_lost_reasoning = || lacks_required_reasoning(request, cx);
-    let Some(requested) = effort(request)? else {
+    let Some(ReasoningRequest { param, amount }) = request.reasoning else {
         if facts.default_on && has_lost_reasoning() {
             warnings.add(
                 "reasoning: turned off (the last tool calls came back without their reasoning)",
             );
-            return Ok(disabled(model, warnings));
+            return disabled("reasoning", model, warnings);
         }
-        return Ok(Reasoning {
-            enabled: facts.default_on,
-            ..Reasoning::default()
-        });
+        return by_default();
     };
+    let is_default = amount == Amount::Default && facts.default_on;
     if facts.style == ReasoningStyle::None {
-        if requested != "none" || facts.default_on {
-            warnings.dropped(
-                "reasoning_effort",
-                "the model does not support this parameter",
-            );
+        let is_honored = match amount {
+            Amount::Default => facts.default_on,
+            Amount::Effort("none") => !facts.default_on,
+            Amount::Effort(_) | Amount::Budget(_) => false,
+        };
+        if !is_honored {
+            warnings.dropped(param, "the model does not support this parameter");
         }
-        return Ok(Reasoning {
-            enabled: facts.default_on,
-            ..Reasoning::default()
-        });
+        return by_default();
     }
-    if requested == "none" && !facts.efforts.iter().any(|effort| effort == "none") {
-        return Ok(disabled(model, warnings));
+    if amount.is_none() && !facts.efforts.iter().any(|effort| effort == "none") {
+        return disabled(param, model, warnings);
     }
     if has_lost_reasoning() {
-        warnings.dropped(
-            "reasoning_effort",
-            "the last tool calls came back without their reasoning",
-        );
-        return Ok(disabled(model, warnings));
-    }
-    let effort = nearest_effort(requested, &facts.efforts);
-    if effort != requested && !(requested == "minimal" && effort == "low") {
+        // Rejects no request, because the client cannot send what it does not have.
         warnings.add(format!(
-            "reasoning_effort: '{requested}' was sent as '{effort}' (the nearest that the model supports)"
+            "{param}: ignored, the last tool calls came back without their reasoning"
+        ));
+        return disabled(param, model, warnings);
+    }
+    // Claude's adaptive thinking is more than its default: it shows the reasoning.
+    if is_default && facts.style != ReasoningStyle::Adaptive {
+        return by_default();
+    }
+    if let Amount::Budget(tokens) = amount
+        && facts.style == ReasoningStyle::Budget
+    {
+        return with_budget(exact_budget(tokens, param, model, warnings));
+    }
+    if amount == Amount::Default && facts.style == ReasoningStyle::Adaptive {
+        return adaptive(None, request, model);
+    }
+    let requested = amount.as_effort();
+    let effort = nearest_effort(requested, &facts.efforts);
+    if let Amount::Budget(tokens) = amount {
+        warnings.add(format!(
+            "{param}: a budget of {tokens} tokens was sent as the effort '{effort}' (the model accepts no budget)"
+        ));
+    } else if effort != requested && !(requested == "minimal" && effort == "low") {
+        warnings.add(format!(
+            "{param}: '{requested}' was sent as '{effort}' (the nearest that the model supports)"
         ));
     }
-    Ok(enabled(effort, request, model, warnings))
+    enabled(effort, param, request, model, warnings)
 }
 
-/// Returns the highest supported effort that is not above `requested`, else the lowest supported.
-fn nearest_effort(requested: &'static str, efforts: &[String]) -> &'static str {
-    let at = |effort: &str| SCALE.iter().position(|known| *known == effort);
-    let known: Vec<usize> = efforts.iter().filter_map(|effort| at(effort)).collect();
-    let requested_at = at(requested).unwrap_or_default();
-    // `minimal` means little thinking, not none.
-    let low = known.iter().copied().filter(|rank| *rank > 0);
-    let below = low.clone().filter(|rank| *rank <= requested_at).max();
-    let found = if requested == "none" && known.contains(&0) {
-        Some(0)
-    } else {
-        below.or(low.min())
-    };
-    found.map_or(requested, |rank| SCALE[rank])
-}
-
-fn disabled(model: &Model, warnings: &Warnings) -> Reasoning {
+fn disabled(param: &'static str, model: &Model, warnings: &Warnings) -> Reasoning {
     let facts = &model.facts.reasoning;
     let mut fields = Map::new();
     if let Some(kind) = &facts.off {
@@ -114,9 +115,9 @@ fn disabled(model: &Model, warnings: &Warnings) -> Reasoning {
         _ => {}
     }
     if facts.cannot_disable {
-        warnings.add(
-            "reasoning_effort: set to the least (reasoning of this model cannot be turned off)",
-        );
+        warnings.add(format!(
+            "{param}: set to the least (reasoning of this model cannot be turned off)"
+        ));
     }
     Reasoning {
         enabled: facts.cannot_disable,
@@ -125,8 +126,13 @@ fn disabled(model: &Model, warnings: &Warnings) -> Reasoning {
     }
 }
 
-fn enabled(effort: &'static str, request: &Chat, model: &Model, warnings: &Warnings) -> Reasoning {
-    let facts = &model.facts.reasoning;
+fn enabled(
+    effort: &'static str,
+    param: &'static str,
+    request: &Chat,
+    model: &Model,
+    warnings: &Warnings,
+) -> Reasoning {
     let mut reasoning = Reasoning {
         enabled: effort != "none",
         ..Reasoning::default()
@@ -134,31 +140,13 @@ fn enabled(effort: &'static str, request: &Chat, model: &Model, warnings: &Warni
     let mut field = |name: &str, value: Value| {
         reasoning.fields.insert(name.to_owned(), value);
     };
-    match facts.style {
+    match model.facts.reasoning.style {
         ReasoningStyle::None => {}
         ReasoningStyle::Budget => {
-            let wanted = match effort {
-                "medium" => 2048,
-                "high" => 4096,
-                "xhigh" => 8192,
-                "max" => MAX_BUDGET,
-                _ => MIN_BUDGET,
-            };
-            let budget = budget_within_limit(wanted, request, model, warnings);
-            field(
-                "thinking",
-                json!({"type": "enabled", "budget_tokens": budget}),
-            );
-            reasoning.budget = Some(budget);
+            let wanted = budget_of(effort);
+            return with_budget(budget_within_limit(wanted, param, request, model, warnings));
         }
-        ReasoningStyle::Adaptive => {
-            let thinking = match facts.display {
-                true => json!({"type": "adaptive", "display": "summarized"}),
-                false => json!({"type": "adaptive"}),
-            };
-            field("thinking", thinking);
-            reasoning.effort = Some(effort);
-        }
+        ReasoningStyle::Adaptive => return adaptive(Some(effort), request, model),
         ReasoningStyle::ReasoningConfig => {
             field(
                 "reasoningConfig",
@@ -172,8 +160,51 @@ fn enabled(effort: &'static str, request: &Chat, model: &Model, warnings: &Warni
     reasoning
 }
 
+fn with_budget(budget: u32) -> Reasoning {
+    let thinking = json!({"type": "enabled", "budget_tokens": budget});
+    Reasoning {
+        enabled: true,
+        fields: Map::from_iter([("thinking".to_owned(), thinking)]),
+        budget: Some(budget),
+        ..Reasoning::default()
+    }
+}
+
+/// Returns adaptive thinking. Without an effort, the model's default applies.
+fn adaptive(effort: Option<&'static str>, request: &Chat, model: &Model) -> Reasoning {
+    let thinking = match model.facts.reasoning.display && !request.hide_reasoning {
+        true => json!({"type": "adaptive", "display": "summarized"}),
+        false => json!({"type": "adaptive"}),
+    };
+    Reasoning {
+        enabled: true,
+        fields: Map::from_iter([("thinking".to_owned(), thinking)]),
+        effort,
+        ..Reasoning::default()
+    }
+}
+
+/// Returns the client's budget, unless it is below the least of Claude or leaves no room within the most output of the
+/// model.
+fn exact_budget(tokens: u32, param: &'static str, model: &Model, warnings: &Warnings) -> u32 {
+    let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
+    let budget = tokens.min(most.saturating_sub(VISIBLE)).max(MIN_BUDGET);
+    if budget != tokens {
+        warnings.add(format!(
+            "{param}: a budget of {tokens} tokens was sent as {budget} (the nearest that the model supports)"
+        ));
+    }
+    budget
+}
+
 /// Returns `wanted`, reduced so that it leaves room for the answer within the client's and the model's token limits.
-fn budget_within_limit(wanted: u32, request: &Chat, model: &Model, warnings: &Warnings) -> u32 {
+fn budget_within_limit(
+    wanted: u32,
+    param: &'static str,
+    request: &Chat,
+    model: &Model,
+    warnings: &Warnings,
+) -> u32 {
     let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
     let room = match request.max_completion_tokens.or(request.max_tokens) {
         Some(limit) => limit.min(most) / 2,
@@ -182,7 +213,7 @@ fn budget_within_limit(wanted: u32, request: &Chat, model: &Model, warnings: &Wa
     let budget = wanted.min(room).max(MIN_BUDGET);
     if budget < wanted {
         warnings.add(format!(
-            "reasoning_effort: the thinking budget was reduced to {budget} tokens (limited by max_tokens)"
+            "{param}: the thinking budget was reduced to {budget} tokens (limited by max_tokens)"
         ));
     }
     budget

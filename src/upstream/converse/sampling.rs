@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{Context, reasoning, reasoning::Reasoning};
+use super::{Context, reasoning, reasoning::Reasoning, stops::stops};
 use crate::{
     bedrock::request::{ConverseRequest, InferenceConfig, OrderedMap, ServiceTier},
     call::{REQUEST_ID, Warnings},
@@ -239,29 +239,6 @@ fn insert_at(fields: &mut Map<String, Value>, place: &str, value: Value) {
     }
 }
 
-/// Splits the stop sequences into those that the model supports and those that the gateway emulates.
-fn stops<'a>(request: &'a Chat, model: &Model, warnings: &Warnings) -> (Vec<&'a str>, Vec<String>) {
-    let facts = &model.facts;
-    let given = request
-        .stop
-        .iter()
-        .flat_map(|stop| &stop.0)
-        .map(String::as_str)
-        .filter(|stop| !stop.is_empty());
-    let (taken, mut emulated): (Vec<&str>, Vec<&str>) =
-        given.partition(|stop| facts.stop && (facts.blank_stop || !stop.trim().is_empty()));
-    let mut sent = taken;
-    if let Some(max) = facts.max_stop.filter(|max| *max < sent.len()) {
-        emulated.extend(sent.drain(max..));
-    }
-    if !emulated.is_empty() {
-        warnings.add(
-            "stop: emulated by cutting the text (the model does not support these stop sequences)",
-        );
-    }
-    (sent, emulated.into_iter().map(str::to_owned).collect())
-}
-
 /// Warns about parameters that are accepted but have no effect.
 pub fn warn_ignored(request: &Chat, warnings: &Warnings) {
     let ignored = [
@@ -279,16 +256,6 @@ pub fn warn_ignored(request: &Chat, warnings: &Warnings) {
             "verbosity",
             request.verbosity.is_some(),
             "Converse has no such parameter",
-        ),
-        (
-            "prompt_cache_key",
-            request.prompt_cache_key.is_some(),
-            "Bedrock has no cache routing",
-        ),
-        (
-            "prompt_cache_retention",
-            request.prompt_cache_retention.as_deref() == Some("in_memory"),
-            "see cache_control",
         ),
     ];
     for (param, present, why) in ignored {

@@ -5,13 +5,19 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{Context, ReplyPlan, messages::raw_json, names::Names, schema, turns::Conversation};
+use super::{
+    Context, ReplyPlan,
+    messages::raw_json,
+    names::Names,
+    schema::{self, AnswerSchema, SchemaContext, StrictBudget, ToolSchema},
+    tools::with_note,
+    turns::Conversation,
+};
 use crate::{
     bedrock::{
         content::{ContentBlock, ConversationRole, Message as Turn},
         request::{ConverseRequest, JsonSchemaDefinition, TextFormat, TextFormatStructure},
     },
-    call::Warnings,
     error::Error,
     model::{Facts, ToolChoiceMode},
     openai::{chat::JsonSchema, message::Citations},
@@ -53,6 +59,7 @@ pub struct Instruction<'a> {
 }
 
 /// Selects how to get the requested `response_format` from the model. `has_tools` means that the client declares tools.
+/// A native schema takes its share of `strict`.
 ///
 /// # Errors
 /// 400 if the schema is not supported.
@@ -61,6 +68,7 @@ pub fn plan<'a>(
     reasons: bool,
     has_tools: bool,
     names: &mut Names<'a>,
+    strict: &mut StrictBudget,
     cx: &Context<'a>,
 ) -> Result<Structured<'a>, Error> {
     let facts = &cx.model.facts;
@@ -68,27 +76,7 @@ pub fn plan<'a>(
         return Ok(Structured::None);
     };
     match (response_format.kind.as_str(), &response_format.json_schema) {
-        ("json_schema", Some(format)) if facts.structured_output && !cites(cx.messages) => {
-            native(format, cx.warnings).map(Structured::Native)
-        }
-        ("json_schema", Some(format)) if can_force(facts, reasons) => {
-            cx.warnings
-                .add("response_format: emulated by a tool (native structured output is not available in this call)");
-            tool(format, names, cx).map(Structured::Tool)
-        }
-        ("json_schema", Some(format)) => {
-            cx.warnings.add("response_format: emulated by an instruction (the model cannot be forced to call a tool)");
-            let schema = format.schema.as_deref();
-            let text = format!(
-                "Answer with one JSON value and nothing else: no text around it, no code fence. It must fit this JSON schema:\n{}",
-                schema.map_or("{\"type\":\"object\"}", RawValue::get)
-            );
-            Ok(Structured::Instruct(Instruction {
-                text,
-                prefill: false,
-                schema,
-            }))
-        }
+        ("json_schema", Some(format)) => json_schema(format, reasons, names, strict, cx),
         ("json_object", _) => {
             cx.warnings
                 .add("response_format: emulated by an instruction (Bedrock has no JSON mode without a schema)");
@@ -103,6 +91,54 @@ pub fn plan<'a>(
         }
         _ => Ok(Structured::None),
     }
+}
+
+/// Selects how to get an answer that fits a schema.
+fn json_schema<'a>(
+    format: &'a JsonSchema,
+    reasons: bool,
+    names: &mut Names<'a>,
+    strict: &mut StrictBudget,
+    cx: &Context<'a>,
+) -> Result<Structured<'a>, Error> {
+    const NOT_NATIVE: &str = "native structured output is not available in this call";
+    let facts = &cx.model.facts;
+    let schema_cx = SchemaContext {
+        facts,
+        at: SCHEMA,
+        warnings: cx.warnings,
+    };
+    let schema = format.schema.as_deref();
+    // The answer must have the form of the schema, so it cannot become a member of an object.
+    let of_objects = match schema {
+        Some(schema) => schema::is_of_objects(schema, SCHEMA)?,
+        None => true,
+    };
+    let mut why = NOT_NATIVE;
+    if of_objects && facts.structured_output && !cites(cx.messages) {
+        match native(format, strict, &schema_cx)? {
+            Ok(format) => return Ok(Structured::Native(format)),
+            Err(limit) => why = limit,
+        }
+    }
+    if of_objects && can_force(facts, reasons) {
+        cx.warnings
+            .add(format!("response_format: emulated by a tool ({why})"));
+        return tool(format, names, &schema_cx).map(Structured::Tool);
+    }
+    cx.warnings.add(match of_objects {
+        true => "response_format: emulated by an instruction (the model cannot be forced to call a tool)",
+        false => "response_format: emulated by an instruction (its schema is not one of objects)",
+    });
+    let text = format!(
+        "Answer with one JSON value and nothing else: no text around it, no code fence. It must fit this JSON schema:\n{}",
+        schema.map_or("{\"type\":\"object\"}", RawValue::get)
+    );
+    Ok(Structured::Instruct(Instruction {
+        text,
+        prefill: false,
+        schema,
+    }))
 }
 
 /// Returns whether any part enables citations, which Bedrock rejects together with an output format.
@@ -126,41 +162,48 @@ fn can_force(facts: &Facts, reasons: bool) -> bool {
         && (!reasons || facts.forced_choice_while_reasoning)
 }
 
-fn native<'a>(format: &'a JsonSchema, warnings: &Warnings) -> Result<TextFormat<'a>, Error> {
-    Ok(TextFormat {
-        kind: "json_schema",
-        structure: TextFormatStructure {
-            json_schema: JsonSchemaDefinition {
-                schema: schema::for_text_format(
-                    format.schema.as_deref(),
-                    format.strict == Some(true),
-                    SCHEMA,
-                    warnings,
-                )?,
-                name: Names::default().unique(&format.name).into(),
-                description: format.description.as_deref(),
+fn native<'a>(
+    format: &'a JsonSchema,
+    strict: &mut StrictBudget,
+    cx: &SchemaContext<'_>,
+) -> Result<Result<TextFormat<'a>, &'static str>, Error> {
+    let schema = format.schema.as_deref();
+    let fitted = schema::for_answer(schema, format.strict == Some(true), strict, cx)?;
+    Ok(fitted.map(|AnswerSchema { json, note }| {
+        let description = match note {
+            Some(note) => with_note(format.description.as_deref(), Some(note)).map(Cow::Owned),
+            None => format.description.as_deref().map(Cow::Borrowed),
+        };
+        TextFormat {
+            kind: "json_schema",
+            structure: TextFormatStructure {
+                json_schema: JsonSchemaDefinition {
+                    schema: json,
+                    name: Names::default().unique(&format.name).into(),
+                    description,
+                },
             },
-        },
-    })
+        }
+    }))
 }
 
 fn tool<'a>(
     format: &'a JsonSchema,
     names: &mut Names<'a>,
-    cx: &Context<'a>,
+    cx: &SchemaContext<'_>,
 ) -> Result<JsonTool<'a>, Error> {
-    let description = format.description.clone().unwrap_or_default();
-    let schema = match format.schema.as_deref() {
+    let (schema, note) = match format.schema.as_deref() {
         Some(schema) => {
-            schema::for_tool(Some(schema), false, &cx.model.facts, SCHEMA, cx.warnings)?
+            let ToolSchema { json, note, .. } = schema::for_tool(Some(schema), None, cx)?;
+            (json, note)
         }
-        None => raw_json(r#"{"type":"object"}"#.to_owned()),
+        None => (raw_json(r#"{"type":"object"}"#.to_owned()), None),
     };
+    let description = format.description.as_deref().unwrap_or_default();
+    let description = format!("Give your answer by calling this tool. {description}");
     Ok(JsonTool {
         name: names.unique(&format.name).into(),
-        description: format!("Give your answer by calling this tool. {description}")
-            .trim_end()
-            .to_owned(),
+        description: with_note(Some(description.trim_end()), note).unwrap_or_default(),
         schema,
     })
 }
@@ -199,12 +242,18 @@ pub fn apply<'a>(
     converse: &mut ConverseRequest<'a>,
     plan: &mut ReplyPlan,
 ) {
+    plan.schema_is_unenforced = match &structured {
+        Structured::None | Structured::Native(_) => false,
+        Structured::Tool(_) => true,
+        Structured::Instruct(instruction) => instruction.schema.is_some(),
+    };
     match structured {
         Structured::None => {}
         Structured::Native(format) => converse.output_config.text_format = Some(format),
         Structured::Tool(tool) => plan.json_tool = Some(tool.name.into_owned()),
         Structured::Instruct(instruction) => {
-            plan.unfence = plan.prefix.is_none();
+            // A model may also begin anew after a prefill, with a fence.
+            plan.unfence = true;
             plan.schema = match instruction.schema {
                 Some(schema) => schema::without_references(schema),
                 None => Some(serde_json::json!({"type": "object"})),

@@ -1,32 +1,30 @@
 //! Translates tools and the tool choice.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::collections::HashSet;
 
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
 mod forced;
 mod history;
+mod list;
+mod marks;
 
 use forced::{check_choice, force, with_one_call};
 use history::{called_tools, rebuild_tools};
+pub use list::with_note;
+use list::{Entry, ToolListBuilder, specification, wants_web_search};
 
 use super::{
-    Context, caching,
+    Context,
     choice::Choice,
-    messages::raw_json,
     names::Names,
-    schema,
+    schema::StrictBudget,
     structured::{JsonTool, Structured},
 };
 use crate::{
-    bedrock::{
-        content::CachePointBlock,
-        request::{Tool, ToolConfig, ToolInputSchema, ToolSpecification},
-    },
-    call::Warnings,
+    bedrock::request::ToolConfig,
     error::Error,
-    openai::chat::Function,
-    operation::chat::{Chat, Message, Part, WEB_SEARCH},
+    operation::chat::{Chat, Message},
 };
 
 /// The result of translating `tools`, `tool_choice`, their legacy forms, and the tool calls of the history.
@@ -69,7 +67,7 @@ pub fn names<'a>(request: &'a Chat, messages: &'a [Message]) -> Names<'a> {
     names
 }
 
-/// Translates the tools and the tool choice of `request`.
+/// Translates the tools and the tool choice of `request`. Strict tools take their share of `strict`.
 ///
 /// # Errors
 /// 400 with the path of the tool or of the choice that is not supported.
@@ -78,20 +76,18 @@ pub fn plan<'a>(
     structured: &Structured<'a>,
     reasons: bool,
     names: &mut Names<'a>,
+    strict: &mut StrictBudget,
     cx: &Context<'a>,
 ) -> Result<Tools<'a>, Error> {
-    let mut build = ToolListBuilder {
-        cx,
-        list: Vec::new(),
-        seen: HashSet::new(),
-        custom: HashSet::new(),
-    };
-    build.declared(request, names)?;
-    let called = called_tools(cx.messages);
     let mut choice = Choice::of(request)?;
-    if let Choice::Allowed { tools, .. } = &choice {
-        build.keep_allowed(tools)?;
-    }
+    let allowed = match &choice {
+        Choice::Allowed { tools, .. } => Some(tools.clone()),
+        _ => None,
+    };
+    let mut build = ToolListBuilder::new(allowed, strict, cx);
+    build.declared(request, names)?;
+    build.keep_allowed()?;
+    let called = called_tools(cx.messages);
     let choice = choice.take_mode()?;
     check_choice(&choice, &build.list, wants_web_search(request).is_some())?;
     let mut plan = Tools::default();
@@ -134,7 +130,8 @@ pub fn plan<'a>(
     {
         build.list.push(Entry {
             client: "",
-            tool: specification(name.clone(), Some(description), schema.clone(), None),
+            tool: specification(name.clone(), Some(description), None, schema.clone(), None),
+            mark: None,
         });
     }
     let forced = force(&choice, json_tool, &mut build.list, reasons, &mut plan, cx)?;
@@ -155,231 +152,9 @@ pub fn plan<'a>(
         // Anthropic's `tool_choice` in the additional fields includes the choice, and Bedrock rejects both together.
         let tool_choice = forced.filter(|_| plan.fields.is_empty());
         plan.config = Some(ToolConfig {
-            tools: build.list.into_iter().map(|entry| entry.tool).collect(),
+            tools: marks::with_point(build.list, cx.warnings),
             tool_choice,
         });
-        insert_cache_point(request, &mut plan, cx.warnings);
     }
     Ok(plan)
-}
-
-/// Returns the parameter that requests web search, if any.
-fn wants_web_search(request: &Chat) -> Option<&'static str> {
-    let tool = request
-        .tools
-        .iter()
-        .flatten()
-        .any(|tool| WEB_SEARCH.contains(&tool.kind.as_str()));
-    let options = request.web_search_options.is_some();
-    if tool {
-        Some("tools")
-    } else {
-        options.then_some("web_search_options")
-    }
-}
-
-/// A tool and the client's name for it.
-struct Entry<'a> {
-    /// Empty for tools that the gateway adds.
-    client: &'a str,
-    tool: Tool<'a>,
-}
-
-/// Builds the list of tools.
-struct ToolListBuilder<'a, 'n> {
-    cx: &'n Context<'a>,
-    list: Vec<Entry<'a>>,
-    /// The client's names so far.
-    seen: HashSet<&'a str>,
-    /// Sent names of custom tools.
-    custom: HashSet<String>,
-}
-
-impl<'a> ToolListBuilder<'a, '_> {
-    /// Adds the tools that the request declares.
-    fn declared(&mut self, request: &'a Chat, names: &mut Names<'a>) -> Result<(), Error> {
-        for (index, tool) in request.tools.iter().flatten().enumerate() {
-            if let Some(function) = &tool.function {
-                self.function(function, names, &format!("tools[{index}].function"))?;
-            } else if let Some(custom) = &tool.custom
-                && self.register(&custom.name)
-            {
-                let name = names.sent(&custom.name);
-                self.custom.insert(name.clone().into_owned());
-                let mut description = custom
-                    .description
-                    .clone()
-                    .unwrap_or_else(|| custom.name.clone());
-                if let Some(grammar) = custom
-                    .format
-                    .as_deref()
-                    .filter(|format| format.get().contains("grammar"))
-                {
-                    self.cx.warnings.add(format!(
-                        "tools[{index}].custom.format: the grammar was moved into the description (Converse has no such parameter)"
-                    ));
-                    description.push_str(&format!(
-                        "\nThe input must follow this format: {}",
-                        grammar.get()
-                    ));
-                }
-                let schema =
-                    r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#.to_owned();
-                let tool = specification(name, Some(&description), raw_json(schema), None);
-                self.list.push(Entry {
-                    client: &custom.name,
-                    tool,
-                });
-            }
-        }
-        for (index, function) in request.functions.iter().flatten().enumerate() {
-            self.function(function, names, &format!("functions[{index}]"))?;
-        }
-        Ok(())
-    }
-
-    fn function(
-        &mut self,
-        function: &'a Function,
-        names: &mut Names<'a>,
-        at: &str,
-    ) -> Result<(), Error> {
-        if !self.register(&function.name) {
-            return Ok(());
-        }
-        let facts = &self.cx.model.facts;
-        let strict = function.strict == Some(true);
-        if strict && !facts.strict_tools {
-            self.cx.warnings.dropped(
-                format!("{at}.strict"),
-                "the model does not support strict tools",
-            );
-        }
-        let strict = strict && facts.strict_tools;
-        let schema = schema::for_tool(
-            function.parameters.as_deref(),
-            strict,
-            facts,
-            &format!("{at}.parameters"),
-            self.cx.warnings,
-        )?;
-        let name = names.sent(&function.name);
-        let tool = specification(
-            name,
-            function.description.as_deref(),
-            schema,
-            strict.then_some(true),
-        );
-        self.list.push(Entry {
-            client: &function.name,
-            tool,
-        });
-        Ok(())
-    }
-
-    /// Adds the web search tool, which AWS runs, if the request asks for it or the history has blocks of it.
-    fn web_search(&mut self, request: &'a Chat) -> Result<(), Error> {
-        let requested = wants_web_search(request);
-        let is_server_tool = |part: &Part| matches!(part, Part::ServerTool(_));
-        let seen = self
-            .cx
-            .messages
-            .iter()
-            .any(|message| message.parts.iter().any(is_server_tool));
-        match (&self.cx.model.facts.web_search, requested) {
-            (Some(name), requested) if requested.is_some() || seen => {
-                if request
-                    .web_search_options
-                    .as_deref()
-                    .is_some_and(|options| options.get() != "{}")
-                {
-                    self.cx.warnings.dropped(
-                        "web_search_options",
-                        "the web search of this model has no options",
-                    );
-                }
-                self.list.push(Entry {
-                    client: "",
-                    tool: Tool::SystemTool { name },
-                });
-                Ok(())
-            }
-            (None, Some(param)) => {
-                let text = "This model does not support web search. GET /v1/models lists the models that do ('web_search').";
-                Err(Error::invalid(param, text).with_code("unsupported_parameter"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Registers a tool name. Returns false and warns if it is a duplicate.
-    fn register(&mut self, name: &'a str) -> bool {
-        let new = self.seen.insert(name);
-        if !new {
-            self.cx.warnings.add(format!(
-                "tools: only the first '{name}' was sent (the name is not unique)"
-            ));
-        }
-        new
-    }
-
-    /// Removes all tools but the allowed ones.
-    fn keep_allowed(&mut self, allowed: &[&str]) -> Result<(), Error> {
-        let allowed: HashSet<&str> = allowed.iter().copied().collect();
-        if let Some(unknown) = allowed.iter().find(|name| !self.seen.contains(**name)) {
-            return Err(Error::invalid(
-                "tool_choice.allowed_tools.tools",
-                format!("'{unknown}' is not in 'tools'."),
-            ));
-        }
-        self.list.retain(|entry| allowed.contains(entry.client));
-        self.cx.warnings.add("tool_choice.allowed_tools: the other tools were not sent (this changes the cached prefix)");
-        Ok(())
-    }
-}
-
-fn specification<'a>(
-    name: Cow<'a, str>,
-    description: Option<&str>,
-    json: Cow<'a, RawValue>,
-    strict: Option<bool>,
-) -> Tool<'a> {
-    // The service requires a description of at least one character.
-    let description = description
-        .filter(|text| !text.trim().is_empty())
-        .map(str::to_owned);
-    let description = description.map_or_else(|| name.clone(), Cow::Owned);
-    Tool::ToolSpec(ToolSpecification {
-        name,
-        description,
-        input_schema: ToolInputSchema { json },
-        strict,
-    })
-}
-
-/// Inserts a cache point after the last tool with `cache_control`.
-fn insert_cache_point(request: &Chat, plan: &mut Tools<'_>, warnings: &Warnings) {
-    let Some(config) = &mut plan.config else {
-        return;
-    };
-    // One point after the last marked tool also caches all tools before it.
-    let marked = request
-        .tools
-        .as_deref()
-        .unwrap_or_default()
-        .iter()
-        .rposition(|tool| tool.cache_control.is_some());
-    let Some(at) = marked else { return };
-    let control = request
-        .tools
-        .iter()
-        .flatten()
-        .nth(at)
-        .and_then(|tool| tool.cache_control.as_ref());
-    let point = control.map_or_else(
-        || CachePointBlock::new(None),
-        |control| caching::point(control, warnings),
-    );
-    let at = (at + 1).min(config.tools.len());
-    config.tools.insert(at, Tool::CachePoint(point));
 }

@@ -1,11 +1,15 @@
 //! Enforces the structure of a Converse conversation: turns alternate, start with the user and are never empty, and
 //! every tool use has its result at the start of the next user turn.
 
+mod merge;
+
 use std::{borrow::Cow, collections::HashSet};
 
 use serde_json::value::RawValue;
 
 use super::names::{hashed_id, tool_use_id};
+use merge::without_empty_turns;
+
 use crate::{
     bedrock::{
         content::{
@@ -18,8 +22,7 @@ use crate::{
     model::Facts,
 };
 
-const TRAILING_REASONING: &str =
-    "messages: reasoning was dropped (an assistant turn cannot end with it)";
+const SYSTEM_MOVED: &str = "messages: the system prompt was put before the first user turn (the model does not support it)";
 
 /// Text for blocks and turns that would be empty, because Converse rejects blank text.
 pub const PLACEHOLDER: &str = ".";
@@ -216,6 +219,9 @@ impl<'a, 'n> Turns<'a, 'n> {
         // OpenAI accepts a conversation of system messages only, whereas Converse requires a user turn.
         if self.messages.is_empty() || !self.facts.system {
             self.user_first();
+            if !self.facts.system && !self.system.is_empty() {
+                self.warnings.add(SYSTEM_MOVED);
+            }
             let system = std::mem::take(&mut self.system).into_iter();
             let instructions = system.filter_map(|block| match block {
                 SystemContentBlock::Text(text) => Some(ContentBlock::Text(text)),
@@ -225,7 +231,7 @@ impl<'a, 'n> Turns<'a, 'n> {
                 first.content.splice(0..0, instructions);
             }
         }
-        self.drop_empty_assistant_turns();
+        self.messages = without_empty_turns(std::mem::take(&mut self.messages), self.warnings);
         self.fix_prefill(reasons);
         for message in &mut self.messages {
             let has = |kind: fn(&ContentBlock<'a>) -> bool| message.content.iter().any(kind);
@@ -347,31 +353,6 @@ impl<'a, 'n> Turns<'a, 'n> {
                 _ => None,
             })
     }
-
-    /// Removes assistant turns without content and merges their neighbors.
-    fn drop_empty_assistant_turns(&mut self) {
-        let mut kept: Vec<Message<'a>> = Vec::with_capacity(self.messages.len());
-        for mut message in std::mem::take(&mut self.messages) {
-            if message.role == ConversationRole::Assistant {
-                // Claude rejects a turn that ends with reasoning, such as that of a call that is gone.
-                while message.content.pop_if(|last| is_reasoning(last)).is_some() {
-                    self.warnings.add(TRAILING_REASONING);
-                }
-                if message.content.is_empty() {
-                    continue;
-                }
-            }
-            match kept.last_mut() {
-                Some(last)
-                    if last.role == message.role && last.role != ConversationRole::System =>
-                {
-                    last.content.extend(message.content);
-                }
-                _ => kept.push(message),
-            }
-        }
-        self.messages = kept;
-    }
 }
 
 /// Returns the number of tool results at the start of a turn.
@@ -380,10 +361,6 @@ fn leading_results(turn: &Message<'_>) -> usize {
         .iter()
         .take_while(|block| matches!(block, ContentBlock::ToolResult(_)))
         .count()
-}
-
-fn is_reasoning(block: &ContentBlock<'_>) -> bool {
-    matches!(block, ContentBlock::ReasoningContent(_))
 }
 
 fn is_placeholder(content: &[ToolResultContentBlock<'_>]) -> bool {

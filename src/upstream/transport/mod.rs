@@ -1,5 +1,6 @@
 //! Sends requests to AWS: the [`Transport`] trait, and its implementation with the AWS SDK.
 
+mod client_slot;
 mod frames;
 mod sdk;
 mod sdk_interceptor;
@@ -24,6 +25,8 @@ pub enum ServiceOperation {
     InvokeModel,
     /// `bedrock-agent-runtime` Retrieve. Its target is a Knowledge Base.
     Retrieve,
+    /// `bedrock-runtime` ApplyGuardrail. Its target is a guardrail, as `ID/version/VERSION`.
+    ApplyGuardrail,
 }
 
 /// An HTTP response with a streaming body.

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use aws_config::{
@@ -24,6 +24,7 @@ use tokio::sync::OnceCell;
 use super::{
     super::Request,
     Response, SendError, ServiceOperation, Transport,
+    client_slot::ClientSlot,
     sdk_interceptor::{TakeReply, describe, send_error},
 };
 use crate::{call::Secret, model::Target};
@@ -69,45 +70,6 @@ struct RegionClients {
     runtime: Mutex<ClientSlot<Client>>,
     /// For Knowledge Bases.
     agent: Mutex<ClientSlot<agent::Client>>,
-}
-
-/// A client that is created on demand and replaced on refresh.
-struct ClientSlot<C> {
-    client: Option<C>,
-    /// When the client and its credentials were last discarded.
-    refreshed: Option<Instant>,
-}
-
-impl<C> Default for ClientSlot<C> {
-    fn default() -> Self {
-        Self {
-            client: None,
-            refreshed: None,
-        }
-    }
-}
-
-impl<C: Clone> ClientSlot<C> {
-    /// Returns the client and creates it with `make` if needed. The argument of `make` is true after a refresh; the new
-    /// client must then not share the identity cache that holds the rejected credentials.
-    fn get(slot: &Mutex<Self>, make: impl FnOnce(bool) -> C) -> C {
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = slot.refreshed.is_some();
-        slot.client.get_or_insert_with(|| make(fresh)).clone()
-    }
-
-    /// Discards the client, at most once in `every`. Returns whether it did.
-    fn refresh(slot: &Mutex<Self>, every: Duration) -> bool {
-        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = slot.refreshed.is_none_or(|at| at.elapsed() > every);
-        if due {
-            *slot = Self {
-                client: None,
-                refreshed: Some(Instant::now()),
-            };
-        }
-        due
-    }
 }
 
 /// The media type of InvokeModel requests and replies.
@@ -358,6 +320,14 @@ impl Transport for Clients {
                     let call = call.mutate_request(replace_body).interceptor(take.clone());
                     call.send().await.err().map(send_error)
                 }
+                ServiceOperation::ApplyGuardrail => {
+                    let client = self.client(&target.region).await?;
+                    let (id, version) = target.id.rsplit_once("/version/").unwrap_or_default();
+                    let call = client.apply_guardrail().guardrail_identifier(id);
+                    let call = call.guardrail_version(version).customize();
+                    let call = call.mutate_request(replace_body).interceptor(take.clone());
+                    call.send().await.err().map(send_error)
+                }
                 ServiceOperation::Retrieve => {
                     let client = self.agent(&target.region).await?;
                     let call = client.retrieve().knowledge_base_id(&target.id).customize();
@@ -382,7 +352,8 @@ impl Transport for Clients {
         let refreshed = match operation {
             ServiceOperation::Converse
             | ServiceOperation::ConverseStream
-            | ServiceOperation::InvokeModel => {
+            | ServiceOperation::InvokeModel
+            | ServiceOperation::ApplyGuardrail => {
                 ClientSlot::refresh(&region_clients.runtime, REFRESH_EVERY)
             }
             ServiceOperation::Retrieve => {

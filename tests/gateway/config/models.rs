@@ -17,6 +17,15 @@ fn problems_of_models_are_reported() {
         facts = { tool_choices = ["auto"] }
         guardrail = { identifier = "abc" }
         cache = "always"
+        [models.c]
+        target = "amazon.titan-embed-text-v2:0"
+        guardrail = { identifier = "abc", version = "1", apply = "output" }
+        [models.d]
+        target = "amazon.nova-lite-v1:0"
+        guardrail = { identifier = "abc", version = "1", apply = "first", stream_processing_mode = "sync" }
+        [models.e]
+        target = "amazon.nova-lite-v1:0"
+        guardrail = { identifier = "abc", version = "1", apply = "both", stream_processing_mode = "sync" }
         [keys.k]
         secret_env = "KEY"
         guardrail = { version = "1" }
@@ -39,6 +48,9 @@ fn problems_of_models_are_reported() {
         "models.b.facts: unknown field `tool_choices`",
         "models.b.guardrail: needs 'identifier' and 'version'",
         "models.b.cache: 'always' is not \"marked\" or \"auto\"",
+        "models.c.guardrail: 'apply' must be 'input'",
+        "models.d.guardrail.apply: 'first' is not",
+        "models.e.guardrail.stream_processing_mode: has no effect with 'apply'",
         "keys.k.guardrail: needs 'identifier' and 'version'",
     ] {
         assert!(
@@ -46,7 +58,7 @@ fn problems_of_models_are_reported() {
             "{expected} is not in {reported:#?}"
         );
     }
-    assert_eq!(reported.len(), 7, "{reported:#?}");
+    assert_eq!(reported.len(), 10, "{reported:#?}");
 }
 
 #[test]

@@ -120,6 +120,7 @@ fn question(max_context_chars: u32, max_results: u32) -> RetrievalRequest {
         max_context_tokens: None,
         max_images: 0,
         include_sources: true,
+        include_passages: false,
     }
 }
 
@@ -160,7 +161,7 @@ fn passage() -> impl Strategy<Value = Passage> {
 proptest! {
     #[test]
     fn any_passages_can_be_parsed_from_the_prompt(passages in prop::collection::vec(passage(), 0..8)) {
-        let context = prompt::render(&passages, prompt::TEMPLATE, TAG);
+        let context = prompt::render(&passages, prompt::TEMPLATE, TAG).text;
         let (parsed, closed) = parse(&context, TAG);
         prop_assert_eq!((parsed.len(), closed), (passages.len(), passages.len()), "{}", context);
         for (nth, (number, text)) in parsed.iter().enumerate() {
@@ -181,7 +182,7 @@ proptest! {
         prop_assert!(selected.context_chars <= max_chars as usize);
         let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]}).to_string();
         let chat = chat_request(body.as_bytes(), &warnings).unwrap();
-        let context = prompt::render(&selected.passages, question.template(), TAG);
+        let context = prompt::render(&selected.passages, question.template(), TAG).text;
         let bytes = context.len() as u64;
         let model = lintel::catalogue::model("m", lintel::model::Target::new("amazon.nova-lite-v1:0", "us-east-1"));
         let of = |retrieval| Chat { retrieval, ..chat.clone() }.plan(&model, &Caller::default()).unwrap().worst.input_tokens;

@@ -1,10 +1,14 @@
 //! Answers from Knowledge Bases, with the simulator's documents and with scripted results.
 
 mod answers;
+mod caps;
 mod condense;
 mod failures;
+mod grounding;
 mod hostile;
+mod images;
 mod money;
+mod passages;
 mod permissions;
 mod results;
 mod searches;
@@ -43,6 +47,14 @@ fn settings() -> String {
         type = "managed"
         user_context = true
         guardrail = {{ identifier = "abc123", version = "1" }}
+        [knowledge_bases.photos]
+        id = "IMAGES0000"
+        image_query = true
+        rerank = "cohere.rerank-v3-5:0"
+        [knowledge_bases.capped]
+        id = "CAPPED0000"
+        min_score = 0.3
+        caps = {{ max_results = 6, max_context_chars = 9000, max_context_tokens = 3000, min_score = 0.2 }}
         [keys.reader]
         sha256 = "{reader}"
         knowledge_bases = ["*"]

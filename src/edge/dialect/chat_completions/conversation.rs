@@ -20,8 +20,31 @@ pub fn messages(messages: Vec<WireMessage>, warnings: &Warnings) -> Vec<Message>
     let mut legacy = LegacyCalls::default();
     let messages = messages.into_iter().enumerate();
     messages
-        .map(|(index, message)| convert(message, index, &mut legacy, warnings))
+        .filter_map(|(index, message)| {
+            // Bedrock accepts no images of the model, so an answer in images alone leaves nothing to send.
+            let has_images = message.images.is_some();
+            let message = convert(message, index, &mut legacy);
+            let is_empty = is_empty(&message);
+            if is_empty && !has_images {
+                let origin = message.origin;
+                warnings.add(format!(
+                    "{origin}: dropped (the assistant message is empty)"
+                ));
+            }
+            (!is_empty).then_some(message)
+        })
         .collect()
+}
+
+/// Reports whether the message is an answer without content, such as an aborted one that the client has kept. Bedrock
+/// rejects such messages.
+fn is_empty(message: &Message) -> bool {
+    let is_blank = |part: &Part| match part {
+        Part::Text(text) => text.trim().is_empty(),
+        Part::CachePoint(_) => true,
+        _ => false,
+    };
+    message.role == Role::Assistant && message.parts.iter().all(is_blank)
 }
 
 /// Legacy function calls without a result so far: the name of the function, and the ID that this module assigned to the
@@ -29,21 +52,12 @@ pub fn messages(messages: Vec<WireMessage>, warnings: &Warnings) -> Vec<Message>
 #[derive(Default)]
 struct LegacyCalls(Vec<(String, String)>);
 
-fn convert(
-    message: WireMessage,
-    index: usize,
-    legacy: &mut LegacyCalls,
-    warnings: &Warnings,
-) -> Message {
+fn convert(message: WireMessage, index: usize, legacy: &mut LegacyCalls) -> Message {
     let origin = Origin {
         list: "messages",
         index,
     };
     let at = origin.to_string();
-    if message.images.is_some() {
-        let why = "images that the model generated are not sent back to it";
-        warnings.dropped(format!("{at}.images"), why);
-    }
     let wire_role = message.role;
     let mut name = message.name;
     let role = match wire_role {
@@ -93,7 +107,7 @@ fn convert(
             parts.extend(
                 calls
                     .filter(|call| !in_content.contains(&call.id))
-                    .filter_map(tool_use),
+                    .flat_map(tool_use),
             );
             if let Some(FunctionCall { name, arguments }) = message.function_call {
                 let id = format!("function_call_{index}");
@@ -138,18 +152,11 @@ impl Reasoning {
 }
 
 fn thinking(text: String, signature: Option<String>) -> Part {
-    Part::Thinking(Thinking {
-        text,
-        signature,
-        restored: false,
-    })
+    Part::Thinking(Thinking { text, signature })
 }
 
 fn redacted(data: String) -> Part {
-    Part::RedactedThinking(RedactedThinking {
-        data,
-        restored: false,
-    })
+    Part::RedactedThinking(RedactedThinking { data })
 }
 
 fn block(block: ThinkingBlock) -> Part {
@@ -195,14 +202,18 @@ fn detail(detail: ReasoningDetail) -> Part {
     }
 }
 
-fn tool_use(call: ToolCall) -> Option<Part> {
-    let id = call.id;
+/// Converts a call, followed by its cache point if it has one.
+fn tool_use(call: ToolCall) -> Vec<Part> {
+    let (id, point) = (call.id, call.cache_control);
     let (name, input) = match (call.custom, call.function) {
         (Some(custom), _) => (custom.name, ToolInput::Text(custom.input)),
         (None, Some(function)) => (function.name, ToolInput::Arguments(function.arguments)),
-        (None, None) => return None,
+        (None, None) => return Vec::new(),
     };
-    Some(Part::ToolUse(ToolUse { id, name, input }))
+    let call = Part::ToolUse(ToolUse { id, name, input });
+    std::iter::once(call)
+        .chain(point.map(Part::CachePoint))
+        .collect()
 }
 
 /// Converts a tool result. Its cache points follow it, because Bedrock does not accept them inside.

@@ -24,6 +24,7 @@ pub struct ChatWriter {
     /// The beginning of each event: `data: {…,"model":"…",`.
     head: Vec<u8>,
     include_usage: bool,
+    hide_reasoning: bool,
     /// `,"kb":{…}`, for the first chunk with a `finish_reason`. Empty without retrieval.
     kb: Vec<u8>,
     /// The warnings to list in the last chunk, if the client asked for them.
@@ -69,11 +70,17 @@ impl ChatWriter {
             out: BytesMut::new(),
             head: rendered,
             include_usage,
+            hide_reasoning: false,
             kb: Vec::new(),
             warnings: None,
             begun: 0,
             lists: BTreeMap::new(),
         }
+    }
+
+    /// Leaves the reasoning out of the events.
+    pub fn hide_reasoning(&mut self) {
+        self.hide_reasoning = true;
     }
 
     /// Adds the `kb` object, which describes the retrieval, to the first chunk with a `finish_reason`.
@@ -194,6 +201,7 @@ impl EventWriter for ChatWriter {
             }
             Chunk::Usage(_) => return,
             Chunk::Guardrail(trace) => return self.guardrail(trace),
+            chunk if self.hide_reasoning && chunk.is_reasoning() => return,
             _ => {}
         }
         if self.begun & (1 << (choice % 128)) == 0 {

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::{
     call::{
-        Caller, KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_RESULTS, OnError, Rerank,
-        RerankModel, RetrievalRequest, Search, SearchType, Warnings,
+        Caller, Caps, KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_RESULTS, OnError, Rerank,
+        RerankModel, RetrievalRequest, Search, SearchType, Warnings, caps,
     },
     catalogue,
     error::Error,
@@ -50,14 +50,7 @@ pub fn take(
         .query
         .clone()
         .filter(|query| !query.trim().is_empty());
-    let Some(query_chars) = query
-        .clone()
-        .or_else(|| prompt::query(&chat.messages))
-        .map(|text| text.chars().count())
-    else {
-        let text = "No user message contains text to search for. Set 'kb.query'.";
-        return Err(Error::invalid(at.member("query"), text));
-    };
+    let text = query.clone().or_else(|| prompt::query(&chat.messages));
     let names = options.name.as_slice();
     let unique: HashSet<&String> = names.iter().collect();
     if names.is_empty() || names.len() > MAX_BASES || unique.len() < names.len() {
@@ -68,6 +61,18 @@ pub fn take(
     let named = named
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| error.with_param(at.member("name")))?;
+    let by_image = query.is_none()
+        && named.iter().all(|base| base.image_query)
+        && prompt::query_image(&chat.messages).is_some();
+    let query_chars = text.map(|text| text.chars().count());
+    let Some(query_chars) = query_chars.or(by_image.then_some(0)) else {
+        let text = "No user message contains text to search for. Set 'kb.query'.";
+        return Err(Error::invalid(at.member("query"), text));
+    };
+    if options.include_passages == Some(true) && options.include_sources == Some(false) {
+        let text = "'include_passages' adds texts to the sources, so it cannot be combined with 'include_sources': false.";
+        return Err(Error::invalid(at.member("include_passages"), text));
+    }
     let own_filter = options
         .filter
         .as_ref()
@@ -89,8 +94,9 @@ pub fn take(
             "a managed Knowledge Base chooses its search type itself",
         );
     }
-    let search =
-        |base: &Arc<KnowledgeBase>| search(base, &options, own_filter.as_ref(), caller, at);
+    let search = |base: &Arc<KnowledgeBase>| {
+        search(base, &options, own_filter.as_ref(), caller, at, warnings)
+    };
     let searches = named.iter().map(search).collect::<Result<Vec<_>, _>>()?;
     let widest = named
         .iter()
@@ -103,6 +109,25 @@ pub fn take(
         .map(|base| base.max_context_tokens)
         .collect::<Option<Vec<_>>>();
     let tokens = tokens.and_then(|tokens| tokens.into_iter().max());
+    let tightest = named
+        .iter()
+        .map(|base| base.caps)
+        .fold(Caps::default(), Caps::and);
+    let lowered = |requested, cap, configured, member| {
+        caps::lowered(requested, cap, configured, &at.member(member), warnings)
+    };
+    let own_chars = lowered(
+        options.max_context_chars,
+        tightest.max_context_chars,
+        widest,
+        "max_context_chars",
+    );
+    let own_tokens = lowered(
+        options.max_context_tokens,
+        tightest.max_context_tokens,
+        tokens.unwrap_or_default(),
+        "max_context_tokens",
+    );
     let condensed = if named.iter().any(|base| base.condense_with.is_some()) {
         MAX_CONDENSED
     } else {
@@ -112,14 +137,15 @@ pub fn take(
         searches,
         query,
         query_chars: query_chars.max(condensed).min(MAX_QUERY),
-        max_context_chars: options.max_context_chars.unwrap_or(widest),
-        max_context_tokens: options.max_context_tokens.or(tokens),
+        max_context_chars: own_chars.unwrap_or(widest),
+        max_context_tokens: own_tokens.or(tokens),
         max_images: named
             .iter()
             .map(|base| base.max_images)
             .max()
             .unwrap_or_default(),
         include_sources: options.include_sources.unwrap_or(true),
+        include_passages: options.include_passages.unwrap_or(false),
         names: options.name,
     })))
 }
@@ -279,6 +305,7 @@ fn search(
     own_filter: Option<&Value>,
     caller: &Caller,
     at: At,
+    warnings: &Warnings,
 ) -> Result<Search, Error> {
     let forced = [base.filter.as_ref(), caller.knowledge_base_filter.as_ref()];
     let filters = forced.into_iter().chain([own_filter]);
@@ -289,9 +316,23 @@ fn search(
             .unwrap_or(&caller.key_id)
             .clone()
     };
+    let max_results = caps::lowered(
+        options.max_results,
+        base.caps.max_results,
+        base.max_results,
+        &at.member("max_results"),
+        warnings,
+    );
+    let min_score = caps::raised(
+        options.min_score,
+        base.caps.min_score,
+        base.min_score,
+        &at.member("min_score"),
+        warnings,
+    );
     Ok(Search {
-        max_results: options.max_results.unwrap_or(base.max_results),
-        min_score: options.min_score.unwrap_or(base.min_score),
+        max_results: max_results.unwrap_or(base.max_results),
+        min_score: min_score.unwrap_or(base.min_score),
         search_type: word(
             options.search.as_deref(),
             &SearchType::ALL,

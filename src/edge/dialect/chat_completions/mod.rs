@@ -4,6 +4,7 @@ mod check_tools;
 mod conversation;
 mod events;
 mod kb_request;
+mod reasoning;
 mod validate;
 mod whole;
 
@@ -31,6 +32,7 @@ pub struct ChatCompletions;
 pub struct View {
     model: String,
     last_chunk: LastChunk,
+    hide_reasoning: bool,
 }
 
 impl Dialect for ChatCompletions {
@@ -51,11 +53,12 @@ impl Dialect for ChatCompletions {
         )?;
         Ok(ParsedRequest {
             end_user: chat.user.clone().or_else(|| chat.safety_identifier.clone()),
-            operation: chat,
             view: View {
                 model: options.model.clone(),
                 last_chunk: options.last_chunk,
+                hide_reasoning: chat.hide_reasoning,
             },
+            operation: chat,
             model: options.model,
         })
     }
@@ -63,7 +66,12 @@ impl Dialect for ChatCompletions {
     fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
         let id = format!("chatcmpl-{}", cx.id);
         Ok(match reply {
-            ChatReply::Whole(reply) => {
+            ChatReply::Whole(mut reply) => {
+                if view.hide_reasoning {
+                    for choice in &mut reply.choices {
+                        choice.retain(|chunk| !chunk.is_reasoning());
+                    }
+                }
                 Outgoing::Whole(whole::to_json(&id, &view.model, reply, cx)?)
             }
             ChatReply::Stream(stream) => {
@@ -71,6 +79,9 @@ impl Dialect for ChatCompletions {
                     ChatWriter::new(&id, cx.created, &view.model, view.last_chunk.usage);
                 if view.last_chunk.warnings {
                     writer.add_warnings(cx.trace.warnings().clone());
+                }
+                if view.hide_reasoning {
+                    writer.hide_reasoning();
                 }
                 if let Some(retrieval) = cx.trace.retrieval() {
                     writer.add_retrieval(retrieval);
@@ -100,6 +111,8 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
     let request: ChatRequest = body::parse(bytes, warnings)?;
     validate::validate(&request)?;
     let last_chunk = LastChunk::of(request.stream_options.as_ref());
+    let reasoning = reasoning::requested(&request)?;
+    let hide_reasoning = reasoning::is_hidden(&request);
     let chat = Chat {
         messages: conversation::messages(request.messages, warnings),
         more: Vec::new(),
@@ -122,7 +135,8 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
         store: request.store,
         service_tier: request.service_tier,
         response_format: request.response_format,
-        reasoning_effort: request.reasoning_effort,
+        reasoning,
+        hide_reasoning,
         verbosity: request.verbosity,
         prompt_cache_key: request.prompt_cache_key,
         prompt_cache_retention: request.prompt_cache_retention,
@@ -131,8 +145,8 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
         functions: request.functions,
         function_call: request.function_call,
         top_k: request.top_k,
-        reasoning: request.reasoning,
         prompt_cache_options: request.prompt_cache_options,
+        cache_control: request.cache_control,
         bedrock: request.bedrock,
         max_cost: body::max_cost(request.max_cost_usd.as_deref())?,
         retrieval: None,

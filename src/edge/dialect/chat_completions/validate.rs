@@ -118,8 +118,11 @@ fn unsupported(request: &ChatRequest) -> Result<(), Error> {
                 .with_code("unsupported_parameter"),
         )
     };
-    if request.logprobs == Some(true) || request.top_logprobs.is_some_and(|n| n > 0) {
+    if request.logprobs == Some(true) {
         return reject("logprobs", "Bedrock returns no log probabilities");
+    }
+    if request.top_logprobs.is_some_and(|n| n > 0) {
+        return reject("top_logprobs", "Bedrock returns no log probabilities");
     }
     if request
         .logit_bias
@@ -175,8 +178,8 @@ fn check_message(message: &Message, index: usize) -> Result<(), Error> {
             "'audio' is not supported, because this gateway never returns audio to refer to.",
         ));
     }
-    let assistant_may = calls || message.refusal.is_some() || message.function_call.is_some();
-    let may_be_empty = role == Role::Function || (role == Role::Assistant && assistant_may);
+    // An empty assistant message is an aborted answer, which is dropped later.
+    let may_be_empty = matches!(role, Role::Function | Role::Assistant);
     if message.content.is_none() && !may_be_empty {
         return Err(Error::invalid(
             at("content"),
@@ -201,7 +204,15 @@ fn check_message(message: &Message, index: usize) -> Result<(), Error> {
             "Only an assistant message may have 'tool_calls'.",
         ));
     }
+    if message.images.is_some() && role != Role::Assistant {
+        return Err(Error::invalid(
+            at("images"),
+            "'images' is not supported here: send images as content parts of the type 'image_url'.",
+        )
+        .with_code("unsupported_parameter"));
+    }
     tool_calls(message, &at)?;
+    function_call(message, &at)?;
     server_tool_blocks(message, &at)?;
     match &message.content {
         Some(Content::Parts(parts)) => check_parts(parts, role, &format!("messages[{index}]")),
@@ -298,6 +309,12 @@ fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Err
     }
     for (index, call) in calls.iter().enumerate() {
         let at = |member: &str| at(&format!("tool_calls[{index}].{member}"));
+        if call.id.is_empty() {
+            return Err(Error::invalid(
+                at("id"),
+                "A tool call needs an 'id', to which the message with its result refers.",
+            ));
+        }
         if let Some(custom) = &call.custom {
             name(&custom.name, || at("custom.name"))?;
             continue;
@@ -314,6 +331,24 @@ fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Err
         }
     }
     Ok(())
+}
+
+/// Checks the legacy form of a tool call.
+fn function_call(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Error> {
+    let Some(call) = &message.function_call else {
+        return Ok(());
+    };
+    if message.role != Role::Assistant {
+        return Err(Error::invalid(
+            at("function_call"),
+            "Only an assistant message may have 'function_call'.",
+        ));
+    }
+    name(&call.name, || at("function_call.name"))?;
+    match depth(&call.arguments) > MAX_DEPTH {
+        true => Err(too_deep(at("function_call.arguments"))),
+        false => Ok(()),
+    }
 }
 
 /// Checks blocks that the client sends back from an earlier answer. Rejects blocks that cannot come from Bedrock, because

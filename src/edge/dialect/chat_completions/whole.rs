@@ -64,7 +64,7 @@ pub fn unwritable(error: serde_json::Error) -> Error {
 
 /// Returns the `kb` object of a reply, which describes the retrieval.
 pub fn kb(retrieval: &Retrieval) -> KbReply<'_> {
-    let object = |(index, passage)| passage_object(index, passage);
+    let object = |(index, passage)| passage_object(index, passage, retrieval.include_passages);
     let passages = || (1..).zip(&retrieval.passages).map(object).collect();
     KbReply {
         name: &retrieval.names,
@@ -75,9 +75,10 @@ pub fn kb(retrieval: &Retrieval) -> KbReply<'_> {
     }
 }
 
-fn passage_object(index: usize, passage: &Passage) -> PassageObject<'_> {
+fn passage_object(index: usize, passage: &Passage, with_text: bool) -> PassageObject<'_> {
     let Passage {
         kb,
+        text,
         source,
         score,
         metadata,
@@ -88,6 +89,7 @@ fn passage_object(index: usize, passage: &Passage) -> PassageObject<'_> {
         index,
         kb,
         source,
+        text: with_text.then_some(text),
         score: *score,
         metadata,
         location: location.as_ref(),

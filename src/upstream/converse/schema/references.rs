@@ -34,6 +34,54 @@ pub fn resolve_references(root: &Value, cut_cycles: bool, at: &str) -> Result<Va
     Ok(value)
 }
 
+/// The longest chain of references at a root that is followed.
+const MAX_CHAIN: usize = 16;
+
+/// Replaces a local `$ref` at the root with its target. References below the root remain, because their targets do.
+///
+/// # Errors
+/// 400 with the path `at` for a reference without a target.
+pub fn inline_root(mut root: Value, at: &str) -> Result<Value, Error> {
+    for _ in 0..MAX_CHAIN {
+        let Some(reference) = root.get("$ref").and_then(Value::as_str) else {
+            return Ok(root);
+        };
+        let target = match reference {
+            "#" => None,
+            _ => Some(target(&root, reference, at)?.clone()),
+        };
+        let mut members = match target {
+            Some(Value::Object(members)) => members,
+            _ => Map::new(),
+        };
+        if let Value::Object(siblings) = root {
+            members.extend(siblings.into_iter().filter(|(name, _)| name != "$ref"));
+        }
+        root = Value::Object(members);
+    }
+    if let Value::Object(members) = &mut root {
+        members.shift_remove("$ref");
+    }
+    Ok(root)
+}
+
+/// Returns the target of a local reference.
+fn target<'r>(root: &'r Value, reference: &str, at: &str) -> Result<&'r Value, Error> {
+    let target = match reference {
+        "#" => Some(root),
+        _ => reference
+            .strip_prefix('#')
+            .and_then(|pointer| root.pointer(pointer)),
+    };
+    target.ok_or_else(|| {
+        let shown: String = reference.chars().take(100).collect();
+        Error::invalid(
+            at.to_owned(),
+            format!("The schema refers to '{shown}', which does not exist in the schema."),
+        )
+    })
+}
+
 struct Resolver<'r> {
     root: &'r Value,
     cut_cycles: bool,
@@ -92,19 +140,7 @@ impl<'r> Resolver<'r> {
                 )),
             };
         }
-        let target = match reference {
-            "#" => Some(self.root),
-            _ => reference
-                .strip_prefix('#')
-                .and_then(|pointer| self.root.pointer(pointer)),
-        };
-        let Some(target) = target else {
-            let shown: String = reference.chars().take(100).collect();
-            return Err(Error::invalid(
-                self.at,
-                format!("The schema refers to '{shown}', which does not exist in the schema."),
-            ));
-        };
+        let target = target(self.root, reference, self.at)?;
         self.open.push(reference);
         let value = self.resolve(target);
         self.open.pop();

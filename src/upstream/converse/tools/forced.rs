@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::{Entry, Tools};
+use super::{Entry, Tools, marks};
 use crate::{
     bedrock::request::{Tool, ToolChoice},
     error::Error,
@@ -74,7 +74,10 @@ pub fn force<'a>(
             name: Cow::Owned(name),
         }),
         Some(name) if may(ToolChoiceMode::Any) => {
-            list.retain(|entry| matches!(&entry.tool, Tool::ToolSpec(spec) if spec.name == name));
+            marks::retain(
+                list,
+                |entry| matches!(&entry.tool, Tool::ToolSpec(spec) if spec.name == name),
+            );
             cx.warnings
                 .add("tool_choice: emulated by sending only the named tool");
             Some(ToolChoice::Any {})

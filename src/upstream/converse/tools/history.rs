@@ -47,7 +47,8 @@ pub fn rebuild_tools<'a>(
         let schema = raw_json(json!({"type": "object", "properties": properties}).to_string());
         Entry {
             client: name,
-            tool: specification(names.sent(name), None, schema, None),
+            tool: specification(names.sent(name), None, None, schema, None),
+            mark: None,
         }
     });
     tools.collect()

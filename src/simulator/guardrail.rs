@@ -1,0 +1,250 @@
+//! Guardrails: in Converse requests, and `POST /guardrail/{id}/version/{version}/apply`. Every id exists, except
+//! [`MISSING`]. A guardrail blocks text with the word [`BLOCKED`] and answers with [`BLOCKED_OUTPUT`], masks `secret-…`,
+//! and finds that [`UNGROUNDED`] has no grounding.
+
+use std::sync::LazyLock;
+
+use axum::{
+    http::{Method, Uri},
+    response::Response,
+};
+use regex_lite::Regex;
+use serde_json::{Value, json};
+
+use super::{ServiceError, Simulator, escapes, fault::Plan, model, reply};
+
+const MISSING: &str = "missing000";
+
+/// A word that every guardrail blocks.
+const BLOCKED: &str = "contraband";
+/// A word that every guardrail blocks in answers only.
+const BLOCKED_OUTPUT: &str = "smuggled";
+/// A word that no source supports.
+const UNGROUNDED: &str = "ungrounded";
+
+/// The message that replaces what is blocked.
+pub const MESSAGE: &str = "The guardrail blocked this.";
+
+static SECRET: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("secret-[a-z0-9]+").ok());
+
+/// The characters of one billed unit.
+const UNIT: usize = 1000;
+
+/// The service's limits on the texts of a contextual grounding check, in characters.
+const MAX_SOURCE: usize = 100_000;
+const MAX_QUERY: usize = 1000;
+
+/// Whether the guardrail of a Converse request intervenes.
+pub fn intervenes(request: &Value) -> bool {
+    evaluated(request).iter().any(|text| text.contains(BLOCKED))
+}
+
+/// The texts that the guardrail of a Converse request evaluates: all text of the messages or, if there are guarded blocks,
+/// only theirs. A block that serves only the contextual grounding check is not evaluated.
+fn evaluated(request: &Value) -> Vec<&str> {
+    let guarded = guarded(request);
+    if guarded.is_empty() {
+        return blocks(request)
+            .filter_map(|block| block["text"].as_str())
+            .collect();
+    }
+    guarded
+        .into_iter()
+        .map(|block| &block["text"])
+        .filter(|text| !serves_grounding(text) || has(text, "guard_content"))
+        .filter_map(|text| text["text"].as_str())
+        .collect()
+}
+
+/// Checks the sizes of what a contextual grounding check compares.
+///
+/// # Errors
+/// The reason why the service rejects the request.
+pub fn check(request: &Value) -> Result<(), String> {
+    for (qualifier, most) in [("grounding_source", MAX_SOURCE), ("query", MAX_QUERY)] {
+        let guarded = guarded(request);
+        let texts = guarded.iter().map(|block| &block["text"]);
+        let chars: usize = texts
+            .filter(|text| has(text, qualifier))
+            .filter_map(|text| text["text"].as_str())
+            .map(|text| text.chars().count())
+            .sum();
+        if chars > most {
+            return Err(format!(
+                "The {qualifier} has {chars} characters, which exceeds the limit of {most}."
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn blocks(request: &Value) -> impl Iterator<Item = &Value> {
+    let messages = request["messages"].as_array().into_iter().flatten();
+    messages
+        .filter_map(|message| message["content"].as_array())
+        .flatten()
+}
+
+fn guarded(request: &Value) -> Vec<&Value> {
+    blocks(request)
+        .map(|block| &block["guardContent"])
+        .filter(|block| block.is_object())
+        .collect()
+}
+
+fn serves_grounding(text: &Value) -> bool {
+    has(text, "grounding_source") || has(text, "query")
+}
+
+fn has(text: &Value, qualifier: &str) -> bool {
+    let all = text["qualifiers"].as_array().into_iter().flatten();
+    all.into_iter().any(|one| one == qualifier)
+}
+
+/// The path of a guardrail in an ApplyGuardrail request: `id/version/version`.
+pub fn route(method: &Method, uri: &Uri) -> Option<String> {
+    let path = uri
+        .path()
+        .strip_prefix("/guardrail/")
+        .filter(|_| method == Method::POST)?;
+    escapes::percent_decode(path.strip_suffix("/apply")?)
+}
+
+/// Answers an ApplyGuardrail request.
+///
+/// # Errors
+/// The service's error for an invalid request, or the one that `[simulate apply …]` in a text asks for.
+pub async fn apply(
+    simulator: &Simulator,
+    path: &str,
+    request: &Value,
+) -> Result<Response, ServiceError> {
+    let (id, version) = path.rsplit_once("/version/").unwrap_or_default();
+    let mut whole = request.clone();
+    whole["guardrailIdentifier"] = id.into();
+    whole["guardrailVersion"] = version.into();
+    model::RUNTIME
+        .check("ApplyGuardrailRequest", &whole, "")
+        .map_err(|text| ServiceError::validation(format!("1 validation error detected: {text}")))?;
+    let content: Vec<&Value> = request["content"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .collect();
+    let texts: Vec<&Value> = content
+        .iter()
+        .map(|block| &block["text"])
+        .filter(|text| text.is_object())
+        .collect();
+    if content.is_empty() || texts.iter().any(|text| text_of(text).trim().is_empty()) {
+        return Err(ServiceError::validation("The content is empty."));
+    }
+    if id == MISSING {
+        return Err(ServiceError {
+            name: "ResourceNotFoundException",
+            status: 404,
+            message: "The guardrail arn:aws:bedrock:us-east-1:123456789012:guardrail/missing000 does not exist.".into(),
+        });
+    }
+    let faults = texts.iter().map(|text| text_of(text));
+    let faults: Vec<String> = faults
+        .filter(|text| text.contains("[simulate apply "))
+        .map(|text| {
+            text.replace("[simulate apply ", "\u{0}")
+                .replace("[simulate ", "")
+                .replace('\u{0}', "[simulate ")
+        })
+        .collect();
+    let plan = Plan::from_texts(faults.iter().map(String::as_str));
+    if let Some(error) = plan.refusal() {
+        return Err(error);
+    }
+    let judgment = judge(request, &texts);
+    let images = content.len() - texts.len();
+    let mut usage = usage(request, &texts);
+    usage["contentPolicyImageUnits"] = images.into();
+    simulator.bill_guardrail(&usage);
+    plan.before_reply().await;
+    let (action, outputs, assessment) = judgment;
+    let outputs: Vec<Value> = outputs.iter().map(|text| json!({"text": text})).collect();
+    Ok(reply::json(&json!({
+        "usage": usage, "action": action, "outputs": outputs, "assessments": [assessment],
+    })))
+}
+
+/// The action, the outputs and the assessment.
+fn judge(request: &Value, texts: &[&Value]) -> (&'static str, Vec<String>, Value) {
+    let is_output = request["source"] == "OUTPUT";
+    let judged: Vec<&str> = texts
+        .iter()
+        .filter(|text| !serves_grounding(text) || has(text, "guard_content"))
+        .map(|text| text_of(text))
+        .collect();
+    let contains = |word: &str| judged.iter().any(|text| text.contains(word));
+    let word = match () {
+        () if contains(BLOCKED) => Some(BLOCKED),
+        () if is_output && contains(BLOCKED_OUTPUT) => Some(BLOCKED_OUTPUT),
+        () => None,
+    };
+    const INTERVENED: &str = "GUARDRAIL_INTERVENED";
+    let blocked = |assessment| (INTERVENED, vec![MESSAGE.to_owned()], assessment);
+    if let Some(word) = word {
+        let words = json!([{"match": word, "action": "BLOCKED"}]);
+        return blocked(json!({"wordPolicy": {"customWords": words, "managedWordLists": []}}));
+    }
+    if compares(request, texts) {
+        let grounded = !contains(UNGROUNDED);
+        let (score, action) = if grounded {
+            (0.9, "NONE")
+        } else {
+            (0.1, "BLOCKED")
+        };
+        let filters =
+            json!([{"type": "GROUNDING", "threshold": 0.5, "score": score, "action": action}]);
+        if !grounded {
+            return blocked(json!({"contextualGroundingPolicy": {"filters": filters}}));
+        }
+    }
+    let mask = |text: &&str| match &*SECRET {
+        Some(secret) => secret.replace_all(text, "{SECRET}").into_owned(),
+        None => (*text).to_owned(),
+    };
+    let masked: Vec<String> = judged.iter().map(mask).collect();
+    if masked != judged {
+        let regexes = json!([{"name": "secret", "action": "ANONYMIZED"}]);
+        let policy = json!({"piiEntities": [], "regexes": regexes});
+        return (
+            INTERVENED,
+            masked,
+            json!({"sensitiveInformationPolicy": policy}),
+        );
+    }
+    ("NONE", Vec::new(), json!({}))
+}
+
+/// The units of a guardrail with every policy: each text is rounded up.
+fn usage(request: &Value, texts: &[&Value]) -> Value {
+    let units = |text: &Value| text_of(text).chars().count().div_ceil(UNIT);
+    let judged = texts
+        .iter()
+        .filter(|text| !serves_grounding(text) || has(text, "guard_content"));
+    let judged: usize = judged.map(|text| units(text)).sum();
+    let all: usize = texts.iter().map(|text| units(text)).sum();
+    let grounding = if compares(request, texts) { all } else { 0 };
+    json!({
+        "topicPolicyUnits": judged, "contentPolicyUnits": judged, "wordPolicyUnits": judged,
+        "sensitiveInformationPolicyUnits": judged, "sensitiveInformationPolicyFreeUnits": judged,
+        "contextualGroundingPolicyUnits": grounding, "automatedReasoningPolicyUnits": 2 * judged,
+        "automatedReasoningPolicies": 2,
+    })
+}
+
+/// Whether an answer can be compared with its source and its question.
+fn compares(request: &Value, texts: &[&Value]) -> bool {
+    let any = |qualifier| texts.iter().any(|text| has(text, qualifier));
+    request["source"] == "OUTPUT" && any("grounding_source") && any("query")
+}
+
+fn text_of(text: &Value) -> &str {
+    text["text"].as_str().unwrap_or_default()
+}

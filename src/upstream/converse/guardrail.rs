@@ -1,0 +1,159 @@
+//! The guardrail of a Converse call: its configuration, and the blocks that it evaluates.
+
+use super::{Context, grounding};
+use crate::{
+    bedrock::{
+        content::{ContentBlock, Message, ToolResultContentBlock},
+        request::{ConverseRequest, GuardrailConfig},
+    },
+    call::Warnings,
+    error::Error,
+    openai::extension::GuardrailOptions,
+};
+use grounding::{guard, guarded, users};
+
+/// Sets the guardrail. The key's guardrail takes precedence over the model's, and both over the client's.
+pub fn apply<'a>(
+    converse: &mut ConverseRequest<'a>,
+    options: Option<&'a GuardrailOptions>,
+    stream: bool,
+    cx: &Context<'a>,
+) -> Result<(), Error> {
+    let policy = cx.caller.guardrail_for(cx.model);
+    if let Some(options) = options {
+        check_guardrail(options)?;
+    }
+    let is_applied_apart = policy.is_some_and(|policy| policy.apply.is_some());
+    if !is_applied_apart && (policy.is_some() || options.is_some()) {
+        // `guard` narrows what is evaluated, so a client may not apply it to the operator's guardrail.
+        let guard = options
+            .filter(|_| policy.is_none())
+            .and_then(|options| options.guard.as_deref());
+        match guard {
+            None | Some("explicit") => grounding::mark_all(converse, cx),
+            guard => apply_guard(converse, guard, cx),
+        }
+    }
+    converse.guardrail_config = match (policy, options) {
+        (Some(policy), options) => {
+            if options.is_some_and(|options| {
+                options.identifier != policy.identifier || options.version != policy.version
+            }) {
+                cx.warnings
+                    .dropped("bedrock.guardrail", "the operator's guardrail is used");
+            }
+            (!is_applied_apart).then(|| GuardrailConfig {
+                guardrail_identifier: &policy.identifier,
+                guardrail_version: &policy.version,
+                trace: policy.trace.as_deref(),
+                stream_processing_mode: policy.stream_processing_mode.as_deref().filter(|_| stream),
+            })
+        }
+        (None, Some(options)) => Some(GuardrailConfig {
+            guardrail_identifier: &options.identifier,
+            guardrail_version: &options.version,
+            trace: options.trace.as_deref(),
+            stream_processing_mode: options.stream_processing_mode.as_deref().filter(|_| stream),
+        }),
+        (None, None) => None,
+    };
+    Ok(())
+}
+
+fn check_guardrail(options: &GuardrailOptions) -> Result<(), Error> {
+    let at = |member: &str| format!("bedrock.guardrail.{member}");
+    let one_of = |member: &str, value: Option<&str>, values: &[&str]| match value {
+        Some(value) if !values.contains(&value) => Err(Error::invalid(
+            at(member),
+            format!("'{member}' must be one of {}.", values.join(", ")),
+        )),
+        _ => Ok(()),
+    };
+    let version = &options.version;
+    if version != "DRAFT"
+        && !((1..=8).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_digit()))
+    {
+        return Err(Error::invalid(
+            at("version"),
+            "'version' must be 'DRAFT' or a number.",
+        ));
+    }
+    // GuardrailIdentifier of the service model: an id or an ARN.
+    let plain = |id: &str| {
+        !id.is_empty()
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    let of_arn = options
+        .identifier
+        .strip_prefix("arn:aws")
+        .and_then(|arn| arn.split_once(":guardrail/"));
+    if options.identifier.len() > 2048
+        || !(plain(&options.identifier) || of_arn.is_some_and(|(_, id)| plain(id)))
+    {
+        return Err(Error::invalid(
+            at("identifier"),
+            "'identifier' must be the id or the ARN of a guardrail.",
+        ));
+    }
+    one_of(
+        "trace",
+        options.trace.as_deref(),
+        &["enabled", "disabled", "enabled_full"],
+    )?;
+    one_of(
+        "stream_processing_mode",
+        options.stream_processing_mode.as_deref(),
+        &["sync", "async"],
+    )?;
+    one_of(
+        "guard",
+        options.guard.as_deref(),
+        &["explicit", "last_user", "all_user", "tool_results"],
+    )
+}
+
+/// Marks the blocks that the guardrail evaluates. Once any block is marked, Bedrock evaluates no others.
+fn apply_guard(converse: &mut ConverseRequest<'_>, guard: Option<&str>, cx: &Context<'_>) {
+    let turns = match guard {
+        Some("last_user") => 1,
+        Some("all_user") => usize::MAX,
+        Some("tool_results") => {
+            return users(converse).for_each(|message| copy_results_to_guard(message, cx.warnings));
+        }
+        _ => return,
+    };
+    users(converse)
+        .take(turns)
+        .for_each(|message| guard_text_and_images(message, cx.warnings));
+    grounding::qualify_or_warn(converse, cx);
+}
+
+fn guard_text_and_images(message: &mut Message<'_>, warnings: &Warnings) {
+    let images = |block: &ContentBlock<'_>| matches!(block, ContentBlock::Image(_));
+    guard(message);
+    if message.content.iter().any(images) {
+        warnings.add(
+            "bedrock.guardrail.guard: an image is not evaluated (only inline PNG and JPEG can be)",
+        );
+    }
+}
+
+/// Adds a guarded copy of the text of tool results, because Converse has no guarded content inside a tool result.
+fn copy_results_to_guard(message: &mut Message<'_>, warnings: &Warnings) {
+    let mut copies = Vec::new();
+    for block in &message.content {
+        let ContentBlock::ToolResult(result) = block else {
+            continue;
+        };
+        copies.extend(result.content.iter().filter_map(|content| match content {
+            ToolResultContentBlock::Text(text) => Some(guarded(text.clone())),
+            _ => None,
+        }));
+    }
+    if !copies.is_empty() {
+        warnings.add("bedrock.guardrail.guard: the text of tool results was sent twice (a guardrail cannot evaluate it in place)");
+        message.content.extend(copies);
+    }
+}

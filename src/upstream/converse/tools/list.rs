@@ -1,0 +1,272 @@
+//! The list of tools.
+
+use std::{borrow::Cow, collections::HashSet};
+
+use serde_json::value::RawValue;
+
+use super::marks;
+use crate::{
+    bedrock::request::{Tool, ToolInputSchema, ToolSpecification},
+    error::Error,
+    openai::{chat::Function, message::CacheControl},
+    operation::chat::{Chat, Part, WEB_SEARCH},
+    upstream::converse::{
+        Context,
+        messages::raw_json,
+        names::Names,
+        schema::{self, SchemaContext, StrictBudget},
+    },
+};
+
+/// Returns the parameter that requests web search, if any.
+pub fn wants_web_search(request: &Chat) -> Option<&'static str> {
+    let tool = request
+        .tools
+        .iter()
+        .flatten()
+        .any(|tool| WEB_SEARCH.contains(&tool.kind.as_str()));
+    let options = request.web_search_options.is_some();
+    if tool {
+        Some("tools")
+    } else {
+        options.then_some("web_search_options")
+    }
+}
+
+/// A tool and the client's name for it.
+pub struct Entry<'a> {
+    /// Empty for tools that the gateway adds.
+    pub client: &'a str,
+    pub tool: Tool<'a>,
+    /// The client's mark of the end of a prefix to cache.
+    pub mark: Option<&'a CacheControl>,
+}
+
+/// Builds the list of tools.
+pub struct ToolListBuilder<'a, 'n> {
+    cx: &'n Context<'a>,
+    strict: &'n mut StrictBudget,
+    /// The client's names of the tools that are sent. `None` if all are.
+    allowed: Option<Vec<&'a str>>,
+    pub list: Vec<Entry<'a>>,
+    /// The client's names so far.
+    seen: HashSet<&'a str>,
+    /// Sent names of custom tools.
+    pub custom: HashSet<String>,
+}
+
+impl<'a, 'n> ToolListBuilder<'a, 'n> {
+    /// Creates an empty list. Strict tools among the allowed ones take their share of `strict`.
+    pub fn new(
+        allowed: Option<Vec<&'a str>>,
+        strict: &'n mut StrictBudget,
+        cx: &'n Context<'a>,
+    ) -> Self {
+        Self {
+            cx,
+            strict,
+            allowed,
+            list: Vec::new(),
+            seen: HashSet::new(),
+            custom: HashSet::new(),
+        }
+    }
+
+    /// Adds the tools that the request declares.
+    pub fn declared(&mut self, request: &'a Chat, names: &mut Names<'a>) -> Result<(), Error> {
+        for (index, tool) in request.tools.iter().flatten().enumerate() {
+            let mark = tool.cache_control.as_ref();
+            if let Some(function) = &tool.function {
+                let at = format!("tools[{index}].function");
+                self.function(function, mark, names, &at)?;
+            } else if let Some(custom) = &tool.custom
+                && self.register(&custom.name, mark)
+            {
+                let name = names.sent(&custom.name);
+                self.custom.insert(name.clone().into_owned());
+                let mut description = custom
+                    .description
+                    .clone()
+                    .unwrap_or_else(|| custom.name.clone());
+                if let Some(grammar) = custom
+                    .format
+                    .as_deref()
+                    .filter(|format| format.get().contains("grammar"))
+                {
+                    self.cx.warnings.add(format!(
+                        "tools[{index}].custom.format: the grammar was moved into the description (Converse has no such parameter)"
+                    ));
+                    description.push_str(&format!(
+                        "\nThe input must follow this format: {}",
+                        grammar.get()
+                    ));
+                }
+                let schema =
+                    r#"{"type":"object","properties":{"input":{"type":"string"}},"required":["input"]}"#.to_owned();
+                let tool = specification(name, Some(&description), None, raw_json(schema), None);
+                self.list.push(Entry {
+                    client: &custom.name,
+                    tool,
+                    mark,
+                });
+            }
+        }
+        for (index, function) in request.functions.iter().flatten().enumerate() {
+            self.function(function, None, names, &format!("functions[{index}]"))?;
+        }
+        Ok(())
+    }
+
+    fn function(
+        &mut self,
+        function: &'a Function,
+        mark: Option<&'a CacheControl>,
+        names: &mut Names<'a>,
+        at: &str,
+    ) -> Result<(), Error> {
+        let mark = mark.or(function.cache_control.as_ref());
+        if !self.register(&function.name, mark) {
+            return Ok(());
+        }
+        let facts = &self.cx.model.facts;
+        let strict = function.strict == Some(true);
+        let place = format!("{at}.parameters");
+        let cx = SchemaContext {
+            facts,
+            at: &place,
+            warnings: self.cx.warnings,
+        };
+        let is_sent = self
+            .allowed
+            .as_ref()
+            .is_none_or(|allowed| allowed.contains(&function.name.as_str()));
+        let budget = (strict && facts.strict_tools && is_sent).then_some(&mut *self.strict);
+        let schema = schema::for_tool(function.parameters.as_deref(), budget, &cx)?;
+        let mut sent_strict = strict && facts.strict_tools;
+        if strict && !sent_strict {
+            self.cx.warnings.dropped(
+                format!("{at}.strict"),
+                "the model does not support strict tools",
+            );
+        } else if let Some(why) = schema.not_strict {
+            // The model supports `strict`, so this is no unsupported parameter.
+            self.cx
+                .warnings
+                .add(format!("{at}.strict: not sent ({why})"));
+            sent_strict = false;
+        }
+        let name = names.sent(&function.name);
+        let tool = specification(
+            name,
+            function.description.as_deref(),
+            schema.note,
+            schema.json,
+            sent_strict.then_some(true),
+        );
+        self.list.push(Entry {
+            client: &function.name,
+            tool,
+            mark,
+        });
+        Ok(())
+    }
+
+    /// Adds the web search tool, which AWS runs, if the request asks for it or the history has blocks of it.
+    pub fn web_search(&mut self, request: &'a Chat) -> Result<(), Error> {
+        let requested = wants_web_search(request);
+        let is_server_tool = |part: &Part| matches!(part, Part::ServerTool(_));
+        let seen = self
+            .cx
+            .messages
+            .iter()
+            .any(|message| message.parts.iter().any(is_server_tool));
+        match (&self.cx.model.facts.web_search, requested) {
+            (Some(name), requested) if requested.is_some() || seen => {
+                if request
+                    .web_search_options
+                    .as_deref()
+                    .is_some_and(|options| options.get() != "{}")
+                {
+                    self.cx.warnings.dropped(
+                        "web_search_options",
+                        "the web search of this model has no options",
+                    );
+                }
+                let tools = request.tools.iter().flatten();
+                let searches = tools.filter(|tool| WEB_SEARCH.contains(&tool.kind.as_str()));
+                self.list.push(Entry {
+                    client: "",
+                    tool: Tool::SystemTool { name },
+                    mark: searches
+                        .filter_map(|tool| tool.cache_control.as_ref())
+                        .next(),
+                });
+                Ok(())
+            }
+            (None, Some(param)) => {
+                let text = "This model does not support web search. GET /v1/models lists the models that do ('web_search').";
+                Err(Error::invalid(param, text).with_code("unsupported_parameter"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Registers a tool name. Returns false and warns if it is a duplicate, whose mark then goes to the tool before it.
+    fn register(&mut self, name: &'a str, mark: Option<&'a CacheControl>) -> bool {
+        let new = self.seen.insert(name);
+        if !new {
+            marks::mark_last(&mut self.list, mark);
+            self.cx.warnings.add(format!(
+                "tools: only the first '{name}' was sent (the name is not unique)"
+            ));
+        }
+        new
+    }
+
+    /// Removes all tools but the allowed ones.
+    pub fn keep_allowed(&mut self) -> Result<(), Error> {
+        let Some(allowed) = &self.allowed else {
+            return Ok(());
+        };
+        let allowed: HashSet<&str> = allowed.iter().copied().collect();
+        if let Some(unknown) = allowed.iter().find(|name| !self.seen.contains(**name)) {
+            return Err(Error::invalid(
+                "tool_choice.allowed_tools.tools",
+                format!("'{unknown}' is not in 'tools'."),
+            ));
+        }
+        marks::retain(&mut self.list, |entry| allowed.contains(entry.client));
+        self.cx.warnings.add("tool_choice.allowed_tools: the other tools were not sent (this changes the cached prefix)");
+        Ok(())
+    }
+}
+
+/// Returns a tool's specification. `note` is added to the description.
+pub fn specification<'a>(
+    name: Cow<'a, str>,
+    description: Option<&str>,
+    note: Option<String>,
+    json: Cow<'a, RawValue>,
+    strict: Option<bool>,
+) -> Tool<'a> {
+    let description = with_note(description, note);
+    // The service requires a description of at least one character.
+    let description = description.map_or_else(|| name.clone(), Cow::Owned);
+    Tool::ToolSpec(ToolSpecification {
+        name,
+        description,
+        input_schema: ToolInputSchema { json },
+        strict,
+    })
+}
+
+/// Appends `note` to `description`, unless it repeats it. Returns `None` if both are blank.
+pub fn with_note(description: Option<&str>, note: Option<String>) -> Option<String> {
+    let description = description.filter(|text| !text.trim().is_empty());
+    let note = note.filter(|note| !note.trim().is_empty());
+    match (description, note) {
+        (Some(text), Some(note)) if !text.contains(&note) => Some(format!("{text}\n{note}")),
+        (Some(text), _) => Some(text.to_owned()),
+        (None, note) => note,
+    }
+}

@@ -1,0 +1,241 @@
+//! Applies guardrails, with the ApplyGuardrail operation.
+
+mod failure;
+mod wire;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio::time::timeout;
+
+use super::{
+    Attempt, Attempts, Request, SendError, ServiceOperation, Subject, Transport, Try, collected,
+};
+use crate::{
+    bedrock::guardrail::ApplyGuardrailReply,
+    call::Trace,
+    catalogue,
+    error::{Error, Kind},
+    metrics,
+    model::{Guardrail, Model, Target},
+    money::{MostUnits, NanoUsd},
+    operation::guarded,
+};
+
+/// The time limit of one judgment, including retries.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Cap on the body of a reply, in bytes: a full trace of the longest input.
+const MAX_REPLY_BYTES: usize = 4 << 20;
+
+/// A guardrail's opinion of some content.
+pub trait Judge: Send + Sync + 'static {
+    /// Asks the guardrail.
+    ///
+    /// # Errors
+    /// If the guardrail gives no verdict. The content must then be withheld.
+    fn judge<'a>(&'a self, case: Case<'a>) -> BoxFuture<'a, Result<Verdict, Error>>;
+}
+
+/// Content to judge, and the call that it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    pub guardrail: &'a Guardrail,
+    pub model: &'a Model,
+    /// Receives the cost.
+    pub trace: &'a Trace,
+    pub source: Source,
+    pub content: &'a [Content<'a>],
+}
+
+/// Who wrote the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Input,
+    Output,
+}
+
+impl Source {
+    /// The label of metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Output => "output",
+        }
+    }
+}
+
+/// A block to judge, or to compare the others with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content<'a> {
+    Text(&'a str),
+    /// The source that the text is checked against.
+    Grounding(&'a str),
+    /// The question that the text should be relevant to.
+    Query(&'a str),
+    /// An image in `png` or `jpeg`, as Base64.
+    Image {
+        format: &'a str,
+        data: &'a str,
+    },
+}
+
+/// What a guardrail decided.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    pub action: Action,
+    pub assessments: Vec<Value>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Action {
+    #[default]
+    Pass,
+    /// The texts with masks, one for each [`Content::Text`].
+    Mask(Vec<String>),
+    /// The message that replaces the content.
+    Block(String),
+}
+
+/// Calls ApplyGuardrail, with retries.
+pub struct Guardrails {
+    attempts: Attempts,
+}
+
+impl Guardrails {
+    /// Creates a judge that sends requests through `transport`.
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            attempts: Attempts::new(transport),
+        }
+    }
+
+    async fn ask(&self, case: Case<'_>) -> Result<Verdict, Error> {
+        let Guardrail {
+            identifier,
+            version,
+            ..
+        } = case.guardrail;
+        let target = Arc::new(Target {
+            id: format!("{identifier}/version/{version}"),
+            region: case.model.target().region.clone(),
+        });
+        let label = format!("guardrail:{}", case.model.label());
+        let subject = Subject {
+            target: &target,
+            label: &label,
+            policy: case.model.retry,
+            trace: case.trace,
+        };
+        let attempt = JudgeAttempt {
+            case,
+            request: wire::encode(case)?,
+        };
+        let operation = ServiceOperation::ApplyGuardrail;
+        self.attempts.run(subject, operation, attempt).await
+    }
+}
+
+impl Judge for Guardrails {
+    fn judge<'a>(&'a self, case: Case<'a>) -> BoxFuture<'a, Result<Verdict, Error>> {
+        Box::pin(async move {
+            let asked = timeout(TIMEOUT, self.ask(case)).await;
+            let verdict = asked.unwrap_or_else(|_| {
+                let text = format!(
+                    "The guardrail did not answer within {} s.",
+                    TIMEOUT.as_secs()
+                );
+                Err(Error::new(Kind::UpstreamTimeout, text).with_code("guardrail_timeout"))
+            });
+            let action = match &verdict {
+                Ok(verdict) => match verdict.action {
+                    Action::Pass => "pass",
+                    Action::Mask(_) => "mask",
+                    Action::Block(_) => "block",
+                },
+                Err(_) => "error",
+            };
+            metrics::guardrail(case.model.label(), case.source.as_str(), action);
+            verdict
+        })
+    }
+}
+
+struct JudgeAttempt<'a> {
+    case: Case<'a>,
+    request: Request,
+}
+
+impl Attempt for JudgeAttempt<'_> {
+    type Output = Verdict;
+
+    async fn attempt(&mut self, send: Try<'_>) -> Result<Verdict, Error> {
+        let mut fee = FeeGuard {
+            trace: self.case.trace,
+            cost: most(self.case.content),
+        };
+        let reply = match send.send(self.request.clone()).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                if !matches!(error, SendError::Lost(_) | SendError::Other(_)) {
+                    fee.cost = NanoUsd::default();
+                }
+                return Err(failure::from_send(error));
+            }
+        };
+        let (parts, body) = reply.into_parts();
+        if parts.status.is_client_error() {
+            fee.cost = NanoUsd::default();
+        }
+        let body = collected(body, MAX_REPLY_BYTES).await;
+        if !parts.status.is_success() {
+            return Err(failure::from_reply(
+                parts.status,
+                &parts.headers,
+                &body.unwrap_or_default(),
+            ));
+        }
+        let body = body.map_err(|error| failure::malformed(error.detail().unwrap_or_default()))?;
+        let reply: ApplyGuardrailReply = serde_json::from_slice(&body).map_err(|error| {
+            failure::malformed(&format!(
+                "{:?} at column {}",
+                error.classify(),
+                error.column()
+            ))
+        })?;
+        fee.cost = catalogue::guardrail_price().cost(&reply.usage);
+        wire::verdict(reply, self.case.content)
+    }
+}
+
+/// The most that one request can cost.
+fn most(content: &[Content<'_>]) -> NanoUsd {
+    let mut most = MostUnits::default();
+    for content in content {
+        match content {
+            Content::Text(text) => most.text += guarded::units(text),
+            Content::Grounding(text) | Content::Query(text) => {
+                most.grounding += guarded::units(text)
+            }
+            Content::Image { .. } => most.images += 1,
+        }
+    }
+    if most.grounding > 0 {
+        most.grounding += most.text;
+    }
+    catalogue::guardrail_price().most(most)
+}
+
+/// Records the cost of a request when it ends, even if it is cancelled: what was sent can be billed, unless the service
+/// rejects it.
+struct FeeGuard<'a> {
+    trace: &'a Trace,
+    cost: NanoUsd,
+}
+
+impl Drop for FeeGuard<'_> {
+    fn drop(&mut self) {
+        self.trace.spending().add_guardrail(self.cost);
+    }
+}

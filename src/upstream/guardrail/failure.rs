@@ -1,0 +1,60 @@
+//! Converts failures of ApplyGuardrail into [`Error`]s.
+
+use http::{HeaderMap, StatusCode};
+
+use crate::{
+    error::{Error, Kind, RetryAdvice},
+    upstream::{SendError, failure},
+};
+
+/// Converts a failure without a reply.
+pub fn from_send(error: SendError) -> Error {
+    let about = |detail| format!("ApplyGuardrail: {detail}");
+    // A lost request can be repeated, because its cost is reserved for every attempt.
+    failure::from_send(match error {
+        SendError::Credentials(detail) => SendError::Credentials(about(detail)),
+        SendError::Lost(detail) | SendError::Unreachable(detail) => {
+            SendError::Unreachable(about(detail))
+        }
+        SendError::Other(detail) => SendError::Other(about(detail)),
+    })
+}
+
+/// Converts a reply with an error status.
+pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+    let (name, reply, detail) = failure::read(status, headers, body);
+    let error = match (name.to_ascii_lowercase().as_str(), status.as_u16()) {
+        ("throttling" | "toomanyrequests", _) => failure::throttled("the guardrail", &reply),
+        ("servicequotaexceeded", _) => failure::quota_exhausted(&reply),
+        ("accessdenied" | "unrecognizedclient" | "expiredtoken" | "invalidclienttokenid", _)
+        | (_, 401 | 403) => {
+            failure::access_denied("the guardrail").with_retry_advice(RetryAdvice::Refreshed)
+        }
+        (_, 429) => failure::throttled("the guardrail", &reply),
+        ("serviceunavailable", _) | (_, 503) => failure::unavailable(&reply),
+        (_, 400..=499) => Error::new(
+            Kind::Upstream,
+            "Bedrock rejects the guardrail as configured, so nothing was answered. Tell the gateway's operator.",
+        )
+        .with_code("guardrail_refused")
+        .without_retry(),
+        _ => Error::new(
+            Kind::Upstream,
+            "The guardrail failed, so nothing was answered. Try again.",
+        )
+        .with_code("guardrail_failed")
+        .with_retry_advice(RetryAdvice::Once),
+    };
+    error.with_detail(format!("ApplyGuardrail: {detail}"))
+}
+
+/// The error for a reply that is not in the form of the service model.
+pub fn malformed(detail: &str) -> Error {
+    Error::new(
+        Kind::Upstream,
+        "The guardrail returned a malformed reply, so nothing was answered.",
+    )
+    .with_code("upstream_malformed")
+    .with_detail(format!("ApplyGuardrail: {detail}"))
+    .with_retry_advice(RetryAdvice::Once)
+}
