@@ -282,7 +282,7 @@ def test_complete_log_settles_calls_that_it_lacks_as_zero(own_simulator, tmp_pat
     gateway = Gateway(tmp_path, own_simulator)
     assert gateway.chat("Hi")[0] == 200
     before = gateway.settled()[0]
-    assert gateway.chat("[simulate reset]", stream=False)[0] >= 500
+    assert gateway.chat("[simulate internal]")[0] == 502
     until(lambda: gateway.settled()[1] == 0)
     assert gateway.settled()[0] > before
     log = tmp_path / "log.jsonl"
