@@ -26,6 +26,9 @@ pub struct Caller {
     /// Takes precedence over the model's guardrail.
     pub guardrail: Option<Guardrail>,
     pub cache: CachePolicy,
+    /// Globs over members of `bedrock.additional_model_request_fields` that the key may use under a budget although they may
+    /// change what a call costs.
+    pub raw_fields: Vec<WildMatch>,
     pub limits: Limits,
     /// Limits of this key for individual models, by configured name.
     pub model_limits: Vec<(String, Limits)>,

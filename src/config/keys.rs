@@ -98,6 +98,7 @@ pub fn settings(section: &mut Section<'_>, key_id: &str, teams: &Teams) -> KeySe
         }
     }
     let globs = section.strings("knowledge_bases").unwrap_or_default();
+    let raw_fields = section.strings("raw_fields").unwrap_or_default();
     let (cache, guardrail) = (options::cache(section), options::guardrail(section));
     let caller = Caller {
         key_id: key_id.to_owned(),
@@ -108,6 +109,7 @@ pub fn settings(section: &mut Section<'_>, key_id: &str, teams: &Teams) -> KeySe
         knowledge_base_user: section.string("knowledge_base_user"),
         guardrail,
         cache,
+        raw_fields: raw_fields.iter().map(|glob| WildMatch::new(glob)).collect(),
         limits: governance::limits(section),
         model_limits: governance::model_limits(section),
         budgets: governance::budgets(section, &format!("key:{key_id}")),

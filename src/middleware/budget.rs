@@ -129,6 +129,11 @@ impl Budget {
         if let Some(max) = call.body.max_cost() {
             refusal::within(max, known, call.body.cost_advice())?;
         }
+        if !budgets.is_empty()
+            && let Some(member) = call.body.unbounded_member(&call.caller)
+        {
+            return Err(refusal::counted(call, refusal::unbounded(member)));
+        }
         if !budgets.is_empty() && known.is_none() && !self.0.allow_unpriced {
             for budget in budgets {
                 metrics::budget_refusal(&budget.id, "unpriced");

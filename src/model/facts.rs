@@ -28,6 +28,8 @@ pub struct Facts {
     pub min_output_tokens: u32,
     /// Accepts images.
     pub image: bool,
+    /// The most input tokens of one image.
+    pub image_tokens: u64,
     /// Accepts documents.
     pub document: bool,
     /// Accepts videos.
@@ -315,6 +317,8 @@ impl Default for Facts {
             max_output_tokens: None,
             min_output_tokens: 1,
             image: true,
+            // More than any family is known to count: Qwen3-VL's processor takes 16,384 patches.
+            image_tokens: 16_384,
             document: true,
             video: true,
             audio: true,

@@ -71,6 +71,15 @@ pub struct LongContext {
     pub cache_write_1h: Option<PicoUsd>,
 }
 
+/// The price of each bucket of one call, per token.
+struct Rates {
+    input: PicoUsd,
+    cache_read: PicoUsd,
+    cache_write: PicoUsd,
+    cache_write_1h: PicoUsd,
+    output: PicoUsd,
+}
+
 impl Price {
     /// Creates a price with only the standard buckets.
     pub fn new(input: PicoUsd, output: PicoUsd) -> Self {
@@ -92,34 +101,61 @@ impl Price {
         }
     }
 
-    /// Returns the highest prices of input and output that a call can be billed at. `None` if the tier has no price.
+    /// Returns the highest prices of input and output that a call can be billed at: in any context length, in its tier or
+    /// in the standard tier, to which the service may fall back. `None` if the tier has no price.
     pub fn highest(&self, tier: Tier, may_cache: bool) -> Option<(PicoUsd, PicoUsd)> {
-        let long =
-            |of: fn(&LongContext) -> Option<PicoUsd>| self.long_context.iter().filter_map(of).max();
+        let contexts = std::iter::once(None).chain(self.long_context.iter().map(Some));
+        let (mut input, mut output) = (PicoUsd(0), PicoUsd(0));
+        for long in contexts {
+            for tier in [Tier::Standard, tier] {
+                let rates = self.rates(long, tier)?;
+                let dearest = match may_cache {
+                    true => rates.cache_write.max(rates.cache_write_1h),
+                    false => PicoUsd(0),
+                };
+                input = input.max(rates.input).max(rates.cache_read).max(dearest);
+                output = output.max(rates.output);
+            }
+        }
+        Some((input, output))
+    }
+
+    /// Returns the price of each bucket. A long context and a tier each scale the buckets without a price of their own.
+    /// `None` if the tier has no price: its price is higher than the standard one, so another would be too low.
+    fn rates(&self, long: Option<&LongContext>, tier: Tier) -> Option<Rates> {
         let (tier_input, tier_output) = match tier {
-            Tier::Standard | Tier::Flex => (self.input, self.output),
-            // The service can fall back to the standard tier.
-            Tier::Priority => (
-                self.priority_input.unwrap_or(self.input),
-                self.priority_output.unwrap_or(self.output),
+            Tier::Standard => (self.input, self.output),
+            // A discount that is not known is not taken.
+            Tier::Flex => (
+                self.flex_input.unwrap_or(self.input),
+                self.flex_output.unwrap_or(self.output),
             ),
+            Tier::Priority => (self.priority_input?, self.priority_output?),
             Tier::Optimized => (self.optimized_input?, self.optimized_output?),
         };
-        let plain = long(|long| long.input).max(Some(self.input.max(tier_input)))?;
-        let written = long(|long| long.cache_write.max(long.cache_write_1h))
-            .max(self.cache_write)
-            .max(self.cache_write_1h);
-        // The price of the cache scales with that of the input in a tier, and in a long context without cache prices.
-        let written = written.map(|written| ratio(written, plain, self.input));
-        let input = if may_cache {
-            written.unwrap_or(plain).max(plain)
-        } else {
-            plain
+        let long_input = long.and_then(|long| long.input).unwrap_or(self.input);
+        let long_output = long.and_then(|long| long.output).unwrap_or(self.output);
+        // AWS does not list cache prices for tiers, but scales all input of a tier by the same factor.
+        let in_tier = |price| ratio(price, tier_input, self.input);
+        let bucket = |of_long: Option<PicoUsd>, own: Option<PicoUsd>| {
+            let scaled = || own.map(|own| ratio(own, long_input, self.input));
+            of_long.or_else(scaled).map(in_tier)
         };
-        Some((
+        let input = in_tier(long_input);
+        let cache_write = bucket(long.and_then(|long| long.cache_write), self.cache_write);
+        let cache_write = cache_write.unwrap_or(input);
+        let cache_write_1h = bucket(
+            long.and_then(|long| long.cache_write_1h),
+            self.cache_write_1h,
+        );
+        Some(Rates {
             input,
-            long(|long| long.output).max(Some(self.output.max(tier_output)))?,
-        ))
+            cache_read: bucket(long.and_then(|long| long.cache_read), self.cache_read)
+                .unwrap_or(input),
+            cache_write,
+            cache_write_1h: cache_write_1h.unwrap_or(cache_write),
+            output: ratio(long_output, tier_output, self.output),
+        })
     }
 
     /// Returns the cost of `usage`, with each bucket rounded up to whole nano-dollars. `None` if something was used that
@@ -129,12 +165,13 @@ impl Price {
             .long_context
             .iter()
             .rfind(|long| usage.prompt() > long.above_input_tokens);
-        let (tier_input, tier_output) = match tier {
-            Tier::Standard => (None, None),
-            Tier::Flex => (self.flex_input, self.flex_output),
-            Tier::Priority => (self.priority_input, self.priority_output),
-            Tier::Optimized => (Some(self.optimized_input?), Some(self.optimized_output?)),
-        };
+        let Rates {
+            input,
+            cache_read,
+            cache_write,
+            cache_write_1h,
+            output,
+        } = self.rates(long, tier)?;
         let server_tools = match usage.server_tool_uses {
             0 => NanoUsd::default(),
             uses => NanoUsd(self.server_tool_use?.0.saturating_mul(uses)),
@@ -143,36 +180,6 @@ impl Price {
             0 => NanoUsd::default(),
             images => NanoUsd(self.input_image?.0.saturating_mul(images)),
         };
-        let input = long
-            .and_then(|long| long.input)
-            .or(tier_input)
-            .unwrap_or(self.input);
-        let output = long
-            .and_then(|long| long.output)
-            .or(tier_output)
-            .unwrap_or(self.output);
-        // AWS does not list cache prices for tiers, but scales all buckets of a tier by the same factor.
-        let scale =
-            |price: PicoUsd| tier_input.map_or(price, |tier| ratio(price, tier, self.input));
-        // A bucket without a long-context price scales with the input.
-        let bucket = |of_long: Option<PicoUsd>, own: Option<PicoUsd>| {
-            of_long.or(own.map(|own| {
-                if long.is_some() {
-                    ratio(own, input, self.input)
-                } else {
-                    scale(own)
-                }
-            }))
-        };
-        let cache_read =
-            bucket(long.and_then(|long| long.cache_read), self.cache_read).unwrap_or(input);
-        let cache_write =
-            bucket(long.and_then(|long| long.cache_write), self.cache_write).unwrap_or(input);
-        let cache_write_1h = bucket(
-            long.and_then(|long| long.cache_write_1h),
-            self.cache_write_1h,
-        )
-        .unwrap_or(cache_write);
         Some(Cost {
             input: input.times(usage.input),
             cache_read: cache_read.times(usage.cache_read),

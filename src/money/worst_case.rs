@@ -42,7 +42,11 @@ impl WorstCase {
             None => self.images,
         };
         let images = Self::cost_of_images(most, price)?;
-        Some(input.times(self.input_tokens) + output.times(output_tokens) + server_tools + images)
+        // Input in several buckets is rounded up in each of them.
+        let buckets = [price.cache_read, price.cache_write, price.cache_write_1h];
+        let rounding = NanoUsd(buckets.iter().flatten().count() as u64);
+        let tokens = input.times(self.input_tokens) + output.times(output_tokens);
+        Some(tokens + rounding + server_tools + images)
     }
 
     fn cost_of_images(images: u64, price: &Price) -> Option<NanoUsd> {

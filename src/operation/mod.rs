@@ -43,6 +43,12 @@ pub trait Operation: Clone + Send + Sync + 'static {
         None
     }
 
+    /// Returns the path of a member that may change what the request costs in a way that the gateway does not know, unless
+    /// the caller's key allows it. Such a request is rejected under a budget.
+    fn unbounded_member(&self, _caller: &Caller) -> Option<String> {
+        None
+    }
+
     /// Advice on how to make the request cheaper: a sentence without a final period, for error messages.
     fn cost_advice(&self) -> &'static str;
 }

@@ -11,6 +11,7 @@ use lintel::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use unicode_normalization::UnicodeNormalization;
 
 const PNG: &str = "data:image/jpeg;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
@@ -36,9 +37,10 @@ fn part() -> impl Strategy<Value = Value> {
 }
 
 fn text() -> impl Strategy<Value = Value> {
-    let text = "[ a-z]{0,8}";
+    // Some characters become longer when a tokenizer normalizes them.
+    let text = prop_oneof![4 => "[ a-z]{0,8}", 1 => "[\u{fb2c}\u{fdfa}\u{1d160}\u{a8}\u{e9}\u{ac00}]{0,9}"];
     prop_oneof![
-        text.prop_map(Value::from),
+        text.clone().prop_map(Value::from),
         prop::collection::vec((text, cache_control()), 0..3).prop_map(|parts| {
             parts
                 .into_iter()
@@ -59,8 +61,8 @@ fn name() -> impl Strategy<Value = String> {
     prop_oneof!["[a-zA-Z0-9_-]{1,64}", "[a-c. ]{1,4}", Just("é".repeat(70))]
 }
 
-fn arguments() -> impl Strategy<Value = &'static str> {
-    prop_oneof![
+fn arguments() -> impl Strategy<Value = String> {
+    let short = prop_oneof![
         Just("{}"),
         Just(""),
         Just("[1]"),
@@ -69,6 +71,10 @@ fn arguments() -> impl Strategy<Value = &'static str> {
         Just("{\"b\":1,\"a\":2}"),
         Just("{\"a\":1}{\"b\":2}"),
     ]
+    .prop_map(str::to_owned);
+    // A key that is sent again if tools are rebuilt from the history.
+    let long_key = (200..3000usize).prop_map(|length| format!("{{\"{}\":1}}", "k".repeat(length)));
+    prop_oneof![7 => short, 1 => long_key]
 }
 
 fn message() -> impl Strategy<Value = Value> {
@@ -150,7 +156,7 @@ fn reasoning() -> impl Strategy<Value = Value> {
 /// Returns the bytes of text that a model reads: all strings except media, and the JSON of schemas and tool inputs.
 pub fn bytes(value: &Value) -> usize {
     match value {
-        Value::String(text) => text.len(),
+        Value::String(text) => text.len().max(text.nfkc().map(char::len_utf8).sum()),
         Value::Array(items) => items.iter().map(bytes).sum(),
         Value::Object(members) => members
             .iter()

@@ -104,6 +104,15 @@ pub fn unpriced() -> Error {
         .with_detail("set models.NAME.price, or defaults.unpriced_models = \"allow\"")
 }
 
+/// The error for a request with a member whose effect on the cost is unknown, under a budget.
+pub fn unbounded(member: String) -> Error {
+    let text = "This request is subject to a budget, and the gateway does not know how this member changes its cost. Remove it, \
+                or ask the gateway's operator to allow it for your key.";
+    Error::invalid(member, text)
+        .with_code("unsupported_parameter")
+        .with_detail("set keys.NAME.raw_fields to allow it")
+}
+
 /// The error for a ledger that cannot be written.
 pub fn unavailable() -> Error {
     let text = "The ledger is temporarily unavailable. Try again.";

@@ -4,8 +4,10 @@ mod chunk;
 mod conversation;
 mod delivery;
 mod effort;
+mod expansion;
 pub mod guard;
 mod limited;
+pub mod raw_fields;
 mod reply;
 mod worst_case;
 
@@ -26,6 +28,7 @@ pub use effort::{
     Amount, MAX_BUDGET, MIN_BUDGET, ReasoningRequest, SCALE, VISIBLE, budget_of, effort_for,
     nearest_effort,
 };
+pub use expansion::expansion;
 pub use reply::{ChatReply, ChunkStream, WholeReply};
 
 use super::{Operation, not_served};
@@ -93,6 +96,8 @@ pub struct Chat {
     pub retrieval: Option<Arc<RetrievalRequest>>,
     /// The bytes of the request's body and of what the gateway added to it. Bounds the input tokens.
     pub bytes: usize,
+    /// The bytes that the text gains if a tokenizer normalizes it.
+    pub expansion: usize,
     /// The media that the request names by URL, as Base64, by URL.
     pub fetched: HashMap<String, String>,
 }
@@ -229,6 +234,14 @@ impl Operation for Chat {
             max_tokens: None,
             ..self.clone()
         })
+    }
+
+    fn unbounded_member(&self, caller: &Caller) -> Option<String> {
+        let fields = self.bedrock.as_ref()?;
+        let fields = fields.additional_model_request_fields.as_ref()?;
+        let allowed = |name: &str| caller.raw_fields.iter().any(|glob| glob.matches(name));
+        let name = raw_fields::first_unbounded(fields, allowed)?;
+        Some(format!("bedrock.additional_model_request_fields.{name}"))
     }
 
     fn cost_advice(&self) -> &'static str {

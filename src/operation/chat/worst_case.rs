@@ -3,7 +3,8 @@
 mod schemas;
 
 use super::{
-    Amount, Chat, MAX_BUDGET, MIN_BUDGET, Part, VISIBLE, WEB_SEARCH, guard, nearest_effort,
+    Amount, Chat, MAX_BUDGET, MIN_BUDGET, Message, Part, ToolInput, VISIBLE, WEB_SEARCH, guard,
+    nearest_effort,
 };
 use crate::{
     call::{Caller, RetrievalRequest},
@@ -24,9 +25,6 @@ const MESSAGE: u64 = 32;
 /// The tokens that a family's template adds to a tool.
 const TOOL: u64 = 64;
 
-/// More tokens than any family counts for one image.
-const IMAGE: u64 = 6000;
-
 /// The tokens that families typically count for one image.
 const LIKELY_IMAGE: u64 = 1500;
 
@@ -43,7 +41,7 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
     let retrieval = chat.retrieval.as_deref();
     let media = media(chat);
     let own = (chat.bytes as u64).saturating_sub(media.bytes);
-    let text = own + retrieval.map_or(0, RetrievalRequest::max_bytes);
+    let text = own + chat.expansion as u64 + retrieval.map_or(0, RetrievalRequest::max_bytes);
     let tools =
         chat.tools.as_ref().map_or(0, Vec::len) + chat.functions.as_ref().map_or(0, Vec::len);
     let template = if tools > 0 { TOOLS_TEMPLATE } else { TEMPLATE };
@@ -55,10 +53,16 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
     let passages = retrieval
         .filter(|_| facts.image)
         .map_or(0, |retrieval| u64::from(retrieval.max_images));
-    let known = text + overhead + (media.images + passages) * IMAGE;
+    let known = text + overhead + (media.images + passages) * facts.image_tokens;
+    let server_tools = facts.web_search.is_some() && wants_server_tools(chat);
     // A managed prompt brings its own text and limits.
     let prompt = model.target().is_prompt();
-    let input = match media.unbounded || prompt || schemas::resolves_references(chat, facts) {
+    let is_unbounded = media.unbounded
+        || prompt
+        // The results of a search become input of the same request.
+        || server_tools
+        || schemas::resolves_references(chat, facts);
+    let input = match is_unbounded {
         true => window
             .unwrap_or(UNKNOWN)
             .max(known.min(window.unwrap_or(u64::MAX))),
@@ -79,10 +83,12 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
         },
         output_tokens: output,
         requests: chat.choices().saturating_mul(if repairs { 2 } else { 1 }),
-        may_cache: facts.cache.is_some()
-            && (media.marked || chat.caches_automatically(model, caller)),
+        // A family without cache points may cache by itself, and bills what it writes.
+        may_cache: facts.cache.is_none()
+            || media.marked
+            || chat.caches_automatically(model, caller),
         tier: chat.tier(),
-        server_tools: facts.web_search.is_some() && wants_server_tools(chat),
+        server_tools,
         fees: retrieval
             .and_then(RetrievalRequest::max_fees)
             .unwrap_or_default()
@@ -165,10 +171,10 @@ fn output_tokens(chat: &Chat, model: &Model) -> u64 {
     }
 }
 
-/// The most bytes that translation adds to the text: schemas are repeated or rewritten, and guarded tool results are sent
-/// twice.
+/// The most bytes that translation adds to the text: schemas are repeated or rewritten, tools are rebuilt from the calls of
+/// a history, and guarded tool results are sent twice.
 fn added(chat: &Chat, facts: &Facts) -> u64 {
-    let schemas = schemas::added(chat, facts);
+    let schemas = schemas::added(chat, facts) + rebuilt(chat);
     let guarded: usize = match &chat.bedrock {
         Some(own)
             if own
@@ -185,6 +191,30 @@ fn added(chat: &Chat, facts: &Facts) -> u64 {
         _ => 0,
     };
     schemas + guarded as u64
+}
+
+/// The most bytes and template of tools that are rebuilt from the calls in a history: their names, and the names of their
+/// arguments.
+fn rebuilt(chat: &Chat) -> u64 {
+    let declares = chat.tools.as_ref().is_some_and(|tools| !tools.is_empty())
+        || chat
+            .functions
+            .as_ref()
+            .is_some_and(|functions| !functions.is_empty());
+    if declares {
+        return 0;
+    }
+    let calls = chat.conversations().flatten().flat_map(Message::tool_uses);
+    let bytes = calls.map(|call| {
+        let arguments = match &call.input {
+            ToolInput::Arguments(arguments) => arguments.len(),
+            ToolInput::Text(_) => 0,
+        };
+        // The name serves as a description too. A member without a value takes a few bytes more than its name.
+        2 * (call.name.len() + arguments) as u64 + TOOL
+    });
+    let bytes: u64 = bytes.sum();
+    bytes + TOOLS_TEMPLATE * u64::from(bytes > 0)
 }
 
 /// The bytes of text in a tool result; 0 for other parts.

@@ -8,30 +8,13 @@ use super::{Context, guardrail};
 use crate::{
     bedrock::request::{ConverseRequest, OrderedMap, PerformanceConfig, PromptVariable},
     error::Error,
-    operation::chat::Chat,
+    operation::chat::{Chat, raw_fields},
 };
 
 /// The service's limit on the number of response field paths.
 const MAX_PATHS: usize = 10;
 /// The service's limit on a path, in characters.
 const MAX_PATH: usize = 256;
-
-/// Members that clients may not set in `additional_model_request_fields`, because they would change limits, cost or
-/// policy after the gateway has checked them.
-const FORBIDDEN: [&str; 12] = [
-    "max_tokens",
-    "maxTokens",
-    "max_new_tokens",
-    "max_completion_tokens",
-    "max_gen_len",
-    "maxTokenCount",
-    "max_tokens_to_sample",
-    "n",
-    "num_generations",
-    "numResults",
-    "service_tier",
-    "metadata",
-];
 
 /// Applies the request's `bedrock` member and the operator's guardrail policy.
 ///
@@ -51,7 +34,7 @@ pub fn apply<'a>(
     )?;
     if let Some(options) = options {
         if let Some(fields) = &options.additional_model_request_fields {
-            check_fields(fields)?;
+            raw_fields::check(fields)?;
             merge(&mut converse.additional_model_request_fields, fields);
         }
         add_response_paths(
@@ -85,21 +68,6 @@ pub fn apply<'a>(
         }
     }
     managed_prompt(converse, request, cx)
-}
-
-fn check_fields(fields: &Map<String, Value>) -> Result<(), Error> {
-    for (name, value) in fields {
-        if FORBIDDEN.contains(&name.as_str()) || name.starts_with("amazon-bedrock-") {
-            return Err(Error::invalid(
-                format!("bedrock.additional_model_request_fields.{name}"),
-                "This member is reserved for the gateway because it affects limits, cost or policy.",
-            ));
-        }
-        if let Value::Object(inner) = value {
-            check_fields(inner)?;
-        }
-    }
-    Ok(())
 }
 
 /// Merges the client's members into the gateway's, recursively. The client's value wins.

@@ -1,0 +1,137 @@
+//! The members of `bedrock.additional_model_request_fields`, which go to the model as they are.
+
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+
+/// Members that clients may not set at any depth, because they would change limits, cost or policy after the gateway has
+/// checked them.
+const FORBIDDEN: [&str; 27] = [
+    "max_tokens",
+    "maxTokens",
+    "max_new_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_gen_len",
+    "maxTokenCount",
+    "max_tokens_to_sample",
+    "n",
+    "best_of",
+    "num_return_sequences",
+    "num_generations",
+    "numResults",
+    "service_tier",
+    "serviceTier",
+    "speed",
+    "metadata",
+    "cache_control",
+    "cachePoint",
+    "tools",
+    "tool_config",
+    "toolConfig",
+    "mcp_servers",
+    "messages",
+    "system",
+    "prompt",
+    "inputText",
+];
+
+/// Members that cannot change the price of a call or the size of its input and output.
+const BOUNDED: [&str; 29] = [
+    "temperature",
+    "top_p",
+    "top_k",
+    "topK",
+    "p",
+    "k",
+    "min_p",
+    "seed",
+    "stop",
+    "stop_sequences",
+    "frequency_penalty",
+    "presence_penalty",
+    "repetition_penalty",
+    "length_penalty",
+    "logit_bias",
+    "thinking",
+    "reasoning",
+    "reasoning_effort",
+    "reasoning_config",
+    "reasoningConfig",
+    "enable_thinking",
+    "chat_template_kwargs",
+    "output_config",
+    "inferenceConfig",
+    "tool_choice",
+    "parallel_tool_calls",
+    "verbosity",
+    "safe_prompt",
+    "response_format",
+];
+
+/// Rejects members that are reserved for the gateway.
+///
+/// # Errors
+/// 400 with the member.
+pub fn check(fields: &Map<String, Value>) -> Result<(), Error> {
+    let mut open: Vec<&Value> = Vec::new();
+    let mut members = Some(fields);
+    loop {
+        for (name, value) in members.take().into_iter().flatten() {
+            if FORBIDDEN.contains(&name.as_str()) || name.starts_with("amazon-bedrock-") {
+                return Err(Error::invalid(
+                    format!("bedrock.additional_model_request_fields.{name}"),
+                    "This member is reserved for the gateway because it affects limits, cost or policy.",
+                ));
+            }
+            open.push(value);
+        }
+        match open.pop() {
+            Some(Value::Object(inner)) => members = Some(inner),
+            Some(Value::Array(list)) => open.extend(list),
+            Some(_) => {}
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Returns the first member that may change what a call costs, unless `allowed` accepts it.
+pub fn first_unbounded(
+    fields: &Map<String, Value>,
+    allowed: impl Fn(&str) -> bool,
+) -> Option<&str> {
+    fields
+        .keys()
+        .map(String::as_str)
+        .find(|name| !BOUNDED.contains(name) && !allowed(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reserved_members_are_found_at_any_depth() {
+        for fields in [
+            json!({"max_output_tokens": 1}),
+            json!({"a": {"b": [{"c": [[{"cache_control": {}}]]}]}}),
+            json!({"x": [1, {"tools": []}]}),
+            json!({"amazon-bedrock-guardrailConfig": {}}),
+        ] {
+            assert!(check(fields.as_object().unwrap()).is_err(), "{fields}");
+        }
+        let fine =
+            json!({"thinking": {"type": "enabled", "budget_tokens": 1024}, "list": [[], {}]});
+        assert!(check(fine.as_object().unwrap()).is_ok());
+        assert_eq!(
+            first_unbounded(fine.as_object().unwrap(), |_| false),
+            Some("list")
+        );
+        assert_eq!(
+            first_unbounded(fine.as_object().unwrap(), |name| name == "list"),
+            None
+        );
+    }
+}
