@@ -1,19 +1,10 @@
-//! Guardrails: in Converse requests, and `POST /guardrail/{id}/version/{version}/apply`. Every id exists, except
-//! [`MISSING`]. A guardrail blocks text with the word [`BLOCKED`] and answers with [`BLOCKED_OUTPUT`], masks `secret-…`,
+//! Guardrails: what they find in Converse requests and in texts. A guardrail blocks text with the word [`BLOCKED`] and answers with [`BLOCKED_OUTPUT`], masks `secret-…`,
 //! and finds that [`UNGROUNDED`] has no grounding.
 
 use std::sync::LazyLock;
 
-use axum::{
-    http::{Method, Uri},
-    response::Response,
-};
 use regex_lite::Regex;
 use serde_json::{Value, json};
-
-use super::{ServiceError, Simulator, escapes, fault::Plan, model, reply};
-
-const MISSING: &str = "missing000";
 
 /// A word that every guardrail blocks.
 const BLOCKED: &str = "contraband";
@@ -101,79 +92,8 @@ fn has(text: &Value, qualifier: &str) -> bool {
     all.into_iter().any(|one| one == qualifier)
 }
 
-/// The path of a guardrail in an ApplyGuardrail request: `id/version/version`.
-pub fn route(method: &Method, uri: &Uri) -> Option<String> {
-    let path = uri
-        .path()
-        .strip_prefix("/guardrail/")
-        .filter(|_| method == Method::POST)?;
-    escapes::percent_decode(path.strip_suffix("/apply")?)
-}
-
-/// Answers an ApplyGuardrail request.
-///
-/// # Errors
-/// The service's error for an invalid request, or the one that `[simulate apply …]` in a text asks for.
-pub async fn apply(
-    simulator: &Simulator,
-    path: &str,
-    request: &Value,
-) -> Result<Response, ServiceError> {
-    let (id, version) = path.rsplit_once("/version/").unwrap_or_default();
-    let mut whole = request.clone();
-    whole["guardrailIdentifier"] = id.into();
-    whole["guardrailVersion"] = version.into();
-    model::RUNTIME
-        .check("ApplyGuardrailRequest", &whole, "")
-        .map_err(|text| ServiceError::validation(format!("1 validation error detected: {text}")))?;
-    let content: Vec<&Value> = request["content"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .collect();
-    let texts: Vec<&Value> = content
-        .iter()
-        .map(|block| &block["text"])
-        .filter(|text| text.is_object())
-        .collect();
-    if content.is_empty() || texts.iter().any(|text| text_of(text).trim().is_empty()) {
-        return Err(ServiceError::validation("The content is empty."));
-    }
-    if id == MISSING {
-        return Err(ServiceError {
-            name: "ResourceNotFoundException",
-            status: 404,
-            message: "The guardrail arn:aws:bedrock:us-east-1:123456789012:guardrail/missing000 does not exist.".into(),
-        });
-    }
-    let faults = texts.iter().map(|text| text_of(text));
-    let faults: Vec<String> = faults
-        .filter(|text| text.contains("[simulate apply "))
-        .map(|text| {
-            text.replace("[simulate apply ", "\u{0}")
-                .replace("[simulate ", "")
-                .replace('\u{0}', "[simulate ")
-        })
-        .collect();
-    let plan = Plan::from_texts(faults.iter().map(String::as_str));
-    if let Some(error) = plan.refusal() {
-        return Err(error);
-    }
-    let judgment = judge(request, &texts);
-    let images = content.len() - texts.len();
-    let mut usage = usage(request, &texts);
-    usage["contentPolicyImageUnits"] = images.into();
-    simulator.bill_guardrail(&usage);
-    plan.before_reply().await;
-    let (action, outputs, assessment) = judgment;
-    let outputs: Vec<Value> = outputs.iter().map(|text| json!({"text": text})).collect();
-    Ok(reply::json(&json!({
-        "usage": usage, "action": action, "outputs": outputs, "assessments": [assessment],
-    })))
-}
-
 /// The action, the outputs and the assessment.
-fn judge(request: &Value, texts: &[&Value]) -> (&'static str, Vec<String>, Value) {
+pub fn judge(request: &Value, texts: &[&Value]) -> (&'static str, Vec<String>, Value) {
     let is_output = request["source"] == "OUTPUT";
     let judged: Vec<&str> = texts
         .iter()
@@ -223,7 +143,7 @@ fn judge(request: &Value, texts: &[&Value]) -> (&'static str, Vec<String>, Value
 }
 
 /// The units of a guardrail with every policy: each text is rounded up.
-fn usage(request: &Value, texts: &[&Value]) -> Value {
+pub fn usage(request: &Value, texts: &[&Value]) -> Value {
     let units = |text: &Value| text_of(text).chars().count().div_ceil(UNIT);
     let judged = texts
         .iter()
@@ -245,6 +165,6 @@ fn compares(request: &Value, texts: &[&Value]) -> bool {
     request["source"] == "OUTPUT" && any("grounding_source") && any("query")
 }
 
-fn text_of(text: &Value) -> &str {
+pub fn text_of(text: &Value) -> &str {
     text["text"].as_str().unwrap_or_default()
 }

@@ -4,6 +4,7 @@
 //! It shares no code with the gateway, so that tests can judge one by the other.
 
 mod answer;
+mod apply_guardrail;
 mod cache;
 mod connection;
 mod control;
@@ -284,7 +285,7 @@ async fn operation(
         Operation::Converse { stream } => simulator.converse(&id, &parse(&body)?, stream).await,
         Operation::Invoke => invoke::invoke(&simulator, &id, &parts.headers, &body).await,
         Operation::Retrieve => knowledge::retrieve(&id, &parse(&body)?).await,
-        Operation::ApplyGuardrail => guardrail::apply(&simulator, &id, &parse(&body)?).await,
+        Operation::ApplyGuardrail => apply_guardrail::apply(&simulator, &id, &parse(&body)?).await,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use axum::http::{Method, Uri};
 
-use super::{ServiceError, escapes::percent_decode, guardrail, knowledge};
+use super::{ServiceError, apply_guardrail, escapes::percent_decode, knowledge};
 
 /// The operations that take a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub fn route(method: &Method, uri: &Uri) -> Result<(String, Operation), ServiceE
     if let Some(id) = knowledge::route(method, uri) {
         return Ok((id, Operation::Retrieve));
     }
-    if let Some(path) = guardrail::route(method, uri) {
+    if let Some(path) = apply_guardrail::route(method, uri) {
         return Ok((path, Operation::ApplyGuardrail));
     }
     let unknown = || ServiceError {

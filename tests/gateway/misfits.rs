@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Reply};
+use crate::support::Gateway;
 
 const SETTINGS: &str = r#"
     [models.sonnet-5]
@@ -33,16 +33,6 @@ fn fits(text: &str) -> bool {
     answer["city"].is_string() && answer["days"].is_i64()
 }
 
-fn streamed_text(reply: &Reply) -> String {
-    let events = reply.events();
-    let chunks = events
-        .iter()
-        .filter_map(|event| serde_json::from_str::<Value>(event).ok());
-    chunks
-        .filter_map(|chunk| Some(chunk["choices"][0]["delta"]["content"].as_str()?.to_owned()))
-        .collect()
-}
-
 #[tokio::test]
 async fn every_misfit_is_repaired_by_one_more_request() {
     let gateway = Gateway::start_with(SETTINGS).await;
@@ -56,14 +46,7 @@ async fn every_misfit_is_repaired_by_one_more_request() {
             assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
             let route = reply.header("x-lintel-route").unwrap();
             assert!(route.ends_with("; schema=not_enforced"), "{route}");
-            let text = if stream {
-                streamed_text(&reply)
-            } else {
-                reply.json()["choices"][0]["message"]["content"]
-                    .as_str()
-                    .unwrap()
-                    .to_owned()
-            };
+            let text = reply.content();
             assert!(fits(&text), "{model} {kind}: {text}");
             assert_eq!(
                 gateway.simulator.received().len() - before,
@@ -79,8 +62,8 @@ async fn misfit_is_returned_with_a_warning_without_repair() {
     let gateway = Gateway::start_with(SETTINGS).await;
     for kind in KINDS {
         let reply = gateway.chat(&request("once", kind, false)).await;
-        let text = reply.json()["choices"][0]["message"]["content"].clone();
-        assert!(!fits(text.as_str().unwrap()), "{kind}: {text}");
+        let text = reply.content();
+        assert!(!fits(&text), "{kind}: {text}");
         let warnings = reply.header("x-lintel-warnings").unwrap();
         assert!(
             warnings.contains("does not match the requested JSON schema"),

@@ -89,17 +89,7 @@ fn stop_sequences_are_sent_only_to_families_that_accept_them() {
 fn content(reply: &Reply) -> String {
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     assert!(reply.text().contains(r#""finish_reason":"stop""#));
-    if let Ok(whole) = serde_json::from_str::<Value>(reply.text()) {
-        let text = whole["choices"][0]["message"]["content"].as_str();
-        return text.unwrap().to_owned();
-    }
-    let events = reply.events();
-    let chunks = events
-        .iter()
-        .filter_map(|event| serde_json::from_str::<Value>(event).ok());
-    chunks
-        .filter_map(|chunk| Some(chunk["choices"][0]["delta"]["content"].as_str()?.to_owned()))
-        .collect()
+    reply.content()
 }
 
 /// The old code sent `stopSequences`, which the model rejects.

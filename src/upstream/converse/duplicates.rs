@@ -5,7 +5,7 @@ use std::{borrow::Cow, ops::Range};
 
 use serde_json::value::RawValue;
 
-use super::messages::raw_json;
+use super::raw::raw_json;
 use crate::call::Warnings;
 
 /// Returns `json` with the last of each group of members that have the same name, as most parsers do. If there was such a

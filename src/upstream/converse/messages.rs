@@ -9,6 +9,7 @@ use super::{
     duplicates::unique,
     media::Media,
     names::{Names, reasoning_mark},
+    raw::raw_json,
     tool_input::{split_objects, tool_input},
     turns::{Conversation, Turns},
 };
@@ -341,9 +342,4 @@ impl<'a> Messages<'a, '_> {
         }
         Ok(())
     }
-}
-
-/// Converts text that is valid JSON to a raw value.
-pub fn raw_json<'a>(json: String) -> Cow<'a, RawValue> {
-    RawValue::from_string(json).map_or(Cow::Borrowed(RawValue::NULL), Cow::Owned)
 }

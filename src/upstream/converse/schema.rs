@@ -16,7 +16,7 @@ pub use limits::StrictBudget;
 
 use references::resolve_references;
 
-use super::{duplicates::unique, messages::raw_json};
+use super::{duplicates::unique, raw::raw_json};
 use crate::{
     call::Warnings,
     error::Error,
@@ -148,7 +148,7 @@ pub fn for_answer(
 /// Reports whether the schema is one of objects, which inputs of tools and structured answers must be.
 pub fn is_of_objects(schema: &RawValue, at: &str) -> Result<bool, Error> {
     let value = references::inline_root(parse(schema, at)?, at)?;
-    Ok(root::is_of_objects(&value))
+    Ok(unions::is_of_objects(&value))
 }
 
 /// Returns the schema with all references resolved, so that checking an answer takes time bounded by its size. Returns

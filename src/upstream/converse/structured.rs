@@ -7,10 +7,10 @@ use serde_json::value::RawValue;
 
 use super::{
     Context, ReplyPlan,
-    messages::raw_json,
+    description::with_note,
     names::Names,
+    raw::raw_json,
     schema::{self, AnswerSchema, SchemaContext, StrictBudget, ToolSchema},
-    tools::with_note,
     turns::Conversation,
 };
 use crate::{

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::{duplicates::unique, messages::raw_json};
+use super::{duplicates::unique, raw::raw_json};
 use crate::call::Warnings;
 
 /// Maximum number of objects to split arguments into.

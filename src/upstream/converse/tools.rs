@@ -11,7 +11,6 @@ mod marks;
 
 use forced::{check_choice, force, with_one_call};
 use history::{called_tools, rebuild_tools};
-pub use list::with_note;
 use list::{Entry, ToolListBuilder, specification, wants_web_search};
 
 use super::{

@@ -48,6 +48,21 @@ impl Reply {
             .collect()
     }
 
+    /// Returns the text of the first choice, of a whole reply or of a stream.
+    pub fn content(&self) -> String {
+        if let Ok(whole) = serde_json::from_slice::<Value>(&self.body) {
+            let text = whole["choices"][0]["message"]["content"].as_str();
+            return text.unwrap_or_default().to_owned();
+        }
+        let events = self.events();
+        let chunks = events
+            .iter()
+            .filter_map(|event| serde_json::from_str::<Value>(event).ok());
+        chunks
+            .filter_map(|chunk| Some(chunk["choices"][0]["delta"]["content"].as_str()?.to_owned()))
+            .collect()
+    }
+
     /// Checks that the body is an error in OpenAI's form, and returns the `error` object.
     pub fn error(&self) -> Value {
         let envelope = self.json();

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     SchemaContext,
     references::{inline_root, resolve_references},
-    unions::merge_unions,
+    unions::{is_of_objects, merge_unions},
 };
 use crate::{error::Error, model::SchemaRoot, openai::schema_root::UNIONS};
 
@@ -60,27 +60,6 @@ pub fn fit(schema: Value, cx: &SchemaContext<'_>) -> Result<(Value, Option<Strin
     }
     let note = (!notes.is_empty()).then(|| notes.join("\n"));
     Ok((Value::Object(root), note))
-}
-
-/// Reports whether the values of `schema` are objects.
-pub fn is_of_objects(schema: &Value) -> bool {
-    let allows = |kind: &Value| match kind {
-        Value::String(kind) => kind == "object",
-        Value::Array(kinds) => kinds.is_empty() || kinds.iter().any(|kind| kind == "object"),
-        _ => true,
-    };
-    if !allows(&schema["type"]) {
-        return false;
-    }
-    // A schema without a type is one of objects unless its unions say otherwise.
-    let branches = |keyword: &str| schema[keyword].as_array().map(Vec::as_slice);
-    !schema["type"].is_null()
-        || ["anyOf", "oneOf"]
-            .into_iter()
-            .filter_map(branches)
-            .all(|branches| {
-                branches.is_empty() || branches.iter().any(|branch| allows(&branch["type"]))
-            })
 }
 
 /// Returns the members of a schema of objects. Other schemas become the member `value`.

@@ -4,10 +4,29 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use super::root::is_of_objects;
-
 /// The longest rule that is written out. A longer one is only summarized.
 const MAX_RULE: usize = 1000;
+
+/// Reports whether the values of `schema` are objects.
+pub fn is_of_objects(schema: &Value) -> bool {
+    let allows = |kind: &Value| match kind {
+        Value::String(kind) => kind == "object",
+        Value::Array(kinds) => kinds.is_empty() || kinds.iter().any(|kind| kind == "object"),
+        _ => true,
+    };
+    if !allows(&schema["type"]) {
+        return false;
+    }
+    // A schema without a type is one of objects unless its unions say otherwise.
+    let branches = |keyword: &str| schema[keyword].as_array().map(Vec::as_slice);
+    !schema["type"].is_null()
+        || ["anyOf", "oneOf"]
+            .into_iter()
+            .filter_map(branches)
+            .all(|branches| {
+                branches.is_empty() || branches.iter().any(|branch| allows(&branch["type"]))
+            })
+}
 
 /// Replaces `allOf`, `anyOf` and `oneOf` of `root` by the members of their branches. Of `allOf`, a member is required if any
 /// branch requires it; otherwise, if every branch does. Returns the rules that the merged schema no longer expresses.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Entry, specification};
 use crate::{
     operation::chat::{Message, ToolInput},
-    upstream::converse::{messages::raw_json, names::Names},
+    upstream::converse::{names::Names, raw::raw_json},
 };
 
 /// Returns the name of every tool that the history calls, in order of first use, with the arguments of its calls.

@@ -12,8 +12,9 @@ use crate::{
     operation::chat::{Chat, Part, WEB_SEARCH},
     upstream::converse::{
         Context,
-        messages::raw_json,
+        description::with_note,
         names::Names,
+        raw::raw_json,
         schema::{self, SchemaContext, StrictBudget},
     },
 };
@@ -258,15 +259,4 @@ pub fn specification<'a>(
         input_schema: ToolInputSchema { json },
         strict,
     })
-}
-
-/// Appends `note` to `description`, unless it repeats it. Returns `None` if both are blank.
-pub fn with_note(description: Option<&str>, note: Option<String>) -> Option<String> {
-    let description = description.filter(|text| !text.trim().is_empty());
-    let note = note.filter(|note| !note.trim().is_empty());
-    match (description, note) {
-        (Some(text), Some(note)) if !text.contains(&note) => Some(format!("{text}\n{note}")),
-        (Some(text), _) => Some(text.to_owned()),
-        (None, note) => note,
-    }
 }
