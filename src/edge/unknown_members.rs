@@ -89,6 +89,8 @@ const WRONG: [(&[&str], &str); 23] = [
             "systemInstruction",
             "preamble",
             "preset",
+            "system_message",
+            "system_prompts",
         ],
         "send the system prompt as the first of the 'messages' of a chat, with the role 'system'",
     ),
@@ -101,11 +103,17 @@ const WRONG: [(&[&str], &str); 23] = [
             "contents",
             "message",
             "chat_history",
+            "history",
         ],
         "send a conversation as the 'messages' of a chat",
     ),
     (
-        &["previous_response_id", "conversation"],
+        &[
+            "previous_response_id",
+            "conversation",
+            "thread_id",
+            "assistant_id",
+        ],
         "the gateway stores no conversations, so send all of it in 'messages'",
     ),
     (
@@ -114,6 +122,10 @@ const WRONG: [(&[&str], &str); 23] = [
             "files",
             "file_ids",
             "attachments",
+            "image",
+            "images",
+            "video",
+            "videos",
             "messages[].documents",
             "messages[].files",
             "messages[].file_ids",
@@ -141,6 +153,7 @@ const WRONG: [(&[&str], &str); 23] = [
     ),
     (
         &[
+            "toolChoice",
             "toolConfig",
             "tool_config",
             "function_declarations",
@@ -223,7 +236,14 @@ const WRONG: [(&[&str], &str); 23] = [
         "set 'bedrock.additional_model_request_fields'",
     ),
     (
-        &["guardrails", "guardrailConfig", "guardrail_config"],
+        &[
+            "guardrail",
+            "guardrails",
+            "guardrail_id",
+            "guardrailIdentifier",
+            "guardrailConfig",
+            "guardrail_config",
+        ],
         "set 'bedrock.guardrail'",
     ),
     (

@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod adapted;
 mod admin;
 mod auth;
 mod bad_bodies;

@@ -57,6 +57,32 @@ async fn every_misfit_is_repaired_by_one_more_request() {
     }
 }
 
+/// The warning came with whole replies only.
+#[tokio::test]
+async fn stream_that_does_not_fit_ends_with_a_warning() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    for (kind, warns) in KINDS
+        .into_iter()
+        .map(|kind| (kind, true))
+        .chain([("none", false)])
+    {
+        let mut request = request("once", kind, true);
+        if !warns {
+            request["messages"][0]["content"] = "Plan it".into();
+        }
+        request["stream_options"] = json!({"include_warnings": true});
+        let reply = gateway.chat(&request).await;
+        let events = reply.events();
+        let last: Value = serde_json::from_str(events[events.len() - 2]).unwrap();
+        let text = last["x_lintel_warnings"].to_string();
+        assert_eq!(
+            text.contains("does not match the requested JSON schema"),
+            warns,
+            "{kind}: {text}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn misfit_is_returned_with_a_warning_without_repair() {
     let gateway = Gateway::start_with(SETTINGS).await;

@@ -34,16 +34,10 @@ pub fn apply(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'_
             cx.warnings
                 .dropped("cache_control", "the model does not support prompt caching");
         }
-        let members = [
-            ("prompt_cache_key", request.prompt_cache_key.is_some()),
-            (
-                "prompt_cache_retention",
-                request.prompt_cache_retention.as_deref() == Some("24h"),
-            ),
-        ];
-        for (param, _) in members.into_iter().filter(|(_, present)| *present) {
+        // `prompt_cache_key` is a hint for routing, so nothing is lost with it.
+        if request.prompt_cache_retention.as_deref() == Some("24h") {
             cx.warnings
-                .dropped(param, "the model does not support prompt caching");
+                .add("prompt_cache_retention: ignored (the model has no cache points)");
         }
         return;
     };
@@ -58,10 +52,8 @@ pub fn apply(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'_
     remove_misplaced(converse, cache, cx.warnings);
     let marked = count_points(converse) > 0;
     if request.caches_automatically(cx.model, cx.caller) {
-        place_automatic(converse, cache);
-    }
-    if request.keeps_cache() {
-        extend_retention(converse, request, cache, cx.warnings);
+        let ttl = retention(request, cache, cx.warnings);
+        place_automatic(converse, cache, ttl);
     }
     enforce_limits(converse, cache, marked, cx.warnings);
     enforce_ttls(converse, cache, cx.warnings);
@@ -74,13 +66,12 @@ pub fn apply(converse: &mut ConverseRequest<'_>, request: &Chat, cx: &Context<'_
     }
 }
 
-/// Maps OpenAI's retention of 24 hours to Bedrock's longest, one hour, if the model supports it.
-fn extend_retention(
-    converse: &mut ConverseRequest<'_>,
-    request: &Chat,
-    cache: &Cache,
-    warnings: &Warnings,
-) {
+/// Returns the time to live of automatic points. Maps OpenAI's retention of 24 hours to Bedrock's longest, one hour, if the
+/// model supports it. The client's marks have their own, because an hour costs more.
+fn retention(request: &Chat, cache: &Cache, warnings: &Warnings) -> Option<Ttl> {
+    if !request.keeps_cache() {
+        return None;
+    }
     if !cache.ttl.iter().any(|ttl| ttl == "1h") {
         let param = match request.prompt_cache_retention {
             Some(_) => "prompt_cache_retention",
@@ -89,9 +80,9 @@ fn extend_retention(
         warnings.add(format!(
             "{param}: 5m was used (the model does not support 1h)"
         ));
-        return;
+        return None;
     }
-    each_point(converse, &mut |point| point.ttl = Some(Ttl::Hour));
+    Some(Ttl::Hour)
 }
 
 /// Calls `change` for every cache point, in the order in which the service processes them.
@@ -232,9 +223,9 @@ fn allows_points(message: &Message<'_>, cache: &Cache) -> bool {
 
 /// Adds cache points where they save most, in this order and as far as the client's points leave room: after the system
 /// prompt, the last user turn, the tools, and the user turn before the last.
-fn place_automatic(converse: &mut ConverseRequest<'_>, cache: &Cache) {
+fn place_automatic(converse: &mut ConverseRequest<'_>, cache: &Cache, ttl: Option<Ttl>) {
     let mut room = cache.max_points.saturating_sub(count_points(converse));
-    let point = CachePointBlock::new(None);
+    let point = CachePointBlock::new(ttl);
     if room > 0
         && matches!(converse.system.last(), Some(last) if !matches!(last, SystemContentBlock::CachePoint(_)))
     {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     Context, ReplyPlan, StreamTranslator, Translated, chat_request,
-    repair::{self, SchemaMismatch},
+    repair::{self, SchemaMismatch, StreamCheck},
     sampling, whole_reply,
 };
 use crate::{
@@ -100,6 +100,9 @@ impl Decoder for ConverseDecoder {
         Box::new(ConverseStreamDecoder {
             frames: FrameReader::default(),
             translator: StreamTranslator::new(self.plan.clone(), self.warnings.clone()),
+            check: StreamCheck::default(),
+            plan: self.plan.clone(),
+            warnings: self.warnings.clone(),
         })
     }
 
@@ -148,6 +151,9 @@ fn parse(body: &[u8]) -> Result<ConverseReply, Error> {
 struct ConverseStreamDecoder {
     frames: FrameReader,
     translator: StreamTranslator,
+    check: StreamCheck,
+    plan: Arc<ReplyPlan>,
+    warnings: Warnings,
 }
 
 impl StreamDecoder for ConverseStreamDecoder {
@@ -164,7 +170,10 @@ impl StreamDecoder for ConverseStreamDecoder {
                 event_type,
                 payload,
             } => {
+                let before = out.len();
                 self.translator.event(&event_type, &payload, out)?;
+                let new = out.iter().skip(before);
+                self.check.observe(new, &self.plan, &self.warnings);
             }
             Frame::Exception {
                 exception_type,

@@ -209,8 +209,8 @@ impl<'a> Messages<'a, '_> {
         }
     }
 
-    /// Sends reasoning back if this model signed it, else drops it. Reasoning without a signature is dropped silently,
-    /// because it is part of every reply of models that do not sign, and no model needs it back.
+    /// Sends reasoning back if this model signed it, else drops it. Reasoning without a signature, or of a model that needs
+    /// none back, is dropped silently, because it is part of every reply of such models.
     fn thinking(&mut self, thinking: &'a Thinking, origin: Origin) {
         let Some(signature) = thinking.signature.as_deref().filter(|_| self.reasons) else {
             return;
@@ -227,6 +227,7 @@ impl<'a> Messages<'a, '_> {
                 self.turns
                     .reasoning(ReasoningContentBlock::ReasoningText(block));
             }
+            None if signature.starts_with(self.mark.as_str()) => {}
             None => self.foreign(origin),
         }
     }
@@ -242,6 +243,7 @@ impl<'a> Messages<'a, '_> {
             Some(data) => self
                 .turns
                 .reasoning(ReasoningContentBlock::RedactedContent(data)),
+            None if redacted.data.starts_with(self.mark.as_str()) => {}
             None => self.foreign(origin),
         }
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{ReplyPlan, schema_check::schema_check};
 use crate::{
+    call::Warnings,
     error::{Error, Kind},
     openai::completion::FinishReason,
     operation::chat::Chunk,
@@ -39,6 +40,35 @@ pub fn schema_mismatch(plan: &ReplyPlan, answer: &WholeAnswer) -> Option<SchemaM
     });
     let text: String = content.collect();
     schema_check(schema, &text).map(|problem| SchemaMismatch { text, problem })
+}
+
+/// Checks a streamed answer at its end. It cannot be repaired, because the client has it already.
+#[derive(Debug, Default)]
+pub struct StreamCheck {
+    text: String,
+}
+
+impl StreamCheck {
+    /// Observes chunks of the answer, and warns at its end if it does not match the schema.
+    pub fn observe<'a>(
+        &mut self,
+        chunks: impl IntoIterator<Item = &'a Chunk>,
+        plan: &ReplyPlan,
+        warnings: &Warnings,
+    ) {
+        let Some(schema) = &plan.schema else {
+            return;
+        };
+        for chunk in chunks {
+            match chunk {
+                Chunk::Content(text) => self.text.push_str(text),
+                Chunk::Finish(FinishReason::Stop) if schema_check(schema, &self.text).is_some() => {
+                    warnings.add(NOT_JSON);
+                }
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Returns the warning for the second answer.

@@ -195,8 +195,9 @@ fn penalties(
     let non_zero =
         |penalty: Option<f64>| penalty.filter(|penalty| *penalty != 0.0).map(Value::from);
     let top_k = request.top_k.map(Value::from);
-    let no_top_k =
-        facts.sampling == Sampling::None || (reasoning.enabled && facts.reasoning.signed);
+    let no_top_k = facts.sampling == Sampling::None || (reasoning.enabled && facts.reasoning.signed)
+            // Nova rejects all sampling parameters at the effort `high`.
+            || reasoning.unlimited;
     let members = [
         ("top_k", top_k, facts.top_k.as_deref().filter(|_| !no_top_k)),
         ("seed", request.seed.map(Value::from), facts.seed.as_deref()),

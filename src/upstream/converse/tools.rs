@@ -11,7 +11,7 @@ mod marks;
 
 use forced::{check_choice, force, with_one_call};
 use history::{called_tools, rebuild_tools};
-use list::{Entry, ToolListBuilder, specification, wants_web_search};
+use list::{Entry, ToolListBuilder, has_server_tools, specification, wants_web_search};
 
 use super::{
     Context,
@@ -21,7 +21,7 @@ use super::{
     structured::{JsonTool, Structured},
 };
 use crate::{
-    bedrock::request::ToolConfig,
+    bedrock::request::{Tool, ToolConfig},
     error::Error,
     operation::chat::{Chat, Message},
 };
@@ -90,12 +90,15 @@ pub fn plan<'a>(
     let choice = choice.take_mode()?;
     check_choice(&choice, &build.list, wants_web_search(request).is_some())?;
     let mut plan = Tools::default();
-    if choice != Choice::None {
+    let searched = has_server_tools(cx.messages);
+    if choice != Choice::None || searched {
         build.web_search(request)?;
     }
     if choice == Choice::None {
         if called.is_empty() || !cx.model.facts.tools {
-            build.list.clear();
+            // Converse rejects a history with searches without the tool.
+            let is_search = |entry: &Entry<'_>| matches!(entry.tool, Tool::SystemTool { .. });
+            build.list.retain(is_search);
         } else if !build.list.is_empty() {
             plan.mute = true;
             cx.warnings.add(

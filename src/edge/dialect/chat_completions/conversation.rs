@@ -22,10 +22,11 @@ pub fn messages(messages: Vec<WireMessage>, warnings: &Warnings) -> Vec<Message>
     messages
         .filter_map(|(index, message)| {
             // Bedrock accepts no images of the model, so an answer in images alone leaves nothing to send.
-            let has_images = message.images.is_some();
+            // Nor is reasoning without a signature sent back.
+            let has_other = message.images.is_some() || message.reasoning_content.is_some();
             let message = convert(message, index, &mut legacy);
             let is_empty = is_empty(&message);
-            if is_empty && !has_images {
+            if is_empty && !has_other {
                 let origin = message.origin;
                 warnings.add(format!(
                     "{origin}: dropped (the assistant message is empty)"

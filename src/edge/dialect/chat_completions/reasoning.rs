@@ -18,7 +18,12 @@ pub fn requested(request: &ChatRequest) -> Result<Option<ReasoningRequest>, Erro
             continue;
         };
         let Some(amount) = join(known.amount, amount) else {
-            let text = format!("'{param}' contradicts '{}'. Send one of them.", known.param);
+            let text = match param == known.param {
+                true => {
+                    format!("The members of '{param}' contradict each other. Send one of them.")
+                }
+                false => format!("'{param}' contradicts '{}'. Send one of them.", known.param),
+            };
             return Err(Error::invalid(param, text));
         };
         if amount != known.amount {

@@ -9,7 +9,7 @@ use crate::{
     bedrock::request::{Tool, ToolInputSchema, ToolSpecification},
     error::Error,
     openai::{chat::Function, message::CacheControl},
-    operation::chat::{Chat, Part, WEB_SEARCH},
+    operation::chat::{Chat, Message, Part, WEB_SEARCH},
     upstream::converse::{
         Context,
         description::with_note,
@@ -32,6 +32,14 @@ pub fn wants_web_search(request: &Chat) -> Option<&'static str> {
     } else {
         options.then_some("web_search_options")
     }
+}
+
+/// Reports whether the history has blocks of tools that AWS runs.
+pub fn has_server_tools(messages: &[Message]) -> bool {
+    let is_server_tool = |part: &Part| matches!(part, Part::ServerTool(_));
+    messages
+        .iter()
+        .any(|message| message.parts.iter().any(is_server_tool))
 }
 
 /// A tool and the client's name for it.
@@ -175,12 +183,7 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
     /// Adds the web search tool, which AWS runs, if the request asks for it or the history has blocks of it.
     pub fn web_search(&mut self, request: &'a Chat) -> Result<(), Error> {
         let requested = wants_web_search(request);
-        let is_server_tool = |part: &Part| matches!(part, Part::ServerTool(_));
-        let seen = self
-            .cx
-            .messages
-            .iter()
-            .any(|message| message.parts.iter().any(is_server_tool));
+        let seen = has_server_tools(self.cx.messages);
         match (&self.cx.model.facts.web_search, requested) {
             (Some(name), requested) if requested.is_some() || seen => {
                 if request
