@@ -117,6 +117,7 @@ fn settings_that_the_example_comments_out_are_defaults() {
         "allow_ips",
         "knowledge_bases",
         "knowledge_base_",
+        "raw_fields",
         "max_context_tokens",
         "caps",
         "rerank",

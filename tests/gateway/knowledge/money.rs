@@ -28,8 +28,8 @@ pub async fn reader(gateway: &Gateway, usd: f64) -> (String, String) {
 async fn the_worst_case_of_the_passages_is_reserved_before_the_search() {
     let gateway = start("").await;
     let small = json!({"name": "docs", "max_context_chars": 100, "max_results": 1});
-    // 100 tokens of output cost $0.001. 8000 characters can be 32,000 tokens, which cost $0.064.
-    let (id, secret) = reader(&gateway, 0.05).await;
+    // 100 tokens of output cost $0.001. 8000 characters can be 32,000 tokens, which cost $0.064, and two images cost $0.066.
+    let (id, secret) = reader(&gateway, 0.1).await;
     let first = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
     let rejected = gateway
         .as_key(&secret, &of("priced", asking(json!("docs"), "budget")))
@@ -221,7 +221,7 @@ async fn a_stream_ended_by_a_budget_reports_the_cost_of_reranking() {
     "#;
     let gateway = start(more).await;
     let sliced =
-        json!({"knowledge_bases": ["*"], "budget": {"usd": 0.07, "per": "day", "mode": "sliced"}});
+        json!({"knowledge_bases": ["*"], "budget": {"usd": 0.11, "per": "day", "mode": "sliced"}});
     let (id, secret) = key(&gateway, sliced).await;
     let mut request = of(
         "long",
