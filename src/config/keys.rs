@@ -15,7 +15,10 @@ use super::{
     reader::Section,
     tree::Value,
 };
-use crate::{call::Caller, edge::Key};
+use crate::{
+    call::Caller,
+    edge::{Key, virtual_key as virtual_secret},
+};
 
 /// A shorter secret could be guessed.
 const MIN_SECRET: usize = 16;
@@ -28,6 +31,10 @@ pub fn keys(
 ) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
     for (name, mut section) in sections {
+        // `key:NAME/user:…` is the account of an end user.
+        if name.contains('/') {
+            section.problem("the name must not contain '/'");
+        }
         let digest = digest(&mut section, environment);
         section.never_here(
             "secret",
@@ -189,6 +196,13 @@ fn digest(section: &mut Section<'_>, environment: &Environment) -> Option<[u8; 3
     if secret.bytes().any(|byte| !byte.is_ascii_graphic()) {
         section
             .problem("the secret contains white space or characters that an HTTP header cannot carry; check for a line break");
+        return None;
+    }
+    if secret.starts_with(virtual_secret::PREFIX) {
+        let prefix = virtual_secret::PREFIX;
+        section.problem(format!(
+            "the secret begins with {prefix}, as those of virtual keys do, so it would never be found here; choose another"
+        ));
         return None;
     }
     if secret.len() < MIN_SECRET {

@@ -3,7 +3,7 @@
 //! without a lookup.
 
 /// The prefix of every secret.
-const PREFIX: &str = "sk-lintel-";
+pub const PREFIX: &str = "sk-lintel-";
 const ID: usize = 12;
 const RANDOM: usize = 43;
 const CHECKSUM: usize = 6;

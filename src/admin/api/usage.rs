@@ -112,7 +112,7 @@ fn row(by: &[GroupBy], group: &ReportRow) -> Value {
 fn csv(by: &[GroupBy], groups: &[ReportRow]) -> String {
     // A spreadsheet would evaluate a cell that starts with one of these as a formula.
     let plain = |text: &str| {
-        if text.starts_with(['=', '+', '-', '@', '\t']) {
+        if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
             format!("'{text}")
         } else {
             text.to_owned()

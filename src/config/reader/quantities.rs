@@ -49,11 +49,8 @@ impl Section<'_> {
         let bounds = "must be longer than zero and at most ten years";
         self.between(key, Duration::from_nanos(1), MAX_LONG_DURATION, bounds)
             .unwrap_or_else(|| {
-                self.diagnostics.resolved(
-                    self.path_of(key),
-                    humantime::format_duration(default),
-                    Origin::Default,
-                );
+                self.diagnostics
+                    .resolved(self.path_of(key), shown(default), Origin::Default);
                 default
             })
     }
@@ -96,18 +93,14 @@ impl Section<'_> {
                 },
                 _ => Err(None),
             })?;
-        self.diagnostics
-            .resolved(path, humantime::format_duration(duration), origin);
+        self.diagnostics.resolved(path, shown(duration), origin);
         Some(duration)
     }
 
     pub fn duration_or(&mut self, key: &'static str, default: Duration) -> Duration {
         self.duration(key).unwrap_or_else(|| {
-            self.diagnostics.resolved(
-                self.path_of(key),
-                humantime::format_duration(default),
-                Origin::Default,
-            );
+            self.diagnostics
+                .resolved(self.path_of(key), shown(default), Origin::Default);
             default
         })
     }
@@ -125,5 +118,16 @@ impl Section<'_> {
             _ => Err(None),
         });
         self.or_default(key, read, default)
+    }
+}
+
+/// Formats a duration as it is usually written. In humantime's own format, 90 days are two months and some hours.
+fn shown(duration: Duration) -> String {
+    const DAY: u64 = 86_400;
+    match duration.as_secs() {
+        seconds if seconds >= 30 * DAY && seconds.is_multiple_of(DAY) => {
+            format!("{}d", seconds / DAY)
+        }
+        _ => humantime::format_duration(duration).to_string(),
     }
 }

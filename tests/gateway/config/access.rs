@@ -49,6 +49,17 @@ fn key_with_globs_over_bedrock_ids_needs_no_models() {
     );
 }
 
+/// The secret of such a key was looked up among virtual keys only, and such a name led to the account of an end user.
+#[test]
+fn keys_that_could_never_be_found_are_problems() {
+    let secret = ("LINTEL_KEY", "sk-lintel-0123456789abcdef");
+    let found = problems(KEY_WITH_GLOBS, &environment(&[REGION, secret]));
+    assert!(found[0].contains("begins with sk-lintel-"), "{found:?}");
+    let named = KEY_WITH_GLOBS.replace("[keys.app]", "[keys.\"app/user:x\"]");
+    let found = problems(&named, &environment(&[REGION, KEY]));
+    assert!(found[0].contains("must not contain '/'"), "{found:?}");
+}
+
 #[test]
 fn configuration_that_can_serve_no_model_is_a_problem_with_a_hint() {
     let found = problems(KEY_WITHOUT_GLOBS, &environment(&[REGION, KEY]));
