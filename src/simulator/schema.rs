@@ -26,11 +26,32 @@ fn within(root: &Value, schema: &Value, name: &str, depth: usize) -> Value {
     if let Some(first) = schema["enum"].as_array().and_then(|values| values.first()) {
         return first.clone();
     }
+    let mut value = own(root, schema, name, depth);
+    let mut branches: Vec<&Value> = Vec::new();
     for union in ["anyOf", "oneOf", "allOf"] {
-        if let Some(first) = schema[union].as_array().and_then(|schemas| schemas.first()) {
-            return within(root, first, name, depth + 1);
+        let of = schema[union].as_array().into_iter().flatten();
+        branches.extend(of.take(if union == "allOf" { usize::MAX } else { 1 }));
+    }
+    for branch in &branches {
+        match (&mut value, within(root, branch, name, depth + 1)) {
+            (Value::Object(members), Value::Object(more)) => members.extend(more),
+            (value, other) => *value = other,
         }
     }
+    // A closed object rejects the members that only another schema beside it names.
+    for closed in branches.into_iter().chain([schema]) {
+        if let Value::Object(members) = &mut value
+            && closed["additionalProperties"] == false
+        {
+            let known = closed["properties"].as_object();
+            members.retain(|name, _| known.is_some_and(|known| known.contains_key(name)));
+        }
+    }
+    value
+}
+
+/// The value without what unions and `allOf` add.
+fn own(root: &Value, schema: &Value, name: &str, depth: usize) -> Value {
     let kind = schema["type"]
         .as_str()
         .or_else(|| schema["type"][0].as_str());

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Keywords that strict schemas do not support.
-const UNSUPPORTED: [&str; 15] = [
+const UNSUPPORTED: [&str; 24] = [
     "minimum",
     "maximum",
     "exclusiveMinimum",
@@ -21,7 +21,16 @@ const UNSUPPORTED: [&str; 15] = [
     "oneOf",
     "not",
     "if",
+    "then",
+    "else",
     "patternProperties",
+    "propertyNames",
+    "dependentRequired",
+    "dependentSchemas",
+    "unevaluatedProperties",
+    "unevaluatedItems",
+    "contains",
+    "prefixItems",
 ];
 
 /// The limits of a family on all strict schemas of a request together.
@@ -139,6 +148,19 @@ impl Walk {
                 "For {kind} type, property '{keyword}' is not supported"
             ));
         }
+        let is_complex = |value: &Value| value.is_object() || value.is_array();
+        let values = schema["enum"].as_array();
+        if values.into_iter().flatten().any(is_complex) || is_complex(&schema["const"]) {
+            return Err("Enum values must be strings, numbers, booleans or null".into());
+        }
+        let all = schema["allOf"].as_array();
+        if all
+            .into_iter()
+            .flatten()
+            .any(|branch| branch["$ref"].is_string())
+        {
+            return Err("'allOf' with '$ref' is not supported".into());
+        }
         if schema["$ref"]
             .as_str()
             .is_some_and(|reference| reference == "#" || !reference.starts_with('#'))
@@ -168,7 +190,7 @@ impl Walk {
                 self.schema(schema)?;
             }
         }
-        for list in ["anyOf", "allOf", "prefixItems"] {
+        for list in ["anyOf", "allOf"] {
             for schema in schema[list].as_array().into_iter().flatten() {
                 self.schema(schema)?;
             }

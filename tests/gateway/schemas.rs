@@ -1,5 +1,6 @@
 //! Schemas of tools and structured answers, as each family receives them.
 
+mod closed;
 mod strict;
 
 use lintel::{

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, value::RawValue};
 
+mod combine;
 mod limits;
 mod references;
 mod root;
@@ -86,6 +87,7 @@ pub fn for_tool<'a>(
         }
     }
     let mut value = parse(&raw, cx.at)?;
+    let recursive = strict.is_some() && resolve_references(&value, false, cx.at).is_err();
     if refs {
         value = resolve_references(&value, true, cx.at)?;
     }
@@ -95,13 +97,16 @@ pub fn for_tool<'a>(
             cx.at
         ));
     }
-    let (mut value, note) = root::fit(value, cx)?;
-    let not_strict = strict.and_then(|budget| match strict::strict_tool(&value, budget, cx) {
-        Ok(strict) => {
-            value = strict;
-            None
-        }
-        Err(why) => Some(why),
+    let root = root::of_objects(value, cx)?;
+    // What is strict is the client's schema. A root that was fitted to the model may allow more.
+    let whole = strict.is_some().then(|| Value::Object(root.clone()));
+    let (mut value, note) = root::fit(root, cx)?;
+    let not_strict = strict.zip(whole).and_then(|(budget, whole)| {
+        let strict = match recursive {
+            true => Err(strict::RECURSIVE),
+            false => strict::strict_tool(&whole, &value, budget, cx),
+        };
+        strict.map(|strict| value = strict).err()
     });
     Ok(ToolSchema {
         json: raw_json(value.to_string()),
@@ -122,27 +127,21 @@ pub fn for_answer(
     cx: &SchemaContext<'_>,
 ) -> Result<Result<AnswerSchema, &'static str>, Error> {
     let Some(raw) = schema else {
-        let json = r#"{"type":"object","additionalProperties":false}"#.to_owned();
-        return Ok(Ok(AnswerSchema { json, note: None }));
+        return Ok(Err(strict::OPEN));
     };
     let raw = unique(Cow::Borrowed(raw), cx.at, "", cx.warnings);
     let value = resolve_references(&parse(&raw, cx.at)?, false, cx.at)?;
-    if !strict && strict::is_open(&value) {
+    let mut value = Value::Object(root::of_objects(value, cx)?);
+    if let Err(why) = strict::make_answer_strict(&mut value, strict, budget, cx) {
+        return Ok(Err(why));
+    }
+    let Value::Object(root) = value else {
         return Ok(Err(strict::OPEN));
-    }
-    let (mut value, note) = root::fit(value, cx)?;
+    };
+    let (mut value, note) = root::fit(root, cx)?;
     strict::close(&mut value);
-    if strict {
-        strict::require_all(&mut value);
-    }
-    strict::describe_unsupported(&mut value);
-    Ok(budget.take_answer(&value, cx).map(|removes_null| {
-        if removes_null {
-            strict::remove_null_unions(&mut value);
-        }
-        let json = value.to_string();
-        AnswerSchema { json, note }
-    }))
+    let json = value.to_string();
+    Ok(Ok(AnswerSchema { json, note }))
 }
 
 /// Reports whether the schema is one of objects, which inputs of tools and structured answers must be.

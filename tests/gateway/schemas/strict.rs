@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{HAIKU, Sent, translate};
 
 /// Translates a request with tools that have these schemas and `strict`, and with a response format.
-fn with_strict(tools: &[Value], format: Option<(Value, bool)>) -> Sent {
+pub fn with_strict(tools: &[Value], format: Option<(Value, bool)>) -> Sent {
     let tools = tools.iter().enumerate().map(|(n, schema)| {
         json!({"type": "function", "function": {"name": format!("f{n}"), "strict": true, "parameters": schema}})
     });
@@ -15,6 +15,15 @@ fn with_strict(tools: &[Value], format: Option<(Value, bool)>) -> Sent {
     let request = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "response_format": format,
                          "tools": tools.collect::<Vec<_>>()});
     translate(HAIKU, &request.to_string())
+}
+
+/// A schema with this many required members that may be `null`.
+pub fn nullable(count: usize) -> Value {
+    let names = (0..count).map(|n| format!("p{n}"));
+    let properties = names
+        .clone()
+        .map(|name| (name, json!({"type": ["string", "null"]})));
+    json!({"type": "object", "properties": properties.collect::<serde_json::Map<_, _>>(), "required": names.collect::<Vec<_>>()})
 }
 
 /// A schema with this many optional members.

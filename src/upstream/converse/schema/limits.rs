@@ -5,7 +5,11 @@ use std::{cell::Cell, collections::HashSet};
 
 use serde_json::{Map, Value};
 
-use super::{SchemaContext, strict::remove_null_unions, visit::any_schema};
+use super::{
+    SchemaContext,
+    strict::{is_union, make_nullable_optional},
+    visit::any_schema,
+};
 use crate::model::{Facts, StrictLimits};
 
 const TOO_MANY_TOOLS: &str = "the model's limit on strict tools in a request is reached";
@@ -29,17 +33,18 @@ impl StrictBudget {
         }
     }
 
-    /// Takes the schema of a strict tool from the budget. Its references must be resolved. Returns whether `null` must be
-    /// removed from its unions, because there are too many.
+    /// Takes the schema of a strict tool from the budget. Its references must be resolved. Returns whether `null` was
+    /// removed from its unions, because there are too many; this requires `may_change`.
     ///
     /// # Errors
     /// The limit that the schema exceeds. Nothing is taken.
     pub fn take_tool(
         &mut self,
-        schema: &Value,
+        schema: &mut Value,
+        may_change: bool,
         cx: &SchemaContext<'_>,
     ) -> Result<bool, &'static str> {
-        self.take(schema, 1, cx)
+        self.take(schema, 1, may_change, cx)
     }
 
     /// Takes the schema of a structured answer from the budget, like [`Self::take_tool`].
@@ -48,16 +53,17 @@ impl StrictBudget {
     /// The limit that the schema exceeds. Nothing is taken.
     pub fn take_answer(
         &mut self,
-        schema: &Value,
+        schema: &mut Value,
         cx: &SchemaContext<'_>,
-    ) -> Result<bool, &'static str> {
-        self.take(schema, 0, cx)
+    ) -> Result<(), &'static str> {
+        self.take(schema, 0, true, cx).map(|_| ())
     }
 
     fn take(
         &mut self,
-        schema: &Value,
+        schema: &mut Value,
         tools: usize,
+        may_change: bool,
         cx: &SchemaContext<'_>,
     ) -> Result<bool, &'static str> {
         let Some(left) = &mut self.left else {
@@ -66,21 +72,24 @@ impl StrictBudget {
         if tools > left.tools {
             return Err(TOO_MANY_TOOLS);
         }
-        let (optional, all) = count(schema);
-        if optional > left.optional {
-            return Err(TOO_MANY_OPTIONAL);
-        }
-        let removes_null = all > left.unions;
+        let (mut optional, all) = count(schema);
         let mut unions = all;
+        let removes_null = all > left.unions;
         if removes_null {
-            let mut fewer = schema.clone();
-            remove_null_unions(&mut fewer);
-            (_, unions) = count(&fewer);
+            if may_change {
+                make_nullable_optional(schema, all - left.unions);
+                (optional, unions) = count(schema);
+            }
             if unions > left.unions {
                 return Err(TOO_MANY_UNIONS);
             }
+        }
+        if optional > left.optional {
+            return Err(TOO_MANY_OPTIONAL);
+        }
+        if removes_null {
             cx.warnings.add(format!(
-                "{}: 'null' was removed from unions (the schema has {all}, and the model's limit leaves {})",
+                "{}: members that may be 'null' were made optional instead (the schema has {all} unions, and the model's limit leaves {})",
                 cx.at, left.unions
             ));
         }
@@ -109,11 +118,4 @@ fn count(schema: &Value) -> (usize, usize) {
         false
     });
     (optional.get(), unions.get())
-}
-
-fn is_union(members: &Map<String, Value>) -> bool {
-    members.get("type").is_some_and(Value::is_array)
-        || ["anyOf", "oneOf"]
-            .iter()
-            .any(|of| members.contains_key(*of))
 }

@@ -69,9 +69,10 @@ pub fn inline_root(mut root: Value, at: &str) -> Result<Value, Error> {
 fn target<'r>(root: &'r Value, reference: &str, at: &str) -> Result<&'r Value, Error> {
     let target = match reference {
         "#" => Some(root),
-        _ => reference
-            .strip_prefix('#')
-            .and_then(|pointer| root.pointer(pointer)),
+        _ => reference.strip_prefix('#').and_then(|pointer| {
+            root.pointer(pointer)
+                .or_else(|| root.pointer(&decoded(pointer)?))
+        }),
     };
     target.ok_or_else(|| {
         let shown: String = reference.chars().take(100).collect();
@@ -80,6 +81,17 @@ fn target<'r>(root: &'r Value, reference: &str, at: &str) -> Result<&'r Value, E
             format!("The schema refers to '{shown}', which does not exist in the schema."),
         )
     })
+}
+
+/// Decodes the percent-encoding of a pointer in a URI (RFC 6901, section 6).
+fn decoded(pointer: &str) -> Option<String> {
+    let mut parts = pointer.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        bytes.extend(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok()
 }
 
 struct Resolver<'r> {

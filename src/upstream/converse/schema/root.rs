@@ -14,7 +14,7 @@ use crate::{error::Error, model::SchemaRoot, openai::schema_root::UNIONS};
 pub const PLAIN: [&str; 3] = ["type", "properties", "required"];
 
 /// Keywords that do not constrain the input.
-const ANNOTATIONS: [&str; 12] = [
+pub const ANNOTATIONS: [&str; 12] = [
     "$schema",
     "$id",
     "$anchor",
@@ -29,14 +29,23 @@ const ANNOTATIONS: [&str; 12] = [
     "writeOnly",
 ];
 
-/// Makes `schema` one of objects with a root that the model accepts. Returns it with a text for the description that says
-/// what was lost.
+/// Makes `schema` one of objects, without a reference at the root.
 ///
 /// # Errors
 /// 400 with the path of the schema if a reference at the root has no target.
-pub fn fit(schema: Value, cx: &SchemaContext<'_>) -> Result<(Value, Option<String>), Error> {
+pub fn of_objects(schema: Value, cx: &SchemaContext<'_>) -> Result<Map<String, Value>, Error> {
+    Ok(object_root(inline_root(schema, cx.at)?, cx))
+}
+
+/// Returns a schema whose root the model accepts, with a text for the description that says what was lost.
+///
+/// # Errors
+/// 400 with the path of the schema if a reference has no target.
+pub fn fit(
+    mut root: Map<String, Value>,
+    cx: &SchemaContext<'_>,
+) -> Result<(Value, Option<String>), Error> {
     let accepted = cx.facts.schema_root;
-    let mut root = object_root(inline_root(schema, cx.at)?, cx);
     let mut notes = Vec::new();
     let unions: Vec<&str> = UNIONS
         .into_iter()

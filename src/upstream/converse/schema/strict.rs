@@ -4,12 +4,18 @@ use serde_json::{Map, Value};
 
 use super::{
     SchemaContext, StrictBudget,
+    combine::{TOO_LONG, combine},
     references::resolve_references,
     visit::{any_schema, each_schema},
 };
 
 /// Why a schema with arbitrary members cannot be strict.
 pub const OPEN: &str = "its schema has objects with arbitrary members";
+pub const RECURSIVE: &str = "its schema is recursive, or its references cannot be resolved";
+const ROOT_UNION: &str = "its root is a union";
+
+/// A strict schema may be this many times as long as the client's, as the worst case of a call allows.
+const FACTOR: usize = 3;
 
 /// Keywords that strict schemas do not support. They are moved into the description, where the model reads them.
 const UNSUPPORTED: [&str; 13] = [
@@ -41,50 +47,138 @@ const FORMATS: [&str; 9] = [
     "uuid",
 ];
 
-/// Returns the strict form of a tool's schema, and takes it from the budget.
+/// Returns the strict form of a tool's schema, and takes it from the budget. `fitted` is the schema with a root that the
+/// model accepts.
 ///
 /// # Errors
 /// Why the tool cannot be strict.
 pub fn strict_tool(
     schema: &Value,
+    fitted: &Value,
     budget: &mut StrictBudget,
     cx: &SchemaContext<'_>,
 ) -> Result<Value, &'static str> {
-    let resolved = resolve_references(schema, false, cx.at)
-        .map_err(|_| "its schema is recursive, or its references cannot be resolved")?;
-    if is_open(&resolved) {
-        return Err(OPEN);
+    let resolved = resolve_references(schema, false, cx.at).map_err(|_| RECURSIVE)?;
+    let length = schema.to_string().len();
+    let mut strict = resolved.clone();
+    combine(&mut strict, (FACTOR - 1) * length)?;
+    if !takes_nothing(&strict) {
+        check(&strict)?;
     }
-    let removes_null = budget.take_tool(&resolved, cx)?;
+    let combined = strict != resolved;
+    close(&mut strict);
+    describe_unsupported(&mut strict);
+    let too_long = strict.to_string().len() > FACTOR * length;
+    if combined && too_long {
+        return Err(TOO_LONG);
+    }
+    let removed_null = budget.take_tool(&mut strict, !too_long, cx)?;
+    if combined || removed_null {
+        return Ok(strict);
+    }
     // References stay, because a schema may become much longer without them.
-    let mut schema = schema.clone();
-    close(&mut schema);
-    describe_unsupported(&mut schema);
-    if removes_null {
-        remove_null_unions(&mut schema);
-    }
-    Ok(schema)
+    let mut strict = fitted.clone();
+    close(&mut strict);
+    describe_unsupported(&mut strict);
+    Ok(strict)
 }
 
-/// Reports whether objects with arbitrary members are the purpose of any part of the schema. If all objects were closed,
-/// such objects could only be empty.
-pub fn is_open(schema: &Value) -> bool {
-    any_schema(
-        schema,
-        &|members| match members.get("additionalProperties") {
-            Some(Value::Object(schema)) if !schema.is_empty() => true,
-            Some(Value::Object(_) | Value::Bool(true)) => !members.contains_key("properties"),
-            _ => false,
-        },
+/// Makes the schema of a structured answer strict, and takes it from the budget. Its references must be resolved. `all`
+/// makes every property required.
+///
+/// # Errors
+/// Why the model cannot be held to the schema.
+pub fn make_answer_strict(
+    schema: &mut Value,
+    all: bool,
+    budget: &mut StrictBudget,
+    cx: &SchemaContext<'_>,
+) -> Result<(), &'static str> {
+    let length = schema.to_string().len();
+    combine(schema, (FACTOR - 1) * length)?;
+    check(schema)?;
+    close(schema);
+    if all {
+        require_all(schema);
+    }
+    describe_unsupported(schema);
+    budget.take_answer(schema, cx)
+}
+
+/// Reports whether a tool has no parameters. Unlike other objects without properties, its input can be closed.
+fn takes_nothing(schema: &Value) -> bool {
+    let none = schema["properties"].as_object().is_some_and(Map::is_empty);
+    none && matches!(
+        schema["additionalProperties"],
+        Value::Null | Value::Bool(false)
     )
+}
+
+/// Checks that a combined schema can be enforced.
+fn check(schema: &Value) -> Result<(), &'static str> {
+    if is_open(schema) {
+        return Err(OPEN);
+    }
+    // The root must have a type, and would be closed beside its union.
+    let has = |keyword: &str| schema.get(keyword).is_some();
+    match has("anyOf") || has("oneOf") {
+        true => Err(ROOT_UNION),
+        false => Ok(()),
+    }
+}
+
+/// Reports whether any part of the combined schema allows arbitrary members or values. If all objects were closed, such
+/// objects could only be empty.
+fn is_open(schema: &Value) -> bool {
+    any_schema(schema, &|members| {
+        let properties = members.get("properties").and_then(Value::as_object);
+        let known = |name: &Value| {
+            let name = name.as_str().unwrap_or_default();
+            properties.is_some_and(|properties| properties.contains_key(name))
+        };
+        match members.get("additionalProperties") {
+            Some(Value::Object(_)) => true,
+            Some(Value::Bool(false)) => false,
+            _ if !SAYS_WHAT.iter().any(|name| members.contains_key(*name)) => true,
+            _ => {
+                let required = members.get("required").and_then(Value::as_array);
+                allows_objects(members) && properties.is_none_or(Map::is_empty)
+                    || !required.into_iter().flatten().all(known)
+            }
+        }
+    })
+}
+
+/// A schema without any of these keywords allows every value.
+const SAYS_WHAT: [&str; 8] = [
+    "type",
+    "enum",
+    "const",
+    "anyOf",
+    "oneOf",
+    "properties",
+    "items",
+    "$ref",
+];
+
+fn allows_objects(members: &Map<String, Value>) -> bool {
+    match members.get("type") {
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
+        Some(kind) => kind == "object",
+        None => members.contains_key("properties"),
+    }
 }
 
 /// Sets `additionalProperties: false` on every object, and replaces `oneOf`, which strict schemas lack.
 pub fn close(schema: &mut Value) {
     each_schema(schema, &mut |members| {
-        let object = members.get("type").is_some_and(|kind| kind == "object")
-            || members.contains_key("properties");
-        if object {
+        if let Some(Value::Array(kinds)) = members.get_mut("type")
+            && let [only] = kinds.as_mut_slice()
+        {
+            let only = only.take();
+            members.insert("type".to_owned(), only);
+        }
+        if allows_objects(members) || members.contains_key("properties") {
             members.insert("additionalProperties".to_owned(), Value::Bool(false));
         }
         if !members.contains_key("anyOf")
@@ -105,30 +199,65 @@ pub fn require_all(schema: &mut Value) {
     });
 }
 
-/// Removes `null` from unions. Most of them express optional properties, which the model may also omit.
-pub fn remove_null_unions(schema: &mut Value) {
+/// Removes `null` from up to `most` properties that are no unions without it. They become optional: the model leaves them
+/// out instead.
+pub fn make_nullable_optional(schema: &mut Value, mut most: usize) {
     each_schema(schema, &mut |members| {
-        if let Some(Value::Array(types)) = members.get_mut("type") {
-            types.retain(|kind| kind != "null");
-            if let [only] = types.as_slice() {
-                let only = only.clone();
-                members.insert("type".to_owned(), only);
+        let Some(Value::Object(properties)) = members.get_mut("properties") else {
+            return;
+        };
+        let mut optional = Vec::new();
+        for (name, property) in properties {
+            if most > 0 && remove_null(property) {
+                most -= 1;
+                optional.push(name.clone());
             }
         }
-        for keyword in ["anyOf", "oneOf"] {
-            let Some(Value::Array(branches)) = members.get_mut(keyword) else {
-                continue;
-            };
-            branches.retain(|branch| branch["type"] != "null");
-            if let [Value::Object(only)] = branches.as_slice() {
-                let only = only.clone();
-                members.shift_remove(keyword);
-                for (name, member) in only {
-                    members.entry(name).or_insert(member);
-                }
-            }
+        if let Some(Value::Array(required)) = members.get_mut("required") {
+            required.retain(|name| !optional.iter().any(|optional| name == optional));
         }
     });
+}
+
+/// Removes `null` from a schema if that leaves no union. Reports whether it did.
+fn remove_null(schema: &mut Value) -> bool {
+    let Value::Object(members) = schema else {
+        return false;
+    };
+    if let Some(Value::Array(kinds)) = members.get("type") {
+        let others: Vec<&Value> = kinds.iter().filter(|kind| *kind != "null").collect();
+        if let ([only], 2) = (others.as_slice(), kinds.len()) {
+            let only = Value::clone(only);
+            members.insert("type".to_owned(), only);
+            return true;
+        }
+    }
+    for keyword in ["anyOf", "oneOf"] {
+        let Some(Value::Array(branches)) = members.get(keyword) else {
+            continue;
+        };
+        let mut others = branches.iter().filter(|branch| branch["type"] != "null");
+        if let (Some(Value::Object(only)), None, 2) = (others.next(), others.next(), branches.len())
+            && !is_union(only)
+        {
+            let only = only.clone();
+            members.shift_remove(keyword);
+            for (name, member) in only {
+                members.entry(name).or_insert(member);
+            }
+            return true;
+        }
+    }
+    false
+}
+
+/// Reports whether a schema counts as a union.
+pub fn is_union(members: &Map<String, Value>) -> bool {
+    let kinds = members.get("type").and_then(Value::as_array);
+    kinds.is_some_and(|kinds| kinds.len() > 1)
+        || ["anyOf", "oneOf"]
+            .iter()
+            .any(|of| members.contains_key(*of))
 }
 
 /// Moves unsupported keywords into the description.

@@ -217,7 +217,10 @@ fn rule(keyword: &str, branches: &[Map<String, Value>]) -> Option<String> {
     })
 }
 
-/// Describes the members of a branch, for example `kind = "a", size, note (optional)`.
+/// The longest title or description of a branch that the rule repeats.
+const MAX_NAME: usize = 80;
+
+/// Describes the members of a branch, for example `Circle: kind = "a", size, note (optional)`.
 fn form(branch: &Map<String, Value>) -> String {
     let required: Vec<&str> = branch
         .get("required")
@@ -229,7 +232,14 @@ fn form(branch: &Map<String, Value>) -> String {
     let properties = branch.get("properties").and_then(Value::as_object);
     let shown = |name: &str| {
         let schema = properties.and_then(|properties| properties.get(name));
-        match schema.and_then(|schema| schema.get("const")) {
+        let constant = schema.and_then(|schema| {
+            let only = match schema["enum"].as_array().map(Vec::as_slice) {
+                Some([only]) => Some(only),
+                _ => None,
+            };
+            schema.get("const").or(only)
+        });
+        match constant {
             Some(value) => format!("{name} = {value}"),
             None => name.to_owned(),
         }
@@ -245,5 +255,15 @@ fn form(branch: &Map<String, Value>) -> String {
         .map(|name| shown(name))
         .chain(optional)
         .collect();
-    members.join(", ")
+    let members = members.join(", ");
+    let short = |name: &&str| {
+        let text = branch.get(*name).and_then(Value::as_str);
+        text.is_some_and(|text| !text.is_empty() && text.len() <= MAX_NAME)
+    };
+    let named = ["title", "description"].into_iter().filter(short);
+    let named: Vec<&str> = named.filter_map(|name| branch[name].as_str()).collect();
+    match named.is_empty() || members.is_empty() {
+        true => members,
+        false => format!("{}: {members}", named.join(", ")),
+    }
 }
