@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use jiff::Timestamp;
 use tower::Service;
@@ -13,10 +13,12 @@ use crate::{
     operation::{Operation, Reply as _},
 };
 
+mod growth;
 mod refusal;
 mod settling;
 mod slices;
 
+use growth::Growth;
 use settling::Settling;
 use slices::Slices;
 
@@ -62,9 +64,14 @@ impl<T: Operation> Middleware<T> for Budget {
         let price = call.model.price.as_deref();
         let one = price.and_then(|price| worst.cost_of_one(price, worst.output_tokens));
         let one = one.unwrap_or_default();
-        call.trace
-            .spending()
-            .ask_before_repeat(move || hold.upgrade().is_some_and(|hold| hold.extend(one, one)));
+        let growth = Growth::new(&call, hold.clone());
+        let grown = growth.reserved.clone();
+        let spending = call.trace.spending();
+        spending.ask_before_growth(move |tokens| growth.reserve(tokens));
+        spending.ask_before_repeat(move || {
+            let one = one + NanoUsd(grown.load(Ordering::Relaxed));
+            hold.upgrade().is_some_and(|hold| hold.extend(one, one))
+        });
         let slices = settling.slices.clone();
         match next.call(call).await {
             Ok(served) => {
@@ -138,7 +145,7 @@ impl Budget {
             .visible
             .then(|| slices::first(worst, price.as_deref()))
             .flatten();
-        let whole = most.unwrap_or(worst.fees);
+        let whole = most.unwrap_or(worst.all_fees());
         let reservations: Vec<_> = budgets
             .iter()
             .map(|budget| {
