@@ -3,16 +3,23 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use futures_util::future::BoxFuture;
 
 use super::Trace;
-use crate::money::{Cost, NanoUsd, Usage};
+use crate::{
+    error::Error,
+    money::{Cost, NanoUsd, Usage},
+};
 
 /// Decides whether a request that may have been billed can be repeated.
 type AskBeforeRepeat = dyn Fn() -> BoxFuture<'static, bool> + Send + Sync;
+
+/// Reserves the cost of so many more tokens of input.
+type AskBeforeGrowth = dyn Fn(u64) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
 
 /// Accumulates the cost of a call's requests, so that the total is known however the call ends.
 #[derive(Default)]
 pub struct Spending {
     spend: Mutex<Spend>,
     repeat: OnceLock<Box<AskBeforeRepeat>>,
+    growth: OnceLock<Box<AskBeforeGrowth>>,
 }
 
 /// The total of all requests of a call.
@@ -36,6 +43,8 @@ pub struct Spend {
     pub unpriced_fees: bool,
     /// The cost of guardrails that the gateway applied itself.
     pub guardrails: NanoUsd,
+    /// The tokens that masks added to the input of every request, at most.
+    pub input_growth: u64,
     /// The cost of calls that the gateway made for this one; they have records of their own.
     pub side_calls: Cost,
     /// The cost of some of these calls is unknown.
@@ -106,6 +115,30 @@ impl Spending {
             Some(ask) => ask().await,
             None => true,
         }
+    }
+
+    /// Sets the function that reserves the cost of more input in every request, in tokens. Only the first call has an
+    /// effect.
+    pub fn ask_before_growth(
+        &self,
+        ask: impl Fn(u64) -> BoxFuture<'static, Result<(), Error>> + Send + Sync + 'static,
+    ) {
+        let _ = self.growth.set(Box::new(ask));
+    }
+
+    /// Reserves the cost of `tokens` more input in every request.
+    ///
+    /// # Errors
+    /// If the call must not cost more.
+    pub async fn reserve_growth(&self, tokens: u64) -> Result<(), Error> {
+        if tokens == 0 {
+            return Ok(());
+        }
+        if let Some(ask) = self.growth.get() {
+            ask(tokens).await?;
+        }
+        self.with(|spend| spend.input_growth = spend.input_growth.saturating_add(tokens));
+        Ok(())
     }
 
     fn with(&self, change: impl FnOnce(&mut Spend)) {

@@ -81,7 +81,7 @@ fn price_text(price: &Price, worst: &WorstCase) -> String {
     let is_complete = worst.tier == Tier::Standard
         && !worst.server_tools
         && worst.images == 0
-        && worst.fees == NanoUsd(0)
+        && worst.all_fees() == NanoUsd(0)
         && !worst.unpriced_fees
         && price.long_context.is_empty();
     format!(

@@ -1,4 +1,7 @@
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tower::Service;
 
@@ -12,10 +15,12 @@ use crate::{
     operation::{Operation, Reply as _},
 };
 
+mod growth;
 mod refusal;
 mod settling;
 mod slices;
 
+use growth::Growth;
 use settling::Settling;
 use slices::Slices;
 
@@ -59,7 +64,12 @@ impl<T: Operation> Middleware<T> for Budget {
         let price = call.model.price.as_deref();
         let one = price.and_then(|price| worst.cost_of_one(price, worst.output_tokens));
         let one = one.unwrap_or_default();
-        call.trace.spending().ask_before_repeat(move || {
+        let growth = Arc::new(Growth::new(&call, hold.clone()));
+        let grown = growth.reserved.clone();
+        let spending = call.trace.spending();
+        spending.ask_before_growth(move |tokens| Box::pin(growth.clone().reserve(tokens)));
+        spending.ask_before_repeat(move || {
+            let one = one + NanoUsd(grown.load(Ordering::Relaxed));
             let more = hold.upgrade().map(|hold| hold.extend(one, one));
             Box::pin(async move {
                 match more {
@@ -145,7 +155,7 @@ impl Budget {
             .visible
             .then(|| slices::first(worst, price.as_deref()))
             .flatten();
-        let whole = most.unwrap_or(worst.fees);
+        let whole = most.unwrap_or(worst.all_fees());
         let amount = |budget: &Terms| match budget.mode {
             Mode::Sliced => slice.unwrap_or(whole).min(whole),
             Mode::Strict => whole,

@@ -17,7 +17,7 @@ use crate::{
         chat::{Chat, ChatReply, WholeReply},
         embed::{self, Embed},
     },
-    upstream::{Action, Case, Content, Judge, Source},
+    upstream::{self, Action, Case, Content, Judge, Source},
 };
 
 mod input;
@@ -59,8 +59,9 @@ impl Evaluation {
     /// Asks the guardrail.
     ///
     /// # Errors
-    /// If there is no verdict.
+    /// If there is no verdict, or the client disconnected.
     async fn ask(&self, source: Source, content: &[Content<'_>]) -> Result<Action, Error> {
+        self.check_client()?;
         let began = Instant::now();
         let case = Case {
             guardrail: &self.guardrail,
@@ -86,6 +87,23 @@ impl Evaluation {
                 .add(format!("bedrock.guardrail: parts of {what} were masked"));
         }
         Ok(verdict.action)
+    }
+
+    /// # Errors
+    /// If the client disconnected: nothing more is sent for the call.
+    fn check_client(&self) -> Result<(), Error> {
+        match self.trace.is_client_gone() {
+            true => Err(upstream::abandoned()),
+            false => Ok(()),
+        }
+    }
+
+    /// Reserves the cost of what masks add to the input, in bytes.
+    ///
+    /// # Errors
+    /// If the call must not cost more.
+    async fn check_masked(&self, added: u64) -> Result<(), Error> {
+        self.trace.spending().reserve_growth(added).await
     }
 
     /// The trace in the form that Converse returns it, if the client may see it.
@@ -115,16 +133,17 @@ impl Middleware<Chat> for Guard {
             return next.call(call).await;
         };
         let evaluation = Arc::new(Evaluation::new(self.0.clone(), guardrail, &call));
-        if apply.covers_input()
-            && let Some(message) = input::evaluate(&evaluation, &mut call).await?
-        {
-            let reply = ChatReply::blocked(&call.body, message, &call.trace);
-            return Ok(Served {
-                reply: with_trace(reply, &evaluation),
-                model: call.model.clone(),
-                plan: call.plan.clone(),
-                trace: call.trace.clone(),
-            });
+        if apply.covers_input() {
+            if let Some(message) = input::evaluate(&evaluation, &mut call).await? {
+                let reply = ChatReply::blocked(&call.body, message, &call.trace);
+                return Ok(Served {
+                    reply: with_trace(reply, &evaluation),
+                    model: call.model.clone(),
+                    plan: call.plan.clone(),
+                    trace: call.trace.clone(),
+                });
+            }
+            evaluation.check_client()?;
         }
         if !apply.covers_output() {
             let served = next.call(call).await?;
@@ -203,6 +222,11 @@ impl Middleware<Embed> for Guard {
         match input::evaluate_inputs(&evaluation, &call.body.inputs).await? {
             Outcome::Pass => {}
             Outcome::Masked(texts) => {
+                let old = call.body.inputs.iter().map(|input| match input {
+                    embed::Input::Text(text) => text.as_str(),
+                    embed::Input::Image(_) => "",
+                });
+                evaluation.check_masked(input::added(old, &texts)).await?;
                 let body = Arc::make_mut(&mut call.body);
                 for (input, text) in body.inputs.iter_mut().zip(texts) {
                     if let (embed::Input::Text(own), Some(text)) = (input, text) {
@@ -218,6 +242,7 @@ impl Middleware<Embed> for Guard {
                     .with_log_message("The guardrail blocked this input."));
             }
         }
+        evaluation.check_client()?;
         next.call(call).await
     }
 }

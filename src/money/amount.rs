@@ -81,7 +81,7 @@ impl fmt::Display for NanoUsd {
 }
 
 /// The price of one token in pico-dollars, which equals micro-dollars per million tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PicoUsd(pub u64);
 
 /// Formats the exact price in US dollars per million tokens as a plain decimal.

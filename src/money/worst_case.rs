@@ -1,4 +1,4 @@
-use super::{NanoUsd, Price, Tier};
+use super::{NanoUsd, PicoUsd, Price, Tier};
 
 /// Upper bounds of what a call uses, known before it is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,8 +18,11 @@ pub struct WorstCase {
     pub tier: Tier,
     /// The model can use tools that AWS runs.
     pub server_tools: bool,
-    /// The cost of all reranking and guardrails, which are billed apart from the model.
+    /// The cost of all reranking and guardrails, which are billed apart from the model, as far as it does not depend on
+    /// the output.
     pub fees: NanoUsd,
+    /// The cost of guardrails for each token of `output_tokens`, for all answers together.
+    pub output_fees: PicoUsd,
     /// The price of some reranking is unknown.
     pub unpriced_fees: bool,
 }
@@ -74,7 +77,23 @@ impl WorstCase {
                     + Self::cost_of_images(self.images, price)?
             }
         };
-        Some(all + self.fees)
+        Some(all + self.all_fees())
+    }
+
+    /// The most that all reranking and guardrails can cost.
+    pub fn all_fees(&self) -> NanoUsd {
+        self.fees + self.output_fees.times(self.output_tokens)
+    }
+
+    /// The most that `tokens` more input in every request can cost. `None` if a price is unknown.
+    pub fn cost_of_growth(&self, price: &Price, tokens: u64) -> Option<NanoUsd> {
+        let (input, _) = price.highest(self.tier, self.may_cache)?;
+        // The requests of a fan-out share the input.
+        let requests = match self.total_input_tokens {
+            Some(_) => 1,
+            None => u64::from(self.requests.max(1)),
+        };
+        Some(NanoUsd(input.times(tokens).0.saturating_mul(requests)))
     }
 
     /// Returns the most output of each request, in tokens, that `money` pays for in addition to all input. `None` if the
@@ -84,9 +103,20 @@ impl WorstCase {
             return None;
         }
         let (_, output) = price.highest(self.tier, self.may_cache)?;
-        let share = money.0.checked_sub(self.fees.0)? / u64::from(self.requests.max(1));
-        let left = share.checked_sub(self.cost_of_one(price, 0)?.0)?;
-        let tokens = u128::from(left) * 1000 / u128::from(output.0.max(1));
-        Some(u64::try_from(tokens).unwrap_or(u64::MAX))
+        let requests = u64::from(self.requests.max(1));
+        let input = self.cost_of_one(price, 0)?.0.saturating_mul(requests);
+        let left = money.0.checked_sub(self.fees.0)?.checked_sub(input)?;
+        let each = u128::from(output.0) * u128::from(requests) + u128::from(self.output_fees.0);
+        let tokens = |left: u64| {
+            let tokens = u128::from(left) * 1000 / each.max(1);
+            u64::try_from(tokens).unwrap_or(u64::MAX)
+        };
+        let fits = |tokens: &u64| {
+            let output = output.times(*tokens).0.saturating_mul(requests);
+            output.saturating_add(self.output_fees.times(*tokens).0) <= left
+        };
+        // Every request, and the fees, are rounded up to whole nano-dollars.
+        let rounded = left.saturating_sub(requests + 1);
+        Some(tokens(left)).filter(fits).or(Some(tokens(rounded)))
     }
 }

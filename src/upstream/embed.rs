@@ -109,8 +109,8 @@ async fn most_certain(
     others.find(is_final).unwrap_or(first)
 }
 
-/// The result of a batch that was not sent.
-fn abandoned() -> Error {
+/// The error for a request that was not sent, because nobody receives its reply.
+pub fn abandoned() -> Error {
     Error::new(Kind::RequestTimeout, "The request was abandoned.").with_code(ABANDONED)
 }
 

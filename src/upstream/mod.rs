@@ -27,6 +27,7 @@ use tower::Service;
 pub use attempt::{Attempt, Attempts, Subject, Try};
 pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, Request};
+pub use embed::abandoned;
 pub use guardrail::{Action, Case, Content, Guardrails, Judge, Source, Verdict};
 pub use profile_lookup::ProfileLookup;
 pub use redact::redact;

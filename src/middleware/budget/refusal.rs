@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::{
-    call::Call,
+    call::{Call, Caller},
     error::{Error, Kind},
     governance::{BudgetStatus, Refusal},
     metrics,
@@ -77,6 +77,17 @@ pub fn explain<T: Operation>(call: &Call<T>, refusal: &Refusal) -> Error {
     Error::new(Kind::BudgetSpent, text)
         .with_code("insufficient_quota")
         .with_retry_after(Duration::from_secs(wait))
+        .without_retry()
+}
+
+/// Returns the error for a call whose input the guardrail makes longer than a budget admits.
+pub fn growth(caller: &Caller, more: NanoUsd) -> Error {
+    metrics::refusal(caller.team_name(), &caller.key_id, "budget");
+    let text = format!(
+        "You exceeded your current quota: the guardrail's masks make the input longer, and no budget is left for the ${more} that this may cost. Shorten the input."
+    );
+    Error::new(Kind::BudgetSpent, text)
+        .with_code("insufficient_quota")
         .without_retry()
 }
 

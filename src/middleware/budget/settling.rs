@@ -106,7 +106,11 @@ impl Settling {
     /// Returns the cost of all requests of the call, and its certainty.
     fn cost(&self, spend: &Spend) -> (Option<NanoUsd>, Certainty) {
         let price = self.price.as_deref();
-        let worst = |tokens| price.and_then(|price| self.worst.cost_of_one(price, tokens));
+        let request = WorstCase {
+            input_tokens: self.worst.input_tokens.saturating_add(spend.input_growth),
+            ..self.worst
+        };
+        let worst = |tokens| price.and_then(|price| request.cost_of_one(price, tokens));
         let mut certainty = Certainty::Actual;
         let mut cost = NanoUsd::default();
         let mut known_cost = cost;

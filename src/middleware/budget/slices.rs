@@ -23,12 +23,12 @@ const SLICE: u64 = 2000;
 /// The smallest output that is reserved at a time, in tokens per answer.
 const MIN_SLICE: u64 = 50;
 
-/// Returns the reservation before a stream begins: all of its input, the most that reranking can cost, and a slice of
+/// Returns the reservation before a stream begins: all of its input, the most that reranking and guardrails can cost, and a slice of
 /// each answer. `None` if a price is unknown.
 pub fn first(worst: &WorstCase, price: Option<&Price>) -> Option<NanoUsd> {
     let one = worst.cost_of_one(price?, SLICE.min(worst.output_tokens))?;
     let requests = u64::from(worst.requests.max(1));
-    Some(NanoUsd(one.0.saturating_mul(requests)) + worst.fees)
+    Some(NanoUsd(one.0.saturating_mul(requests)) + worst.all_fees())
 }
 
 /// Extends the hold of one call slice by slice. The next slice is requested before the last is used up, because a ledger on

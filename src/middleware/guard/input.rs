@@ -10,12 +10,12 @@ use crate::{
     operation::{
         chat::{Chat, Media, Part, RetrievedText, guard},
         embed::Input,
-        guarded,
+        guarded::{self, Cut},
     },
     upstream::{Action, Content, Source},
 };
 
-/// The most characters of one request. AWS limits the units per second, and by default to 25.
+/// The most characters of one request, and at least those of one part. AWS limits the units per second, and by default to 25.
 const MAX_CHARS: usize = 20_000;
 
 /// The most texts of one request.
@@ -33,7 +33,7 @@ pub enum Outcome {
 /// Judges the texts and images of a chat, and masks its texts. Returns the message of the guardrail if it blocks.
 ///
 /// # Errors
-/// If there is no verdict.
+/// If there is no verdict, the masked texts must not be sent, or the client disconnected.
 pub async fn evaluate(
     evaluation: &Evaluation,
     call: &mut Call<Chat>,
@@ -46,10 +46,22 @@ pub async fn evaluate(
         Outcome::Pass => Ok(None),
         Outcome::Blocked(message) => Ok(Some(message)),
         Outcome::Masked(masked) => {
+            evaluation
+                .check_masked(added(texts.into_iter(), &masked))
+                .await?;
             mask(Arc::make_mut(&mut call.body), masked);
             Ok(None)
         }
     }
+}
+
+/// The bytes that masks add to those of `texts` that they make longer.
+pub fn added<'a>(texts: impl Iterator<Item = &'a str>, masked: &[Option<String>]) -> u64 {
+    let added = texts.zip(masked).map(|(text, masked)| {
+        let new = masked.as_deref().unwrap_or(text);
+        new.len().saturating_sub(text.len()) as u64
+    });
+    added.sum()
 }
 
 /// Judges inputs to embed.
@@ -72,44 +84,75 @@ pub async fn evaluate_inputs(evaluation: &Evaluation, inputs: &[Input]) -> Resul
     evaluate_all(evaluation, &texts, &images).await
 }
 
+/// A text that is judged part by part.
+struct Progress<'a> {
+    original: &'a str,
+    /// What was not released yet.
+    rest: &'a str,
+    /// What was released, with masks.
+    released: String,
+}
+
+impl<'a> Progress<'a> {
+    fn new(original: &'a str) -> Self {
+        Self {
+            original,
+            rest: original,
+            released: String::new(),
+        }
+    }
+
+    /// The next part.
+    fn part(&self) -> Cut {
+        guarded::cut(self.rest, guarded::INPUT).unwrap_or_else(|| Cut::last(self.rest))
+    }
+
+    /// Releases what precedes the tail of `part`, with the masks in `masked`.
+    fn release(&mut self, part: Cut, masked: Option<&str>) {
+        let text = &self.rest[..part.end];
+        let (end, new) = match masked {
+            None => (part.tail, &text[..part.tail]),
+            Some(masked) => {
+                let (end, new_end) = guarded::released(text, masked, part.tail);
+                (end, &masked[..new_end])
+            }
+        };
+        self.released.push_str(new);
+        self.rest = &self.rest[end..];
+    }
+}
+
 /// Judges texts, several in one request, and images, one after the other. The first block ends it.
 async fn evaluate_all(
     evaluation: &Evaluation,
     texts: &[&str],
     images: &[Content<'_>],
 ) -> Result<Outcome, Error> {
-    let pieces: Vec<(usize, &str)> = texts
-        .iter()
-        .enumerate()
-        .flat_map(|(at, text)| {
-            let pieces = guarded::split(text, guarded::INPUT).into_iter();
-            pieces.map(move |piece| (at, piece))
-        })
-        .collect();
-    let mut masked: Vec<Option<String>> = vec![None; texts.len()];
-    let mut rest = &pieces[..];
-    while !rest.is_empty() {
-        let (now, later) = rest.split_at(fitting(rest));
-        rest = later;
-        // The service rejects blank text.
-        let asked: Vec<usize> = (0..now.len())
-            .filter(|nth| !now[*nth].1.trim().is_empty())
-            .collect();
-        let content: Vec<_> = asked.iter().map(|nth| Content::Text(now[*nth].1)).collect();
-        if content.is_empty() {
-            continue;
+    let mut texts: Vec<_> = texts.iter().map(|text| Progress::new(text)).collect();
+    loop {
+        let next = next_parts(&texts);
+        if next.is_empty() {
+            break;
         }
-        match evaluation.ask(Source::Input, &content).await? {
-            Action::Pass => {}
+        // The service rejects blank text.
+        let is_blank = |(at, part): &(usize, Cut)| texts[*at].rest[..part.end].trim().is_empty();
+        let (blank, asked): (Vec<_>, Vec<_>) = next.into_iter().partition(is_blank);
+        let text = |(at, part): &(usize, Cut)| Content::Text(&texts[*at].rest[..part.end]);
+        let content: Vec<_> = asked.iter().map(text).collect();
+        let action = match content.is_empty() {
+            true => Action::Pass,
+            false => evaluation.ask(Source::Input, &content).await?,
+        };
+        let masked = match action {
+            Action::Pass => Vec::new(),
             Action::Block(message) => return Ok(Outcome::Blocked(message)),
-            Action::Mask(new) => {
-                for (nth, new) in asked.into_iter().zip(new) {
-                    let (at, piece) = now[nth];
-                    if piece != new {
-                        replace(&mut masked[at], texts[at], piece, &new);
-                    }
-                }
-            }
+            Action::Mask(masked) => masked,
+        };
+        for (nth, (at, part)) in asked.into_iter().enumerate() {
+            texts[at].release(part, masked.get(nth).map(String::as_str));
+        }
+        for (at, part) in blank {
+            texts[at].release(part, None);
         }
     }
     for image in images {
@@ -117,34 +160,28 @@ async fn evaluate_all(
             return Ok(Outcome::Blocked(message));
         }
     }
+    let masked = |text: Progress<'_>| (text.released != text.original).then_some(text.released);
+    let masked: Vec<_> = texts.into_iter().map(masked).collect();
     match masked.iter().any(Option::is_some) {
         true => Ok(Outcome::Masked(masked)),
         false => Ok(Outcome::Pass),
     }
 }
 
-/// The number of pieces that go into the next request.
-fn fitting(pieces: &[(usize, &str)]) -> usize {
+/// The parts that go into the next request, with the positions of their texts: one of each text, because the tail of a
+/// part depends on its verdict.
+fn next_parts(texts: &[Progress<'_>]) -> Vec<(usize, Cut)> {
     let mut chars = 0;
-    let fits = |(_, piece): &&(usize, &str)| {
-        chars += piece.chars().count();
-        chars <= MAX_CHARS
-    };
-    pieces
-        .iter()
+    let pending = texts.iter().enumerate();
+    pending
+        .filter(|(_, text)| !text.rest.is_empty())
+        .map(|(at, text)| (at, text.part()))
         .take(MAX_TEXTS)
-        .take_while(fits)
-        .count()
-        .max(1)
-}
-
-/// Replaces a piece of the text `original` in its masked version so far.
-fn replace(masked: &mut Option<String>, original: &str, piece: &str, new: &str) {
-    let text = masked.get_or_insert_with(|| original.to_owned());
-    // What follows the piece is still as it was, so the piece is found from the end.
-    let after = original.len() - (piece.as_ptr() as usize - original.as_ptr() as usize);
-    let start = text.len() - after;
-    text.replace_range(start..start + piece.len(), new);
+        .take_while(|(at, part)| {
+            chars += texts[*at].rest[..part.end].chars().count();
+            chars <= MAX_CHARS
+        })
+        .collect()
 }
 
 fn parts(chat: &Chat) -> impl Iterator<Item = &Part> {

@@ -13,7 +13,7 @@ use crate::{
     openai::completion::FinishReason,
     operation::{
         chat::{BoxChunks, Chat, ChoiceChunk, Chunk, Part},
-        guarded::{self, PartLength},
+        guarded::{self, Cut, PartLength},
     },
     upstream::{Action, Content, Source},
 };
@@ -63,7 +63,7 @@ pub struct Answers {
     pub choices: usize,
 }
 
-/// The part of one answer that is not judged yet.
+/// The part of one answer that is not released yet.
 #[derive(Default)]
 struct Held {
     chunks: VecDeque<Chunk>,
@@ -140,11 +140,9 @@ impl Answers {
             _ => held.chunks.push_back(chunk),
         }
         while held.text.len() >= length.max
-            && let Some(end) = guarded::cut(&held.text, length)
+            && let Some(part) = guarded::cut(&held.text, length)
         {
-            let chunks = held.take(end);
-            let text: String = held.text.drain(..end).collect();
-            released.extend(self.judge(held, &text, chunks).await?);
+            released.extend(self.judge(held, part).await?);
         }
         if too_long && !held.ended {
             released.extend(self.release_all(held).await?);
@@ -159,18 +157,13 @@ impl Answers {
     }
 
     async fn release_all(&self, held: &mut Held) -> Result<Vec<Chunk>, Error> {
-        let chunks = std::mem::take(&mut held.chunks).into();
-        let text = std::mem::take(&mut held.text);
-        self.judge(held, &text, chunks).await
+        let part = Cut::last(&held.text);
+        self.judge(held, part).await
     }
 
-    /// Judges the text of `chunks`, and returns what replaces them.
-    async fn judge(
-        &self,
-        held: &mut Held,
-        text: &str,
-        chunks: Vec<Chunk>,
-    ) -> Result<Vec<Chunk>, Error> {
+    /// Judges the first part of the held text, and returns the chunks of what precedes its tail, or what replaces them.
+    async fn judge(&self, held: &mut Held, part: Cut) -> Result<Vec<Chunk>, Error> {
+        let text = &held.text[..part.end];
         let action = match text.trim().is_empty() {
             true => Action::Pass,
             false => {
@@ -182,11 +175,16 @@ impl Answers {
             }
         };
         Ok(match action {
-            Action::Pass if held.moved => without_annotations(chunks),
-            Action::Pass => chunks,
+            Action::Pass => held.take(part.tail),
             Action::Mask(texts) => {
-                held.moved = true;
-                masked(chunks, texts.concat())
+                let mut new = texts.concat();
+                let (end, new_end) = guarded::released(text, &new, part.tail);
+                new.truncate(new_end);
+                // The masks may all be in the tail.
+                let moved = new != text[..end];
+                held.moved |= moved;
+                let chunks = held.take(end);
+                if moved { masked(chunks, new) } else { chunks }
             }
             Action::Block(message) => {
                 *held = Held {
@@ -206,6 +204,7 @@ impl Answers {
 impl Held {
     /// Takes the chunks of the first `end` bytes of the text, and the chunks without text behind them.
     fn take(&mut self, end: usize) -> Vec<Chunk> {
+        self.text.drain(..end);
         let mut taken = Vec::new();
         let mut left = end;
         while let Some(front) = self.chunks.front_mut() {
@@ -221,15 +220,18 @@ impl Held {
             }
             taken.extend(self.chunks.pop_front());
         }
-        taken
+        match self.moved {
+            true => without_annotations(taken),
+            false => taken,
+        }
     }
 }
 
 /// Replaces the text of the chunks.
 fn masked(chunks: Vec<Chunk>, text: String) -> Vec<Chunk> {
     let mut text = Some(text);
-    let chunks = without_annotations(chunks).into_iter();
     chunks
+        .into_iter()
         .filter_map(|chunk| match chunk {
             Chunk::Content(_) => text.take().map(Chunk::Content),
             other => Some(other),

@@ -122,7 +122,12 @@ async fn a_window_is_held_until_its_verdict_and_keeps_the_order_of_its_chunks() 
     assert_eq!(chunks[chunks.len() - 2], finish);
     let judged = words.0.lock().unwrap();
     let lengths: Vec<usize> = judged.iter().map(String::len).collect();
-    assert_eq!(lengths, [999, 201], "the first window ends at a word");
+    let repeated = 199;
+    assert_eq!(
+        lengths,
+        [999, 201 + repeated],
+        "the first window ends at a word"
+    );
     let Some(Chunk::Usage(usage)) = chunks.last() else {
         panic!("the usage is last: {chunks:?}")
     };
@@ -158,10 +163,15 @@ async fn an_answer_beyond_its_reservation_ends_with_length() {
     ];
     let items = received(&guard, chunks).await;
     let chunks: Vec<Chunk> = items.into_iter().map(Result::unwrap).collect();
-    let judged: usize = words.0.lock().unwrap().iter().map(String::len).sum();
-    assert_eq!(judged, 1600);
-    assert_eq!(chunks[2], Chunk::Finish(FinishReason::Length));
-    assert!(matches!(chunks[3..], [Chunk::Usage(_)]), "{chunks:?}");
+    assert_eq!(words.0.lock().unwrap().len(), 2);
+    let text = |chunk: &Chunk| match chunk {
+        Chunk::Content(text) => text.len(),
+        _ => 0,
+    };
+    assert_eq!(chunks.iter().map(text).sum::<usize>(), 1600);
+    let finish = chunks.iter().rev().nth(1);
+    assert_eq!(finish, Some(&Chunk::Finish(FinishReason::Length)));
+    assert!(matches!(chunks.last(), Some(Chunk::Usage(_))), "{chunks:?}");
 }
 
 #[tokio::test]
@@ -196,4 +206,29 @@ async fn an_answer_without_a_client_is_not_judged() {
     assert_eq!(stream.count().now_or_never(), Some(3));
     assert!(words.0.lock().unwrap().is_empty());
     assert!(trace.spending().total().usage.is_some());
+}
+
+#[tokio::test]
+async fn nothing_more_is_sent_for_a_client_that_disconnects_during_a_judgment() {
+    /// The client disconnects while the guardrail answers.
+    struct Leaving(Mutex<usize>);
+    impl Judge for Leaving {
+        fn judge<'a>(&'a self, case: Case<'a>) -> BoxFuture<'a, Result<Verdict, Error>> {
+            *self.0.lock().unwrap() += 1;
+            case.trace.set_client_gone();
+            Box::pin(async { Ok(Verdict::default()) })
+        }
+    }
+    // Were (1, 1) and (2, 1): the rest of the input was judged, and the model called.
+    for text in ["Hi".to_owned(), "word ".repeat(6000)] {
+        let judge = Arc::new(Leaving(Mutex::new(0)));
+        let guard = Guard(judge.clone());
+        let next = Next::new(whole(usage(1, 1)));
+        let mut call = call(Apply::Both, false);
+        let messages = &mut Arc::make_mut(&mut call.body).messages;
+        messages[0].parts = vec![crate::operation::chat::Part::Text(text)];
+        let error = send(&guard, &next, call).await.err().unwrap();
+        assert_eq!(error.code(), Some("client_gone"));
+        assert_eq!((*judge.0.lock().unwrap(), next.calls()), (1, 0));
+    }
 }

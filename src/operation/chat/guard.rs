@@ -4,8 +4,8 @@ use super::{Chat, Message, Part, Role};
 use crate::{
     call::{Caller, RetrievalRequest},
     model::{Apply, Model},
-    money::{MostUnits, NanoUsd},
-    operation::guarded::{self, INPUT, UNIT, WINDOW, most_units},
+    money::{MostUnits, NanoUsd, PicoUsd},
+    operation::guarded::{self, INPUT, UNIT, most_units},
 };
 
 /// Reports whether a guardrail evaluates the text of the message. System text is the application's.
@@ -32,22 +32,23 @@ pub fn covers_output(model: &Model, caller: &Caller) -> bool {
     apply.is_some_and(Apply::covers_output)
 }
 
-/// The most that the guardrail of a chat can cost, if the gateway applies it. `images` and `output_tokens` are the most
-/// images of the input and the most output of one answer.
-pub fn most(
-    chat: &Chat,
-    model: &Model,
-    caller: &Caller,
-    images: u64,
-    output_tokens: u64,
-) -> NanoUsd {
+/// The most that a guardrail can cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Most {
+    pub fixed: NanoUsd,
+    /// For each token of the most output of one answer, for all answers together.
+    pub per_output_token: PicoUsd,
+}
+
+/// The most that the guardrail of a chat can cost, if the gateway applies it. `images` are the most images of the input.
+pub fn most(chat: &Chat, model: &Model, caller: &Caller, images: u64) -> Most {
     let apply = caller
         .guardrail_for(model)
         .and_then(|guardrail| guardrail.apply);
     let Some(apply) = apply else {
-        return NanoUsd::default();
+        return Most::default();
     };
-    let mut most = MostUnits::default();
+    let mut input = MostUnits::default();
     let retrieval = chat.retrieval.as_deref();
     if apply.covers_input() {
         let messages = chat
@@ -57,21 +58,30 @@ pub fn most(
         let texts = messages
             .flat_map(|message| &message.parts)
             .flat_map(|part| texts(part));
-        most.text += texts
+        input.text += texts
             .map(|text| most_units(text.chars().count() as u64, INPUT))
             .sum::<u64>();
-        most.text += retrieval.map_or(0, |retrieval| most_units(retrieval.max_bytes(), INPUT));
-        most.images += images;
+        input.text += retrieval.map_or(0, |retrieval| most_units(retrieval.max_bytes(), INPUT));
+        input.images += images;
     }
+    let mut most = Most {
+        fixed: guarded::most(input, model),
+        per_output_token: PicoUsd(0),
+    };
     if apply.covers_output() {
-        let chars = guarded::answer_chars(output_tokens);
-        // At least as many as the units of a whole answer in parts of `ANSWER`.
-        let windows = (chars / WINDOW.min as u64 + 1).saturating_mul(chat.choices().into());
-        most.text = most.text.saturating_add(windows);
+        // One part of every answer, which is one unit.
+        let answers = u64::from(chat.choices());
         let compared = retrieval.map_or(0, |retrieval| 2 + source_units(retrieval));
-        most.grounding = windows.saturating_mul(compared);
+        let parts = MostUnits {
+            text: answers,
+            grounding: answers.saturating_mul(compared),
+            images: 0,
+        };
+        let parts = guarded::most(parts, model);
+        most.fixed = most.fixed + parts;
+        most.per_output_token = guarded::per_output_token(parts);
     }
-    guarded::most(most, model)
+    most
 }
 
 /// The most units of the passages that an answer is checked against.

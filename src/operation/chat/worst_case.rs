@@ -74,6 +74,7 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
     } else {
         output_tokens(chat, model)
     };
+    let guardrail = guard::most(chat, model, caller, media.images + passages);
     WorstCase {
         // The second request of a repair also contains the first answer.
         input_tokens: if repairs {
@@ -92,7 +93,8 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
         fees: retrieval
             .and_then(RetrievalRequest::max_fees)
             .unwrap_or_default()
-            + guard::most(chat, model, caller, media.images + passages, output),
+            + guardrail.fixed,
+        output_fees: guardrail.per_output_token,
         unpriced_fees: retrieval.is_some_and(|retrieval| retrieval.max_fees().is_none()),
         ..WorstCase::default()
     }

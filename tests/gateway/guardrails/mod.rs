@@ -1,8 +1,10 @@
 //! Guardrails that the gateway applies itself, before and after any model.
 
+mod growth;
 mod input;
 mod money;
 mod output;
+mod overlap;
 
 use serde_json::{Value, json};
 

@@ -86,7 +86,7 @@ async fn the_units_of_every_judgment_are_settled() {
 #[tokio::test]
 async fn a_guardrail_is_reserved_before_the_call() {
     let gateway = start().await;
-    // 16 characters for each of 100 tokens are three windows. The prompt costs less than 0.002.
+    // 16 characters for each of 100 tokens are less than four windows. The prompt costs less than 0.002.
     let mut request = asking("output", "Hi", false);
     request["max_tokens"] = json!(100);
     request["max_cost_usd"] = json!(0.005);
