@@ -14,8 +14,11 @@ pub const OPEN: &str = "its schema has objects with arbitrary members";
 pub const RECURSIVE: &str = "its schema is recursive, or its references cannot be resolved";
 const ROOT_UNION: &str = "its root is a union";
 
-/// A strict schema may be this many times as long as the client's, as the worst case of a call allows.
-const FACTOR: usize = 3;
+/// The most bytes of a combined schema in place of one with `length` bytes. The worst case of a call allows more, because
+/// the schema of an answer is escaped.
+const fn longest(length: usize) -> usize {
+    2 * length + 512
+}
 
 /// Keywords that strict schemas do not support. They are moved into the description, where the model reads them.
 const UNSUPPORTED: [&str; 13] = [
@@ -61,14 +64,14 @@ pub fn strict_tool(
     let resolved = resolve_references(schema, false, cx.at).map_err(|_| RECURSIVE)?;
     let length = schema.to_string().len();
     let mut strict = resolved.clone();
-    combine(&mut strict, (FACTOR - 1) * length)?;
+    combine(&mut strict, longest(length))?;
     if !takes_nothing(&strict) {
         check(&strict)?;
     }
     let combined = strict != resolved;
     close(&mut strict);
     describe_unsupported(&mut strict);
-    let too_long = strict.to_string().len() > FACTOR * length;
+    let too_long = strict.to_string().len() > longest(length);
     if combined && too_long {
         return Err(TOO_LONG);
     }
@@ -94,14 +97,19 @@ pub fn make_answer_strict(
     budget: &mut StrictBudget,
     cx: &SchemaContext<'_>,
 ) -> Result<(), &'static str> {
-    let length = schema.to_string().len();
-    combine(schema, (FACTOR - 1) * length)?;
+    let original = schema.clone();
+    let length = original.to_string().len();
+    combine(schema, longest(length))?;
     check(schema)?;
+    let combined = *schema != original;
     close(schema);
     if all {
         require_all(schema);
     }
     describe_unsupported(schema);
+    if combined && schema.to_string().len() > longest(length) {
+        return Err(TOO_LONG);
+    }
     budget.take_answer(schema, cx)
 }
 
