@@ -72,3 +72,31 @@ fn own(root: &Value, schema: &Value, name: &str, depth: usize) -> Value {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::example;
+
+    /// The old code answered `{"x":"x"}`, which the closed parent forbids.
+    #[test]
+    fn example_lacks_what_a_closed_object_forbids() {
+        let x = json!({"type": "object", "properties": {"x": {"type": "string"}}});
+        let y = json!({"properties": {"y": {"type": "string"}}, "additionalProperties": false});
+        for (schema, expected) in [
+            (
+                json!({"type": "object", "anyOf": [x], "additionalProperties": false}),
+                json!({}),
+            ),
+            (json!({"allOf": [x, y]}), json!({"y": "y"})),
+            (json!({"anyOf": [x, y]}), json!({"x": "x"})),
+            (
+                json!({"type": "object", "properties": {"p": {"type": "string"}}, "oneOf": [x]}),
+                json!({"p": "p", "x": "x"}),
+            ),
+        ] {
+            assert_eq!(example(&schema, "value"), expected, "{schema}");
+        }
+    }
+}

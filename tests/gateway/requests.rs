@@ -106,6 +106,20 @@ fn message() -> impl Strategy<Value = Value> {
     ]
 }
 
+/// Schemas with members beside unions and `allOf`.
+fn combined_schema() -> impl Strategy<Value = Value> {
+    (1usize..9, 0usize..60, any::<bool>(), prop::sample::select(vec!["anyOf", "oneOf", "allOf"])).prop_map(
+        |(branches, length, nested, keyword)| {
+            let long = "d".repeat(length);
+            let branches: Vec<Value> = (0..branches)
+                .map(|n| json!({"properties": {format!("b{n}"): {"type": ["string", "null"]}}, "required": [format!("b{n}")]}))
+                .collect();
+            let schema = json!({"type": "object", "properties": {"p": {"type": "string", "description": long}}, keyword: branches});
+            if nested { json!({"type": "object", "properties": {"n": schema}, "required": ["n"]}) } else { schema }
+        },
+    )
+}
+
 fn tools() -> impl Strategy<Value = Value> {
     let schema = prop_oneof![
         Just(Value::Null),
@@ -118,6 +132,7 @@ fn tools() -> impl Strategy<Value = Value> {
         Just(
             json!({"type": "object", "properties": {"x": {"type": "string", "pattern": "(?=a)b"}}})
         ),
+        combined_schema(),
     ];
     let function = (name(), schema, any::<Option<bool>>(), cache_control()).prop_map(|(name, schema, strict, mark)| {
         json!({"type": "function", "function": {"name": name, "parameters": schema, "strict": strict}, "cache_control": mark})
@@ -133,6 +148,9 @@ fn response_format() -> impl Strategy<Value = Value> {
         1 => Just(json!({"type": "json_object"})),
         1 => Just(json!({"type": "json_schema", "json_schema": {"name": "a b", "schema": schema, "strict": true}})),
         1 => Just(json!({"type": "json_schema", "json_schema": {"name": "x"}})),
+        1 => (combined_schema(), any::<bool>()).prop_map(|(schema, strict)| {
+            json!({"type": "json_schema", "json_schema": {"name": "c", "schema": schema, "strict": strict}})
+        }),
     ]
 }
 

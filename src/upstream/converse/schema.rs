@@ -7,6 +7,7 @@ use serde_json::{Value, value::RawValue};
 
 mod combine;
 mod limits;
+mod nullable;
 mod references;
 mod root;
 mod strict;

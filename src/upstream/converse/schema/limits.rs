@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     SchemaContext,
-    strict::{is_union, make_nullable_optional},
+    nullable::{is_union, make_nullable_optional},
     visit::any_schema,
 };
 use crate::model::{Facts, StrictLimits};

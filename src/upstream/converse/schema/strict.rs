@@ -14,8 +14,11 @@ pub const OPEN: &str = "its schema has objects with arbitrary members";
 pub const RECURSIVE: &str = "its schema is recursive, or its references cannot be resolved";
 const ROOT_UNION: &str = "its root is a union";
 
-/// A strict schema may be this many times as long as the client's, as the worst case of a call allows.
-const FACTOR: usize = 3;
+/// The most bytes of a combined schema in place of one with `length` bytes. The worst case of a call allows more, because
+/// the schema of an answer is escaped.
+const fn longest(length: usize) -> usize {
+    2 * length + 512
+}
 
 /// Keywords that strict schemas do not support. They are moved into the description, where the model reads them.
 const UNSUPPORTED: [&str; 13] = [
@@ -61,14 +64,14 @@ pub fn strict_tool(
     let resolved = resolve_references(schema, false, cx.at).map_err(|_| RECURSIVE)?;
     let length = schema.to_string().len();
     let mut strict = resolved.clone();
-    combine(&mut strict, (FACTOR - 1) * length)?;
+    combine(&mut strict, longest(length))?;
     if !takes_nothing(&strict) {
         check(&strict)?;
     }
     let combined = strict != resolved;
     close(&mut strict);
     describe_unsupported(&mut strict);
-    let too_long = strict.to_string().len() > FACTOR * length;
+    let too_long = strict.to_string().len() > longest(length);
     if combined && too_long {
         return Err(TOO_LONG);
     }
@@ -94,14 +97,19 @@ pub fn make_answer_strict(
     budget: &mut StrictBudget,
     cx: &SchemaContext<'_>,
 ) -> Result<(), &'static str> {
-    let length = schema.to_string().len();
-    combine(schema, (FACTOR - 1) * length)?;
+    let original = schema.clone();
+    let length = original.to_string().len();
+    combine(schema, longest(length))?;
     check(schema)?;
+    let combined = *schema != original;
     close(schema);
     if all {
         require_all(schema);
     }
     describe_unsupported(schema);
+    if combined && schema.to_string().len() > longest(length) {
+        return Err(TOO_LONG);
+    }
     budget.take_answer(schema, cx)
 }
 
@@ -197,67 +205,6 @@ pub fn require_all(schema: &mut Value) {
             members.insert("required".to_owned(), all.into());
         }
     });
-}
-
-/// Removes `null` from up to `most` properties that are no unions without it. They become optional: the model leaves them
-/// out instead.
-pub fn make_nullable_optional(schema: &mut Value, mut most: usize) {
-    each_schema(schema, &mut |members| {
-        let Some(Value::Object(properties)) = members.get_mut("properties") else {
-            return;
-        };
-        let mut optional = Vec::new();
-        for (name, property) in properties {
-            if most > 0 && remove_null(property) {
-                most -= 1;
-                optional.push(name.clone());
-            }
-        }
-        if let Some(Value::Array(required)) = members.get_mut("required") {
-            required.retain(|name| !optional.iter().any(|optional| name == optional));
-        }
-    });
-}
-
-/// Removes `null` from a schema if that leaves no union. Reports whether it did.
-fn remove_null(schema: &mut Value) -> bool {
-    let Value::Object(members) = schema else {
-        return false;
-    };
-    if let Some(Value::Array(kinds)) = members.get("type") {
-        let others: Vec<&Value> = kinds.iter().filter(|kind| *kind != "null").collect();
-        if let ([only], 2) = (others.as_slice(), kinds.len()) {
-            let only = Value::clone(only);
-            members.insert("type".to_owned(), only);
-            return true;
-        }
-    }
-    for keyword in ["anyOf", "oneOf"] {
-        let Some(Value::Array(branches)) = members.get(keyword) else {
-            continue;
-        };
-        let mut others = branches.iter().filter(|branch| branch["type"] != "null");
-        if let (Some(Value::Object(only)), None, 2) = (others.next(), others.next(), branches.len())
-            && !is_union(only)
-        {
-            let only = only.clone();
-            members.shift_remove(keyword);
-            for (name, member) in only {
-                members.entry(name).or_insert(member);
-            }
-            return true;
-        }
-    }
-    false
-}
-
-/// Reports whether a schema counts as a union.
-pub fn is_union(members: &Map<String, Value>) -> bool {
-    let kinds = members.get("type").and_then(Value::as_array);
-    kinds.is_some_and(|kinds| kinds.len() > 1)
-        || ["anyOf", "oneOf"]
-            .iter()
-            .any(|of| members.contains_key(*of))
 }
 
 /// Moves unsupported keywords into the description.
