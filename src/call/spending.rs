@@ -6,12 +6,15 @@ use crate::{
     money::{Cost, NanoUsd, Usage},
 };
 
+/// Reserves the cost of more input, in tokens.
+type AskBeforeGrowth = dyn Fn(u64) -> Result<(), Error> + Send + Sync;
+
 /// Accumulates the cost of a call's requests, so that the total is known however the call ends.
 #[derive(Default)]
 pub struct Spending {
     spend: Mutex<Spend>,
     repeat: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
-    growth: OnceLock<Box<dyn Fn(u64) -> Result<(), Error> + Send + Sync>>,
+    growth: OnceLock<Box<AskBeforeGrowth>>,
 }
 
 /// The total of all requests of a call.
