@@ -120,3 +120,34 @@ impl WorstCase {
         Some(tokens(left)).filter(fits).or(Some(tokens(rounded)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_output_that_fits_costs_no_more_than_the_money(
+            money in 0u64..50_000_000, fees in 0u64..1_000_000, output_fees in 0u64..50_000_000,
+            requests in 1u32..9, rate in 1u64..90_000_000,
+        ) {
+            let price = Price::new(PicoUsd(2_000_000), PicoUsd(rate));
+            let worst = WorstCase {
+                input_tokens: 100,
+                output_tokens: 1_000_000,
+                requests,
+                fees: NanoUsd(fees),
+                output_fees: PicoUsd(output_fees),
+                ..WorstCase::default()
+            };
+            if let Some(tokens) = worst.output_for(&price, NanoUsd(money)) {
+                let cost = |output_tokens| WorstCase { output_tokens, ..worst }.cost(&price).unwrap();
+                prop_assert!(tokens == 0 || cost(tokens) <= NanoUsd(money));
+                let more = tokens + 2 + u64::from(requests + 1) * 1000 / (rate + output_fees);
+                prop_assert!(cost(more) > NanoUsd(money), "almost all is used");
+            }
+        }
+    }
+}

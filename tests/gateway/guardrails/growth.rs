@@ -10,12 +10,12 @@ use crate::support::{
     money::{budget, key, nano, standing},
 };
 
-/// The verdict of a guardrail whose mask is as long as 60,000 tokens, which cost 0.12 as input.
+/// The verdict of a guardrail whose mask is at most 48,000 tokens long, which cost 0.096 as input.
 fn long_mask(gateway: &Gateway) {
     let verdict = json!({
         "usage": {"contentPolicyUnits": 1},
         "action": "GUARDRAIL_INTERVENED",
-        "outputs": [{"text": "{CVV} ".repeat(10_000)}],
+        "outputs": [{"text": "{CVV} ".repeat(8_000)}],
         "assessments": [{"sensitiveInformationPolicy": {"piiEntities": [{"action": "ANONYMIZED"}]}}],
     });
     gateway
@@ -25,10 +25,7 @@ fn long_mask(gateway: &Gateway) {
 
 #[tokio::test]
 async fn a_budget_that_does_not_cover_longer_masks_rejects_the_call() {
-    for (endpoint, model, price) in [
-        ("/v1/chat/completions", "input", 120_000_000),
-        (EMBEDDINGS, "vectors", 120_000_000),
-    ] {
+    for (endpoint, model) in [("/v1/chat/completions", "input"), (EMBEDDINGS, "vectors")] {
         let gateway = start().await;
         let request = match model {
             "vectors" => json!({"model": model, "input": "123 456"}),
@@ -58,7 +55,7 @@ async fn a_budget_that_does_not_cover_longer_masks_rejects_the_call() {
         gateway
             .until(async || standing(&gateway, &id).await.1 == "0")
             .await;
-        assert!(nano(&standing(&gateway, &id).await.0) < price + 30_000_000);
+        assert!(nano(&standing(&gateway, &id).await.0) < 126_000_000);
     }
 }
 
