@@ -15,7 +15,7 @@ mod warnings;
 use std::sync::Arc;
 
 pub use alert::{Alert, Alerts};
-pub use caller::{Caller, EndUsers, Team};
+pub use caller::{Caller, EndUsers, Guardrails, Team};
 pub use caps::Caps;
 pub use knowledge_base::{
     KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_PAGES, MAX_RESULTS, OnError, PASSAGE_BYTES,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{RateLimits, Retrieval, Spending, Ticket, Warnings};
+use super::{RateLimits, Retrieval, Spending, Ticket, Warnings, retrieval::GUARDRAIL};
 use crate::model::Target;
 
 /// The shared record of a call. The stages of the call write to it; response headers, ledger and access log read it,
@@ -25,6 +25,8 @@ struct Inner {
     waited_nanos: AtomicU64,
     served_by: Mutex<Option<ServedBy>>,
     retrieval: OnceLock<Arc<Retrieval>>,
+    /// Replaces `retrieval` once its passages were blocked.
+    withheld: OnceLock<Arc<Retrieval>>,
 }
 
 /// The target of a call's last request.
@@ -160,8 +162,21 @@ impl Trace {
         let _ = self.0.retrieval.set(retrieval);
     }
 
+    /// Removes the passages from the outcome of the retrieval, because a guardrail blocked the prompt with them.
+    pub fn withhold_retrieval(&self) {
+        if let Some(retrieval) = self.0.retrieval.get() {
+            let withheld = Retrieval {
+                passages: Vec::new(),
+                reason: Some(GUARDRAIL),
+                context_chars: 0,
+                ..Retrieval::clone(retrieval)
+            };
+            let _ = self.0.withheld.set(Arc::new(withheld));
+        }
+    }
+
     /// The outcome of the retrieval, if the call requested one and it has ended.
     pub fn retrieval(&self) -> Option<&Arc<Retrieval>> {
-        self.0.retrieval.get()
+        self.0.withheld.get().or_else(|| self.0.retrieval.get())
     }
 }

@@ -113,6 +113,8 @@ impl Middleware<Chat> for Retrieve {
         } else {
             next.call(call).await?
         };
+        // A guardrail can have withheld the passages.
+        let retrieval = served.trace.retrieval().cloned().unwrap_or(retrieval);
         Ok(served.map(|reply| citations::annotated(reply, retrieval, json)))
     }
 }
@@ -129,6 +131,7 @@ impl Retrieve {
         query: &str,
     ) -> Result<Outcome, Error> {
         let image = image_query(call, request);
+        let image = image.as_ref();
         let searches = request.searches.iter().map(async |search| {
             let began = Instant::now();
             let image = image.filter(|_| search.base.image_query);
@@ -311,7 +314,7 @@ fn retrieval(
 /// Reports whether the reply may include the passages' texts. A guardrail of the operator judges the prompt and the
 /// answer, but nothing beside them.
 fn may_include_passages(call: &Call<Chat>) -> bool {
-    let guarded = call.caller.guardrail_for(&call.model).is_some();
+    let guarded = !call.caller.guardrails_for(&call.model).is_empty();
     if guarded {
         let why = "the operator's guardrail does not evaluate them";
         call.trace.warnings().dropped("kb.include_passages", why);

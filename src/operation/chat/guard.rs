@@ -1,35 +1,28 @@
 //! The parts of a chat that a guardrail of the gateway evaluates, and the most that this can cost.
 
-use super::{Chat, Message, Part, Role};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Map, Value};
+
+use super::Chat;
 use crate::{
     call::{Caller, RetrievalRequest},
-    model::{Apply, Model},
+    model::Model,
     money::{MostUnits, NanoUsd},
     operation::guarded::{self, INPUT, UNIT, WINDOW, most_units},
 };
 
-/// Reports whether a guardrail evaluates the text of the message. System text is the application's.
-pub fn is_evaluated(message: &Message) -> bool {
-    message.role != Role::System
-}
+pub mod texts;
 
-/// The texts in a part that a guardrail evaluates. Neither reasoning nor arguments of tool calls are among them.
-pub fn texts(part: &Part) -> Vec<&str> {
-    match part {
-        Part::Text(text) => vec![text],
-        Part::Retrieved(retrieved) => {
-            let passages = retrieved.text.get(retrieved.passages.clone());
-            passages.into_iter().collect()
-        }
-        Part::ToolResult(result) => result.content.iter().filter_map(Part::as_text).collect(),
-        _ => Vec::new(),
-    }
-}
+pub use texts::Scope;
+
+/// What guardrails said about a call so far, in the form of Converse's trace. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Assessments(pub Arc<Mutex<Map<String, Value>>>);
 
 /// Reports whether the gateway applies a guardrail to answers. It then drops what the guardrail blocks.
 pub fn covers_output(model: &Model, caller: &Caller) -> bool {
-    let apply = caller.guardrail_for(model).and_then(|policy| policy.apply);
-    apply.is_some_and(Apply::covers_output)
+    caller.guardrails_for(model).output.is_some()
 }
 
 /// The most that the guardrail of a chat can cost, if the gateway applies it. `images` and `output_tokens` are the most
@@ -41,29 +34,18 @@ pub fn most(
     images: u64,
     output_tokens: u64,
 ) -> NanoUsd {
-    let apply = caller
-        .guardrail_for(model)
-        .and_then(|guardrail| guardrail.apply);
-    let Some(apply) = apply else {
-        return NanoUsd::default();
-    };
+    let guardrails = caller.guardrails_for(model);
     let mut most = MostUnits::default();
     let retrieval = chat.retrieval.as_deref();
-    if apply.covers_input() {
-        let messages = chat
-            .conversations()
-            .flatten()
-            .filter(|message| is_evaluated(message));
-        let texts = messages
-            .flat_map(|message| &message.parts)
-            .flat_map(|part| texts(part));
+    if guardrails.input.is_some() {
+        let texts = texts::all(chat, model, Scope::All).into_iter();
         most.text += texts
             .map(|text| most_units(text.chars().count() as u64, INPUT))
             .sum::<u64>();
         most.text += retrieval.map_or(0, |retrieval| most_units(retrieval.max_bytes(), INPUT));
         most.images += images;
     }
-    if apply.covers_output() {
+    if guardrails.output.is_some() {
         let chars = guarded::answer_chars(output_tokens);
         // At least as many as the units of a whole answer in parts of `ANSWER`.
         let windows = (chars / WINDOW.min as u64 + 1).saturating_mul(chat.choices().into());

@@ -6,6 +6,7 @@ mod delivery;
 mod effort;
 pub mod guard;
 mod limited;
+mod media_data;
 mod reply;
 mod worst_case;
 
@@ -26,6 +27,7 @@ pub use effort::{
     Amount, MAX_BUDGET, MIN_BUDGET, ReasoningRequest, SCALE, VISIBLE, budget_of, effort_for,
     nearest_effort,
 };
+pub use media_data::{MediaData, is_inline};
 pub use reply::{ChatReply, ChunkStream, WholeReply};
 
 use super::{Operation, not_served};
@@ -95,6 +97,8 @@ pub struct Chat {
     pub bytes: usize,
     /// The media that the request names by URL, as Base64, by URL.
     pub fetched: HashMap<String, String>,
+    /// Set once a guardrail has judged what the client sent, except media behind URLs.
+    pub judged: Option<guard::Assessments>,
 }
 
 impl Chat {

@@ -152,6 +152,7 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
         retrieval: None,
         bytes: bytes.len(),
         fetched: Default::default(),
+        judged: None,
     };
     Ok((
         RequestOptions {
