@@ -1,5 +1,6 @@
 //! Guardrails that the gateway applies itself, before and after any model.
 
+mod bypass;
 mod input;
 mod money;
 mod output;
