@@ -23,6 +23,7 @@ struct Inner {
     client_gone: AtomicBool,
     schema_unenforced: AtomicBool,
     waited_nanos: AtomicU64,
+    judging: AtomicU32,
     served_by: Mutex<Option<ServedBy>>,
     retrieval: OnceLock<Arc<Retrieval>>,
     /// Replaces `retrieval` once its passages were blocked.
@@ -35,6 +36,18 @@ struct ServedBy {
     target: Arc<Target>,
     /// The model that a prompt router chose, as an ARN.
     invoked: Option<String>,
+}
+
+/// A question to a guardrail; see [`Trace::judging`].
+#[derive(Debug)]
+pub struct Judging(Trace);
+
+impl Judging {
+    /// Records that the guardrail answered.
+    pub fn answered(self) {
+        let Self(trace) = self;
+        trace.0.judging.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Trace {
@@ -145,6 +158,17 @@ impl Trace {
     /// sends nothing new.
     pub fn is_client_gone(&self) -> bool {
         self.0.client_gone.load(Ordering::Relaxed)
+    }
+
+    /// Records that a guardrail is asked, until [`Judging::answered`]. A call that ends before waited for it.
+    pub fn judging(&self) -> Judging {
+        self.0.judging.fetch_add(1, Ordering::Relaxed);
+        Judging(self.clone())
+    }
+
+    /// Reports whether the call waits for a guardrail.
+    pub fn is_judging(&self) -> bool {
+        self.0.judging.load(Ordering::Relaxed) > 0
     }
 
     /// Records that the answer should fit a schema that the service does not enforce.

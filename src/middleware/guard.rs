@@ -85,7 +85,9 @@ impl Evaluation {
             source,
             content,
         };
+        let judging = self.trace.judging();
         let verdict = self.judge.judge(case).await;
+        judging.answered();
         self.trace.waited_since(began);
         let verdict = verdict?;
         if self.is_shown {

@@ -70,6 +70,9 @@ impl Middleware<Chat> for Retrieve {
         let Some(request) = call.body.retrieval.clone() else {
             return next.call(call).await;
         };
+        let include_passages = request.include_passages && may_include_passages(&call);
+        // Before a search is paid for.
+        call.trace.warnings().refuse_dropped(&call.model)?;
         let began = Instant::now();
         let query = self.query(&call, &request).await;
         let outcome = self.search_all(&call, &request, &query).await;
@@ -88,6 +91,7 @@ impl Middleware<Chat> for Retrieve {
         };
         let blocked = outcome.blocked;
         let mut retrieval = retrieval(&call, &request, outcome, &query, began.elapsed());
+        retrieval.include_passages = include_passages;
         if retrieval.used() {
             let tag = prompt::tag()?;
             let mut context = prompt::render(&retrieval.passages, request.template(), &tag);
@@ -295,7 +299,7 @@ fn retrieval(
         took,
         query_chars: query.chars().count(),
         include_sources: request.include_sources,
-        include_passages: request.include_passages && may_include_passages(call),
+        include_passages: false,
     };
     if blocked {
         retrieval.reason = Some("guardrail");

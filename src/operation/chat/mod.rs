@@ -1,5 +1,6 @@
 //! The chat operation: answers conversations, whole or as a stream.
 
+pub mod bedrock_options;
 mod chunk;
 mod conversation;
 mod delivery;
@@ -196,6 +197,9 @@ impl Operation for Chat {
 
     fn plan(&self, model: &Model, caller: &Caller) -> Result<Plan, Error> {
         serves_chat(model)?;
+        if let Some(options) = &self.bedrock {
+            bedrock_options::check(options)?;
+        }
         let most = model.options.max_n;
         if let Some(n) = self.n.filter(|n| *n > most) {
             let text = format!("'n' is {n}; at most {most} choices are allowed for this model.");

@@ -7,7 +7,6 @@ use crate::{
         request::{ConverseRequest, GuardrailConfig},
     },
     call::{Guardrails, Warnings},
-    error::Error,
     model::Guardrail,
     openai::extension::GuardrailOptions,
 };
@@ -19,13 +18,10 @@ pub fn apply<'a>(
     options: Option<&'a GuardrailOptions>,
     stream: bool,
     cx: &Context<'a>,
-) -> Result<(), Error> {
+) {
     let policies = cx.caller.guardrails_for(cx.model);
     let is_policed = !policies.is_empty();
     let policy = policies.in_call;
-    if let Some(options) = options {
-        check_guardrail(options)?;
-    }
     if policy.is_some() || (!is_policed && options.is_some()) {
         // `guard` narrows what is evaluated, so a client may not apply it to the operator's guardrail.
         let guard = options
@@ -54,7 +50,6 @@ pub fn apply<'a>(
         }),
         _ => None,
     };
-    Ok(())
 }
 
 /// Reports what an operator's guardrail makes of the client's.
@@ -78,60 +73,6 @@ fn warn_of_policy(options: &GuardrailOptions, policies: &Guardrails<'_>, warning
             warnings.dropped(param, "the operator's settings of this guardrail are used");
         }
     }
-}
-
-fn check_guardrail(options: &GuardrailOptions) -> Result<(), Error> {
-    let at = |member: &str| format!("bedrock.guardrail.{member}");
-    let one_of = |member: &str, value: Option<&str>, values: &[&str]| match value {
-        Some(value) if !values.contains(&value) => Err(Error::invalid(
-            at(member),
-            format!("'{member}' must be one of {}.", values.join(", ")),
-        )),
-        _ => Ok(()),
-    };
-    let version = &options.version;
-    if version != "DRAFT"
-        && !((1..=8).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_digit()))
-    {
-        return Err(Error::invalid(
-            at("version"),
-            "'version' must be 'DRAFT' or a number.",
-        ));
-    }
-    // GuardrailIdentifier of the service model: an id or an ARN.
-    let plain = |id: &str| {
-        !id.is_empty()
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    };
-    let of_arn = options
-        .identifier
-        .strip_prefix("arn:aws")
-        .and_then(|arn| arn.split_once(":guardrail/"));
-    if options.identifier.len() > 2048
-        || !(plain(&options.identifier) || of_arn.is_some_and(|(_, id)| plain(id)))
-    {
-        return Err(Error::invalid(
-            at("identifier"),
-            "'identifier' must be the id or the ARN of a guardrail.",
-        ));
-    }
-    one_of(
-        "trace",
-        options.trace.as_deref(),
-        &["enabled", "disabled", "enabled_full"],
-    )?;
-    one_of(
-        "stream_processing_mode",
-        options.stream_processing_mode.as_deref(),
-        &["sync", "async"],
-    )?;
-    one_of(
-        "guard",
-        options.guard.as_deref(),
-        &["explicit", "last_user", "all_user", "tool_results"],
-    )
 }
 
 /// Marks the blocks that the guardrail evaluates. Once any block is marked, Bedrock evaluates no others.

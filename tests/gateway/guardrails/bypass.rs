@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{MESSAGE, PNG, asking, judged, receive, sent, settings};
+use super::{MESSAGE, PNG, asking, judged, receive, script_passages, sent, settings};
 use crate::support::{Gateway, sha256};
 
 /// Keys and models whose guardrails differ, and a Knowledge Base that condenses conversations.
@@ -285,17 +285,43 @@ async fn a_blocked_reply_does_not_show_the_passages() {
         "content": {"text": "contraband [1]"}, "score": 0.9, "metadata": {"note": "secret-zzz"},
         "location": {"type": "WEB", "webLocation": {"url": "https://x/secret-zzz"}}
     }]});
-    gateway
-        .simulator
-        .script(lintel::simulator::ScriptedReply::json(
-            200,
-            results.to_string(),
-        ));
-    let mut request = asking("carried", "q", false);
-    request["model"] = json!("vectors");
-    request["model"] = json!("output");
+    script_passages(&gateway, &results);
+    let mut request = asking("input", "q", false);
     request["kb"] = json!("docs");
-    request["model"] = json!("named");
     let reply = gateway.as_key("sk-test-reader", &request).await;
-    let _ = reply;
+    assert_eq!(reply.json()["choices"][0]["message"]["content"], MESSAGE);
+    // Before, the passages' sources and metadata were shown.
+    assert!(!reply.text().contains("secret-zzz"), "{}", reply.text());
+    let kb = &reply.json()["kb"];
+    let outcome = (&kb["used"], &kb["reason"], &kb["passages"]);
+    assert_eq!(outcome, (&json!(false), &json!("guardrail"), &json!([])));
+}
+
+#[tokio::test]
+async fn options_are_checked_before_a_guardrail_is_paid_for() {
+    let gateway = start().await;
+    for (member, value) in [("performance", json!("x")), ("cache", json!("x"))] {
+        let mut request = asking("input", "Hi", false);
+        request["bedrock"] = json!({member: value});
+        assert_eq!(gateway.chat(&request).await.status, 400);
+    }
+    assert_eq!(
+        judged(&gateway),
+        [],
+        "before, the input was evaluated first"
+    );
+    let mut request = asking("carried", "Hi", false);
+    request["bedrock"] =
+        json!({"guardrail": {"identifier": "abc123", "version": "1", "guard": "last_user"}});
+    let warnings = gateway
+        .chat(&request)
+        .await
+        .header("x-lintel-warnings")
+        .unwrap_or_default()
+        .to_owned();
+    // Before, there was no warning.
+    assert!(
+        warnings.contains("bedrock.guardrail.guard: ignored"),
+        "{warnings}"
+    );
 }
