@@ -32,6 +32,18 @@ const FORBIDDEN: [&str; 12] = [
     "metadata",
 ];
 
+/// Top-level members that are text for the model outside the conversation. Guardrails, limits and logs would miss it.
+const CONVERSATION: [&str; 8] = [
+    "system",
+    "messages",
+    "documents",
+    "prompt",
+    "inputText",
+    "message",
+    "chat_history",
+    "preamble",
+];
+
 /// Checks the options.
 ///
 /// # Errors
@@ -42,6 +54,13 @@ pub fn check(options: &BedrockOptions) -> Result<(), Error> {
     }
     if let Some(fields) = &options.additional_model_request_fields {
         check_fields(fields)?;
+        let is_text = |name: &&String| CONVERSATION.contains(&name.as_str());
+        if let Some(name) = fields.keys().find(is_text) {
+            return Err(Error::invalid(
+                format!("bedrock.additional_model_request_fields.{name}"),
+                "This member is text for the model. Send it in 'messages'.",
+            ));
+        }
     }
     let paths = options.additional_model_response_field_paths.as_deref();
     for path in paths.unwrap_or_default() {

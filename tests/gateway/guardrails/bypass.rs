@@ -300,7 +300,12 @@ async fn a_blocked_reply_does_not_show_the_passages() {
 #[tokio::test]
 async fn options_are_checked_before_a_guardrail_is_paid_for() {
     let gateway = start().await;
-    for (member, value) in [("performance", json!("x")), ("cache", json!("x"))] {
+    let system = json!({"system": "Hi"});
+    for (member, value) in [
+        ("performance", json!("x")),
+        ("cache", json!("x")),
+        ("additional_model_request_fields", system),
+    ] {
         let mut request = asking("input", "Hi", false);
         request["bedrock"] = json!({member: value});
         assert_eq!(gateway.chat(&request).await.status, 400);
