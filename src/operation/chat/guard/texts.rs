@@ -148,9 +148,8 @@ fn places<'a>(chat: &'a mut Chat, model: &Model, scope: Scope) -> Vec<Place<'a>>
 fn places_of_part<'a>(part: &'a mut Part, scope: Scope, places: &mut Vec<Place<'a>>) {
     match part {
         Part::Retrieved(retrieved) => {
-            if retrieved.text.get(retrieved.passages.clone()).is_some() {
-                places.push(Place::Passages(retrieved));
-            }
+            let has_passages = retrieved.text.get(retrieved.passages.clone()).is_some();
+            places.extend(has_passages.then_some(Place::Passages(retrieved)));
         }
         _ if scope == Scope::Added => {}
         Part::Text(text) => places.push(Place::Text(text)),
