@@ -5,7 +5,7 @@ use wildmatch::WildMatch;
 
 use super::EndUsers;
 use crate::{
-    model::{CachePolicy, Guardrail, Limits, Model},
+    model::{Apply, CachePolicy, Guardrail, Limits, Model},
     money::Budget,
 };
 
@@ -23,7 +23,7 @@ pub struct Caller {
     pub knowledge_base_filter: Option<Value>,
     /// The `userContext.userId` of retrievals. If `None`, the id of the key is sent.
     pub knowledge_base_user: Option<String>,
-    /// Takes precedence over the model's guardrail.
+    /// Takes precedence over the model's guardrail, for the sides that it covers.
     pub guardrail: Option<Guardrail>,
     pub cache: CachePolicy,
     /// Globs over members of `bedrock.additional_model_request_fields` that the key may use under a budget although they may
@@ -45,6 +45,24 @@ pub struct Team {
     pub budgets: Vec<Arc<Budget>>,
 }
 
+/// The guardrails of an operator for the calls of one key to one model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guardrails<'a> {
+    /// The one that the call to the model carries.
+    pub in_call: Option<&'a Guardrail>,
+    /// The one that the gateway applies to inputs.
+    pub input: Option<&'a Guardrail>,
+    /// The one that the gateway applies to answers.
+    pub output: Option<&'a Guardrail>,
+}
+
+impl Guardrails<'_> {
+    /// Reports whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.in_call.or(self.input).or(self.output).is_none()
+    }
+}
+
 impl Caller {
     /// Reports whether the caller may use the model called `name`. `raw` is set for a Bedrock id or ARN, as opposed
     /// to a configured name.
@@ -60,9 +78,22 @@ impl Caller {
         self.knowledge_bases.iter().any(|glob| glob.matches(name))
     }
 
-    /// Returns the operator's guardrail for chats with `model`: the key's, or else the model's.
-    pub fn guardrail_for<'a>(&'a self, model: &'a Model) -> Option<&'a Guardrail> {
-        self.guardrail.as_ref().or(model.options.guardrail.as_ref())
+    /// Returns the operator's guardrails for calls of `model`. The key's takes precedence over the model's only for what
+    /// it covers: a key cannot weaken a model's guardrail.
+    pub fn guardrails_for<'a>(&'a self, model: &'a Model) -> Guardrails<'a> {
+        let both = [self.guardrail.as_ref(), model.options.guardrail.as_ref()];
+        let applied = |covers: fn(Apply) -> bool| {
+            let mut own = both.into_iter().flatten();
+            own.find(|one| one.apply.is_some_and(covers))
+        };
+        // The call to the model evaluates both sides, so a key's guardrail replaces it only if it covers both.
+        let replaced = self.guardrail.as_ref().and_then(|own| own.apply) == Some(Apply::Both);
+        let mut own = both.into_iter().flatten();
+        Guardrails {
+            in_call: own.find(|one| one.apply.is_none()).filter(|_| !replaced),
+            input: applied(Apply::covers_input),
+            output: applied(Apply::covers_output),
+        }
     }
 
     /// The name of the team, or an empty string if the key has none.

@@ -16,7 +16,7 @@ mod warnings;
 use std::sync::Arc;
 
 pub use alert::{Alert, Alerts};
-pub use caller::{Caller, Team};
+pub use caller::{Caller, Guardrails, Team};
 pub use caps::Caps;
 pub use end_users::EndUsers;
 pub use knowledge_base::{

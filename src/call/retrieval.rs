@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
+use super::RetrievalRequest;
 use crate::openai::knowledge_base::Names;
+
+/// The reason if a guardrail blocked the question or the passages.
+pub const GUARDRAIL: &str = "guardrail";
 
 /// One result of a Knowledge Base.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -78,6 +82,21 @@ pub struct Retrieval {
 }
 
 impl Retrieval {
+    /// The outcome for a request that a guardrail blocked before any search.
+    pub fn withheld(request: &RetrievalRequest) -> Self {
+        Self {
+            names: request.names.clone(),
+            searches: Vec::new(),
+            passages: Vec::new(),
+            reason: Some(GUARDRAIL),
+            context_chars: 0,
+            took: Duration::ZERO,
+            query_chars: 0,
+            include_sources: request.include_sources,
+            include_passages: false,
+        }
+    }
+
     /// The passages, if the reply includes them.
     pub fn shown(&self) -> &[Passage] {
         if self.include_sources {

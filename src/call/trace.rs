@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{RateLimits, Retrieval, Spending, Ticket, Warnings};
+use super::{RateLimits, Retrieval, Spending, Ticket, Warnings, retrieval::GUARDRAIL};
 use crate::model::Target;
 
 /// The shared record of a call. The stages of the call write to it; response headers, ledger and access log read it,
@@ -23,8 +23,11 @@ struct Inner {
     client_gone: AtomicBool,
     schema_unenforced: AtomicBool,
     waited_nanos: AtomicU64,
+    judging: AtomicU32,
     served_by: Mutex<Option<ServedBy>>,
     retrieval: OnceLock<Arc<Retrieval>>,
+    /// Replaces `retrieval` once its passages were blocked.
+    withheld: OnceLock<Arc<Retrieval>>,
 }
 
 /// The target of a call's last request.
@@ -33,6 +36,18 @@ struct ServedBy {
     target: Arc<Target>,
     /// The model that a prompt router chose, as an ARN.
     invoked: Option<String>,
+}
+
+/// A question to a guardrail; see [`Trace::judging`].
+#[derive(Debug)]
+pub struct Judging(Trace);
+
+impl Judging {
+    /// Records that the guardrail answered.
+    pub fn answered(self) {
+        let Self(trace) = self;
+        trace.0.judging.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Trace {
@@ -145,6 +160,17 @@ impl Trace {
         self.0.client_gone.load(Ordering::Relaxed)
     }
 
+    /// Records that a guardrail is asked, until [`Judging::answered`]. A call that ends before waited for it.
+    pub fn judging(&self) -> Judging {
+        self.0.judging.fetch_add(1, Ordering::Relaxed);
+        Judging(self.clone())
+    }
+
+    /// Reports whether the call waits for a guardrail.
+    pub fn is_judging(&self) -> bool {
+        self.0.judging.load(Ordering::Relaxed) > 0
+    }
+
     /// Records that the answer should fit a schema that the service does not enforce.
     pub fn set_schema_unenforced(&self) {
         self.0.schema_unenforced.store(true, Ordering::Relaxed);
@@ -160,8 +186,21 @@ impl Trace {
         let _ = self.0.retrieval.set(retrieval);
     }
 
+    /// Removes the passages from the outcome of the retrieval, because a guardrail blocked the prompt with them.
+    pub fn withhold_retrieval(&self) {
+        if let Some(retrieval) = self.0.retrieval.get() {
+            let withheld = Retrieval {
+                passages: Vec::new(),
+                reason: Some(GUARDRAIL),
+                context_chars: 0,
+                ..Retrieval::clone(retrieval)
+            };
+            let _ = self.0.withheld.set(Arc::new(withheld));
+        }
+    }
+
     /// The outcome of the retrieval, if the call requested one and it has ended.
     pub fn retrieval(&self) -> Option<&Arc<Retrieval>> {
-        self.0.retrieval.get()
+        self.0.withheld.get().or_else(|| self.0.retrieval.get())
     }
 }

@@ -124,10 +124,7 @@ fn guardrail(section: &mut Section<'_>) -> Option<(String, String)> {
     let mut section = section
         .has("guardrail")
         .then(|| section.section("guardrail"))?;
-    let both = section.string("identifier").zip(section.string("version"));
-    if both.is_none() {
-        section.problem("needs 'identifier' and 'version'");
-    }
+    let both = options::guardrail_id(&mut section);
     section.finish();
     both
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::reader::Section;
 use crate::{
     catalogue::{self, CatalogEntry},
-    model::{Apply, CachePolicy, Guardrail, ModelOptions, RetryPolicy, Target},
+    model::{Apply, CachePolicy, Guardrail, ModelOptions, RetryPolicy, Target, guardrail},
     money::{NanoUsd, PicoUsd, Price},
 };
 
@@ -153,7 +153,7 @@ pub fn guardrail(section: &mut Section<'_>) -> Option<Guardrail> {
     let mut section = section
         .has("guardrail")
         .then(|| section.section("guardrail"))?;
-    let (identifier, version) = (section.string("identifier"), section.string("version"));
+    let both = guardrail_id(&mut section);
     let word = |section: &mut Section<'_>, key: &'static str, words: &[&'static str]| {
         let choices: Vec<_> = words.iter().map(|word| (*word, Some(*word))).collect();
         section.choice(key, &choices, None).map(str::to_owned)
@@ -170,28 +170,34 @@ pub fn guardrail(section: &mut Section<'_>) -> Option<Guardrail> {
             "has no effect with 'apply': the gateway evaluates a stream before the client receives it",
         );
     }
-    let guardrail = match (identifier, version) {
-        (Some(identifier), Some(version)) => Some(Guardrail {
-            apply,
-            identifier,
-            version,
-            trace: word(
-                &mut section,
-                "trace",
-                &["enabled", "disabled", "enabled_full"],
-            ),
-            stream_processing_mode: word(
-                &mut section,
-                "stream_processing_mode",
-                &["sync", "async"],
-            ),
-            show_trace: section.boolean("show_trace", false),
-        }),
-        _ => {
-            section.problem("needs 'identifier' and 'version'");
-            None
-        }
-    };
+    let guardrail = both.map(|(identifier, version)| Guardrail {
+        apply,
+        identifier,
+        version,
+        trace: word(
+            &mut section,
+            "trace",
+            &["enabled", "disabled", "enabled_full"],
+        ),
+        stream_processing_mode: word(&mut section, "stream_processing_mode", &["sync", "async"]),
+        show_trace: section.boolean("show_trace", false),
+    });
     section.finish();
     guardrail
+}
+
+/// The identifier and the version of a guardrail.
+pub fn guardrail_id(section: &mut Section<'_>) -> Option<(String, String)> {
+    let both = section.string("identifier").zip(section.string("version"));
+    let Some((identifier, version)) = &both else {
+        section.problem("needs 'identifier' and 'version'");
+        return None;
+    };
+    if !guardrail::is_identifier(identifier) {
+        section.problem_at("identifier", guardrail::IDENTIFIER);
+    }
+    if !guardrail::is_version(version) {
+        section.problem_at("version", guardrail::VERSION);
+    }
+    both
 }

@@ -37,6 +37,7 @@ pub fn warnings(config: &Config) -> Vec<String> {
         );
     }
     all.extend(config.keys.iter().flat_map(|key| of_key(key, config)));
+    all.extend(config.keys.iter().flat_map(|key| of_raw_ids(key, config)));
     all.extend(
         config
             .knowledge_bases
@@ -66,6 +67,18 @@ fn of_key(key: &Key, config: &Config) -> Vec<String> {
             Some(_) if raw => all.push(at("its globs match no configured model and no known Bedrock id")),
             Some(_) => all.push(at("its globs match no configured model")),
         }
+    }
+    if let Some(guardrail) = &key.caller.guardrail {
+        let usable = config
+            .models
+            .named()
+            .filter(|model| key.caller.may_use(&model.name, false));
+        let about = usable.flat_map(|model| {
+            let name = &model.name;
+            let all = of_guardrail(guardrail, model).into_iter();
+            all.map(move |text| format!("models.{name}, with this key, {text}"))
+        });
+        all.extend(about.map(|text| at(&text)));
     }
     for glob in &key.caller.knowledge_bases {
         if !config
@@ -107,6 +120,49 @@ fn of_knowledge_base(base: &KnowledgeBase, config: &Config) -> Vec<String> {
     all
 }
 
+/// The warnings about a guardrail for calls of `model`.
+fn of_guardrail(guardrail: &Guardrail, model: &Model) -> Vec<String> {
+    let mut all = Vec::new();
+    let region = guardrail.identifier.split(':').nth(3);
+    let own = model.target().region.as_str();
+    if let Some(region) = region.filter(|region| *region != own) {
+        all.push(format!(
+            "is in {own}, and its guardrail in {region}; a guardrail works only in its own region"
+        ));
+    }
+    if guardrail.show_trace
+        && guardrail
+            .trace
+            .as_deref()
+            .is_none_or(|one| one == "disabled")
+    {
+        let text = "has no guardrail.trace, so guardrail.show_trace has no effect";
+        all.push(text.to_owned());
+    }
+    all
+}
+
+/// The warnings about a key that can call a model by its Bedrock id, without the guardrail of the configured model.
+fn of_raw_ids<'a>(key: &'a Key, config: &'a Config) -> impl Iterator<Item = String> + 'a {
+    let is_open = config.models.raw().is_some() && key.caller.models.is_some();
+    let guarded = config.models.named().filter(move |model| {
+        let id = &model.target().id;
+        is_open
+            && model.options.guardrail.is_some()
+            && model.name != *id
+            && key.caller.may_use(id, true)
+    });
+    guarded.map(|model| {
+        format!(
+            "keys.{}: can call {} by its id, without the guardrail of models.{}; narrow `models`, or give the key the \
+             guardrail",
+            key.caller.key_id,
+            model.target().id,
+            model.name
+        )
+    })
+}
+
 fn of_model(model: &Model) -> Vec<String> {
     let facts = &model.facts;
     let mut all = Vec::new();
@@ -139,6 +195,8 @@ fn of_model(model: &Model) -> Vec<String> {
             "produces embeddings, whose calls carry no guardrail; set guardrail.apply to \"input\"";
         all.push(text.to_owned());
     }
+    let own = model.options.guardrail.as_ref();
+    all.extend(own.into_iter().flat_map(|one| of_guardrail(one, model)));
     let bare = !model.target().id.starts_with("arn:")
         && model.base.as_deref() == Some(model.target().id.as_str());
     if facts.needs_profile && bare {

@@ -6,8 +6,8 @@ use crate::{
     call::{Call, Unplanned},
     error::Error,
     middleware::{
-        Budget, Deadline, Guard, InFlight, Measure, Media, RateLimit, Reasoning, Reply, Resolve,
-        Retrieve, layer,
+        Budget, Deadline, Guard, GuardQuestion, InFlight, Measure, Media, RateLimit, Reasoning,
+        Reply, Resolve, Retrieve, layer,
     },
     model::Model,
     operation::{Operation, chat::Chat, embed::Embed},
@@ -34,6 +34,8 @@ pub struct Shared {
 /// Builds the stack of `model` for chats.
 pub fn chat(model: &Model, shared: &Shared) -> Stack<Chat> {
     let inner = ServiceBuilder::new()
+        // Before the searches, because they must not receive what the guardrail blocks.
+        .layer(layer(GuardQuestion(shared.guard.clone())))
         // After the budget, because a search costs money. Outside the deadline, because it has a separate timeout.
         .layer(layer(shared.retrieve.clone()))
         // Bounds everything below, up to the first token.

@@ -46,7 +46,7 @@ pub struct SearchContext<'a> {
     /// At most [`MAX_QUERY`] characters.
     pub query: &'a str,
     /// Replaces `query`.
-    pub image: Option<QueryImage<'a>>,
+    pub image: Option<&'a QueryImage<'a>>,
     /// Receives the cost of reranking, and warnings.
     pub trace: &'a Trace,
 }

@@ -1,13 +1,15 @@
 //! Puts passages before a question. A passage cannot close its own tags or imitate a message: every `<` in it is escaped,
 //! and the tags contain a random number that its author cannot know.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 use crate::{
     call::{Passage, SOURCE_BYTES},
     error::{Error, Kind},
     openai::message::MediaUrl,
-    operation::chat::{Chat, Media, Message, Origin, Part, RetrievedText, Role},
+    operation::chat::{
+        Chat, Media, MediaData, Message, Origin, Part, RetrievedText, Role, is_inline,
+    },
 };
 
 /// The part of a template that is replaced by the passages.
@@ -103,24 +105,16 @@ pub fn query(messages: &[Message]) -> Option<String> {
 }
 
 /// An image as a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryImage<'a> {
     /// `png`, `jpeg`, `gif` or `webp`.
     pub format: &'static str,
     /// The bytes, as Base64.
-    pub data: &'a str,
+    pub data: Cow<'a, str>,
 }
 
 /// The most bytes of Base64 of an image that the service takes: `InputImageInlineContentBlob` has 5 MiB.
 const MAX_IMAGE: usize = (5 << 20) / 3 * 4;
-
-/// The formats of images, by how their Base64 begins.
-const FORMATS: [(&str, &str); 4] = [
-    ("iVBORw0KGgo", "png"),
-    ("/9j/", "jpeg"),
-    ("R0lGOD", "gif"),
-    ("UklGR", "webp"),
-];
 
 /// Returns the first inline image of the last user message that has text or an image.
 pub fn query_image(messages: &[Message]) -> Option<QueryImage<'_>> {
@@ -130,14 +124,22 @@ pub fn query_image(messages: &[Message]) -> Option<QueryImage<'_>> {
         .rev()
         .filter(|message| message.role == Role::User)
         .find(|message| message.text().is_some() || message.parts.iter().any(is_image))?;
-    let data = last.parts.iter().find_map(|part| match part {
-        Part::Image(image) => image.value.url.strip_prefix("data:")?.split_once(','),
+    let url = last.parts.iter().find_map(|part| match part {
+        Part::Image(image) if is_inline(&image.value.url) => Some(&image.value.url),
         _ => None,
-    });
-    let (_, data) = data.filter(|(_, data)| data.len() <= MAX_IMAGE)?;
-    let (_, format) = FORMATS.iter().find(|(start, _)| data.starts_with(start))?;
-    Some(QueryImage { format, data })
+    })?;
+    let data = MediaData::inline(url)?;
+    if data.base64.len() > MAX_IMAGE {
+        return None;
+    }
+    Some(QueryImage {
+        format: data.image_format()?,
+        data: data.base64,
+    })
 }
+
+/// The path of images that the gateway adds.
+pub const AT: &str = "kb";
 
 /// Returns the number of images that the client sent.
 pub fn images(chat: &Chat) -> usize {
@@ -165,7 +167,7 @@ pub fn add_context(chat: &mut Chat, context: RetrievedText, images: impl Iterato
         };
         Part::Image(Media {
             value,
-            at: "kb".to_owned(),
+            at: AT.to_owned(),
         })
     };
     let parts = std::iter::once(Part::Retrieved(context)).chain(images.map(image));

@@ -44,6 +44,7 @@ impl<T: Operation> Middleware<T> for Deadline {
             Delivery::Stream => call.model.timeouts.first_token,
             Delivery::Whole | Delivery::Replayed => call.model.timeouts.whole,
         } * if first_use { COMPILING } else { 1 };
+        let trace = call.trace.clone();
         match timeout(limit, next.call(call)).await {
             Ok(result) => {
                 if let (Ok(_), Some(schema)) = (&result, schema) {
@@ -52,8 +53,12 @@ impl<T: Operation> Middleware<T> for Deadline {
                 result
             }
             Err(_) => {
-                let text = format!("Bedrock did not answer within {} s.", limit.as_secs_f64());
-                Err(Error::new(Kind::UpstreamTimeout, text).with_code("upstream_timeout"))
+                let (who, code) = match trace.is_judging() {
+                    true => ("The guardrail", "guardrail_timeout"),
+                    false => ("Bedrock", "upstream_timeout"),
+                };
+                let text = format!("{who} did not answer within {} s.", limit.as_secs_f64());
+                Err(Error::new(Kind::UpstreamTimeout, text).with_code(code))
             }
         }
     }

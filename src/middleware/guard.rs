@@ -1,5 +1,5 @@
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
     time::Instant,
 };
 
@@ -8,13 +8,16 @@ use tower::Service;
 
 use super::{Middleware, Reply};
 use crate::{
-    call::{Call, Trace},
+    call::{Call, Retrieval, Trace},
     error::{Error, Kind},
     model::{Guardrail, Model},
     money::Cost,
     operation::{
         Served,
-        chat::{Chat, ChatReply, WholeReply},
+        chat::{
+            Chat, ChatReply, WholeReply,
+            guard::{Assessments, Scope},
+        },
         embed::{self, Embed},
     },
     upstream::{self, Action, Case, Content, Judge, Source},
@@ -31,28 +34,41 @@ use output::{Answers, Comparison};
 #[derive(Clone)]
 pub struct Guard(pub Arc<dyn Judge>);
 
-/// The guardrail of one call.
+/// Applies the guardrail to what the client sent before Knowledge Bases are searched, because the search and the model
+/// that condenses the conversation receive it too. [`Guard`] then judges only what was added.
+#[derive(Clone)]
+pub struct GuardQuestion(pub Guard);
+
+/// One guardrail of one call.
 struct Evaluation {
     judge: Arc<dyn Judge>,
     guardrail: Guardrail,
     model: Arc<Model>,
     trace: Trace,
-    /// The assessments of the input and of the output, if the client may see them.
-    shown: Option<Mutex<[Vec<Value>; 2]>>,
+    /// What all guardrails of the call said, as far as the client may see it.
+    assessments: Assessments,
+    /// The client may see what this guardrail says.
+    is_shown: bool,
 }
 
 impl Evaluation {
-    fn new<T>(judge: Arc<dyn Judge>, guardrail: Guardrail, call: &Call<T>) -> Self {
+    fn new<T>(
+        judge: &Arc<dyn Judge>,
+        guardrail: &Guardrail,
+        call: &Call<T>,
+        assessments: &Assessments,
+    ) -> Self {
         let traced = guardrail
             .trace
             .as_deref()
             .is_some_and(|trace| trace != "disabled");
         Self {
-            judge,
-            shown: (guardrail.show_trace && traced).then(Mutex::default),
-            guardrail,
+            judge: judge.clone(),
+            is_shown: guardrail.show_trace && traced,
+            guardrail: guardrail.clone(),
             model: call.model.clone(),
             trace: call.trace.clone(),
+            assessments: assessments.clone(),
         }
     }
 
@@ -70,12 +86,13 @@ impl Evaluation {
             source,
             content,
         };
+        let judging = self.trace.judging();
         let verdict = self.judge.judge(case).await;
+        judging.answered();
         self.trace.waited_since(began);
         let verdict = verdict?;
-        if let Some(shown) = &self.shown {
-            let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            shown[usize::from(source == Source::Output)].extend(verdict.assessments);
+        if self.is_shown {
+            self.record(source, verdict.assessments);
         }
         if let Action::Mask(_) = verdict.action {
             let what = match source {
@@ -106,19 +123,48 @@ impl Evaluation {
         self.trace.spending().reserve_growth(added).await
     }
 
+    fn record(&self, source: Source, new: Vec<Value>) {
+        let member = match source {
+            Source::Input => "inputAssessment",
+            Source::Output => "outputAssessments",
+        };
+        let Assessments(all) = &self.assessments;
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_id = all.entry(member).or_insert_with(|| json!({}));
+        let own = &mut by_id[self.guardrail.identifier.as_str()];
+        match own {
+            Value::Array(own) => own.extend(new),
+            own => *own = Value::Array(new),
+        }
+    }
+
     /// The trace in the form that Converse returns it, if the client may see it.
     fn shown(&self) -> Option<Value> {
-        let shown = self.shown.as_ref()?;
-        let [input, output] = &*shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = self.guardrail.identifier.as_str();
-        let mut trace = json!({});
-        if !input.is_empty() {
-            trace["inputAssessment"] = json!({ id: input });
+        let Assessments(all) = &self.assessments;
+        let all = all.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.is_shown || !all.is_empty()).then(|| Value::Object(all.clone()))
+    }
+}
+
+impl Middleware<Chat> for GuardQuestion {
+    async fn handle<S>(&self, mut call: Call<Chat>, mut next: S) -> Result<Reply<Chat>, Error>
+    where
+        S: Service<Call<Chat>, Response = Reply<Chat>, Error = Error, Future: Send> + Send,
+    {
+        let guardrail = call.caller.guardrails_for(&call.model).input;
+        let (Some(guardrail), Some(request)) = (guardrail, call.body.retrieval.clone()) else {
+            return next.call(call).await;
+        };
+        let Self(Guard(judge)) = self;
+        let assessments = Assessments::default();
+        let evaluation = Evaluation::new(judge, guardrail, &call, &assessments);
+        if let Some(message) = input::evaluate(&evaluation, &mut call, Scope::Client).await? {
+            let retrieval = Retrieval::withheld(&request);
+            call.trace.set_retrieval(Arc::new(retrieval));
+            return Ok(blocked(&call, message, &evaluation));
         }
-        if !output.is_empty() {
-            trace["outputAssessments"] = json!({ id: output });
-        }
-        Some(trace)
+        Arc::make_mut(&mut call.body).judged = Some(assessments);
+        next.call(call).await
     }
 }
 
@@ -127,28 +173,31 @@ impl Middleware<Chat> for Guard {
     where
         S: Service<Call<Chat>, Response = Reply<Chat>, Error = Error, Future: Send> + Send,
     {
-        let policy = call.caller.guardrail_for(&call.model);
-        let applied = policy.and_then(|policy| Some((policy.clone(), policy.apply?)));
-        let Some((guardrail, apply)) = applied else {
-            return next.call(call).await;
+        let guardrails = call.caller.guardrails_for(&call.model);
+        let (scope, assessments) = match &call.body.judged {
+            Some(so_far) => (Scope::Added, so_far.clone()),
+            None => (Scope::All, Assessments::default()),
         };
-        let evaluation = Arc::new(Evaluation::new(self.0.clone(), guardrail, &call));
-        if apply.covers_input() {
-            if let Some(message) = input::evaluate(&evaluation, &mut call).await? {
-                let reply = ChatReply::blocked(&call.body, message, &call.trace);
-                return Ok(Served {
-                    reply: with_trace(reply, &evaluation),
-                    model: call.model.clone(),
-                    plan: call.plan.clone(),
-                    trace: call.trace.clone(),
-                });
+        let evaluation =
+            |guardrail| Arc::new(Evaluation::new(&self.0, guardrail, &call, &assessments));
+        let (input, output) = (
+            guardrails.input.map(evaluation),
+            guardrails.output.map(evaluation),
+        );
+        if let Some(evaluation) = &input {
+            if let Some(message) = input::evaluate(evaluation, &mut call, scope).await? {
+                call.trace.withhold_retrieval();
+                return Ok(blocked(&call, message, evaluation));
             }
             evaluation.check_client()?;
         }
-        if !apply.covers_output() {
+        let Some(evaluation) = output else {
             let served = next.call(call).await?;
-            return Ok(served.map(|reply| with_trace(reply, &evaluation)));
-        }
+            return Ok(match input {
+                Some(evaluation) => served.map(|reply| with_trace(reply, &evaluation)),
+                None => served,
+            });
+        };
         let answers = Answers {
             comparison: Comparison::of(&call.body, call.trace.warnings()),
             max_chars: output::max_chars(&call),
@@ -176,6 +225,17 @@ impl Middleware<Chat> for Guard {
     }
 }
 
+/// The reply to a call whose input the guardrail blocked.
+fn blocked(call: &Call<Chat>, message: String, evaluation: &Evaluation) -> Reply<Chat> {
+    let reply = ChatReply::blocked(&call.body, message, &call.trace);
+    Served {
+        reply: with_trace(reply, evaluation),
+        model: call.model.clone(),
+        plan: call.plan.clone(),
+        trace: call.trace.clone(),
+    }
+}
+
 /// Judges a whole reply, and adds the cost to its usage.
 async fn whole(answers: Answers, mut reply: WholeReply) -> Result<WholeReply, Error> {
     let evaluation = answers.evaluation.clone();
@@ -187,15 +247,15 @@ async fn whole(answers: Answers, mut reply: WholeReply) -> Result<WholeReply, Er
         ..Cost::default()
     };
     reply.usage.cost = reply.usage.cost.map(|cost| cost + more);
-    reply.guardrail = evaluation.shown();
+    reply.guardrail = merged(reply.guardrail.take(), evaluation.shown());
     Ok(reply)
 }
 
 /// Adds the trace to a whole reply. A stream of a blocked input has it after its end.
-fn with_trace(reply: ChatReply, evaluation: &Arc<Evaluation>) -> ChatReply {
+fn with_trace(reply: ChatReply, evaluation: &Evaluation) -> ChatReply {
     match reply {
         ChatReply::Whole(mut reply) => {
-            reply.guardrail = evaluation.shown();
+            reply.guardrail = merged(reply.guardrail.take(), evaluation.shown());
             ChatReply::Whole(reply)
         }
         ChatReply::Stream(stream) => {
@@ -205,20 +265,37 @@ fn with_trace(reply: ChatReply, evaluation: &Arc<Evaluation>) -> ChatReply {
     }
 }
 
+/// Adds the trace of the gateway's guardrails to the trace of the call to the model.
+fn merged(of_call: Option<Value>, own: Option<Value>) -> Option<Value> {
+    match (of_call, own) {
+        (Some(Value::Object(mut all)), Some(Value::Object(own))) => {
+            for (member, value) in own {
+                match (all.get_mut(&member), value) {
+                    (Some(Value::Object(by_id)), Value::Object(own)) => by_id.extend(own),
+                    (_, value) => drop(all.insert(member, value)),
+                }
+            }
+            Some(Value::Object(all))
+        }
+        (of_call, own) => own.or(of_call),
+    }
+}
+
 impl Middleware<Embed> for Guard {
     async fn handle<S>(&self, mut call: Call<Embed>, mut next: S) -> Result<Reply<Embed>, Error>
     where
         S: Service<Call<Embed>, Response = Reply<Embed>, Error = Error, Future: Send> + Send,
     {
-        let Some(guardrail) = embed::guardrail(&call.caller, &call.model).cloned() else {
-            if call.caller.guardrail_for(&call.model).is_some() {
+        let guardrails = call.caller.guardrails_for(&call.model);
+        let Some(guardrail) = guardrails.input else {
+            if !guardrails.is_empty() {
                 call.trace.warnings().add(
                     "bedrock.guardrail: not applied (embeddings have only an input; the operator can set its `apply`)",
                 );
             }
             return next.call(call).await;
         };
-        let evaluation = Evaluation::new(self.0.clone(), guardrail, &call);
+        let evaluation = Evaluation::new(&self.0, guardrail, &call, &Assessments::default());
         match input::evaluate_inputs(&evaluation, &call.body.inputs).await? {
             Outcome::Pass => {}
             Outcome::Masked(texts) => {

@@ -70,6 +70,9 @@ impl Middleware<Chat> for Retrieve {
         let Some(request) = call.body.retrieval.clone() else {
             return next.call(call).await;
         };
+        let include_passages = request.include_passages && may_include_passages(&call);
+        // Before a search is paid for.
+        call.trace.warnings().refuse_dropped(&call.model)?;
         let began = Instant::now();
         let query = self.query(&call, &request).await;
         let outcome = self.search_all(&call, &request, &query).await;
@@ -88,6 +91,7 @@ impl Middleware<Chat> for Retrieve {
         };
         let blocked = outcome.blocked;
         let mut retrieval = retrieval(&call, &request, outcome, &query, began.elapsed());
+        retrieval.include_passages = include_passages;
         if retrieval.used() {
             let tag = prompt::tag()?;
             let mut context = prompt::render(&retrieval.passages, request.template(), &tag);
@@ -113,6 +117,8 @@ impl Middleware<Chat> for Retrieve {
         } else {
             next.call(call).await?
         };
+        // A guardrail can have withheld the passages.
+        let retrieval = served.trace.retrieval().cloned().unwrap_or(retrieval);
         Ok(served.map(|reply| citations::annotated(reply, retrieval, json)))
     }
 }
@@ -129,6 +135,7 @@ impl Retrieve {
         query: &str,
     ) -> Result<Outcome, Error> {
         let image = image_query(call, request);
+        let image = image.as_ref();
         let searches = request.searches.iter().map(async |search| {
             let began = Instant::now();
             let image = image.filter(|_| search.base.image_query);
@@ -292,7 +299,7 @@ fn retrieval(
         took,
         query_chars: query.chars().count(),
         include_sources: request.include_sources,
-        include_passages: request.include_passages && may_include_passages(call),
+        include_passages: false,
     };
     if blocked {
         retrieval.reason = Some("guardrail");
@@ -311,7 +318,7 @@ fn retrieval(
 /// Reports whether the reply may include the passages' texts. A guardrail of the operator judges the prompt and the
 /// answer, but nothing beside them.
 fn may_include_passages(call: &Call<Chat>) -> bool {
-    let guarded = call.caller.guardrail_for(&call.model).is_some();
+    let guarded = !call.caller.guardrails_for(&call.model).is_empty();
     if guarded {
         let why = "the operator's guardrail does not evaluate them";
         call.trace.warnings().dropped("kb.include_passages", why);

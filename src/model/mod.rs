@@ -2,6 +2,7 @@
 
 mod definition;
 mod facts;
+pub mod guardrail;
 mod limits;
 mod schemas;
 

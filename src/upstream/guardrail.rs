@@ -178,7 +178,7 @@ impl Attempt for JudgeAttempt<'_> {
         let reply = match send.send(self.request.clone()).await {
             Ok(reply) => reply,
             Err(error) => {
-                if !matches!(error, SendError::Lost(_) | SendError::Other(_)) {
+                if !matches!(error, SendError::Lost(_)) {
                     fee.cost = NanoUsd::default();
                 }
                 return Err(failure::from_send(error));

@@ -78,6 +78,20 @@ async fn error_names_the_limit_and_the_call_may_be_billed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn error_names_the_guardrail_if_the_call_waits_for_it() {
+    let (deadline, next) = (Deadline::default(), Next::new(whole(usage(1, 1))).silent());
+    let call = planned(&anyone(), timed(model()), chat(false));
+    let _judging = call.trace.judging();
+    let error = send(&deadline, &next, call).await.unwrap_err();
+    // Before, Bedrock "did not answer", with `upstream_timeout`.
+    assert_eq!(error.label(), "guardrail_timeout");
+    assert!(
+        error.message().starts_with("The guardrail did not"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn stream_has_the_timeout_of_the_first_token() {
     let (deadline, model) = (Deadline::default(), timed(model()));
     let call = || planned(&anyone(), model.clone(), chat(true));

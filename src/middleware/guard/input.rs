@@ -1,14 +1,19 @@
 //! Judges inputs, and masks what the guardrail masks.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::Evaluation;
 use crate::{
     call::{Call, Warnings},
     error::Error,
+    knowledge::prompt,
     openai::message::MediaUrl,
     operation::{
-        chat::{Chat, Media, Part, RetrievedText, guard},
+        chat::{
+            Chat, Media, MediaData, Part,
+            guard::{Scope, texts},
+            is_inline,
+        },
         embed::Input,
         guarded::{self, Cut},
     },
@@ -33,14 +38,16 @@ pub enum Outcome {
 /// Judges the texts and images of a chat, and masks its texts. Returns the message of the guardrail if it blocks.
 ///
 /// # Errors
-/// If there is no verdict, the masked texts must not be sent, or the client disconnected.
+/// If there is no verdict, the masked texts must not be sent, an image is broken, or the client disconnected.
 pub async fn evaluate(
     evaluation: &Evaluation,
     call: &mut Call<Chat>,
+    scope: Scope,
 ) -> Result<Option<String>, Error> {
     let chat = &*call.body;
-    let texts: Vec<&str> = parts(chat).flat_map(guard::texts).collect();
-    let images = images(chat, call.trace.warnings());
+    let images = images(chat, scope, call.trace.warnings())?;
+    let texts = texts::all(chat, &call.model, scope);
+    let images: Vec<_> = images.iter().map(as_content).collect();
     let outcome = evaluate_all(evaluation, &texts, &images).await?;
     match outcome {
         Outcome::Pass => Ok(None),
@@ -49,7 +56,8 @@ pub async fn evaluate(
             evaluation
                 .check_masked(added(texts.into_iter(), &masked))
                 .await?;
-            mask(Arc::make_mut(&mut call.body), masked);
+            let chat = Arc::make_mut(&mut call.body);
+            texts::mask(chat, &call.model, scope, masked);
             Ok(None)
         }
     }
@@ -76,11 +84,13 @@ pub async fn evaluate_inputs(evaluation: &Evaluation, inputs: &[Input]) -> Resul
         .map(|input| match input {
             Input::Text(text) => text.as_str(),
             Input::Image(image) => {
-                images.extend(judged_image(&image.data, warnings));
+                let data = MediaData::inline(&image.data);
+                images.extend(data.and_then(|data| judged_image(data, warnings)));
                 ""
             }
         })
         .collect();
+    let images: Vec<_> = images.iter().map(as_content).collect();
     evaluate_all(evaluation, &texts, &images).await
 }
 
@@ -184,92 +194,72 @@ fn next_parts(texts: &[Progress<'_>]) -> Vec<(usize, Cut)> {
         .collect()
 }
 
-fn parts(chat: &Chat) -> impl Iterator<Item = &Part> {
-    let messages = chat.conversations().flatten();
-    messages
-        .filter(|message| guard::is_evaluated(message))
-        .flat_map(|message| &message.parts)
+/// An image that a guardrail can judge: its format and its Base64.
+type Image<'a> = (&'static str, Cow<'a, str>);
+
+fn as_content<'a>((format, data): &'a Image<'_>) -> Content<'a> {
+    Content::Image { format, data }
 }
 
-/// Puts masked texts into the chat, in the order of [`guard::texts`].
-fn mask(chat: &mut Chat, masked: Vec<Option<String>>) {
-    let mut masked = masked.into_iter();
-    let messages = std::iter::once(&mut chat.messages).chain(&mut chat.more);
+/// The images that a guardrail can judge. Adds a warning about all other media.
+///
+/// # Errors
+/// 400 if the data of an image cannot be read.
+fn images<'a>(chat: &'a Chat, scope: Scope, warnings: &Warnings) -> Result<Vec<Image<'a>>, Error> {
+    let messages = chat.conversations().flatten();
     let parts = messages
-        .flatten()
-        .filter(|message| guard::is_evaluated(message))
-        .flat_map(|message| &mut message.parts);
-    for part in parts {
+        .filter(|message| texts::is_evaluated(message))
+        .flat_map(|message| &message.parts);
+    let inner = parts.flat_map(|part| match part {
+        Part::ToolResult(result) => result.content.as_slice(),
+        part => std::slice::from_ref(part),
+    });
+    let mut images = Vec::new();
+    for part in inner {
         match part {
-            Part::Text(text) => put(text, masked.next()),
-            Part::Retrieved(retrieved) => mask_passages(retrieved, masked.next().flatten()),
-            Part::ToolResult(result) => {
-                for part in &mut result.content {
-                    if let Part::Text(text) = part {
-                        put(text, masked.next());
-                    }
+            Part::Image(image) if is_in_scope(image, scope) => {
+                let url = image.value.url.as_str();
+                if url.starts_with("s3://") {
+                    warn_of_image(warnings);
+                    continue;
                 }
+                let at = format!("{}.image_url.url", image.at);
+                let data = MediaData::of(url, &chat.fetched, &at)?;
+                images.extend(judged_image(data, warnings));
+            }
+            Part::File(_) | Part::Video(_) | Part::Audio(_) | Part::SearchResult(_)
+                if scope != Scope::Added =>
+            {
+                warnings.add(
+                    "bedrock.guardrail: documents, search results, audio and video were not evaluated (a guardrail takes text and images)",
+                );
             }
             _ => {}
         }
     }
+    Ok(images)
 }
 
-fn put(text: &mut String, masked: Option<Option<String>>) {
-    if let Some(masked) = masked.flatten() {
-        *text = masked;
+fn is_in_scope(image: &Media<MediaUrl>, scope: Scope) -> bool {
+    let is_client = is_inline(&image.value.url) && image.at != prompt::AT;
+    match scope {
+        Scope::All => true,
+        Scope::Client => is_client,
+        Scope::Added => !is_client,
     }
 }
 
-fn mask_passages(retrieved: &mut RetrievedText, masked: Option<String>) {
-    if let Some(masked) = masked {
-        let old = retrieved.passages.clone();
-        retrieved.passages = old.start..old.start + masked.len();
-        retrieved.text.replace_range(old, &masked);
-    }
-}
-
-/// The images that a guardrail can judge. Adds a warning about all other media.
-fn images<'a>(chat: &'a Chat, warnings: &Warnings) -> Vec<Content<'a>> {
-    let mut images = Vec::new();
-    let mut add = |part: &'a Part| {
-        match part {
-        Part::Image(image) => images.extend(judged_image(image_data(chat, image), warnings)),
-        Part::File(_) | Part::Video(_) | Part::Audio(_) | Part::SearchResult(_) => warnings.add(
-            "bedrock.guardrail: documents, search results, audio and video were not evaluated (a guardrail takes text and images)",
-        ),
-        _ => {}
-    }
-    };
-    for part in parts(chat) {
-        match part {
-            Part::ToolResult(result) => result.content.iter().for_each(&mut add),
-            part => add(part),
-        }
-    }
-    images
-}
-
-/// The Base64 of an image; empty if it is in S3.
-fn image_data<'a>(chat: &'a Chat, image: &'a Media<MediaUrl>) -> &'a str {
-    let url = image.value.url.as_str();
-    match url.strip_prefix("data:") {
-        Some(data) => data.split_once(',').map_or("", |(_, data)| data),
-        None => chat.fetched.get(url).map_or("", String::as_str),
-    }
-}
-
-/// Returns the image if it is a PNG or a JPEG, as its first bytes say.
-fn judged_image<'a>(data: &'a str, warnings: &Warnings) -> Option<Content<'a>> {
-    let format = match data {
-        data if data.starts_with("iVBORw0KGgo") => "png",
-        data if data.starts_with("/9j/") => "jpeg",
+/// Returns the image if it is a PNG or a JPEG, as its bytes say.
+fn judged_image<'a>(data: MediaData<'a>, warnings: &Warnings) -> Option<Image<'a>> {
+    match data.image_format() {
+        Some(format @ ("png" | "jpeg")) => Some((format, data.base64)),
         _ => {
-            warnings.add(
-                "bedrock.guardrail: an image was not evaluated (a guardrail takes PNG and JPEG)",
-            );
-            return None;
+            warn_of_image(warnings);
+            None
         }
-    };
-    Some(Content::Image { format, data })
+    }
+}
+
+fn warn_of_image(warnings: &Warnings) {
+    warnings.add("bedrock.guardrail: an image was not evaluated (a guardrail takes PNG and JPEG)");
 }

@@ -39,14 +39,19 @@ impl Comparison {
         })?;
         let source = retrieved.sources.join("\n\n");
         let query = message.text().unwrap_or_default();
-        let fits = |text: &str, most| !text.trim().is_empty() && text.chars().count() <= most;
-        let fits = fits(&source, guarded::MAX_SOURCE) && fits(&query, guarded::MAX_QUERY);
-        if !fits {
-            warnings.add(
-                "bedrock.guardrail: the answer is not checked against the passages (they or the question are longer than the check allows)",
-            );
-        }
-        fits.then_some(Self { source, query })
+        let why = match (source.chars().count(), query.chars().count()) {
+            _ if source.trim().is_empty() => "they are only images",
+            _ if query.trim().is_empty() => "there is no question to check its relevance to",
+            (chars, _) if chars > guarded::MAX_SOURCE => "they are longer than the check allows",
+            (_, chars) if chars > guarded::MAX_QUERY => {
+                "the question is longer than the check allows"
+            }
+            _ => return Some(Self { source, query }),
+        };
+        warnings.add(format!(
+            "bedrock.guardrail: the answer is not checked against the passages ({why})"
+        ));
+        None
     }
 }
 

@@ -1,35 +1,28 @@
 //! The parts of a chat that a guardrail of the gateway evaluates, and the most that this can cost.
 
-use super::{Chat, Message, Part, Role};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Map, Value};
+
+use super::Chat;
 use crate::{
     call::{Caller, RetrievalRequest},
-    model::{Apply, Model},
+    model::Model,
     money::{MostUnits, NanoUsd, PicoUsd},
     operation::guarded::{self, INPUT, UNIT, most_units},
 };
 
-/// Reports whether a guardrail evaluates the text of the message. System text is the application's.
-pub fn is_evaluated(message: &Message) -> bool {
-    message.role != Role::System
-}
+pub mod texts;
 
-/// The texts in a part that a guardrail evaluates. Neither reasoning nor arguments of tool calls are among them.
-pub fn texts(part: &Part) -> Vec<&str> {
-    match part {
-        Part::Text(text) => vec![text],
-        Part::Retrieved(retrieved) => {
-            let passages = retrieved.text.get(retrieved.passages.clone());
-            passages.into_iter().collect()
-        }
-        Part::ToolResult(result) => result.content.iter().filter_map(Part::as_text).collect(),
-        _ => Vec::new(),
-    }
-}
+pub use texts::Scope;
+
+/// What guardrails said about a call so far, in the form of Converse's trace. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Assessments(pub Arc<Mutex<Map<String, Value>>>);
 
 /// Reports whether the gateway applies a guardrail to answers. It then drops what the guardrail blocks.
 pub fn covers_output(model: &Model, caller: &Caller) -> bool {
-    let apply = caller.guardrail_for(model).and_then(|policy| policy.apply);
-    apply.is_some_and(Apply::covers_output)
+    caller.guardrails_for(model).output.is_some()
 }
 
 /// The most that a guardrail can cost.
@@ -40,24 +33,13 @@ pub struct Most {
     pub per_output_token: PicoUsd,
 }
 
-/// The most that the guardrail of a chat can cost, if the gateway applies it. `images` are the most images of the input.
+/// The most that the guardrails of a chat can cost, if the gateway applies them. `images` are the most images of the input.
 pub fn most(chat: &Chat, model: &Model, caller: &Caller, images: u64) -> Most {
-    let apply = caller
-        .guardrail_for(model)
-        .and_then(|guardrail| guardrail.apply);
-    let Some(apply) = apply else {
-        return Most::default();
-    };
+    let guardrails = caller.guardrails_for(model);
     let mut input = MostUnits::default();
     let retrieval = chat.retrieval.as_deref();
-    if apply.covers_input() {
-        let messages = chat
-            .conversations()
-            .flatten()
-            .filter(|message| is_evaluated(message));
-        let texts = messages
-            .flat_map(|message| &message.parts)
-            .flat_map(|part| texts(part));
+    if guardrails.input.is_some() {
+        let texts = texts::all(chat, model, Scope::All).into_iter();
         input.text += texts
             .map(|text| most_units(text.chars().count() as u64, INPUT))
             .sum::<u64>();
@@ -68,7 +50,7 @@ pub fn most(chat: &Chat, model: &Model, caller: &Caller, images: u64) -> Most {
         fixed: guarded::most(input, model),
         per_output_token: PicoUsd(0),
     };
-    if apply.covers_output() {
+    if guardrails.output.is_some() {
         // One part of every answer, which is one unit.
         let answers = u64::from(chat.choices());
         let compared = retrieval.map_or(0, |retrieval| 2 + source_units(retrieval));

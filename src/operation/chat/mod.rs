@@ -1,5 +1,6 @@
 //! The chat operation: answers conversations, whole or as a stream.
 
+pub mod bedrock_options;
 mod chunk;
 mod conversation;
 mod delivery;
@@ -7,6 +8,7 @@ mod effort;
 mod expansion;
 pub mod guard;
 mod limited;
+mod media_data;
 pub mod raw_fields;
 mod reply;
 mod worst_case;
@@ -29,6 +31,7 @@ pub use effort::{
     nearest_effort,
 };
 pub use expansion::expansion;
+pub use media_data::{MediaData, is_inline};
 pub use reply::{ChatReply, ChunkStream, WholeReply};
 
 use super::{Operation, not_served};
@@ -100,6 +103,8 @@ pub struct Chat {
     pub expansion: usize,
     /// The media that the request names by URL, as Base64, by URL.
     pub fetched: HashMap<String, String>,
+    /// Set once a guardrail has judged what the client sent, except media behind URLs.
+    pub judged: Option<guard::Assessments>,
 }
 
 impl Chat {
@@ -197,6 +202,9 @@ impl Operation for Chat {
 
     fn plan(&self, model: &Model, caller: &Caller) -> Result<Plan, Error> {
         serves_chat(model)?;
+        if let Some(options) = &self.bedrock {
+            bedrock_options::check(options)?;
+        }
         let most = model.options.max_n;
         if let Some(n) = self.n.filter(|n| *n > most) {
             let text = format!("'n' is {n}; at most {most} choices are allowed for this model.");

@@ -6,7 +6,7 @@ use crate::error::Error;
 
 /// Members that clients may not set at any depth, because they would change limits, cost or policy after the gateway has
 /// checked them.
-const FORBIDDEN: [&str; 27] = [
+const FORBIDDEN: [&str; 23] = [
     "max_tokens",
     "maxTokens",
     "max_new_tokens",
@@ -30,10 +30,18 @@ const FORBIDDEN: [&str; 27] = [
     "tool_config",
     "toolConfig",
     "mcp_servers",
-    "messages",
+];
+
+/// Members that are text for the model outside the conversation, at any depth. Guardrails, limits and logs would miss it.
+const CONVERSATION: [&str; 8] = [
     "system",
+    "messages",
+    "documents",
     "prompt",
     "inputText",
+    "message",
+    "chat_history",
+    "preamble",
 ];
 
 /// Members that cannot change the price of a call or the size of its input and output.
@@ -69,7 +77,7 @@ const BOUNDED: [&str; 29] = [
     "response_format",
 ];
 
-/// Rejects members that are reserved for the gateway.
+/// Rejects members that are reserved for the gateway, and text for the model.
 ///
 /// # Errors
 /// 400 with the member.
@@ -78,13 +86,17 @@ pub fn check(fields: &Map<String, Value>) -> Result<(), Error> {
     let mut members = Some(fields);
     loop {
         for (name, value) in members.take().into_iter().flatten() {
-            if FORBIDDEN.contains(&name.as_str()) || name.starts_with("amazon-bedrock-") {
-                return Err(Error::invalid(
-                    format!("bedrock.additional_model_request_fields.{name}"),
-                    "This member is reserved for the gateway because it affects limits, cost or policy.",
-                ));
-            }
-            open.push(value);
+            let text = if FORBIDDEN.contains(&name.as_str()) || name.starts_with("amazon-bedrock-")
+            {
+                "This member is reserved for the gateway because it affects limits, cost or policy."
+            } else if CONVERSATION.contains(&name.as_str()) {
+                "This member is text for the model. Send it in 'messages'."
+            } else {
+                open.push(value);
+                continue;
+            };
+            let at = format!("bedrock.additional_model_request_fields.{name}");
+            return Err(Error::invalid(at, text));
         }
         match open.pop() {
             Some(Value::Object(inner)) => members = Some(inner),

@@ -8,7 +8,7 @@ use super::{Operation, guarded, not_served};
 use crate::{
     call::{Caller, Delivery, Plan, Route},
     error::Error,
-    model::{Embed as Facts, EmbedFamily, Guardrail, Model},
+    model::{Embed as Facts, EmbedFamily, Model},
     money::{MostUnits, NanoUsd, WorstCase},
 };
 
@@ -168,17 +168,9 @@ fn most_tokens(input: &Input, facts: &Facts) -> u64 {
     }
 }
 
-/// Returns the guardrail for inputs to embed: the first of the key's and the model's that the gateway applies to inputs.
-pub fn guardrail<'a>(caller: &'a Caller, model: &'a Model) -> Option<&'a Guardrail> {
-    let own = [&caller.guardrail, &model.options.guardrail];
-    own.into_iter()
-        .flatten()
-        .find(|one| one.apply.is_some_and(|apply| apply.covers_input()))
-}
-
 /// The most that the guardrail of embeddings can cost, if there is one.
 fn most_of_guardrail(embed: &Embed, model: &Model, caller: &Caller) -> NanoUsd {
-    if guardrail(caller, model).is_none() {
+    if caller.guardrails_for(model).input.is_none() {
         return NanoUsd::default();
     }
     let mut most = MostUnits::default();

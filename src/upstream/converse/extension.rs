@@ -8,13 +8,11 @@ use super::{Context, guardrail};
 use crate::{
     bedrock::request::{ConverseRequest, OrderedMap, PerformanceConfig, PromptVariable},
     error::Error,
-    operation::chat::{Chat, raw_fields},
+    operation::chat::{
+        Chat,
+        bedrock_options::{self, MAX_PATHS, PATHS},
+    },
 };
-
-/// The service's limit on the number of response field paths.
-const MAX_PATHS: usize = 10;
-/// The service's limit on a path, in characters.
-const MAX_PATH: usize = 256;
 
 /// Applies the request's `bedrock` member and the operator's guardrail policy.
 ///
@@ -31,10 +29,10 @@ pub fn apply<'a>(
         options.and_then(|options| options.guardrail.as_ref()),
         request.stream,
         cx,
-    )?;
+    );
     if let Some(options) = options {
+        bedrock_options::check(options)?;
         if let Some(fields) = &options.additional_model_request_fields {
-            raw_fields::check(fields)?;
             merge(&mut converse.additional_model_request_fields, fields);
         }
         add_response_paths(
@@ -45,20 +43,7 @@ pub fn apply<'a>(
                 .unwrap_or_default(),
         )?;
         if let Some(latency) = options.performance.as_deref() {
-            if !["standard", "optimized"].contains(&latency) {
-                return Err(Error::invalid(
-                    "bedrock.performance",
-                    "'performance' must be 'standard' or 'optimized'.",
-                ));
-            }
             converse.performance_config = Some(PerformanceConfig { latency });
-        }
-        if options
-            .cache
-            .as_deref()
-            .is_some_and(|cache| cache != "auto")
-        {
-            return Err(Error::invalid("bedrock.cache", "'cache' must be 'auto'."));
         }
         if let Some(variables) = &options.prompt_variables {
             let variables = variables
@@ -86,20 +71,13 @@ fn add_response_paths<'a>(
     converse: &mut ConverseRequest<'a>,
     requested: &'a [String],
 ) -> Result<(), Error> {
-    const PARAM: &str = "bedrock.additional_model_response_field_paths";
     let paths = &mut converse.additional_model_response_field_paths;
     for path in requested {
-        if !(1..=MAX_PATH).contains(&path.chars().count()) || !path.starts_with('/') {
-            return Err(Error::invalid(
-                PARAM,
-                "A path is a JSON pointer of 1 to 256 characters, such as '/stop_sequence'.",
-            ));
-        }
         paths.push(Cow::Borrowed(path));
     }
     match paths.len() > MAX_PATHS {
         true => Err(Error::invalid(
-            PARAM,
+            PATHS,
             format!("At most {MAX_PATHS} paths are allowed."),
         )),
         false => Ok(()),

@@ -6,112 +6,73 @@ use crate::{
         content::{ContentBlock, Message, ToolResultContentBlock},
         request::{ConverseRequest, GuardrailConfig},
     },
-    call::Warnings,
-    error::Error,
+    call::{Guardrails, Warnings},
+    model::Guardrail,
     openai::extension::GuardrailOptions,
 };
 use grounding::{guard, guarded, users};
 
-/// Sets the guardrail. The key's guardrail takes precedence over the model's, and both over the client's.
+/// Sets the guardrail. An operator's guardrail takes precedence over the client's.
 pub fn apply<'a>(
     converse: &mut ConverseRequest<'a>,
     options: Option<&'a GuardrailOptions>,
     stream: bool,
     cx: &Context<'a>,
-) -> Result<(), Error> {
-    let policy = cx.caller.guardrail_for(cx.model);
-    if let Some(options) = options {
-        check_guardrail(options)?;
-    }
-    let is_applied_apart = policy.is_some_and(|policy| policy.apply.is_some());
-    if !is_applied_apart && (policy.is_some() || options.is_some()) {
+) {
+    let policies = cx.caller.guardrails_for(cx.model);
+    let is_policed = !policies.is_empty();
+    let policy = policies.in_call;
+    if policy.is_some() || (!is_policed && options.is_some()) {
         // `guard` narrows what is evaluated, so a client may not apply it to the operator's guardrail.
         let guard = options
-            .filter(|_| policy.is_none())
+            .filter(|_| !is_policed)
             .and_then(|options| options.guard.as_deref());
         match guard {
             None | Some("explicit") => grounding::mark_all(converse, cx),
             guard => apply_guard(converse, guard, cx),
         }
     }
+    if let Some(options) = options.filter(|_| is_policed) {
+        warn_of_policy(options, &policies, cx.warnings);
+    }
     converse.guardrail_config = match (policy, options) {
-        (Some(policy), options) => {
-            if options.is_some_and(|options| {
-                options.identifier != policy.identifier || options.version != policy.version
-            }) {
-                cx.warnings
-                    .dropped("bedrock.guardrail", "the operator's guardrail is used");
-            }
-            (!is_applied_apart).then(|| GuardrailConfig {
-                guardrail_identifier: &policy.identifier,
-                guardrail_version: &policy.version,
-                trace: policy.trace.as_deref(),
-                stream_processing_mode: policy.stream_processing_mode.as_deref().filter(|_| stream),
-            })
-        }
-        (None, Some(options)) => Some(GuardrailConfig {
+        (Some(policy), _) => Some(GuardrailConfig {
+            guardrail_identifier: &policy.identifier,
+            guardrail_version: &policy.version,
+            trace: policy.trace.as_deref(),
+            stream_processing_mode: policy.stream_processing_mode.as_deref().filter(|_| stream),
+        }),
+        (None, Some(options)) if !is_policed => Some(GuardrailConfig {
             guardrail_identifier: &options.identifier,
             guardrail_version: &options.version,
             trace: options.trace.as_deref(),
             stream_processing_mode: options.stream_processing_mode.as_deref().filter(|_| stream),
         }),
-        (None, None) => None,
+        _ => None,
     };
-    Ok(())
 }
 
-fn check_guardrail(options: &GuardrailOptions) -> Result<(), Error> {
-    let at = |member: &str| format!("bedrock.guardrail.{member}");
-    let one_of = |member: &str, value: Option<&str>, values: &[&str]| match value {
-        Some(value) if !values.contains(&value) => Err(Error::invalid(
-            at(member),
-            format!("'{member}' must be one of {}.", values.join(", ")),
-        )),
-        _ => Ok(()),
+/// Reports what an operator's guardrail makes of the client's.
+fn warn_of_policy(options: &GuardrailOptions, policies: &Guardrails<'_>, warnings: &Warnings) {
+    let own = [policies.in_call, policies.input, policies.output];
+    let is_same = |policy: &Guardrail| {
+        options.identifier == policy.identifier && options.version == policy.version
     };
-    let version = &options.version;
-    if version != "DRAFT"
-        && !((1..=8).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_digit()))
-    {
-        return Err(Error::invalid(
-            at("version"),
-            "'version' must be 'DRAFT' or a number.",
-        ));
+    if !own.into_iter().flatten().any(is_same) {
+        warnings.dropped("bedrock.guardrail", "the operator's guardrail is used");
+        return;
     }
-    // GuardrailIdentifier of the service model: an id or an ARN.
-    let plain = |id: &str| {
-        !id.is_empty()
-            && id
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    };
-    let of_arn = options
-        .identifier
-        .strip_prefix("arn:aws")
-        .and_then(|arn| arn.split_once(":guardrail/"));
-    if options.identifier.len() > 2048
-        || !(plain(&options.identifier) || of_arn.is_some_and(|(_, id)| plain(id)))
-    {
-        return Err(Error::invalid(
-            at("identifier"),
-            "'identifier' must be the id or the ARN of a guardrail.",
-        ));
+    let members = [
+        ("trace", &options.trace),
+        ("stream_processing_mode", &options.stream_processing_mode),
+        ("guard", &options.guard),
+    ];
+    for (member, value) in members {
+        if value.is_some() {
+            let param = format!("bedrock.guardrail.{member}");
+            warnings.dropped(param, "the operator's settings of this guardrail are used");
+        }
     }
-    one_of(
-        "trace",
-        options.trace.as_deref(),
-        &["enabled", "disabled", "enabled_full"],
-    )?;
-    one_of(
-        "stream_processing_mode",
-        options.stream_processing_mode.as_deref(),
-        &["sync", "async"],
-    )?;
-    one_of(
-        "guard",
-        options.guard.as_deref(),
-        &["explicit", "last_user", "all_user", "tool_results"],
-    )
 }
 
 /// Marks the blocks that the guardrail evaluates. Once any block is marked, Bedrock evaluates no others.

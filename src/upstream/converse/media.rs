@@ -6,7 +6,6 @@ use std::{
     collections::{HashMap, HashSet},
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use super::media_formats::{DOCUMENTS, IMAGES, VIDEOS, allowed_name, by_extension, by_media_type};
@@ -19,7 +18,7 @@ use crate::{
     error::Error,
     model::Facts,
     openai::message::{Content, File, InputAudio, MediaUrl, SearchResult},
-    operation::chat::Part,
+    operation::chat::{MediaData, Part},
 };
 
 /// Maximum number of images in a request. This and the following limits are the service's,
@@ -276,7 +275,12 @@ impl<'a, 'n> Media<'a, 'n> {
                 ));
             }
         };
-        let (text, bytes) = decode(&audio.data, &format!("{at}.input_audio.data"))?;
+        let at_data = format!("{at}.input_audio.data");
+        let MediaData {
+            base64: text,
+            bytes,
+            ..
+        } = MediaData::decode(&audio.data, &at_data)?;
         check_size(bytes.len(), MAX_VIDEO_BYTES, "audio", at)?;
         Ok(MediaBlock {
             format,
@@ -322,60 +326,9 @@ impl<'a, 'n> Media<'a, 'n> {
     }
 
     fn data(&self, url: &'a str, at: &str) -> Result<Data<'a>, Error> {
-        if let Some(rest) = url.strip_prefix("data:") {
-            let (head, data) = rest
-                .split_once(',')
-                .ok_or_else(|| Error::invalid(at, "The data URL has no data."))?;
-            let Some(mime) = head.strip_suffix(";base64") else {
-                return Err(Error::invalid(
-                    at,
-                    "A data URL must be Base64 (…;base64,…).",
-                ));
-            };
-            let (text, bytes) = decode(data, at)?;
-            return Ok((
-                text,
-                bytes,
-                mime.split(';').next().filter(|mime| !mime.is_empty()),
-            ));
-        }
-        if let Some(data) = self.fetched.get(url).map(String::as_str) {
-            let (text, bytes) = decode(data, at)?;
-            return Ok((text, bytes, None));
-        }
-        if url.contains("://") {
-            return Err(Error::invalid(
-                at,
-                "This gateway does not fetch this URL. Send the content as a data URL (data:image/png;base64,…).",
-            )
-            .with_code("unsupported_url"));
-        }
-        let (text, bytes) = decode(url, at)?;
-        Ok((text, bytes, None))
+        let data = MediaData::of(url, self.fetched, at)?;
+        Ok((data.base64, data.bytes, data.declared))
     }
-}
-
-/// Decodes Base64 and returns it in padded form without whitespace. Does not copy text that already has this form.
-fn decode<'a>(text: &'a str, at: &str) -> Result<(Cow<'a, str>, Vec<u8>), Error> {
-    let wrong = || Error::invalid(at, "The data is not valid Base64.").with_code("invalid_base64");
-    let (text, bytes) = match STANDARD.decode(text) {
-        Ok(bytes) => (Cow::Borrowed(text), bytes),
-        // Some clients send line breaks or omit the padding.
-        Err(_) => {
-            let plain: String = text
-                .chars()
-                .filter(|c| !c.is_ascii_whitespace() && *c != '=')
-                .collect();
-            let bytes = base64::engine::general_purpose::STANDARD_NO_PAD
-                .decode(plain)
-                .map_err(|_| wrong())?;
-            (Cow::Owned(STANDARD.encode(&bytes)), bytes)
-        }
-    };
-    if bytes.is_empty() {
-        return Err(Error::invalid(at, "The data is empty."));
-    }
-    Ok((text, bytes))
 }
 
 fn s3(media: &MediaUrl) -> Option<MediaSource<'_>> {

@@ -185,6 +185,6 @@ const REASONING_PATHS: &[&str] = &["/usage/output_tokens_details"];
 const STOP_PATHS: &[&str] = &["/stop_sequence", "/delta/stop_sequence"];
 
 fn shows_guardrail(cx: &Context<'_>) -> bool {
-    let policy = cx.caller.guardrail_for(cx.model);
+    let policy = cx.caller.guardrails_for(cx.model).in_call;
     policy.is_none_or(|policy| policy.show_trace)
 }

@@ -148,3 +148,29 @@ fn exposed_admin_port_needs_allow_plaintext_and_is_a_warning() {
         assert!(found[0].starts_with("admin.listen: other machines can reach 0.0.0.0:9090"));
     }
 }
+
+#[test]
+fn guardrails_that_do_not_work_as_they_look_are_warnings() {
+    let text = r#"
+        [models.far]
+        target = "amazon.nova-lite-v1:0"
+        guardrail = { identifier = "arn:aws:bedrock:eu-west-1:123456789012:guardrail/abc", version = "1" }
+        [models.silent]
+        target = "us.amazon.nova-pro-v1:0"
+        guardrail = { identifier = "abc", version = "1", show_trace = true }
+        [keys.app]
+        secret_env = "LINTEL_KEY"
+        models = ["silent", "us.amazon.*"]
+    "#;
+    let found = warnings(text, &environment(&[REGION, KEY]));
+    // Before, there were none.
+    for expected in [
+        "models.far: amazon.nova-lite-v1:0 is in us-east-1, and its guardrail in eu-west-1",
+        "models.silent: us.amazon.nova-pro-v1:0 has no guardrail.trace",
+        "keys.app: can call us.amazon.nova-pro-v1:0 by its id, without the guardrail of models.silent",
+    ] {
+        let is_reported = found.iter().any(|text| text.starts_with(expected));
+        assert!(is_reported, "{expected} is not in {found:#?}");
+    }
+    assert_eq!(found.len(), 3, "{found:#?}");
+}

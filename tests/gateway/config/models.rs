@@ -26,6 +26,12 @@ fn problems_of_models_are_reported() {
         [models.e]
         target = "amazon.nova-lite-v1:0"
         guardrail = { identifier = "abc", version = "1", apply = "both", stream_processing_mode = "sync" }
+        [models.f]
+        target = "amazon.nova-lite-v1:0"
+        guardrail = { identifier = "", version = "x" }
+        [models.g]
+        target = "amazon.nova-lite-v1:0"
+        guardrail = { identifier = "arn:aws:bedrock:us-east-1:1:guardrail/abc", version = "0" }
         [keys.k]
         secret_env = "KEY"
         guardrail = { version = "1" }
@@ -51,6 +57,11 @@ fn problems_of_models_are_reported() {
         "models.c.guardrail: 'apply' must be 'input'",
         "models.d.guardrail.apply: 'first' is not",
         "models.e.guardrail.stream_processing_mode: has no effect with 'apply'",
+        // Before, these four were accepted.
+        "models.f.guardrail.identifier: must be the id or the ARN",
+        "models.f.guardrail.version: must be 'DRAFT' or a version number",
+        "models.g.guardrail.identifier: must be the id or the ARN",
+        "models.g.guardrail.version: must be 'DRAFT' or a version number",
         "keys.k.guardrail: needs 'identifier' and 'version'",
     ] {
         assert!(
@@ -58,7 +69,7 @@ fn problems_of_models_are_reported() {
             "{expected} is not in {reported:#?}"
         );
     }
-    assert_eq!(reported.len(), 10, "{reported:#?}");
+    assert_eq!(reported.len(), 14, "{reported:#?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{MESSAGE, PNG, asking, judged, receive, sent, settings, start};
+use super::{MESSAGE, PNG, asking, judged, receive, script_passages, sent, settings, start};
 use crate::support::{ANY_KEY, Gateway, endpoints::EMBEDDINGS, money::of, sha256, user};
 
 #[tokio::test]
@@ -115,12 +115,7 @@ async fn passages_are_evaluated_with_the_input() {
     .await;
     let results =
         json!({"retrievalResults": [{"content": {"text": "The secret-c3 <b>"}, "score": 0.9}]});
-    gateway
-        .simulator
-        .script(lintel::simulator::ScriptedReply::json(
-            200,
-            results.to_string(),
-        ));
+    script_passages(&gateway, &results);
     let mut request = asking("input", "What?", false);
     request["kb"] = json!("docs");
     let reply = gateway.as_key("sk-test-reader", &request).await;

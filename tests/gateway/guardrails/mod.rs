@@ -1,5 +1,6 @@
 //! Guardrails that the gateway applies itself, before and after any model.
 
+mod bypass;
 mod growth;
 mod input;
 mod money;
@@ -78,6 +79,15 @@ fn judged(gateway: &Gateway) -> Vec<(String, Vec<String>)> {
         (source, texts.map(str::to_owned).collect())
     };
     sent(gateway, "/apply").iter().map(of).collect()
+}
+
+/// The next search finds `results`, after the guardrail has passed the question.
+fn script_passages(gateway: &Gateway, results: &Value) {
+    let pass = json!({"usage": {}, "action": "NONE", "outputs": [], "assessments": []});
+    for reply in [&pass, results] {
+        let reply = lintel::simulator::ScriptedReply::json(200, reply.to_string());
+        gateway.simulator.script(reply);
+    }
 }
 
 /// A request with one user message, whole or streamed.

@@ -153,6 +153,7 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
         bytes: bytes.len(),
         expansion: expansion(bytes),
         fetched: Default::default(),
+        judged: None,
     };
     Ok((
         RequestOptions {
