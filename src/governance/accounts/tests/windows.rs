@@ -11,7 +11,7 @@ fn first_window_is_read_from_the_ledger() {
     let Err(Denial::Unopened(ids)) = admit(&mut accounts, "1", 10, NOON) else {
         panic!("admitted into a window that was not read");
     };
-    assert_eq!(ids, [day.id.clone()]);
+    assert_eq!(ids, std::slice::from_ref(&day.id));
     assert!(accounts.status("key:k/day", at(NOON)).is_none());
     open(&mut accounts, "key:k/day", NOON, 95);
     assert!(!refusal(admit(&mut accounts, "1", 10, NOON)).is_reserved);
@@ -27,7 +27,7 @@ fn settlement_during_the_reading_of_a_window_counts_once() {
     let mut accounts = accounts(std::slice::from_ref(&day));
     admit(&mut accounts, "1", 30, NOON).unwrap();
     accounts.set_budgets(&day.scope, vec![day.clone(), month.clone()], at(NOON));
-    let reading = accounts.unopened(&[month.id.clone()], at(NOON));
+    let reading = accounts.unopened(std::slice::from_ref(&month.id), at(NOON));
     accounts.settle("1", NanoUsd(20), at(NOON));
     accounts.open(&reading[0], NanoUsd(500), Vec::new(), at(NOON));
     assert_eq!(balance(&accounts, "key:k/month", NOON), (520, 0));
