@@ -180,11 +180,18 @@ impl App {
         }
         tasks.spawn(key_store.clone().note_uses(drained.clone()));
         let settings = server::Settings {
-            header_timeout: config.server.header_timeout,
-            keep_alive: config.server.keep_alive,
-            max_connections: config.server.max_connections,
+            timeouts: server::Timeouts {
+                header: config.server.header_timeout,
+                keep_alive: config.server.keep_alive,
+            },
+            capacity: server::Capacity {
+                connections: config.server.max_connections,
+                per_address: config.server.max_connections_per_address,
+            },
             drain_timeout: config.server.drain_timeout,
+            is_counted: true,
         };
+        let drain_timeout = settings.drain_timeout;
         let admin_router = admin::router(Arc::new(Admin {
             telemetry,
             clients,
@@ -198,7 +205,8 @@ impl App {
         }));
         let admin_settings = server::Settings {
             drain_timeout: ADMIN_DRAIN,
-            ..settings
+            is_counted: false,
+            ..settings.clone()
         };
         tasks.spawn(server::serve(
             admin,
@@ -219,7 +227,7 @@ impl App {
         // Calls whose clients have disconnected get another drain timeout. After that they are cut off and settled with
         // the usage known so far.
         disconnect.tasks.close();
-        let _ = tokio::time::timeout(settings.drain_timeout, disconnect.tasks.wait()).await;
+        let _ = tokio::time::timeout(drain_timeout, disconnect.tasks.wait()).await;
         disconnect.cut.cancel();
         disconnect.tasks.wait().await;
         drained.cancel();

@@ -26,6 +26,8 @@ pub enum Kind {
     Conflict,
     /// The body is larger than `server.max_body`: 413.
     TooLarge,
+    /// The head of the request is too large: 431.
+    HeadTooLarge,
     /// The declared content type is not JSON, or the body is compressed: 415.
     UnsupportedMediaType,
     /// A rate limit of the gateway was exceeded: 429, retryable after `retry_after`.
@@ -61,6 +63,7 @@ impl Kind {
             | Self::MethodNotAllowed
             | Self::RequestTimeout
             | Self::TooLarge
+            | Self::HeadTooLarge
             | Self::UnsupportedMediaType => "invalid",
             Self::Unauthenticated | Self::PermissionDenied => "auth",
             Self::RateLimited => "rate_limit",

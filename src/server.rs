@@ -1,46 +1,47 @@
-//! Accepts connections, applies their timeouts, and shuts down gracefully.
+//! Accepts connections, applies their limits, and shuts down gracefully.
 
-mod timeouts;
+mod chunks;
+mod connection;
+pub mod framing;
+pub mod head;
+mod phase;
+mod probe;
+mod registry;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use axum::{Router, body::Body};
+use axum::{Router, body::Body, response::Response};
+use http::header::CONTENT_TYPE;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
-use self::timeouts::{Phase, TimedConnection};
-use crate::{
-    edge::{Peer, until_end},
-    metrics,
+use self::{
+    connection::Connection, head::MAX_HEAD, phase::Phase, probe::ProbedEvents, registry::Registry,
 };
-
-/// The read buffer of a connection, in bytes, and so the largest request head.
-const MAX_HEAD: usize = 64 * 1024;
+pub use self::{connection::Timeouts, registry::Capacity};
+use crate::edge::{KnownCaller, Peer, until_end};
 
 /// How long streams that a shutdown cuts off have to write their last event.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Timeouts and limits of connections.
-#[derive(Clone, Copy, Debug)]
+/// Limits of a port.
+#[derive(Clone, Debug)]
 pub struct Settings {
-    /// From a request's first byte to the end of its head. On a new connection it also covers the wait for the first byte.
-    pub header_timeout: Duration,
-    /// For a connection without a request, and for a client that does not read.
-    pub keep_alive: Duration,
-    /// Further connections wait in the kernel's queue.
-    pub max_connections: usize,
+    pub timeouts: Timeouts,
+    pub capacity: Capacity,
     /// For requests in flight when a shutdown begins.
     pub drain_timeout: Duration,
+    /// Its connections are counted in the metric.
+    pub is_counted: bool,
 }
 
 /// Serves `router` on `listener` until `shutdown`. Requests in flight then have `drain_timeout` to finish; after it `cut`
@@ -54,44 +55,37 @@ pub async fn serve(
 ) {
     let graceful = GracefulShutdown::new();
     let connections = TaskTracker::new();
-    let room = Arc::new(Semaphore::new(
-        settings.max_connections.min(Semaphore::MAX_PERMITS),
-    ));
+    let registry = Registry::new(settings.capacity, settings.is_counted);
     let kill = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener) => accepted,
         };
-        let Some((stream, peer, permit)) = accepted else {
+        let Some((stream, peer)) = accepted else {
             continue;
         };
-        let (io, phase) =
-            TimedConnection::new(stream, settings.header_timeout, settings.keep_alive);
-        let connection = http1::Builder::new()
-            // `TimedConnection` has the timeouts, because hyper's header timer would also end idle connections.
-            .header_read_timeout(None)
-            .timer(TokioTimer::new())
-            .max_buf_size(MAX_HEAD)
-            .serve_connection(
-                TokioIo::new(io),
-                Service {
-                    router: router.clone(),
-                    peer,
-                    phase,
-                },
-            );
-        let connection = graceful.watch(connection);
+        let Some(admitted) = registry.admit(peer.ip(), false) else {
+            continue;
+        };
+        let serving = serve_connection(
+            stream,
+            Service {
+                router: router.clone(),
+                peer,
+                phase: admitted.phase.clone(),
+            },
+            settings.timeouts,
+            graceful.watcher(),
+        );
         let kill = kill.clone();
         connections.spawn(async move {
-            let _open = OpenConnection::new();
             tokio::select! {
-                // Errors of a connection are not logged, because each request has its own line in the access log.
-                _ = connection => {}
+                () = serving => {}
+                () = admitted.evicted.cancelled() => {}
                 () = kill.cancelled() => {}
             }
-            drop(permit);
         });
     }
     drop(listener);
@@ -112,16 +106,12 @@ pub async fn serve(
     connections.wait().await;
 }
 
-type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
-
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepted> {
-    // The semaphore is never closed.
-    let permit = room.clone().acquire_owned().await.ok()?;
+async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     match listener.accept().await {
         Ok((stream, peer)) => {
             // Stream events must be sent as soon as they are written.
             let _ = stream.set_nodelay(true);
-            Some((stream, peer, permit))
+            Some((stream, peer))
         }
         Err(error) => {
             // Most likely there are no file descriptors left. A pause gives running streams time to finish and free some.
@@ -132,20 +122,21 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<Accepte
     }
 }
 
-/// Counts an open connection until it is dropped, even if its task panics.
-struct OpenConnection;
-
-impl OpenConnection {
-    fn new() -> Self {
-        metrics::connections().increment(1.0);
-        Self
-    }
-}
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        metrics::connections().decrement(1.0);
-    }
+async fn serve_connection(
+    stream: TcpStream,
+    service: Service,
+    timeouts: Timeouts,
+    watcher: Watcher,
+) {
+    let stream = Connection::new(stream, &[], timeouts, service.phase.clone());
+    let connection = http1::Builder::new()
+        // `Connection` has the timeouts.
+        .header_read_timeout(None)
+        .timer(TokioTimer::new())
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    // Errors of a connection are not logged, because each request has its own line in the access log.
+    let _ = watcher.watch(connection).await;
 }
 
 /// Passes hyper's requests to axum's router.
@@ -156,17 +147,31 @@ struct Service {
 }
 
 impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for Service {
-    type Response = axum::response::Response;
+    type Response = Response;
     type Error = std::convert::Infallible;
     type Future = futures_util::future::BoxFuture<'static, Result<Self::Response, Self::Error>>;
 
     fn call(&self, request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
-        let busy = self.phase.busy();
+        let phase = self.phase.clone();
+        let busy = phase.busy();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(self.peer));
+        if let Some(bad) = phase.take_rejection() {
+            request.extensions_mut().insert(bad);
+        }
         let router = self.router.clone();
         Box::pin(async move {
-            let response = router.oneshot(request).await?;
+            let mut response = router.oneshot(request).await?;
+            if response.extensions().get::<KnownCaller>().is_some() {
+                phase.set_known();
+            }
+            let is_events = response
+                .headers()
+                .get(CONTENT_TYPE)
+                .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+            if is_events {
+                response = response.map(|events| Body::new(ProbedEvents::new(events, phase)));
+            }
             Ok(until_end(response, busy))
         })
     }

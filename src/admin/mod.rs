@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 pub use api::Api;
 pub use key_store::KeyStore;
 
-use crate::{call::Secret, telemetry::Telemetry, upstream::Clients};
+use crate::{call::Secret, edge, telemetry::Telemetry, upstream::Clients};
 
 /// How long a successful credential check is reused, so that probes do not overload the credential service.
 const READY_FOR: Duration = Duration::from_secs(60);
@@ -60,6 +60,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         })
         .with_state(admin)
         .merge(api)
+        .layer(axum::middleware::from_fn(edge::reject))
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {

@@ -70,6 +70,7 @@ pub struct ServerSettings {
     pub drain_timeout: Duration,
     pub max_in_flight: usize,
     pub max_connections: usize,
+    pub max_connections_per_address: usize,
     pub keep_alive: Duration,
     /// Per address.
     pub failed_logins_per_minute: u32,

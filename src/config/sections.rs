@@ -27,6 +27,8 @@ pub fn server(mut section: Section<'_>) -> Option<ServerSettings> {
     let max_in_flight = section.or_default("max_in_flight", max_in_flight, 4096);
     let max_connections = section.count("max_connections", 1_000_000);
     let max_connections = section.or_default("max_connections", max_connections, 10_000);
+    let per_address = section.count("max_connections_per_address", 1_000_000);
+    let per_address = section.or_default("max_connections_per_address", per_address, 1000);
     let keep_alive = section.duration_or("keep_alive", Duration::from_secs(75));
     let failed_logins = section
         .count("failed_logins_per_minute", 1_000_000)
@@ -57,6 +59,7 @@ pub fn server(mut section: Section<'_>) -> Option<ServerSettings> {
         drain_timeout,
         max_in_flight: usize::try_from(max_in_flight).ok()?,
         max_connections: usize::try_from(max_connections).ok()?,
+        max_connections_per_address: usize::try_from(per_address).ok()?,
         keep_alive,
         failed_logins_per_minute,
         max_requests_per_second,

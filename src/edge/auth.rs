@@ -16,6 +16,10 @@ use axum::{
     response::Response,
 };
 
+/// A response extension: the request had a valid key.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownCaller;
+
 /// Middleware that puts the [`Caller`] into the request's extensions.
 ///
 /// # Errors
@@ -40,7 +44,9 @@ pub async fn auth(
     })?;
     entry.set_caller(&caller);
     request.extensions_mut().insert(caller);
-    Ok(next.run(request).await)
+    let mut response = next.run(request).await;
+    response.extensions_mut().insert(KnownCaller);
+    Ok(response)
 }
 
 /// Looks the key of a request up again, after its body has arrived. A slow body may take an hour, and the key may have been

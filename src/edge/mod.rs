@@ -2,6 +2,7 @@
 
 mod access_log;
 mod auth;
+mod bad_head;
 mod body;
 mod body_guard;
 mod dialect;
@@ -34,6 +35,8 @@ use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
 pub use access_log::Peer;
+pub use auth::KnownCaller;
+pub use bad_head::{BadHead, reject};
 pub use body_guard::until_end;
 pub use dialect::{ChatWriter, EventWriter, assistant_message, chat_request};
 pub use disconnect::DisconnectPolicy;
@@ -86,6 +89,7 @@ pub fn router(edge: Arc<Edge>) -> Router {
     let order = ServiceBuilder::new()
         // Outermost, because it assigns the request ID and logs every response, after its last byte is sent.
         .layer(middleware::from_fn(access_log::access_log))
+        .layer(middleware::from_fn(reject))
         // Before `auth`, because a browser's preflight request has no key.
         .option_layer(cors(&edge.cors_origins))
         // Below the access log, so that the log has the status of a request that panicked.

@@ -68,6 +68,10 @@ fn status_and_type(kind: Kind) -> (StatusCode, &'static str) {
         Kind::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "timeout"),
         Kind::Conflict => (StatusCode::CONFLICT, "api_error"),
         Kind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
+        Kind::HeadTooLarge => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "invalid_request_error",
+        ),
         Kind::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid_request_error"),
         Kind::BudgetSpent => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota"),
         Kind::LedgerUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "api_error"),

@@ -39,6 +39,7 @@ mod schemas;
 mod server;
 mod settlements;
 mod siblings;
+mod smuggling;
 mod stops;
 mod streams;
 mod support;

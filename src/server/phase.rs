@@ -1,0 +1,111 @@
+//! What the parts of one connection know of each other: its stream, the service of its requests, and the list of all
+//! connections.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    task::Context,
+};
+
+use futures_util::task::AtomicWaker;
+
+use crate::edge::BadHead;
+
+/// Waiting for a request, before the timer is armed.
+pub const IDLE: u8 = 0;
+/// Waiting for a request, for at most `keep_alive`.
+pub const WAITING: u8 = 1;
+/// Part of a head has arrived; the rest must arrive within `header_timeout`.
+pub const HEAD: u8 = 2;
+/// A request is being served, which has its own timeouts.
+pub const BUSY: u8 = 3;
+
+/// The state of a connection. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Phase(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    phase: AtomicU8,
+    /// A request of a known key was served.
+    is_known: AtomicBool,
+    /// The client closed its side while its request was served.
+    is_half_closed: AtomicBool,
+    bad_head: Mutex<Option<BadHead>>,
+    /// The task that waits for the next request.
+    reader: AtomicWaker,
+    /// The task that writes a stream.
+    writer: AtomicWaker,
+}
+
+impl Phase {
+    pub fn get(&self) -> u8 {
+        self.0.phase.load(Ordering::Relaxed)
+    }
+
+    pub fn set(&self, phase: u8) {
+        self.0.phase.store(phase, Ordering::Relaxed);
+    }
+
+    /// Marks a request as being served until the guard is dropped. The time limits of the connection then apply again,
+    /// whether or not anybody reads from it.
+    pub fn busy(&self) -> BusyGuard {
+        self.set(BUSY);
+        BusyGuard(self.clone())
+    }
+
+    /// Wakes the task of `cx` when the phase changes.
+    pub fn register_reader(&self, cx: &Context<'_>) {
+        self.0.reader.register(cx.waker());
+    }
+
+    pub fn set_known(&self) {
+        self.0.is_known.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_known(&self) -> bool {
+        self.0.is_known.load(Ordering::Relaxed)
+    }
+
+    pub fn set_half_closed(&self) {
+        self.0.is_half_closed.store(true, Ordering::Relaxed);
+        self.0.writer.wake();
+    }
+
+    /// Reports whether the client closed its side. If not, wakes the task of `cx` when it does.
+    pub fn poll_half_closed(&self, cx: &Context<'_>) -> bool {
+        self.0.writer.register(cx.waker());
+        self.0.is_half_closed.load(Ordering::Relaxed)
+    }
+
+    /// Rejects the next request.
+    pub fn reject(&self, bad: BadHead) {
+        *self
+            .0
+            .bad_head
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(bad);
+    }
+
+    /// Takes the reason for which the request is rejected.
+    pub fn take_rejection(&self) -> Option<BadHead> {
+        self.0
+            .bad_head
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+/// See [`Phase::busy`].
+pub struct BusyGuard(Phase);
+
+impl Drop for BusyGuard {
+    fn drop(&mut self) {
+        let Self(phase) = self;
+        phase.set(IDLE);
+        phase.0.reader.wake();
+    }
+}

@@ -1,0 +1,225 @@
+//! The open connections. Idle strangers cannot keep others out: when there is no room, the one that was idle for longest
+//! makes way, first those that never sent a valid key.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::phase::{BUSY, Phase};
+use crate::metrics;
+
+/// How many connections are looked at to find one that may make way. Bounds the work for each new connection.
+const LOOKS: usize = 64;
+
+/// How many connections may be open.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    pub connections: usize,
+    /// Of one address. Proxies that are trusted have no such limit.
+    pub per_address: usize,
+}
+
+/// The open connections of one port. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Registry(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    capacity: Capacity,
+    /// The connections are counted in the metric.
+    is_counted: bool,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    connections: HashMap<u64, Connection>,
+    by_address: HashMap<IpAddr, usize>,
+    /// In the order in which they are looked at. Those that were closed are dropped when they are looked at.
+    queue: VecDeque<u64>,
+    last_id: u64,
+}
+
+#[derive(Debug)]
+struct Connection {
+    address: IpAddr,
+    phase: Phase,
+    evicted: CancellationToken,
+}
+
+/// An open connection, until it is dropped, even if its task panics.
+#[derive(Debug)]
+pub struct Admitted {
+    registry: Registry,
+    id: u64,
+    pub phase: Phase,
+    /// Cancelled when the connection must make way for another.
+    pub evicted: CancellationToken,
+}
+
+impl Registry {
+    pub fn new(capacity: Capacity, is_counted: bool) -> Self {
+        Self(Arc::new(Shared {
+            capacity,
+            is_counted,
+            open: Mutex::default(),
+        }))
+    }
+
+    /// Admits a connection from `address`, or returns `None` if there is no room for it.
+    pub fn admit(&self, address: IpAddr, is_trusted: bool) -> Option<Admitted> {
+        let Capacity {
+            connections,
+            per_address,
+        } = self.0.capacity;
+        let mut open = self.open();
+        let of_address = open.by_address.get(&address).copied().unwrap_or(0);
+        let is_crowd = of_address >= per_address && !is_trusted;
+        if is_crowd || (open.connections.len() >= connections && !open.evict()) {
+            drop(open);
+            metrics::shed("connections");
+            return None;
+        }
+        let admitted = Admitted {
+            registry: self.clone(),
+            id: open.last_id + 1,
+            phase: Phase::default(),
+            evicted: CancellationToken::new(),
+        };
+        let connection = Connection {
+            address,
+            phase: admitted.phase.clone(),
+            evicted: admitted.evicted.clone(),
+        };
+        open.insert(admitted.id, connection);
+        if self.0.is_counted {
+            metrics::connections().increment(1.0);
+        }
+        Some(admitted)
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn insert(&mut self, id: u64, connection: Connection) {
+        self.last_id = id;
+        *self.by_address.entry(connection.address).or_default() += 1;
+        self.connections.insert(id, connection);
+        self.queue.push_back(id);
+        if self.queue.len() > 2 * self.connections.len() + LOOKS {
+            self.queue.retain(|id| self.connections.contains_key(id));
+        }
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Connection> {
+        let connection = self.connections.remove(&id)?;
+        if let Some(count) = self.by_address.get_mut(&connection.address) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(&connection.address);
+            }
+        }
+        Some(connection)
+    }
+
+    /// Makes room by closing an idle connection. Returns whether there was one.
+    fn evict(&mut self) -> bool {
+        let mut idle = None;
+        for _ in 0..LOOKS.min(self.queue.len()) {
+            let Some(id) = self.queue.pop_front() else {
+                break;
+            };
+            let Some(connection) = self.connections.get(&id) else {
+                continue;
+            };
+            if connection.phase.get() != BUSY {
+                idle = idle.or(Some(id));
+                if !connection.phase.is_known() {
+                    idle = Some(id);
+                    break;
+                }
+            }
+            self.queue.push_back(id);
+        }
+        let evicted = idle.and_then(|id| self.remove(id));
+        if let Some(connection) = &evicted {
+            connection.evicted.cancel();
+            metrics::shed("idle_connection");
+        }
+        evicted.is_some()
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.registry.open().remove(self.id);
+        if self.registry.0.is_counted {
+            metrics::connections().decrement(1.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn registry(connections: usize, per_address: usize) -> Registry {
+        let capacity = Capacity {
+            connections,
+            per_address,
+        };
+        Registry::new(capacity, false)
+    }
+
+    #[test]
+    fn strangers_make_way_before_known_clients_and_busy_ones_never() {
+        let registry = registry(3, 10);
+        let known = registry.admit(HOME, false).unwrap();
+        known.phase.set_known();
+        let busy = registry.admit(HOME, false).unwrap();
+        let working = busy.phase.busy();
+        let stranger = registry.admit(HOME, false).unwrap();
+        let second = registry.admit(HOME, false).unwrap();
+        assert!(stranger.evicted.is_cancelled() && !known.evicted.is_cancelled());
+        let _second_works = second.phase.busy();
+        let third = registry.admit(HOME, false).unwrap();
+        assert!(known.evicted.is_cancelled());
+        let _third_works = third.phase.busy();
+        assert!(registry.admit(HOME, false).is_none());
+        drop(working);
+        assert!(registry.admit(HOME, false).is_some());
+        assert!(busy.evicted.is_cancelled());
+    }
+
+    #[test]
+    fn one_address_has_a_limit_unless_it_is_a_trusted_proxy() {
+        let registry = registry(10, 2);
+        let first = registry.admit(HOME, false).unwrap();
+        let _second = registry.admit(HOME, false).unwrap();
+        assert!(registry.admit(HOME, false).is_none());
+        assert!(registry.admit(HOME, true).is_some());
+        drop(first);
+        assert!(registry.admit(HOME, false).is_some());
+        assert!(registry.admit([10, 0, 0, 1].into(), false).is_some());
+    }
+
+    #[test]
+    fn closed_connections_are_forgotten() {
+        let registry = registry(10, 10);
+        for _ in 0..10_000 {
+            drop(registry.admit(HOME, false));
+        }
+        let open = registry.open();
+        assert!(open.connections.is_empty() && open.by_address.is_empty());
+        assert!(open.queue.len() <= LOOKS + 2);
+    }
+}
