@@ -21,7 +21,7 @@ use crate::{
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
     dispatch::{Dispatch, Reentry, pipeline::Shared},
-    edge::{self, DisconnectPolicy, Edge, FailedLogins, Gateway, Keys, Limits},
+    edge::{self, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Room},
     governance::Ledger,
     knowledge::BedrockKnowledgeBases,
     middleware::{
@@ -41,6 +41,7 @@ pub struct App {
     config: Config,
     data: TcpListener,
     admin: TcpListener,
+    tls: [Option<server::Tls>; 2],
     telemetry: Telemetry,
     ledger: Ledger,
     alerts: mpsc::Receiver<Alert>,
@@ -57,6 +58,10 @@ impl App {
     /// # Errors
     /// If an address cannot be bound or the ledger cannot be opened. The message names which.
     pub async fn bind(config: Config, telemetry: Telemetry) -> io::Result<Self> {
+        let tls = [
+            load_tls("server.tls", &config.server.tls, true)?,
+            load_tls("admin.tls", &config.admin.tls, false)?,
+        ];
         let data = bind("server.listen", config.server.listen).await?;
         let admin = bind("admin.listen", config.admin.listen).await?;
         let (data_addr, admin_addr) = (data.local_addr()?, admin.local_addr()?);
@@ -70,6 +75,7 @@ impl App {
             config,
             data,
             admin,
+            tls,
             telemetry,
             ledger,
             alerts,
@@ -91,6 +97,7 @@ impl App {
             config,
             data,
             admin,
+            tls: [data_tls, admin_tls],
             telemetry,
             ledger,
             alerts,
@@ -155,7 +162,7 @@ impl App {
                 keys,
                 knowledge_bases: config.knowledge_bases,
             }),
-            failed_logins: FailedLogins::new(config.server.failed_logins_per_minute),
+            logins: Logins::new(config.server.failed_logins_per_minute),
             ledger: ledger.clone(),
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
@@ -179,6 +186,9 @@ impl App {
             tasks.spawn(webhook.run(alerts, drained.clone()));
         }
         tasks.spawn(key_store.clone().note_uses(drained.clone()));
+        for tls in [&data_tls, &admin_tls].into_iter().flatten() {
+            tasks.spawn(tls.clone().keep_up(drained.clone()));
+        }
         let settings = server::Settings {
             timeouts: server::Timeouts {
                 header: config.server.header_timeout,
@@ -189,6 +199,9 @@ impl App {
                 per_address: config.server.max_connections_per_address,
             },
             drain_timeout: config.server.drain_timeout,
+            proxies: Arc::new(server::Proxies(config.server.trusted_proxies)),
+            tls: data_tls,
+            h2c: config.server.h2c,
             is_counted: true,
         };
         let drain_timeout = settings.drain_timeout;
@@ -205,6 +218,8 @@ impl App {
         }));
         let admin_settings = server::Settings {
             drain_timeout: ADMIN_DRAIN,
+            tls: admin_tls,
+            h2c: false,
             is_counted: false,
             ..settings.clone()
         };
@@ -236,6 +251,16 @@ impl App {
     }
 }
 
+fn load_tls(
+    key: &str,
+    settings: &Option<server::TlsSettings>,
+    offers_http2: bool,
+) -> io::Result<Option<server::Tls>> {
+    let load = |settings: &server::TlsSettings| server::Tls::load(settings.clone(), offers_http2);
+    let loaded = settings.as_ref().map(load).transpose();
+    loaded.map_err(|error| io::Error::other(format!("{key}: {error}")))
+}
+
 fn disconnect_policy(drain: bool, max_in_flight: usize) -> DisconnectPolicy {
     DisconnectPolicy {
         tasks: TaskTracker::new(),
@@ -249,6 +274,7 @@ fn limits(server: &ServerSettings) -> Limits {
     Limits {
         max_body: server.max_body,
         body_timeout: server.header_timeout,
+        room: Room::new(server.max_buffered_bodies),
         max_in_flight: server.max_in_flight,
         max_requests_per_second: server.max_requests_per_second,
     }

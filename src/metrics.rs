@@ -26,7 +26,9 @@ pub use ledger::{
     hold_presumed, holds, ledger_append, ledger_error, ledger_record_lost, ledger_state,
 };
 pub use model::ModelMetrics;
-pub use traffic::{auth_failure, connections, http_request, log_lines_lost, overhead, shed};
+pub use traffic::{
+    auth_failure, connection_failure, connections, http_request, log_lines_lost, overhead, shed,
+};
 pub use upstream::{retry_budget_exhausted, upstream_request, upstream_retry};
 
 pub const HTTP_REQUESTS: &str = "lintel_http_requests_total";
@@ -65,6 +67,7 @@ pub const KB_DROPPED: &str = "lintel_kb_dropped_total";
 pub const KB_CONTEXT: &str = "lintel_kb_context_chars";
 pub const KB_ERRORS: &str = "lintel_kb_errors_total";
 pub const CONNECTIONS: &str = "lintel_connections";
+pub const CONNECTION_FAILURES: &str = "lintel_connection_failures_total";
 pub const LOG_LINES_LOST: &str = "lintel_log_lines_lost_total";
 pub const BUILD_INFO: &str = "lintel_build_info";
 pub const TOKEN_USAGE: &str = "gen_ai_client_token_usage";
@@ -87,7 +90,7 @@ pub fn describe() {
     );
     describe_counter!(
         SHED,
-        "Requests rejected because the gateway was overloaded or draining, by cause"
+        "Requests and connections turned away because of overload or a shutdown, by cause"
     );
     describe_counter!(
         AUTH_FAILURES,
@@ -205,6 +208,10 @@ pub fn describe() {
     );
     describe_counter!(KB_ERRORS, "Failed searches, by knowledge base and code");
     describe_gauge!(CONNECTIONS, "Open client connections");
+    describe_counter!(
+        CONNECTION_FAILURES,
+        "Connections that failed before their first request, by cause"
+    );
     describe_counter!(
         LOG_LINES_LOST,
         "Log lines dropped because standard output was read too slowly"

@@ -1,47 +1,73 @@
 //! Accepts connections, applies their limits, and shuts down gracefully.
 
-mod chunks;
-mod connection;
-pub mod framing;
-pub mod head;
+pub mod http1;
+mod http2;
+pub mod opening;
 mod phase;
-mod probe;
+mod proxies;
 mod registry;
+mod service;
+mod stalled;
+pub mod tls;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, response::Response};
-use http::header::CONTENT_TYPE;
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::graceful::{GracefulShutdown, Watcher},
-};
+use axum::Router;
+use bytes::BytesMut;
 use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, join},
     net::{TcpListener, TcpStream},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::ServiceExt;
 
-use self::{
-    connection::Connection, head::MAX_HEAD, phase::Phase, probe::ProbedEvents, registry::Registry,
+pub use self::{
+    proxies::Proxies,
+    registry::Capacity,
+    tls::{Tls, TlsSettings},
 };
-pub use self::{connection::Timeouts, registry::Capacity};
-use crate::edge::{KnownCaller, Peer, until_end};
+use self::{
+    registry::{Admitted, Registry},
+    service::Service,
+};
+use crate::metrics;
 
 /// How long streams that a shutdown cuts off have to write their last event.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Limits of a port.
-#[derive(Clone, Debug)]
+/// The time limits of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// From the first byte of a head to its end. On a new connection it also covers the handshake and the wait for the first
+    /// byte.
+    pub header: Duration,
+    /// For a connection without a request, and for a client that does not read.
+    pub keep_alive: Duration,
+}
+
+/// How a port serves its connections.
+#[derive(Clone)]
 pub struct Settings {
     pub timeouts: Timeouts,
     pub capacity: Capacity,
     /// For requests in flight when a shutdown begins.
     pub drain_timeout: Duration,
+    pub proxies: Arc<Proxies>,
+    pub tls: Option<Tls>,
+    /// Without TLS, a client may speak HTTP/2 if it knows that the gateway does.
+    pub h2c: bool,
     /// Its connections are counted in the metric.
     pub is_counted: bool,
+}
+
+/// A port that is open.
+struct Port {
+    router: Router,
+    settings: Settings,
+    /// The shutdown has begun.
+    closing: CancellationToken,
+    /// Its connections, and what they spawn.
+    tasks: TaskTracker,
 }
 
 /// Serves `router` on `listener` until `shutdown`. Requests in flight then have `drain_timeout` to finish; after it `cut`
@@ -53,57 +79,52 @@ pub async fn serve(
     shutdown: CancellationToken,
     cut: CancellationToken,
 ) {
-    let graceful = GracefulShutdown::new();
-    let connections = TaskTracker::new();
+    let drain_timeout = settings.drain_timeout;
     let registry = Registry::new(settings.capacity, settings.is_counted);
+    let port = Arc::new(Port {
+        router,
+        settings,
+        closing: shutdown,
+        tasks: TaskTracker::new(),
+    });
     let kill = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
             biased;
-            () = shutdown.cancelled() => break,
+            () = port.closing.cancelled() => break,
             accepted = accept(&listener) => accepted,
         };
         let Some((stream, peer)) = accepted else {
             continue;
         };
-        let Some(admitted) = registry.admit(peer.ip(), false) else {
+        let is_trusted = port.settings.proxies.trusts(peer.ip());
+        let Some(admitted) = registry.admit(peer.ip(), is_trusted) else {
             continue;
         };
-        let serving = serve_connection(
-            stream,
-            Service {
-                router: router.clone(),
-                peer,
-                phase: admitted.phase.clone(),
-            },
-            settings.timeouts,
-            graceful.watcher(),
-        );
-        let kill = kill.clone();
-        connections.spawn(async move {
+        let (port, kill) = (port.clone(), kill.clone());
+        port.tasks.clone().spawn(async move {
+            let evicted = admitted.evicted.clone();
             tokio::select! {
-                () = serving => {}
-                () = admitted.evicted.cancelled() => {}
+                () = port.serve(stream, peer, &admitted) => {}
+                () = evicted.cancelled() => {}
                 () = kill.cancelled() => {}
             }
         });
     }
     drop(listener);
-    connections.close();
-    if timeout(settings.drain_timeout, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    let tasks = &port.tasks;
+    tasks.close();
+    if timeout(drain_timeout, tasks.wait()).await.is_err() {
         tracing::warn!(
-            connections = connections.len(),
+            connections = tasks.len(),
             "drain_timeout has passed; requests in flight are cut off"
         );
         cut.cancel();
-        if timeout(LAST_WORDS, connections.wait()).await.is_err() {
+        if timeout(LAST_WORDS, tasks.wait()).await.is_err() {
             kill.cancel();
         }
     }
-    connections.wait().await;
+    tasks.wait().await;
 }
 
 async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
@@ -122,57 +143,90 @@ async fn accept(listener: &TcpListener) -> Option<(TcpStream, SocketAddr)> {
     }
 }
 
-async fn serve_connection(
-    stream: TcpStream,
-    service: Service,
-    timeouts: Timeouts,
-    watcher: Watcher,
-) {
-    let stream = Connection::new(stream, &[], timeouts, service.phase.clone());
-    let connection = http1::Builder::new()
-        // `Connection` has the timeouts.
-        .header_read_timeout(None)
-        .timer(TokioTimer::new())
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    // Errors of a connection are not logged, because each request has its own line in the access log.
-    let _ = watcher.watch(connection).await;
-}
-
-/// Passes hyper's requests to axum's router.
-struct Service {
-    router: Router,
-    peer: SocketAddr,
-    phase: Phase,
-}
-
-impl hyper::service::Service<hyper::Request<hyper::body::Incoming>> for Service {
-    type Response = Response;
-    type Error = std::convert::Infallible;
-    type Future = futures_util::future::BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn call(&self, request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
-        let phase = self.phase.clone();
-        let busy = phase.busy();
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(self.peer));
-        if let Some(bad) = phase.take_rejection() {
-            request.extensions_mut().insert(bad);
+impl Port {
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr, admitted: &Admitted) {
+        let Settings { timeouts, tls, .. } = &self.settings;
+        let opened = tokio::select! {
+            opened = timeout(timeouts.header, self.open(stream, peer, admitted)) => opened,
+            () = self.closing.cancelled() => return,
+        };
+        let Ok(Some((stream, mut service, is_http2))) = opened else {
+            return;
+        };
+        let Some(tls) = tls else {
+            return self.serve_http(stream, service, is_http2).await;
+        };
+        let accepted = tokio::select! {
+            accepted = timeout(timeouts.header, tls.accept(stream)) => accepted,
+            () = self.closing.cancelled() => return,
+        };
+        match accepted {
+            Ok(Ok(accepted)) => {
+                service.certificate = accepted.certificate;
+                service.rejection = accepted.rejection;
+                self.serve_http(accepted.stream, service, accepted.is_http2)
+                    .await;
+            }
+            Ok(Err(error)) => failed("tls", &error, service.peer),
+            Err(_) => failed("tls", &io::ErrorKind::TimedOut.into(), service.peer),
         }
-        let router = self.router.clone();
-        Box::pin(async move {
-            let mut response = router.oneshot(request).await?;
-            if response.extensions().get::<KnownCaller>().is_some() {
-                phase.set_known();
-            }
-            let is_events = response
-                .headers()
-                .get(CONTENT_TYPE)
-                .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
-            if is_events {
-                response = response.map(|events| Body::new(ProbedEvents::new(events, phase)));
-            }
-            Ok(until_end(response, busy))
-        })
     }
+
+    /// Reads what stands before TLS and HTTP. Returns `None` if the connection must be closed, and whether the client speaks
+    /// HTTP/2 without asking.
+    async fn open(
+        &self,
+        mut stream: TcpStream,
+        mut peer: SocketAddr,
+        admitted: &Admitted,
+    ) -> Option<(impl AsyncRead + AsyncWrite + Unpin, Service, bool)> {
+        let mut received = BytesMut::new();
+        let Settings { proxies, tls, .. } = &self.settings;
+        if proxies.trusts(peer.ip()) {
+            let client = opening::proxied_client(&mut stream, &mut received).await;
+            let client = client.inspect_err(|error| failed("proxy_protocol", error, peer));
+            if let Some(client) = client.ok()? {
+                peer = client;
+                if !admitted.is_from(peer.ip(), proxies.trusts(peer.ip())) {
+                    return None;
+                }
+            }
+        }
+        let is_http2 = match tls.is_none() && self.settings.h2c {
+            true => opening::is_http2(&mut stream, &mut received).await.ok()?,
+            false => false,
+        };
+        let service = Service {
+            router: self.router.clone(),
+            peer,
+            proxies: proxies.clone(),
+            phase: admitted.phase.clone(),
+            certificate: None,
+            rejection: None,
+            stall_timeout: self.settings.timeouts.keep_alive,
+            tasks: self.tasks.clone(),
+        };
+        let (read, write) = stream.into_split();
+        let received = io::Cursor::new(received.freeze());
+        Some((join(received.chain(read), write), service, is_http2))
+    }
+
+    async fn serve_http(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        service: Service,
+        is_http2: bool,
+    ) {
+        let (timeouts, closing) = (self.settings.timeouts, self.closing.clone());
+        match is_http2 {
+            true => http2::serve(stream, service, timeouts, closing).await,
+            false => http1::serve(stream, service, timeouts, closing).await,
+        }
+    }
+}
+
+/// Counts a connection that failed before it carried a request.
+fn failed(cause: &'static str, error: &io::Error, peer: SocketAddr) {
+    metrics::connection_failure(cause);
+    tracing::debug!(%error, client = %peer.ip(), cause, "a connection failed before its first request");
 }

@@ -67,7 +67,7 @@ pub async fn run(lintel: &Path, seconds: u64) -> Result<(), BoxError> {
     });
     let [plain, with_ledger] = configs;
     let environment = [
-        ("BENCH_KEY", "sk-bench-0123456789abcdef"),
+        ("BENCH_KEY", "sk-bench-0123456789abcdef0123456789abcdef"),
         ("AWS_ACCESS_KEY_ID", "bench"),
         ("AWS_SECRET_ACCESS_KEY", "bench"),
         ("AWS_EC2_METADATA_DISABLED", "true"),

@@ -78,7 +78,10 @@ async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, BoxErr
 fn post(job: &Job) -> Result<Request<Full<Bytes>>, BoxError> {
     let request = Request::post(&job.path)
         .header("host", "bench")
-        .header("authorization", "Bearer sk-bench-0123456789abcdef")
+        .header(
+            "authorization",
+            "Bearer sk-bench-0123456789abcdef0123456789abcdef",
+        )
         .header("content-type", "application/json");
     Ok(request.body(Full::new(job.body.clone()))?)
 }

@@ -4,6 +4,7 @@ mod alert;
 mod caller;
 pub mod caps;
 mod end_users;
+mod heavy;
 mod knowledge_base;
 mod plan;
 mod rate_limits;

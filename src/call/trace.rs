@@ -12,10 +12,12 @@ use crate::model::Target;
 /// The shared record of a call. The stages of the call write to it; response headers, ledger and access log read it,
 /// even after the client has disconnected. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Trace(Arc<Inner>);
+pub struct Trace(pub(super) Arc<Inner>);
 
 #[derive(Debug, Default)]
-struct Inner {
+pub(super) struct Inner {
+    /// The request's body is large.
+    pub(super) is_large: AtomicBool,
     warnings: Warnings,
     spending: Spending,
     rate_limits: Mutex<RateLimits>,

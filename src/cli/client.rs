@@ -17,6 +17,7 @@ use crate::{
     config::{self, Administration, Environment},
     edge::Keys,
     governance::{Ledger, Location},
+    server::{TlsSettings, tls},
 };
 
 /// A successful response of the admin API.
@@ -69,7 +70,13 @@ pub async fn ask(
                     "a gateway runs at {address}, but the admin token is not set here; set the variable that admin.token_env names"
                 )));
             };
-            over_the_network(request(&format!("http://{address}"), Some(token))?).await
+            let scheme = if settings.tls.is_some() {
+                "https"
+            } else {
+                "http"
+            };
+            let request = request(&format!("{scheme}://{address}"), Some(token))?;
+            over_the_network(request, settings.tls.as_ref()).await
         }
         Err(_) => in_this_process(settings, request("", None)?).await,
     }
@@ -85,14 +92,18 @@ pub fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-async fn over_the_network(request: Request<String>) -> Result<Answer, Outcome> {
+async fn over_the_network(
+    request: Request<String>,
+    tls: Option<&TlsSettings>,
+) -> Result<Answer, Outcome> {
     let failed =
         |error: reqwest::Error| Outcome::Failed(format!("the gateway did not answer: {error}"));
     let (parts, body) = request.into_parts();
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .map_err(failed)?;
+    let mut client = reqwest::Client::builder().no_proxy();
+    if let Some(tls) = tls {
+        client = client.tls_backend_preconfigured(tls::client(tls).map_err(Outcome::Failed)?);
+    }
+    let client = client.build().map_err(failed)?;
     let response = client
         .request(parts.method, parts.uri.to_string())
         .headers(parts.headers)

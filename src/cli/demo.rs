@@ -53,7 +53,8 @@ pub async fn run(args: Args) -> Outcome {
             Secret::new(&simulator_key.secret_access_key),
         ),
         key: Key {
-            digest: Sha256::digest(secret.as_bytes()).into(),
+            digest: Some(Sha256::digest(secret.as_bytes()).into()),
+            client_certificates: Vec::new(),
             expires: None,
             allow_ips: Vec::new(),
             caller,

@@ -7,16 +7,16 @@ use super::{
     AdminSettings, Environment, Problem, Teams, diagnostics::Diagnostics, governance,
     reader::Section, sections, tree,
 };
-use crate::{call::Secret, governance::StoreSettings, money::Budget};
+use crate::{call::Secret, governance::StoreSettings, money::Budget, server::TlsSettings};
 
-/// The address of the admin port in the configuration at `path`, whatever else is wrong with the file.
-pub fn admin_listen(path: &Path, environment: &Environment) -> Option<SocketAddr> {
+/// The admin port in the configuration at `path`, whatever else is wrong with the file.
+pub fn admin_port(path: &Path, environment: &Environment) -> Option<AdminSettings> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let mut tree = tree::parse(&text, &mut Vec::new());
     environment.overlay(&mut tree);
     let diagnostics = Diagnostics::default();
     let section = Section::root(tree, &diagnostics).section("admin");
-    sections::admin_for_clients(section, environment).map(|admin| admin.listen)
+    sections::admin_for_clients(section, environment)
 }
 
 /// The settings of commands that use the admin API or open the ledger's file.
@@ -24,6 +24,7 @@ pub fn admin_listen(path: &Path, environment: &Environment) -> Option<SocketAddr
 pub struct Administration {
     pub listen: SocketAddr,
     pub token: Option<Secret>,
+    pub tls: Option<TlsSettings>,
     pub store: StoreSettings,
     pub teams: Teams,
     /// The budgets of the configuration; a virtual key brings its own.
@@ -59,9 +60,10 @@ pub fn administration(
     }
     problems.extend(diagnostics.into_parts().0);
     match admin {
-        Some(AdminSettings { listen, token }) if problems.is_empty() => Ok(Administration {
+        Some(AdminSettings { listen, token, tls }) if problems.is_empty() => Ok(Administration {
             listen,
             token,
+            tls,
             store,
             teams,
             budgets,

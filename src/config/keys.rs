@@ -1,7 +1,7 @@
 //! `[keys.*]`: static keys, and the settings that they share with virtual keys. The file holds the digest of a secret or
 //! where to find it, never the secret.
 
-use std::{net::IpAddr, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
@@ -21,7 +21,17 @@ use crate::{
 };
 
 /// A shorter secret could be guessed.
-const MIN_SECRET: usize = 16;
+pub const MIN_SECRET: usize = 32;
+/// A secret of fewer different characters was not drawn at random.
+const MIN_VARIETY: usize = 10;
+
+/// Says what is wrong with a secret that could be guessed.
+pub fn weakness(secret: &str) -> Option<String> {
+    let variety = secret.bytes().collect::<BTreeSet<u8>>().len();
+    (secret.len() < MIN_SECRET || variety < MIN_VARIETY).then(|| {
+        format!("must have at least {MIN_SECRET} random characters, for example from `openssl rand -hex 32`")
+    })
+}
 
 pub fn keys(
     sections: Vec<(String, Section<'_>)>,
@@ -35,7 +45,8 @@ pub fn keys(
         if name.contains('/') {
             section.problem("the name must not contain '/'");
         }
-        let digest = digest(&mut section, environment);
+        let client_certificates = section.strings("client_certificates").unwrap_or_default();
+        let digest = digest(&mut section, environment, !client_certificates.is_empty());
         section.never_here(
             "secret",
             "the file must not contain secrets; name an environment variable in secret_env, or set sha256 to the digest",
@@ -45,16 +56,17 @@ pub fn keys(
         let Some(digest) = digest else { continue };
         let key = Key {
             digest,
+            client_certificates,
             expires: settings.expires,
             allow_ips: settings.allow_ips,
             caller: settings.caller,
         };
-        if let Some(other) = keys.iter().find(|other| other.digest == key.digest) {
+        if let Some(other) = keys.iter().find(|other| key.shares_login_with(other)) {
             diagnostics.problem(
                 format!("keys.{name}"),
                 None,
                 format!(
-                    "has the same secret as keys.{}; every key needs its own",
+                    "has the same secret or client certificate as keys.{}; every key needs its own",
                     other.caller.key_id
                 ),
             );
@@ -90,20 +102,7 @@ pub fn settings(section: &mut Section<'_>, key_id: &str, teams: &Teams) -> KeySe
                     None::<SystemTime>
                 }
             });
-    let mut allow_ips = Vec::new();
-    for text in section.strings("allow_ips").unwrap_or_default() {
-        let text = text.trim();
-        match text
-            .parse::<IpNet>()
-            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        {
-            Ok(net) => allow_ips.push(net),
-            Err(_) => section.problem_at(
-                "allow_ips",
-                format!("'{text}' is not an address or a range such as 10.0.0.0/8"),
-            ),
-        }
-    }
+    let allow_ips = options::networks(section, "allow_ips");
     let globs = section.strings("knowledge_bases").unwrap_or_default();
     let raw_fields = section.strings("raw_fields").unwrap_or_default();
     let (cache, guardrail) = (options::cache(section), options::guardrail(section));
@@ -152,7 +151,12 @@ pub fn virtual_key(
     }
 }
 
-fn digest(section: &mut Section<'_>, environment: &Environment) -> Option<[u8; 32]> {
+/// Returns the digest of the secret: `Some(None)` if there is none and it `is_optional`, `None` if there is a problem.
+fn digest(
+    section: &mut Section<'_>,
+    environment: &Environment,
+    is_optional: bool,
+) -> Option<Option<[u8; 32]>> {
     let (env, file, sha256) = (
         section.string("secret_env"),
         section.string("secret_file"),
@@ -186,8 +190,9 @@ fn digest(section: &mut Section<'_>, environment: &Environment) -> Option<[u8; 3
                     "must be the SHA-256 digest of the secret, as 64 hexadecimal digits",
                 );
             }
-            return decoded;
+            return decoded.map(Some);
         }
+        (None, None, None) if is_optional => return Some(None),
         _ => {
             section.problem("needs exactly one of secret_env, secret_file and sha256");
             return None;
@@ -205,11 +210,9 @@ fn digest(section: &mut Section<'_>, environment: &Environment) -> Option<[u8; 3
         ));
         return None;
     }
-    if secret.len() < MIN_SECRET {
-        section.problem(format!(
-            "the secret must have at least {MIN_SECRET} characters"
-        ));
+    if let Some(weakness) = weakness(&secret) {
+        section.problem(format!("the secret {weakness}"));
         return None;
     }
-    Some(Sha256::digest(secret.as_bytes()).into())
+    Some(Some(Sha256::digest(secret.as_bytes()).into()))
 }

@@ -11,14 +11,16 @@ mod models;
 mod options;
 mod reader;
 mod sections;
+mod server;
 mod tree;
 mod warnings;
 
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
 use axum::http::HeaderValue;
+use ipnet::IpNet;
 
-pub use administration::{Administration, admin_listen, administration};
+pub use administration::{Administration, admin_port, administration};
 pub use diagnostics::ResolvedValue;
 pub use environment::{Environment, Flag};
 pub use governance::{GatewayBudget, Teams};
@@ -28,8 +30,8 @@ pub use warnings::warnings;
 
 use crate::{
     call::Secret, dispatch::Models, edge::Key, governance::StoreSettings,
-    knowledge::KnowledgeBases, model::Model, remote_media::RemoteMedia, upstream::AwsSettings,
-    webhook::Webhook,
+    knowledge::KnowledgeBases, model::Model, remote_media::RemoteMedia, server::TlsSettings,
+    upstream::AwsSettings, webhook::Webhook,
 };
 use diagnostics::Diagnostics;
 use reader::Section;
@@ -66,6 +68,8 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Bytes.
     pub max_body: usize,
+    /// Bytes of all requests in flight.
+    pub max_buffered_bodies: usize,
     pub header_timeout: Duration,
     pub drain_timeout: Duration,
     pub max_in_flight: usize,
@@ -77,6 +81,11 @@ pub struct ServerSettings {
     /// Per key.
     pub max_requests_per_second: u32,
     pub cors_origins: Vec<HeaderValue>,
+    /// Proxies that are believed about the addresses of clients.
+    pub trusted_proxies: Vec<IpNet>,
+    pub tls: Option<TlsSettings>,
+    /// HTTP/2 without TLS.
+    pub h2c: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -84,10 +93,11 @@ pub struct AdminSettings {
     pub listen: SocketAddr,
     /// If `None`, the admin API answers 403.
     pub token: Option<Secret>,
+    pub tls: Option<TlsSettings>,
 }
 
 impl AdminSettings {
-    /// Other machines can reach the port, which has no TLS.
+    /// Other machines can reach the port.
     pub fn is_exposed(&self) -> bool {
         !self.listen.ip().to_canonical().is_loopback()
     }
@@ -190,7 +200,7 @@ fn read(
         }
     }
     let mut root = Section::root(tree, diagnostics);
-    let server = sections::server(root.section("server"));
+    let server = server::server(root.section("server"));
     let admin = sections::admin(root.section("admin"), environment);
     let aws = sections::aws(root.section("aws"), environment, demo.as_ref());
     let defaults = models::defaults(root.section("defaults"));

@@ -1,6 +1,8 @@
 //! Settings of models and keys other than limits: facts, prices, guardrails, caching, retries.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
 
 use super::reader::Section;
 use crate::{
@@ -200,4 +202,21 @@ pub fn guardrail_id(section: &mut Section<'_>) -> Option<(String, String)> {
         section.problem_at("version", guardrail::VERSION);
     }
     both
+}
+
+/// Reads a list of addresses and ranges of addresses.
+pub fn networks(section: &mut Section<'_>, key: &'static str) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for text in section.strings(key).unwrap_or_default() {
+        let text = text.trim();
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        match text.parse::<IpNet>().or_else(|_| address()) {
+            Ok(network) => networks.push(network),
+            Err(_) => section.problem_at(
+                key,
+                format!("'{text}' is not an address or a range such as 10.0.0.0/8"),
+            ),
+        }
+    }
+    networks
 }

@@ -1,85 +1,33 @@
-//! `[server]`, `[admin]`, `[aws]` and `[remote_media]`.
+//! `[admin]`, `[aws]` and `[remote_media]`.
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::http::HeaderValue;
 use bytesize::ByteSize;
 use wildmatch::WildMatch;
 
-use super::{AdminSettings, Aws, Demo, Environment, ServerSettings, reader::Section};
+use super::{AdminSettings, Aws, Demo, Environment, keys, reader::Section, server};
 use crate::{
     call::Secret,
     remote_media::{self, RemoteMedia},
     upstream::{AssumeRole, AwsSettings},
 };
 
-/// A shorter token could be guessed.
-const MIN_TOKEN: usize = 16;
-
 const ADDRESS: &str = "an address such as \"127.0.0.1:8080\"";
-
-pub fn server(mut section: Section<'_>) -> Option<ServerSettings> {
-    let listen = address(&mut section, ([127, 0, 0, 1], 8080));
-    let max_body = section.size_or("max_body", ByteSize::mib(32));
-    let header_timeout = section.duration_or("header_timeout", Duration::from_secs(10));
-    let drain_timeout = section.duration_or("drain_timeout", Duration::from_secs(30));
-    let max_in_flight = section.count("max_in_flight", 1_000_000);
-    let max_in_flight = section.or_default("max_in_flight", max_in_flight, 4096);
-    let max_connections = section.count("max_connections", 1_000_000);
-    let max_connections = section.or_default("max_connections", max_connections, 10_000);
-    let per_address = section.count("max_connections_per_address", 1_000_000);
-    let per_address = section.or_default("max_connections_per_address", per_address, 1000);
-    let keep_alive = section.duration_or("keep_alive", Duration::from_secs(75));
-    let failed_logins = section
-        .count("failed_logins_per_minute", 1_000_000)
-        .and_then(|n| u32::try_from(n).ok());
-    let failed_logins_per_minute =
-        section.or_default("failed_logins_per_minute", failed_logins, 60);
-    let per_second = section
-        .count("max_requests_per_second", 1_000_000)
-        .and_then(|n| u32::try_from(n).ok());
-    let max_requests_per_second = section.or_default("max_requests_per_second", per_second, 10_000);
-    let mut cors_origins = Vec::new();
-    for origin in section.strings("cors_origins").unwrap_or_default() {
-        // A browser never sends an origin of `*` or with a trailing slash.
-        match HeaderValue::from_str(&origin) {
-            Ok(value) if origin != "*" && !origin.ends_with('/') => cors_origins.push(value),
-            _ => section.problem_at(
-                "cors_origins",
-                format!("'{origin}' is not an origin such as \"https://app.example\""),
-            ),
-        }
-    }
-    section.not_supported(&["tls"]);
-    section.finish();
-    Some(ServerSettings {
-        listen: listen?,
-        max_body: usize::try_from(max_body.as_u64()).ok()?,
-        header_timeout,
-        drain_timeout,
-        max_in_flight: usize::try_from(max_in_flight).ok()?,
-        max_connections: usize::try_from(max_connections).ok()?,
-        max_connections_per_address: usize::try_from(per_address).ok()?,
-        keep_alive,
-        failed_logins_per_minute,
-        max_requests_per_second,
-        cors_origins,
-    })
-}
 
 /// `[admin]`, for the process that opens the port.
 pub fn admin(mut section: Section<'_>, environment: &Environment) -> Option<AdminSettings> {
     let (admin, allow_plaintext) = read_admin(&mut section, environment);
     if let Some(admin) = &admin
         && admin.is_exposed()
+        && admin.tls.is_none()
         && !allow_plaintext
     {
         section.problem_at(
             "listen",
             format!(
                 "{} is reachable from other machines, and the admin port has no TLS: whoever reaches it can read \
-                 the metrics, and the admin token and new keys cross the network unencrypted. To accept that, set \
-                 admin.allow_plaintext = true or pass --admin-allow-plaintext; or listen on a loopback address",
+                 the metrics, and the admin token and new keys cross the network unencrypted. Set admin.tls, or \
+                 listen on a loopback address; or, to accept that, set admin.allow_plaintext = true or pass --admin-allow-plaintext",
                 admin.listen
             ),
         );
@@ -107,21 +55,26 @@ fn read_admin(
     let token_env = section.string("token_env");
     let token_env = section.or_default("token_env", token_env, "LINTEL_ADMIN_TOKEN".to_owned());
     let allow_plaintext = section.boolean("allow_plaintext", false);
-    let token = environment.variable(&token_env);
-    if token.is_some_and(|token| token.len() < MIN_TOKEN) {
+    let tls = server::tls(section);
+    if tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some()) {
         section.problem_at(
-            "token_env",
-            format!("the token in {token_env} must have at least {MIN_TOKEN} characters"),
+            "tls",
+            "client certificates are only for the data port; the admin API has tokens",
         );
+    }
+    let token = environment.variable(&token_env);
+    if let Some(weakness) = token.and_then(keys::weakness) {
+        section.problem_at("token_env", format!("the token in {token_env} {weakness}"));
     }
     let admin = listen.map(|listen| AdminSettings {
         listen,
         token: token.map(Secret::new),
+        tls,
     });
     (admin, allow_plaintext)
 }
 
-fn address(section: &mut Section<'_>, default: ([u8; 4], u16)) -> Option<SocketAddr> {
+pub fn address(section: &mut Section<'_>, default: ([u8; 4], u16)) -> Option<SocketAddr> {
     let given = section.has("listen");
     let parsed = section.parsed::<SocketAddr>("listen", ADDRESS);
     if given {

@@ -11,7 +11,7 @@ use crate::{
 use axum::{
     Extension,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, header::AUTHORIZATION},
+    http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION},
     middleware::Next,
     response::Response,
 };
@@ -20,28 +20,21 @@ use axum::{
 #[derive(Clone, Copy, Debug)]
 pub struct KnownCaller;
 
+/// A request extension: the names of the client's certificate, which an authority of the configuration has signed.
+#[derive(Clone, Debug)]
+pub struct CertificateNames(pub Arc<[String]>);
+
 /// Middleware that puts the [`Caller`] into the request's extensions.
 ///
 /// # Errors
-/// 401 without a valid key, or 429 after too many failed logins from one address.
+/// 401 without a valid key, or 429 after too many failed logins.
 pub async fn auth(
     State(edge): State<Arc<Edge>>,
     Extension(entry): Extension<Entry>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Error> {
-    let address = entry.address();
-    let found = secret(request.headers()).and_then(|secret| {
-        edge.gateway
-            .load()
-            .keys
-            .find(secret, address, SystemTime::now())
-    });
-    let caller = found.or_else(|why| {
-        let error = rejected(why);
-        edge.failed_logins.record(address)?;
-        Err(error)
-    })?;
+    let caller = caller(&edge, &entry, request.headers(), request.extensions())?;
     entry.set_caller(&caller);
     request.extensions_mut().insert(caller);
     let mut response = next.run(request).await;
@@ -49,16 +42,35 @@ pub async fn auth(
     Ok(response)
 }
 
-/// Looks the key of a request up again, after its body has arrived. A slow body may take an hour, and the key may have been
-/// revoked or changed meanwhile.
+/// Looks the key of a request up. It is looked up again after the body has arrived: a slow body may take an hour, and the key
+/// may have been revoked or changed meanwhile.
 ///
 /// # Errors
-/// 401 if the key is not valid any more.
-pub fn again(edge: &Edge, entry: &Entry, headers: &HeaderMap) -> Result<Arc<Caller>, Error> {
-    let keys = &edge.gateway.load().keys;
-    secret(headers)
-        .and_then(|secret| keys.find(secret, entry.address(), SystemTime::now()))
-        .map_err(rejected)
+/// 401 without a valid key, or 429 after too many failed logins.
+pub fn caller(
+    edge: &Edge,
+    entry: &Entry,
+    headers: &HeaderMap,
+    extensions: &Extensions,
+) -> Result<Arc<Caller>, Error> {
+    let (address, now) = (entry.address(), SystemTime::now());
+    let gateway = edge.gateway.load();
+    let certificate = extensions.get::<CertificateNames>();
+    let found = match (secret(headers), certificate) {
+        (Ok(secret), _) => {
+            let find = || gateway.keys.find(secret, address, now);
+            edge.logins.attempt(secret, address, find)?
+        }
+        (Err("missing"), Some(CertificateNames(names))) => {
+            gateway.keys.find_by_certificate(names, address, now)
+        }
+        (Err(why), _) => {
+            edge.logins.check_address(address)?;
+            edge.logins.record(None, address);
+            Err(why)
+        }
+    };
+    found.map_err(rejected)
 }
 
 fn rejected(why: &'static str) -> Error {

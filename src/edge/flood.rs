@@ -1,17 +1,12 @@
-//! Flood protection: limits the requests per second of a key, and the failed logins from an address.
+//! Limits the requests per second of a key.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, response::IntoResponse};
-use governor::{
-    clock::{Clock, DefaultClock},
-    middleware::NoOpMiddleware,
-};
+use governor::middleware::NoOpMiddleware;
 use http::Request;
 use tower_governor::{
-    GovernorError, GovernorLayer,
-    governor::{GovernorConfigBuilder, SharedRateLimiter},
-    key_extractor::{KeyExtractor, PeerIpKeyExtractor},
+    GovernorError, GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor,
 };
 
 use crate::{
@@ -59,50 +54,8 @@ pub fn layer(per_second: u32) -> Option<GovernorLayer<CallerKey, NoOpMiddleware,
     Some(layer)
 }
 
-/// Limits failed logins by address. Only failures count, so that clients with valid keys behind the same address are not
-/// locked out.
-pub struct FailedLogins(Option<SharedRateLimiter<IpAddr, NoOpMiddleware>>);
-
-/// The number of tracked addresses above which those that are no longer limited are removed.
-const MAX_ADDRESSES: usize = 10_000;
-
-impl FailedLogins {
-    /// Allows `per_minute` failed logins per minute from each address.
-    pub fn new(per_minute: u32) -> Self {
-        let mut builder = GovernorConfigBuilder::default().key_extractor(PeerIpKeyExtractor);
-        builder
-            .period(Duration::from_secs(60) / per_minute.max(1))
-            .burst_size(per_minute.max(1));
-        Self(builder.finish().map(|config| config.limiter().clone()))
-    }
-
-    /// Records a failed login from `address`.
-    ///
-    /// # Errors
-    /// 429 if there were too many.
-    pub fn record(&self, address: Option<IpAddr>) -> Result<(), Error> {
-        let (Some(limiter), Some(address)) = (&self.0, address) else {
-            return Ok(());
-        };
-        if limiter.len() > MAX_ADDRESSES {
-            limiter.retain_recent();
-        }
-        limiter.check_key(&network(address)).map_err(|not_until| {
-            let wait = not_until.wait_time_from(DefaultClock::default().now());
-            rate_limited("Too many failed logins from this address.", wait)
-        })
-    }
-}
-
-/// Returns the /64 network of an IPv6 address, because a single client usually controls the whole network.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
-        address => address,
-    }
-}
-
-fn rate_limited(message: &'static str, wait: Duration) -> Error {
+/// Creates the error for a client that must wait.
+pub fn rate_limited(message: &'static str, wait: Duration) -> Error {
     Error::new(Kind::RateLimited, message)
         .with_code("rate_limit_exceeded")
         .with_retry_after(wait)

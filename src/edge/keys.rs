@@ -20,7 +20,10 @@ use crate::call::Caller;
 /// A static key. Only the SHA-256 digest of its secret is stored.
 #[derive(Clone, Debug)]
 pub struct Key {
-    pub digest: [u8; 32],
+    /// `None` if the key has no secret, only client certificates.
+    pub digest: Option<[u8; 32]>,
+    /// Names of client certificates that stand for the key.
+    pub client_certificates: Vec<String>,
     pub expires: Option<SystemTime>,
     /// Addresses that may use the key. If empty, all may.
     pub allow_ips: Vec<IpNet>,
@@ -47,16 +50,25 @@ pub struct Keys(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    static_keys: HashMap<[u8; 32], Key>,
+    static_keys: HashMap<[u8; 32], Arc<Key>>,
+    by_certificate: HashMap<String, Arc<Key>>,
     virtual_keys: RwLock<HashMap<String, Arc<VirtualKey>>>,
 }
 
 impl Keys {
     /// Creates the table with the static `keys`.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Self {
-        let static_keys = keys.into_iter().map(|key| (key.digest, key)).collect();
+        let (mut static_keys, mut by_certificate) = (HashMap::new(), HashMap::new());
+        for key in keys.into_iter().map(Arc::new) {
+            let names = key.client_certificates.iter();
+            by_certificate.extend(names.map(|name| (name.clone(), key.clone())));
+            if let Some(digest) = key.digest {
+                static_keys.insert(digest, key);
+            }
+        }
         Self(Arc::new(Inner {
             static_keys,
+            by_certificate,
             virtual_keys: RwLock::default(),
         }))
     }
@@ -107,8 +119,7 @@ impl Keys {
         now: SystemTime,
     ) -> Result<Arc<Caller>, &'static str> {
         let digest: [u8; 32] = Sha256::digest(secret).into();
-        let mut used = None;
-        let (expires, allow_ips, caller) = match virtual_key::classify(secret) {
+        match virtual_key::classify(secret) {
             SecretKind::Malformed => return Err("malformed"),
             SecretKind::Virtual(id) => {
                 let key = self
@@ -132,35 +143,33 @@ impl Keys {
                 if key.revoked {
                     return Err("revoked");
                 }
-                let usable = (key.expires, key.allow_ips.clone(), key.caller.clone());
-                used = Some(key);
-                usable
+                check(key.expires, &key.allow_ips, address, now)?;
+                key.record_use(now);
+                Ok(key.caller.clone())
             }
             SecretKind::Other => {
-                let key = self
-                    .0
-                    .static_keys
-                    .get(&digest)
-                    .filter(|key| bool::from(key.digest.ct_eq(&digest)));
-                let key = key.ok_or("unknown")?;
-                (key.expires, key.allow_ips.clone(), key.caller.clone())
+                let key = self.0.static_keys.get(&digest).filter(|key| {
+                    let known = key.digest.as_ref();
+                    known.is_some_and(|known| known.ct_eq(&digest).into())
+                });
+                key.ok_or("unknown")?.usable(address, now)
             }
-        };
-        if expires.is_some_and(|expires| expires <= now) {
-            return Err("expired");
         }
-        let allowed = |address: IpAddr| {
-            allow_ips
-                .iter()
-                .any(|net| net.contains(&address.to_canonical()))
-        };
-        if !allow_ips.is_empty() && !address.is_some_and(allowed) {
-            return Err("address");
-        }
-        if let Some(key) = used {
-            key.record_use(now);
-        }
-        Ok(caller)
+    }
+
+    /// Returns the caller whose key is for a client certificate with one of `names`.
+    ///
+    /// # Errors
+    /// The reason, as a metric label: `missing` if there is no such key, `expired` or `address`.
+    pub fn find_by_certificate(
+        &self,
+        names: &[String],
+        address: Option<IpAddr>,
+        now: SystemTime,
+    ) -> Result<Arc<Caller>, &'static str> {
+        let keys = &self.0.by_certificate;
+        let key = names.iter().find_map(|name| keys.get(name));
+        key.ok_or("missing")?.usable(address, now)
     }
 
     /// Returns the ID of each virtual key and when it was last used, in Unix seconds.
@@ -174,6 +183,46 @@ impl Keys {
             .iter()
             .map(|(id, key)| (id.clone(), key.last_used.load(Ordering::Relaxed)))
             .collect()
+    }
+}
+
+impl Key {
+    /// Reports whether a client could mean either key.
+    pub fn shares_login_with(&self, other: &Self) -> bool {
+        let theirs = &other.client_certificates;
+        self.digest.is_some() && self.digest == other.digest
+            || self
+                .client_certificates
+                .iter()
+                .any(|name| theirs.contains(name))
+    }
+
+    fn usable(
+        &self,
+        address: Option<IpAddr>,
+        now: SystemTime,
+    ) -> Result<Arc<Caller>, &'static str> {
+        check(self.expires, &self.allow_ips, address, now)?;
+        Ok(self.caller.clone())
+    }
+}
+
+fn check(
+    expires: Option<SystemTime>,
+    allow_ips: &[IpNet],
+    address: Option<IpAddr>,
+    now: SystemTime,
+) -> Result<(), &'static str> {
+    if expires.is_some_and(|expires| expires <= now) {
+        return Err("expired");
+    }
+    let allowed = |address: IpAddr| {
+        let address = address.to_canonical();
+        allow_ips.iter().any(|net| net.contains(&address))
+    };
+    match allow_ips.is_empty() || address.is_some_and(allowed) {
+        true => Ok(()),
+        false => Err("address"),
     }
 }
 
@@ -209,7 +258,8 @@ mod tests {
     #[test]
     fn static_keys_expire_and_are_limited_to_their_addresses() {
         let key = Key {
-            digest: Sha256::digest(b"abc").into(),
+            digest: Some(Sha256::digest(b"abc").into()),
+            client_certificates: vec!["spiffe://a/ci".to_owned()],
             expires: Some(at(100)),
             allow_ips: vec!["10.0.0.0/8".parse().unwrap()],
             caller: caller("ci"),
@@ -228,6 +278,14 @@ mod tests {
         assert_eq!(keys.find(b"abc", None, at(0)).err(), Some("address"));
         assert_eq!(keys.find(b"abc", inside, at(100)).err(), Some("expired"));
         assert_eq!(keys.find(b"abd", inside, at(0)).err(), Some("unknown"));
+        let by_certificate = |name: &str, address| {
+            let found = keys.find_by_certificate(&[name.to_owned()], address, at(0));
+            found.map(|caller| caller.key_id.clone())
+        };
+        let known = "spiffe://a/ci";
+        assert_eq!(by_certificate(known, inside), Ok("ci".to_owned()));
+        assert_eq!(by_certificate(known, outside), Err("address"));
+        assert_eq!(by_certificate("spiffe://a/cj", inside), Err("missing"));
     }
 
     /// The minute was stored, so a key created at 10:00:30 was last used at 10:00:00, and rejected requests counted.

@@ -11,6 +11,8 @@ mod endpoints;
 mod flood;
 mod keys;
 mod labels;
+mod logins;
+mod receive;
 mod reply_headers;
 mod rescue;
 mod routes;
@@ -35,13 +37,14 @@ use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
 pub use access_log::Peer;
-pub use auth::KnownCaller;
+pub use auth::{CertificateNames, KnownCaller};
 pub use bad_head::{BadHead, reject};
 pub use body_guard::until_end;
 pub use dialect::{ChatWriter, EventWriter, assistant_message, chat_request};
 pub use disconnect::DisconnectPolicy;
-pub use flood::FailedLogins;
 pub use keys::{Key, Keys, VirtualKey};
+pub use logins::{Backoff, Logins};
+pub use receive::Room;
 
 use crate::{
     dispatch::Dispatch,
@@ -61,7 +64,7 @@ pub struct Gateway {
 /// The state of the data port.
 pub struct Edge {
     pub gateway: ArcSwap<Gateway>,
-    pub failed_logins: FailedLogins,
+    pub logins: Logins,
     pub ledger: Ledger,
     pub disconnect: DisconnectPolicy,
     pub limits: Limits,
@@ -72,12 +75,14 @@ pub struct Edge {
 }
 
 /// Limits of one request, and of all requests together.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// Maximum size of a request body, in bytes.
     pub max_body: usize,
-    /// Time that a client has to send its body. Every 8 KiB received add one second.
+    /// Time that a client has to send its body, or 8 KiB per second of it.
     pub body_timeout: Duration,
+    /// Memory for the bodies of all requests in flight.
+    pub room: Room,
     /// Maximum number of requests in flight, each counted from admission to the last byte of its response.
     pub max_in_flight: usize,
     /// Maximum sustained requests per second of one key.

@@ -15,8 +15,11 @@ use super::{
     Edge,
     access_log::Entry,
     auth, body,
+    body_guard::until_end,
     dialect::{Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext},
-    json_response, reply_headers, rescue, sse,
+    json_response,
+    receive::{Received, receive},
+    reply_headers, rescue, sse,
 };
 use crate::{
     call::{Call, Unplanned},
@@ -48,25 +51,31 @@ async fn answer<D: Dialect>(
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     body::check_headers(&parts.headers, edge.limits.max_body)?;
-    let bytes = body::read(body, edge.limits).await?;
+    let Received { bytes, permit } = receive(body, &edge.limits).await?;
     let received = Instant::now();
-    let caller = auth::again(edge, entry, &parts.headers)?;
+    let caller = auth::caller(edge, entry, &parts.headers, &parts.extensions)?;
     // Loaded once, so that a reload does not affect this request.
     let gateway = edge.gateway.load_full();
     let trace = entry.trace();
+    trace.set_body_size(bytes.len());
+    let parse = {
+        let (caller, gateway, trace) = (caller.clone(), gateway.clone(), trace.clone());
+        move || {
+            D::parse(&Incoming {
+                headers: &parts.headers,
+                body: &bytes,
+                caller: &caller,
+                knowledge_bases: &gateway.knowledge_bases,
+                warnings: trace.warnings(),
+            })
+        }
+    };
     let ParsedRequest {
         operation,
         model,
         end_user,
         view,
-    } = D::parse(&Incoming {
-        headers: &parts.headers,
-        body: &bytes,
-        caller: &caller,
-        knowledge_bases: &gateway.knowledge_bases,
-        warnings: trace.warnings(),
-    })?;
-    drop(bytes);
+    } = trace.compute(parse).await?;
     let destination = gateway.dispatch.resolve_for(&model, &caller)?;
     let users = caller.end_users.as_ref().zip(end_user);
     let call = Call {
@@ -105,7 +114,8 @@ async fn answer<D: Dialect>(
         phase,
         received.elapsed().saturating_sub(trace.waited()),
     );
-    Ok(response)
+    // What was parsed from the body lives as long as the call.
+    Ok(until_end(response, permit))
 }
 
 /// Sets the parameter of an error about too long an input. Only the dialect knows the member's name: the

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use metrics::{Gauge, counter, gauge, histogram};
 
-use super::{AUTH_FAILURES, CONNECTIONS, HTTP_REQUESTS, LOG_LINES_LOST, OVERHEAD, SHED};
+use super::{
+    AUTH_FAILURES, CONNECTION_FAILURES, CONNECTIONS, HTTP_REQUESTS, LOG_LINES_LOST, OVERHEAD, SHED,
+};
 
 /// Counts an answered request.
 pub fn http_request(route: &'static str, method: &'static str, status: u16, reason: &'static str) {
@@ -17,7 +19,8 @@ pub fn overhead(route: &'static str, phase: &'static str, own: Duration) {
     histogram!(OVERHEAD, "route" => route, "phase" => phase).record(own);
 }
 
-/// Counts a request that was shed. `cause` is `concurrency`, `draining` or `flood`.
+/// Counts what was shed. `cause` is `concurrency`, `draining` or `flood` for a request, `connections` for a new connection, and
+/// `idle_connection` for one that made way.
 pub fn shed(cause: &'static str) {
     counter!(SHED, "cause" => cause).increment(1);
 }
@@ -30,6 +33,11 @@ pub fn auth_failure(why: &'static str) {
 /// Returns the gauge of open client connections.
 pub fn connections() -> Gauge {
     gauge!(CONNECTIONS)
+}
+
+/// Counts a connection that failed before its first request. `cause` is `tls` or `proxy_protocol`.
+pub fn connection_failure(cause: &'static str) {
+    counter!(CONNECTION_FAILURES, "cause" => cause).increment(1);
 }
 
 /// Sets the number of log lines that were dropped since the start.

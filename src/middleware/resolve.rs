@@ -50,8 +50,13 @@ impl Resolve {
         warnings.about_model(&call.model);
         // Checked before anything that costs money.
         warnings.refuse_dropped(&call.model)?;
-        let plan = call.body.plan(&call.model, &call.caller)?;
-        Ok(call.with_plan(plan))
+        let trace = call.trace.clone();
+        trace
+            .compute(move || {
+                let plan = call.body.plan(&call.model, &call.caller)?;
+                Ok(call.with_plan(plan))
+            })
+            .await
     }
 }
 

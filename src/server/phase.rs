@@ -2,14 +2,17 @@
 //! connections.
 
 use std::{
+    future::poll_fn,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering},
     },
-    task::Context,
+    task::{Context, Poll},
+    time::Duration,
 };
 
 use futures_util::task::AtomicWaker;
+use tokio::time::{Instant, sleep_until};
 
 use crate::edge::BadHead;
 
@@ -29,6 +32,10 @@ pub struct Phase(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     phase: AtomicU8,
+    /// The number of requests that are being served. More than one only on HTTP/2.
+    requests: AtomicUsize,
+    /// When the last request ended.
+    idle_since: Mutex<Option<Instant>>,
     /// A request of a known key was served.
     is_known: AtomicBool,
     /// The client closed its side while its request was served.
@@ -52,8 +59,36 @@ impl Phase {
     /// Marks a request as being served until the guard is dropped. The time limits of the connection then apply again,
     /// whether or not anybody reads from it.
     pub fn busy(&self) -> BusyGuard {
+        self.0.requests.fetch_add(1, Ordering::AcqRel);
         self.set(BUSY);
         BusyGuard(self.clone())
+    }
+
+    /// Ready when no request was served for the time that `limit` returns. Its argument tells whether there was one yet.
+    pub async fn idle_for(&self, limit: impl Fn(bool) -> Duration) {
+        let opened = Instant::now();
+        loop {
+            poll_fn(|cx| {
+                self.register_reader(cx);
+                match self.0.requests.load(Ordering::Acquire) {
+                    0 => Poll::Ready(()),
+                    _ => Poll::Pending,
+                }
+            })
+            .await;
+            let since = *self.idle_since();
+            sleep_until(since.unwrap_or(opened) + limit(since.is_some())).await;
+            if self.0.requests.load(Ordering::Acquire) == 0 && since == *self.idle_since() {
+                return;
+            }
+        }
+    }
+
+    fn idle_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0
+            .idle_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes the task of `cx` when the phase changes.
@@ -105,7 +140,10 @@ pub struct BusyGuard(Phase);
 impl Drop for BusyGuard {
     fn drop(&mut self) {
         let Self(phase) = self;
-        phase.set(IDLE);
-        phase.0.reader.wake();
+        if phase.0.requests.fetch_sub(1, Ordering::AcqRel) == 1 {
+            *phase.idle_since() = Some(Instant::now());
+            phase.set(IDLE);
+            phase.0.reader.wake();
+        }
     }
 }

@@ -95,6 +95,7 @@ impl Registry {
             phase: admitted.phase.clone(),
             evicted: admitted.evicted.clone(),
         };
+        open.last_id = admitted.id;
         open.insert(admitted.id, connection);
         if self.0.is_counted {
             metrics::connections().increment(1.0);
@@ -107,9 +108,29 @@ impl Registry {
     }
 }
 
+impl Admitted {
+    /// Counts the connection under `address`, which a proxy has told. Returns whether that has room for it.
+    pub fn is_from(&self, address: IpAddr, is_trusted: bool) -> bool {
+        let per_address = self.registry.0.capacity.per_address;
+        let mut open = self.registry.open();
+        let of_address = open.by_address.get(&address).copied().unwrap_or(0);
+        if of_address >= per_address && !is_trusted {
+            drop(open);
+            metrics::shed("connections");
+            return false;
+        }
+        let Some(connection) = open.connections.get_mut(&self.id) else {
+            return false;
+        };
+        let proxy = std::mem::replace(&mut connection.address, address);
+        open.forget(proxy);
+        *open.by_address.entry(address).or_default() += 1;
+        true
+    }
+}
+
 impl Open {
     fn insert(&mut self, id: u64, connection: Connection) {
-        self.last_id = id;
         *self.by_address.entry(connection.address).or_default() += 1;
         self.connections.insert(id, connection);
         self.queue.push_back(id);
@@ -120,13 +141,18 @@ impl Open {
 
     fn remove(&mut self, id: u64) -> Option<Connection> {
         let connection = self.connections.remove(&id)?;
-        if let Some(count) = self.by_address.get_mut(&connection.address) {
+        self.forget(connection.address);
+        Some(connection)
+    }
+
+    /// Counts one connection less from `address`.
+    fn forget(&mut self, address: IpAddr) {
+        if let Some(count) = self.by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                self.by_address.remove(&connection.address);
+                self.by_address.remove(&address);
             }
         }
-        Some(connection)
     }
 
     /// Makes room by closing an idle connection. Returns whether there was one.
@@ -209,7 +235,16 @@ mod tests {
         assert!(registry.admit(HOME, true).is_some());
         drop(first);
         assert!(registry.admit(HOME, false).is_some());
-        assert!(registry.admit([10, 0, 0, 1].into(), false).is_some());
+        let other = [10, 0, 0, 1].into();
+        assert!(registry.admit(other, false).is_some());
+        // Clients behind a proxy are counted by their own addresses.
+        let one = registry.admit(HOME, true).unwrap();
+        let two = registry.admit(HOME, true).unwrap();
+        let three = registry.admit(HOME, true).unwrap();
+        assert!(one.is_from(other, false) && two.is_from(other, false));
+        assert!(!three.is_from(other, false));
+        drop((one, two, three));
+        assert_eq!(registry.open().by_address.get(&other), None);
     }
 
     #[test]

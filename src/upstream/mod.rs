@@ -65,7 +65,9 @@ impl Upstream {
             )
             .with_detail(format!("{} on route {}", T::NAME, call.plan.route.as_str()))
         })?;
-        let requests = codec.encode(&call)?;
+        let trace = call.trace.clone();
+        let encode = move || Ok((codec.encode(&call)?, call));
+        let (requests, call) = trace.compute(encode).await?;
         call.trace.warnings().refuse_dropped(&call.model)?;
         let call = Arc::new(call);
         let started = Instant::now();

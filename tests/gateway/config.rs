@@ -26,7 +26,7 @@ fn flag(name: &'static str, setting: [&'static str; 2], value: &str) -> Flag {
     }
 }
 
-const KEY: (&str, &str) = ("LINTEL_KEY_CI", "sk-0123456789abcdef");
+const KEY: (&str, &str) = ("LINTEL_KEY_CI", "sk-0123456789abcdef0123456789abcdef");
 
 #[test]
 fn example_is_a_valid_configuration() {
@@ -229,7 +229,7 @@ secret_env = "NOT_SET"
 [budgets]
 [teams.x]
 [keys.three]
-secret = "sk-0123456789abcdef"
+secret = "sk-0123456789abcdef0123456789abcdef"
 [models.typo]
 target = "asistant"
 [models.slow]
@@ -379,7 +379,13 @@ fn invalid_toml_is_a_problem_with_its_line() {
 fn secrets_are_never_printed() {
     let (config, resolved) = config::parse(
         config::EXAMPLE,
-        &environment(&[KEY, ("LINTEL_ADMIN_TOKEN", "hush-hush-hush-hush")]),
+        &environment(&[
+            KEY,
+            (
+                "LINTEL_ADMIN_TOKEN",
+                "hush-hush-hush-hush-0123456789-abcdef",
+            ),
+        ]),
         None,
     )
     .unwrap();

@@ -188,7 +188,7 @@ async fn invalid_settings_of_a_key_are_rejected() {
             "must be between 1 and",
         ),
         (
-            json!({"name": "a", "secret": "sk-0123456789abcdef"}),
+            json!({"name": "a", "secret": "sk-0123456789abcdef0123456789abcdef"}),
             "secret: unknown key",
         ),
         (json!({"name": "a\u{1b}[31m"}), "plain text"),

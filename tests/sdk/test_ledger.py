@@ -24,7 +24,7 @@ import openai
 import pytest
 from conftest import KEY, PATIENCE, Process
 
-TOKEN = "token-of-the-admin"
+TOKEN = "token-of-the-admin-0123456789-abcdef"
 # An input token costs 2,000 nano-dollars, an output token 10,000.
 CONFIG = """
 [server]

@@ -3,8 +3,8 @@
 use lintel::config::{self, Environment, Flag};
 
 const REGION: (&str, &str) = ("AWS_REGION", "us-east-1");
-const KEY: (&str, &str) = ("LINTEL_KEY", "sk-0123456789abcdef");
-const TOKEN: (&str, &str) = ("LINTEL_ADMIN_TOKEN", "admin-token-of-the-tests");
+const KEY: (&str, &str) = ("LINTEL_KEY", "sk-0123456789abcdef0123456789abcdef");
+const TOKEN: (&str, &str) = ("LINTEL_ADMIN_TOKEN", "admin-token-of-the-gateway-tests");
 
 /// One key, no model.
 const KEY_WITH_GLOBS: &str =
@@ -52,7 +52,7 @@ fn key_with_globs_over_bedrock_ids_needs_no_models() {
 /// The secret of such a key was looked up among virtual keys only, and such a name led to the account of an end user.
 #[test]
 fn keys_that_could_never_be_found_are_problems() {
-    let secret = ("LINTEL_KEY", "sk-lintel-0123456789abcdef");
+    let secret = ("LINTEL_KEY", "sk-lintel-0123456789abcdef0123456789abcdef");
     let found = problems(KEY_WITH_GLOBS, &environment(&[REGION, secret]));
     assert!(found[0].contains("begins with sk-lintel-"), "{found:?}");
     let named = KEY_WITH_GLOBS.replace("[keys.app]", "[keys.\"app/user:x\"]");

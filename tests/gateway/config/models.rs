@@ -36,7 +36,10 @@ fn problems_of_models_are_reported() {
         secret_env = "KEY"
         guardrail = { version = "1" }
     "#;
-    let variables = vec![("KEY".to_owned(), "sk-0123456789abcdef".to_owned())];
+    let variables = vec![(
+        "KEY".to_owned(),
+        "sk-0123456789abcdef0123456789abcdef".to_owned(),
+    )];
     let problems = config::parse(
         text,
         &Environment {
@@ -79,7 +82,10 @@ fn old_name_of_structured_still_works_alone() {
             "[aws]\nregion = \"us-east-1\"\n[models.a]\ntarget = \"amazon.nova-lite-v1:0\"\n{settings}\n[keys.k]\nsecret_env = \"KEY\""
         );
         let environment = Environment {
-            variables: vec![("KEY".to_owned(), "sk-0123456789abcdef".to_owned())],
+            variables: vec![(
+                "KEY".to_owned(),
+                "sk-0123456789abcdef0123456789abcdef".to_owned(),
+            )],
             flags: Vec::new(),
         };
         config::parse(&text, &environment, None)

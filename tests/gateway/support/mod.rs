@@ -1,5 +1,6 @@
 //! Starts a gateway with a simulator, and sends requests to it. Checks the headers of every reply.
 
+pub mod certificates;
 pub mod endpoints;
 pub mod log;
 pub mod money;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub use reply::Reply;
 
 /// The key of most tests. It has no globs over models.
-pub const KEY: &str = "sk-test-0123456789abcdef";
+pub const KEY: &str = "sk-test-0123456789abcdef0123456789abcdef";
 
 /// A key that may use every model, including raw Bedrock ids.
 pub const ANY_KEY: &str = "sk-test-any";
@@ -34,7 +35,7 @@ pub const ANY_KEY: &str = "sk-test-any";
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The token of the admin API.
-pub const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
+pub const ADMIN_TOKEN: &str = "admin-token-of-the-gateway-tests";
 
 /// The allowed headers of replies. Any other header fails the test, because it could reveal something of AWS.
 const ALLOWED_HEADERS: [&str; 30] = [

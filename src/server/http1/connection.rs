@@ -19,10 +19,15 @@ use tokio::{
 use super::{
     framing::{Requests, Violation},
     head::{MAX_HEAD, TOO_SLOW},
-    phase::{BUSY, HEAD, IDLE, Phase, WAITING},
     probe::Schedule,
 };
-use crate::edge::BadHead;
+use crate::{
+    edge::BadHead,
+    server::{
+        Timeouts,
+        phase::{BUSY, HEAD, IDLE, Phase, WAITING},
+    },
+};
 
 /// How many bytes, and for how long, a connection still reads and discards after its last response. If it closed with
 /// unread bytes from the client, the kernel would send a reset, and the client could lose the response.
@@ -34,15 +39,6 @@ const REJECTED: &[u8] = b"REJECTED / HTTP/1.1\r\nhost: rejected\r\nconnection: c
 
 /// RFC 9110, section 15.2: a client must accept interim responses that it does not expect.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
-
-/// The time limits of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// From the first byte of a head to its end. On a new connection it also covers the wait for the first byte.
-    pub header: Duration,
-    /// For a connection without a request, and for a client that does not read.
-    pub keep_alive: Duration,
-}
 
 /// A stream that fails with `TimedOut` if its peer is too slow.
 pub struct Connection<S> {
@@ -69,8 +65,7 @@ pub struct Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// `received` was already read from `stream`.
-    pub fn new(stream: S, received: &[u8], timeouts: Timeouts, phase: Phase) -> Self {
+    pub fn new(stream: S, timeouts: Timeouts, phase: Phase) -> Self {
         // A new connection must send its first byte within `header_timeout`.
         phase.set(WAITING);
         Self {
@@ -79,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             read_timer: Box::pin(sleep(timeouts.header)),
             timeouts,
             requests: Requests::new(),
-            input: BytesMut::from(received),
+            input: BytesMut::new(),
             checked: 0,
             is_rejected: false,
             is_half_closed: false,

@@ -49,8 +49,10 @@ const LENGTH: BadHead = bad(
     "ambiguous_length",
     "Send 'content-length' once, as a number, or 'transfer-encoding: chunked', not both.",
 );
-const HOST: BadHead = bad("ambiguous_host", "Send exactly one 'host' header.");
-const REQUEST_LINE: BadHead = bad(
+/// The host is missing, or not clear.
+pub const HOST: BadHead = bad("ambiguous_host", "Send exactly one 'host' header.");
+/// The request line is not valid.
+pub const REQUEST_LINE: BadHead = bad(
     "malformed_request",
     "The request line must be a method, a path that begins with '/', and HTTP/1.1, with one space between them.",
 );
@@ -59,7 +61,8 @@ const HEADER: BadHead = bad(
     "Each header must be a name, a colon and a value on one line that ends with CR LF.",
 );
 
-const fn bad(code: &'static str, message: &'static str) -> BadHead {
+/// A head that is rejected with 400.
+pub const fn bad(code: &'static str, message: &'static str) -> BadHead {
     BadHead {
         kind: Kind::InvalidRequest,
         code,
@@ -170,7 +173,8 @@ fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(is_token)
 }
 
-fn is_host(value: &[u8]) -> bool {
+/// Reports whether `value` is a host, with or without a port.
+pub fn is_host(value: &[u8]) -> bool {
     let is_host = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%:[]".contains(byte);
     !value.is_empty() && value.iter().all(is_host)
 }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::phase::Phase;
+use crate::server::phase::Phase;
 
 /// The time between the first two probes. Each following one is twice as long.
 const FIRST: Duration = Duration::from_millis(50);

@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn connection(buffer: usize) -> (Connection<DuplexStream>, Phase, DuplexStream) {
     let (ours, theirs) = duplex(buffer);
     let phase = Phase::default();
-    let connection = Connection::new(ours, &[], TIMEOUTS, phase.clone());
+    let connection = Connection::new(ours, TIMEOUTS, phase.clone());
     (connection, phase, theirs)
 }
 

@@ -1,0 +1,101 @@
+//! Passes the requests of a connection to axum's router.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::Request, response::Response};
+use futures_util::future::BoxFuture;
+use http::{Version, header::HOST};
+use hyper::body::Incoming;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use super::{
+    http1::{self, head},
+    phase::Phase,
+    proxies::Proxies,
+    stalled,
+};
+use crate::edge::{BadHead, CertificateNames, KnownCaller, Peer, until_end};
+
+/// Serves the requests of one connection.
+pub struct Service {
+    pub router: Router,
+    /// The other end of the connection, as far as the PROXY protocol tells it.
+    pub peer: SocketAddr,
+    pub proxies: Arc<Proxies>,
+    pub phase: Phase,
+    /// What the certificate of the client is for.
+    pub certificate: Option<CertificateNames>,
+    /// Why every request of the connection is rejected.
+    pub rejection: Option<BadHead>,
+    /// How long a client of HTTP/2 may not read a response.
+    pub stall_timeout: Duration,
+    /// The tasks of the port.
+    pub tasks: TaskTracker,
+}
+
+impl Service {
+    fn prepare(&self, request: hyper::Request<Incoming>) -> Request {
+        let mut request = request.map(Body::new);
+        let peer = self.proxies.client(self.peer, request.headers());
+        let rejection = match request.version() {
+            Version::HTTP_2 => check(&request).err(),
+            _ => self.phase.take_rejection(),
+        };
+        let extensions = request.extensions_mut();
+        extensions.insert(Peer(peer));
+        if let Some(bad) = rejection.or(self.rejection) {
+            extensions.insert(bad);
+        }
+        if let Some(names) = &self.certificate {
+            extensions.insert(names.clone());
+        }
+        request
+    }
+}
+
+/// Checks what the codec of HTTP/2 does not: that the host is given once, and the path is one.
+fn check(request: &Request) -> Result<(), BadHead> {
+    let hosts = request.headers().get_all(HOST).iter();
+    let authority = request
+        .uri()
+        .authority()
+        .map(|host| host.as_str().as_bytes());
+    let mut named = authority
+        .into_iter()
+        .chain(hosts.map(|host| host.as_bytes()));
+    let host = named.next().ok_or(head::HOST)?;
+    if !head::is_host(host) || named.any(|other| !other.eq_ignore_ascii_case(host)) {
+        return Err(head::HOST);
+    }
+    match request.uri().path().starts_with('/') {
+        true => Ok(()),
+        false => Err(head::REQUEST_LINE),
+    }
+}
+
+impl hyper::service::Service<hyper::Request<Incoming>> for Service {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        let phase = self.phase.clone();
+        let busy = phase.busy();
+        let is_http2 = request.version() == Version::HTTP_2;
+        let request = self.prepare(request);
+        let router = self.router.clone();
+        let (stall_timeout, tasks) = (self.stall_timeout, self.tasks.clone());
+        Box::pin(async move {
+            let response = router.oneshot(request).await?;
+            if response.extensions().get::<KnownCaller>().is_some() {
+                phase.set_known();
+            }
+            let response = match is_http2 {
+                true => stalled::cut_off(response, stall_timeout, &tasks),
+                false => http1::probed(response, phase),
+            };
+            Ok(until_end(response, busy))
+        })
+    }
+}
