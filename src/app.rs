@@ -46,6 +46,8 @@ pub struct App {
     ledger: Ledger,
     alerts: mpsc::Receiver<Alert>,
     alerts_sender: Alerts,
+    /// Cancelled if nobody watches the readiness, so that a shutdown need not wait for `pre_stop`.
+    pub hurry: CancellationToken,
     /// The address that the data port listens on.
     pub data_addr: SocketAddr,
     /// The address that the admin port listens on.
@@ -80,6 +82,7 @@ impl App {
             ledger,
             alerts,
             alerts_sender,
+            hurry: CancellationToken::new(),
             data_addr,
             admin_addr,
         })
@@ -90,7 +93,7 @@ impl App {
         self.ledger.clone()
     }
 
-    /// Serves until `shutdown` is cancelled, then drains. The admin port keeps serving metrics and health checks until
+    /// Serves until `shutdown` is cancelled, then for `pre_stop`, then drains. The admin port keeps serving metrics and health checks until
     /// the last stream has ended.
     pub async fn run(self, shutdown: CancellationToken) {
         let Self {
@@ -102,6 +105,7 @@ impl App {
             ledger,
             alerts,
             alerts_sender,
+            hurry,
             ..
         } = self;
         for warning in config::warnings(&config) {
@@ -205,6 +209,13 @@ impl App {
             is_counted: true,
         };
         let drain_timeout = settings.drain_timeout;
+        let closing = CancellationToken::new();
+        tasks.spawn(close(
+            shutdown.clone(),
+            config.server.pre_stop,
+            hurry,
+            closing.clone(),
+        ));
         let admin_router = admin::router(Arc::new(Admin {
             telemetry,
             clients,
@@ -215,6 +226,7 @@ impl App {
             token: config.admin.token,
             shutdown: shutdown.clone(),
             last_ready: Mutex::new(None),
+            rendered: Default::default(),
         }));
         let admin_settings = server::Settings {
             drain_timeout: ADMIN_DRAIN,
@@ -235,7 +247,7 @@ impl App {
             data,
             edge::router(edge),
             settings,
-            shutdown,
+            closing,
             disconnect.cut.clone(),
         )
         .await;
@@ -249,6 +261,22 @@ impl App {
         tasks.wait().await;
         ledger.close().await;
     }
+}
+
+/// Cancels `closing` when `shutdown` is `pre_stop` ago. Until then load balancers see that the gateway is not ready, and send
+/// their requests elsewhere.
+async fn close(
+    shutdown: CancellationToken,
+    pre_stop: Duration,
+    hurry: CancellationToken,
+    closing: CancellationToken,
+) {
+    shutdown.cancelled().await;
+    tokio::select! {
+        () = tokio::time::sleep(pre_stop) => {}
+        () = hurry.cancelled() => {}
+    }
+    closing.cancel();
 }
 
 fn load_tls(
@@ -274,6 +302,7 @@ fn limits(server: &ServerSettings) -> Limits {
     Limits {
         max_body: server.max_body,
         body_timeout: server.header_timeout,
+        commit_after: server.commit_after,
         room: Room::new(server.max_buffered_bodies),
         max_in_flight: server.max_in_flight,
         max_requests_per_second: server.max_requests_per_second,

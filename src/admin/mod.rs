@@ -16,6 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use bytes::Bytes;
 use serde_json::json;
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,8 @@ use crate::{call::Secret, edge, telemetry::Telemetry, upstream::Clients};
 
 /// How long a successful credential check is reused, so that probes do not overload the credential service.
 const READY_FOR: Duration = Duration::from_secs(60);
+/// How old metrics may be, so that a storm of scrapes costs little.
+const METRICS_FOR: Duration = Duration::from_secs(1);
 /// In bytes. Invocation logs are uploaded whole.
 const MAX_BODY: usize = 256 << 20;
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,6 +42,8 @@ pub struct Admin {
     pub token: Option<Secret>,
     pub shutdown: CancellationToken,
     pub last_ready: Mutex<Option<Instant>>,
+    /// The metrics as they were last rendered.
+    pub rendered: tokio::sync::Mutex<Option<(Instant, Bytes)>>,
 }
 
 pub fn router(admin: Arc<Admin>) -> Router {
@@ -64,13 +69,22 @@ pub fn router(admin: Arc<Admin>) -> Router {
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    admin.api.ledger.publish_metrics().await;
+    let mut rendered = admin.rendered.lock().await;
+    let text = match &*rendered {
+        Some((at, text)) if at.elapsed() < METRICS_FOR => text.clone(),
+        _ => {
+            admin.api.ledger.publish_metrics().await;
+            let text = Bytes::from(admin.telemetry.render());
+            *rendered = Some((Instant::now(), text.clone()));
+            text
+        }
+    };
     (
         [(
             header::CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
         )],
-        admin.telemetry.render(),
+        text,
     )
         .into_response()
 }

@@ -1,4 +1,4 @@
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -72,7 +72,11 @@ pub async fn run(args: Args) -> Outcome {
         ),
     };
     let config = match read {
-        Ok((config, _)) => config,
+        // No load balancer watches the demo.
+        Ok((mut config, _)) => {
+            config.server.pre_stop = Duration::ZERO;
+            config
+        }
         Err(problems) => return Outcome::Misconfigured(name, problems),
     };
     let stop_simulator = CancellationToken::new();

@@ -181,15 +181,20 @@ async fn start(config: Config) -> Result<(App, CancellationToken, Log), String> 
     let app = App::bind(config, telemetry)
         .await
         .map_err(|error| error.to_string())?;
-    let shutdown = shutdown_on_signal(Some(app.ledger())).map_err(|error| error.to_string())?;
+    let shutdown = shutdown_on_signal(Some(app.ledger()), app.hurry.clone())
+        .map_err(|error| error.to_string())?;
     Ok((app, shutdown, log))
 }
 
 /// How long a process that ends at once waits for settled spend to reach the ledger's file.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
-/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process as soon as the ledger is flushed.
-fn shutdown_on_signal(ledger: Option<Ledger>) -> std::io::Result<CancellationToken> {
+/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process as soon as the ledger is flushed. SIGINT
+/// also cancels `hurry`, because it comes from a terminal.
+fn shutdown_on_signal(
+    ledger: Option<Ledger>,
+    hurry: CancellationToken,
+) -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -204,7 +209,7 @@ fn shutdown_on_signal(ledger: Option<Ledger>) -> std::io::Result<CancellationTok
         while signals < 2 {
             tokio::select! {
                 _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+                _ = interrupt.recv() => hurry.cancel(),
                 _ = hangup.recv() => {
                     tracing::warn!("SIGHUP is ignored, because this version cannot reload; restart to change the configuration");
                     continue;

@@ -1,4 +1,5 @@
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, shutdown_on_signal};
 use crate::simulator::{self, SecretKey, Simulator};
@@ -23,7 +24,7 @@ pub async fn run(args: Args) -> Outcome {
     };
     let started = listener
         .local_addr()
-        .and_then(|address| Ok((address, shutdown_on_signal(None)?)));
+        .and_then(|address| Ok((address, shutdown_on_signal(None, CancellationToken::new())?)));
     let (address, shutdown) = match started {
         Ok(started) => started,
         Err(error) => return Outcome::Failed(error.to_string()),

@@ -71,7 +71,11 @@ pub struct ServerSettings {
     /// Bytes of all requests in flight.
     pub max_buffered_bodies: usize,
     pub header_timeout: Duration,
+    /// Between the signal to stop and the end of accepting.
+    pub pre_stop: Duration,
     pub drain_timeout: Duration,
+    /// When a stream that has not begun is answered with status 200 and comments.
+    pub commit_after: Option<Duration>,
     pub max_in_flight: usize,
     pub max_connections: usize,
     pub max_connections_per_address: usize,

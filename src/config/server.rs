@@ -16,7 +16,9 @@ pub fn server(mut section: Section<'_>) -> Option<ServerSettings> {
         section.problem_at("max_buffered_bodies", "must not be less than max_body");
     }
     let header_timeout = section.duration_or("header_timeout", Duration::from_secs(10));
-    let drain_timeout = section.duration_or("drain_timeout", Duration::from_secs(30));
+    let pre_stop = section.pause_or("pre_stop", Duration::from_secs(5));
+    let drain_timeout = section.duration_or("drain_timeout", Duration::from_secs(20));
+    let commit_after = section.duration("commit_after");
     let max_in_flight = section.count("max_in_flight", 1_000_000);
     let max_in_flight = section.or_default("max_in_flight", max_in_flight, 4096);
     let max_connections = section.count("max_connections", 1_000_000);
@@ -59,7 +61,9 @@ pub fn server(mut section: Section<'_>) -> Option<ServerSettings> {
         max_body: usize::try_from(max_body.as_u64()).ok()?,
         max_buffered_bodies: usize::try_from(max_buffered.as_u64()).ok()?,
         header_timeout,
+        pre_stop,
         drain_timeout,
+        commit_after,
         max_in_flight: usize::try_from(max_in_flight).ok()?,
         max_connections: usize::try_from(max_connections).ok()?,
         max_connections_per_address: usize::try_from(per_address).ok()?,

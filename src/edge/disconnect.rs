@@ -3,13 +3,16 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
 
 use futures_util::future::BoxFuture;
-use tokio::{runtime::Handle, sync::Semaphore};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -49,21 +52,25 @@ impl DisconnectPolicy {
         }
         let (policy, limit) = (self.clone(), call.model.timeouts.whole);
         let trace = call.trace.clone();
+        let seat = Seat::default();
+        let kept = seat.clone();
         let answer = async move {
             let served = destination.call(call).await?.on_end(on_end);
-            Ok(served.map(|reply| reply.kept_by(Box::new(move |rest| policy.keep(rest, limit)))))
+            let keep = Box::new(move |rest| policy.keep(rest, limit, &kept));
+            Ok(served.map(|reply| reply.kept_by(keep)))
         };
         DetachableCall {
             answer: Some(Box::pin(answer)),
             policy: self.clone(),
             trace,
+            seat,
         }
         .await
     }
 
-    /// Continues `work` in the background for at most `limit`, if a permit is free. Otherwise drops it, which settles the
-    /// call with the usage known so far.
-    fn keep(&self, work: BoxFuture<'static, ()>, limit: Duration) {
+    /// Continues `work` in the background for at most `limit`, if the call has a permit or one is free. Otherwise drops it,
+    /// which settles the call with the usage known so far.
+    fn keep(&self, work: BoxFuture<'static, ()>, limit: Duration, seat: &Seat) {
         // There is no runtime only while the process exits.
         let Ok(runtime) = Handle::try_current() else {
             return;
@@ -71,12 +78,12 @@ impl DisconnectPolicy {
         if std::thread::panicking() || self.cut.is_cancelled() {
             return;
         }
-        let Ok(permit) = self.room.clone().try_acquire_owned() else {
+        if !seat.take(&self.room) {
             return;
-        };
-        let cut = self.cut.clone();
+        }
+        let (cut, seat) = (self.cut.clone(), seat.clone());
         let bounded = async move {
-            let _permit = permit;
+            let _seat = seat;
             tokio::select! {
                 _ = tokio::time::timeout(limit, work) => {}
                 () = cut.cancelled() => {}
@@ -86,12 +93,28 @@ impl DisconnectPolicy {
     }
 }
 
+/// The permit of a call that outlives its client. Its wait for an answer and the rest of its stream need only one.
+#[derive(Clone, Default)]
+struct Seat(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Seat {
+    /// Takes a permit from `room`, unless there is one. Returns whether there is one now.
+    fn take(&self, room: &Arc<Semaphore>) -> bool {
+        let mut permit = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if permit.is_none() {
+            *permit = room.clone().try_acquire_owned().ok();
+        }
+        permit.is_some()
+    }
+}
+
 /// A call that becomes a background task if it is dropped before its answer. Until then it runs in the task of
 /// its connection, because waking another task for every request is too expensive.
 struct DetachableCall<R: 'static> {
     answer: Option<BoxFuture<'static, Result<R, Error>>>,
     policy: DisconnectPolicy,
     trace: Trace,
+    seat: Seat,
 }
 
 impl<R: 'static> Future for DetachableCall<R> {
@@ -114,7 +137,7 @@ impl<R: 'static> Drop for DetachableCall<R> {
         };
         self.trace.set_client_gone();
         // Needs no limit, because the call has its own deadlines. Dropping the answer of a stream reads it to its end.
-        self.policy
-            .keep(Box::pin(async move { drop(answer.await) }), Duration::MAX);
+        let rest = Box::pin(async move { drop(answer.await) });
+        self.policy.keep(rest, Duration::MAX, &self.seat);
     }
 }

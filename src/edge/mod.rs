@@ -11,6 +11,7 @@ mod endpoints;
 mod flood;
 mod keys;
 mod labels;
+mod late;
 mod logins;
 mod receive;
 mod reply_headers;
@@ -31,6 +32,7 @@ use axum::{
     http::{HeaderValue, header},
     middleware,
     response::Response,
+    routing::MethodRouter,
 };
 use serde::Serialize;
 use tower::ServiceBuilder;
@@ -81,6 +83,8 @@ pub struct Limits {
     pub max_body: usize,
     /// Time that a client has to send its body, or 8 KiB per second of it.
     pub body_timeout: Duration,
+    /// When a stream that has not begun is answered with status 200 and comments. If `None`, never.
+    pub commit_after: Option<Duration>,
     /// Memory for the bodies of all requests in flight.
     pub room: Room,
     /// Maximum number of requests in flight, each counted from admission to the last byte of its response.
@@ -104,16 +108,18 @@ pub fn router(edge: Arc<Edge>) -> Router {
             shed::Shed::new(edge.limits.max_in_flight, edge.disconnect.cut.clone()),
             shed::shed,
         ));
-    let mut routes = routes::router();
-    // After `auth`, because it counts requests by key.
-    if let Some(flood) = flood::layer(edge.limits.max_requests_per_second) {
-        routes = routes.route_layer(flood);
-    }
-    routes
-        // Only on existing routes: an unknown path is a 404 with or without a key.
-        .route_layer(middleware::from_fn_with_state(edge.clone(), auth::auth))
-        .layer(order)
-        .with_state(edge)
+    let flood = flood::layer(edge.limits.max_requests_per_second);
+    let auth = middleware::from_fn_with_state(edge.clone(), auth::auth);
+    // Only on what exists: an unknown path is a 404, and another method a 405, with or without a key.
+    let guarded = |methods: MethodRouter<_>| {
+        let methods = match &flood {
+            // After `auth`, because it counts requests by key.
+            Some(flood) => methods.route_layer(flood.clone()),
+            None => methods,
+        };
+        methods.route_layer(auth.clone())
+    };
+    routes::router(guarded).layer(order).with_state(edge)
 }
 
 fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {

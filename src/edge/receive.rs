@@ -175,6 +175,7 @@ mod tests {
         Limits {
             max_body: 32 << 20,
             body_timeout: Duration::from_secs(10),
+            commit_after: None,
             max_in_flight: 1,
             max_requests_per_second: 1,
             room: Room::new(room),

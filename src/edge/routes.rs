@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     http::{Method, Uri},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 
 use super::{
@@ -31,17 +31,24 @@ const NOT_SERVED: [&str; 8] = [
 /// Prefixes of the paths that only support GET. All other paths only support POST.
 const READ_ONLY: [&str; 3] = ["/models", "/knowledge_bases", "/usage"];
 
-/// Builds the routes and the fallbacks for unknown paths and methods.
-pub fn router() -> Router<Arc<Edge>> {
+/// Builds the routes and the fallbacks for unknown paths and methods. `guarded` adds the middleware of those that exist.
+pub fn router(
+    guarded: impl Fn(MethodRouter<Arc<Edge>>) -> MethodRouter<Arc<Edge>>,
+) -> Router<Arc<Edge>> {
     let paths = || {
-        Router::new()
-            .route("/chat/completions", post(serve::<ChatCompletions>))
-            .route("/completions", post(serve::<Completions>))
-            .route("/embeddings", post(serve::<Embeddings>))
-            .route("/models", get(endpoints::models::list))
-            .route("/models/{*model}", get(endpoints::models::retrieve))
-            .route("/knowledge_bases", get(endpoints::knowledge_bases::list))
-            .route("/usage", get(endpoints::usage::retrieve))
+        [
+            ("/chat/completions", post(serve::<ChatCompletions>)),
+            ("/completions", post(serve::<Completions>)),
+            ("/embeddings", post(serve::<Embeddings>)),
+            ("/models", get(endpoints::models::list)),
+            ("/models/{*model}", get(endpoints::models::retrieve)),
+            ("/knowledge_bases", get(endpoints::knowledge_bases::list)),
+            ("/usage", get(endpoints::usage::retrieve)),
+        ]
+        .into_iter()
+        .fold(Router::new(), |router, (path, methods)| {
+            router.route(path, guarded(methods))
+        })
     };
     paths()
         .nest("/v1", paths())

@@ -11,21 +11,25 @@ use axum::{
     response::Response,
 };
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     Edge,
     access_log::Entry,
     auth, body,
     body_guard::until_end,
-    dialect::{Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext},
+    dialect::{Dialect, EventSource, Incoming, Outgoing, ParsedRequest, ReplyContext},
     json_response,
+    late::{self, Answer},
     receive::{Received, receive},
     reply_headers, rescue, sse,
 };
 use crate::{
     call::{Call, Unplanned},
-    error::Error,
+    dispatch::Destination,
+    error::{Error, Kind},
     metrics,
-    operation::Reply as _,
+    operation::{Operation as _, Reply as _},
 };
 
 /// Handles every route that calls a model.
@@ -45,7 +49,7 @@ pub async fn serve<D: Dialect>(
 }
 
 async fn answer<D: Dialect>(
-    edge: &Edge,
+    edge: &Arc<Edge>,
     entry: &Entry,
     request: Request,
 ) -> Result<Response, Error> {
@@ -90,23 +94,85 @@ async fn answer<D: Dialect>(
         trace: trace.clone(),
     };
     entry.set_model(&call.model);
-    let log_entry = entry.clone();
-    let served = edge
-        .disconnect
+    let cx = Finishing {
+        edge: edge.clone(),
+        entry: entry.clone(),
+        received,
+    };
+    let cut = edge.disconnect.cut.clone();
+    let commit_after = edge.limits.commit_after.filter(|_| call.body.is_stream());
+    let finished = finish::<D>(cx, destination, call, view);
+    let response = match commit_after {
+        None => finished.await?.respond(entry, cut),
+        Some(limit) => match late::within::<D, _>(finished, limit, Finished::events).await {
+            Answer::Known(finished) => finished?.respond(entry, cut),
+            Answer::Committed(source) => {
+                entry.set_stream(true);
+                sse::response(entry, source, cut)
+            }
+        },
+    };
+    // What was parsed from the body lives as long as the call.
+    Ok(until_end(response, permit))
+}
+
+/// What outlives the handler of a request.
+struct Finishing {
+    edge: Arc<Edge>,
+    entry: Entry,
+    /// When the request was received.
+    received: Instant,
+}
+
+/// A reply that is ready to be sent.
+struct Finished {
+    outgoing: Outgoing,
+    headers: reply_headers::Headers,
+}
+
+impl Finished {
+    fn respond(self, entry: &Entry, cut: CancellationToken) -> Response {
+        let mut response = match self.outgoing {
+            Outgoing::Whole(body) => json_response(body),
+            Outgoing::Events(source) => sse::response(entry, source, cut),
+        };
+        self.headers.add_to(&mut response);
+        response
+    }
+
+    /// The events of a streamed reply whose headers were sent already.
+    fn events(self) -> Result<Box<dyn EventSource>, Error> {
+        match self.outgoing {
+            Outgoing::Events(source) => Ok(source),
+            Outgoing::Whole(_) => Err(Error::new(
+                Kind::Internal,
+                "The gateway answered a streamed request with a whole reply.",
+            )),
+        }
+    }
+}
+
+/// Sends the call, and writes its reply.
+async fn finish<D: Dialect>(
+    cx: Finishing,
+    destination: Destination,
+    call: Call<D::Operation, Unplanned>,
+    view: D::View,
+) -> Result<Finished, Error> {
+    let (entry, log_entry) = (cx.entry.clone(), cx.entry);
+    let (disconnect, received) = (&cx.edge.disconnect, cx.received);
+    let served = disconnect
         .run(destination, call, move |end| log_entry.set_end(end))
         .await?;
+    let trace = entry.trace();
     let (is_stream, usage) = (served.reply.is_stream(), served.reply.usage());
     let headers = reply_headers::Headers::of(&served.model, &served.plan, trace, usage);
-    let cx = ReplyContext {
+    let reply_cx = ReplyContext {
         id: entry.id(),
         created: body::unix_seconds(),
         trace,
     };
-    let mut response = match D::reply(served.reply, view, cx)? {
-        Outgoing::Whole(body) => json_response(body),
-        Outgoing::Events(source) => sse::response(entry, source, edge.disconnect.cut.clone()),
-    };
-    headers.add_to(&mut response);
+    let outgoing = D::reply(served.reply, view, reply_cx)?;
     let phase = if is_stream { "first_chunk" } else { "request" };
     entry.set_stream(is_stream);
     metrics::overhead(
@@ -114,8 +180,7 @@ async fn answer<D: Dialect>(
         phase,
         received.elapsed().saturating_sub(trace.waited()),
     );
-    // What was parsed from the body lives as long as the call.
-    Ok(until_end(response, permit))
+    Ok(Finished { outgoing, headers })
 }
 
 /// Sets the parameter of an error about too long an input. Only the dialect knows the member's name: the

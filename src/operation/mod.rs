@@ -35,6 +35,11 @@ pub trait Operation: Clone + Send + Sync + 'static {
     /// ends.
     fn likely_tokens(&self, model: &Model) -> u64;
 
+    /// The client wants the reply as a stream.
+    fn is_stream(&self) -> bool {
+        false
+    }
+
     /// The client's own limit on the cost of the request, if it sets one.
     fn max_cost(&self) -> Option<NanoUsd>;
 

@@ -125,4 +125,7 @@ async fn unknown_paths_methods_and_content_types_have_distinct_errors() {
             "{path}"
         );
     }
+    // Without a key it was a 401, as if a key would help.
+    let options = send(Method::OPTIONS, "/v1/models", None, None).await;
+    assert_eq!(options, (405, "method_not_allowed".into()));
 }

@@ -260,3 +260,53 @@ async fn streams_that_outlive_drain_timeout_end_with_an_error_event() {
         .expect("the gateway did not stop in time")
         .unwrap();
 }
+
+/// Load balancers see that the gateway is not ready before it stops to accept.
+#[tokio::test]
+async fn shutdown_waits_for_load_balancers_before_it_closes_the_port() {
+    let lines = "pre_stop = \"500ms\"\nkeep_alive = \"1s\"";
+    let mut gateway = Gateway::start_with(lines).await;
+    gateway.shutdown.cancel();
+    assert_eq!(
+        gateway.admin("/readyz").await.0,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    assert_eq!(gateway.chat(&user("Hi")).await.status, StatusCode::OK);
+    timeout(PATIENCE, &mut gateway.running)
+        .await
+        .expect("the gateway did not stop in time")
+        .unwrap();
+}
+
+#[tokio::test]
+async fn stream_is_committed_before_its_first_token_if_it_is_configured() {
+    let gateway = Gateway::start_with("commit_after = \"50ms\"").await;
+    let reply = gateway.chat(&streamed("[simulate slow 300ms]")).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    let text = reply.text();
+    assert!(text.starts_with(": waiting\n\ndata: {\"id\""), "{text}");
+    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+
+    // An error arrives as an event, without [DONE].
+    let mut hasty = streamed("[simulate hang]");
+    hasty["model"] = "hasty".into();
+    let reply = gateway.chat(&hasty).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    let text = reply.text();
+    assert!(text.contains("data: {\"error\":{\"message\""), "{text}");
+    assert!(
+        text.contains("upstream_timeout") && !text.contains("[DONE]"),
+        "{text}"
+    );
+
+    // What fails earlier has its status, and so have whole replies.
+    assert_eq!(
+        gateway.chat(&streamed("[simulate throttle]")).await.status,
+        429
+    );
+    hasty["stream"] = false.into();
+    assert_eq!(
+        gateway.chat(&hasty).await.status,
+        StatusCode::GATEWAY_TIMEOUT
+    );
+}

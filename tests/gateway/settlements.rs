@@ -131,6 +131,24 @@ async fn a_whole_call_finishes_after_the_client_disconnects() {
     );
 }
 
+/// The wait for the answer and the rest of its stream took a permit each, so the stream was cut and booked as estimated.
+#[tokio::test]
+async fn stream_that_outlives_its_client_needs_one_permit() {
+    let gateway = Gateway::start_with(&format!("max_in_flight = 1\n{SETTINGS}")).await;
+    let (id, secret) = key(&gateway, budget(1.0)).await;
+    let request = of("priced", streamed("[simulate slow 100ms]"));
+    let gone = tokio::time::timeout(
+        std::time::Duration::from_millis(30),
+        gateway.as_key(&secret, &request),
+    )
+    .await;
+    assert!(gone.is_err(), "the client has disconnected");
+    gateway
+        .until(async || !booked(&gateway, &id).await.is_empty())
+        .await;
+    assert_eq!(booked(&gateway, &id).await[0].0, "actual");
+}
+
 #[tokio::test]
 async fn a_request_that_may_be_billed_is_retried_only_if_the_budget_covers_both() {
     let refusal = || {

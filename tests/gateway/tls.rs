@@ -286,7 +286,10 @@ async fn stream_that_is_not_read_is_cut_off_alone() {
         .unwrap();
     #[expect(clippy::disallowed_methods, reason = "ends with the test")]
     tokio::spawn(connection);
-    let stalled = send(&mut sender, chat(Some(KEY), &streamed("one two three"))).await;
+    // More than the gateway buffers of one response.
+    let mut long = streamed("[simulate words 2000]");
+    long["max_tokens"] = 4000.into();
+    let stalled = send(&mut sender, chat(Some(KEY), &long)).await;
     // The permit of the stalled stream is free when two more fit.
     let slow = async || {
         let mut sender = sender.clone();

@@ -105,6 +105,15 @@ impl Section<'_> {
         })
     }
 
+    /// Like [`pause`](Self::pause), with a default.
+    pub fn pause_or(&mut self, key: &'static str, default: Duration) -> Duration {
+        self.pause(key).unwrap_or_else(|| {
+            self.diagnostics
+                .resolved(self.path_of(key), shown(default), Origin::Default);
+            default
+        })
+    }
+
     /// A size such as `"32MiB"`, in bytes.
     pub fn size_or(&mut self, key: &'static str, default: ByteSize) -> ByteSize {
         let read = self.read(key, "a size such as \"32MiB\"", |value| match value {

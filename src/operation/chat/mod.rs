@@ -226,6 +226,10 @@ impl Operation for Chat {
         worst_case::likely_tokens(self, model)
     }
 
+    fn is_stream(&self) -> bool {
+        self.stream
+    }
+
     fn max_cost(&self) -> Option<NanoUsd> {
         self.max_cost
     }

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::server::phase::Phase;
 
 /// The time between the first two probes. Each following one is twice as long.
-const FIRST: Duration = Duration::from_millis(50);
+const FIRST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(15);
 
 /// An SSE comment, which clients ignore.

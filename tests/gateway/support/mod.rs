@@ -87,6 +87,7 @@ fn configuration(endpoint_url: &str, more: &str) -> String {
         r#"
         [server]
         listen = "127.0.0.1:0"
+        pre_stop = "0s"
         {more}
         [admin]
         listen = "127.0.0.1:0"
