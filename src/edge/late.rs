@@ -37,7 +37,7 @@ pub async fn within<D: Dialect, T: Send + 'static>(
     let mut answer = Box::pin(answer);
     match timeout(limit, &mut answer).await {
         Ok(known) => Answer::Known(known),
-        Err(_) => Answer::Committed(Box::new(Late {
+        Err(_) => Answer::Committed(Box::new(LateEvents {
             beginning: Some(Box::pin(async move { events(answer.await?) })),
             events: None,
             written: BytesMut::from(COMMENT),
@@ -46,14 +46,14 @@ pub async fn within<D: Dialect, T: Send + 'static>(
     }
 }
 
-struct Late {
+struct LateEvents {
     beginning: Option<Beginning>,
     events: Option<Box<dyn EventSource>>,
     written: BytesMut,
     error: fn(&Error) -> Vec<u8>,
 }
 
-impl EventSource for Late {
+impl EventSource for LateEvents {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
         if let Some(events) = &mut self.events {
             return events.poll_event(cx);

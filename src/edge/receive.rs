@@ -29,7 +29,7 @@ pub struct Room(Arc<Semaphore>);
 
 /// A body, and the memory that it occupies until the permit is dropped.
 #[derive(Debug)]
-pub struct Received {
+pub struct BufferedBody {
     pub bytes: Bytes,
     pub permit: Option<OwnedSemaphorePermit>,
 }
@@ -78,7 +78,7 @@ impl Room {
 ///
 /// # Errors
 /// 400 if the body is incomplete, 408 if it arrives too slowly, 413 if it is too large, 503 if there is no room for it.
-pub async fn receive(mut body: Body, limits: &Limits) -> Result<Received, Error> {
+pub async fn receive(mut body: Body, limits: &Limits) -> Result<BufferedBody, Error> {
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
     let mut permit = None;
@@ -129,7 +129,7 @@ pub async fn receive(mut body: Body, limits: &Limits) -> Result<Received, Error>
         true => first.unwrap_or_default(),
         false => joined.freeze(),
     };
-    Ok(Received { bytes, permit })
+    Ok(BufferedBody { bytes, permit })
 }
 
 /// When more of a body must have arrived. Each period of `limit` must bring its share, so that a client cannot send fast at

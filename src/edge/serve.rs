@@ -21,7 +21,7 @@ use super::{
     dialect::{Dialect, EventSource, Incoming, Outgoing, ParsedRequest, ReplyContext},
     json_response,
     late::{self, Answer},
-    receive::{Received, receive},
+    receive::{BufferedBody, receive},
     reply_headers, rescue, sse,
 };
 use crate::{
@@ -55,7 +55,7 @@ async fn answer<D: Dialect>(
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     body::check_headers(&parts.headers, edge.limits.max_body)?;
-    let Received { bytes, permit } = receive(body, &edge.limits).await?;
+    let BufferedBody { bytes, permit } = receive(body, &edge.limits).await?;
     let received = Instant::now();
     let caller = auth::caller(edge, entry, &parts.headers, &parts.extensions)?;
     // Loaded once, so that a reload does not affect this request.
@@ -94,7 +94,7 @@ async fn answer<D: Dialect>(
         trace: trace.clone(),
     };
     entry.set_model(&call.model);
-    let cx = Finishing {
+    let cx = ReplyTask {
         edge: edge.clone(),
         entry: entry.clone(),
         received,
@@ -104,7 +104,7 @@ async fn answer<D: Dialect>(
     let finished = finish::<D>(cx, destination, call, view);
     let response = match commit_after {
         None => finished.await?.respond(entry, cut),
-        Some(limit) => match late::within::<D, _>(finished, limit, Finished::events).await {
+        Some(limit) => match late::within::<D, _>(finished, limit, ReadyReply::events).await {
             Answer::Known(finished) => finished?.respond(entry, cut),
             Answer::Committed(source) => {
                 entry.set_stream(true);
@@ -117,7 +117,7 @@ async fn answer<D: Dialect>(
 }
 
 /// What outlives the handler of a request.
-struct Finishing {
+struct ReplyTask {
     edge: Arc<Edge>,
     entry: Entry,
     /// When the request was received.
@@ -125,12 +125,12 @@ struct Finishing {
 }
 
 /// A reply that is ready to be sent.
-struct Finished {
+struct ReadyReply {
     outgoing: Outgoing,
     headers: reply_headers::Headers,
 }
 
-impl Finished {
+impl ReadyReply {
     fn respond(self, entry: &Entry, cut: CancellationToken) -> Response {
         let mut response = match self.outgoing {
             Outgoing::Whole(body) => json_response(body),
@@ -154,11 +154,11 @@ impl Finished {
 
 /// Sends the call, and writes its reply.
 async fn finish<D: Dialect>(
-    cx: Finishing,
+    cx: ReplyTask,
     destination: Destination,
     call: Call<D::Operation, Unplanned>,
     view: D::View,
-) -> Result<Finished, Error> {
+) -> Result<ReadyReply, Error> {
     let (entry, log_entry) = (cx.entry.clone(), cx.entry);
     let (disconnect, received) = (&cx.edge.disconnect, cx.received);
     let served = disconnect
@@ -180,7 +180,7 @@ async fn finish<D: Dialect>(
         phase,
         received.elapsed().saturating_sub(trace.waited()),
     );
-    Ok(Finished { outgoing, headers })
+    Ok(ReadyReply { outgoing, headers })
 }
 
 /// Sets the parameter of an error about too long an input. Only the dialect knows the member's name: the

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 /// A body that fails when it was not asked for more within the time limit.
-struct Watched {
+struct WatchedBody {
     slot: Arc<Mutex<Slot>>,
     _watch: AbortOnDropHandle<()>,
 }
@@ -38,7 +38,7 @@ pub fn cut_off(response: Response, limit: Duration, tasks: &TaskTracker) -> Resp
             since: Some(Instant::now()),
         }));
         let watch = tasks.spawn(watch(Arc::downgrade(&slot), limit));
-        Body::new(Watched {
+        Body::new(WatchedBody {
             slot,
             _watch: AbortOnDropHandle::new(watch),
         })
@@ -67,7 +67,7 @@ fn lock(slot: &Mutex<Slot>) -> MutexGuard<'_, Slot> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl http_body::Body for Watched {
+impl http_body::Body for WatchedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

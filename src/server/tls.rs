@@ -62,16 +62,16 @@ struct Files {
 pub struct Tls {
     settings: Arc<TlsSettings>,
     offers_http2: bool,
-    current: Arc<ArcSwap<Loaded>>,
+    current: Arc<ArcSwap<TlsState>>,
 }
 
-struct Loaded {
+struct TlsState {
     files: Files,
     config: Arc<ServerConfig>,
 }
 
 /// An accepted connection.
-pub struct Accepted<S> {
+pub struct TlsConnection<S> {
     pub stream: TlsStream<S>,
     /// The client chose HTTP/2.
     pub is_http2: bool,
@@ -91,7 +91,7 @@ impl Tls {
         Ok(Self {
             settings: Arc::new(settings),
             offers_http2,
-            current: Arc::new(ArcSwap::from_pointee(Loaded { files, config })),
+            current: Arc::new(ArcSwap::from_pointee(TlsState { files, config })),
         })
     }
 
@@ -129,7 +129,7 @@ impl Tls {
             return Ok(false);
         }
         let config = config(&self.settings, &files, self.offers_http2)?;
-        self.current.store(Arc::new(Loaded { files, config }));
+        self.current.store(Arc::new(TlsState { files, config }));
         Ok(true)
     }
 
@@ -140,7 +140,7 @@ impl Tls {
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
-    ) -> io::Result<Accepted<S>> {
+    ) -> io::Result<TlsConnection<S>> {
         let acceptor = TlsAcceptor::from(self.current.load().config.clone());
         let stream = acceptor.accept(stream).await?;
         let session = stream.get_ref().1;
@@ -151,7 +151,7 @@ impl Tls {
             || certificate
                 .as_ref()
                 .is_some_and(|names| names.0.iter().any(|name| allow.contains(name)));
-        Ok(Accepted {
+        Ok(TlsConnection {
             is_http2: session.alpn_protocol() == Some(b"h2"),
             certificate,
             rejection: (!is_allowed).then_some(NOT_ALLOWED),

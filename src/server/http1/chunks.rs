@@ -31,7 +31,7 @@ pub struct Chunks {
 
 /// The body is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken;
+pub struct InvalidChunks;
 
 impl Chunks {
     pub fn new() -> Self {
@@ -48,7 +48,7 @@ impl Chunks {
     ///
     /// # Errors
     /// If the body is not valid.
-    pub fn follow(&mut self, bytes: &[u8]) -> Result<(usize, bool), Broken> {
+    pub fn follow(&mut self, bytes: &[u8]) -> Result<(usize, bool), InvalidChunks> {
         let mut at = 0;
         while let Some(byte) = bytes.get(at) {
             if self.place == Place::Data {
@@ -71,10 +71,10 @@ impl Chunks {
     }
 
     /// Returns whether the body ends with `byte`.
-    fn step(&mut self, byte: u8) -> Result<bool, Broken> {
+    fn step(&mut self, byte: u8) -> Result<bool, InvalidChunks> {
         match (self.place, byte) {
             (Place::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if self.digits < 15 => {
-                let digit = char::from(byte).to_digit(16).ok_or(Broken)?;
+                let digit = char::from(byte).to_digit(16).ok_or(InvalidChunks)?;
                 self.size = self.size << 4 | u64::from(digit);
                 self.digits += 1;
             }
@@ -91,24 +91,24 @@ impl Chunks {
                 self.count_extra()?;
                 self.line.push(byte);
             }
-            _ => return Err(Broken),
+            _ => return Err(InvalidChunks),
         }
         Ok(false)
     }
 
-    fn count_extra(&mut self) -> Result<(), Broken> {
+    fn count_extra(&mut self) -> Result<(), InvalidChunks> {
         self.extra += 1;
         match self.extra > MAX_EXTRA {
-            true => Err(Broken),
+            true => Err(InvalidChunks),
             false => Ok(()),
         }
     }
 
     /// Checks a trailer line. The empty one ends the body.
-    fn end_line(&mut self) -> Result<bool, Broken> {
-        let line = self.line.strip_suffix(b"\r").ok_or(Broken)?;
+    fn end_line(&mut self) -> Result<bool, InvalidChunks> {
+        let line = self.line.strip_suffix(b"\r").ok_or(InvalidChunks)?;
         if !line.is_empty() {
-            head::header(line).map_err(|_| Broken)?;
+            head::header(line).map_err(|_| InvalidChunks)?;
         }
         let is_end = line.is_empty();
         self.line.clear();
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     /// Follows `body` in pieces of `step` bytes. Returns the length of the body if it ends.
-    fn follow(body: &[u8], step: usize) -> Result<Option<usize>, Broken> {
+    fn follow(body: &[u8], step: usize) -> Result<Option<usize>, InvalidChunks> {
         let (mut chunks, mut at) = (Chunks::new(), 0);
         while at < body.len() {
             let end = body.len().min(at + step);
@@ -171,7 +171,12 @@ mod tests {
             &long,
         ] {
             for step in [1, body.len()] {
-                assert_eq!(follow(body, step), Err(Broken), "{}", body.escape_ascii());
+                assert_eq!(
+                    follow(body, step),
+                    Err(InvalidChunks),
+                    "{}",
+                    body.escape_ascii()
+                );
             }
         }
     }

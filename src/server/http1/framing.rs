@@ -1,7 +1,7 @@
 //! Finds where each request of a connection begins and ends, and checks every head.
 
 use super::{
-    chunks::{Broken, Chunks},
+    chunks::{Chunks, InvalidChunks},
     head::{self, BROKEN_CHUNKS, Framing, MAX_HEAD, TOO_LARGE},
 };
 use crate::edge::BadHead;
@@ -63,8 +63,8 @@ impl Requests {
         };
         match self.body(&bytes[start..]) {
             Ok(taken) => Ok(start + taken),
-            Err(Broken) if start > 0 => Err(Violation::Head(BROKEN_CHUNKS)),
-            Err(Broken) => Err(Violation::Body),
+            Err(InvalidChunks) if start > 0 => Err(Violation::Head(BROKEN_CHUNKS)),
+            Err(InvalidChunks) => Err(Violation::Body),
         }
     }
 
@@ -93,7 +93,7 @@ impl Requests {
         }
     }
 
-    fn body(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+    fn body(&mut self, bytes: &[u8]) -> Result<usize, InvalidChunks> {
         let (taken, is_end) = match &mut self.place {
             Place::Head(_) => (0, false),
             Place::Body(left) => {

@@ -26,17 +26,17 @@ pub fn client(settings: &TlsSettings) -> Result<ClientConfig, String> {
         .map_err(|error| error.to_string())?;
     Ok(builder
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned { own, provider }))
+        .with_custom_certificate_verifier(Arc::new(PinnedVerifier { own, provider }))
         .with_no_client_auth())
 }
 
 #[derive(Debug)]
-struct Pinned {
+struct PinnedVerifier {
     own: CertificateDer<'static>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for PinnedVerifier {
     fn verify_server_cert(
         &self,
         presented: &CertificateDer<'_>,

@@ -83,11 +83,16 @@ pub struct Gateway {
 
 /// Returns the configuration of the tests. `more` is inserted at the end of `[server]`, and can add further tables.
 fn configuration(endpoint_url: &str, more: &str) -> String {
+    // No load balancer watches the gateway.
+    let pre_stop = match more.contains("pre_stop") {
+        true => "",
+        false => "pre_stop = \"0s\"",
+    };
     format!(
         r#"
         [server]
         listen = "127.0.0.1:0"
-        pre_stop = "0s"
+        {pre_stop}
         {more}
         [admin]
         listen = "127.0.0.1:0"
