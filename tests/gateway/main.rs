@@ -45,3 +45,4 @@ mod support;
 mod sweep;
 mod translate;
 mod unknown_members;
+mod worst_case;

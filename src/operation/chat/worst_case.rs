@@ -10,6 +10,7 @@ use crate::{
     call::{Caller, RetrievalRequest},
     model::{Facts, Model, ReasoningStyle},
     money::WorstCase,
+    openai::{chat::Tool, tool_choice::ToolChoice},
 };
 
 /// The tokens that a family's template adds to a conversation without tools. This and the next three are more than any
@@ -198,11 +199,15 @@ fn added(chat: &Chat, facts: &Facts) -> u64 {
 /// The most bytes and template of tools that are rebuilt from the calls in a history: their names, and the names of their
 /// arguments.
 fn rebuilt(chat: &Chat) -> u64 {
-    let declares = chat.tools.as_ref().is_some_and(|tools| !tools.is_empty())
-        || chat
-            .functions
-            .as_ref()
-            .is_some_and(|functions| !functions.is_empty());
+    // The service's own tools and a list of allowed ones may leave none to send.
+    let own = |tool: &Tool| tool.function.is_some() || tool.custom.is_some();
+    let choices = [&chat.tool_choice, &chat.function_call];
+    let may_drop = choices
+        .iter()
+        .any(|choice| matches!(choice, Some(ToolChoice::Allowed { .. })));
+    let declares = !may_drop
+        && (chat.tools.iter().flatten().any(own)
+            || chat.functions.iter().flatten().next().is_some());
     if declares {
         return 0;
     }
