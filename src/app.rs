@@ -22,7 +22,7 @@ use crate::{
     config::{self, Config, ServerSettings},
     dispatch::{Dispatch, Reentry, pipeline::Shared},
     edge::{self, DisconnectPolicy, Edge, FailedLogins, Gateway, Keys, Limits},
-    governance::Ledger,
+    governance::{Clock, Ledger},
     knowledge::BedrockKnowledgeBases,
     middleware::{
         Budget, BudgetSettings, Guard, InFlight, Media, RateLimit, Reasoning, Resolve, Retrieve,
@@ -57,12 +57,20 @@ impl App {
     /// # Errors
     /// If an address cannot be bound or the ledger cannot be opened. The message names which.
     pub async fn bind(config: Config, telemetry: Telemetry) -> io::Result<Self> {
+        Self::bind_at(config, telemetry, Clock::default()).await
+    }
+
+    /// Like [`bind`](Self::bind), with another clock for the ledger.
+    ///
+    /// # Errors
+    /// See [`bind`](Self::bind).
+    pub async fn bind_at(config: Config, telemetry: Telemetry, clock: Clock) -> io::Result<Self> {
         let data = bind("server.listen", config.server.listen).await?;
         let admin = bind("admin.listen", config.admin.listen).await?;
         let (data_addr, admin_addr) = (data.local_addr()?, admin.local_addr()?);
         let (alerts_sender, alerts) = mpsc::channel(webhook::QUEUE_LIMIT);
         let store = |error: String| io::Error::other(format!("store: {error}"));
-        let ledger = Ledger::open(&config.store, alerts_sender.clone())
+        let ledger = Ledger::open_at(&config.store, alerts_sender.clone(), clock)
             .await
             .map_err(store)?;
         track(&ledger, &config).await.map_err(store)?;

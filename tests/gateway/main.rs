@@ -26,6 +26,7 @@ mod golden;
 mod guardrails;
 mod histories;
 mod keys;
+mod kills;
 mod knowledge;
 mod last_cent;
 mod limits;
