@@ -6,7 +6,7 @@ use crate::{
     call::Caller,
     catalogue::{self, CatalogEntry},
     error::{Error, Kind},
-    model::{Model, Target, Targets},
+    model::{Limits, Model, Target, Targets},
 };
 
 /// All models, by the names that requests may use.
@@ -75,6 +75,7 @@ impl Models {
     pub fn resolve_for(&self, name: &str, caller: &Caller) -> Result<Arc<Model>, Error> {
         let model = self.resolve(name)?;
         match caller.may_use(&model.name, model.raw) {
+            true if model.raw => Ok(self.governed(model, caller)),
             true => Ok(model),
             false if model.raw => Err(unknown(name)),
             false => Err(Error::new(
@@ -84,6 +85,37 @@ impl Models {
             .with_code("model_not_allowed")
             .with_param("model")),
         }
+    }
+
+    /// Returns `raw`, a raw ID, with the settings of a configured model that it leads to, if that one has limits, a budget or
+    /// a guardrail, which the ID would evade. Of several, one that the caller may use takes precedence.
+    fn governed(&self, raw: Arc<Model>, caller: &Caller) -> Arc<Model> {
+        let target = raw.target();
+        let is_same = |own: &Target| own.id == target.id;
+        let leads_to = |own: &&Arc<Model>| {
+            is_governed(own, caller)
+                && own.targets.iter().any(|own| {
+                    let base = catalogue::lookup(own).base;
+                    is_same(own) || (base.is_some() && base == raw.base.as_deref())
+                })
+        };
+        let owns = || self.named.values().filter(leads_to);
+        let usable = owns().find(|own| caller.may_use(&own.name, false));
+        let Some(own) = usable.or_else(|| owns().next()) else {
+            return raw;
+        };
+        // A price or a fact of the operator is about the model's own targets.
+        let described = match own.targets.iter().any(|own| is_same(own)) {
+            true => own,
+            false => &raw,
+        };
+        Arc::new(Model {
+            targets: raw.targets.clone(),
+            base: raw.base.clone(),
+            facts: described.facts.clone(),
+            price: described.price.clone(),
+            ..Model::clone(own)
+        })
     }
 
     /// Returns the configured models, without aliases.
@@ -131,6 +163,14 @@ pub struct ModelListing<'a> {
     pub alias: bool,
     /// The alias's own use cases, or else those of the model.
     pub use_cases: &'a [String],
+}
+
+fn is_governed(model: &Model, caller: &Caller) -> bool {
+    let mut own_limits = caller.model_limits.iter();
+    own_limits.any(|(name, _)| *name == model.name)
+        || !model.budgets.is_empty()
+        || model.limits != Limits::default()
+        || model.options.guardrail.is_some()
 }
 
 fn unknown(name: &str) -> Error {

@@ -167,10 +167,9 @@ fn guardrails_that_do_not_work_as_they_look_are_warnings() {
     for expected in [
         "models.far: amazon.nova-lite-v1:0 is in us-east-1, and its guardrail in eu-west-1",
         "models.silent: us.amazon.nova-pro-v1:0 has no guardrail.trace",
-        "keys.app: can call us.amazon.nova-pro-v1:0 by its id, without the guardrail of models.silent",
     ] {
         let is_reported = found.iter().any(|text| text.starts_with(expected));
         assert!(is_reported, "{expected} is not in {found:#?}");
     }
-    assert_eq!(found.len(), 3, "{found:#?}");
+    assert_eq!(found.len(), 2, "{found:#?}");
 }
