@@ -226,8 +226,8 @@ impl Simulator {
         }
         let count = |name: &str| usage[name].as_u64().unwrap_or(0);
         shared.invocations.push_back(json!({
-            "schemaType": "ModelInvocationLog", "schemaVersion": "1.0", "operation": operation, "modelId": model_id,
-            "requestMetadata": metadata,
+            "schemaType": "ModelInvocationLog", "schemaVersion": "1.0", "requestId": request_id::next(), "operation": operation,
+            "modelId": model_id, "requestMetadata": metadata,
             "input": {"inputTokenCount": count("inputTokens"), "cacheReadInputTokenCount": count("cacheReadInputTokens"),
                       "cacheWriteInputTokenCount": count("cacheWriteInputTokens")},
             "output": {"outputTokenCount": count("outputTokens")},

@@ -223,6 +223,23 @@ async fn replayed_reasoning_is_part_of_the_reservation() {
     );
 }
 
+/// Bedrock's report of 2^62 tokens cost $9 million, so that the budget admitted nothing more.
+#[tokio::test]
+async fn count_that_no_request_can_have_is_estimated_instead() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let (id, secret) = key(&gateway, budget(1.0)).await;
+    let reply = json!({"output": {"message": {"role": "assistant", "content": [{"text": "Hi"}]}}, "stopReason": "end_turn",
+        "usage": {"inputTokens": 1i64 << 62, "outputTokens": 1, "totalTokens": 1}, "metrics": {"latencyMs": 1}});
+    let scripted = lintel::simulator::ScriptedReply::json(200, reply.to_string());
+    gateway.simulator.script(scripted);
+    gateway.as_key(&secret, &of("priced", user("Hi"))).await;
+    let booked = booked(&gateway, &id).await;
+    assert_eq!(booked[0].0, "estimated", "{booked:?}");
+    assert!(nano(&booked[0].2) < nano("0.01"), "{booked:?}");
+    let next = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
+    assert_eq!(next.status, StatusCode::OK);
+}
+
 /// 500 whole and streamed calls of different cost race for a budget that fits a tenth of them. Some clients disconnect,
 /// and some calls fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -267,6 +267,28 @@ async fn repeat_of_a_lost_request_needs_money_for_both() {
     }
 }
 
+/// `max_cost_usd` did not bound repeats: without a budget, three attempts cost three times as much.
+#[tokio::test]
+async fn client_limit_admits_no_repeat_that_exceeds_it() {
+    for (max, may_repeat) in [(worst(), false), (worst() + worst(), true)] {
+        let bench = Bench::new(PLENTY).await;
+        let next = Next::new(move |call: &Call<Chat>, ticket| {
+            let repeats = || call.trace.spending().may_repeat().now_or_never();
+            assert_eq!(repeats(), Some(may_repeat));
+            assert_eq!(repeats(), Some(false), "a second time");
+            ticket.free();
+            Err(Error::new(Kind::Upstream, "Cut."))
+        });
+        let limited = Chat {
+            max_cost: Some(max),
+            ..chat(false)
+        };
+        let call = planned(&bench.caller, model(), limited);
+        send(&bench.budget, &next, call).await.unwrap_err();
+        assert_eq!(next.calls(), 1);
+    }
+}
+
 #[tokio::test]
 async fn expensive_call_raises_an_alert() {
     let change = |settings: &mut Settings| settings.alert_request = Some(cost(usage(7, 3)));

@@ -111,6 +111,7 @@ pub fn usage(
 ) -> Usage {
     let mut usage = reported
         .map(from_reported)
+        .filter(Usage::is_plausible)
         .unwrap_or_else(|| estimate(plan.request_bytes, size.reply_bytes));
     // Estimates four bytes per token if the service does not report reasoning tokens.
     let estimated = || size.reasoning_bytes.div_ceil(4) as u64;
@@ -182,7 +183,7 @@ fn from_reported(usage: TokenUsage) -> Usage {
         .iter()
         .filter(|detail| detail.ttl == "1h")
         .map(|detail| count(detail.input_tokens))
-        .sum();
+        .fold(0, u64::saturating_add);
     Usage {
         input: count(usage.input_tokens),
         cache_read: cached(
@@ -192,7 +193,11 @@ fn from_reported(usage: TokenUsage) -> Usage {
         cache_write,
         cache_write_1h: hour.min(cache_write),
         output: count(usage.output_tokens),
-        server_tool_uses: usage.server_tool_usage.into_values().map(count).sum(),
+        server_tool_uses: usage
+            .server_tool_usage
+            .into_values()
+            .map(count)
+            .fold(0, u64::saturating_add),
         ..Usage::default()
     }
 }
