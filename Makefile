@@ -3,6 +3,7 @@
 # make bench   compares the gateway with a minimal proxy, in one table
 # make catalogue   refreshes the facts and prices of models from public packages; see docs/catalog.md
 # make proof   runs the tests of money at length: more random requests and kills
+# make ledger  measures the gateway over a ledger of ten million records; needs 8 GB of disk
 # make fuzz    fuzzes each target for FUZZ_SECONDS (120); never part of make test
 # make micro   benchmarks decode, translate and SSE in isolation (Criterion)
 
@@ -11,7 +12,7 @@ SDK := $(abspath $(TARGET))/sdk
 CARGO_TEST := --workspace --exclude lintel-fuzz
 FUZZ_SECONDS ?= 120
 
-.PHONY: demo test proof fmt lint rust sdk rules tools bench micro fuzz build catalogue
+.PHONY: demo test proof fmt lint rust sdk rules tools bench ledger micro fuzz build catalogue
 
 demo:
 	scripts/tools.sh build
@@ -75,6 +76,11 @@ bench:
 	scripts/tools.sh build
 	cargo build --locked --release --workspace --exclude lintel-fuzz
 	$(TARGET)/release/lintel-bench compare --lintel $(TARGET)/release/lintel
+
+ledger:
+	scripts/tools.sh build
+	cargo build --locked --release --workspace --exclude lintel-fuzz
+	$(TARGET)/release/lintel-bench ledger --lintel $(TARGET)/release/lintel --folder $(TARGET)/ledger
 
 micro:
 	cargo bench --locked --bench micro
