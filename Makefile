@@ -3,7 +3,7 @@
 # make bench   compares the gateway with a minimal proxy, in one table
 # make catalogue   refreshes the facts and prices of models from public packages; see docs/catalog.md
 # make proof   runs the tests of money at length: more random requests and kills
-# make ledger  measures the gateway over a ledger of ten million records; needs 8 GB of disk
+# make ledger  measures the gateway over a ledger of ten million records; needs 5 GB of disk
 # make fuzz    fuzzes each target for FUZZ_SECONDS (120); never part of make test
 # make micro   benchmarks decode, translate and SSE in isolation (Criterion)
 

@@ -25,27 +25,34 @@ const TOKEN: &str = "bench-admin-token";
 #[derive(clap::Args, Clone, Copy)]
 pub struct Size {
     #[arg(long, default_value_t = 10_000_000)]
-    records: u64,
+    records: i64,
     /// The number of virtual keys
     #[arg(long, default_value_t = 100_000)]
-    keys: u64,
+    keys: i64,
     /// The number of keys with a budget
     #[arg(long, default_value_t = 20_000)]
-    budgets: u64,
+    budgets: i64,
+    /// Keeps the ledger, and measures it again next time as it is
+    #[arg(long)]
+    keep: bool,
 }
 
 pub async fn run(lintel: &Path, folder: &Path, size: Size, seconds: u64) -> Result<(), BoxError> {
     fs::create_dir_all(folder)?;
     let bench = Bench::new(lintel, folder)?;
-    // The gateway creates the tables.
-    let created = bench.start("governed.toml")?;
-    bench.get("/healthz").await?;
-    drop(created);
-    let began = Instant::now();
-    fill(&folder.join("lintel.db"), size)?;
-    eprintln!("the ledger was filled in {:.0?}", began.elapsed());
+    let file = folder.join("lintel.db");
+    if !file.exists() {
+        // The gateway creates the tables.
+        let created = bench.start("governed.toml")?;
+        bench.get("/healthz").await?;
+        drop(created);
+        let began = Instant::now();
+        fill(&file, size)?;
+        eprintln!("the ledger was filled in {:.0?}", began.elapsed());
+    }
     let result = bench.measure(size, Duration::from_secs(seconds)).await;
-    for name in ["lintel.db", "lintel.db-wal", "lintel.db-shm"] {
+    let names = ["lintel.db", "lintel.db-wal", "lintel.db-shm"];
+    for name in names.iter().filter(|_| !size.keep) {
         let _ = fs::remove_file(folder.join(name));
     }
     result
@@ -57,6 +64,7 @@ fn fill(path: &Path, size: Size) -> Result<(), BoxError> {
         records,
         keys,
         budgets,
+        ..
     } = size;
     let mut connection = Connection::open(path)?;
     connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -200000;")?;
@@ -85,7 +93,7 @@ fn fill(path: &Path, size: Size) -> Result<(), BoxError> {
     )?;
     transaction.commit()?;
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE);")?;
-    let rollups: u64 =
+    let rollups: i64 =
         connection.query_row("SELECT COUNT(*) FROM rollups", [], |row| row.get(0))?;
     eprintln!(
         "{records} records, {rollups} roll-ups, {keys} keys, {budgets} of them with a budget"
@@ -93,10 +101,9 @@ fn fill(path: &Path, size: Size) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn now() -> Result<u64, BoxError> {
-    Ok(std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)?
-        .as_secs())
+fn now() -> Result<i64, BoxError> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    Ok(i64::try_from(since.as_secs())?)
 }
 
 struct Bench {
@@ -151,7 +158,8 @@ impl Bench {
             &self.lintel,
             &["serve", "--config", &config],
             &environment,
-            self.data,
+            // Bound after the other port.
+            self.admin,
         )
     }
 

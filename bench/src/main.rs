@@ -38,7 +38,7 @@ enum Command {
         /// The gateway's binary
         #[arg(long)]
         lintel: PathBuf,
-        /// The folder of the ledger. Ten million records take about 6 GB
+        /// The folder of the ledger. Ten million records take about 5 GB
         #[arg(long)]
         folder: PathBuf,
         #[command(flatten)]
