@@ -64,12 +64,15 @@ pub fn router(admin: Arc<Admin>) -> Router {
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     admin.api.ledger.publish_metrics().await;
+    let telemetry = admin.telemetry.clone();
+    // Many budgets make a long text, and calls share the threads of the runtime.
+    let text = tokio::task::spawn_blocking(move || telemetry.render()).await;
     (
         [(
             header::CONTENT_TYPE,
             "text/plain; version=0.0.4; charset=utf-8",
         )],
-        admin.telemetry.render(),
+        text.unwrap_or_default(),
     )
         .into_response()
 }
