@@ -144,7 +144,7 @@ impl App {
             },
             media: Media(config.remote_media),
             guard: Guard(Arc::new(Guardrails::new(clients.clone()))),
-            upstream: Upstream::new(clients.clone()),
+            upstream: Upstream::new(clients.clone(), tasks.clone()),
         };
         let dispatch = Dispatch::new(Arc::new(config.models), &shared);
         reentry.set(dispatch.clone());
@@ -165,15 +165,16 @@ impl App {
                 .map_or(0, |now| now.as_secs()),
         });
         telemetry.keep_up(&tasks, shutdown.clone());
-        let warming = (clients.clone(), kb_regions);
-        let not_needed = shutdown.clone();
+        let drained = CancellationToken::new();
+        // Until the last call has ended, because calls may send several requests.
+        let ready = (clients.clone(), kb_regions);
+        let stopped = drained.clone();
         tasks.spawn(async move {
             tokio::select! {
-                () = warming.0.warm(&warming.1) => {}
-                () = not_needed.cancelled() => {}
+                () = ready.0.keep_ready(&ready.1) => {}
+                () = stopped.cancelled() => {}
             }
         });
-        let drained = CancellationToken::new();
         // Without a webhook, alerts only appear in the log.
         if let Some(webhook) = config.alerts {
             tasks.spawn(webhook.run(alerts, drained.clone()));

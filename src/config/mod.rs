@@ -95,8 +95,6 @@ impl AdminSettings {
 #[derive(Clone, Debug)]
 pub struct Aws {
     pub region: String,
-    /// A Bedrock API key is set. It takes precedence over other credentials, except for Knowledge Bases.
-    pub has_api_key: bool,
     pub settings: AwsSettings,
 }
 

@@ -103,7 +103,7 @@ fn matches_bedrock_id(glob: &WildMatch) -> bool {
 fn of_knowledge_base(base: &KnowledgeBase, config: &Config) -> Vec<String> {
     let at = |text: &str| format!("knowledge_bases.{}: {text}", base.name);
     let mut all = Vec::new();
-    if config.aws.has_api_key {
+    if config.aws.settings.api_key.is_some() {
         all.push(at("a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) does not work for Knowledge Bases; AWS credentials are needed too"));
     }
     if base.implicit_filter.is_some() {

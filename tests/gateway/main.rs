@@ -45,3 +45,5 @@ mod support;
 mod sweep;
 mod translate;
 mod unknown_members;
+mod upstream_access;
+mod upstream_connections;

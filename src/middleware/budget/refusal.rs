@@ -106,6 +106,14 @@ pub fn within(max: NanoUsd, most: Option<NanoUsd>, advice: &str) -> Result<(), E
     Err(Error::invalid("max_cost_usd", problem).with_code("max_cost_exceeded"))
 }
 
+/// The error for a call under a budget while AWS cannot be asked for its model.
+pub fn unresolved() -> Error {
+    let text = "This request is subject to a budget, and the gateway cannot look up its model at the moment. Try again.";
+    Error::new(Kind::UpstreamUnavailable, text)
+        .with_code("model_unresolved")
+        .with_retry_after(Duration::from_secs(1))
+}
+
 /// The error for a call of unknown price under a budget.
 pub fn unpriced() -> Error {
     let text = "This request is subject to a budget, but some of its prices are unknown. Tell the gateway's operator.";
