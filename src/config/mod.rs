@@ -308,13 +308,13 @@ fn check_access(models: &Models, keys: &[Key], has_admin_token: bool, diagnostic
         );
     } else if !has_admin_token
         && !keys.is_empty()
-        && keys.iter().all(|key| key.caller.models.is_none())
+        && keys.iter().all(|key| !key.caller.may_use_raw_ids())
     {
         diagnostics.problem(
             "models",
             None,
-            "no model is configured, and no key has globs over Bedrock ids. Add [models.NAME] with a target, or give \
-             a key globs, such as models = [\"us.anthropic.*\"] or models = [\"*\"] for every id",
+            "no model is configured, and no key may use Bedrock ids. Add [models.NAME] with a target, or give a key \
+             globs, such as models = [\"us.anthropic.*\"], or raw = true for every id",
         );
     }
 }

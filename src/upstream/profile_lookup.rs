@@ -63,6 +63,11 @@ impl ProfileLookup {
         }))
     }
 
+    /// Reports whether AWS can be asked for the model behind the ARN `id`.
+    pub fn knows(id: &str) -> bool {
+        describe_path(id).is_some()
+    }
+
     /// Returns the catalogue id of the model behind `target`, or `None` if `target` is no such ARN or the lookup fails.
     pub async fn base(&self, target: &Target) -> Option<String> {
         describe_path(&target.id)?;

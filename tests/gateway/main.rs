@@ -31,6 +31,7 @@ mod last_cent;
 mod limits;
 mod misfits;
 mod models;
+mod raw_ids;
 mod reasoning_order;
 mod regressions;
 mod requests;

@@ -129,6 +129,7 @@ fn configuration(endpoint_url: &str, more: &str) -> String {
         [keys.any]
         sha256 = "{any}"
         models = ["*"]
+        raw = true
         [keys.old]
         sha256 = "{old}"
         expires = "2020-01-01T00:00:00Z"
