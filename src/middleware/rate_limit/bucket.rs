@@ -2,7 +2,8 @@ use std::time::{Duration, Instant};
 
 /// A token bucket for one scope. A call takes the tokens that it is expected to need, and is corrected to the actual
 /// number when it ends. The bucket can go into debt, which the refill repays. A full bucket admits every call, because
-/// a call larger than the bucket would otherwise never be admitted.
+/// a call larger than the bucket would otherwise never be admitted. A busy bucket is never full, so it also admits a large
+/// call once it has rejected large calls for a minute, unless it is in debt. The debt keeps the average at the rate.
 #[derive(Debug)]
 pub struct Bucket {
     /// Tokens per minute. Also the capacity.
@@ -10,9 +11,17 @@ pub struct Bucket {
     /// The current tokens, in millionths, so that frequent refills lose nothing to rounding. Negative in debt.
     level: i128,
     at: Instant,
+    /// When large calls were first and last rejected since one was admitted.
+    rejected: Option<(Instant, Instant)>,
 }
 
 const MICRO: i128 = 1_000_000;
+
+/// How long a busy bucket rejects large calls: as long as an idle one takes to fill.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// After so long without a large call, none is waiting.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(180);
 
 impl Bucket {
     /// Creates a full bucket.
@@ -21,6 +30,7 @@ impl Bucket {
             rate,
             level: i128::from(rate) * MICRO,
             at: now,
+            rejected: None,
         }
     }
 
@@ -37,11 +47,36 @@ impl Bucket {
     pub fn take(&mut self, expected: u64, now: Instant) -> Result<(), Duration> {
         self.refill(now);
         let wanted = i128::from(expected) * MICRO;
-        if self.level >= wanted || self.level == self.capacity() {
+        let is_large = wanted > self.capacity() / 2;
+        if self.level >= wanted || self.level == self.capacity() || (is_large && self.waited(now)) {
             self.level -= wanted;
+            if is_large {
+                self.rejected = None;
+            }
             return Ok(());
         }
-        Err(self.refill_time(wanted.min(self.capacity()) - self.level))
+        let wait = self.refill_time(wanted.min(self.capacity()) - self.level);
+        if !is_large {
+            return Err(wait);
+        }
+        let since = self.waiting_since(now).unwrap_or(now);
+        self.rejected = Some((since, now));
+        let turn = (since + LONGEST_WAIT).saturating_duration_since(now);
+        Err(wait.min(turn.max(self.refill_time(-self.level))))
+    }
+
+    /// When large calls were first rejected, if they are still tried again.
+    fn waiting_since(&self, now: Instant) -> Option<Instant> {
+        let is_recent = |last: Instant| now.saturating_duration_since(last) < FORGOTTEN_AFTER;
+        self.rejected
+            .and_then(|(since, last)| is_recent(last).then_some(since))
+    }
+
+    /// Reports whether a large call may go into debt although the bucket is not full.
+    fn waited(&self, now: Instant) -> bool {
+        let since = self.waiting_since(now);
+        let waited = since.map(|since| now.saturating_duration_since(since));
+        self.level >= 0 && waited >= Some(LONGEST_WAIT)
     }
 
     /// Replaces the `expected` tokens that a call took by the `actual` number.
@@ -124,6 +159,46 @@ mod tests {
         bucket.correct(50, 200, start);
         assert_eq!(bucket.left(), 0, "in debt");
         assert!(bucket.until_full() > 120 * SECOND);
+    }
+
+    /// The large call was rejected for ever, because small ones kept the bucket from filling.
+    #[test]
+    fn busy_bucket_admits_a_large_call_after_a_minute_and_keeps_its_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(600, start);
+        let (mut small, mut admitted, mut retry) = (0, Vec::new(), start + SECOND);
+        for second in 0..600 {
+            let now = start + second * SECOND;
+            // Takes all that the refill brings.
+            while bucket.take(10, now).is_ok() {
+                small += 10;
+            }
+            if now >= retry {
+                match bucket.take(1_200, now) {
+                    Ok(()) => admitted.push(second),
+                    Err(wait) => retry = now + wait,
+                }
+            }
+        }
+        assert_eq!(admitted.first(), Some(&61));
+        assert!(admitted.len() >= 3, "{admitted:?}");
+        let total = small + 1_200 * admitted.len() as u64;
+        assert!(
+            total <= 600 * 10 + 600 + 1_200,
+            "{total} tokens in ten minutes"
+        );
+        assert!(small > 600, "small calls pass meanwhile: {small}");
+    }
+
+    #[test]
+    fn large_call_that_nobody_waits_for_gives_no_later_call_an_advantage() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(600, start);
+        bucket.take(600, start).unwrap();
+        assert!(bucket.take(1_200, start).is_err());
+        let later = start + FORGOTTEN_AFTER;
+        bucket.take(10, later).unwrap();
+        assert!(bucket.take(1_200, later).is_err());
     }
 
     proptest! {
