@@ -191,7 +191,7 @@ async fn choices_that_succeeded_are_settled_when_another_fails() {
 async fn replayed_reasoning_is_part_of_the_reservation() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut own = budget(100.0);
-    own["models"] = json!(["*"]);
+    own["raw"] = json!(true);
     let (knows, secret) = key(&gateway, own.clone()).await;
     let mut request = json!({"model": "us.anthropic.claude-haiku-4-5-20251001-v1:0", "reasoning_effort": "low",
         "tools": [{"type": "function", "function": {"name": "f"}}],
