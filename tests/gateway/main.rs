@@ -45,4 +45,5 @@ mod streams;
 mod support;
 mod sweep;
 mod translate;
+mod tier_prices;
 mod unknown_members;
