@@ -17,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use arc_swap::ArcSwap;
 
 use crate::{
-    admin::{self, Admin, Api, KeyStore},
+    admin::{self, Admin, Api, FailedAttempts, KeyStore},
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
     dispatch::{Dispatch, Reentry, pipeline::Shared},
@@ -196,6 +196,8 @@ impl App {
             shutdown: shutdown.clone(),
             last_ready: Mutex::new(None),
         }));
+            tokens: config.admin.tokens,
+            failed: FailedAttempts::default(),
         let admin_settings = server::Settings {
             drain_timeout: ADMIN_DRAIN,
             ..settings

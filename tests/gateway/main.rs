@@ -9,6 +9,7 @@
 
 mod adapted;
 mod admin;
+mod admin_tokens;
 mod auth;
 mod bad_bodies;
 mod budgets;
@@ -44,6 +45,6 @@ mod stops;
 mod streams;
 mod support;
 mod sweep;
-mod translate;
 mod tier_prices;
+mod translate;
 mod unknown_members;
