@@ -3,7 +3,8 @@ use std::time::{Duration, Instant};
 /// A token bucket for one scope. A call takes the tokens that it is expected to need, and is corrected to the actual
 /// number when it ends. The bucket can go into debt, which the refill repays. A full bucket admits every call, because
 /// a call larger than the bucket would otherwise never be admitted. A busy bucket is never full, so it also admits a large
-/// call once it has rejected large calls for a minute, unless it is in debt. The debt keeps the average at the rate.
+/// call a minute after it first rejected it. It counts the minute from the end of its debt, which keeps the average at the
+/// rate and lets smaller calls pass in between.
 #[derive(Debug)]
 pub struct Bucket {
     /// Tokens per minute. Also the capacity.
@@ -11,8 +12,18 @@ pub struct Bucket {
     /// The current tokens, in millionths, so that frequent refills lose nothing to rounding. Negative in debt.
     level: i128,
     at: Instant,
-    /// When large calls were first and last rejected since one was admitted.
-    rejected: Option<(Instant, Instant)>,
+    waiting: Option<Waiting>,
+}
+
+/// The largest call that was rejected since one of its size was admitted.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    /// When the bucket may go into debt for it.
+    turn: Instant,
+    /// When it counts as given up, unless it is tried again.
+    until: Instant,
+    /// Its tokens, in millionths.
+    wanted: i128,
 }
 
 const MICRO: i128 = 1_000_000;
@@ -20,7 +31,7 @@ const MICRO: i128 = 1_000_000;
 /// How long a busy bucket rejects large calls: as long as an idle one takes to fill.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// After so long without a large call, none is waiting.
+/// After so long without another attempt, a call is given up.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(180);
 
 impl Bucket {
@@ -30,7 +41,7 @@ impl Bucket {
             rate,
             level: i128::from(rate) * MICRO,
             at: now,
-            rejected: None,
+            waiting: None,
         }
     }
 
@@ -47,36 +58,39 @@ impl Bucket {
     pub fn take(&mut self, expected: u64, now: Instant) -> Result<(), Duration> {
         self.refill(now);
         let wanted = i128::from(expected) * MICRO;
-        let is_large = wanted > self.capacity() / 2;
-        if self.level >= wanted || self.level == self.capacity() || (is_large && self.waited(now)) {
+        let has_turn = self.level >= 0
+            && self
+                .waiting_at(now)
+                .is_some_and(|waiting| waiting.turn <= now && waiting.wanted <= wanted);
+        if self.level >= wanted || self.level == self.capacity() || has_turn {
             self.level -= wanted;
-            if is_large {
-                self.rejected = None;
-            }
+            self.waiting = self.waiting.filter(|waiting| waiting.wanted > wanted);
             return Ok(());
         }
         let wait = self.refill_time(wanted.min(self.capacity()) - self.level);
-        if !is_large {
+        if wanted <= self.capacity() / 2 {
             return Err(wait);
         }
-        let since = self.waiting_since(now).unwrap_or(now);
-        self.rejected = Some((since, now));
-        let turn = (since + LONGEST_WAIT).saturating_duration_since(now);
-        Err(wait.min(turn.max(self.refill_time(-self.level))))
+        let debt = match self.level < 0 {
+            true => self.refill_time(-self.level),
+            false => Duration::ZERO,
+        };
+        let first = now + debt + LONGEST_WAIT;
+        let before = self.waiting_at(now);
+        let turn = before.map_or(first, |before| before.turn);
+        let wanted = before.map_or(wanted, |before| before.wanted.max(wanted));
+        self.waiting = Some(Waiting {
+            turn,
+            until: now.max(turn) + FORGOTTEN_AFTER,
+            wanted,
+        });
+        let turn = turn.saturating_duration_since(now);
+        Err(wait.min(turn.max(debt)))
     }
 
-    /// When large calls were first rejected, if they are still tried again.
-    fn waiting_since(&self, now: Instant) -> Option<Instant> {
-        let is_recent = |last: Instant| now.saturating_duration_since(last) < FORGOTTEN_AFTER;
-        self.rejected
-            .and_then(|(since, last)| is_recent(last).then_some(since))
-    }
-
-    /// Reports whether a large call may go into debt although the bucket is not full.
-    fn waited(&self, now: Instant) -> bool {
-        let since = self.waiting_since(now);
-        let waited = since.map(|since| now.saturating_duration_since(since));
-        self.level >= 0 && waited >= Some(LONGEST_WAIT)
+    /// Returns the call that waits for its turn, unless it was given up.
+    fn waiting_at(&self, now: Instant) -> Option<Waiting> {
+        self.waiting.filter(|waiting| now < waiting.until)
     }
 
     /// Replaces the `expected` tokens that a call took by the `actual` number.
@@ -196,7 +210,7 @@ mod tests {
         let mut bucket = Bucket::new(600, start);
         bucket.take(600, start).unwrap();
         assert!(bucket.take(1_200, start).is_err());
-        let later = start + FORGOTTEN_AFTER;
+        let later = start + LONGEST_WAIT + FORGOTTEN_AFTER;
         bucket.take(10, later).unwrap();
         assert!(bucket.take(1_200, later).is_err());
     }
