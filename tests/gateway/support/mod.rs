@@ -77,7 +77,7 @@ pub struct Gateway {
     pub admin: SocketAddr,
     pub shutdown: CancellationToken,
     pub running: JoinHandle<()>,
-    client: Client<hyper_util::client::legacy::connect::HttpConnector, Body>,
+    pub client: Client<hyper_util::client::legacy::connect::HttpConnector, Body>,
 }
 
 /// Returns the configuration of the tests. `more` is inserted at the end of `[server]`, and can add further tables.
