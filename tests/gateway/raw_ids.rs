@@ -72,7 +72,9 @@ async fn every_spelling_of_a_configured_model_has_its_settings() {
         assert_eq!(guardrail(&gateway), "abc123", "{id}");
         let usage = &reply.json()["usage"];
         let tokens = |name: &str| usage[name].as_f64().unwrap();
-        let cost = tokens("prompt_tokens") * 2e-6 + tokens("completion_tokens") * 1e-5;
+        // The guardrail bills a unit each for the prompt and for the answer.
+        let guardrail = 2.0 * 0.000_74;
+        let cost = tokens("prompt_tokens") * 2e-6 + tokens("completion_tokens") * 1e-5 + guardrail;
         assert!((tokens("cost") - cost).abs() < 1e-9, "{id}: {usage}");
         let mut large = of(id, user("Hi"));
         large["max_tokens"] = 10_000.into();
