@@ -78,6 +78,7 @@ async fn history_with_searches_keeps_its_tool_if_calls_are_forbidden() {
     for members in [
         json!({"tool_choice": "none"}),
         json!({"tool_choice": "none", "tools": [tool]}),
+        json!({"function_call": "none", "functions": [{"name": "f"}]}),
     ] {
         let mut request = with(asking(NOVA), &members);
         request["messages"] = json!([{"role": "user", "content": "Hi"}, message, {"role": "user", "content": "And?"}]);
@@ -90,6 +91,8 @@ async fn history_with_searches_keeps_its_tool_if_calls_are_forbidden() {
             warnings.contains("'none' does not turn off web search"),
             "{warnings}"
         );
+        // The old code reported that it discards calls, also if only AWS calls a tool.
+        assert!(!warnings.contains("discarding"), "{warnings}");
     }
 }
 

@@ -150,15 +150,21 @@ pub fn plan<'a>(
     }
     let forced = force(&choice, json_tool, &mut build.list, reasons, &mut plan, cx)?;
     let one_call = request.parallel_tool_calls == Some(false) || request.functions.is_some();
-    if one_call && !build.list.is_empty() && !plan.mute {
+    // AWS runs the search itself, so it makes no calls to discard.
+    let is_callable = |entry: &Entry<'_>| !matches!(entry.tool, Tool::SystemTool { .. });
+    if one_call && build.list.iter().any(is_callable) && !plan.mute {
         if cx.model.facts.disable_parallel {
             plan.fields
                 .insert("tool_choice".to_owned(), with_one_call(forced.as_ref()));
         } else {
             plan.one_call = true;
-            cx.warnings.add(
-                "parallel_tool_calls: emulated by discarding all calls but the first (the model has no such parameter)",
-            );
+            let member = match request.functions {
+                Some(_) => "functions",
+                None => "parallel_tool_calls",
+            };
+            cx.warnings.add(format!(
+                "{member}: emulated by discarding all calls but the first (the model has no such parameter)"
+            ));
         }
     }
     plan.custom = build.custom;

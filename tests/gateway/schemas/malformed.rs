@@ -56,3 +56,28 @@ fn keywords_of_older_drafts_are_rewritten() {
         assert_eq!(received(id, sent), expected, "{id}");
     }
 }
+
+/// A reference by place, as zod-to-json-schema writes it, must follow the list that it refers to.
+#[test]
+fn references_into_lists_of_items_are_rewritten() {
+    let sent = r##"{"type":"object","properties":{"a":{"type":"array","items":[{"type":"string"}]},
+        "b":{"$ref":"#/properties/a/items/0"}}}"##;
+    let list = json!({"type": "array", "prefixItems": [{"type": "string"}]});
+    for (id, b) in [
+        (HAIKU, json!({"$ref": "#/properties/a/prefixItems/0"})),
+        (NOVA, json!({"type": "string"})),
+    ] {
+        let expected = json!({"type": "object", "properties": {"a": list, "b": b}});
+        assert_eq!(received(id, sent), expected, "{id}");
+    }
+}
+
+/// The old code sent `"a":null` and the `null` in `anyOf`, which are no schemas.
+#[test]
+fn null_in_place_of_a_schema_is_repaired() {
+    let sent = r#"{"type":"object","properties":{"a":null,"b":{"anyOf":[null,{"type":"string"}]}},
+        "required":["a",null]}"#;
+    let expected = json!({"type": "object", "required": ["a"],
+        "properties": {"a": {}, "b": {"anyOf": [{"type": "string"}]}}});
+    assert_eq!(received(HAIKU, sent), expected);
+}

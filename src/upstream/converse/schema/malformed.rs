@@ -62,9 +62,10 @@ const EXCLUSIVE: [(&str, &str); 2] = [
 
 /// Reports whether the text of a schema may have a malformed keyword, so that well-formed schemas need not be parsed.
 pub fn may_be_malformed(schema: &str) -> bool {
+    // In a list, `null` may be a value of `enum`.
     let has_null = || {
         let mut nulls = schema.match_indices("null");
-        nulls.any(|(at, _)| schema[..at].trim_end().ends_with(':'))
+        nulls.any(|(at, _)| schema[..at].trim_end().ends_with([':', '[', ',']))
     };
     MAPS.iter()
         .any(|keyword| has(schema, keyword, |first| first != '{'))
@@ -105,16 +106,39 @@ pub fn repair(schema: &mut Value) -> bool {
             let name = name.as_str();
             !value.is_null() || !(MAPS.contains(&name) || NOT_NULL.contains(&name))
         });
-        if members
-            .get("required")
-            .is_some_and(|value| !value.is_array())
-        {
-            members.shift_remove("required");
-            lost = true;
+        match members.get_mut("required") {
+            Some(Value::Array(names)) => names.retain(Value::is_string),
+            Some(_) => {
+                members.shift_remove("required");
+                lost = true;
+            }
+            None => {}
         }
         modernize(members);
+        replace_null(members);
     });
     lost
+}
+
+/// Replaces `null` in place of a schema: a member of which nothing is known may be anything, and a branch that is absent
+/// is none.
+fn replace_null(members: &mut Map<String, Value>) {
+    for (keyword, member) in members.iter_mut() {
+        match (keyword.as_str(), member) {
+            (
+                "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas",
+                Value::Object(schemas),
+            ) => {
+                for (_, schema) in schemas.iter_mut().filter(|(_, schema)| schema.is_null()) {
+                    *schema = Value::Object(Map::new());
+                }
+            }
+            ("anyOf" | "oneOf" | "allOf" | "prefixItems", Value::Array(schemas)) => {
+                schemas.retain(|schema| !schema.is_null());
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Replaces keywords of older drafts with those of draft 2020-12 that mean the same.
@@ -180,6 +204,14 @@ mod tests {
             (
                 r#"{"properties":{"a":{"items":{"properties":[]},"description":null}}}"#,
                 r#"{"properties":{"a":{"items":{"properties":{}}}}}"#,
+            ),
+            (
+                r#"{"properties":{"a":null,"b":{"anyOf":[null,{"type":"string"}]}},"required":["a",null]}"#,
+                r#"{"properties":{"a":{},"b":{"anyOf":[{"type":"string"}]}},"required":["a"]}"#,
+            ),
+            (
+                r#"{"if":{"required":null},"then":{"properties":[]}}"#,
+                r#"{"if":{},"then":{"properties":{}}}"#,
             ),
             (
                 r#"{"properties":{"a":{"type":null,"minimum":1}}}"#,
