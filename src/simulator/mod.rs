@@ -26,6 +26,7 @@ mod request_id;
 mod routes;
 mod schema;
 mod schema_rules;
+mod schema_types;
 mod sigv4;
 mod steering;
 mod unique;

@@ -83,7 +83,7 @@ pub struct Translated<'a> {
 /// also if a parameter would be dropped.
 pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'a>, Error> {
     let (model, warnings) = (cx.model, cx.warnings);
-    let mut names = tools::names(chat, cx.messages);
+    let mut names = tools::names(chat, cx);
     let reasoning = reasoning::plan(chat, cx);
     let has_tools =
         chat.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || chat.functions.is_some();
