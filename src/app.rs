@@ -17,11 +17,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use arc_swap::ArcSwap;
 
 use crate::{
-    admin::{self, Admin, Api, KeyStore},
+    admin::{self, Admin, Api, FailedAttempts, KeyStore},
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
     dispatch::{Dispatch, Reentry, pipeline::Shared},
-    edge::{self, DisconnectPolicy, Edge, FailedLogins, Gateway, Keys, Limits},
+    edge::{self, DisconnectPolicy, Edge, FailedLogins, Gateway, Keys, Limits, UsagePages},
     governance::Ledger,
     knowledge::BedrockKnowledgeBases,
     middleware::{
@@ -132,8 +132,9 @@ impl App {
             alerts: alerts_sender,
         });
         let reentry = Arc::new(Reentry::default());
+        let rate_limit = RateLimit::default();
         let shared = Shared {
-            rate_limit: RateLimit::default(),
+            rate_limit: rate_limit.clone(),
             in_flight: InFlight::default(),
             resolve: Resolve(ProfileLookup::new(clients.clone())),
             budget,
@@ -156,6 +157,8 @@ impl App {
                 knowledge_bases: config.knowledge_bases,
             }),
             failed_logins: FailedLogins::new(config.server.failed_logins_per_minute),
+            rate_limit,
+            usage_pages: UsagePages::default(),
             ledger: ledger.clone(),
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
@@ -194,6 +197,8 @@ impl App {
                 keys: key_store,
             },
             token: config.admin.token,
+            tokens: config.admin.tokens,
+            failed: FailedAttempts::default(),
             shutdown: shutdown.clone(),
             last_ready: Mutex::new(None),
         }));

@@ -44,7 +44,7 @@ pub struct Spend {
     pub unpriced_fees: bool,
     /// The cost of guardrails that the gateway applied itself.
     pub guardrails: NanoUsd,
-    /// The tokens that masks added to the input of every request, at most.
+    /// The tokens that masks and passages added to the input of every request, at most.
     pub input_growth: u64,
     /// The cost of calls that the gateway made for this one; they have records of their own.
     pub side_calls: Cost,

@@ -6,7 +6,7 @@ use axum::http::HeaderValue;
 use bytesize::ByteSize;
 use wildmatch::WildMatch;
 
-use super::{AdminSettings, Aws, Demo, Environment, ServerSettings, reader::Section};
+use super::{AdminSettings, Aws, Demo, Environment, ServerSettings, admin_tokens, reader::Section};
 use crate::{
     call::Secret,
     remote_media::{self, RemoteMedia},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A shorter token could be guessed.
-const MIN_TOKEN: usize = 16;
+pub const MIN_TOKEN: usize = 16;
 
 const ADDRESS: &str = "an address such as \"127.0.0.1:8080\"";
 
@@ -66,7 +66,11 @@ pub fn server(mut section: Section<'_>) -> Option<ServerSettings> {
 
 /// `[admin]`, for the process that opens the port.
 pub fn admin(mut section: Section<'_>, environment: &Environment) -> Option<AdminSettings> {
-    let (admin, allow_plaintext) = read_admin(&mut section, environment);
+    let (mut admin, allow_plaintext) = read_admin(&mut section, environment);
+    let tokens = admin_tokens::tokens(section.named_sections("tokens"), environment);
+    if let Some(admin) = &mut admin {
+        admin.tokens = tokens;
+    }
     if let Some(admin) = &admin
         && admin.is_exposed()
         && !allow_plaintext
@@ -91,6 +95,8 @@ pub fn admin_for_clients(
     environment: &Environment,
 ) -> Option<AdminSettings> {
     let (admin, _) = read_admin(&mut section, environment);
+    // Their variables are set only where the gateway runs.
+    section.named_sections("tokens");
     section.finish();
     admin
 }
@@ -114,6 +120,7 @@ fn read_admin(
     let admin = listen.map(|listen| AdminSettings {
         listen,
         token: token.map(Secret::new),
+        tokens: Vec::new(),
     });
     (admin, allow_plaintext)
 }

@@ -14,6 +14,7 @@ mod families;
 pub mod fault;
 mod frames;
 mod guardrail;
+mod in_call;
 mod invoke;
 mod knowledge;
 mod misfit;
@@ -25,6 +26,7 @@ mod request_id;
 mod routes;
 mod schema;
 mod schema_rules;
+mod schema_types;
 mod sigv4;
 mod steering;
 mod unique;
@@ -92,7 +94,7 @@ struct Shared {
     script: VecDeque<ScriptedReply>,
     received: VecDeque<ReceivedRequest>,
     invocations: VecDeque<Value>,
-    /// The billed units of every guardrail request.
+    /// The billed units of every evaluation by a guardrail.
     guardrails: VecDeque<Value>,
     /// The ARN of the model behind each inference profile, provisioned throughput or custom model.
     described: HashMap<String, String>,
@@ -207,7 +209,7 @@ impl Simulator {
         self.shared().invocations.iter().cloned().collect()
     }
 
-    /// The `usage` of every ApplyGuardrail request, which no log of Bedrock has. Requests without a reply are billed, too.
+    /// The `usage` of every evaluation by a guardrail, which no log of Bedrock has. Requests without a reply are billed, too.
     pub fn guardrails(&self) -> Vec<Value> {
         self.shared().guardrails.iter().cloned().collect()
     }
@@ -251,6 +253,8 @@ impl Simulator {
         let cached = self.shared().cache.look_up(model_id, request);
         let usage = reply::usage(&answer, cached);
         self.bill("Converse", model_id, &request["requestMetadata"], &usage);
+        let guardrail = answer.guardrail.usages.iter();
+        guardrail.for_each(|usage| self.bill_guardrail(usage));
         plan.before_reply().await;
         Ok(if stream {
             reply::stream(request, &answer, cached, &plan)

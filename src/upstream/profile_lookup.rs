@@ -70,6 +70,11 @@ impl ProfileLookup {
         }))
     }
 
+    /// Reports whether AWS can be asked for the model behind the ARN `id`.
+    pub fn knows(id: &str) -> bool {
+        describe_path(id).is_some()
+    }
+
     /// Returns the catalogue id of the model behind `target`, or `None` if `target` is no such ARN, or AWS refuses to
     /// describe it.
     ///

@@ -9,6 +9,7 @@
 
 mod adapted;
 mod admin;
+mod admin_tokens;
 mod auth;
 mod bad_bodies;
 mod budgets;
@@ -31,6 +32,7 @@ mod last_cent;
 mod limits;
 mod misfits;
 mod models;
+mod raw_ids;
 mod reasoning_order;
 mod regressions;
 mod requests;
@@ -43,6 +45,7 @@ mod stops;
 mod streams;
 mod support;
 mod sweep;
+mod tier_prices;
 mod translate;
 mod unknown_members;
 mod upstream_access;

@@ -1,4 +1,5 @@
-//! Input that grows after its cost was reserved: masks of a guardrail can be longer than what they cover.
+//! Input that grows after its cost was reserved: masks of a guardrail can be longer than what they cover, and
+//! a tokenizer may expand passages.
 
 use std::sync::{
     Arc, Weak,

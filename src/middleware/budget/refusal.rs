@@ -80,11 +80,11 @@ pub fn explain<T: Operation>(call: &Call<T>, refusal: &Refusal) -> Error {
         .without_retry()
 }
 
-/// Returns the error for a call whose input the guardrail makes longer than a budget admits.
+/// Returns the error for a call whose input masks or passages make longer than a budget admits.
 pub fn growth(caller: &Caller, more: NanoUsd) -> Error {
     metrics::refusal(caller.team_name(), &caller.key_id, "budget");
     let text = format!(
-        "You exceeded your current quota: the guardrail's masks make the input longer, and no budget is left for the ${more} that this may cost. Shorten the input."
+        "You exceeded your current quota: a guardrail's masks or the passages of a search make the input longer, and no budget is left for the ${more} that this may cost. Shorten the input."
     );
     Error::new(Kind::BudgetSpent, text)
         .with_code("insufficient_quota")

@@ -16,7 +16,7 @@ use crate::{
     openai::completion::FinishReason,
     operation::{
         Operation,
-        chat::{Chat, ChatReply, Chunk, Message, Origin, Part, Role},
+        chat::{Chat, ChatReply, Chunk, Message, Origin, Part, Role, expansion},
     },
 };
 
@@ -113,6 +113,7 @@ fn side_call(
     };
     let conversation = conversation(spoken);
     let bytes = INSTRUCTION.len() + conversation.len();
+    let expansion = expansion(conversation.as_bytes());
     let body = Chat {
         messages: vec![
             message(0, Role::System, INSTRUCTION.to_owned()),
@@ -121,6 +122,7 @@ fn side_call(
         max_completion_tokens: Some(MAX_TOKENS),
         max_cost: call.body.max_cost().map(|max| left(call, max)),
         bytes,
+        expansion,
         ..Chat::default()
     };
     Call {

@@ -79,7 +79,7 @@ pub struct Gateway {
     pub admin: SocketAddr,
     pub shutdown: CancellationToken,
     pub running: JoinHandle<()>,
-    client: Client<hyper_util::client::legacy::connect::HttpConnector, Body>,
+    pub client: Client<hyper_util::client::legacy::connect::HttpConnector, Body>,
 }
 
 /// Returns the configuration of the tests. `aws` is inserted in `[aws]`, and `more` at the end of `[server]`; it can add
@@ -132,6 +132,7 @@ fn configuration(aws: &str, more: &str) -> String {
         [keys.any]
         sha256 = "{any}"
         models = ["*"]
+        raw = true
         [keys.old]
         sha256 = "{old}"
         expires = "2020-01-01T00:00:00Z"
