@@ -17,11 +17,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use arc_swap::ArcSwap;
 
 use crate::{
-    admin::{self, Admin, Api, KeyStore},
+    admin::{self, Admin, Api, FailedAttempts, KeyStore},
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
     dispatch::{Dispatch, Reentry, pipeline::Shared},
-    edge::{self, DisconnectPolicy, Edge, FailedLogins, Gateway, Keys, Limits},
+    edge::{self, DisconnectPolicy, Edge, FailedLogins, Gateway, Keys, Limits, UsagePages},
     governance::{Clock, Ledger},
     knowledge::BedrockKnowledgeBases,
     middleware::{
@@ -140,8 +140,9 @@ impl App {
             alerts: alerts_sender,
         });
         let reentry = Arc::new(Reentry::default());
+        let rate_limit = RateLimit::default();
         let shared = Shared {
-            rate_limit: RateLimit::default(),
+            rate_limit: rate_limit.clone(),
             in_flight: InFlight::default(),
             resolve: Resolve(ProfileLookup::new(clients.clone())),
             budget,
@@ -152,7 +153,7 @@ impl App {
             },
             media: Media(config.remote_media),
             guard: Guard(Arc::new(Guardrails::new(clients.clone()))),
-            upstream: Upstream::new(clients.clone()),
+            upstream: Upstream::new(clients.clone(), tasks.clone()),
         };
         let dispatch = Dispatch::new(Arc::new(config.models), &shared);
         reentry.set(dispatch.clone());
@@ -164,6 +165,8 @@ impl App {
                 knowledge_bases: config.knowledge_bases,
             }),
             failed_logins: FailedLogins::new(config.server.failed_logins_per_minute),
+            rate_limit,
+            usage_pages: UsagePages::default(),
             ledger: ledger.clone(),
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
@@ -173,15 +176,16 @@ impl App {
                 .map_or(0, |now| now.as_secs()),
         });
         telemetry.keep_up(&tasks, shutdown.clone());
-        let warming = (clients.clone(), kb_regions);
-        let not_needed = shutdown.clone();
+        let drained = CancellationToken::new();
+        // Until the last call has ended, because calls may send several requests.
+        let ready = (clients.clone(), kb_regions);
+        let stopped = drained.clone();
         tasks.spawn(async move {
             tokio::select! {
-                () = warming.0.warm(&warming.1) => {}
-                () = not_needed.cancelled() => {}
+                () = ready.0.keep_ready(&ready.1) => {}
+                () = stopped.cancelled() => {}
             }
         });
-        let drained = CancellationToken::new();
         // Without a webhook, alerts only appear in the log.
         if let Some(webhook) = config.alerts {
             tasks.spawn(webhook.run(alerts, drained.clone()));
@@ -201,6 +205,8 @@ impl App {
                 keys: key_store,
             },
             token: config.admin.token,
+            tokens: config.admin.tokens,
+            failed: FailedAttempts::default(),
             shutdown: shutdown.clone(),
             last_ready: Mutex::new(None),
         }));

@@ -59,7 +59,7 @@ pub fn administration(
     }
     problems.extend(diagnostics.into_parts().0);
     match admin {
-        Some(AdminSettings { listen, token }) if problems.is_empty() => Ok(Administration {
+        Some(AdminSettings { listen, token, .. }) if problems.is_empty() => Ok(Administration {
             listen,
             token,
             store,

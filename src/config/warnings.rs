@@ -60,12 +60,20 @@ fn of_key(key: &Key, config: &Config) -> Vec<String> {
         let globs = key.caller.models.as_deref();
         let raw = config.models.raw().is_some();
         match globs {
+            _ if raw && key.caller.raw => {}
             None => all.push(at("has no `models`, and no model is configured, so it can use none; give it globs over \
                                  Bedrock ids, such as [\"us.anthropic.*\"]")),
+            Some(_) if raw && !key.caller.may_use_raw_ids() => all.push(at("its globs include Bedrock ids only with \
+                 `raw = true`, and no model is configured, so it can use none")),
             Some(globs) if raw && globs.iter().any(matches_bedrock_id) => {}
             Some(_) if raw => all.push(at("its globs match no configured model and no known Bedrock id")),
             Some(_) => all.push(at("its globs match no configured model")),
         }
+    }
+    if key.caller.raw && config.models.raw().is_none() {
+        all.push(at(
+            "raw has no effect, because defaults.raw_model_ids is false",
+        ));
     }
     if let Some(guardrail) = &key.caller.guardrail {
         let usable = config
@@ -102,7 +110,7 @@ fn matches_bedrock_id(glob: &WildMatch) -> bool {
 fn of_knowledge_base(base: &KnowledgeBase, config: &Config) -> Vec<String> {
     let at = |text: &str| format!("knowledge_bases.{}: {text}", base.name);
     let mut all = Vec::new();
-    if config.aws.has_api_key {
+    if config.aws.settings.api_key.is_some() {
         all.push(at("a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) does not work for Knowledge Bases; AWS credentials are needed too"));
     }
     if base.implicit_filter.is_some() {

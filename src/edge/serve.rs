@@ -67,7 +67,7 @@ async fn answer<D: Dialect>(
         warnings: trace.warnings(),
     })?;
     drop(bytes);
-    let destination = gateway.dispatch.resolve_for(&model, &caller)?;
+    let destination = gateway.dispatch.resolve_for(&model, &caller).await?;
     let users = caller.end_users.as_ref().zip(end_user);
     let call = Call {
         request_id: entry.request_id().clone(),

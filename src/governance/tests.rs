@@ -226,111 +226,117 @@ async fn budget_that_is_replaced_during_a_call_gets_its_cost() {
     );
 }
 
-/// Leaves a presumed record of `request_id`, at `price`.
-async fn presume(ledger: &Ledger, request_id: &str, price: &str, cost: u64) {
-    let entry = LedgerEntry {
-        price: price.to_owned(),
-        ..entry(request_id, "")
+/// A ledger with a budget of 10 an hour, for which a call waits up to ten minutes.
+async fn waits(hands: &Hands) -> Ledger {
+    let (alerts, _) = mpsc::channel(1);
+    let settings = StoreSettings::in_memory();
+    let ledger = Ledger::open_at(&settings, alerts, hands.clock());
+    let ledger = ledger.await.unwrap();
+    let waits = Budget {
+        wait: Duration::from_secs(600),
+        ..Budget::clone(&budget("key:k", Per::Hour, 10))
     };
-    let hold = ledger.hold(entry, NanoUsd(cost), |_| NanoUsd(cost)).await;
-    drop(hold.unwrap());
-    ledger.flush().await;
+    ledger.set_all_budgets([Arc::new(waits)]).await.unwrap();
+    ledger
 }
 
-fn audit() -> Audit {
-    Audit {
-        at: 0,
-        who: String::new(),
-        action: "ledger.reconcile",
-        subject: String::new(),
-        before: None,
-        after: None,
-        reason: String::new(),
-    }
+async fn hold_ten(ledger: &Ledger, id: &str) -> Hold {
+    let hold = ledger.hold(entry(id, ""), NanoUsd(10), |_| NanoUsd(10));
+    hold.await.unwrap()
 }
 
-fn logged(invocation: &str, request_id: &str, input: &str) -> String {
-    format!(
-        r#"{{"requestId":"{invocation}","requestMetadata":{{"lintel_request_id":"{request_id}"}},"input":{{{input}}}}}"#
-    )
-}
-
-/// A line that stood in two files of the log was settled twice, and cache writes for an hour cost as much as those for five
-/// minutes: 4000, and 1250.
+/// It heard only of settlements, and waited ten minutes.
 #[tokio::test]
-async fn reconciliation_settles_each_invocation_once_at_the_highest_price_of_its_buckets() {
+async fn waiting_call_is_admitted_by_an_override() {
+    let ledger = waits(&Hands::at("2026-03-01T10:30:00Z")).await;
+    let _first = hold_ten(&ledger, "a").await;
+    let began = Instant::now();
+    let raise = async {
+        let more = LimitOverride {
+            by: NanoUsd(10),
+            until: i64::MAX,
+        };
+        let audit = Audit {
+            at: 0,
+            who: "test".to_owned(),
+            action: "budget.override",
+            subject: "key:k/hour".to_owned(),
+            before: None,
+            after: None,
+            reason: String::new(),
+        };
+        let raised = ledger.override_limit("key:k/hour", more, "test".to_owned(), audit);
+        raised.await.unwrap()
+    };
+    let (_second, was_raised) = tokio::join!(hold_ten(&ledger, "b"), raise);
+    assert!(was_raised);
+    assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+/// The window began without it, and it waited ten minutes.
+#[tokio::test]
+async fn waiting_call_is_admitted_by_the_next_window() {
+    let hands = Hands::at("2026-03-01T10:59:59Z");
+    let ledger = waits(&hands).await;
+    let _first = hold_ten(&ledger, "a").await;
+    let began = Instant::now();
+    let turn = async { hands.set("2026-03-01T11:00:00Z") };
+    let (_second, ()) = tokio::join!(hold_ten(&ledger, "b"), turn);
+    assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+/// Another connection sees the larger hold, so a request that is repeated after this leaves no unwritten cost.
+#[tokio::test]
+async fn extension_of_a_hold_is_in_the_file_when_it_is_granted() {
     let folder = tempfile::tempdir().unwrap();
-    let hands = Hands::at("2026-03-01T12:00:00Z");
-    let ledger = open(&folder.path().join("a.db"), hands.clock()).await;
-    let day = budget("key:k", Per::Day, 100_000_000);
+    let file = folder.path().join("a.db");
+    let ledger = open(&file, Clock::default()).await;
+    let day = budget("key:k", Per::Day, 100);
     ledger.set_all_budgets([day]).await.unwrap();
-    let counts = r#""inputTokenCount":1000"#;
-    let writes = r#""cacheWriteInputTokenCount":1000"#;
-    let short = format!(r#""inputBodyJson":{{"ttl":"5m"}},{writes}"#);
-    let hourly = format!(r#""inputBodyJson":{{"ttl":"1h"}},{writes}"#);
-    for (id, lines, cost) in [
-        ("twice", vec![("a", counts), ("a", counts)], 2_000_000),
-        ("two", vec![("b", counts), ("c", counts)], 4_000_000),
-        ("unknown", vec![("d", writes)], 4_000_000),
-        ("short", vec![("e", &*short)], 2_500_000),
-        ("hourly", vec![("f", &*hourly)], 4_000_000),
-    ] {
-        let before = settled(&ledger, "key:k/day");
-        presume(&ledger, id, "2/10/0.2/2.5/4", 9_000_000).await;
-        let lines = lines
-            .iter()
-            .map(|(invocation, input)| logged(invocation, id, input));
-        let log: Vec<String> = lines.collect();
-        let done = ledger.reconcile(&log.join("\n"), None, audit()).await;
-        assert_eq!(done.unwrap().corrected, 1, "{id}");
-        assert_eq!(settled(&ledger, "key:k/day") - before, cost, "{id}");
-    }
+    let hold = ledger
+        .hold(entry("a", ""), NanoUsd(10), |_| NanoUsd(10))
+        .await;
+    let hold = hold.unwrap();
+    assert!(hold.extend(NanoUsd(7), NanoUsd(7)).await);
+    let other = rusqlite::Connection::open(&file).unwrap();
+    let amount = || -> i64 {
+        let row = other.query_row("SELECT amount FROM holds", [], |row| row.get(0));
+        row.unwrap()
+    };
+    assert_eq!(amount(), 17);
+    assert!(!hold.extend(NanoUsd(84), NanoUsd(84)).await);
+    assert_eq!(amount(), 17);
 }
 
-/// A count of 2^63 in a log booked $9,223,372,036 to the budget, which then admitted nothing.
 #[tokio::test]
-async fn reconciliation_ignores_counts_that_no_request_can_have() {
+async fn hashes_of_end_users_differ_between_ledgers_and_files_are_private() {
+    use std::os::unix::fs::MetadataExt;
+
     let folder = tempfile::tempdir().unwrap();
-    let hands = Hands::at("2026-03-01T12:00:00Z");
-    let ledger = open(&folder.path().join("a.db"), hands.clock()).await;
-    presume(&ledger, "1", "2/10/-/-/-", 9000).await;
-    let log = logged("a", "1", r#""inputTokenCount":9223372036854775808"#);
-    let done = ledger.reconcile(&log, None, audit()).await.unwrap();
-    assert_eq!((done.unreadable, done.corrected), (1, 0));
+    let account = async |name: &str| {
+        let file = folder.path().join(name);
+        let ledger = open(&file, Clock::default()).await;
+        let caller = Caller {
+            end_users: Some(crate::call::EndUsers {
+                max: 10,
+                ..Default::default()
+            }),
+            ..Caller::default()
+        };
+        ledger.restore_end_users([&caller]).await.unwrap();
+        assert!(spend(&ledger, entry(name, ""), 1).await);
+        ledger.flush().await;
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let file = file.unwrap();
+            let mode = file.metadata().unwrap().mode();
+            assert_eq!(mode & 0o777, 0o600, "{:?}", file.file_name());
+        }
+        let users = caller.end_users.unwrap();
+        users.account("ann", std::time::SystemTime::now())
+    };
+    let first = account("a.db").await;
+    assert_eq!(first, account("a.db").await);
+    assert_ne!(first, account("b.db").await);
 }
 
-/// A window that was read between the correction of a record and that of its balance had the correction twice: $0 of
-/// $0.000009 were settled, so that the budget was given again.
-#[tokio::test]
-async fn no_window_opens_while_a_record_is_corrected() {
-    let folder = tempfile::tempdir().unwrap();
-    let hands = Hands::at("2026-03-01T12:00:00Z");
-    let ledger = open(&folder.path().join("a.db"), hands.clock()).await;
-    presume(&ledger, "1", "2/10/-/-/-", 9000).await;
-    let opening = ledger.0.opening.lock().await;
-    let log = logged("a", "1", r#""inputTokenCount":1"#);
-    let correction = ledger.reconcile(&log, None, audit());
-    let waits = timeout(Duration::from_millis(50), correction).await;
-    assert!(waits.is_err());
-    drop(opening);
-    let done = ledger.reconcile(&log, None, audit()).await.unwrap();
-    assert_eq!(done.corrected, 1, "nothing was corrected before");
-}
-
-/// A budget that changed while a call ran admitted any extension until its window was read.
-#[tokio::test]
-async fn call_is_not_extended_in_a_window_that_was_not_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let hands = Hands::at("2026-03-01T12:00:00Z");
-    let ledger = open(&folder.path().join("a.db"), hands.clock()).await;
-    assert!(spend(&ledger, entry("1", ""), 8).await);
-    let hold = ledger.hold(entry("2", ""), NanoUsd(1), |_| NanoUsd(1));
-    let hold = hold.await.unwrap();
-    let new = vec![budget("key:k", Per::Day, 10)];
-    let (scope, now) = ("key:k".into(), ledger.now());
-    ledger.accounts().set_budgets(&scope, new, now);
-    assert!(!hold.extend(NanoUsd(2), NanoUsd(2)).await, "8 are settled");
-    ledger.open_windows(&["key:k/day".into()]).await.unwrap();
-    assert!(!hold.extend(NanoUsd(2), NanoUsd(2)).await);
-    assert!(hold.extend(NanoUsd(1), NanoUsd(1)).await);
-}
+mod corrections;

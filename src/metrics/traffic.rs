@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use metrics::{Gauge, counter, gauge, histogram};
 
-use super::{AUTH_FAILURES, CONNECTIONS, HTTP_REQUESTS, LOG_LINES_LOST, OVERHEAD, SHED};
+use super::{
+    ADMIN_AUTH_FAILURES, AUTH_FAILURES, CONNECTIONS, HTTP_REQUESTS, LOG_LINES_LOST, OVERHEAD, SHED,
+};
 
 /// Counts an answered request.
 pub fn http_request(route: &'static str, method: &'static str, status: u16, reason: &'static str) {
@@ -25,6 +27,11 @@ pub fn shed(cause: &'static str) {
 /// Counts a request without a valid key.
 pub fn auth_failure(why: &'static str) {
     counter!(AUTH_FAILURES, "why" => why).increment(1);
+}
+
+/// Counts a request to the admin API without a token for it.
+pub fn admin_auth_failure(why: &'static str) {
+    counter!(ADMIN_AUTH_FAILURES, "why" => why).increment(1);
 }
 
 /// Returns the gauge of open client connections.

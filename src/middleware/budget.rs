@@ -130,7 +130,11 @@ impl Budget {
             for budget in budgets {
                 metrics::budget_refusal(&budget.id, "unpriced");
             }
-            return Err(refusal::counted(call, refusal::unpriced()));
+            let refusal = match call.model.is_unresolved && call.model.price.is_none() {
+                true => refusal::unresolved(),
+                false => refusal::unpriced(),
+            };
+            return Err(refusal::counted(call, refusal));
         }
         let slice = call
             .plan

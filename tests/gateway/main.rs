@@ -9,6 +9,7 @@
 
 mod adapted;
 mod admin;
+mod admin_tokens;
 mod auth;
 mod bad_bodies;
 mod budgets;
@@ -32,6 +33,7 @@ mod last_cent;
 mod limits;
 mod misfits;
 mod models;
+mod raw_ids;
 mod reasoning_order;
 mod regressions;
 mod requests;
@@ -44,6 +46,9 @@ mod stops;
 mod streams;
 mod support;
 mod sweep;
+mod tier_prices;
 mod translate;
 mod unknown_members;
+mod upstream_access;
+mod upstream_connections;
 mod worst_case;

@@ -1,5 +1,5 @@
-//! Cost that arises after the reservation: masks of a guardrail can be longer than what they cover, and a request that
-//! may have been billed can be repeated.
+//! Cost that arises after the reservation: masks of a guardrail can be longer than what they cover, a tokenizer may expand
+//! passages, and a request that may have been billed can be repeated.
 
 use std::sync::{
     Arc, Weak,

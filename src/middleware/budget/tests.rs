@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    call::{Alert, Caller, Ticket},
+    call::{Alert, Caller, SentMark, Ticket},
     error::Kind,
     governance::{BudgetStatus, GroupBy, ReportQuery, StoreSettings},
     metrics::SPEND,
@@ -225,7 +225,7 @@ async fn estimated_answer_costs_its_reserved_input_beside_a_counted_one() {
             estimated: true,
             ..usage(1, 1)
         };
-        call.trace.ticket().used(estimated);
+        call.trace.ticket(&SentMark::default()).used(estimated);
         Err(Error::new(Kind::Upstream, "Cut."))
     });
     let call = bench.chat(false);

@@ -11,6 +11,7 @@ use crate::{
     model::{Facts, Model, ReasoningStyle},
     money::WorstCase,
     openai::{chat::Tool, tool_choice::ToolChoice},
+    operation::guarded,
 };
 
 /// The tokens that a family's template adds to a conversation without tools. This and the next three are more than any
@@ -75,7 +76,14 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
     } else {
         output_tokens(chat, model)
     };
-    let guardrail = guard::most(chat, model, caller, media.images + passages);
+    let images = media.images + passages;
+    let guardrail = guard::most(chat, model, caller, images);
+    // What the guardrail in the call evaluates: the second request of a repair contains the first answer.
+    let evaluated = match (prompt, repairs) {
+        (true, _) => guarded::answer_chars(input),
+        (false, true) => text + added(chat, facts) + guarded::answer_chars(output),
+        (false, false) => text + added(chat, facts),
+    };
     WorstCase {
         // The second request of a repair also contains the first answer.
         input_tokens: if repairs {
@@ -91,6 +99,7 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
             || chat.caches_automatically(model, caller),
         tier: chat.tier(),
         server_tools,
+        guardrail: guard::in_call(chat, model, caller, evaluated, images),
         fees: retrieval
             .and_then(RetrievalRequest::max_fees)
             .unwrap_or_default()

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::plan::ReplyPlan;
+use super::{guardrail, plan::ReplyPlan};
 use crate::{
     bedrock::reply::{PerformanceConfig, PromptRouterTrace, ServiceTier, TokenUsage},
     call::Warnings,
     catalogue,
     error::{Error, Kind, RetryAdvice},
     model::Target,
-    money::{Price, Tier, Usage},
+    money::{Cost, Price, Tier, Usage},
     openai::completion::FinishReason,
 };
 
@@ -99,6 +99,8 @@ pub struct Terms<'a> {
     pub performance: Option<PerformanceConfig>,
     /// The model that a prompt router chose.
     pub router: Option<&'a PromptRouterTrace>,
+    /// The trace of the guardrail.
+    pub guardrail: Option<&'a Value>,
 }
 
 /// Returns the usage that the service reports, or an estimate, with its cost.
@@ -121,6 +123,7 @@ pub fn usage(
         tier,
         performance,
         router,
+        guardrail,
     } = terms;
     usage.service_tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {
         Some("flex") => Some("flex"),
@@ -148,7 +151,12 @@ pub fn usage(
             .or_else(|| plan.price.clone()),
         None => plan.price.clone(),
     };
-    usage.cost = price.and_then(|price: Arc<Price>| price.cost(&usage, tier));
+    let more = Cost {
+        guardrails: guardrail::cost(guardrail, plan.guardrail, usage.output),
+        ..Cost::default()
+    };
+    let cost = price.and_then(|price: Arc<Price>| price.cost(&usage, tier));
+    usage.cost = cost.map(|cost| cost + more);
     usage
 }
 
