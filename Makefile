@@ -2,6 +2,8 @@
 # make test    runs every check; installs what it needs under the build folder
 # make bench   compares the gateway with a minimal proxy, in one table
 # make catalogue   refreshes the facts and prices of models from public packages; see docs/catalog.md
+# make proof   runs the tests of money at length: more random requests and kills
+# make ledger  measures the gateway over a ledger of ten million records; needs 5 GB of disk
 # make fuzz    fuzzes each target for FUZZ_SECONDS (120); never part of make test
 # make micro   benchmarks decode, translate and SSE in isolation (Criterion)
 
@@ -10,7 +12,7 @@ SDK := $(abspath $(TARGET))/sdk
 CARGO_TEST := --workspace --exclude lintel-fuzz
 FUZZ_SECONDS ?= 120
 
-.PHONY: demo test fmt lint rust sdk rules tools bench micro fuzz build catalogue
+.PHONY: demo test proof fmt lint rust sdk rules tools bench ledger micro fuzz build catalogue
 
 demo:
 	scripts/tools.sh build
@@ -34,6 +36,10 @@ lint:
 
 rust:
 	cargo test --locked $(CARGO_TEST)
+
+# No bill exceeds its reservation; no call is lost or settled twice, however often the gateway is killed.
+proof:
+	LINTEL_PROPERTY_CASES=200000 LINTEL_KILLS=100 cargo test --locked --test gateway -- --nocapture worst_case:: kills::
 
 build:
 	cargo build --locked
@@ -70,6 +76,11 @@ bench:
 	scripts/tools.sh build
 	cargo build --locked --release --workspace --exclude lintel-fuzz
 	$(TARGET)/release/lintel-bench compare --lintel $(TARGET)/release/lintel
+
+ledger:
+	scripts/tools.sh build
+	cargo build --locked --release --workspace --exclude lintel-fuzz
+	$(TARGET)/release/lintel-bench ledger --lintel $(TARGET)/release/lintel --folder $(TARGET)/ledger
 
 micro:
 	cargo bench --locked --bench micro

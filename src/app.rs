@@ -21,8 +21,10 @@ use crate::{
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
     dispatch::{Dispatch, Reentry, pipeline::Shared},
-    edge::{self, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Room},
-    governance::Ledger,
+    edge::{
+        self, Backoff, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Room, UsagePages,
+    },
+    governance::{Clock, Ledger},
     knowledge::BedrockKnowledgeBases,
     middleware::{
         Budget, BudgetSettings, Guard, InFlight, Media, RateLimit, Reasoning, Resolve, Retrieve,
@@ -60,6 +62,14 @@ impl App {
     /// # Errors
     /// If an address cannot be bound or the ledger cannot be opened. The message names which.
     pub async fn bind(config: Config, telemetry: Telemetry) -> io::Result<Self> {
+        Self::bind_at(config, telemetry, Clock::default()).await
+    }
+
+    /// Like [`bind`](Self::bind), with another clock for the ledger.
+    ///
+    /// # Errors
+    /// See [`bind`](Self::bind).
+    pub async fn bind_at(config: Config, telemetry: Telemetry, clock: Clock) -> io::Result<Self> {
         let tls = [
             load_tls("server.tls", &config.server.tls, true)?,
             load_tls("admin.tls", &config.admin.tls, false)?,
@@ -69,7 +79,7 @@ impl App {
         let (data_addr, admin_addr) = (data.local_addr()?, admin.local_addr()?);
         let (alerts_sender, alerts) = mpsc::channel(webhook::QUEUE_LIMIT);
         let store = |error: String| io::Error::other(format!("store: {error}"));
-        let ledger = Ledger::open(&config.store, alerts_sender.clone())
+        let ledger = Ledger::open_at(&config.store, alerts_sender.clone(), clock)
             .await
             .map_err(store)?;
         track(&ledger, &config).await.map_err(store)?;
@@ -143,8 +153,9 @@ impl App {
             alerts: alerts_sender,
         });
         let reentry = Arc::new(Reentry::default());
+        let rate_limit = RateLimit::default();
         let shared = Shared {
-            rate_limit: RateLimit::default(),
+            rate_limit: rate_limit.clone(),
             in_flight: InFlight::default(),
             resolve: Resolve(ProfileLookup::new(clients.clone())),
             budget,
@@ -155,7 +166,7 @@ impl App {
             },
             media: Media(config.remote_media),
             guard: Guard(Arc::new(Guardrails::new(clients.clone()))),
-            upstream: Upstream::new(clients.clone()),
+            upstream: Upstream::new(clients.clone(), tasks.clone()),
         };
         let dispatch = Dispatch::new(Arc::new(config.models), &shared);
         reentry.set(dispatch.clone());
@@ -167,6 +178,8 @@ impl App {
                 knowledge_bases: config.knowledge_bases,
             }),
             logins: Logins::new(config.server.failed_logins_per_minute),
+            rate_limit,
+            usage_pages: UsagePages::default(),
             ledger: ledger.clone(),
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
@@ -176,15 +189,16 @@ impl App {
                 .map_or(0, |now| now.as_secs()),
         });
         telemetry.keep_up(&tasks, shutdown.clone());
-        let warming = (clients.clone(), kb_regions);
-        let not_needed = shutdown.clone();
+        let drained = CancellationToken::new();
+        // Until the last call has ended, because calls may send several requests.
+        let ready = (clients.clone(), kb_regions);
+        let stopped = drained.clone();
         tasks.spawn(async move {
             tokio::select! {
-                () = warming.0.warm(&warming.1) => {}
-                () = not_needed.cancelled() => {}
+                () = ready.0.keep_ready(&ready.1) => {}
+                () = stopped.cancelled() => {}
             }
         });
-        let drained = CancellationToken::new();
         // Without a webhook, alerts only appear in the log.
         if let Some(webhook) = config.alerts {
             tasks.spawn(webhook.run(alerts, drained.clone()));
@@ -224,6 +238,8 @@ impl App {
                 keys: key_store,
             },
             token: config.admin.token,
+            tokens: config.admin.tokens,
+            failed: Backoff::new(admin::MAX_FAILURES),
             shutdown: shutdown.clone(),
             last_ready: Mutex::new(None),
             rendered: Default::default(),

@@ -27,7 +27,8 @@ pub use ledger::{
 };
 pub use model::ModelMetrics;
 pub use traffic::{
-    auth_failure, connection_failure, connections, http_request, log_lines_lost, overhead, shed,
+    admin_auth_failure, auth_failure, connection_failure, connections, http_request,
+    log_lines_lost, overhead, shed,
 };
 pub use upstream::{retry_budget_exhausted, upstream_request, upstream_retry};
 
@@ -35,6 +36,7 @@ pub const HTTP_REQUESTS: &str = "lintel_http_requests_total";
 pub const OVERHEAD: &str = "lintel_overhead_seconds";
 pub const SHED: &str = "lintel_shed_total";
 pub const AUTH_FAILURES: &str = "lintel_auth_failures_total";
+pub const ADMIN_AUTH_FAILURES: &str = "lintel_admin_auth_failures_total";
 pub const INFLIGHT_REQUESTS: &str = "lintel_inflight_requests";
 pub const INFLIGHT_STREAMS: &str = "lintel_inflight_streams";
 pub const STREAM_END: &str = "lintel_stream_end_total";
@@ -95,6 +97,10 @@ pub fn describe() {
     describe_counter!(
         AUTH_FAILURES,
         "Requests rejected for lack of a valid key, by reason"
+    );
+    describe_counter!(
+        ADMIN_AUTH_FAILURES,
+        "Requests to the admin API rejected for lack of a valid token, by reason"
     );
     describe_gauge!(
         INFLIGHT_REQUESTS,

@@ -86,6 +86,20 @@ fn post(job: &Job) -> Result<Request<Full<Bytes>>, BoxError> {
     Ok(request.body(Full::new(job.body.clone()))?)
 }
 
+/// Gets a path with a bearer token, and returns the size of the reply.
+pub async fn get(address: SocketAddr, path: &str, token: &str) -> Result<usize, BoxError> {
+    let mut sender = connect(address).await?;
+    let request = Request::get(path)
+        .header("host", "bench")
+        .header("authorization", format!("Bearer {token}"))
+        .body(Full::default())?;
+    let response = sender.send_request(request).await?;
+    if !response.status().is_success() {
+        return Err(format!("{path}: {}", response.status()).into());
+    }
+    Ok(response.into_body().collect().await?.to_bytes().len())
+}
+
 async fn once(sender: &mut SendRequest<Full<Bytes>>, job: &Job) -> Result<(), BoxError> {
     sender.ready().await?;
     let mut response = sender.send_request(post(job)?).await?;

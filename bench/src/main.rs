@@ -1,9 +1,11 @@
-//! Compares lintel with a minimal proxy, in one run on one machine: `lintel-bench compare`.
+//! Compares lintel with a minimal proxy, in one run on one machine: `lintel-bench compare`. Measures it over a large ledger:
+//! `lintel-bench ledger`.
 //!
 //! Absolute times on a shared machine mean little. The ratio of CPU per request is meaningful, because both programs do
 //! the same work within the same minute.
 
 mod compare;
+mod ledger;
 mod load;
 mod mock;
 mod process;
@@ -31,6 +33,20 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         seconds: u64,
     },
+    /// Measures the gateway over a large ledger, which is created in a folder and deleted afterwards
+    Ledger {
+        /// The gateway's binary
+        #[arg(long)]
+        lintel: PathBuf,
+        /// The folder of the ledger. Ten million records take about 5 GB
+        #[arg(long)]
+        folder: PathBuf,
+        #[command(flatten)]
+        size: ledger::Size,
+        /// Seconds for each measurement
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
     /// Runs a mock Bedrock that replies as fast as it can
     Mock { listen: SocketAddr },
     /// Runs a pass-through proxy: hyper's server and hyper-util's pooled client
@@ -50,6 +66,12 @@ fn main() -> Result<(), BoxError> {
     runtime.block_on(async {
         match args.command {
             Command::Compare { lintel, seconds } => compare::run(&lintel, seconds).await,
+            Command::Ledger {
+                lintel,
+                folder,
+                size,
+                seconds,
+            } => ledger::run(&lintel, &folder, size, seconds).await,
             Command::Mock { listen } => mock::run(listen).await,
             Command::Proxy { listen, upstream } => proxy::run(listen, upstream).await,
         }

@@ -53,10 +53,13 @@ pub fn router(api: Api) -> Router {
         .with_state(Arc::new(api))
 }
 
-/// The actor for the audit log: the name that the client sends, and its address.
+/// The header with the actor for the audit log. The gateway replaces it if the admin token has a name.
+pub const ACTOR: &str = "x-lintel-actor";
+
+/// The actor for the audit log, and its address.
 fn actor(headers: &HeaderMap, peer: Option<Extension<Peer>>) -> String {
     let name = headers
-        .get("x-lintel-actor")
+        .get(ACTOR)
         .and_then(|value| value.to_str().ok())
         .unwrap_or("admin");
     let address: Option<IpAddr> = peer.map(|Extension(Peer(address))| address.ip());

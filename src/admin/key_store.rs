@@ -210,7 +210,7 @@ impl KeyStore {
         Ok(json!({"key": view(&row)}))
     }
 
-    /// Creates a new secret. The old one stays valid for `overlap`.
+    /// Creates a new secret. The old one stays valid for `overlap`. Without an overlap, every earlier secret ends at once.
     pub async fn rotate(
         &self,
         id: &str,
@@ -222,14 +222,25 @@ impl KeyStore {
         if before.revoked_at.is_some() {
             return Err(ApiError::invalid("This key is revoked. Create a new one."));
         }
+        // Checked before the new secret is stored, because only the answer has it.
+        self.settings(&before)?;
         let (_, secret) =
             virtual_key::generate(Some(id)).map_err(|error| ApiError::failed(error.to_string()))?;
         if overlap > MAX_OVERLAP {
             return Err(ApiError::invalid("'overlap' must be at most 30 days."));
         }
-        let until = Timestamp::now()
-            .as_second()
-            .saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
+        let now = Timestamp::now().as_second();
+        if let Some(until) = before
+            .old_until
+            .filter(|until| *until > now && !overlap.is_zero())
+        {
+            return Err(ApiError::conflict(format!(
+                "The secret before the last rotation is valid until {}, and a key has at most two secrets. Rotate it after \
+                 that, or with \"overlap\": \"0s\" (--overlap 0s), which ends both at once.",
+                Timestamp::from_second(until).unwrap_or_default()
+            )));
+        }
+        let until = now.saturating_add(i64::try_from(overlap.as_secs()).unwrap_or(i64::MAX));
         let row = KeyRow {
             sha256: hex::encode(Sha256::digest(secret.as_bytes())),
             old_sha256: Some(before.sha256.clone()),

@@ -1,30 +1,31 @@
 //! The admin port: metrics, health and the admin API. None of them is ever served on the data port.
 
 pub mod api;
+mod authorize;
 mod error;
 mod key_store;
 mod revocation;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Request, State},
+    extract::{DefaultBodyLimit, State},
     http::{StatusCode, header},
-    middleware::Next,
     response::{IntoResponse, Response},
     routing::get,
 };
 use bytes::Bytes;
 use serde_json::json;
-use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
 
 pub use api::Api;
+pub use authorize::MAX_FAILURES;
 pub use key_store::KeyStore;
 
-use crate::{call::Secret, edge, telemetry::Telemetry, upstream::Clients};
+use crate::{call::Secret, config::AdminToken, edge, telemetry::Telemetry, upstream::Clients};
 
 /// How long a successful credential check is reused, so that probes do not overload the credential service.
 const READY_FOR: Duration = Duration::from_secs(60);
@@ -39,7 +40,11 @@ pub struct Admin {
     pub telemetry: Telemetry,
     pub clients: Arc<Clients>,
     pub api: Api,
+    /// The token without a name.
     pub token: Option<Secret>,
+    pub tokens: Vec<AdminToken>,
+    /// The failed attempts of addresses.
+    pub failed: edge::Backoff<IpAddr>,
     pub shutdown: CancellationToken,
     pub last_ready: Mutex<Option<Instant>>,
     /// The metrics as they were last rendered.
@@ -51,7 +56,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(axum::middleware::from_fn_with_state(
             admin.clone(),
-            authorize,
+            authorize::authorize,
         ));
     Router::new()
         .route("/metrics", get(metrics))
@@ -74,7 +79,10 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         Some((at, text)) if at.elapsed() < METRICS_FOR => text.clone(),
         _ => {
             admin.api.ledger.publish_metrics().await;
-            let text = Bytes::from(admin.telemetry.render());
+            let telemetry = admin.telemetry.clone();
+            // Many budgets make a long text, and calls share the threads of the runtime.
+            let text = tokio::task::spawn_blocking(move || telemetry.render()).await;
+            let text = Bytes::from(text.unwrap_or_default());
             *rendered = Some((Instant::now(), text.clone()));
             text
         }
@@ -121,26 +129,6 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
             .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
     Json(json!({"status": "ready"})).into_response()
-}
-
-/// Rejects requests to the admin API that do not carry the admin token.
-async fn authorize(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    let presented = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-    let allowed = match (&admin.token, presented) {
-        (Some(token), Some(presented)) => bool::from(token.expose().as_bytes().ct_eq(presented)),
-        _ => false,
-    };
-    if allowed {
-        next.run(request).await
-    } else {
-        problem(
-            StatusCode::FORBIDDEN,
-            "The admin API requires the admin token, as `Authorization: Bearer …`.",
-        )
-    }
 }
 
 fn problem(status: StatusCode, message: &'static str) -> Response {

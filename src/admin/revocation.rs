@@ -98,3 +98,39 @@ impl KeyStore {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashMap, sync::Arc};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{call::Team, edge::Keys, governance::Ledger, governance::StoreSettings};
+
+    /// The settings of such a key are invalid, which must not keep it from being revoked for good.
+    #[tokio::test]
+    async fn key_whose_team_is_gone_can_be_revoked_and_not_rotated() {
+        let (alerts, _) = mpsc::channel(1);
+        let ledger = Ledger::open(&StoreSettings::in_memory(), alerts).await;
+        let ledger = ledger.unwrap();
+        let team = Arc::new(Team {
+            name: "search".to_owned(),
+            ..Team::default()
+        });
+        let teams = HashMap::from([("search".to_owned(), team)]);
+        let store = |teams| KeyStore::new(Keys::default(), ledger.clone(), teams);
+        let who = || "test".to_owned();
+        let body = json!({"name": "app", "team": "search"});
+        let made = store(teams.into_iter().collect()).create(body, who()).await;
+        let id = made.unwrap()["key"]["id"].as_str().unwrap().to_owned();
+        let without = store(Default::default());
+        without.load().await.unwrap();
+        assert_eq!(without.show(&id).await.unwrap()["status"], "refused");
+        let rotated = without.rotate(&id, Duration::ZERO, who()).await;
+        assert_eq!(rotated.unwrap_err().status, StatusCode::BAD_REQUEST);
+        let revocation = without.revoke(&id, who()).await.unwrap();
+        assert!(revocation.is_stored);
+        assert_eq!(revocation.key["status"], "revoked");
+    }
+}

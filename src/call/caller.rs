@@ -15,8 +15,10 @@ pub struct Caller {
     /// The configured name of the key, or the public id of a virtual one. Never any text of the secret.
     pub key_id: String,
     pub team: Option<Arc<Team>>,
-    /// Globs over configured model names and raw ids. If `None`, every configured name is allowed and no raw id.
+    /// Globs over configured model names and raw ids. If `None`, every configured name is allowed.
     pub models: Option<Vec<WildMatch>>,
+    /// A glob that matches everything, or no globs, includes raw ids.
+    pub raw: bool,
     /// Globs over configured names of Knowledge Bases. If empty, no Knowledge Base is allowed.
     pub knowledge_bases: Vec<WildMatch>,
     /// A `RetrievalFilter` that is AND-ed with every other filter.
@@ -68,9 +70,17 @@ impl Caller {
     /// to a configured name.
     pub fn may_use(&self, name: &str, raw: bool) -> bool {
         match &self.models {
-            Some(globs) => globs.iter().any(|glob| glob.matches(name)),
-            None => !raw,
+            Some(globs) => globs
+                .iter()
+                .any(|glob| glob.matches(name) && (!raw || self.raw || !is_catch_all(glob))),
+            None => !raw || self.raw,
         }
+    }
+
+    /// Reports whether the caller may use any raw id, and not only configured names.
+    pub fn may_use_raw_ids(&self) -> bool {
+        let named = |globs: &Vec<WildMatch>| globs.iter().any(|glob| !is_catch_all(glob));
+        self.raw || self.models.as_ref().is_some_and(named)
     }
 
     /// Reports whether the caller may search the Knowledge Base called `name`.
@@ -100,4 +110,9 @@ impl Caller {
     pub fn team_name(&self) -> &str {
         self.team.as_deref().map_or("", |team| &team.name)
     }
+}
+
+/// Reports whether a glob consists of wildcards. Its author may not have thought of raw ids.
+fn is_catch_all(glob: &WildMatch) -> bool {
+    glob.pattern_chars().iter().all(|c| matches!(c, '*' | '?'))
 }

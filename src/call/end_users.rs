@@ -135,6 +135,54 @@ mod tests {
         assert_eq!(users.account("a", at(1)), OTHERS);
     }
 
+    /// A user who was forgotten on the evening of a day of 25 hours got the day's budget twice.
+    #[test]
+    fn users_are_remembered_until_their_window_ends_also_when_clocks_are_set_back() {
+        use jiff::{Timestamp, tz::TimeZone};
+
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        for (per, begins, ends) in [
+            (
+                Per::Hour,
+                "2026-10-25T02:00:00+02",
+                "2026-10-25T03:00:00+01",
+            ),
+            (Per::Day, "2026-10-25T00:00:00+02", "2026-10-26T00:00:00+01"),
+            (
+                Per::Week,
+                "2026-10-19T00:00:00+02",
+                "2026-10-26T00:00:00+01",
+            ),
+            (
+                Per::Month,
+                "2026-10-01T00:00:00+02",
+                "2026-11-01T00:00:00+01",
+            ),
+        ] {
+            let budget = Budget {
+                scope: "key:k".into(),
+                id: "key:k".into(),
+                limit: crate::money::NanoUsd(1),
+                per,
+                timezone: berlin.clone(),
+                mode: crate::money::Mode::Strict,
+                fit: false,
+                wait: Duration::ZERO,
+                alert_at: Vec::new(),
+            };
+            let users = EndUsers {
+                max: 1,
+                budgets: vec![Arc::new(budget)],
+                ..EndUsers::default()
+            };
+            let time = |text: &str| SystemTime::from(text.parse::<Timestamp>().unwrap());
+            let first = users.account("a", time(begins));
+            let last_second = time(ends) - Duration::from_secs(1);
+            assert_eq!(users.account("b", last_second), OTHERS, "{per:?}");
+            assert_eq!(users.account("a", last_second), first);
+        }
+    }
+
     /// The shared account took the place of a user at each start.
     #[test]
     fn shared_account_is_not_restored_as_a_user() {

@@ -28,7 +28,7 @@ pub use plan::{Delivery, Plan, Route};
 pub use rate_limits::{RateLimits, Remaining};
 pub use retrieval::{Passage, Retrieval, SearchReport};
 pub use secret::Secret;
-pub use spending::{Spend, Spending, Ticket};
+pub use spending::{SentMark, Spend, Spending, Ticket};
 pub use trace::Trace;
 pub use warnings::Warnings;
 

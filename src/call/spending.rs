@@ -1,4 +1,7 @@
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
 use futures_util::future::BoxFuture;
 
@@ -35,15 +38,13 @@ pub struct Spend {
     pub unanswered: u32,
     /// The number of requests that may be billed with an unknown usage.
     pub lost: u32,
-    /// At least one request was sent.
-    pub sent: bool,
     /// The cost of reranking, which the model's usage does not include.
     pub fees: NanoUsd,
     /// The price of some reranking is unknown.
     pub unpriced_fees: bool,
     /// The cost of guardrails that the gateway applied itself.
     pub guardrails: NanoUsd,
-    /// The tokens that masks added to the input of every request, at most.
+    /// The tokens that masks and passages added to the input of every request, at most.
     pub input_growth: u64,
     /// The cost of calls that the gateway made for this one; they have records of their own.
     pub side_calls: Cost,
@@ -70,10 +71,6 @@ impl Spend {
 }
 
 impl Spending {
-    pub(super) fn sent(&self) {
-        self.with(|spend| spend.sent = true);
-    }
-
     /// Adds the cost of reranking; `None` if its price is unknown.
     pub fn add_fee(&self, price: Option<NanoUsd>) {
         self.with(|spend| {
@@ -152,15 +149,36 @@ impl std::fmt::Debug for Spending {
     }
 }
 
-/// Accounts for one request to Bedrock. If it is dropped, the request counts as lost.
+/// Records whether a request left. Until its first byte is written, it costs nothing: it may wait for a connection that
+/// never comes. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct SentMark(Arc<AtomicBool>);
+
+impl SentMark {
+    /// Records that the first byte is about to be written.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the request may have left.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Accounts for one request to Bedrock. If it is dropped after the request left, the request counts as lost.
 #[derive(Debug)]
 pub struct Ticket {
     trace: Option<Trace>,
+    sent: SentMark,
 }
 
 impl Ticket {
-    pub(super) fn new(trace: Trace) -> Self {
-        Self { trace: Some(trace) }
+    pub(super) fn new(trace: Trace, sent: SentMark) -> Self {
+        Self {
+            trace: Some(trace),
+            sent,
+        }
     }
 
     /// Records that the request is not billed: the service rejected it or never received it.
@@ -192,7 +210,9 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let Some(trace) = self.trace.take() {
+        if let Some(trace) = self.trace.take()
+            && self.sent.is_set()
+        {
             trace.spending().with(|spend| spend.lost += 1);
         }
     }
@@ -211,15 +231,17 @@ mod tests {
             output: 2,
             ..Usage::default()
         };
-        trace.ticket().free();
-        trace.ticket().used(usage);
-        trace.ticket().used(usage);
-        drop(trace.ticket());
+        let sent = SentMark::default();
+        // Was lost: a request that waited for a connection in vain was charged like one that left.
+        drop(trace.ticket(&sent));
+        assert_eq!(trace.spending().total(), Spend::default());
+        sent.set();
+        trace.ticket(&sent).free();
+        trace.ticket(&sent).used(usage);
+        trace.ticket(&sent).used(usage);
+        drop(trace.ticket(&sent));
         let spend = trace.spending().total();
-        assert_eq!(
-            (spend.usage.unwrap().output, spend.lost, spend.sent),
-            (4, 1, true)
-        );
+        assert_eq!((spend.usage.unwrap().output, spend.lost), (4, 1));
         assert!(trace.spending().may_repeat().await);
         trace
             .spending()

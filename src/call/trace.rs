@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{RateLimits, Retrieval, Spending, Ticket, Warnings, retrieval::GUARDRAIL};
+use super::{RateLimits, Retrieval, SentMark, Spending, Ticket, Warnings, retrieval::GUARDRAIL};
 use crate::model::Target;
 
 /// The shared record of a call. The stages of the call write to it; response headers, ledger and access log read it,
@@ -63,10 +63,9 @@ impl Trace {
         &self.0.spending
     }
 
-    /// Accounts for a request that is about to be sent.
-    pub fn ticket(&self) -> Ticket {
-        self.0.spending.sent();
-        Ticket::new(self.clone())
+    /// Accounts for a request that is about to be sent. It is free until `sent` is set.
+    pub fn ticket(&self, sent: &SentMark) -> Ticket {
+        Ticket::new(self.clone(), sent.clone())
     }
 
     /// The state of the tightest rate limits.

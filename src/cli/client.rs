@@ -58,7 +58,7 @@ pub async fn ask(
         let user = std::env::var("USER").unwrap_or_else(|_| "cli".to_owned());
         let body = body.clone().unwrap_or_default();
         request
-            .header("x-lintel-actor", user)
+            .header(api::ACTOR, user)
             .body(body)
             .map_err(|error| Outcome::Failed(error.to_string()))
     };

@@ -64,6 +64,9 @@ struct Create {
     /// Globs over model names and Bedrock ids, comma-separated
     #[arg(long, value_delimiter = ',')]
     models: Option<Vec<String>>,
+    /// Lets globs such as `*` include raw Bedrock ids
+    #[arg(long)]
+    raw: bool,
     /// Globs over configured Knowledge Bases, comma-separated; without it, the key can use none
     #[arg(long, value_delimiter = ',', value_name = "GLOBS")]
     knowledge_bases: Option<Vec<String>>,
@@ -224,6 +227,7 @@ fn body(create: &Create) -> Result<Value, Outcome> {
     set("name", Some(create.name.clone().into()));
     set("team", create.team.clone().map(Value::from));
     set("models", create.models.clone().map(Value::from));
+    set("raw", create.raw.then(|| true.into()));
     set(
         "knowledge_bases",
         create.knowledge_bases.clone().map(Value::from),

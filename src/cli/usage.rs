@@ -10,10 +10,10 @@ pub struct Args {
     /// Group by key, team, model, end_user, day or kind; comma-separated
     #[arg(long, default_value = "key,team,model")]
     by: String,
-    /// Start: a duration before now, or a time such as 2026-01-31T00:00:00Z
+    /// Start: a duration before now, or a time such as 2026-01-31T00:00:00Z, rounded down to a quarter of an hour
     #[arg(long, default_value = "7d", allow_hyphen_values = true)]
     since: String,
-    /// End, in the same form; without it, now
+    /// End, in the same form, rounded up to a quarter of an hour; without it, now
     #[arg(long)]
     until: Option<String>,
     /// Print JSON

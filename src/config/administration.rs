@@ -60,7 +60,9 @@ pub fn administration(
     }
     problems.extend(diagnostics.into_parts().0);
     match admin {
-        Some(AdminSettings { listen, token, tls }) if problems.is_empty() => Ok(Administration {
+        Some(AdminSettings {
+            listen, token, tls, ..
+        }) if problems.is_empty() => Ok(Administration {
             listen,
             token,
             tls,

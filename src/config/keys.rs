@@ -110,6 +110,7 @@ pub fn settings(section: &mut Section<'_>, key_id: &str, teams: &Teams) -> KeySe
         key_id: key_id.to_owned(),
         team: governance::team(section, teams),
         models,
+        raw: section.boolean("raw", false),
         knowledge_bases: globs.iter().map(|glob| WildMatch::new(glob)).collect(),
         knowledge_base_filter: knowledge_bases::filter(section, "knowledge_base_filter"),
         knowledge_base_user: section.string("knowledge_base_user"),

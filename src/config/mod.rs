@@ -1,6 +1,7 @@
 //! The configuration. `tree` holds the file as written, `environment` what overrides it; `reader` reads both by type and
 //! reports every problem; `sections`, `models`, `keys` and `governance` define which settings exist.
 
+mod admin_tokens;
 mod administration;
 mod diagnostics;
 mod environment;
@@ -95,9 +96,19 @@ pub struct ServerSettings {
 #[derive(Clone, Debug)]
 pub struct AdminSettings {
     pub listen: SocketAddr,
-    /// If `None`, the admin API answers 403.
+    /// The token without a name. Without any token, the admin API answers 403.
     pub token: Option<Secret>,
     pub tls: Option<TlsSettings>,
+    /// The tokens of `[admin.tokens.*]`.
+    pub tokens: Vec<AdminToken>,
+}
+
+/// A named token of the admin API, so that the audit log says who did what. Only the digest of the secret is kept.
+#[derive(Clone, Debug)]
+pub struct AdminToken {
+    pub name: String,
+    pub digest: [u8; 32],
+    pub may_write: bool,
 }
 
 impl AdminSettings {
@@ -110,8 +121,6 @@ impl AdminSettings {
 #[derive(Clone, Debug)]
 pub struct Aws {
     pub region: String,
-    /// A Bedrock API key is set. It takes precedence over other credentials, except for Knowledge Bases.
-    pub has_api_key: bool,
     pub settings: AwsSettings,
 }
 
@@ -235,7 +244,10 @@ fn read(
             diagnostics,
         ),
     };
-    let has_admin_token = admin.as_ref().is_none_or(|admin| admin.token.is_some());
+    let can_create_keys = |admin: &AdminSettings| {
+        admin.token.is_some() || admin.tokens.iter().any(|token| token.may_write)
+    };
+    let has_admin_token = admin.as_ref().is_none_or(can_create_keys);
     check_access(&models, &keys, has_admin_token, diagnostics);
     for (key, name) in keys.iter().flat_map(|key| {
         key.caller
@@ -323,13 +335,13 @@ fn check_access(models: &Models, keys: &[Key], has_admin_token: bool, diagnostic
         );
     } else if !has_admin_token
         && !keys.is_empty()
-        && keys.iter().all(|key| key.caller.models.is_none())
+        && keys.iter().all(|key| !key.caller.may_use_raw_ids())
     {
         diagnostics.problem(
             "models",
             None,
-            "no model is configured, and no key has globs over Bedrock ids. Add [models.NAME] with a target, or give \
-             a key globs, such as models = [\"us.anthropic.*\"] or models = [\"*\"] for every id",
+            "no model is configured, and no key may use Bedrock ids. Add [models.NAME] with a target, or give a key \
+             globs, such as models = [\"us.anthropic.*\"], or raw = true for every id",
         );
     }
 }

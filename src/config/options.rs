@@ -47,15 +47,20 @@ pub fn known(section: &mut Section<'_>, target: &Target) -> (Option<String>, Cat
     (known.base.map(str::to_owned), known)
 }
 
-/// The operator's price replaces the catalogue's for every kind of token that it names. If it names input or output, the
-/// prices of tiers and long contexts no longer apply.
+/// The operator's price replaces the catalogue's for every kind of token that it names. Tiers and long contexts that it does
+/// not name keep the catalogue's ratio to input and output.
 fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
     let mut read =
         |key: &'static str| section.decimal(key, PRICE, |text| text.parse::<PicoUsd>().ok());
     let (input, output) = (read("input"), read("output"));
     let (cache_read, cache_write) = (read("cache_read"), read("cache_write"));
     let cache_write_1h = read("cache_write_1h");
-    let (optimized_input, optimized_output) = (read("optimized_input"), read("optimized_output"));
+    let [flex, priority, optimized] = [
+        ("flex_input", "flex_output"),
+        ("priority_input", "priority_output"),
+        ("optimized_input", "optimized_output"),
+    ]
+    .map(|(input, output)| (read(input), read(output)));
     let server_tool_use = section.decimal(
         "server_tool_use",
         "an amount of US dollars for one use, with at most nine decimal places",
@@ -66,30 +71,30 @@ fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
         output.or(listed.map(|p| p.output)),
     ) {
         (Some(new_input), Some(new_output)) => {
-            let mut price = listed
-                .cloned()
-                .unwrap_or_else(|| Price::new(new_input, new_output));
-            if input.is_some() || output.is_some() {
-                // The catalogue's tiers and long contexts belong to the price that is replaced.
-                let Price {
-                    cache_read,
-                    cache_write,
-                    cache_write_1h,
-                    ..
-                } = price;
-                price = Price {
-                    cache_read,
-                    cache_write,
-                    cache_write_1h,
-                    ..Price::new(new_input, new_output)
-                };
-            }
+            let mut price = match listed {
+                Some(listed) => listed.scaled(new_input, new_output),
+                None => Price::new(new_input, new_output),
+            };
             price.cache_read = cache_read.or(price.cache_read);
             price.cache_write = cache_write.or(price.cache_write);
             price.cache_write_1h = cache_write_1h.or(price.cache_write_1h);
-            price.optimized_input = optimized_input.or(price.optimized_input);
-            price.optimized_output = optimized_output.or(price.optimized_output);
+            price.flex_input = flex.0.or(price.flex_input);
+            price.flex_output = flex.1.or(price.flex_output);
+            price.priority_input = priority.0.or(price.priority_input);
+            price.priority_output = priority.1.or(price.priority_output);
+            price.optimized_input = optimized.0.or(price.optimized_input);
+            price.optimized_output = optimized.1.or(price.optimized_output);
             price.server_tool_use = server_tool_use;
+            let tiers = [
+                ("flex", price.flex_input, price.flex_output),
+                ("priority", price.priority_input, price.priority_output),
+                ("optimized", price.optimized_input, price.optimized_output),
+            ];
+            for (tier, input, output) in tiers {
+                if input.is_some() != output.is_some() {
+                    section.problem(format!("needs both '{tier}_input' and '{tier}_output'"));
+                }
+            }
             Some(price)
         }
         _ => {

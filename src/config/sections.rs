@@ -1,22 +1,26 @@
 //! `[admin]`, `[aws]` and `[remote_media]`.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use bytesize::ByteSize;
 use wildmatch::WildMatch;
 
-use super::{AdminSettings, Aws, Demo, Environment, keys, reader::Section, server};
+use super::{AdminSettings, Aws, Demo, Environment, admin_tokens, keys, reader::Section, server};
 use crate::{
     call::Secret,
     remote_media::{self, RemoteMedia},
-    upstream::{AssumeRole, AwsSettings},
+    upstream::{AssumeRole, AwsSettings, Endpoints, TrustedRoots},
 };
 
 const ADDRESS: &str = "an address such as \"127.0.0.1:8080\"";
 
 /// `[admin]`, for the process that opens the port.
 pub fn admin(mut section: Section<'_>, environment: &Environment) -> Option<AdminSettings> {
-    let (admin, allow_plaintext) = read_admin(&mut section, environment);
+    let (mut admin, allow_plaintext) = read_admin(&mut section, environment);
+    let tokens = admin_tokens::tokens(section.named_sections("tokens"), environment);
+    if let Some(admin) = &mut admin {
+        admin.tokens = tokens;
+    }
     if let Some(admin) = &admin
         && admin.is_exposed()
         && admin.tls.is_none()
@@ -42,6 +46,8 @@ pub fn admin_for_clients(
     environment: &Environment,
 ) -> Option<AdminSettings> {
     let (admin, _) = read_admin(&mut section, environment);
+    // Their variables are set only where the gateway runs.
+    section.named_sections("tokens");
     section.finish();
     admin
 }
@@ -70,6 +76,7 @@ fn read_admin(
         listen,
         token: token.map(Secret::new),
         tls,
+        tokens: Vec::new(),
     });
     (admin, allow_plaintext)
 }
@@ -105,42 +112,75 @@ pub fn aws(
             "no region is configured; set it here or in AWS_REGION",
         );
     }
-    let endpoint_url = section.string("endpoint_url");
-    if let Some(url) = &endpoint_url
-        && !url
-            .parse::<axum::http::Uri>()
-            .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
-    {
-        section.problem_at(
-            "endpoint_url",
-            format!("'{url}' is not an http or https URL"),
-        );
-    }
+    let endpoints = endpoints(&mut section);
     let profile = section.string("profile");
     let assume_role = section
         .has("assume_role")
         .then(|| assume_role(section.section("assume_role"), environment));
+    let roots = trusted_roots(&mut section, environment);
     section.choice("transport", &[("sdk", ())], ());
+    let api_key = environment.variable("AWS_BEARER_TOKEN_BEDROCK");
     section.finish();
     let settings = match demo {
         Some(demo) => AwsSettings {
-            endpoint_url: Some(demo.endpoint_url.clone()),
+            endpoints: Endpoints::of_bedrock(&demo.endpoint_url),
             static_credentials: Some(demo.credentials.clone()),
             ..AwsSettings::default()
         },
         None => AwsSettings {
-            endpoint_url,
+            endpoints,
             profile,
             assume_role: assume_role.flatten(),
+            roots,
+            api_key: api_key.map(Secret::new),
             static_credentials: None,
         },
     };
-    let has_api_key = environment.variable("AWS_BEARER_TOKEN_BEDROCK").is_some();
     Some(Aws {
         region: region?,
-        has_api_key,
         settings,
     })
+}
+
+/// The endpoints of `endpoints`, or else `endpoint_url`.
+fn endpoints(section: &mut Section<'_>) -> Endpoints {
+    let all = url(section, "endpoint_url");
+    let mut each = section.section("endpoints");
+    let bedrock = all
+        .as_deref()
+        .map(Endpoints::of_bedrock)
+        .unwrap_or_default();
+    let endpoints = Endpoints {
+        runtime: url(&mut each, "runtime").or(bedrock.runtime),
+        agent_runtime: url(&mut each, "agent_runtime").or(bedrock.agent_runtime),
+        control_plane: url(&mut each, "control_plane").or(bedrock.control_plane),
+        sts: url(&mut each, "sts"),
+    };
+    each.finish();
+    endpoints
+}
+
+fn url(section: &mut Section<'_>, key: &'static str) -> Option<String> {
+    let url = section.string(key)?;
+    let is_valid = url
+        .parse::<axum::http::Uri>()
+        .is_ok_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
+    if !is_valid {
+        section.problem_at(key, format!("'{url}' is not an http or https URL"));
+    }
+    Some(url)
+}
+
+/// The certificates of the file `ca_bundle`, or else of the file that `AWS_CA_BUNDLE` names.
+fn trusted_roots(section: &mut Section<'_>, environment: &Environment) -> Option<TrustedRoots> {
+    let given = section.string("ca_bundle");
+    let path = given.or_else(|| environment.variable("AWS_CA_BUNDLE").map(str::to_owned))?;
+    TrustedRoots::from_file(Path::new(&path))
+        .map_err(|error| {
+            let problem = format!("no certificates can be read from '{path}': {error}");
+            section.problem_at("ca_bundle", problem);
+        })
+        .ok()
 }
 
 /// `None` unless hosts or S3 locations are allowed.
@@ -149,6 +189,7 @@ pub fn remote_media(mut section: Section<'_>) -> Option<RemoteMedia> {
     let max_size = section.size_or("max_size", ByteSize::mib(20));
     let timeout = section.duration_or("timeout", Duration::from_secs(10));
     let allow_http = section.boolean("allow_http", false);
+    let ports = section.ports("ports", &[443, 80]);
     let s3 = section.strings("s3").unwrap_or_default();
     let media = (!hosts.is_empty() || !s3.is_empty()).then(|| {
         RemoteMedia::new(remote_media::FetchSettings {
@@ -157,6 +198,7 @@ pub fn remote_media(mut section: Section<'_>) -> Option<RemoteMedia> {
             max_size: usize::try_from(max_size.as_u64()).unwrap_or(usize::MAX),
             timeout,
             allow_http,
+            ports,
         })
     });
     let media = media.transpose();

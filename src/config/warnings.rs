@@ -37,7 +37,6 @@ pub fn warnings(config: &Config) -> Vec<String> {
         );
     }
     all.extend(config.keys.iter().flat_map(|key| of_key(key, config)));
-    all.extend(config.keys.iter().flat_map(|key| of_raw_ids(key, config)));
     all.extend(
         config
             .knowledge_bases
@@ -61,12 +60,20 @@ fn of_key(key: &Key, config: &Config) -> Vec<String> {
         let globs = key.caller.models.as_deref();
         let raw = config.models.raw().is_some();
         match globs {
+            _ if raw && key.caller.raw => {}
             None => all.push(at("has no `models`, and no model is configured, so it can use none; give it globs over \
                                  Bedrock ids, such as [\"us.anthropic.*\"]")),
+            Some(_) if raw && !key.caller.may_use_raw_ids() => all.push(at("its globs include Bedrock ids only with \
+                 `raw = true`, and no model is configured, so it can use none")),
             Some(globs) if raw && globs.iter().any(matches_bedrock_id) => {}
             Some(_) if raw => all.push(at("its globs match no configured model and no known Bedrock id")),
             Some(_) => all.push(at("its globs match no configured model")),
         }
+    }
+    if key.caller.raw && config.models.raw().is_none() {
+        all.push(at(
+            "raw has no effect, because defaults.raw_model_ids is false",
+        ));
     }
     if let Some(guardrail) = &key.caller.guardrail {
         let usable = config
@@ -103,7 +110,7 @@ fn matches_bedrock_id(glob: &WildMatch) -> bool {
 fn of_knowledge_base(base: &KnowledgeBase, config: &Config) -> Vec<String> {
     let at = |text: &str| format!("knowledge_bases.{}: {text}", base.name);
     let mut all = Vec::new();
-    if config.aws.has_api_key {
+    if config.aws.settings.api_key.is_some() {
         all.push(at("a Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) does not work for Knowledge Bases; AWS credentials are needed too"));
     }
     if base.implicit_filter.is_some() {
@@ -140,27 +147,6 @@ fn of_guardrail(guardrail: &Guardrail, model: &Model) -> Vec<String> {
         all.push(text.to_owned());
     }
     all
-}
-
-/// The warnings about a key that can call a model by its Bedrock id, without the guardrail of the configured model.
-fn of_raw_ids<'a>(key: &'a Key, config: &'a Config) -> impl Iterator<Item = String> + 'a {
-    let is_open = config.models.raw().is_some() && key.caller.models.is_some();
-    let guarded = config.models.named().filter(move |model| {
-        let id = &model.target().id;
-        is_open
-            && model.options.guardrail.is_some()
-            && model.name != *id
-            && key.caller.may_use(id, true)
-    });
-    guarded.map(|model| {
-        format!(
-            "keys.{}: can call {} by its id, without the guardrail of models.{}; narrow `models`, or give the key the \
-             guardrail",
-            key.caller.key_id,
-            model.target().id,
-            model.name
-        )
-    })
 }
 
 fn of_model(model: &Model) -> Vec<String> {

@@ -2,6 +2,7 @@
 
 mod models;
 pub mod pipeline;
+mod raw;
 
 use std::{
     collections::HashMap,
@@ -22,6 +23,7 @@ use crate::{
         chat::{Chat, ChatReply},
         embed::Embed,
     },
+    upstream::ProfileLookup,
 };
 use pipeline::{Shared, Stack};
 
@@ -84,6 +86,7 @@ pub struct Dispatch {
     named: Arc<HashMap<String, Arc<Stacks>>>,
     /// The stacks for raw Bedrock IDs, which share them because they have no individual settings.
     raw: Option<Arc<Stacks>>,
+    lookup: ProfileLookup,
 }
 
 impl Dispatch {
@@ -99,6 +102,7 @@ impl Dispatch {
             models,
             named: Arc::new(named),
             raw,
+            lookup: shared.resolve.0.clone(),
         }
     }
 
@@ -110,9 +114,10 @@ impl Dispatch {
     /// Resolves `name` to a model that `caller` may use.
     ///
     /// # Errors
-    /// 404 or 403, as in [`Models::resolve_for`].
-    pub fn resolve_for(&self, name: &str, caller: &Caller) -> Result<Destination, Error> {
-        self.destination(self.models.resolve_for(name, caller)?)
+    /// 404 if no model has this name, 403 if the caller lacks permission for a configured model.
+    pub async fn resolve_for(&self, name: &str, caller: &Caller) -> Result<Destination, Error> {
+        let model = self.models.resolve_for(name, caller, &self.lookup).await?;
+        self.destination(model)
     }
 
     fn destination(&self, model: Arc<Model>) -> Result<Destination, Error> {

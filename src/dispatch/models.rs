@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     call::Caller,
-    catalogue::{self, CatalogEntry},
     error::{Error, Kind},
-    model::{Model, Target, Targets},
+    model::Model,
+    upstream::ProfileLookup,
 };
 
 /// All models, by the names that requests may use.
@@ -32,51 +32,33 @@ impl Models {
         }
     }
 
-    /// Resolves a name. An alias has the limits, permissions and labels of its model.
+    /// Resolves a configured name or an alias.
     ///
     /// # Errors
     /// 404 if no model has this name.
     pub fn resolve(&self, name: &str) -> Result<Arc<Model>, Error> {
-        if let Some(model) = self
-            .named
-            .get(name)
-            .or_else(|| self.aliases.get(name).map(|(model, _)| model))
-        {
-            return Ok(model.clone());
-        }
-        match &self.raw {
-            Some(template) if looks_like_bedrock_id(name) => {
-                let target = Target::new(name, &template.target().region);
-                // SDK clients exist only for the configured regions.
-                if target.region != template.target().region {
-                    return Err(unknown(name));
-                }
-                let CatalogEntry { base, facts, price } = catalogue::lookup(&target);
-                let name = name.to_owned();
-                let base = base.map(str::to_owned);
-                Ok(Arc::new(Model {
-                    name,
-                    targets: Targets::one(target),
-                    base,
-                    facts,
-                    price,
-                    ..Model::clone(template)
-                }))
-            }
-            _ => Err(unknown(name)),
-        }
+        let alias = || self.aliases.get(name).map(|(model, _)| model);
+        let model = self.named.get(name).or_else(alias);
+        model.cloned().ok_or_else(|| unknown(name))
     }
 
-    /// Resolves a name to a model that `caller` may use.
+    /// Resolves a name to a model that `caller` may use. An alias has the limits, permissions and labels of its model, and
+    /// a raw ID those of the configured model that it belongs to.
     ///
     /// # Errors
     /// 404 if no model has this name, 403 if the caller lacks permission for a configured model. A raw ID without
-    /// permission is a 404, because names such as `gpt-4.1` have the form of a raw ID too.
-    pub fn resolve_for(&self, name: &str, caller: &Caller) -> Result<Arc<Model>, Error> {
-        let model = self.resolve(name)?;
-        match caller.may_use(&model.name, model.raw) {
+    /// permission is a 404.
+    pub(super) async fn resolve_for(
+        &self,
+        name: &str,
+        caller: &Caller,
+        lookup: &ProfileLookup,
+    ) -> Result<Arc<Model>, Error> {
+        let Ok(model) = self.resolve(name) else {
+            return self.resolve_raw(name, caller, lookup).await;
+        };
+        match caller.may_use(&model.name, false) {
             true => Ok(model),
-            false if model.raw => Err(unknown(name)),
             false => Err(Error::new(
                 Kind::PermissionDenied,
                 "This key may not use this model. GET /v1/models lists the models that it may use.",
@@ -133,7 +115,8 @@ pub struct ModelListing<'a> {
     pub use_cases: &'a [String],
 }
 
-fn unknown(name: &str) -> Error {
+/// The error for a name that no model has.
+pub(super) fn unknown(name: &str) -> Error {
     // Truncated because the client chooses the name, and could make the reply arbitrarily long.
     let shown: String = name.chars().take(100).collect();
     Error::new(
@@ -144,60 +127,4 @@ fn unknown(name: &str) -> Error {
     )
     .with_code("model_not_found")
     .with_param("model")
-}
-
-/// Returns true if `name` has a form of `ConversationalModelId` in the service model: `vendor.name…`, with or without a
-/// geo prefix, or an ARN of Bedrock. The name becomes part of a URL, so everything else is rejected, including paths
-/// and escapes.
-fn looks_like_bedrock_id(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_');
-    if name.len() > 2048 || name.contains("..") {
-        return false;
-    }
-    match name.strip_prefix("arn:aws") {
-        Some(rest) => {
-            let bedrock = rest.split(':').nth(1) == Some("bedrock");
-            bedrock
-                && rest.matches(':').count() >= 4
-                && rest.chars().all(|c| plain(c) || c == '/')
-                && !rest.contains("//")
-        }
-        None => {
-            let mut parts = name.split('.');
-            name.chars().all(plain) && name.contains('.') && parts.all(|part| !part.is_empty())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_bedrock_ids_and_arns_are_raw_model_ids() {
-        for good in [
-            "anthropic.claude-3-haiku-20240307-v1:0",
-            "us.amazon.nova-lite-v1:0",
-            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0",
-            "arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/amazon.nova-lite-v1:0",
-        ] {
-            assert!(looks_like_bedrock_id(good), "{good}");
-        }
-        for bad in [
-            "gpt-4o",
-            "../../etc",
-            "a..b",
-            "a.b/../c",
-            "a%2e%2e.b",
-            "a.b?x=1",
-            "a.b\nc",
-            "arn:aws:s3:::bucket/a.b",
-            "",
-            ".",
-            "a.",
-        ] {
-            assert!(!looks_like_bedrock_id(bad), "{bad}");
-        }
-        assert!(!looks_like_bedrock_id(&format!("a.{}", "b".repeat(4096))));
-    }
 }

@@ -44,6 +44,7 @@ pub use bad_head::{BadHead, reject};
 pub use body_guard::until_end;
 pub use dialect::{ChatWriter, EventWriter, assistant_message, chat_request};
 pub use disconnect::DisconnectPolicy;
+pub use endpoints::usage::UsagePages;
 pub use keys::{Key, Keys, VirtualKey};
 pub use logins::{Backoff, Logins};
 pub use receive::Room;
@@ -53,6 +54,7 @@ use crate::{
     error::{Error, Kind},
     governance::Ledger,
     knowledge::KnowledgeBases,
+    middleware::RateLimit,
 };
 
 /// The parts of the gateway that a reload replaces together. A request in flight keeps the value that it
@@ -67,6 +69,9 @@ pub struct Gateway {
 pub struct Edge {
     pub gateway: ArcSwap<Gateway>,
     pub logins: Logins,
+    /// Also limits the calls of all models.
+    pub rate_limit: RateLimit,
+    pub usage_pages: UsagePages,
     pub ledger: Ledger,
     pub disconnect: DisconnectPolicy,
     pub limits: Limits,
@@ -139,19 +144,26 @@ fn cors(origins: &[HeaderValue]) -> Option<CorsLayer> {
 /// # Errors
 /// 500 if `value` cannot be serialized, which is a bug in the gateway.
 fn json(value: &impl Serialize) -> Result<Response, Error> {
-    let body = serde_json::to_vec(value).map_err(|error| {
+    serialize(value).map(json_response)
+}
+
+/// Serializes `value` as JSON.
+///
+/// # Errors
+/// As [`json`].
+fn serialize(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(value).map_err(|error| {
         Error::new(
             Kind::Internal,
             "The gateway could not serialize its response.",
         )
         .with_detail(error.to_string())
-    })?;
-    Ok(json_response(body))
+    })
 }
 
 /// Builds a response from serialized JSON.
-fn json_response(body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
+fn json_response(body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     let value = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, value);
     response

@@ -80,7 +80,7 @@ async fn answer<D: Dialect>(
         end_user,
         view,
     } = trace.compute(parse).await?;
-    let destination = gateway.dispatch.resolve_for(&model, &caller)?;
+    let destination = gateway.dispatch.resolve_for(&model, &caller).await?;
     let users = caller.end_users.as_ref().zip(end_user);
     let call = Call {
         request_id: entry.request_id().clone(),

@@ -188,7 +188,8 @@ impl Accounts {
             let Some(balance) = account.starting_at(reservation.start) else {
                 continue;
             };
-            if balance.settled + balance.reserved + more > limit {
+            // A window of a budget that changed meanwhile has not been read yet, so what is left of it is unknown.
+            if !balance.is_open || balance.settled + balance.reserved + more > limit {
                 return false;
             }
             growing.push((reservation, more));

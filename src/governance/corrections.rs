@@ -1,11 +1,14 @@
 //! Operations besides holds: reconciliation with Bedrock's invocation log, limit overrides, reports, keys, the audit
 //! log.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use jiff::Timestamp;
 use serde::Deserialize;
-
+use serde_json::value::RawValue;
 use tokio::time::timeout;
 
 use super::{
@@ -21,7 +24,7 @@ use crate::{
 pub struct Reconciliation {
     /// Lines about calls of this gateway.
     pub matched: u64,
-    /// Lines that are not entries of an invocation log.
+    /// Lines that are not entries of an invocation log, or have counts that no request can have.
     pub unreadable: u64,
     /// Records that were corrected.
     pub corrected: u64,
@@ -47,6 +50,9 @@ impl Reconciliation {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Invocation {
+    /// Bedrock's own id of the request.
+    #[serde(default)]
+    request_id: Option<String>,
     #[serde(default)]
     request_metadata: HashMap<String, String>,
     #[serde(default)]
@@ -58,10 +64,30 @@ struct Invocation {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct TokenCounts {
+    /// The request, if the operator lets Bedrock log it.
+    input_body_json: Option<Box<RawValue>>,
     input_token_count: u64,
     cache_read_input_token_count: u64,
     cache_write_input_token_count: u64,
     output_token_count: u64,
+}
+
+impl Invocation {
+    fn usage(&self) -> Usage {
+        let (input, output) = (&self.input, &self.output);
+        let cache_write = input.cache_write_input_token_count;
+        // The log does not say how long an entry of the cache lives. Unless the request does, it costs the most.
+        let body = input.input_body_json.as_ref();
+        let is_short = body.is_some_and(|body| !body.get().contains(r#""1h""#));
+        Usage {
+            input: input.input_token_count,
+            cache_read: input.cache_read_input_token_count,
+            cache_write,
+            cache_write_1h: if is_short { 0 } else { cache_write },
+            output: output.output_token_count,
+            ..Usage::default()
+        }
+    }
 }
 
 impl Ledger {
@@ -80,6 +106,7 @@ impl Ledger {
         let _one = self.0.reconciling.lock().await;
         let mut reconciliation = Reconciliation::default();
         let mut by_request: HashMap<String, Usage> = HashMap::new();
+        let mut invocations: HashSet<String> = HashSet::new();
         for line in log.lines().filter(|line| !line.trim().is_empty()) {
             let Ok(line) = serde_json::from_str::<Invocation>(line) else {
                 reconciliation.unreadable += 1;
@@ -88,14 +115,18 @@ impl Ledger {
             let Some(id) = line.request_metadata.get(REQUEST_ID) else {
                 continue;
             };
+            // Logs that are put together may overlap.
+            if let Some(invocation) = &line.request_id
+                && !invocations.insert(invocation.clone())
+            {
+                continue;
+            }
+            let usage = line.usage();
+            if !usage.is_plausible() {
+                reconciliation.unreadable += 1;
+                continue;
+            }
             reconciliation.matched += 1;
-            let usage = Usage {
-                input: line.input.input_token_count,
-                cache_read: line.input.cache_read_input_token_count,
-                cache_write: line.input.cache_write_input_token_count,
-                output: line.output.output_token_count,
-                ..Usage::default()
-            };
             // A call may have sent several requests.
             let sum = by_request.entry(id.clone()).or_default();
             *sum = *sum + usage;
@@ -117,6 +148,8 @@ impl Ledger {
             };
             let signed = |money: NanoUsd| i64::try_from(money.0).unwrap_or(i64::MAX);
             let delta = signed(cost.total()) - signed(settled);
+            // A window that is opened meanwhile would have the correction twice.
+            let _none_opens = self.0.opening.lock().await;
             self.0.store.correct(entry.clone(), usage, delta).await?;
             if let Ok(at) = Timestamp::from_millisecond(entry.at) {
                 let scopes = Scopes::of(&entry);

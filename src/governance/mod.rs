@@ -237,8 +237,11 @@ impl Ledger {
             last = Some(end.clone());
             let ids: Vec<Arc<str>> = ids.into_iter().filter(|id| wanted(id)).collect();
             self.open_windows(&ids).await?;
-            let (accounts, now) = (self.accounts(), self.now());
-            statuses.extend(ids.iter().filter_map(|id| accounts.status(id, now)));
+            {
+                let (accounts, now) = (self.accounts(), self.now());
+                statuses.extend(ids.iter().filter_map(|id| accounts.status(id, now)));
+            }
+            tokio::task::yield_now().await;
         }
     }
 
@@ -285,14 +288,18 @@ impl Ledger {
         );
         // A ledger that cannot be read has a metric of its own.
         let statuses = self.budget_statuses(|id| !id.contains("/user:")).await;
-        for status in statuses.unwrap_or_default() {
-            metrics::budget(
-                &status.budget.id,
-                status.limit,
-                status.settled,
-                status.reserved,
-                status.resets_at,
-            );
+        for chunk in statuses.unwrap_or_default().chunks(STATUS_CHUNK) {
+            for status in chunk {
+                metrics::budget(
+                    &status.budget.id,
+                    status.limit,
+                    status.settled,
+                    status.reserved,
+                    status.resets_at,
+                );
+            }
+            // Calls share the thread, and many budgets take long.
+            tokio::task::yield_now().await;
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     call::Call,
-    money::{NanoUsd, PicoUsd, Price, Tier, Usage, WorstCase},
+    money::{GuardrailFees, NanoUsd, PicoUsd, Price, Tier, Usage, WorstCase},
 };
 
 /// How certain the cost of a record is.
@@ -82,6 +82,7 @@ fn price_text(price: &Price, worst: &WorstCase) -> String {
         && !worst.server_tools
         && worst.images == 0
         && worst.all_fees() == NanoUsd(0)
+        && worst.guardrail == GuardrailFees::default()
         && !worst.unpriced_fees
         && price.long_context.is_empty();
     format!(

@@ -225,3 +225,118 @@ async fn budget_that_is_replaced_during_a_call_gets_its_cost() {
         "the file says the same"
     );
 }
+
+/// A ledger with a budget of 10 an hour, for which a call waits up to ten minutes.
+async fn waits(hands: &Hands) -> Ledger {
+    let (alerts, _) = mpsc::channel(1);
+    let settings = StoreSettings::in_memory();
+    let ledger = Ledger::open_at(&settings, alerts, hands.clock());
+    let ledger = ledger.await.unwrap();
+    let waits = Budget {
+        wait: Duration::from_secs(600),
+        ..Budget::clone(&budget("key:k", Per::Hour, 10))
+    };
+    ledger.set_all_budgets([Arc::new(waits)]).await.unwrap();
+    ledger
+}
+
+async fn hold_ten(ledger: &Ledger, id: &str) -> Hold {
+    let hold = ledger.hold(entry(id, ""), NanoUsd(10), |_| NanoUsd(10));
+    hold.await.unwrap()
+}
+
+/// It heard only of settlements, and waited ten minutes.
+#[tokio::test]
+async fn waiting_call_is_admitted_by_an_override() {
+    let ledger = waits(&Hands::at("2026-03-01T10:30:00Z")).await;
+    let _first = hold_ten(&ledger, "a").await;
+    let began = Instant::now();
+    let raise = async {
+        let more = LimitOverride {
+            by: NanoUsd(10),
+            until: i64::MAX,
+        };
+        let audit = Audit {
+            at: 0,
+            who: "test".to_owned(),
+            action: "budget.override",
+            subject: "key:k/hour".to_owned(),
+            before: None,
+            after: None,
+            reason: String::new(),
+        };
+        let raised = ledger.override_limit("key:k/hour", more, "test".to_owned(), audit);
+        raised.await.unwrap()
+    };
+    let (_second, was_raised) = tokio::join!(hold_ten(&ledger, "b"), raise);
+    assert!(was_raised);
+    assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+/// The window began without it, and it waited ten minutes.
+#[tokio::test]
+async fn waiting_call_is_admitted_by_the_next_window() {
+    let hands = Hands::at("2026-03-01T10:59:59Z");
+    let ledger = waits(&hands).await;
+    let _first = hold_ten(&ledger, "a").await;
+    let began = Instant::now();
+    let turn = async { hands.set("2026-03-01T11:00:00Z") };
+    let (_second, ()) = tokio::join!(hold_ten(&ledger, "b"), turn);
+    assert!(began.elapsed() < Duration::from_secs(60));
+}
+
+/// Another connection sees the larger hold, so a request that is repeated after this leaves no unwritten cost.
+#[tokio::test]
+async fn extension_of_a_hold_is_in_the_file_when_it_is_granted() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.db");
+    let ledger = open(&file, Clock::default()).await;
+    let day = budget("key:k", Per::Day, 100);
+    ledger.set_all_budgets([day]).await.unwrap();
+    let hold = ledger
+        .hold(entry("a", ""), NanoUsd(10), |_| NanoUsd(10))
+        .await;
+    let hold = hold.unwrap();
+    assert!(hold.extend(NanoUsd(7), NanoUsd(7)).await);
+    let other = rusqlite::Connection::open(&file).unwrap();
+    let amount = || -> i64 {
+        let row = other.query_row("SELECT amount FROM holds", [], |row| row.get(0));
+        row.unwrap()
+    };
+    assert_eq!(amount(), 17);
+    assert!(!hold.extend(NanoUsd(84), NanoUsd(84)).await);
+    assert_eq!(amount(), 17);
+}
+
+#[tokio::test]
+async fn hashes_of_end_users_differ_between_ledgers_and_files_are_private() {
+    use std::os::unix::fs::MetadataExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let account = async |name: &str| {
+        let file = folder.path().join(name);
+        let ledger = open(&file, Clock::default()).await;
+        let caller = Caller {
+            end_users: Some(crate::call::EndUsers {
+                max: 10,
+                ..Default::default()
+            }),
+            ..Caller::default()
+        };
+        ledger.restore_end_users([&caller]).await.unwrap();
+        assert!(spend(&ledger, entry(name, ""), 1).await);
+        ledger.flush().await;
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let file = file.unwrap();
+            let mode = file.metadata().unwrap().mode();
+            assert_eq!(mode & 0o777, 0o600, "{:?}", file.file_name());
+        }
+        let users = caller.end_users.unwrap();
+        users.account("ann", std::time::SystemTime::now())
+    };
+    let first = account("a.db").await;
+    assert_eq!(first, account("a.db").await);
+    assert_ne!(first, account("b.db").await);
+}
+
+mod corrections;

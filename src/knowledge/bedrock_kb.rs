@@ -13,12 +13,10 @@ use tokio::time::timeout;
 
 use super::{Retriever, SearchContext, SearchResults, failure, wire};
 use crate::{
-    call::{KnowledgeBaseKind, MAX_PAGES, Passage, Rerank, Search, SearchType},
+    call::{KnowledgeBaseKind, MAX_PAGES, Passage, Rerank, Search, SearchType, SentMark},
     error::{Error, Kind},
     metrics,
-    upstream::{
-        Attempt, Attempts, Request, SendError, ServiceOperation, Subject, Transport, Try, collected,
-    },
+    upstream::{Attempt, Attempts, Request, ServiceOperation, Subject, Transport, Try, collected},
 };
 
 /// The most bytes of one reply: enough for a hundred of the longest passages and some images.
@@ -188,14 +186,12 @@ impl Attempt for PageAttempt<'_> {
             search: self.search,
             cx: self.cx,
             billed: true,
+            sent: send.sent(),
             longest: None,
         };
         let reply = match send.send(self.request.clone()).await {
             Ok(reply) => reply,
-            Err(error) => {
-                fee.billed &= matches!(error, SendError::Lost(_) | SendError::Other(_));
-                return Err(failure::from_send(error, name));
-            }
+            Err(error) => return Err(failure::from_send(error, name)),
         };
         let (parts, body) = reply.into_parts();
         fee.billed &= !parts.status.is_client_error();
@@ -287,6 +283,7 @@ struct FeeGuard<'a> {
     search: &'a Search,
     cx: SearchContext<'a>,
     billed: bool,
+    sent: SentMark,
     /// The bytes of the longest reranked document, once known.
     longest: Option<usize>,
 }
@@ -308,7 +305,7 @@ impl FeeGuard<'_> {
 
 impl Drop for FeeGuard<'_> {
     fn drop(&mut self) {
-        if !matches!(self.search.rerank, Rerank::Model(_)) || !self.billed {
+        if !matches!(self.search.rerank, Rerank::Model(_)) || !self.billed || !self.sent.is_set() {
             return;
         }
         let query = self.cx.query;

@@ -23,6 +23,7 @@ pub fn from_send(error: SendError, name: &str) -> Error {
         SendError::Lost(detail) | SendError::Unreachable(detail) => {
             SendError::Unreachable(about(detail))
         }
+        SendError::Untrusted(detail) => SendError::Untrusted(about(detail)),
         SendError::Other(detail) => SendError::Other(about(detail)),
     })
 }

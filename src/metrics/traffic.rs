@@ -5,7 +5,8 @@ use std::time::Duration;
 use metrics::{Gauge, counter, gauge, histogram};
 
 use super::{
-    AUTH_FAILURES, CONNECTION_FAILURES, CONNECTIONS, HTTP_REQUESTS, LOG_LINES_LOST, OVERHEAD, SHED,
+    ADMIN_AUTH_FAILURES, AUTH_FAILURES, CONNECTION_FAILURES, CONNECTIONS, HTTP_REQUESTS,
+    LOG_LINES_LOST, OVERHEAD, SHED,
 };
 
 /// Counts an answered request.
@@ -28,6 +29,11 @@ pub fn shed(cause: &'static str) {
 /// Counts a request without a valid key.
 pub fn auth_failure(why: &'static str) {
     counter!(AUTH_FAILURES, "why" => why).increment(1);
+}
+
+/// Counts a request to the admin API without a token for it.
+pub fn admin_auth_failure(why: &'static str) {
+    counter!(ADMIN_AUTH_FAILURES, "why" => why).increment(1);
 }
 
 /// Returns the gauge of open client connections.

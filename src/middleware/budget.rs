@@ -1,7 +1,4 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicBool};
 
 use tower::Service;
 
@@ -58,26 +55,11 @@ impl<T: Operation> Middleware<T> for Budget {
         let budgets = self.0.ledger.budgets(&Scopes::of(&entry));
         self.fit(&mut call, &budgets)?;
         let (settling, slices) = self.admit(&call, &budgets).await?;
-        let hold = Arc::downgrade(&settling.hold);
-        // Repeating a request that may have been billed needs a second reservation.
-        let worst = &call.plan.worst;
-        let price = call.model.price.as_deref();
-        let one = price.and_then(|price| worst.cost_of_one(price, worst.output_tokens));
-        let one = one.unwrap_or_default();
-        let growth = Arc::new(Growth::new(&call, hold.clone()));
-        let grown = growth.reserved.clone();
+        let growth = Arc::new(Growth::new(&call, Arc::downgrade(&settling.hold)));
+        let repeat = growth.clone();
         let spending = call.trace.spending();
         spending.ask_before_growth(move |tokens| Box::pin(growth.clone().reserve(tokens)));
-        spending.ask_before_repeat(move || {
-            let one = one + NanoUsd(grown.load(Ordering::Relaxed));
-            let more = hold.upgrade().map(|hold| hold.extend(one, one));
-            Box::pin(async move {
-                match more {
-                    Some(more) => more.await,
-                    None => false,
-                }
-            })
-        });
+        spending.ask_before_repeat(move || Box::pin(repeat.clone().repeat()));
         match next.call(call).await {
             Ok(served) => {
                 let served = match slices {
@@ -148,7 +130,11 @@ impl Budget {
             for budget in budgets {
                 metrics::budget_refusal(&budget.id, "unpriced");
             }
-            return Err(refusal::counted(call, refusal::unpriced()));
+            let refusal = match call.model.is_unresolved && call.model.price.is_none() {
+                true => refusal::unresolved(),
+                false => refusal::unpriced(),
+            };
+            return Err(refusal::counted(call, refusal));
         }
         let slice = call
             .plan

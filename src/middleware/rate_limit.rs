@@ -13,7 +13,7 @@ use tower::Service;
 
 use super::{Middleware, Reply};
 use crate::{
-    call::{Call, Remaining, Scope, Trace},
+    call::{Call, Caller, Remaining, Scope, Trace},
     error::{Error, Kind},
     metrics,
     operation::Operation,
@@ -85,6 +85,20 @@ impl<T: Operation, P: Send + Sync + 'static> Middleware<T, P> for RateLimit {
 }
 
 impl RateLimit {
+    /// Counts a request of `caller` that calls no model in the limit of its key.
+    ///
+    /// # Errors
+    /// 429 if the limit is reached.
+    pub fn take_request_of(&self, caller: &Caller, trace: &Trace) -> Result<(), Error> {
+        let scope = Scope {
+            id: format!("key:{}", caller.key_id),
+            limits: caller.limits,
+        };
+        self.take_request(&scope, trace).inspect_err(|_| {
+            metrics::refusal(caller.team_name(), &caller.key_id, "rate_limit");
+        })
+    }
+
     /// Counts a request in `scope`.
     fn take_request(&self, scope: &Scope, trace: &Trace) -> Result<(), Error> {
         let Some(rate) = scope.limits.requests_per_minute else {

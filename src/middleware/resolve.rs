@@ -10,7 +10,7 @@ use crate::{
     error::Error,
     model::{Facts, Model, Target},
     operation::Operation,
-    upstream::ProfileLookup,
+    upstream::{ProfileLookup, Unresolved},
 };
 
 /// Resolves the facts of a call's model, and makes the call's plan. If the ARN of a model does not contain its base
@@ -23,8 +23,15 @@ impl Resolve {
         if model.base.is_some() {
             return model;
         }
-        let Some(base) = self.0.base(model.target()).await else {
-            return model;
+        let base = match self.0.base(model.target()).await {
+            Ok(Some(base)) => base,
+            Ok(None) => return model,
+            Err(Unresolved) => {
+                return Arc::new(Model {
+                    is_unresolved: true,
+                    ..Model::clone(&model)
+                });
+            }
         };
         let target = Target {
             id: base,

@@ -21,6 +21,7 @@ use crate::{
     operation::{
         Served,
         chat::{Chat, ChatReply},
+        expansion,
     },
     upstream::converse,
 };
@@ -92,9 +93,11 @@ impl Middleware<Chat> for Retrieve {
         let blocked = outcome.blocked;
         let mut retrieval = retrieval(&call, &request, outcome, &query, began.elapsed());
         retrieval.include_passages = include_passages;
+        let mut growth = 0;
         if retrieval.used() {
             let tag = prompt::tag()?;
             let mut context = prompt::render(&retrieval.passages, request.template(), &tag);
+            growth = unreserved(&context.text, &request);
             let images = retrieval
                 .passages
                 .iter_mut()
@@ -111,6 +114,7 @@ impl Middleware<Chat> for Retrieve {
         }
         let retrieval = Arc::new(retrieval);
         call.trace.set_retrieval(retrieval.clone());
+        call.trace.spending().reserve_growth(growth).await?;
         let json = call.body.wants_json();
         let served = if blocked {
             blocked_reply(&call)
@@ -259,6 +263,13 @@ impl Outcome {
             failed,
         });
     }
+}
+
+/// Returns the tokens that `text` may have above those that are reserved for it, at four bytes for each character. A
+/// tokenizer that normalizes makes more of some characters.
+fn unreserved(text: &str, request: &RetrievalRequest) -> u64 {
+    let most = text.len().saturating_add(expansion::of_text(text)) as u64;
+    most.saturating_sub(request.max_bytes())
 }
 
 /// Selects the passages for the prompt, and returns the outcome of the retrieval.

@@ -21,7 +21,7 @@ use tower::{Layer, Service, ServiceExt};
 
 use super::{MiddlewareService, Reply, layer};
 use crate::{
-    call::{Call, Plan, Ticket, Unplanned},
+    call::{Call, Plan, SentMark, Ticket, Unplanned},
     error::{Error, Kind},
     operation::{Operation, Served},
 };
@@ -135,7 +135,9 @@ impl<T: Operation, P: State> Service<Call<T, P>> for Next<T, P> {
         let call = Arc::new(call);
         self.received.lock().unwrap().push(call.clone());
         let (answer, delay) = (self.answer.clone(), self.delay);
-        let ticket = call.trace.ticket();
+        let sent = SentMark::default();
+        sent.set();
+        let ticket = call.trace.ticket(&sent);
         Box::pin(async move {
             match delay {
                 Some(Duration::ZERO) => {}

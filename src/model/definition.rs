@@ -199,6 +199,8 @@ pub struct Model {
     pub use_cases: Vec<String>,
     /// The catalogue's id of the base model, if known.
     pub base: Option<String>,
+    /// AWS could not be asked for the base model, so its price may be known to the next call.
+    pub is_unresolved: bool,
     pub facts: Arc<Facts>,
     /// The price, if known.
     pub price: Option<Arc<Price>>,
@@ -230,6 +232,7 @@ impl Model {
             description: None,
             use_cases: Vec::new(),
             base: None,
+            is_unresolved: false,
             facts: Arc::default(),
             price: None,
             options: ModelOptions::default(),

@@ -17,7 +17,7 @@ pub struct Cost {
     pub images: NanoUsd,
     /// Queries to reranking models.
     pub reranking: NanoUsd,
-    /// Guardrails that the gateway applies itself.
+    /// Guardrails, in calls to models and applied by the gateway.
     pub guardrails: NanoUsd,
 }
 

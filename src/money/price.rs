@@ -101,6 +101,30 @@ impl Price {
         }
     }
 
+    /// Returns the price with other prices of input and output. Tiers and long contexts keep their ratio to these.
+    pub fn scaled(&self, input: PicoUsd, output: PicoUsd) -> Self {
+        let of_input = |price: Option<PicoUsd>| price.map(|price| ratio(price, input, self.input));
+        let of_output =
+            |price: Option<PicoUsd>| price.map(|price| ratio(price, output, self.output));
+        let long = self.long_context.iter().map(|long| LongContext {
+            input: of_input(long.input),
+            output: of_output(long.output),
+            ..long.clone()
+        });
+        Self {
+            input,
+            output,
+            flex_input: of_input(self.flex_input),
+            flex_output: of_output(self.flex_output),
+            priority_input: of_input(self.priority_input),
+            priority_output: of_output(self.priority_output),
+            optimized_input: of_input(self.optimized_input),
+            optimized_output: of_output(self.optimized_output),
+            long_context: long.collect(),
+            ..self.clone()
+        }
+    }
+
     /// Returns the highest prices of input and output that a call can be billed at: in any context length, in its tier or
     /// in the standard tier, to which the service may fall back. `None` if the tier has no price.
     pub fn highest(&self, tier: Tier, may_cache: bool) -> Option<(PicoUsd, PicoUsd)> {

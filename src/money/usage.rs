@@ -31,7 +31,23 @@ pub struct Usage {
     pub cost: Option<Cost>,
 }
 
+/// More tokens than any request has in one bucket.
+const IMPLAUSIBLE: u64 = 1 << 30;
+
 impl Usage {
+    /// Reports whether a request can have used this. No context window comes near a billion tokens, so a larger count is a
+    /// fault of the service or of a log, and its cost would exhaust any budget.
+    pub fn is_plausible(&self) -> bool {
+        let counts = [
+            self.input,
+            self.cache_read,
+            self.cache_write,
+            self.output,
+            self.server_tool_uses,
+        ];
+        counts.iter().all(|count| *count < IMPLAUSIBLE)
+    }
+
     /// The number of tokens that OpenAI calls prompt tokens: all input, cached or not.
     pub fn prompt(&self) -> u64 {
         self.input

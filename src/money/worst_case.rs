@@ -18,13 +18,29 @@ pub struct WorstCase {
     pub tier: Tier,
     /// The model can use tools that AWS runs.
     pub server_tools: bool,
-    /// The cost of all reranking and guardrails, which are billed apart from the model, as far as it does not depend on
-    /// the output.
+    /// The guardrail that each request carries.
+    pub guardrail: GuardrailFees,
+    /// The cost of all reranking and of guardrails that the gateway applies, which are billed apart from the model, as far
+    /// as it does not depend on the output.
     pub fees: NanoUsd,
-    /// The cost of guardrails for each token of `output_tokens`, for all answers together.
+    /// The cost of guardrails that the gateway applies, for each token of `output_tokens`, for all answers together.
     pub output_fees: PicoUsd,
     /// The price of some reranking is unknown.
     pub unpriced_fees: bool,
+}
+
+/// An upper bound of what a guardrail costs that evaluates a request and its answer inside the call to the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuardrailFees {
+    pub fixed: NanoUsd,
+    pub per_output_token: PicoUsd,
+}
+
+impl GuardrailFees {
+    /// The most for an answer of `output_tokens`.
+    pub fn most(&self, output_tokens: u64) -> NanoUsd {
+        self.fixed + self.per_output_token.times(output_tokens)
+    }
 }
 
 /// The number of uses of tools run by AWS that are reserved for a request. The service documents no limit; this is more
@@ -49,7 +65,8 @@ impl WorstCase {
         let buckets = [price.cache_read, price.cache_write, price.cache_write_1h];
         let rounding = NanoUsd(buckets.iter().flatten().count() as u64);
         let tokens = input.times(self.input_tokens) + output.times(output_tokens);
-        Some(tokens + rounding + server_tools + images)
+        let guardrail = self.guardrail.most(output_tokens);
+        Some(tokens + rounding + server_tools + images + guardrail)
     }
 
     fn cost_of_images(images: u64, price: &Price) -> Option<NanoUsd> {
@@ -93,7 +110,10 @@ impl WorstCase {
             Some(_) => 1,
             None => u64::from(self.requests.max(1)),
         };
-        Some(NanoUsd(input.times(tokens).0.saturating_mul(requests)))
+        // The guardrail evaluates at most one more text of this length. Its price is that of 16 characters.
+        let guardrail = self.guardrail.per_output_token.times(tokens / 16 + 64);
+        let each = input.times(tokens) + guardrail;
+        Some(NanoUsd(each.0.saturating_mul(requests)))
     }
 
     /// Returns the most output of each request, in tokens, that `money` pays for in addition to all input. `None` if the
@@ -106,17 +126,20 @@ impl WorstCase {
         let requests = u64::from(self.requests.max(1));
         let input = self.cost_of_one(price, 0)?.0.saturating_mul(requests);
         let left = money.0.checked_sub(self.fees.0)?.checked_sub(input)?;
-        let each = u128::from(output.0) * u128::from(requests) + u128::from(self.output_fees.0);
+        let guardrail = self.guardrail.per_output_token;
+        let each = (u128::from(output.0) + u128::from(guardrail.0)) * u128::from(requests)
+            + u128::from(self.output_fees.0);
         let tokens = |left: u64| {
             let tokens = u128::from(left) * 1000 / each.max(1);
             u64::try_from(tokens).unwrap_or(u64::MAX)
         };
         let fits = |tokens: &u64| {
-            let output = output.times(*tokens).0.saturating_mul(requests);
+            let output = output.times(*tokens) + guardrail.times(*tokens);
+            let output = output.0.saturating_mul(requests);
             output.saturating_add(self.output_fees.times(*tokens).0) <= left
         };
-        // Every request, and the fees, are rounded up to whole nano-dollars.
-        let rounded = left.saturating_sub(requests + 1);
+        // The tokens and the guardrail of every request, and the fees, are rounded up to whole nano-dollars.
+        let rounded = left.saturating_sub(2 * requests + 1);
         Some(tokens(left)).filter(fits).or(Some(tokens(rounded)))
     }
 }
@@ -131,13 +154,17 @@ mod tests {
         #[test]
         fn the_output_that_fits_costs_no_more_than_the_money(
             money in 0u64..50_000_000, fees in 0u64..1_000_000, output_fees in 0u64..50_000_000,
-            requests in 1u32..9, rate in 1u64..90_000_000,
+            requests in 1u32..9, rate in 1u64..90_000_000, guardrail in 0u64..50_000_000,
         ) {
             let price = Price::new(PicoUsd(2_000_000), PicoUsd(rate));
             let worst = WorstCase {
                 input_tokens: 100,
                 output_tokens: 1_000_000,
                 requests,
+                guardrail: GuardrailFees {
+                    fixed: NanoUsd(fees / 2),
+                    per_output_token: PicoUsd(guardrail),
+                },
                 fees: NanoUsd(fees),
                 output_fees: PicoUsd(output_fees),
                 ..WorstCase::default()
@@ -145,7 +172,7 @@ mod tests {
             if let Some(tokens) = worst.output_for(&price, NanoUsd(money)) {
                 let cost = |output_tokens| WorstCase { output_tokens, ..worst }.cost(&price).unwrap();
                 prop_assert!(tokens == 0 || cost(tokens) <= NanoUsd(money));
-                let more = tokens + 2 + u64::from(requests + 1) * 1000 / (rate + output_fees);
+                let more = tokens + 2 + u64::from(2 * requests + 1) * 1000 / (rate + guardrail + output_fees);
                 prop_assert!(cost(more) > NanoUsd(money), "almost all is used");
             }
         }

@@ -17,7 +17,12 @@ pub enum ToolChoice {
     /// The model must call this function or custom tool.
     Named(String),
     /// The model may call only `tools`; `mode` is `auto` or `required`.
-    Allowed { mode: String, tools: Vec<String> },
+    Allowed {
+        mode: String,
+        tools: Vec<String>,
+        /// The types of the allowed tools that have no name, such as `web_search`.
+        hosted: Vec<String>,
+    },
 }
 
 #[derive(Deserialize)]
@@ -31,6 +36,8 @@ struct Tool {
     function: Option<Name>,
     #[serde(default)]
     custom: Option<Name>,
+    #[serde(rename = "type", default)]
+    kind: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -75,18 +82,24 @@ impl<'de> Deserialize<'de> for ToolChoice {
                 match (named, object.allowed_tools) {
                     (Some(name), _) => Ok(ToolChoice::Named(name)),
                     (None, Some(allowed)) => {
-                        let tools = allowed
-                            .tools
-                            .into_iter()
-                            .map(|tool| tool.function.or(tool.custom));
-                        let tools: Option<Vec<String>> =
-                            tools.map(|named| named.map(|named| named.name)).collect();
-                        let tools = tools.ok_or_else(|| {
-                            A::Error::custom("a tool in 'allowed_tools' has no name")
-                        })?;
+                        let (mut tools, mut hosted) = (Vec::new(), Vec::new());
+                        for tool in allowed.tools {
+                            match (tool.function.or(tool.custom), tool.kind) {
+                                (Some(named), _) => tools.push(named.name),
+                                (None, Some(kind)) if kind != "function" && kind != "custom" => {
+                                    hosted.push(kind);
+                                }
+                                (None, _) => {
+                                    return Err(A::Error::custom(
+                                        "a tool in 'allowed_tools' has no name",
+                                    ));
+                                }
+                            }
+                        }
                         Ok(ToolChoice::Allowed {
                             mode: allowed.mode,
                             tools,
+                            hosted,
                         })
                     }
                     // The gateway always searches, so the model chooses freely among the other tools.

@@ -160,6 +160,11 @@ pub fn per_output_token(part: NanoUsd) -> PicoUsd {
     PicoUsd(u64::try_from(pico.div_ceil(step(WINDOW).into())).unwrap_or(u64::MAX))
 }
 
+/// The price of each token of an answer that is judged in whole units, which cost `unit` each.
+pub fn per_token(unit: NanoUsd) -> PicoUsd {
+    PicoUsd((unit.0.saturating_mul(1000 * CHARS_PER_TOKEN)).div_ceil(UNIT))
+}
+
 /// The longest text of an answer with `tokens` of output, in characters.
 pub fn answer_chars(tokens: u64) -> u64 {
     tokens.saturating_mul(CHARS_PER_TOKEN)

@@ -3,6 +3,7 @@
 
 pub mod chat;
 pub mod embed;
+pub mod expansion;
 pub mod guarded;
 mod reply;
 

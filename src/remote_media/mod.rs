@@ -39,6 +39,8 @@ pub struct FetchSettings {
     pub timeout: Duration,
     /// Allows `http` besides `https`.
     pub allow_http: bool,
+    /// The ports that a URL may name. The scheme's own port counts as named.
+    pub ports: Vec<u16>,
 }
 
 /// Fetches files within its settings. Cheap to clone.
@@ -177,6 +179,13 @@ impl RemoteMedia {
             return Err(invalid_url(
                 param,
                 "This gateway does not fetch from this host. Send the bytes as a data URL.",
+            ));
+        }
+        let port = url.port_or_known_default();
+        if !port.is_some_and(|port| self.settings.ports.contains(&port)) {
+            return Err(invalid_url(
+                param,
+                "This gateway does not fetch from this port. Send the bytes as a data URL.",
             ));
         }
         // An address in the URL is not resolved, so the resolver cannot check it.

@@ -15,6 +15,7 @@ fn settings() -> FetchSettings {
         max_size: 1000,
         timeout: Duration::from_secs(5),
         allow_http: true,
+        ports: vec![443, 80],
     }
 }
 
@@ -40,6 +41,7 @@ fn reply(path: &str) -> String {
         "/mapped" => redirect("http://[::ffff:169.254.169.254]/"),
         "/file" => redirect("file:///etc/passwd"),
         "/other" => redirect("http://127.0.0.2/"),
+        "/port" => redirect("http://127.0.0.1:9/"),
         "/nowhere" => "HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
         _ => "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n".to_owned(),
     }
@@ -68,7 +70,12 @@ async fn serve(mut stream: TcpStream) {
 /// Starts a server on loopback, and returns a client that is allowed to reach it.
 async fn server() -> (RemoteMedia, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base = format!("http://{}", listener.local_addr().unwrap());
+    let address = listener.local_addr().unwrap();
+    let base = format!("http://{address}");
+    let settings = FetchSettings {
+        ports: vec![80, address.port(), 1],
+        ..settings()
+    };
     #[expect(clippy::disallowed_methods, reason = "ends with the test")]
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -77,7 +84,7 @@ async fn server() -> (RemoteMedia, String) {
         }
     });
     let media =
-        RemoteMedia::with_addresses(settings(), |ip| ip == IpAddr::from([127, 0, 0, 1])).unwrap();
+        RemoteMedia::with_addresses(settings, |ip| ip == IpAddr::from([127, 0, 0, 1])).unwrap();
     (media, base)
 }
 
@@ -100,6 +107,7 @@ async fn redirects_are_followed_within_limits_and_to_allowed_addresses_only() {
         "/mapped",
         "/file",
         "/other",
+        "/port",
         "/nowhere",
     ] {
         let error = fetch(path).await.expect_err(path);
@@ -116,7 +124,7 @@ async fn a_fetch_times_out() {
     let (mut media, base) = server().await;
     let impatient = FetchSettings {
         timeout: Duration::from_millis(50),
-        ..settings()
+        ..FetchSettings::clone(&media.settings)
     };
     media.settings = Arc::new(impatient);
     let error = media
@@ -185,6 +193,30 @@ async fn a_url_cannot_reach_a_private_address_in_any_notation() {
             "{url}: no connection was attempted: {error}"
         );
     }
+}
+
+/// Every port of an allowed host was fetched from, such as that of a database.
+#[tokio::test]
+async fn only_allowed_ports_are_fetched() {
+    let media = RemoteMedia::new(settings()).unwrap();
+    for url in ["http://example.com:6379/", "https://example.com:8443/"] {
+        let error = media
+            .fetch(url, "here", &media.byte_budget())
+            .await
+            .expect_err(url);
+        assert!(error.message().contains("from this port"), "{url}: {error}");
+    }
+    let check = |url: &str, ports: &[u16]| {
+        let (mut media, ports) = (media.clone(), ports.to_vec());
+        media.settings = Arc::new(FetchSettings {
+            ports,
+            ..settings()
+        });
+        media.check(&Url::parse(url).unwrap(), "here").is_ok()
+    };
+    assert!(check("https://example.com/", &[443]) && check("http://example.com/", &[80]));
+    assert!(!check("http://example.com/", &[443]));
+    assert!(check("https://example.com:8443/", &[443, 8443]));
 }
 
 #[tokio::test]

@@ -2,7 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{fault::Plan, guardrail, passages, schema};
+use super::{
+    fault::Plan,
+    guardrail,
+    in_call::{self, Evaluation},
+    passages, schema,
+};
 
 /// The content of a reply.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,8 +18,7 @@ pub struct Answer {
     pub stop_sequence: Option<String>,
     pub input_tokens: usize,
     pub output_tokens: usize,
-    /// `trace.guardrail`.
-    pub trace: Option<Value>,
+    pub guardrail: Evaluation,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -68,17 +72,12 @@ pub fn answer(request: &Value, plan: &Plan) -> Answer {
     let said = last_text(request);
     let mut blocks = Vec::new();
     let stop_reason;
-    let mut trace = None;
     let mut stop_sequence = None;
-    if request["guardrailConfig"].is_object() && (plan.guardrail || guardrail::intervenes(request))
-    {
+    let intervenes = request["guardrailConfig"].is_object()
+        && (plan.guardrail || guardrail::intervenes(request));
+    if intervenes {
         blocks.push(Block::Text(guardrail::MESSAGE.to_owned()));
         stop_reason = "guardrail_intervened";
-        let traced = request["guardrailConfig"]["trace"]
-            .as_str()
-            .is_some_and(|trace| trace != "disabled");
-        trace = traced
-            .then(|| json!({"inputAssessment": {"simulated": {"topicPolicy": {"topics": []}}}}));
     } else {
         if thinks(request) {
             let text = "The user said something. I repeat it.".to_owned();
@@ -101,12 +100,12 @@ pub fn answer(request: &Value, plan: &Plan) -> Answer {
     }
     let output_tokens = blocks.iter().map(Block::tokens).sum();
     Answer {
+        guardrail: in_call::evaluate(request, &blocks, intervenes),
         blocks,
         stop_reason,
         stop_sequence,
         input_tokens: input_tokens(request),
         output_tokens,
-        trace,
     }
 }
 

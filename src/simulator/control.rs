@@ -28,13 +28,18 @@ pub fn route(method: &Method, uri: &Uri) -> Option<String> {
 /// # Errors
 /// The service's error for a wrong signature or an unknown ARN.
 pub fn describe(simulator: &Simulator, parts: &Parts, arn: &str) -> Result<Response, ServiceError> {
+    let fault = simulator.count_describe();
     sigv4::check(
         &simulator.secret_key,
+        simulator.now(),
         &parts.method,
         &parts.uri,
         &parts.headers,
         &[],
     )?;
+    if let Some(status) = fault {
+        return Ok(with_request_id(status, Body::empty()));
+    }
     let model_arn = simulator.described(arn).ok_or_else(|| ServiceError {
         name: "ResourceNotFoundException",
         status: 404,

@@ -25,6 +25,7 @@ Faults on demand: put one or more of these into the last user message or into a 
   [simulate guardrail]        the guardrail of the request intervenes
   [simulate misfit prose|type|missing|cut|refusal]   JSON that was only instructed does not fit; when asked to correct it, it does
   [simulate anew json|fence|prose]  an answer in JSON that does not continue the prefilled brace
+  [simulate linger]           a complete stream whose connection stays open
   [simulate exception NAME]   an exception event in the middle, such as throttlingException
   [simulate first-exception NAME]  an exception as the first event
 
@@ -42,6 +43,7 @@ above, \"slow\" and \"hang\", as [simulate apply throttle]";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Break {
     Stall,
+    Linger,
     Reset,
     Cut,
     NoStop,
@@ -109,6 +111,7 @@ impl Plan {
             "misfit" => self.misfit = Misfit::named(argument),
             "anew" => self.anew = Some(argument.to_owned()),
             "stall" => self.breaks = Some(Break::Stall),
+            "linger" => self.breaks = Some(Break::Linger),
             "reset" => self.breaks = Some(Break::Reset),
             "cut" => self.breaks = Some(Break::Cut),
             "no-stop" => self.breaks = Some(Break::NoStop),

@@ -19,7 +19,7 @@ pub const MESSAGE: &str = "The guardrail blocked this.";
 static SECRET: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("secret-[a-z0-9]+").ok());
 
 /// The characters of one billed unit.
-const UNIT: usize = 1000;
+pub const UNIT: usize = 1000;
 
 /// The service's limits on the texts of a contextual grounding check, in characters.
 const MAX_SOURCE: usize = 100_000;
@@ -151,12 +151,50 @@ pub fn usage(request: &Value, texts: &[&Value]) -> Value {
     let judged: usize = judged.map(|text| units(text)).sum();
     let all: usize = texts.iter().map(|text| units(text)).sum();
     let grounding = if compares(request, texts) { all } else { 0 };
+    units_of(judged, grounding)
+}
+
+fn units_of(judged: usize, grounding: usize) -> Value {
     json!({
         "topicPolicyUnits": judged, "contentPolicyUnits": judged, "wordPolicyUnits": judged,
         "sensitiveInformationPolicyUnits": judged, "sensitiveInformationPolicyFreeUnits": judged,
         "contextualGroundingPolicyUnits": grounding, "automatedReasoningPolicyUnits": 2 * judged,
         "automatedReasoningPolicies": 2,
     })
+}
+
+/// The units of the input of a Converse request, with its images.
+pub fn input_usage(request: &Value) -> Value {
+    let texts = evaluated(request).into_iter();
+    let units = texts.map(|text| text.chars().count().div_ceil(UNIT)).sum();
+    let mut usage = units_of(units, 0);
+    let image = |block: &&Value| block["image"].is_object();
+    usage["contentPolicyImageUnits"] = match guarded(request) {
+        guarded if guarded.is_empty() => blocks(request).filter(image).count(),
+        guarded => guarded.into_iter().filter(image).count(),
+    }
+    .into();
+    usage
+}
+
+/// The units of an answer of so many units to a Converse request, which is compared with the passages and the question if
+/// the request marks both.
+pub fn output_usage(request: &Value, answer: usize) -> Value {
+    let texts: Vec<&Value> = guarded(request)
+        .iter()
+        .map(|block| &block["text"])
+        .collect();
+    let serving = |qualifier: &'static str| texts.iter().filter(move |text| has(text, qualifier));
+    let units = |text: &&Value| text_of(text).chars().count().div_ceil(UNIT);
+    let is_compared = ["grounding_source", "query"].map(|one| serving(one).count() > 0);
+    let grounding = match is_compared {
+        [true, true] => {
+            let compared = texts.iter().filter(|text| serves_grounding(text));
+            answer + compared.map(units).sum::<usize>()
+        }
+        _ => 0,
+    };
+    units_of(answer, grounding)
 }
 
 /// Whether an answer can be compared with its source and its question.

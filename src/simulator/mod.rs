@@ -14,6 +14,7 @@ mod families;
 pub mod fault;
 mod frames;
 mod guardrail;
+mod in_call;
 mod invoke;
 mod knowledge;
 mod misfit;
@@ -25,6 +26,7 @@ mod request_id;
 mod routes;
 mod schema;
 mod schema_rules;
+mod schema_types;
 mod sigv4;
 mod steering;
 mod unique;
@@ -33,13 +35,16 @@ mod validate;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
 };
+
+use aws_smithy_types::date_time::{DateTime, Format};
 
 use axum::{
     Router,
     extract::{Request, State},
-    http::HeaderMap,
-    response::Response,
+    http::{HeaderMap, HeaderValue},
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
@@ -89,10 +94,16 @@ struct Shared {
     script: VecDeque<ScriptedReply>,
     received: VecDeque<ReceivedRequest>,
     invocations: VecDeque<Value>,
-    /// The billed units of every guardrail request.
+    /// The billed units of every evaluation by a guardrail.
     guardrails: VecDeque<Value>,
     /// The ARN of the model behind each inference profile, provisioned throughput or custom model.
     described: HashMap<String, String>,
+    /// The statuses of the next replies of the control plane.
+    describe_faults: VecDeque<u16>,
+    /// The requests that the control plane has received.
+    describes: usize,
+    /// How far the clock is ahead, in seconds.
+    clock_shift: i64,
     cache: PromptCache,
 }
 
@@ -162,12 +173,43 @@ impl Simulator {
             .insert(arn.to_owned(), model_arn.to_owned());
     }
 
+    /// Makes the control plane answer the next request with an error.
+    pub fn fail_describe(&self, status: u16) {
+        self.shared().describe_faults.push_back(status);
+    }
+
+    /// The number of requests that the control plane has received.
+    pub fn describes(&self) -> usize {
+        self.shared().describes
+    }
+
+    /// Sets the clock ahead of this machine's, or behind it if negative.
+    pub fn shift_clock(&self, seconds: i64) {
+        self.shared().clock_shift = seconds;
+    }
+
+    fn now(&self) -> SystemTime {
+        let shift = self.shared().clock_shift;
+        let size = Duration::from_secs(shift.unsigned_abs());
+        match shift < 0 {
+            true => SystemTime::now() - size,
+            false => SystemTime::now() + size,
+        }
+    }
+
+    /// Counts a request to the control plane, and returns the status of the error that it gets.
+    fn count_describe(&self) -> Option<u16> {
+        let mut shared = self.shared();
+        shared.describes += 1;
+        shared.describe_faults.pop_front()
+    }
+
     /// Every billed call, as a line of Bedrock's model invocation log. Replies that break off are billed, too.
     pub fn invocations(&self) -> Vec<Value> {
         self.shared().invocations.iter().cloned().collect()
     }
 
-    /// The `usage` of every ApplyGuardrail request, which no log of Bedrock has. Requests without a reply are billed, too.
+    /// The `usage` of every evaluation by a guardrail, which no log of Bedrock has. Requests without a reply are billed, too.
     pub fn guardrails(&self) -> Vec<Value> {
         self.shared().guardrails.iter().cloned().collect()
     }
@@ -183,7 +225,7 @@ impl Simulator {
     /// The service, and the paths that steer it from outside.
     pub fn router(&self) -> Router {
         steering::router()
-            .fallback(operation)
+            .fallback(dated_operation)
             .with_state(self.clone())
     }
 
@@ -211,6 +253,8 @@ impl Simulator {
         let cached = self.shared().cache.look_up(model_id, request);
         let usage = reply::usage(&answer, cached);
         self.bill("Converse", model_id, &request["requestMetadata"], &usage);
+        let guardrail = answer.guardrail.usages.iter();
+        guardrail.for_each(|usage| self.bill_guardrail(usage));
         plan.before_reply().await;
         Ok(if stream {
             reply::stream(request, &answer, cached, &plan)
@@ -226,8 +270,8 @@ impl Simulator {
         }
         let count = |name: &str| usage[name].as_u64().unwrap_or(0);
         shared.invocations.push_back(json!({
-            "schemaType": "ModelInvocationLog", "schemaVersion": "1.0", "operation": operation, "modelId": model_id,
-            "requestMetadata": metadata,
+            "schemaType": "ModelInvocationLog", "schemaVersion": "1.0", "requestId": request_id::next(), "operation": operation,
+            "modelId": model_id, "requestMetadata": metadata,
             "input": {"inputTokenCount": count("inputTokens"), "cacheReadInputTokenCount": count("cacheReadInputTokens"),
                       "cacheWriteInputTokenCount": count("cacheWriteInputTokens")},
             "output": {"outputTokenCount": count("outputTokens")},
@@ -243,14 +287,20 @@ impl Simulator {
     }
 }
 
-/// Answers every request of the service's own paths.
-async fn operation(
-    State(simulator): State<Simulator>,
-    request: Request,
-) -> Result<Response, ServiceError> {
+/// Answers every request of the service's own paths, with the time of the service.
+async fn dated_operation(State(simulator): State<Simulator>, request: Request) -> Response {
+    let mut response = operation(&simulator, request).await.into_response();
+    let now = DateTime::from(simulator.now()).fmt(Format::HttpDate);
+    if let Some(now) = now.ok().and_then(|now| HeaderValue::from_str(&now).ok()) {
+        response.headers_mut().insert("date", now);
+    }
+    response
+}
+
+async fn operation(simulator: &Simulator, request: Request) -> Result<Response, ServiceError> {
     let (parts, body) = request.into_parts();
     if let Some(arn) = control::route(&parts.method, &parts.uri) {
-        return control::describe(&simulator, &parts, &arn);
+        return control::describe(simulator, &parts, &arn);
     }
     let (id, operation) = routes::route(&parts.method, &parts.uri)?;
     let body = match Limited::new(body, MAX_REQUEST).collect().await {
@@ -272,6 +322,7 @@ async fn operation(
     }
     sigv4::check(
         &simulator.secret_key,
+        simulator.now(),
         &parts.method,
         &parts.uri,
         &parts.headers,
@@ -283,9 +334,9 @@ async fn operation(
     }
     match operation {
         Operation::Converse { stream } => simulator.converse(&id, &parse(&body)?, stream).await,
-        Operation::Invoke => invoke::invoke(&simulator, &id, &parts.headers, &body).await,
+        Operation::Invoke => invoke::invoke(simulator, &id, &parts.headers, &body).await,
         Operation::Retrieve => knowledge::retrieve(&id, &parse(&body)?).await,
-        Operation::ApplyGuardrail => apply_guardrail::apply(&simulator, &id, &parse(&body)?).await,
+        Operation::ApplyGuardrail => apply_guardrail::apply(simulator, &id, &parse(&body)?).await,
     }
 }
 

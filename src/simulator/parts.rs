@@ -29,7 +29,7 @@ pub fn in_parts(
     reset: bool,
 ) -> Response {
     let end = match breaks {
-        Some(Break::Stall) => End::Never,
+        Some(Break::Stall | Break::Linger) => End::Never,
         Some(Break::Reset | Break::Cut) => End::Abrupt,
         _ => End::Proper,
     };

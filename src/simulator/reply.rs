@@ -27,7 +27,7 @@ pub fn whole(request: &Value, answer: &Answer, cached: CacheUsage, plan: &Plan) 
         "stopReason": answer.stop_reason,
         "usage": usage(answer, cached),
     });
-    if let Some(trace) = &answer.trace {
+    if let Some(trace) = &answer.guardrail.trace {
         body["trace"] = json!({"guardrail": trace});
     }
     terms(request, &mut body);
@@ -190,7 +190,7 @@ pub fn stream(request: &Value, answer: &Answer, cached: CacheUsage, plan: &Plan)
     }
     frames.push(event("messageStop", stop));
     let mut metadata = json!({"metrics": {"latencyMs": 1}, "usage": usage(answer, cached)});
-    if let Some(trace) = &answer.trace {
+    if let Some(trace) = &answer.guardrail.trace {
         metadata["trace"] = json!({"guardrail": trace});
     }
     terms(request, &mut metadata);
@@ -219,7 +219,7 @@ pub fn stream(request: &Value, answer: &Answer, cached: CacheUsage, plan: &Plan)
             frames.truncate(middle + 1);
         }
         Some(Break::Stall | Break::Reset | Break::Cut) => frames.truncate(middle),
-        None => {}
+        Some(Break::Linger) | None => {}
     }
     let reset = plan.breaks == Some(Break::Reset);
     let mut response = in_parts(frames, plan.breaks.as_ref(), plan.pace, reset);

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::schema_types;
+
 /// Keywords that strict schemas do not support.
 const UNSUPPORTED: [&str; 24] = [
     "minimum",
@@ -60,7 +62,12 @@ pub fn check(
     let mut strict: Vec<Value> = Vec::new();
     for (index, spec) in specs.iter().enumerate() {
         let schema = &spec["inputSchema"]["json"];
+        schema_types::check(schema, index)?;
         root(schema, refuses)
+            .and_then(|()| match refuses.contains("older_drafts") {
+                true => schema_types::draft(schema),
+                false => Ok(()),
+            })
             .map_err(|text| format!("tools.{index}.custom.input_schema: {text}"))?;
         if spec["strict"] == true {
             if refuses.contains("strict") {

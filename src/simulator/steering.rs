@@ -51,7 +51,7 @@ async fn list_invocations(State(simulator): State<Simulator>) -> String {
         .collect()
 }
 
-/// The usage of every ApplyGuardrail request, one JSON object per line.
+/// The usage of every evaluation by a guardrail, one JSON object per line.
 async fn list_guardrails(State(simulator): State<Simulator>) -> String {
     let lines = simulator.guardrails();
     lines.iter().map(|line| format!("{line}\n")).collect()

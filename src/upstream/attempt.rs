@@ -13,7 +13,7 @@ use super::{
     transport::{Response, SendError, ServiceOperation, Transport},
 };
 use crate::{
-    call::{Call, Ticket, Trace},
+    call::{Call, SentMark, Ticket, Trace},
     error::{Error, RetryAdvice},
     metrics,
     model::{RetryPolicy, Target},
@@ -79,15 +79,23 @@ pub trait Attempt: Send {
 pub struct Try<'a> {
     transport: &'a dyn Transport,
     subject: Subject<'a>,
+    sent: &'a SentMark,
 }
 
 impl Try<'_> {
+    /// Returns the mark that is set once the request of this attempt leaves.
+    pub fn sent(self) -> SentMark {
+        self.sent.clone()
+    }
+
     /// Sends `request` and returns the reply, whatever its status.
     ///
     /// # Errors
     /// If no reply arrives.
     pub async fn send(self, request: Request) -> Result<Response, SendError> {
-        self.transport.send(request, self.subject.target).await
+        self.transport
+            .send(request, self.subject.target, self.sent)
+            .await
     }
 
     /// Sends `request` to a model and records the attempt in the call's trace.
@@ -117,7 +125,7 @@ impl Try<'_> {
         self,
         work: impl Future<Output = Result<O, Error>>,
     ) -> Result<(O, Ticket), Error> {
-        let ticket = self.subject.trace.ticket();
+        let ticket = self.subject.trace.ticket(self.sent);
         match work.await {
             Ok(output) => Ok((output, ticket)),
             Err(error) => {
@@ -166,9 +174,11 @@ impl Attempts {
                 retried: made > 0,
                 code: "abandoned",
             };
+            let sent = SentMark::default();
             let send = Try {
                 transport: &*self.transport,
                 subject,
+                sent: &sent,
             };
             let result = attempt.attempt(send).await;
             guard.code = result.as_ref().err().map_or("ok", Error::label);

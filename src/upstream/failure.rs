@@ -103,6 +103,13 @@ pub fn from_send(error: SendError) -> Error {
         .with_retry_after(MODEL_NOT_READY_WAIT)
         .with_detail(detail),
         SendError::Unreachable(detail) => unreachable(detail),
+        SendError::Untrusted(detail) => Error::new(
+            Kind::Upstream,
+            "The gateway cannot connect to Bedrock securely. Contact the gateway's operator.",
+        )
+        .with_code("upstream_untrusted")
+        .with_detail(detail)
+        .without_retry(),
         SendError::Lost(detail) => unreachable(detail).may_be_billed(),
         SendError::Other(detail) => Error::new(Kind::Upstream, "The call to Bedrock failed.")
             .with_code("upstream_error")

@@ -9,12 +9,10 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::{
-    Attempt, Attempts, Request, SendError, ServiceOperation, Subject, Transport, Try, collected,
-};
+use super::{Attempt, Attempts, Request, ServiceOperation, Subject, Transport, Try, collected};
 use crate::{
     bedrock::guardrail::ApplyGuardrailReply,
-    call::Trace,
+    call::{SentMark, Trace},
     catalogue,
     error::{Error, Kind},
     metrics,
@@ -174,15 +172,11 @@ impl Attempt for JudgeAttempt<'_> {
         let mut fee = FeeGuard {
             trace: self.case.trace,
             cost: most(self.case.content),
+            sent: send.sent(),
         };
         let reply = match send.send(self.request.clone()).await {
             Ok(reply) => reply,
-            Err(error) => {
-                if !matches!(error, SendError::Lost(_)) {
-                    fee.cost = NanoUsd::default();
-                }
-                return Err(failure::from_send(error));
-            }
+            Err(error) => return Err(failure::from_send(error)),
         };
         let (parts, body) = reply.into_parts();
         if parts.status.is_client_error() {
@@ -232,10 +226,13 @@ fn most(content: &[Content<'_>]) -> NanoUsd {
 struct FeeGuard<'a> {
     trace: &'a Trace,
     cost: NanoUsd,
+    sent: SentMark,
 }
 
 impl Drop for FeeGuard<'_> {
     fn drop(&mut self) {
-        self.trace.spending().add_guardrail(self.cost);
+        if self.sent.is_set() {
+            self.trace.spending().add_guardrail(self.cost);
+        }
     }
 }

@@ -22,6 +22,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use tokio_util::task::TaskTracker;
 use tower::Service;
 
 pub use attempt::{Attempt, Attempts, Subject, Try};
@@ -29,11 +30,11 @@ pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, Request};
 pub use embed::abandoned;
 pub use guardrail::{Action, Case, Content, Guardrails, Judge, Source, Verdict};
-pub use profile_lookup::ProfileLookup;
+pub use profile_lookup::{ProfileLookup, Unresolved};
 pub use redact::redact;
 pub use transport::{
-    AssumeRole, AwsSettings, Clients, Frame, FrameError, FrameReader, Response, SendError,
-    ServiceOperation, Transport,
+    AssumeRole, AwsSettings, Clients, Endpoints, Frame, FrameError, FrameReader, Response,
+    SendError, ServiceOperation, Transport, TrustedRoots,
 };
 
 use crate::{
@@ -47,13 +48,15 @@ use crate::{
 #[derive(Clone)]
 pub struct Upstream {
     attempts: Arc<Attempts>,
+    tasks: TaskTracker,
 }
 
 impl Upstream {
-    /// Creates an upstream that sends over `transport`.
-    pub fn new(transport: Arc<dyn Transport>) -> Self {
+    /// Creates an upstream that sends over `transport`. `tasks` tracks what it reads after its replies are complete.
+    pub fn new(transport: Arc<dyn Transport>, tasks: TaskTracker) -> Self {
         Self {
             attempts: Arc::new(Attempts::new(transport)),
+            tasks,
         }
     }
 

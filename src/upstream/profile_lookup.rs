@@ -1,28 +1,23 @@
 //! Resolves ARNs that do not name their model: application inference profiles, provisioned throughput, custom models
-//! and their deployments. The lookups are plain signed GET requests to the Bedrock control plane, because the control
-//! plane's SDK is a large dependency for four read operations.
+//! and their deployments.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::{Duration, Instant, SystemTime},
-};
+use std::{sync::Arc, time::Duration};
 
-use aws_credential_types::Credentials;
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4,
-};
 use quick_cache::sync::Cache;
 use serde::Deserialize;
+use tokio::{sync::Mutex, time::Instant};
 
-use super::Clients;
+use super::{Clients, transport::DescribeError};
 use crate::{catalogue, model::Target};
 
 /// Time that a resolved ARN stays in the cache.
 const RESOLVED_TTL: Duration = Duration::from_secs(3600);
-/// Time that a failed lookup stays in the cache.
-const FAILED_TTL: Duration = Duration::from_secs(300);
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// Time that a refusal stays in the cache.
+const REFUSED_TTL: Duration = Duration::from_secs(300);
+/// Time that a transient failure stays in the cache, so that calls that arrive together share it. It doubles with each
+/// failure up to the maximum, because a network without a way to the control plane would delay every call.
+const FAILED_TTL: Duration = Duration::from_secs(1);
+const MAX_FAILED_TTL: Duration = Duration::from_secs(60);
 /// Capacity of the cache, in ARNs. Bounded because clients may send any ARN.
 const CACHE_CAPACITY: usize = 1000;
 
@@ -32,9 +27,18 @@ pub struct ProfileLookup(Arc<Inner>);
 
 struct Inner {
     clients: Arc<Clients>,
-    http: OnceLock<Option<reqwest::Client>>,
-    /// When each ARN was looked up, and its base model.
-    cache: Cache<String, (Instant, Option<String>)>,
+    /// The lock of an ARN is held while it is looked up, so that calls that arrive together share one lookup.
+    cache: Cache<String, Arc<Mutex<Entry>>>,
+}
+
+/// What is known about an ARN.
+#[derive(Default)]
+struct Entry {
+    base: Option<String>,
+    /// When the result of the last lookup expires.
+    until: Option<Instant>,
+    /// The number of lookups that have failed since the last result.
+    failures: u32,
 }
 
 /// The members of all describe replies that lead to the base model.
@@ -53,47 +57,83 @@ struct ProfileModel {
     model_arn: String,
 }
 
+/// AWS could not be asked what an ARN refers to.
+#[derive(Clone, Copy, Debug)]
+pub struct Unresolved;
+
 impl ProfileLookup {
     /// Creates a lookup that uses the credentials and endpoint of `clients`.
     pub fn new(clients: Arc<Clients>) -> Self {
         Self(Arc::new(Inner {
             clients,
-            http: OnceLock::new(),
             cache: Cache::new(CACHE_CAPACITY),
         }))
     }
 
-    /// Returns the catalogue id of the model behind `target`, or `None` if `target` is no such ARN or the lookup fails.
-    pub async fn base(&self, target: &Target) -> Option<String> {
-        describe_path(&target.id)?;
-        if let Some((at, base)) = self.0.cache.get(&target.id) {
-            let ttl = if base.is_some() {
-                RESOLVED_TTL
-            } else {
-                FAILED_TTL
-            };
-            if at.elapsed() < ttl {
-                return base;
-            }
-        }
-        let base = match self.look_up(target).await {
-            Ok(base) => base,
-            Err(error) => {
-                tracing::warn!(
-                    target_model = target.id,
-                    error,
-                    "cannot resolve the model behind this ARN; set base_model, or allow the role to describe the resource"
-                );
-                None
-            }
-        };
-        self.0
-            .cache
-            .insert(target.id.clone(), (Instant::now(), base.clone()));
-        base
+    /// Reports whether AWS can be asked for the model behind the ARN `id`.
+    pub fn knows(id: &str) -> bool {
+        describe_path(id).is_some()
     }
 
-    async fn look_up(&self, target: &Target) -> Result<Option<String>, String> {
+    /// Returns the catalogue id of the model behind `target`, or `None` if `target` is no such ARN, or AWS refuses to
+    /// describe it.
+    ///
+    /// # Errors
+    /// If AWS cannot be asked at the moment.
+    pub async fn base(&self, target: &Target) -> Result<Option<String>, Unresolved> {
+        if describe_path(&target.id).is_none() {
+            return Ok(None);
+        }
+        let new = || Ok::<_, std::convert::Infallible>(Arc::default());
+        let entry = self
+            .0
+            .cache
+            .get_or_insert_with(&target.id, new)
+            .unwrap_or_else(|never| match never {});
+        let mut entry = entry.lock().await;
+        if entry.until.is_none_or(|until| until <= Instant::now()) {
+            self.renew(&mut entry, target).await;
+        }
+        match &entry.base {
+            None if entry.failures > 0 => Err(Unresolved),
+            base => Ok(base.clone()),
+        }
+    }
+
+    async fn renew(&self, entry: &mut Entry, target: &Target) {
+        let warn = |reason: &str, advice: &str| {
+            let target_model = &target.id;
+            tracing::warn!(
+                target_model,
+                reason,
+                "cannot resolve the model behind this ARN; {advice}"
+            );
+        };
+        let ttl = match self.look_up(target).await {
+            Ok(base) => {
+                (entry.base, entry.failures) = (base, 0);
+                RESOLVED_TTL
+            }
+            Err(DescribeError::Refused(reason)) => {
+                warn(
+                    &reason,
+                    "set base_model, or allow the role to describe the resource",
+                );
+                (entry.base, entry.failures) = (None, 0);
+                REFUSED_TTL
+            }
+            // What an ARN refers to rarely changes, so an old result is better than none.
+            Err(DescribeError::Transient(reason)) => {
+                warn(&reason, "a later call tries again");
+                let ttl = FAILED_TTL * 2u32.saturating_pow(entry.failures).min(60);
+                entry.failures += 1;
+                ttl.min(MAX_FAILED_TTL)
+            }
+        };
+        entry.until = Some(Instant::now() + ttl);
+    }
+
+    async fn look_up(&self, target: &Target) -> Result<Option<String>, DescribeError> {
         let mut arn = target.id.clone();
         // A deployment refers to a custom model, which refers to its base model.
         for _ in 0..3 {
@@ -103,7 +143,9 @@ impl ProfileLookup {
             let Some(path) = describe_path(&arn) else {
                 return Ok(None);
             };
-            let described = self.get(&target.region, &path).await?;
+            let body = self.0.clients.describe(&target.region, &path).await?;
+            let described: ResourceDescription = serde_json::from_slice(&body)
+                .map_err(|error| DescribeError::Refused(error.to_string()))?;
             let first = described
                 .models
                 .into_iter()
@@ -113,35 +155,10 @@ impl ProfileLookup {
                 .or(described.foundation_model_arn)
                 .or(described.base_model_arn)
                 .or(described.model_arn);
-            arn = next.ok_or("the reply names no model")?;
+            let none = || DescribeError::Refused("the reply names no model".to_owned());
+            arn = next.ok_or_else(none)?;
         }
         Ok(None)
-    }
-
-    async fn get(&self, region: &str, path: &str) -> Result<ResourceDescription, String> {
-        let url = format!("{}{path}", self.0.clients.control_plane(region).await);
-        let credentials = self.0.clients.credentials().await?;
-        let http = self
-            .0
-            .http
-            .get_or_init(|| reqwest::Client::builder().timeout(TIMEOUT).build().ok());
-        let mut request = http.as_ref().ok_or("TLS cannot be set up")?.get(&url);
-        for (name, value) in signed_headers(&url, region, &credentials)? {
-            request = request.header(name, value);
-        }
-        let reply = request
-            .send()
-            .await
-            .map_err(|error| error.without_url().to_string())?;
-        let status = reply.status();
-        let body = reply
-            .bytes()
-            .await
-            .map_err(|error| error.without_url().to_string())?;
-        match status.is_success() {
-            true => serde_json::from_slice(&body).map_err(|error| error.to_string()),
-            false => Err(format!("status {}", status.as_u16())),
-        }
     }
 }
 
@@ -160,34 +177,6 @@ fn describe_path(arn: &str) -> Option<String> {
         "/{collection}/{}",
         arn.replace(':', "%3A").replace('/', "%2F")
     ))
-}
-
-/// Returns the SigV4 headers for a GET of `url`.
-fn signed_headers(
-    url: &str,
-    region: &str,
-    credentials: &Credentials,
-) -> Result<Vec<(String, String)>, String> {
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let identity = credentials.clone().into();
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name("bedrock")
-        .time(SystemTime::now())
-        .settings(SigningSettings::default())
-        .build()
-        .map_err(|error| text(&error))?;
-    let request = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[]))
-        .map_err(|e| text(&e))?;
-    let (instructions, _) = sign(request, &params.into())
-        .map_err(|error| text(&error))?
-        .into_parts();
-    let (headers, _) = instructions.into_parts();
-    Ok(headers
-        .iter()
-        .map(|header| (header.name().to_owned(), header.value().to_owned()))
-        .collect())
 }
 
 #[cfg(test)]

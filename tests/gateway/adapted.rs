@@ -78,6 +78,7 @@ async fn history_with_searches_keeps_its_tool_if_calls_are_forbidden() {
     for members in [
         json!({"tool_choice": "none"}),
         json!({"tool_choice": "none", "tools": [tool]}),
+        json!({"function_call": "none", "functions": [{"name": "f"}]}),
     ] {
         let mut request = with(asking(NOVA), &members);
         request["messages"] = json!([{"role": "user", "content": "Hi"}, message, {"role": "user", "content": "And?"}]);
@@ -85,7 +86,69 @@ async fn history_with_searches_keeps_its_tool_if_calls_are_forbidden() {
         assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
         let tools = gateway.bodies().pop().unwrap()["toolConfig"]["tools"].clone();
         assert!(tools.to_string().contains("systemTool"), "{tools}");
+        let warnings = reply.header("x-lintel-warnings").unwrap_or_default();
+        assert!(
+            warnings.contains("'none' does not turn off web search"),
+            "{warnings}"
+        );
+        // The old code reported that it discards calls, also if only AWS calls a tool.
+        assert!(!warnings.contains("discarding"), "{warnings}");
     }
+}
+
+/// Two tools were sent with the same name, `nova_grounding`.
+#[tokio::test]
+async fn tool_with_the_name_of_the_web_search_gets_another_name() {
+    let gateway = Gateway::start().await;
+    let tool = json!({"type": "function", "function": {"name": "nova_grounding"}});
+    let members = json!({"tools": [tool], "tool_choice": "required"});
+    let searching = with(members.clone(), &json!({"web_search_options": {}}));
+    for (members, is_sent) in [(&members, true), (&searching, false)] {
+        let reply = gateway.any(&with(asking(NOVA), members)).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        let call = reply.json()["choices"][0]["message"]["tool_calls"][0].clone();
+        assert_eq!(call["function"]["name"], "nova_grounding");
+        let tools = gateway.bodies().pop().unwrap()["toolConfig"]["tools"].clone();
+        let name = tools[0]["toolSpec"]["name"].as_str().unwrap();
+        assert_eq!(name == "nova_grounding", is_sent, "{tools}");
+    }
+}
+
+/// A web search among the allowed tools was a 400 ("has no name"), and one that is not among them was sent.
+#[tokio::test]
+async fn web_search_may_be_among_the_allowed_tools() {
+    let gateway = Gateway::start().await;
+    let tool = json!({"type": "function", "function": {"name": "f"}});
+    let search = json!({"type": "web_search"});
+    for (allowed, sent) in [
+        (json!([search]), ["systemTool"].as_slice()),
+        (json!([tool]), &["toolSpec"]),
+        (json!([tool, search]), &["toolSpec", "systemTool"]),
+    ] {
+        let choice =
+            json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": allowed}});
+        let members = json!({"tools": [tool, search], "tool_choice": choice});
+        let reply = gateway.any(&with(asking(NOVA), &members)).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        let tools = gateway.bodies().pop().unwrap()["toolConfig"]["tools"].clone();
+        let kinds: Vec<_> = tools
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|tool| tool.as_object().unwrap().keys().cloned())
+            .collect();
+        assert_eq!(kinds, sent, "{allowed}");
+    }
+    let choice =
+        json!({"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [search]}});
+    let members = json!({"tools": [tool], "tool_choice": choice});
+    let reply = gateway.any(&with(asking(NOVA), &members)).await;
+    assert_eq!(
+        reply.error()["param"],
+        "tool_choice.allowed_tools.tools",
+        "{}",
+        reply.text()
+    );
 }
 
 /// `topK` was sent, which Nova rejects at the effort `high`.

@@ -340,3 +340,38 @@ async fn an_expensive_request_is_counted() {
         StatusCode::OK
     );
 }
+
+/// A raw id was answered past the limits, the budget and the guardrail of the model that it leads to.
+#[tokio::test]
+async fn raw_ids_do_not_evade_the_settings_of_a_configured_model() {
+    let more = r#"
+        [models.capped]
+        target = "us.amazon.nova-pro-v1:0"
+        budget = { usd = 0.000001, per = "day" }
+        [models.guarded]
+        target = "amazon.nova-micro-v1:0"
+        guardrail = { identifier = "abc", version = "1" }
+        price = { input = 7, output = 9 }
+        [models.limited]
+        target = "anthropic.claude-haiku-4-5-20251001-v1:0"
+        limits = { max_request_tokens = 1 }
+    "#;
+    let gateway = Gateway::start_with(&(SETTINGS.to_owned() + more)).await;
+    for id in ["amazon.nova-pro-v1:0", "us.amazon.nova-pro-v1:0"] {
+        assert_spent(&gateway.any(&of(id, user("Hi"))).await);
+    }
+    for id in ["amazon.nova-micro-v1:0", "us.amazon.nova-micro-v1:0"] {
+        let reply = gateway.any(&of(id, user("contraband"))).await.json();
+        let finish_reason = &reply["choices"][0]["finish_reason"];
+        assert_eq!(finish_reason, "content_filter", "{id}: {reply}");
+    }
+    let id = "us.anthropic.claude-haiku-4-5-20251001-v1:0";
+    let reply = gateway.any(&of(id, user("one two three"))).await;
+    assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
+    let free = gateway
+        .any(&of("amazon.nova-2-lite-v1:0", user("Hi")))
+        .await;
+    assert_eq!(free.status, StatusCode::OK);
+    let spent = booked(&gateway, "any").await;
+    assert!(!spent.is_empty(), "{spent:?}");
+}

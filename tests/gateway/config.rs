@@ -79,6 +79,7 @@ fn settings_that_the_example_comments_out_are_defaults() {
     // These settings need files or variables of the machine.
     let of_machine = [
         "profile",
+        "ca_bundle",
         "assume_role",
         "secret_env = \"LINTEL_WEBHOOK_SECRET",
         "prompt_file",
@@ -88,6 +89,7 @@ fn settings_that_the_example_comments_out_are_defaults() {
     // These settings are examples, not defaults.
     let examples = [
         "endpoint_url",
+        "endpoints",
         "cors_origins",
         "models = ",
         "expires",

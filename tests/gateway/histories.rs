@@ -163,3 +163,20 @@ async fn kept_file_names_are_unique_and_never_the_extension_alone() {
     assert_eq!(names[1], format!("{}-2", names[0]));
     assert_eq!(names[2], "Q3 report pdf");
 }
+
+/// Were sent as they are, and Bedrock rejected the whole request.
+#[tokio::test]
+async fn arguments_that_only_fit_the_grammar_of_json_are_sent_as_text() {
+    let gateway = Gateway::start().await;
+    for arguments in [r#"{"a":"\ud83d"}"#, r#"{"a":1e999}"#] {
+        let call = json!({"id": "c1", "type": "function", "function": {"name": "f", "arguments": arguments}});
+        let request = json!({"model": HAIKU, "messages": [{"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": null, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "content": "x"}]});
+        let reply = gateway.any(&request).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        let body = gateway.bodies().pop().unwrap();
+        let input = &body["messages"][1]["content"][0]["toolUse"]["input"];
+        assert_eq!(input, &json!({"_raw": arguments}));
+    }
+}

@@ -101,6 +101,11 @@ async fn key_works_from_creation_until_revocation() {
         .administer(Method::POST, &format!("{path}/rotate"), &Value::Null)
         .await;
     let second = rotated["secret"].as_str().unwrap().to_owned();
+    // Before, this ended the first secret at once and said nothing.
+    let (status, refused) = gateway
+        .administer(Method::POST, &format!("{path}/rotate"), &Value::Null)
+        .await;
+    assert_eq!(status, StatusCode::CONFLICT, "{refused}");
     for secret in [&secret, &second] {
         assert_eq!(
             gateway.as_key(secret, &request("claude")).await.status,

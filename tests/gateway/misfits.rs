@@ -3,6 +3,8 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use lintel::simulator::ScriptedReply;
+
 use crate::support::Gateway;
 
 const SETTINGS: &str = r#"
@@ -14,6 +16,8 @@ const SETTINGS: &str = r#"
     structured = "repair"
     [models.once]
     target = "us.anthropic.claude-sonnet-5-5"
+    [models.lite]
+    target = "amazon.nova-lite-v1:0"
 "#;
 
 const KINDS: [&str; 5] = ["prose", "type", "missing", "cut", "refusal"];
@@ -94,6 +98,34 @@ async fn misfit_is_returned_with_a_warning_without_repair() {
         assert!(
             warnings.contains("does not match the requested JSON schema"),
             "{warnings}"
+        );
+    }
+}
+
+/// Came without a warning: the input of a forced tool was not checked, and neither was text instead of a call.
+#[tokio::test]
+async fn answer_by_a_tool_that_does_not_fit_is_returned_with_a_warning() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let input =
+        |input: Value| json!({"toolUse": {"toolUseId": "t1", "name": "trip", "input": input}});
+    for (block, fits) in [
+        (input(json!({"city": "Rome", "days": 2})), true),
+        (input(json!({"city": "Rome"})), false),
+        (json!({"text": "I would rather not."}), false),
+    ] {
+        let reply = json!({
+            "output": {"message": {"role": "assistant", "content": [block]}}, "stopReason": "end_turn",
+            "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15}});
+        gateway
+            .simulator
+            .script(ScriptedReply::json(200, reply.to_string()));
+        let reply = gateway.chat(&request("lite", "none", false)).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        let warnings = reply.header("x-lintel-warnings").unwrap();
+        assert_eq!(
+            !warnings.contains("does not match the requested JSON schema"),
+            fits,
+            "{block}: {warnings}"
         );
     }
 }

@@ -291,7 +291,7 @@ async fn content_parts_keep_their_order_with_index_members_and_without_a_memory(
 #[tokio::test]
 async fn thinking_of_another_key_is_not_restored() {
     let gateway = Gateway::start().await;
-    let (_, other) = key(&gateway, json!({"models": ["*"]})).await;
+    let (_, other) = key(&gateway, json!({"raw": true})).await;
     let turn = vec![thinking(1), call(1), thinking(2), call(2)];
     let message = asked(&gateway, &turn, false).await;
     let messages = json!([{"role": "user", "content": "Use f"}, history(&message, History::ToolCalls),

@@ -1,6 +1,7 @@
 //! Schemas of tools and structured answers, as each family receives them.
 
 mod closed;
+mod malformed;
 mod strict;
 
 use lintel::{

@@ -209,7 +209,7 @@ async fn choices_that_succeeded_are_settled_when_another_fails() {
 async fn replayed_reasoning_is_part_of_the_reservation() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut own = budget(100.0);
-    own["models"] = json!(["*"]);
+    own["raw"] = json!(true);
     let (knows, secret) = key(&gateway, own.clone()).await;
     let mut request = json!({"model": "us.anthropic.claude-haiku-4-5-20251001-v1:0", "reasoning_effort": "low",
         "tools": [{"type": "function", "function": {"name": "f"}}],
@@ -241,12 +241,29 @@ async fn replayed_reasoning_is_part_of_the_reservation() {
     );
 }
 
-/// 500 whole and streamed calls of different cost race for a budget that fits a tenth of them. Some clients disconnect,
+/// Bedrock's report of 2^62 tokens cost $9 million, so that the budget admitted nothing more.
+#[tokio::test]
+async fn count_that_no_request_can_have_is_estimated_instead() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let (id, secret) = key(&gateway, budget(1.0)).await;
+    let reply = json!({"output": {"message": {"role": "assistant", "content": [{"text": "Hi"}]}}, "stopReason": "end_turn",
+        "usage": {"inputTokens": 1i64 << 62, "outputTokens": 1, "totalTokens": 1}, "metrics": {"latencyMs": 1}});
+    let scripted = lintel::simulator::ScriptedReply::json(200, reply.to_string());
+    gateway.simulator.script(scripted);
+    gateway.as_key(&secret, &of("priced", user("Hi"))).await;
+    let booked = booked(&gateway, &id).await;
+    assert_eq!(booked[0].0, "estimated", "{booked:?}");
+    assert!(nano(&booked[0].2) < nano("0.01"), "{booked:?}");
+    let next = gateway.as_key(&secret, &of("priced", user("Hi"))).await;
+    assert_eq!(next.status, StatusCode::OK);
+}
+
+/// 200 whole and streamed calls of different cost race for a budget that fits a sixth of them. Some clients disconnect,
 /// and some calls fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn racing_calls_use_a_budget_up_and_never_exceed_it() {
     let gateway = Gateway::start_with(SETTINGS).await;
-    let limit = 0.06;
+    let limit = 0.03;
     let (id, secret) = key(&gateway, json!({"budget": {"usd": limit, "per": "day"}})).await;
     let request = |nth: usize| {
         let words = 20 + nth * 7 % 75;
@@ -294,7 +311,7 @@ async fn racing_calls_use_a_budget_up_and_never_exceed_it() {
         ended.notify_waiters();
         status
     };
-    let calls = stream::iter(0..500).map(calls).buffer_unordered(500);
+    let calls = stream::iter(0..200).map(calls).buffer_unordered(200);
     let statuses: Vec<StatusCode> = calls.collect().await;
     gateway
         .until(async || standing(&gateway, &id).await.1 == "0")
@@ -306,13 +323,13 @@ async fn racing_calls_use_a_budget_up_and_never_exceed_it() {
         "every call was read to its end: {booked:?}"
     );
     assert!(
-        nano(&settled) <= nano("0.06"),
+        nano(&settled) <= nano("0.03"),
         "the limit is not exceeded: {settled}"
     );
     // A remainder smaller than the hold of the largest call may stay unused.
     let largest = nano("0.0015");
     assert!(
-        nano(&settled) * 100 >= (nano("0.06") - largest) * 95,
+        nano(&settled) * 100 >= (nano("0.03") - largest) * 95,
         "at least 95 % is used: {settled}"
     );
     let billed: i64 = gateway

@@ -51,7 +51,7 @@ async fn a_stream_that_fails_ends_with_one_error_event_and_no_done() {
 }
 
 #[tokio::test]
-async fn a_stream_that_stalls_ends_at_the_idle_timeout() {
+async fn row_45_stream_that_stalls_ends_at_the_idle_timeout_without_done() {
     let gateway = Gateway::start().await;
     let mut request = streamed("one two three [simulate stall]");
     request["model"] = "hasty".into();

@@ -73,6 +73,13 @@ async fn members_that_would_make_the_answer_wrong_are_rejected_with_what_to_send
         ),
         (
             "",
+            "num_predict",
+            json!(5),
+            "num_predict",
+            "'max_completion_tokens'",
+        ),
+        (
+            "",
             "stop_sequences",
             json!(["a"]),
             "stop_sequences",

@@ -48,6 +48,7 @@ models = ["claude", "haiku", "hasty", "nobody"]
 [keys.wide]
 secret_env = "WIDE_KEY"
 models = ["*"]
+raw = true
 knowledge_bases = ["*"]
 """
 

@@ -225,7 +225,7 @@ def test_configuration_that_can_serve_no_model_is_rejected_with_a_hint(tmp_path)
     for command in ["check", "serve"]:
         done = lintel(command, "--config", str(config), CANARY_KEY=KEY, AWS_REGION="us-east-1")
         assert done.returncode == 2
-        assert "models: no model is configured, and no key has globs over Bedrock ids" in done.stderr
+        assert "models: no model is configured, and no key may use Bedrock ids" in done.stderr
 
 
 def test_admin_port_leaves_loopback_only_with_the_flag(tmp_path, simulator):

@@ -18,6 +18,9 @@ use crate::{
     governance::{GroupBy, ReportQuery, ReportRow},
 };
 
+/// The length of a roll-up, in seconds.
+const QUARTER: i64 = 900;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UsageQuery {
@@ -54,25 +57,27 @@ pub async fn report(State(api): State<Arc<Api>>, Query(query): Query<UsageQuery>
         .collect::<Result<_, _>>()?;
     let now = Timestamp::now().as_second();
     let since = moment("since", query.since.as_deref().unwrap_or("7d"), now)?;
-    // Roll-ups cover a quarter of an hour. The one that contains `since` is included.
-    let since = since.div_euclid(900) * 900;
-    let until = query
-        .until
-        .as_deref()
-        .map_or(Ok(i64::MAX), |text| moment("until", text, now))?;
+    // Roll-ups cover a quarter of an hour. Those that contain `since` and the last second before `until` are included.
+    let since = since.div_euclid(QUARTER) * QUARTER;
+    let until = query.until.as_deref();
+    let until = until.map(|text| moment("until", text, now)).transpose()?;
+    let until = until.map(|until| until.saturating_add(QUARTER - 1).div_euclid(QUARTER) * QUARTER);
+    if until.is_some_and(|until| until <= since) {
+        return Err(ApiError::invalid("'until' must be later than 'since'."));
+    }
     let groups = api
         .ledger
         .report(ReportQuery {
             by: by.clone(),
             since,
-            until,
+            until: until.unwrap_or(i64::MAX),
             key_id: None,
         })
         .await?;
     match query.format.as_deref() {
         None | Some("json") => {
             let rows: Vec<Value> = groups.iter().map(|group| row(&by, group)).collect();
-            Ok(Json(json!({"since": since, "rows": rows})).into_response())
+            Ok(Json(json!({"since": since, "until": until, "rows": rows})).into_response())
         }
         Some("csv") => Ok((
             [(header::CONTENT_TYPE, "text/csv; charset=utf-8")],
@@ -153,4 +158,31 @@ fn csv(by: &[GroupBy], groups: &[ReportRow]) -> String {
         text.push_str(&(cells.join(",") + "\n"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_that_a_spreadsheet_would_evaluate_are_quoted() {
+        let group = |name: &str| ReportRow {
+            names: vec![name.to_owned()],
+            calls: 1,
+            input: 2,
+            cache_read: 3,
+            cache_write: 4,
+            output: 5,
+            cost: -6,
+        };
+        for (name, cell) in [
+            ("=1+1", "'=1+1"),
+            ("\rx", "\"'\rx\""),
+            ("a,\"b\"", "\"a,\"\"b\"\"\""),
+        ] {
+            let text = csv(&[GroupBy::Model], &[group(name)]);
+            let row = text.split_once('\n').unwrap().1;
+            assert_eq!(row, format!("{cell},1,2,3,4,5,-0.000000006\n"));
+        }
+    }
 }

@@ -30,6 +30,28 @@ impl Section<'_> {
         Some(items)
     }
 
+    /// A list of TCP ports.
+    pub fn ports(&mut self, key: &'static str, default: &[u16]) -> Vec<u16> {
+        let path = self.path_of(key);
+        let read = self.read_raw(key, "a list of ports", |value| match value {
+            Value::Array(items) => items
+                .iter()
+                .map(|item| match &item.value {
+                    Value::Integer(port) => match u16::try_from(*port) {
+                        Ok(port) if port > 0 => Ok(port),
+                        _ => Err(Some("a port is between 1 and 65535".to_owned())),
+                    },
+                    _ => Err(None),
+                })
+                .collect::<Result<Vec<_>, _>>(),
+            _ => Err(None),
+        });
+        let (ports, origin) = read.unwrap_or_else(|| (default.to_vec(), Origin::Default));
+        self.diagnostics
+            .resolved(path, format!("{ports:?}"), origin);
+        ports
+    }
+
     pub fn boolean(&mut self, key: &'static str, default: bool) -> bool {
         let read = self.read(key, "true or false", |value| match value {
             Value::Boolean(boolean) => Ok(*boolean),

@@ -39,7 +39,7 @@ pub async fn list(
 /// Returns one model, by its configured name, its alias or its raw Bedrock ID.
 ///
 /// # Errors
-/// 400 if the name is not UTF-8; 404 or 403 as in [`Models::resolve_for`].
+/// 400 if the name is not UTF-8; 404 or 403 as in [`crate::dispatch::Dispatch::resolve_for`].
 pub async fn retrieve(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
@@ -47,13 +47,13 @@ pub async fn retrieve(
 ) -> Result<Response, Error> {
     let Path(name) = name
         .map_err(|_| Error::invalid("model", "The model name in the path is not valid UTF-8."))?;
-    let gateway = edge.gateway.load();
+    let gateway = edge.gateway.load_full();
     let models = gateway.dispatch.models();
     let found = visible(&edge, models, &caller).find(|model| model.id == name);
     match found {
         Some(model) => json(&model),
         None => {
-            let model = models.resolve_for(&name, &caller)?;
+            let model = gateway.dispatch.resolve_for(&name, &caller).await?.model;
             json(&object(&edge, &name, &model, false, &model.use_cases))
         }
     }

@@ -1,13 +1,20 @@
 //! `GET /v1/usage`: the limits, budgets and spend of the key.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use axum::{Extension, extract::State, response::Response};
+use axum::{
+    Extension,
+    body::Bytes,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use jiff::{Timestamp, tz::TimeZone};
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
 
 use crate::{
     call::Caller,
-    edge::{Edge, json},
+    edge::{Edge, access_log::Entry, json_response, reply_headers, serialize},
     error::{Error, Kind},
     governance::{BudgetStatus, ReportQuery, ReportRow, Window},
     model::Limits,
@@ -15,14 +22,63 @@ use crate::{
     openai::usage_page::{BudgetObject, LimitObject, SpendObject, UsagePage, dollars},
 };
 
-/// Returns the limits, budgets and spend of the caller.
+/// How long a page is reused, so that a client that polls does not load the ledger.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// The number of keys whose pages are kept.
+const CAPACITY: usize = 1_000;
+
+/// The latest pages, by key.
+pub struct UsagePages(Cache<String, (Instant, Bytes)>);
+
+impl Default for UsagePages {
+    fn default() -> Self {
+        Self(Cache::new(CAPACITY))
+    }
+}
+
+impl UsagePages {
+    /// Returns the page of the key, or makes it if it is too old. Errors are not kept.
+    async fn get(
+        &self,
+        key_id: &str,
+        make: impl Future<Output = Result<Bytes, Error>>,
+    ) -> Result<Bytes, Error> {
+        let recent = self.0.get(key_id);
+        if let Some((_, page)) = recent.filter(|(at, _)| at.elapsed() < MAX_AGE) {
+            return Ok(page);
+        }
+        // The page is as old as its first number.
+        let now = Instant::now();
+        let page = make.await?;
+        self.0.insert(key_id.to_owned(), (now, page.clone()));
+        Ok(page)
+    }
+}
+
+/// Returns the limits, budgets and spend of the caller. Counts as a request of its key.
 ///
 /// # Errors
-/// 503 if the ledger cannot be read.
+/// 429 if the key may send no more requests. 503 if the ledger cannot be read.
 pub async fn retrieve(
     State(edge): State<Arc<Edge>>,
+    Extension(entry): Extension<Entry>,
     Extension(caller): Extension<Arc<Caller>>,
-) -> Result<Response, Error> {
+) -> Response {
+    let trace = entry.trace();
+    let page = match edge.rate_limit.take_request_of(&caller, trace) {
+        Ok(()) => {
+            let make = page(&edge, &caller);
+            edge.usage_pages.get(&caller.key_id, make).await
+        }
+        Err(error) => Err(error),
+    };
+    let mut response = page.map_or_else(IntoResponse::into_response, json_response);
+    reply_headers::add_rate_limits(&mut response, &trace.rate_limits());
+    response
+}
+
+async fn page(edge: &Edge, caller: &Caller) -> Result<Bytes, Error> {
     let team = caller.team.as_deref();
     let mut budgets = Vec::new();
     let scopes = [Some(format!("key:{}", caller.key_id))];
@@ -42,9 +98,9 @@ pub async fn retrieve(
     limits.retain(LimitObject::has_limit);
     let mut spend = Vec::new();
     for per in [Per::Day, Per::Month] {
-        spend.push(spend_in(&edge, &caller, per).await?);
+        spend.push(spend_in(edge, caller, per).await?);
     }
-    json(&UsagePage {
+    serialize(&UsagePage {
         object: "usage",
         key_id: &caller.key_id,
         team: team.map(|team| team.name.as_str()),
@@ -52,6 +108,7 @@ pub async fn retrieve(
         budgets,
         spend,
     })
+    .map(Bytes::from)
 }
 
 fn object(status: &BudgetStatus) -> BudgetObject {
@@ -107,4 +164,24 @@ async fn spend_in(edge: &Edge, caller: &Caller, per: Per) -> Result<SpendObject,
             u64::try_from(count(|group| group.cost)).unwrap_or(0),
         )),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before, every request read the ledger.
+    #[tokio::test(start_paused = true)]
+    async fn page_is_made_once_a_second_for_each_key() {
+        let pages = UsagePages::default();
+        let get = async |key: &str, page: &'static str| {
+            let page = async { Ok(Bytes::from(page)) };
+            pages.get(key, page).await.unwrap()
+        };
+        assert_eq!(get("a", "1").await, "1");
+        assert_eq!(get("a", "2").await, "1");
+        assert_eq!(get("b", "3").await, "3");
+        tokio::time::advance(MAX_AGE).await;
+        assert_eq!(get("a", "4").await, "4");
+    }
 }

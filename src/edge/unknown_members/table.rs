@@ -194,6 +194,8 @@ pub const WRONG: [(&[&str], &str); 23] = [
             "max_new_tokens",
             "max_tokens_to_sample",
             "maxTokens",
+            "n_predict",
+            "num_predict",
         ],
         "send 'max_completion_tokens'",
     ),

@@ -1,4 +1,5 @@
-//! Input that grows after its cost was reserved: masks of a guardrail can be longer than what they cover.
+//! Cost that arises after the reservation: masks of a guardrail can be longer than what they cover, a tokenizer may expand
+//! passages, and a request that may have been billed can be repeated.
 
 use std::sync::{
     Arc, Weak,
@@ -14,7 +15,7 @@ use crate::{
     operation::Operation,
 };
 
-/// Extends the hold of a call whose input grows.
+/// Extends the hold of a call that may cost more than was reserved.
 pub struct Growth {
     hold: Weak<Hold>,
     caller: Arc<Caller>,
@@ -23,8 +24,10 @@ pub struct Growth {
     /// The client's limit, `max_cost_usd`.
     max_cost: Option<NanoUsd>,
     advice: &'static str,
-    /// The cost of all growth, in nano-dollars.
-    pub reserved: Arc<AtomicU64>,
+    /// The cost of longer input, in nano-dollars.
+    grown: AtomicU64,
+    /// The cost of longer input and repeated requests, in nano-dollars.
+    added: AtomicU64,
 }
 
 impl Growth {
@@ -37,7 +40,8 @@ impl Growth {
             worst: call.plan.worst,
             max_cost: call.body.max_cost(),
             advice: call.body.cost_advice(),
-            reserved: Arc::default(),
+            grown: AtomicU64::new(0),
+            added: AtomicU64::new(0),
         }
     }
 
@@ -52,20 +56,43 @@ impl Growth {
         let Some(more) = more else {
             return Ok(());
         };
-        let before = NanoUsd(self.reserved.load(Ordering::Relaxed));
-        if let Some(max) = self.max_cost {
-            let most = price.and_then(|price| self.worst.cost(price));
-            refusal::within(max, most.map(|most| most + before + more), self.advice)?;
-        }
-        let extension = self.hold.upgrade().map(|hold| hold.extend(more, more));
-        let is_granted = match extension {
-            Some(extension) => extension.await,
-            None => false,
-        };
-        if !is_granted {
+        self.check_limit(more)?;
+        if !self.extend(more).await {
             return Err(refusal::growth(&self.caller, more));
         }
-        self.reserved.fetch_add(more.0, Ordering::Relaxed);
+        self.grown.fetch_add(more.0, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Reserves the cost of one more request. Returns false if the client's limit or a budget does not admit it.
+    pub async fn repeat(self: Arc<Self>) -> bool {
+        let one = self
+            .price
+            .as_deref()
+            .and_then(|price| self.worst.cost_of_one(price, self.worst.output_tokens));
+        let one = one.unwrap_or_default() + NanoUsd(self.grown.load(Ordering::Relaxed));
+        self.check_limit(one).is_ok() && self.extend(one).await
+    }
+
+    /// Adds `more` to the cost of the call, unless the client's limit does not admit it.
+    fn check_limit(&self, more: NanoUsd) -> Result<(), Error> {
+        let before = NanoUsd(self.added.fetch_add(more.0, Ordering::Relaxed));
+        let Some(max) = self.max_cost else {
+            return Ok(());
+        };
+        let price = self.price.as_deref();
+        let most = price.and_then(|price| self.worst.cost(price));
+        let most = most.map(|most| most + before + more);
+        refusal::within(max, most, self.advice).inspect_err(|_| {
+            self.added.fetch_sub(more.0, Ordering::Relaxed);
+        })
+    }
+
+    async fn extend(&self, more: NanoUsd) -> bool {
+        let extension = self.hold.upgrade().map(|hold| hold.extend(more, more));
+        match extension {
+            Some(extension) => extension.await,
+            None => false,
+        }
     }
 }

@@ -80,11 +80,11 @@ pub fn explain<T: Operation>(call: &Call<T>, refusal: &Refusal) -> Error {
         .without_retry()
 }
 
-/// Returns the error for a call whose input the guardrail makes longer than a budget admits.
+/// Returns the error for a call whose input masks or passages make longer than a budget admits.
 pub fn growth(caller: &Caller, more: NanoUsd) -> Error {
     metrics::refusal(caller.team_name(), &caller.key_id, "budget");
     let text = format!(
-        "You exceeded your current quota: the guardrail's masks make the input longer, and no budget is left for the ${more} that this may cost. Shorten the input."
+        "You exceeded your current quota: a guardrail's masks or the passages of a search make the input longer, and no budget is left for the ${more} that this may cost. Shorten the input."
     );
     Error::new(Kind::BudgetSpent, text)
         .with_code("insufficient_quota")
@@ -104,6 +104,14 @@ pub fn within(max: NanoUsd, most: Option<NanoUsd>, advice: &str) -> Result<(), E
         None => "'max_cost_usd' is not supported for this request, because some of its prices are unknown.".to_owned(),
     };
     Err(Error::invalid("max_cost_usd", problem).with_code("max_cost_exceeded"))
+}
+
+/// The error for a call under a budget while AWS cannot be asked for its model.
+pub fn unresolved() -> Error {
+    let text = "This request is subject to a budget, and the gateway cannot look up its model at the moment. Try again.";
+    Error::new(Kind::UpstreamUnavailable, text)
+        .with_code("model_unresolved")
+        .with_retry_after(Duration::from_secs(1))
 }
 
 /// The error for a call of unknown price under a budget.

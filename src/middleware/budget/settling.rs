@@ -115,7 +115,7 @@ impl Settling {
         let mut cost = NanoUsd::default();
         let mut known_cost = cost;
         if let Some(usage) = spend.usage {
-            match (usage.cost, price.and_then(|price| self.worst.cost(price))) {
+            match (usage.cost, price.and_then(|price| request.cost(price))) {
                 (Some(known), _) => {
                     cost = known.total();
                     known_cost = cost;

@@ -35,7 +35,7 @@ pub fn first(worst: &WorstCase, price: Option<&Price>) -> Option<NanoUsd> {
 /// the network cannot answer at once.
 pub struct Slices {
     hold: Weak<Hold>,
-    /// The price of output.
+    /// The price of output, and of the guardrail that evaluates it in the call.
     price: PicoUsd,
     answers: u64,
     /// The reserved output of all answers, in tokens.
@@ -66,7 +66,7 @@ impl Slices {
         let most = worst.output_tokens.saturating_mul(answers);
         Some(Self {
             hold,
-            price: output,
+            price: PicoUsd(output.0.saturating_add(worst.guardrail.per_output_token.0)),
             answers,
             covered: step.min(most),
             step,

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    call::{Alert, Caller, Ticket},
+    call::{Alert, Caller, SentMark, Ticket},
     error::Kind,
     governance::{BudgetStatus, GroupBy, ReportQuery, StoreSettings},
     metrics::SPEND,
@@ -225,7 +225,7 @@ async fn estimated_answer_costs_its_reserved_input_beside_a_counted_one() {
             estimated: true,
             ..usage(1, 1)
         };
-        call.trace.ticket().used(estimated);
+        call.trace.ticket(&SentMark::default()).used(estimated);
         Err(Error::new(Kind::Upstream, "Cut."))
     });
     let call = bench.chat(false);
@@ -264,6 +264,28 @@ async fn repeat_of_a_lost_request_needs_money_for_both() {
             .unwrap_err();
         assert_eq!(next.calls(), 1);
         assert_eq!(bench.balance(), (NOTHING, NOTHING));
+    }
+}
+
+/// `max_cost_usd` did not bound repeats: without a budget, three attempts cost three times as much.
+#[tokio::test]
+async fn client_limit_admits_no_repeat_that_exceeds_it() {
+    for (max, may_repeat) in [(worst(), false), (worst() + worst(), true)] {
+        let bench = Bench::new(PLENTY).await;
+        let next = Next::new(move |call: &Call<Chat>, ticket| {
+            let repeats = || call.trace.spending().may_repeat().now_or_never();
+            assert_eq!(repeats(), Some(may_repeat));
+            assert_eq!(repeats(), Some(false), "a second time");
+            ticket.free();
+            Err(Error::new(Kind::Upstream, "Cut."))
+        });
+        let limited = Chat {
+            max_cost: Some(max),
+            ..chat(false)
+        };
+        let call = planned(&bench.caller, model(), limited);
+        send(&bench.budget, &next, call).await.unwrap_err();
+        assert_eq!(next.calls(), 1);
     }
 }
 

@@ -24,6 +24,7 @@ fn allowing(s3: &[&str]) -> Media {
         max_size: 1000,
         timeout: Duration::from_secs(1),
         allow_http: false,
+        ports: vec![443],
     };
     Media(Some(RemoteMedia::new(settings).unwrap()))
 }

@@ -2,7 +2,9 @@ use std::time::{Duration, Instant};
 
 /// A token bucket for one scope. A call takes the tokens that it is expected to need, and is corrected to the actual
 /// number when it ends. The bucket can go into debt, which the refill repays. A full bucket admits every call, because
-/// a call larger than the bucket would otherwise never be admitted.
+/// a call larger than the bucket would otherwise never be admitted. A busy bucket is never full, so it also admits a large
+/// call a minute after it first rejected it. It counts the minute from the end of its debt, which keeps the average at the
+/// rate and lets smaller calls pass in between.
 #[derive(Debug)]
 pub struct Bucket {
     /// Tokens per minute. Also the capacity.
@@ -10,9 +12,27 @@ pub struct Bucket {
     /// The current tokens, in millionths, so that frequent refills lose nothing to rounding. Negative in debt.
     level: i128,
     at: Instant,
+    waiting: Option<Waiting>,
+}
+
+/// The largest call that was rejected since one of its size was admitted.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    /// When the bucket may go into debt for it.
+    turn: Instant,
+    /// When it counts as given up, unless it is tried again.
+    until: Instant,
+    /// Its tokens, in millionths.
+    wanted: i128,
 }
 
 const MICRO: i128 = 1_000_000;
+
+/// How long a busy bucket rejects large calls: as long as an idle one takes to fill.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// After so long without another attempt, a call is given up.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(180);
 
 impl Bucket {
     /// Creates a full bucket.
@@ -21,6 +41,7 @@ impl Bucket {
             rate,
             level: i128::from(rate) * MICRO,
             at: now,
+            waiting: None,
         }
     }
 
@@ -37,11 +58,39 @@ impl Bucket {
     pub fn take(&mut self, expected: u64, now: Instant) -> Result<(), Duration> {
         self.refill(now);
         let wanted = i128::from(expected) * MICRO;
-        if self.level >= wanted || self.level == self.capacity() {
+        let has_turn = self.level >= 0
+            && self
+                .waiting_at(now)
+                .is_some_and(|waiting| waiting.turn <= now && waiting.wanted <= wanted);
+        if self.level >= wanted || self.level == self.capacity() || has_turn {
             self.level -= wanted;
+            self.waiting = self.waiting.filter(|waiting| waiting.wanted > wanted);
             return Ok(());
         }
-        Err(self.refill_time(wanted.min(self.capacity()) - self.level))
+        let wait = self.refill_time(wanted.min(self.capacity()) - self.level);
+        if wanted <= self.capacity() / 2 {
+            return Err(wait);
+        }
+        let debt = match self.level < 0 {
+            true => self.refill_time(-self.level),
+            false => Duration::ZERO,
+        };
+        let first = now + debt + LONGEST_WAIT;
+        let before = self.waiting_at(now);
+        let turn = before.map_or(first, |before| before.turn);
+        let wanted = before.map_or(wanted, |before| before.wanted.max(wanted));
+        self.waiting = Some(Waiting {
+            turn,
+            until: now.max(turn) + FORGOTTEN_AFTER,
+            wanted,
+        });
+        let turn = turn.saturating_duration_since(now);
+        Err(wait.min(turn.max(debt)))
+    }
+
+    /// Returns the call that waits for its turn, unless it was given up.
+    fn waiting_at(&self, now: Instant) -> Option<Waiting> {
+        self.waiting.filter(|waiting| now < waiting.until)
     }
 
     /// Replaces the `expected` tokens that a call took by the `actual` number.
@@ -124,6 +173,46 @@ mod tests {
         bucket.correct(50, 200, start);
         assert_eq!(bucket.left(), 0, "in debt");
         assert!(bucket.until_full() > 120 * SECOND);
+    }
+
+    /// The large call was rejected for ever, because small ones kept the bucket from filling.
+    #[test]
+    fn busy_bucket_admits_a_large_call_after_a_minute_and_keeps_its_rate() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(600, start);
+        let (mut small, mut admitted, mut retry) = (0, Vec::new(), start + SECOND);
+        for second in 0..600 {
+            let now = start + second * SECOND;
+            // Takes all that the refill brings.
+            while bucket.take(10, now).is_ok() {
+                small += 10;
+            }
+            if now >= retry {
+                match bucket.take(1_200, now) {
+                    Ok(()) => admitted.push(second),
+                    Err(wait) => retry = now + wait,
+                }
+            }
+        }
+        assert_eq!(admitted.first(), Some(&61));
+        assert!(admitted.len() >= 3, "{admitted:?}");
+        let total = small + 1_200 * admitted.len() as u64;
+        assert!(
+            total <= 600 * 10 + 600 + 1_200,
+            "{total} tokens in ten minutes"
+        );
+        assert!(small > 600, "small calls pass meanwhile: {small}");
+    }
+
+    #[test]
+    fn large_call_that_nobody_waits_for_gives_no_later_call_an_advantage() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(600, start);
+        bucket.take(600, start).unwrap();
+        assert!(bucket.take(1_200, start).is_err());
+        let later = start + LONGEST_WAIT + FORGOTTEN_AFTER;
+        bucket.take(10, later).unwrap();
+        assert!(bucket.take(1_200, later).is_err());
     }
 
     proptest! {

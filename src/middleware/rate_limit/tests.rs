@@ -230,3 +230,27 @@ async fn embeddings_have_the_same_limits() {
     advance(3 * SECOND).await;
     send(&limit, &next, call()).await.unwrap();
 }
+
+/// Before, the large call was rejected as long as smaller ones came.
+#[tokio::test(start_paused = true)]
+async fn call_larger_than_the_rate_passes_on_a_busy_key() {
+    let (limit, caller) = (RateLimit::default(), limited(tokens(120)));
+    let large = async || {
+        let body = Chat {
+            max_completion_tokens: Some(1_000),
+            ..Chat::default()
+        };
+        let next = Next::new(whole(usage(1_000, 0)));
+        send(&limit, &next, unplanned(&caller, model(), body)).await
+    };
+    ask(&limit, &caller, 110).await.unwrap();
+    let wait = large().await.unwrap_err().retry_after().unwrap();
+    assert!(wait <= 60 * SECOND, "{wait:?}");
+    let mut passed = false;
+    for _ in 0..120 {
+        advance(SECOND).await;
+        let _ = ask(&limit, &caller, 1).await;
+        passed |= large().await.is_ok();
+    }
+    assert!(passed);
+}

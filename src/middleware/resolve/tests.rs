@@ -14,13 +14,13 @@ use crate::{
     },
     model::DroppedParameters,
     operation::chat::Chat,
-    upstream::{AwsSettings, Clients},
+    upstream::{AwsSettings, Clients, Endpoints},
 };
 
 /// Looks models up at `endpoint_url`.
-fn resolve_at(endpoint_url: String) -> Resolve {
+fn resolve_at(url: &str) -> Resolve {
     let settings = AwsSettings {
-        endpoint_url: Some(endpoint_url),
+        endpoints: Endpoints::of_bedrock(url),
         static_credentials: Some(("AKIDEXAMPLE".to_owned(), Secret::new("secret"))),
         ..AwsSettings::default()
     };
@@ -30,7 +30,7 @@ fn resolve_at(endpoint_url: String) -> Resolve {
 
 /// Looks nothing up: an attempt would fail.
 fn offline() -> Resolve {
-    resolve_at("http://lookup.invalid".to_owned())
+    resolve_at("http://lookup.invalid")
 }
 
 async fn send<T: Operation>(
@@ -164,7 +164,7 @@ async fn answer_one_lookup(listener: TcpListener) -> String {
 #[tokio::test]
 async fn inference_profile_gets_the_facts_and_the_price_of_its_model() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let resolve = resolve_at(format!("http://{}", listener.local_addr().unwrap()));
+    let resolve = resolve_at(&format!("http://{}", listener.local_addr().unwrap()));
     let next = Next::new(whole(usage(1, 1)));
     let profile = || Model::new("mine", Target::new(PROFILE, "us-east-1"));
     let caller = Arc::new(caller());
@@ -201,7 +201,7 @@ async fn inference_profile_gets_the_facts_and_the_price_of_its_model() {
 #[tokio::test]
 async fn failed_lookup_does_not_fail_the_call() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let resolve = resolve_at(format!("http://{}", listener.local_addr().unwrap()));
+    let resolve = resolve_at(&format!("http://{}", listener.local_addr().unwrap()));
     drop(listener);
     let next = Next::new(whole(usage(1, 1)));
     let model = Model::new("mine", Target::new(PROFILE, "us-east-1"));

@@ -17,6 +17,7 @@ use crate::{
     operation::{
         Operation,
         chat::{Chat, ChatReply, Chunk, Message, Origin, Part, Role},
+        expansion,
     },
 };
 
@@ -113,6 +114,7 @@ fn side_call(
     };
     let conversation = conversation(spoken);
     let bytes = INSTRUCTION.len() + conversation.len();
+    let expansion = expansion::of_text(&conversation);
     let body = Chat {
         messages: vec![
             message(0, Role::System, INSTRUCTION.to_owned()),
@@ -121,6 +123,7 @@ fn side_call(
         max_completion_tokens: Some(MAX_TOKENS),
         max_cost: call.body.max_cost().map(|max| left(call, max)),
         bytes,
+        expansion,
         ..Chat::default()
     };
     Call {

@@ -180,6 +180,44 @@ async fn call_without_retrieval_passes_unchanged() {
     assert!(condenser.calls.lock().unwrap().is_empty());
 }
 
+/// Before, a character was reserved at four bytes, but a tokenizer makes up to 33 of this one.
+#[tokio::test]
+async fn passages_that_grow_when_they_are_normalized_are_reserved_before_the_call() {
+    let ligatures = "\u{fdfa}".repeat(1_000);
+    for (text, is_admitted) in [(&*ligatures, true), (&*ligatures, false), ("Plain.", false)] {
+        let library = Library {
+            passages: vec![passage("news", text, 0.9)],
+            ..Library::default()
+        };
+        let (retrieve, ..) = retrieve(library, Condenser::default());
+        let next = Next::new(whole(usage(1, 1)));
+        let mut asked = request(vec![base("news")], OnError::Fail);
+        asked.max_context_chars = 1_000;
+        let most = asked.max_bytes();
+        let call = asking(asked, false);
+        let trace = call.trace.clone();
+        trace.spending().ask_before_growth(move |_| {
+            let result = match is_admitted {
+                true => Ok(()),
+                false => Err(Error::new(Kind::RateLimited, "The budget is spent.")),
+            };
+            Box::pin(std::future::ready(result))
+        });
+        let result = send(&retrieve, &next, call).await;
+        let grown = trace.spending().total().input_growth;
+        if text == "Plain." {
+            assert!(result.is_ok() && grown == 0);
+            continue;
+        }
+        assert_eq!(result.is_ok(), is_admitted);
+        assert_eq!(next.calls(), usize::from(is_admitted));
+        if is_admitted {
+            let least = 33_000 - most;
+            assert!((least..least + 1_000).contains(&grown), "{grown}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn next_receives_the_passages_before_the_question() {
     let library = Library {

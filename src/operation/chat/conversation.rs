@@ -165,6 +165,15 @@ impl Message {
         (!text.trim().is_empty()).then_some(text)
     }
 
+    /// Returns the number of parts, with those inside tool results counted twice, because guarded ones are sent twice.
+    pub fn texts(&self) -> u64 {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::ToolResult(result) => 1 + 2 * result.content.len() as u64,
+            _ => 1,
+        });
+        parts.sum()
+    }
+
     /// Iterates over the calls of the client's tools, in order.
     pub fn tool_uses(&self) -> impl Iterator<Item = &ToolUse> {
         self.parts.iter().filter_map(|part| match part {

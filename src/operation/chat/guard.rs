@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value};
 
-use super::Chat;
+use super::{Chat, Message};
 use crate::{
     call::{Caller, RetrievalRequest},
+    catalogue,
     model::Model,
-    money::{MostUnits, NanoUsd, PicoUsd},
+    money::{GuardrailFees, MostUnits, NanoUsd, PicoUsd},
     operation::guarded::{self, INPUT, UNIT, most_units},
 };
 
@@ -64,6 +65,53 @@ pub fn most(chat: &Chat, model: &Model, caller: &Caller, images: u64) -> Most {
         most.per_output_token = guarded::per_output_token(parts);
     }
     most
+}
+
+/// The most texts of an answer, each of which is rounded up to whole units.
+const ANSWER_TEXTS: u64 = 8;
+
+/// The most that the guardrail in the call to the model can cost for each request: the operator's, or else the client's.
+/// `text` is the most text of the request in bytes, and `images` the most images. A stream is reserved like a whole answer,
+/// because the service does not document into how many parts it divides one.
+pub fn in_call(
+    chat: &Chat,
+    model: &Model,
+    caller: &Caller,
+    text: u64,
+    images: u64,
+) -> GuardrailFees {
+    let policies = caller.guardrails_for(model);
+    let has_own = chat
+        .bedrock
+        .as_ref()
+        .is_some_and(|own| own.guardrail.is_some());
+    if policies.in_call.is_none() && !(policies.is_empty() && has_own) {
+        return GuardrailFees::default();
+    }
+    let parts = |messages: &Vec<Message>| messages.iter().map(Message::texts).sum::<u64>();
+    let texts = chat.conversations().map(parts).max().unwrap_or_default();
+    let fetched = chat.retrieval.as_deref().map_or(0, |_| 2);
+    let units = text / UNIT + texts + fetched + ANSWER_TEXTS;
+    // The answer is compared with everything that was sent, at most.
+    let compared = |units| match chat.retrieval {
+        Some(_) => units,
+        None => 0,
+    };
+    let price = catalogue::guardrail_price();
+    let fixed = price.most(MostUnits {
+        text: units,
+        grounding: compared(units),
+        images,
+    });
+    let unit = price.most(MostUnits {
+        text: 1,
+        grounding: compared(1),
+        images: 0,
+    });
+    GuardrailFees {
+        fixed,
+        per_output_token: guarded::per_token(unit),
+    }
 }
 
 /// The most units of the passages that an answer is checked against.

@@ -5,7 +5,6 @@ mod chunk;
 mod conversation;
 mod delivery;
 mod effort;
-mod expansion;
 pub mod guard;
 mod limited;
 mod media_data;
@@ -30,7 +29,6 @@ pub use effort::{
     Amount, MAX_BUDGET, MIN_BUDGET, ReasoningRequest, SCALE, VISIBLE, budget_of, effort_for,
     nearest_effort,
 };
-pub use expansion::expansion;
 pub use media_data::{MediaData, is_inline};
 pub use reply::{ChatReply, ChunkStream, WholeReply};
 

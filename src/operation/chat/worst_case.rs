@@ -10,6 +10,8 @@ use crate::{
     call::{Caller, RetrievalRequest},
     model::{Facts, Model, ReasoningStyle},
     money::WorstCase,
+    openai::{chat::Tool, tool_choice::ToolChoice},
+    operation::guarded,
 };
 
 /// The tokens that a family's template adds to a conversation without tools. This and the next three are more than any
@@ -74,7 +76,14 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
     } else {
         output_tokens(chat, model)
     };
-    let guardrail = guard::most(chat, model, caller, media.images + passages);
+    let images = media.images + passages;
+    let guardrail = guard::most(chat, model, caller, images);
+    // What the guardrail in the call evaluates: the second request of a repair contains the first answer.
+    let evaluated = match (prompt, repairs) {
+        (true, _) => guarded::answer_chars(input),
+        (false, true) => text + added(chat, facts) + guarded::answer_chars(output),
+        (false, false) => text + added(chat, facts),
+    };
     WorstCase {
         // The second request of a repair also contains the first answer.
         input_tokens: if repairs {
@@ -90,6 +99,7 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
             || chat.caches_automatically(model, caller),
         tier: chat.tier(),
         server_tools,
+        guardrail: guard::in_call(chat, model, caller, evaluated, images),
         fees: retrieval
             .and_then(RetrievalRequest::max_fees)
             .unwrap_or_default()
@@ -198,11 +208,15 @@ fn added(chat: &Chat, facts: &Facts) -> u64 {
 /// The most bytes and template of tools that are rebuilt from the calls in a history: their names, and the names of their
 /// arguments.
 fn rebuilt(chat: &Chat) -> u64 {
-    let declares = chat.tools.as_ref().is_some_and(|tools| !tools.is_empty())
-        || chat
-            .functions
-            .as_ref()
-            .is_some_and(|functions| !functions.is_empty());
+    // The service's own tools and a list of allowed ones may leave none to send.
+    let own = |tool: &Tool| tool.function.is_some() || tool.custom.is_some();
+    let choices = [&chat.tool_choice, &chat.function_call];
+    let may_drop = choices
+        .iter()
+        .any(|choice| matches!(choice, Some(ToolChoice::Allowed { .. })));
+    let declares = !may_drop
+        && (chat.tools.iter().flatten().any(own)
+            || chat.functions.iter().flatten().next().is_some());
     if declares {
         return 0;
     }

@@ -4,7 +4,7 @@ mod reply;
 
 pub use reply::EmbedReply;
 
-use super::{Operation, guarded, not_served};
+use super::{Operation, expansion, guarded, not_served};
 use crate::{
     call::{Caller, Delivery, Plan, Route},
     error::Error,
@@ -158,12 +158,14 @@ impl Embed {
     }
 }
 
-/// The most tokens of an input. A token is at least one byte of text, and the service does not accept or bill more
-/// than the model's limit.
+/// The most tokens of an input. A token is at least one byte of normalized text, and the service does not accept or bill
+/// more than the model's limit.
 fn most_tokens(input: &Input, facts: &Facts) -> u64 {
     match input {
         // Two more for the tokens that mark the start and the end of the text.
-        Input::Text(text) => (text.len() as u64 + 2).min(facts.max_tokens),
+        Input::Text(text) => {
+            ((text.len() + expansion::of_text(text)) as u64 + 2).min(facts.max_tokens)
+        }
         Input::Image(_) => 0,
     }
 }

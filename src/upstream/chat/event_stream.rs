@@ -10,19 +10,23 @@ use std::{
 use aws_smithy_types::body::SdkBody;
 use futures_util::{Stream, StreamExt};
 use http_body::Body as _;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio_util::task::TaskTracker;
 
 use super::StreamDecoder;
 use crate::{
     call::Ticket,
     error::{Error, Kind},
     operation::chat::Chunk,
-    upstream::failure,
+    upstream::{collected, failure},
 };
 
-/// Time to wait for the end of the body after a complete reply. Reading the body to its end lets the connection be
-/// reused.
+/// Time to wait, in the background, for the end of the body after a complete reply. Reading the body to its end lets the
+/// connection be reused.
 const BODY_END_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The most bytes that are read after a complete reply.
+const MAX_REST: usize = 64 << 10;
 
 /// Time to wait for the `metadata` event, which carries the usage, after `messageStop`.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +46,8 @@ pub struct EventStream {
     done: bool,
     /// Settled with the usage that the service reports, or with an estimate from the chunks so far.
     ticket: Option<Ticket>,
+    /// Reads what follows a complete reply.
+    tasks: TaskTracker,
 }
 
 impl EventStream {
@@ -59,6 +65,7 @@ impl EventStream {
         body: SdkBody,
         decoder: Box<dyn StreamDecoder>,
         idle: Duration,
+        tasks: TaskTracker,
     ) -> Result<Self, Error> {
         let mut stream = Self {
             body,
@@ -70,6 +77,7 @@ impl EventStream {
             started: false,
             done: false,
             ticket: None,
+            tasks,
         };
         match stream.next().await {
             Some(Ok(first)) => {
@@ -140,6 +148,22 @@ impl EventStream {
         }
     }
 
+    /// Ends a complete reply. The client does not wait for the end of the body, which is read in the background.
+    fn leave(&mut self, cx: &mut Context<'_>) {
+        self.done = true;
+        if self.body.is_end_stream() {
+            return;
+        }
+        if let Poll::Ready(None | Some(Err(_))) = Pin::new(&mut self.body).poll_frame(cx) {
+            return;
+        }
+        let rest = std::mem::replace(&mut self.body, SdkBody::taken());
+        self.tasks.spawn(async move {
+            // Only the connection benefits, so a failure does not matter.
+            let _ = timeout(BODY_END_TIMEOUT, collected(rest, MAX_REST)).await;
+        });
+    }
+
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if !self.started {
             // The call's deadline bounds the wait for the first chunk.
@@ -149,7 +173,6 @@ impl EventStream {
         if !self.armed {
             self.armed = true;
             let timeout = match stopped {
-                true if self.decoder.is_complete() => BODY_END_TIMEOUT,
                 true => METADATA_TIMEOUT,
                 false => self.idle,
             };
@@ -182,6 +205,9 @@ impl Stream for EventStream {
             if let Some(chunk) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(chunk)));
             }
+            if !self.done && self.decoder.is_complete() {
+                self.leave(cx);
+            }
             if self.done {
                 return Poll::Ready(None);
             }
@@ -199,3 +225,6 @@ impl Drop for EventStream {
         self.settle();
     }
 }
+
+#[cfg(test)]
+mod tests;

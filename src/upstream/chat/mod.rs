@@ -7,6 +7,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use tokio_util::task::TaskTracker;
 
 use super::{Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse};
 use crate::{
@@ -157,6 +158,7 @@ async fn stream(
         call,
         request,
         decoder,
+        tasks: &upstream.tasks,
     };
     let (mut stream, ticket) = upstream
         .attempts
@@ -220,6 +222,7 @@ struct StreamAttempt<'a> {
     call: &'a Call<Chat>,
     request: Request,
     decoder: Arc<dyn Decoder>,
+    tasks: &'a TaskTracker,
 }
 
 impl Attempt for StreamAttempt<'_> {
@@ -228,7 +231,8 @@ impl Attempt for StreamAttempt<'_> {
     async fn attempt(&mut self, send: Try<'_>) -> Result<Self::Output, Error> {
         send.billed(async {
             let body = send.send_model(self.request.clone()).await?.into_body();
-            EventStream::open(body, self.decoder.stream(), self.call.model.timeouts.idle).await
+            let idle = self.call.model.timeouts.idle;
+            EventStream::open(body, self.decoder.stream(), idle, self.tasks.clone()).await
         })
         .await
     }

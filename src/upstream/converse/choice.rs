@@ -31,7 +31,7 @@ impl<'a> Choice<'a> {
             None => Ok(Self::Auto),
             Some(tool_choice::ToolChoice::Mode(mode)) => Self::mode(mode),
             Some(tool_choice::ToolChoice::Named(name)) => Ok(Self::Named(name)),
-            Some(tool_choice::ToolChoice::Allowed { mode, tools }) => Ok(Self::Allowed {
+            Some(tool_choice::ToolChoice::Allowed { mode, tools, .. }) => Ok(Self::Allowed {
                 mode,
                 tools: tools.iter().map(String::as_str).collect(),
             }),

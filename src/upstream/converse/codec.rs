@@ -80,6 +80,7 @@ fn encode_conversation(
             )
             .with_detail(error.to_string())
         })?;
+    plan.guardrail = call.plan.worst.guardrail;
     plan.request_bytes = body.len().saturating_sub(metadata_bytes);
     Ok((body, plan))
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::plan::ReplyPlan;
+use super::{guardrail, plan::ReplyPlan};
 use crate::{
     bedrock::reply::{PerformanceConfig, PromptRouterTrace, ServiceTier, TokenUsage},
     call::Warnings,
     catalogue,
     error::{Error, Kind, RetryAdvice},
     model::Target,
-    money::{Price, Tier, Usage},
+    money::{Cost, Price, Tier, Usage},
     openai::completion::FinishReason,
 };
 
@@ -99,6 +99,8 @@ pub struct Terms<'a> {
     pub performance: Option<PerformanceConfig>,
     /// The model that a prompt router chose.
     pub router: Option<&'a PromptRouterTrace>,
+    /// The trace of the guardrail.
+    pub guardrail: Option<&'a Value>,
 }
 
 /// Returns the usage that the service reports, or an estimate, with its cost.
@@ -111,6 +113,7 @@ pub fn usage(
 ) -> Usage {
     let mut usage = reported
         .map(from_reported)
+        .filter(Usage::is_plausible)
         .unwrap_or_else(|| estimate(plan.request_bytes, size.reply_bytes));
     // Estimates four bytes per token if the service does not report reasoning tokens.
     let estimated = || size.reasoning_bytes.div_ceil(4) as u64;
@@ -120,6 +123,7 @@ pub fn usage(
         tier,
         performance,
         router,
+        guardrail,
     } = terms;
     usage.service_tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {
         Some("flex") => Some("flex"),
@@ -147,7 +151,12 @@ pub fn usage(
             .or_else(|| plan.price.clone()),
         None => plan.price.clone(),
     };
-    usage.cost = price.and_then(|price: Arc<Price>| price.cost(&usage, tier));
+    let more = Cost {
+        guardrails: guardrail::cost(guardrail, plan.guardrail, usage.output),
+        ..Cost::default()
+    };
+    let cost = price.and_then(|price: Arc<Price>| price.cost(&usage, tier));
+    usage.cost = cost.map(|cost| cost + more);
     usage
 }
 
@@ -182,7 +191,7 @@ fn from_reported(usage: TokenUsage) -> Usage {
         .iter()
         .filter(|detail| detail.ttl == "1h")
         .map(|detail| count(detail.input_tokens))
-        .sum();
+        .fold(0, u64::saturating_add);
     Usage {
         input: count(usage.input_tokens),
         cache_read: cached(
@@ -192,7 +201,11 @@ fn from_reported(usage: TokenUsage) -> Usage {
         cache_write,
         cache_write_1h: hour.min(cache_write),
         output: count(usage.output_tokens),
-        server_tool_uses: usage.server_tool_usage.into_values().map(count).sum(),
+        server_tool_uses: usage
+            .server_tool_usage
+            .into_values()
+            .map(count)
+            .fold(0, u64::saturating_add),
         ..Usage::default()
     }
 }

@@ -1,16 +1,80 @@
 //! The guardrail of a Converse call: its configuration, and the blocks that it evaluates.
 
+use serde::Deserialize;
+use serde_json::Value;
+
 use super::{Context, grounding};
 use crate::{
     bedrock::{
         content::{ContentBlock, Message, ToolResultContentBlock},
+        guardrail::GuardrailUsage,
         request::{ConverseRequest, GuardrailConfig},
     },
     call::{Guardrails, Warnings},
+    catalogue,
     model::Guardrail,
+    money::{GuardrailFees, NanoUsd},
     openai::extension::GuardrailOptions,
+    operation::chat::Chat,
 };
 use grounding::{guard, guarded, users};
+
+/// The trace that is requested unless operator or client set one, because only a trace reports the units that are billed.
+const TRACE: Option<&str> = Some("enabled");
+
+/// Reports whether the client may see the trace: whoever set the guardrail asked for it, and the operator shows it.
+pub fn is_shown(chat: &Chat, cx: &Context<'_>) -> bool {
+    let own = chat.bedrock.as_ref().and_then(|own| own.guardrail.as_ref());
+    let (trace, may_see) = match (cx.caller.guardrails_for(cx.model).in_call, own) {
+        (Some(policy), _) => (&policy.trace, policy.show_trace),
+        (None, Some(own)) => (&own.trace, true),
+        // A managed prompt can bring a guardrail of its own.
+        (None, None) => return true,
+    };
+    may_see && trace.as_deref().is_some_and(|trace| trace != "disabled")
+}
+
+/// Returns the cost of the guardrail of a call by the units in its trace. What the trace does not report costs `most`.
+pub fn cost(trace: Option<&Value>, most: GuardrailFees, output_tokens: u64) -> NanoUsd {
+    if most == GuardrailFees::default() {
+        return NanoUsd::default();
+    }
+    let price = catalogue::guardrail_price();
+    let billed = |assessment: &Value| {
+        let usage = assessment.pointer("/invocationMetrics/usage")?;
+        Some(price.cost(&GuardrailUsage::deserialize(usage).ok()?))
+    };
+    let by_id = |member| {
+        let all = trace?.get(member)?.as_object()?;
+        (!all.is_empty()).then_some(all)
+    };
+    let input = by_id("inputAssessment");
+    // The guardrail evaluates no answer if it blocks the input.
+    let is_answered = output_tokens > 0 && !input.is_some_and(|all| all.values().any(is_blocked));
+    let input = input.and_then(|all| all.values().map(billed).sum());
+    let output = by_id("outputAssessments").and_then(|all| {
+        let all = all.values().filter_map(Value::as_array).flatten();
+        all.map(billed).sum()
+    });
+    let unreported = match is_answered {
+        true => most.per_output_token.times(output_tokens),
+        false => NanoUsd::default(),
+    };
+    input.unwrap_or(most.fixed) + output.unwrap_or(unreported)
+}
+
+/// Reports whether a finding of the assessment blocks the text.
+fn is_blocked(assessment: &Value) -> bool {
+    match assessment {
+        Value::Object(members) => {
+            let mut members = members.iter();
+            members
+                .any(|(name, value)| (name == "action" && value == "BLOCKED") || is_blocked(value))
+        }
+        Value::Array(items) => items.iter().any(is_blocked),
+        _ => false,
+    }
+}
 
 /// Sets the guardrail. An operator's guardrail takes precedence over the client's.
 pub fn apply<'a>(
@@ -39,13 +103,13 @@ pub fn apply<'a>(
         (Some(policy), _) => Some(GuardrailConfig {
             guardrail_identifier: &policy.identifier,
             guardrail_version: &policy.version,
-            trace: policy.trace.as_deref(),
+            trace: policy.trace.as_deref().or(TRACE),
             stream_processing_mode: policy.stream_processing_mode.as_deref().filter(|_| stream),
         }),
         (None, Some(options)) if !is_policed => Some(GuardrailConfig {
             guardrail_identifier: &options.identifier,
             guardrail_version: &options.version,
-            trace: options.trace.as_deref(),
+            trace: options.trace.as_deref().or(TRACE),
             stream_processing_mode: options.stream_processing_mode.as_deref().filter(|_| stream),
         }),
         _ => None,

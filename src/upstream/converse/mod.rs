@@ -83,7 +83,7 @@ pub struct Translated<'a> {
 /// also if a parameter would be dropped.
 pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'a>, Error> {
     let (model, warnings) = (cx.model, cx.warnings);
-    let mut names = tools::names(chat, cx.messages);
+    let mut names = tools::names(chat, cx);
     let reasoning = reasoning::plan(chat, cx);
     let has_tools =
         chat.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || chat.functions.is_some();
@@ -145,7 +145,7 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
         stops,
         inline_tag: model.facts.reasoning.inline_tag.clone(),
         prefix,
-        show_guardrail: shows_guardrail(cx),
+        show_guardrail: guardrail::is_shown(chat, cx),
         mark: names::reasoning_mark(model),
         price: model.price.clone(),
         tier: chat.tier(),
@@ -183,8 +183,3 @@ const REASONING_PATHS: &[&str] = &["/usage/output_tokens_details"];
 
 /// Paths of Claude's response field with the matched stop sequence, in whole replies and in streams.
 const STOP_PATHS: &[&str] = &["/stop_sequence", "/delta/stop_sequence"];
-
-fn shows_guardrail(cx: &Context<'_>) -> bool {
-    let policy = cx.caller.guardrails_for(cx.model).in_call;
-    policy.is_none_or(|policy| policy.show_trace)
-}

@@ -22,11 +22,18 @@ pub struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// Registers the valid names among `names`. Must run first, so that a changed name never collides with a valid one.
+    /// Registers a name that the service uses. The client's tool of this name gets another one.
+    pub fn occupy(&mut self, name: &'a str) {
+        self.used.insert(Cow::Borrowed(name));
+    }
+
+    /// Registers the valid names among `names`. Must run before names are changed, so that a changed name never collides
+    /// with a valid one.
     pub fn reserve(&mut self, names: impl Iterator<Item = &'a str>) {
         for name in names.filter(|name| is_valid(name)) {
-            self.used.insert(Cow::Borrowed(name));
-            self.sent.insert(name, Cow::Borrowed(name));
+            if self.used.insert(Cow::Borrowed(name)) {
+                self.sent.insert(name, Cow::Borrowed(name));
+            }
         }
     }
 
@@ -35,7 +42,7 @@ impl<'a> Names<'a> {
         if let Some(sent) = self.sent.get(name) {
             return sent.clone();
         }
-        let sent = if is_valid(name) {
+        let sent = if is_valid(name) && !self.used.contains(name) {
             Cow::Borrowed(name)
         } else {
             self.derive(name)

@@ -5,7 +5,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::money::{Price, Tier};
+use crate::money::{GuardrailFees, Price, Tier};
 
 /// How to decode the reply to a request.
 #[derive(Debug, Default)]
@@ -36,6 +36,8 @@ pub struct ReplyPlan {
     pub schema: Option<Value>,
     /// The client sent a schema, and the service does not enforce it.
     pub schema_is_unenforced: bool,
+    /// The most that the guardrail of the request can cost.
+    pub guardrail: GuardrailFees,
     /// Passes the guardrail trace on to the client.
     pub show_guardrail: bool,
     /// Prefix of reasoning signatures and redacted reasoning; identifies the model that produced them.

@@ -281,7 +281,7 @@ fn lacks_required_reasoning(request: &Chat, cx: &Context<'_>) -> bool {
         warnings: &Warnings::default(),
         ..*cx
     };
-    let mut names = tools::names(request, cx.messages);
+    let mut names = tools::names(request, cx);
     let fetched = &request.fetched;
     let Ok(conversation) = messages::conversation(
         &cx.messages[from..],

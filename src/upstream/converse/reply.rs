@@ -48,6 +48,7 @@ pub fn whole_reply(
             tier: reply.service_tier,
             performance: reply.performance_config,
             router: trace.prompt_router.as_ref(),
+            guardrail: trace.guardrail.as_ref(),
         },
         reasoning,
         answer.size,

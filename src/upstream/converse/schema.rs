@@ -7,6 +7,7 @@ use serde_json::{Value, value::RawValue};
 
 mod combine;
 mod limits;
+mod malformed;
 mod nullable;
 mod references;
 mod root;
@@ -75,7 +76,8 @@ pub fn for_tool<'a>(
     };
     let refs = !cx.facts.schema_refs && raw.get().contains("\"$ref\"");
     let lookaround = !cx.facts.schema_lookaround && raw.get().contains("(?");
-    if !refs && !lookaround && strict.is_none() {
+    let malformed = malformed::may_be_malformed(raw.get());
+    if !refs && !lookaround && !malformed && strict.is_none() {
         match check_root(&raw, cx.facts.schema_root) {
             Root::Accepted => return Ok(accepted(raw)),
             Root::NoType => {
@@ -87,7 +89,7 @@ pub fn for_tool<'a>(
             Root::Other => {}
         }
     }
-    let mut value = parse(&raw, cx.at)?;
+    let mut value = parse_repaired(&raw, cx)?;
     let recursive = strict.is_some() && resolve_references(&value, false, cx.at).is_err();
     if refs {
         value = resolve_references(&value, true, cx.at)?;
@@ -131,7 +133,7 @@ pub fn for_answer(
         return Ok(Err(strict::OPEN));
     };
     let raw = unique(Cow::Borrowed(raw), cx.at, "", cx.warnings);
-    let value = resolve_references(&parse(&raw, cx.at)?, false, cx.at)?;
+    let value = resolve_references(&parse_repaired(&raw, cx)?, false, cx.at)?;
     let mut value = Value::Object(root::of_objects(value, cx)?);
     if let Err(why) = strict::make_answer_strict(&mut value, strict, budget, cx) {
         return Ok(Err(why));
@@ -165,6 +167,18 @@ pub fn without_references(schema: &RawValue) -> Option<Value> {
     }
     let value: Value = serde_json::from_str(schema.get()).ok()?;
     resolve_references(&value, true, "").ok()
+}
+
+/// Parses a schema that is sent to the service.
+fn parse_repaired(schema: &RawValue, cx: &SchemaContext<'_>) -> Result<Value, Error> {
+    let mut value = parse(schema, cx.at)?;
+    if malformed::repair(&mut value) {
+        cx.warnings.add(format!(
+            "{}: 'required' was left out where it is not a list of names (Bedrock rejects it)",
+            cx.at
+        ));
+    }
+    Ok(value)
 }
 
 fn parse(schema: &RawValue, at: &str) -> Result<Value, Error> {

@@ -223,6 +223,7 @@ impl StreamTranslator {
                 tier: metadata.service_tier,
                 performance: metadata.performance_config,
                 router,
+                guardrail: trace.guardrail.as_ref(),
             },
             self.reasoning,
             self.answer.size,

@@ -45,6 +45,8 @@ pub struct JsonTool<'a> {
     pub name: Cow<'a, str>,
     pub description: String,
     pub schema: Cow<'a, RawValue>,
+    /// The client's schema, which the answer must match; any object if absent.
+    pub asked: Option<&'a RawValue>,
 }
 
 /// An instruction to answer in JSON.
@@ -205,6 +207,7 @@ fn tool<'a>(
         name: names.unique(&format.name).into(),
         description: with_note(Some(description.trim_end()), note).unwrap_or_default(),
         schema,
+        asked: format.schema.as_deref(),
     })
 }
 
@@ -250,14 +253,23 @@ pub fn apply<'a>(
     match structured {
         Structured::None => {}
         Structured::Native(format) => converse.output_config.text_format = Some(format),
-        Structured::Tool(tool) => plan.json_tool = Some(tool.name.into_owned()),
+        Structured::Tool(tool) => {
+            plan.json_tool = Some(tool.name.into_owned());
+            plan.schema = to_check(tool.asked);
+        }
         Structured::Instruct(instruction) => {
             // A model may also begin anew after a prefill, with a fence.
             plan.unfence = true;
-            plan.schema = match instruction.schema {
-                Some(schema) => schema::without_references(schema),
-                None => Some(serde_json::json!({"type": "object"})),
-            };
+            plan.schema = to_check(instruction.schema);
         }
+    }
+}
+
+/// Returns the schema to check an answer against. A tool call is no guarantee either: models send text instead, or other
+/// members.
+fn to_check(schema: Option<&RawValue>) -> Option<serde_json::Value> {
+    match schema {
+        Some(schema) => schema::without_references(schema),
+        None => Some(serde_json::json!({"type": "object"})),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 use super::{duplicates::unique, raw::raw_json};
 use crate::call::Warnings;
@@ -31,27 +31,32 @@ pub fn split_objects(arguments: &str) -> Vec<&str> {
 /// Where a name was repeated, for warnings.
 const ARGUMENTS: &str = " in the arguments of a tool call";
 
+/// Returns the arguments if they are JSON that every parser accepts. Half of a surrogate pair and numbers beyond the range of
+/// floating point fit the grammar of JSON, but the service rejects the whole request for them.
+fn parse(arguments: &str) -> Option<&RawValue> {
+    let raw = serde_json::from_str::<&RawValue>(arguments).ok()?;
+    serde_json::from_str::<Value>(arguments).ok()?;
+    Some(raw)
+}
+
 /// Converts arguments to `toolUse.input`, which must be an object. Arguments come from a model and may be any text.
 pub fn tool_input<'a>(arguments: &'a str, warnings: &Warnings) -> Cow<'a, RawValue> {
     if arguments.trim().is_empty() {
         return raw_json("{}".to_owned());
     }
-    match serde_json::from_str::<&RawValue>(arguments) {
-        Ok(object) if object.get().starts_with('{') => {
+    match parse(arguments) {
+        Some(object) if object.get().starts_with('{') => {
             unique(Cow::Borrowed(object), "messages", ARGUMENTS, warnings)
         }
-        Ok(other) => {
+        Some(other) => {
             let other = unique(Cow::Borrowed(other), "messages", ARGUMENTS, warnings);
             raw_json(format!("{{\"value\":{}}}", other.get()))
         }
-        Err(_) => {
+        None => {
             warnings.add(
                 "messages: the arguments of a tool call were sent as text under '_raw' (they are not valid JSON)",
             );
-            raw_json(format!(
-                "{{\"_raw\":{}}}",
-                serde_json::Value::from(arguments)
-            ))
+            raw_json(format!("{{\"_raw\":{}}}", Value::from(arguments)))
         }
     }
 }

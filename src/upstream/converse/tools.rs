@@ -23,7 +23,7 @@ use super::{
 use crate::{
     bedrock::request::{Tool, ToolConfig},
     error::Error,
-    operation::chat::{Chat, Message},
+    operation::chat::Chat,
 };
 
 /// The result of translating `tools`, `tool_choice`, their legacy forms, and the tool calls of the history.
@@ -43,9 +43,15 @@ pub struct Tools<'a> {
     pub fields: Map<String, Value>,
 }
 
-/// Registers the names of all tools in the request and its history. Valid names are sent unchanged.
-pub fn names<'a>(request: &'a Chat, messages: &'a [Message]) -> Names<'a> {
+/// Registers the names of all tools in the request and its history. Valid names are sent unchanged, except the name of the
+/// web search tool if the request has that too.
+pub fn names<'a>(request: &'a Chat, cx: &Context<'a>) -> Names<'a> {
     let mut names = Names::default();
+    if let Some(search) = &cx.model.facts.web_search
+        && (wants_web_search(request).is_some() || has_server_tools(cx.messages))
+    {
+        names.occupy(search);
+    }
     let functions = request.tools.iter().flatten().filter_map(|tool| {
         let function = tool
             .function
@@ -61,7 +67,7 @@ pub fn names<'a>(request: &'a Chat, messages: &'a [Message]) -> Names<'a> {
     names.reserve(
         functions
             .chain(legacy)
-            .chain(called_tools(messages).into_iter().map(|call| call.0)),
+            .chain(called_tools(cx.messages).into_iter().map(|call| call.0)),
     );
     names
 }
@@ -85,7 +91,7 @@ pub fn plan<'a>(
     };
     let mut build = ToolListBuilder::new(allowed, strict, cx);
     build.declared(request, names)?;
-    build.keep_allowed()?;
+    build.keep_allowed(request)?;
     let called = called_tools(cx.messages);
     let choice = choice.take_mode()?;
     check_choice(&choice, &build.list, wants_web_search(request).is_some())?;
@@ -99,6 +105,11 @@ pub fn plan<'a>(
             // Converse rejects a history with searches without the tool.
             let is_search = |entry: &Entry<'_>| matches!(entry.tool, Tool::SystemTool { .. });
             build.list.retain(is_search);
+            if !build.list.is_empty() {
+                cx.warnings.add(
+                    "tool_choice: 'none' does not turn off web search (Converse rejects this history without it)",
+                );
+            }
         } else if !build.list.is_empty() {
             plan.mute = true;
             cx.warnings.add(
@@ -128,6 +139,7 @@ pub fn plan<'a>(
         name,
         schema,
         description,
+        ..
     }) = json_tool
     {
         build.list.push(Entry {
@@ -138,15 +150,21 @@ pub fn plan<'a>(
     }
     let forced = force(&choice, json_tool, &mut build.list, reasons, &mut plan, cx)?;
     let one_call = request.parallel_tool_calls == Some(false) || request.functions.is_some();
-    if one_call && !build.list.is_empty() && !plan.mute {
+    // AWS runs the search itself, so it makes no calls to discard.
+    let is_callable = |entry: &Entry<'_>| !matches!(entry.tool, Tool::SystemTool { .. });
+    if one_call && build.list.iter().any(is_callable) && !plan.mute {
         if cx.model.facts.disable_parallel {
             plan.fields
                 .insert("tool_choice".to_owned(), with_one_call(forced.as_ref()));
         } else {
             plan.one_call = true;
-            cx.warnings.add(
-                "parallel_tool_calls: emulated by discarding all calls but the first (the model has no such parameter)",
-            );
+            let member = match request.functions {
+                Some(_) => "functions",
+                None => "parallel_tool_calls",
+            };
+            cx.warnings.add(format!(
+                "{member}: emulated by discarding all calls but the first (the model has no such parameter)"
+            ));
         }
     }
     plan.custom = build.custom;

@@ -16,6 +16,7 @@ pub fn from_send(error: SendError) -> Error {
         SendError::Lost(detail) | SendError::Unreachable(detail) => {
             SendError::Unreachable(about(detail))
         }
+        SendError::Untrusted(detail) => SendError::Untrusted(about(detail)),
         SendError::Other(detail) => SendError::Other(about(detail)),
     })
 }

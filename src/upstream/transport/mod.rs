@@ -1,18 +1,27 @@
 //! Sends requests to AWS: the [`Transport`] trait, and its implementation with the AWS SDK.
 
-mod client_slot;
+mod clock;
+mod control_plane;
+mod credentials;
 mod frames;
+mod http_client;
 mod sdk;
 mod sdk_interceptor;
+mod session;
+mod settings;
+mod tls;
 
 use aws_smithy_types::body::SdkBody;
 use futures_util::future::BoxFuture;
 
+pub use control_plane::DescribeError;
 pub use frames::{Frame, FrameError, FrameReader};
-pub use sdk::{AssumeRole, AwsSettings, Clients};
+pub use sdk::Clients;
+pub use settings::{AssumeRole, AwsSettings, Endpoints};
+pub use tls::TrustedRoots;
 
 use super::Request;
-use crate::model::Target;
+use crate::{call::SentMark, model::Target};
 
 /// The AWS operations that lintel calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +43,8 @@ pub type Response = http::Response<SdkBody>;
 
 /// Sends serialized requests to AWS and returns raw replies.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends `request` to `target` and returns the reply, whatever its status.
+    /// Sends `request` to `target` and returns the reply, whatever its status. Sets `sent` when the first byte is about
+    /// to be written.
     ///
     /// # Errors
     /// If no reply arrives.
@@ -42,6 +52,7 @@ pub trait Transport: Send + Sync + 'static {
         &'a self,
         request: Request,
         target: &'a Target,
+        sent: &'a SentMark,
     ) -> BoxFuture<'a, Result<Response, SendError>>;
 
     /// Discards the cached credentials that `operation` used, because the service rejected them. The next
@@ -56,6 +67,8 @@ pub enum SendError {
     Credentials(String),
     /// No connection was established: nothing was sent.
     Unreachable(String),
+    /// The server's certificate is not trusted, or TLS failed otherwise: nothing was sent.
+    Untrusted(String),
     /// The connection failed after the request may have been sent.
     Lost(String),
     /// Any other failure, for example a region without a client.

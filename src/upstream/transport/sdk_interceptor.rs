@@ -1,34 +1,104 @@
-//! Captures raw replies before the SDK deserializes them, and maps the SDK's errors to [`SendError`].
+//! Marks requests as sent, captures raw replies before the SDK deserializes them, and maps the SDK's errors to
+//! [`SendError`].
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    error::Error,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_bedrockruntime::{config::Intercept, error::SdkError};
 use aws_smithy_runtime_api::{
     box_error::BoxError,
     client::{
-        interceptors::context::BeforeDeserializationInterceptorContextMut,
-        orchestrator::HttpResponse, result::ConnectorError, runtime_components::RuntimeComponents,
+        interceptors::context::{
+            BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextMut,
+        },
+        orchestrator::HttpResponse,
+        runtime_components::RuntimeComponents,
     },
 };
 use aws_smithy_types::{body::SdkBody, config_bag::ConfigBag};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
 
-use super::SendError;
+use super::{
+    SendError,
+    clock::{self, SIGNED_AT},
+};
+use crate::call::SentMark;
 
-/// An interceptor that takes the reply before the SDK deserializes it, and leaves an empty body in its place.
-#[derive(Clone, Debug, Default)]
-pub struct TakeReply(Arc<Mutex<Option<HttpResponse>>>);
+/// An interceptor around the bytes of one exchange. It marks the request as sent when its body is read, and takes the reply
+/// before the SDK deserializes it, leaving an empty body in its place.
+#[derive(Clone, Debug)]
+pub struct RawExchange {
+    sent: SentMark,
+    outcome: Arc<Mutex<Outcome>>,
+}
 
-impl TakeReply {
+#[derive(Debug, Default)]
+struct Outcome {
+    /// The time in the signature; `None` if the request is not signed.
+    signed_at: Option<String>,
+    reply: Option<HttpResponse>,
+}
+
+impl RawExchange {
+    /// Creates the interceptor of a request that sets `sent`.
+    pub fn new(sent: SentMark) -> Self {
+        Self {
+            sent,
+            outcome: Arc::default(),
+        }
+    }
+
+    /// Returns the mark that the exchange sets.
+    pub fn sent(&self) -> &SentMark {
+        &self.sent
+    }
+
+    /// Returns whether the service rejected the request, and its clock differs from the time in the signature.
+    pub fn is_skewed(&self) -> bool {
+        let outcome = self.outcome();
+        let (Some(signed_at), Some(reply)) = (&outcome.signed_at, &outcome.reply) else {
+            return false;
+        };
+        clock::skew(signed_at, reply).is_some()
+    }
+
     /// Returns the captured reply, if one arrived.
     pub fn into_reply(self) -> Option<HttpResponse> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.outcome().reply.take()
+    }
+
+    fn outcome(&self) -> MutexGuard<'_, Outcome> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Intercept for TakeReply {
+impl Intercept for RawExchange {
     fn name(&self) -> &'static str {
-        "TakeReply"
+        "RawExchange"
+    }
+
+    // After signing, which needs the bytes of the body.
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        self.outcome().signed_at = request.headers().get(SIGNED_AT).map(str::to_owned);
+        let body = request.body_mut();
+        *body = SdkBody::from_body_1_x(MarkedBody {
+            body: std::mem::replace(body, SdkBody::taken()),
+            sent: self.sent.clone(),
+        });
+        Ok(())
     }
 
     fn modify_before_deserialization(
@@ -41,50 +111,73 @@ impl Intercept for TakeReply {
         let body = std::mem::replace(reply.body_mut(), SdkBody::empty());
         let mut taken = HttpResponse::new(reply.status(), body);
         *taken.headers_mut() = reply.headers().clone();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+        self.outcome().reply = Some(taken);
         Ok(())
     }
 }
 
-/// Classifies an error of the SDK by whether the request may have been sent.
-pub fn send_error<E: std::error::Error + 'static>(error: SdkError<E, HttpResponse>) -> SendError {
-    let text = describe(&error);
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(cause) = source {
-        if cause.is::<CredentialsError>() {
-            return SendError::Credentials(text);
-        }
-        source = cause.source();
+/// A body that sets its mark when it is read, which happens once there is a connection to write it to.
+struct MarkedBody {
+    body: SdkBody,
+    sent: SentMark,
+}
+
+impl Body for MarkedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.sent.set();
+        Pin::new(&mut self.body).poll_frame(cx)
     }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Body::size_hint(&self.body)
+    }
+}
+
+/// Classifies an error of the SDK by what failed, and by whether the request was sent.
+pub fn send_error<E: Error + 'static>(
+    error: SdkError<E, HttpResponse>,
+    sent: &SentMark,
+) -> SendError {
+    let text = describe(&error);
+    if causes(&error).any(|cause| cause.is::<CredentialsError>()) {
+        return SendError::Credentials(text);
+    }
+    let is_insecure = causes(&error).any(|cause| cause.is::<rustls::Error>());
     match error {
-        // Without a connection nothing was sent. After any other failure the request may have been sent.
-        SdkError::DispatchFailure(failure)
-            if failure.as_connector_error().is_some_and(no_connection) =>
-        {
-            SendError::Unreachable(text)
-        }
-        SdkError::ConstructionFailure(_) => SendError::Other(text),
         SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
-            SendError::Lost(text)
+            match sent.is_set() {
+                true => SendError::Lost(text),
+                false if is_insecure => SendError::Untrusted(text),
+                false => SendError::Unreachable(text),
+            }
         }
         _ => SendError::Other(text),
     }
 }
 
-/// Returns whether connecting failed: in DNS, TCP or TLS, or by the connect timeout.
-fn no_connection(error: &ConnectorError) -> bool {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(cause) = source {
-        if let Some(error) = cause.downcast_ref::<hyper_util::client::legacy::Error>() {
-            return error.is_connect();
+/// Returns an error and everything that caused it. The source of an `io::Error` is not the error inside it but that
+/// error's source.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        match error.downcast_ref::<io::Error>() {
+            Some(error) => error.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+            None => error.source(),
         }
-        source = cause.source();
-    }
-    false
+    })
 }
 
 /// Returns the texts of an error and all its sources. The top-level text of the SDK is only "dispatch failure".
-pub fn describe(error: &dyn std::error::Error) -> String {
+pub fn describe(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

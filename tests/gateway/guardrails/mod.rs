@@ -1,7 +1,8 @@
-//! Guardrails that the gateway applies itself, before and after any model.
+//! Guardrails that the gateway applies itself, before and after any model, and what guardrails cost.
 
 mod bypass;
 mod growth;
+mod in_call;
 mod input;
 mod money;
 mod output;
@@ -17,7 +18,7 @@ const MESSAGE: &str = "The guardrail blocked this.";
 /// A PNG of one pixel.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
-/// Models whose guardrail is applied to the input, to the answer, or to both.
+/// Models whose guardrail is applied to the input, to the answer, or to both, or is in the call to the model.
 fn settings() -> String {
     let model = |name: &str, target: &str, guardrail: &str| {
         format!(
@@ -36,6 +37,13 @@ fn settings() -> String {
         model("input", chat, &format!(r#"{traced}, apply = "input""#)),
         model("output", chat, &format!(r#"{traced}, apply = "output""#)),
         model("both", chat, r#"identifier = "abc123", apply = "both""#),
+        model("call", chat, r#"identifier = "abc123""#),
+        model("shown", chat, traced),
+        model(
+            "silent",
+            chat,
+            r#"identifier = "abc123", trace = "disabled", show_trace = true"#,
+        ),
         model(
             "missing",
             chat,
@@ -47,6 +55,9 @@ fn settings() -> String {
             r#"identifier = "abc123", apply = "input""#,
         ),
         r#"
+        [models.bare]
+        target = "amazon.nova-lite-v1:0"
+        price = { input = 2.0, output = 10.0 }
         [knowledge_bases.docs]
         id = "LINTELDOCS"
         "#

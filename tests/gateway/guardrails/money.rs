@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// The bill for the units that the simulator reports.
-fn bill(gateway: &Gateway) -> u64 {
+pub fn bill(gateway: &Gateway) -> u64 {
     let price = catalogue::guardrail_price();
     let cost = |usage: &Value| {
         price
@@ -22,7 +22,7 @@ fn bill(gateway: &Gateway) -> u64 {
 }
 
 /// Waits for the settlement of the only call of a key, and returns its cost.
-async fn settled(gateway: &Gateway, id: &str) -> u64 {
+pub async fn settled(gateway: &Gateway, id: &str) -> u64 {
     gateway
         .until(async || {
             standing(gateway, id).await.1 == "0" && !booked(gateway, id).await.is_empty()
@@ -38,7 +38,7 @@ async fn settled(gateway: &Gateway, id: &str) -> u64 {
 }
 
 /// The cost of the model's tokens in the invocation log.
-fn model_bill(gateway: &Gateway) -> u64 {
+pub fn model_bill(gateway: &Gateway) -> u64 {
     let count = |line: &Value| {
         let tokens = |part: &str, member: &str| line[part][member].as_u64().unwrap();
         tokens("input", "inputTokenCount") * 2000 + tokens("output", "outputTokenCount") * 10_000
@@ -176,8 +176,9 @@ proptest! {
     #[test]
     fn the_bill_never_exceeds_the_reservation(
         texts in prop::collection::vec(words(), 1..4), output in 1usize..800, stream: bool, n in 1u32..3, kb: bool, max_tokens in 1u32..900,
+        in_call: bool,
     ) {
-        let mut request = asking("both", "", stream);
+        let mut request = asking(if in_call { "call" } else { "both" }, "", stream);
         let mut messages: Vec<Value> = texts.iter().map(|text| json!({"role": "user", "content": text})).collect();
         messages.push(json!({"role": "user", "content": format!("[simulate words {output}]")}));
         request["messages"] = json!(messages);

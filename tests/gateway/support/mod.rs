@@ -5,6 +5,7 @@ pub mod endpoints;
 pub mod log;
 pub mod money;
 mod reply;
+pub mod upstream;
 
 use std::{net::SocketAddr, sync::OnceLock, time::Duration};
 
@@ -16,14 +17,15 @@ use lintel::{
     app::App,
     call::Secret,
     config::{self, Environment},
-    simulator::{self, SecretKey, Simulator},
+    simulator::{ReceivedRequest, Simulator},
     telemetry::Telemetry,
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use reply::Reply;
+pub use upstream::{serve, simulator};
 
 /// The key of most tests. It has no globs over models.
 pub const KEY: &str = "sk-test-0123456789abcdef0123456789abcdef";
@@ -78,11 +80,12 @@ pub struct Gateway {
     pub admin: SocketAddr,
     pub shutdown: CancellationToken,
     pub running: JoinHandle<()>,
-    client: Client<hyper_util::client::legacy::connect::HttpConnector, Body>,
+    pub client: Client<hyper_util::client::legacy::connect::HttpConnector, Body>,
 }
 
-/// Returns the configuration of the tests. `more` is inserted at the end of `[server]`, and can add further tables.
-fn configuration(endpoint_url: &str, more: &str) -> String {
+/// Returns the configuration of the tests. `aws` is inserted in `[aws]`, and `more` at the end of `[server]`; it can add
+/// further tables.
+fn configuration(aws: &str, more: &str) -> String {
     // No load balancer watches the gateway.
     let pre_stop = match more.contains("pre_stop") {
         true => "",
@@ -100,7 +103,7 @@ fn configuration(endpoint_url: &str, more: &str) -> String {
         url = "memory:"
         [aws]
         region = "us-east-1"
-        endpoint_url = "{endpoint_url}"
+        {aws}
         [defaults.retry]
         attempts = 1
         [models.again]
@@ -136,6 +139,7 @@ fn configuration(endpoint_url: &str, more: &str) -> String {
         [keys.any]
         sha256 = "{any}"
         models = ["*"]
+        raw = true
         [keys.old]
         sha256 = "{old}"
         expires = "2020-01-01T00:00:00Z"
@@ -169,33 +173,33 @@ impl Gateway {
 
     /// Starts a gateway with more settings: those of `[server]` first, then further tables.
     pub async fn start_with(more: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint_url = format!("http://{}", listener.local_addr().unwrap());
-        let key = SecretKey {
-            access_key_id: "simulator".into(),
-            secret_access_key: "simulator".into(),
-        };
-        let simulator = Simulator::new(key);
+        let simulator = simulator();
+        let address = serve(simulator.router()).await;
+        let aws = format!("endpoint_url = \"http://{address}\"");
+        Self::start_at(simulator, &aws, more).await
+    }
+
+    /// Starts a gateway with the settings `aws` in `[aws]`, which name what serves `simulator`.
+    pub async fn start_at(simulator: Simulator, aws: &str, more: &str) -> Self {
+        Self::start_in(simulator, aws, more, &[]).await
+    }
+
+    /// Does the same with more environment variables.
+    pub async fn start_in(
+        simulator: Simulator,
+        aws: &str,
+        more: &str,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let shutdown = CancellationToken::new();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "ends with the runtime of the test"
-        )]
-        tokio::spawn(simulator::serve(
-            listener,
-            simulator.router(),
-            CancellationToken::new(),
-        ));
-        let variables = vec![
-            ("TEST_KEY".to_owned(), KEY.to_owned()),
-            ("LINTEL_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.to_owned()),
-        ];
+        let own = [("TEST_KEY", KEY), ("LINTEL_ADMIN_TOKEN", ADMIN_TOKEN)];
+        let variables = own.iter().chain(variables);
+        let variables = variables.map(|(name, value)| (name.to_string(), value.to_string()));
         let environment = Environment {
-            variables,
+            variables: variables.collect(),
             flags: Vec::new(),
         };
-        let (mut config, _) =
-            config::parse(&configuration(&endpoint_url, more), &environment, None).unwrap();
+        let (mut config, _) = config::parse(&configuration(aws, more), &environment, None).unwrap();
         config.aws.settings.static_credentials =
             Some(("simulator".into(), Secret::new("simulator")));
         let app = App::bind(config, telemetry()).await.unwrap();
@@ -369,7 +373,7 @@ impl Gateway {
     }
 
     /// Returns the only request that the simulator received.
-    pub fn sent(&self) -> simulator::ReceivedRequest {
+    pub fn sent(&self) -> ReceivedRequest {
         let mut received = self.simulator.received();
         assert_eq!(received.len(), 1, "the gateway sent one request");
         received.remove(0)

@@ -22,7 +22,10 @@ use crate::{
     edge::{body, labels},
     error::Error,
     openai::{chat::ChatRequest, extension::GuardrailOptions, knowledge_base::Kb},
-    operation::chat::{Chat, ChatReply, expansion},
+    operation::{
+        chat::{Chat, ChatReply},
+        expansion,
+    },
 };
 
 /// The dialect of OpenAI's chat completions API.
@@ -151,7 +154,7 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
         max_cost: body::max_cost(request.max_cost_usd.as_deref())?,
         retrieval: None,
         bytes: bytes.len(),
-        expansion: expansion(bytes),
+        expansion: expansion::of_body(bytes),
         fetched: Default::default(),
         judged: None,
     };

@@ -5,7 +5,10 @@ use crate::{
     edge::{body, dialect::chat_events::LastChunk},
     error::Error,
     openai::{text_completion::CompletionRequest, texts::Texts},
-    operation::chat::{Chat, Message, Origin, Part, Role, expansion},
+    operation::{
+        chat::{Chat, Message, Origin, Part, Role},
+        expansion,
+    },
 };
 
 /// Maximum number of choices of one request; OpenAI's limit on `n`.
@@ -53,7 +56,7 @@ pub fn completion(bytes: &[u8], warnings: &Warnings) -> Result<(Chat, String, La
         max_cost: body::max_cost(request.max_cost_usd.as_deref())?,
         // Each request to Bedrock contains only one prompt, so the longest one counts.
         bytes: bytes.len().saturating_sub(all) + longest,
-        expansion: expansion(bytes),
+        expansion: expansion::of_body(bytes),
         ..Chat::default()
     };
     let last_chunk = LastChunk::of(request.stream_options.as_ref());

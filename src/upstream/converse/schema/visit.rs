@@ -11,7 +11,7 @@ pub fn each_schema(value: &mut Value, change: &mut impl FnMut(&mut Map<String, V
     change(members);
     for (name, member) in members.iter_mut() {
         match name.as_str() {
-            "properties" | "$defs" | "definitions" | "patternProperties" => {
+            "properties" | "$defs" | "definitions" | "patternProperties" | "dependentSchemas" => {
                 member
                     .as_object_mut()
                     .into_iter()
@@ -25,7 +25,14 @@ pub fn each_schema(value: &mut Value, change: &mut impl FnMut(&mut Map<String, V
                     .flatten()
                     .for_each(|schema| each_schema(schema, change));
             }
-            "items" | "not" | "additionalProperties" | "contains" => each_schema(member, change),
+            "items"
+            | "not"
+            | "additionalProperties"
+            | "contains"
+            | "propertyNames"
+            | "if"
+            | "then"
+            | "else" => each_schema(member, change),
             _ => {}
         }
     }
@@ -38,13 +45,22 @@ pub fn any_schema(value: &Value, test: &impl Fn(&Map<String, Value>) -> bool) ->
     };
     test(members)
         || members.iter().any(|(name, member)| match name.as_str() {
-            "properties" | "$defs" | "definitions" | "patternProperties" => member
-                .as_object()
-                .is_some_and(|members| members.values().any(|schema| any_schema(schema, test))),
+            "properties" | "$defs" | "definitions" | "patternProperties" | "dependentSchemas" => {
+                member
+                    .as_object()
+                    .is_some_and(|members| members.values().any(|schema| any_schema(schema, test)))
+            }
             "anyOf" | "oneOf" | "allOf" | "prefixItems" => member
                 .as_array()
                 .is_some_and(|schemas| schemas.iter().any(|schema| any_schema(schema, test))),
-            "items" | "not" | "additionalProperties" | "contains" => any_schema(member, test),
+            "items"
+            | "not"
+            | "additionalProperties"
+            | "contains"
+            | "propertyNames"
+            | "if"
+            | "then"
+            | "else" => any_schema(member, test),
             _ => false,
         })
 }

@@ -8,7 +8,9 @@ use super::marks;
 use crate::{
     bedrock::request::{Tool, ToolInputSchema, ToolSpecification},
     error::Error,
-    openai::{chat::Function, message::CacheControl},
+    openai::{
+        chat::Function, knowledge_base::FILE_SEARCH, message::CacheControl, tool_choice::ToolChoice,
+    },
     operation::chat::{Chat, Message, Part, WEB_SEARCH},
     upstream::converse::{
         Context,
@@ -21,16 +23,27 @@ use crate::{
 
 /// Returns the parameter that requests web search, if any.
 pub fn wants_web_search(request: &Chat) -> Option<&'static str> {
-    let tool = request
-        .tools
-        .iter()
-        .flatten()
-        .any(|tool| WEB_SEARCH.contains(&tool.kind.as_str()));
+    let is_search = |kind: &String| WEB_SEARCH.contains(&kind.as_str());
+    let is_allowed = hosted(request).is_none_or(|kinds| kinds.iter().any(is_search));
     let options = request.web_search_options.is_some();
-    if tool {
+    if declares_search(request) && is_allowed {
         Some("tools")
     } else {
         options.then_some("web_search_options")
+    }
+}
+
+/// Reports whether `tools` has a web search.
+fn declares_search(request: &Chat) -> bool {
+    let mut tools = request.tools.iter().flatten();
+    tools.any(|tool| WEB_SEARCH.contains(&tool.kind.as_str()))
+}
+
+/// Returns the types of allowed tools that have no name, if the request restricts the tools.
+fn hosted(request: &Chat) -> Option<&[String]> {
+    match &request.tool_choice {
+        Some(ToolChoice::Allowed { hosted, .. }) => Some(hosted),
+        _ => None,
     }
 }
 
@@ -228,12 +241,20 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
     }
 
     /// Removes all tools but the allowed ones.
-    pub fn keep_allowed(&mut self) -> Result<(), Error> {
+    pub fn keep_allowed(&mut self, request: &Chat) -> Result<(), Error> {
         let Some(allowed) = &self.allowed else {
             return Ok(());
         };
         let allowed: HashSet<&str> = allowed.iter().copied().collect();
-        if let Some(unknown) = allowed.iter().find(|name| !self.seen.contains(**name)) {
+        let is_declared = |kind: &str| {
+            kind == FILE_SEARCH || (WEB_SEARCH.contains(&kind) && declares_search(request))
+        };
+        let mut kinds = hosted(request).into_iter().flatten().map(String::as_str);
+        let unknown = allowed.iter().find(|name| !self.seen.contains(**name));
+        if let Some(unknown) = unknown
+            .copied()
+            .or_else(|| kinds.find(|kind| !is_declared(kind)))
+        {
             return Err(Error::invalid(
                 "tool_choice.allowed_tools.tools",
                 format!("'{unknown}' is not in 'tools'."),

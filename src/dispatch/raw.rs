@@ -1,0 +1,198 @@
+//! Raw Bedrock IDs: their form, and the configured model that governs each.
+//!
+//! A raw ID of a configured model is another spelling of that model, so it has the model's settings. Otherwise a client
+//! could avoid a limit, a budget or a guardrail by its choice of spelling.
+
+use std::sync::Arc;
+
+use super::models::{Models, unknown};
+use crate::{
+    call::Caller,
+    catalogue::{self, CatalogEntry},
+    error::{Error, Kind},
+    model::{Model, Target, Targets},
+    upstream::ProfileLookup,
+};
+
+impl Models {
+    /// Resolves the raw ID `name` for `caller`. AWS is asked for the model behind an ARN that does not name it.
+    ///
+    /// # Errors
+    /// 404 if `name` is no raw ID that the caller may use. 403 if a configured model that the caller may not use governs
+    /// the ID, or if it is unknown which one does.
+    pub(super) async fn resolve_raw(
+        &self,
+        name: &str,
+        caller: &Caller,
+        lookup: &ProfileLookup,
+    ) -> Result<Arc<Model>, Error> {
+        let template = self.raw().filter(|_| looks_like_bedrock_id(name));
+        let template = template.ok_or_else(|| unknown(name))?;
+        let target = Target::new(name, &template.target().region);
+        // SDK clients exist only for the configured regions. Names such as `gpt-4.1` have the form of a raw ID too, so a
+        // missing permission is a 404.
+        if target.region != template.target().region || !caller.may_use(name, true) {
+            return Err(unknown(name));
+        }
+        if let Some(governing) = self.governing(&target, caller, lookup).await? {
+            return Ok(with_target(governing, target));
+        }
+        let CatalogEntry { base, facts, price } = catalogue::lookup(&target);
+        Ok(Arc::new(Model {
+            name: name.to_owned(),
+            targets: Targets::one(target),
+            base: base.map(str::to_owned),
+            facts,
+            price,
+            ..Model::clone(template)
+        }))
+    }
+
+    /// Returns the configured model of which `target` is another spelling. Of several, the one with the same target is
+    /// preferred, then the first in the order of names.
+    async fn governing(
+        &self,
+        target: &Target,
+        caller: &Caller,
+        lookup: &ProfileLookup,
+    ) -> Result<Option<&Arc<Model>>, Error> {
+        let base = match base_of(target) {
+            None if hides_its_model(&target.id) => lookup.base(target).await.ok().flatten(),
+            base => base,
+        };
+        if base.is_none()
+            && hides_its_model(&target.id)
+            && self
+                .named()
+                .any(|model| has_rules(model) && model.target().id != target.id)
+        {
+            return Err(unclear("the model behind the ARN is unknown"));
+        }
+        let mut same = Vec::new();
+        for model in self.named() {
+            let own = match model.base.clone().or_else(|| base_of(model.target())) {
+                None if has_rules(model) && is_described(&model.target().id) => {
+                    let own = lookup.base(model.target()).await.ok().flatten();
+                    if own.is_none() {
+                        return Err(unclear(
+                            "the model behind a configured ARN is unknown; set base_model",
+                        ));
+                    }
+                    own
+                }
+                own => own,
+            };
+            let is_same = |base: &String| own.as_ref().is_some_and(|own| same_model(own, base));
+            if model.target().id == target.id || base.as_ref().is_some_and(is_same) {
+                same.push(model);
+            }
+        }
+        // Stable, so the order of names remains.
+        same.sort_by_key(|model| model.target().id != target.id);
+        let usable = same.iter().find(|model| caller.may_use(&model.name, false));
+        match (usable, same.as_slice()) {
+            (Some(model), _) | (None, [model]) => Ok(Some(model)),
+            (None, []) => Ok(None),
+            (None, _) => Err(unclear(
+                "several configured models have this target, and the key may use none of them",
+            )),
+        }
+    }
+}
+
+/// Returns the settings of `model` for calls of `target`, another spelling of its target.
+fn with_target(model: &Arc<Model>, target: Target) -> Arc<Model> {
+    let own = model.target();
+    if own.id == target.id {
+        return model.clone();
+    }
+    let (known, listed) = (catalogue::lookup(own), catalogue::lookup(&target));
+    let mut same = Model::clone(model);
+    if let Some(base) = listed.base {
+        // The operator's facts and price stay. An inference profile has a price of its own in the catalogue.
+        if known.facts == model.facts {
+            same.facts = listed.facts;
+        }
+        if known.price == model.price {
+            same.price = listed.price;
+        }
+        same.base = Some(base.to_owned());
+    }
+    same.targets = Targets::one(target);
+    Arc::new(same)
+}
+
+/// The model that `target` names; `None` if it is an ARN that does not name it.
+fn base_of(target: &Target) -> Option<String> {
+    catalogue::parse_reference(&target.id)
+        .base
+        .map(str::to_owned)
+}
+
+/// Compares two base models. The variants of a model that the catalog does not know end with `:` and a length.
+fn same_model(one: &str, other: &str) -> bool {
+    let stem = |id: &str| match id.rsplit_once("-v") {
+        Some((bare, version)) => {
+            let version = version.split(':').next().unwrap_or_default();
+            format!("{bare}-v{version}").to_ascii_lowercase()
+        }
+        None => id.to_ascii_lowercase(),
+    };
+    stem(one) == stem(other)
+}
+
+/// Reports whether the model has settings that another spelling of its target could avoid.
+fn has_rules(model: &Model) -> bool {
+    !model.limits.is_none() || !model.budgets.is_empty() || model.options.guardrail.is_some()
+}
+
+/// Reports whether `id` is an ARN that leads to a model which it does not name. The weights of an imported model are the
+/// account's own.
+fn hides_its_model(id: &str) -> bool {
+    id.starts_with("arn:")
+        && catalogue::parse_reference(id).base.is_none()
+        && !id.contains(":imported-model/")
+}
+
+/// Reports whether AWS can be asked for the model behind `id`. A managed prompt has a text of its own, so it is no other
+/// spelling of a model.
+fn is_described(id: &str) -> bool {
+    hides_its_model(id) && ProfileLookup::knows(id)
+}
+
+fn unclear(reason: &'static str) -> Error {
+    Error::new(
+        Kind::PermissionDenied,
+        "The gateway cannot determine which configured model this Bedrock id belongs to, so it cannot apply that model's \
+         settings. GET /v1/models lists the models that this key may use.",
+    )
+    .with_code("model_not_allowed")
+    .with_param("model")
+    .with_detail(reason)
+}
+
+/// Returns true if `name` has a form of `ConversationalModelId` in the service model: `vendor.name…`, with or without a
+/// geo prefix, or an ARN of Bedrock. The name becomes part of a URL, so everything else is rejected, including paths
+/// and escapes.
+fn looks_like_bedrock_id(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_');
+    if name.len() > 2048 || name.contains("..") {
+        return false;
+    }
+    match name.strip_prefix("arn:aws") {
+        Some(rest) => {
+            let bedrock = rest.split(':').nth(1) == Some("bedrock");
+            bedrock
+                && rest.matches(':').count() >= 4
+                && rest.chars().all(|c| plain(c) || c == '/')
+                && !rest.contains("//")
+        }
+        None => {
+            let mut parts = name.split('.');
+            name.chars().all(plain) && name.contains('.') && parts.all(|part| !part.is_empty())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Read requests to the Bedrock control plane: signed GETs, because its SDK is a large dependency for four of them.
+
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
+
+use super::{
+    clock::{self, SIGNED_AT},
+    sdk::Clients,
+    sdk_interceptor::describe,
+};
+
+/// Time limit for one request.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Cap on the body of a reply, in bytes.
+const MAX_REPLY_BYTES: usize = 1 << 20;
+
+/// Why the control plane described nothing. The texts are for the log.
+#[derive(Debug)]
+pub enum DescribeError {
+    /// The answer is no: the resource does not exist, or the role may not describe it.
+    Refused(String),
+    /// A later attempt may succeed.
+    Transient(String),
+}
+
+impl Clients {
+    /// Returns the body of `GET path` on the Bedrock control plane of `region`.
+    ///
+    /// # Errors
+    /// If there is no reply, or its status is not 2xx.
+    pub async fn describe(&self, region: &str, path: &str) -> Result<Bytes, DescribeError> {
+        let attempt = timeout(TIMEOUT, self.get(region, path));
+        attempt
+            .await
+            .unwrap_or_else(|_| Err(DescribeError::Transient("it did not answer".to_owned())))
+    }
+
+    async fn get(&self, region: &str, path: &str) -> Result<Bytes, DescribeError> {
+        let session = self.session().await.map_err(DescribeError::Transient)?;
+        let url = format!("{}{path}", self.control_plane(region).await);
+        let mut now = SystemTime::now();
+        let mut may_repeat = true;
+        loop {
+            let (headers, signed_at) = match &self.settings().api_key {
+                Some(key) => {
+                    let bearer = format!("Bearer {}", key.expose());
+                    (vec![("authorization".to_owned(), bearer)], None)
+                }
+                None => {
+                    let credentials = session.credentials.get().await;
+                    let credentials = credentials.map_err(DescribeError::Transient)?;
+                    let headers = signed_headers(&url, region, &credentials, now)
+                        .map_err(DescribeError::Transient)?;
+                    let date = headers.iter().find(|(name, _)| name == SIGNED_AT);
+                    let date = date.map(|(_, value)| value.clone());
+                    (headers, date)
+                }
+            };
+            let mut request = HttpRequest::get(&url)
+                .map_err(|error| DescribeError::Refused(error.to_string()))?;
+            for (name, value) in headers {
+                request.headers_mut().insert(name, value);
+            }
+            let mut reply = session
+                .connections
+                .send(request, TIMEOUT)
+                .await
+                .map_err(|error| DescribeError::Transient(describe(&error)))?;
+            let skew = signed_at.and_then(|signed_at| clock::skew(&signed_at, &reply));
+            if let Some(service_time) = skew.filter(|_| may_repeat) {
+                now = service_time;
+                may_repeat = false;
+                continue;
+            }
+            let status = reply.status();
+            let body = std::mem::replace(reply.body_mut(), SdkBody::taken());
+            if !status.is_success() {
+                let reason = format!("status {}", status.as_u16());
+                return Err(match status.as_u16() {
+                    408 | 429 | 500.. => DescribeError::Transient(reason),
+                    _ => DescribeError::Refused(reason),
+                });
+            }
+            let body = Limited::new(body, MAX_REPLY_BYTES).collect().await;
+            return body
+                .map(|body| body.to_bytes())
+                .map_err(|error| DescribeError::Transient(error.to_string()));
+        }
+    }
+
+    /// Returns the base URL of the Bedrock control plane in `region`, without a trailing slash.
+    async fn control_plane(&self, region: &str) -> String {
+        let configured = self.settings().endpoints.control_plane.clone();
+        let endpoint = configured.or_else(|| std::env::var("AWS_ENDPOINT_URL_BEDROCK").ok());
+        let endpoint = match endpoint {
+            Some(url) => Some(url),
+            None => {
+                let session = self.session().await.ok();
+                session.and_then(|session| session.config.endpoint_url().map(str::to_owned))
+            }
+        };
+        let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+        endpoint.map_or_else(
+            || format!("https://bedrock.{region}.amazonaws.com{suffix}"),
+            |url| url.trim_end_matches('/').to_owned(),
+        )
+    }
+}
+
+/// Returns the SigV4 headers for a GET of `url`.
+fn signed_headers(
+    url: &str,
+    region: &str,
+    credentials: &Credentials,
+    time: SystemTime,
+) -> Result<Vec<(String, String)>, String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let identity = credentials.clone().into();
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name("bedrock")
+        .time(time)
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|error| text(&error))?;
+    let request = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[]))
+        .map_err(|error| text(&error))?;
+    let (instructions, _) = sign(request, &params.into())
+        .map_err(|error| text(&error))?
+        .into_parts();
+    let (headers, _) = instructions.into_parts();
+    Ok(headers
+        .iter()
+        .map(|header| (header.name().to_owned(), header.value().to_owned()))
+        .collect())
+}
