@@ -39,7 +39,8 @@ rust:
 
 # No bill exceeds its reservation; no call is lost or settled twice, however often the gateway is killed.
 proof:
-	LINTEL_PROPERTY_CASES=200000 LINTEL_KILLS=100 cargo test --locked --test gateway -- --nocapture worst_case:: kills::
+	LINTEL_PROPERTY_CASES=2000000 cargo test --locked --test worst_case -- --nocapture
+	LINTEL_KILLS=100 cargo test --locked --test gateway -- --nocapture kills::
 
 build:
 	cargo build --locked

@@ -54,4 +54,3 @@ mod translate;
 mod unknown_members;
 mod upstream_access;
 mod upstream_connections;
-mod worst_case;
