@@ -17,6 +17,7 @@ mod reply_headers;
 mod rescue;
 mod routes;
 mod serve;
+mod shape;
 mod shed;
 mod sse;
 mod unknown_members;
