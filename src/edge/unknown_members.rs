@@ -68,8 +68,9 @@ impl UnknownMembers {
     /// members.
     pub fn report(self, body: &[u8], warnings: &Warnings) -> Result<(), Error> {
         if self.count > MAX_UNKNOWN {
-            let text =
-                format!("The body has more than {MAX_UNKNOWN} members that this API does not have.");
+            let text = format!(
+                "The body has more than {MAX_UNKNOWN} members that this API does not have."
+            );
             return Err(Error::new(Kind::InvalidRequest, text).with_code("too_many_values"));
         }
         if self.wrong.is_empty() && self.named.is_empty() {

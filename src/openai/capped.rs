@@ -7,6 +7,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
+use serde_json::{Value, value::RawValue};
 
 /// The start of the text of every error about a cap. It continues the name of the member.
 pub const ERROR: &str = "may contain ";
@@ -70,12 +71,36 @@ pub fn items<'de, A: SeqAccess<'de>, T: Deserialize<'de>>(
     while list.len() < max {
         match seq.next_element()? {
             Some(item) => list.push(item),
-            None => return Ok(list),
+            None => {
+                // A list of one item would take the memory of four.
+                list.shrink_to_fit();
+                return Ok(list);
+            }
         }
     }
     match seq.next_element::<IgnoredAny>()? {
         Some(_) => Err(too_many(max)),
         None => Ok(list),
+    }
+}
+
+/// Deserializes an object of at most `MAX` bytes or null, for `deserialize_with`.
+///
+/// # Errors
+/// If the value is neither null nor an object, or too long.
+pub fn optional_object<'de, D: Deserializer<'de>, const MAX: usize>(
+    deserializer: D,
+) -> Result<Option<serde_json::Map<String, Value>>, D::Error> {
+    let Some(text) = Option::<Box<RawValue>>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    if text.get().len() > MAX {
+        return Err(D::Error::custom(format!("{ERROR}at most {MAX} bytes")));
+    }
+    match serde_json::from_str(text.get()) {
+        Ok(Value::Object(object)) => Ok(Some(object)),
+        Ok(_) => Err(D::Error::custom("invalid type: expected an object")),
+        Err(error) => Err(D::Error::custom(error)),
     }
 }
 

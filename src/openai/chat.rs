@@ -68,7 +68,10 @@ pub struct ChatRequest {
     pub user: Option<String>,
     #[serde(default)]
     pub safety_identifier: Option<String>,
-    #[serde(default, deserialize_with = "capped::optional_map::<_, _, MAX_METADATA>")]
+    #[serde(
+        default,
+        deserialize_with = "capped::optional_map::<_, _, MAX_METADATA>"
+    )]
     pub metadata: Option<BTreeMap<String, String>>,
     #[serde(default)]
     pub store: Option<bool>,
@@ -86,7 +89,10 @@ pub struct ChatRequest {
     pub reasoning_effort: Option<String>,
     #[serde(default)]
     pub verbosity: Option<String>,
-    #[serde(default, deserialize_with = "capped::optional_list::<_, _, MAX_MODALITIES>")]
+    #[serde(
+        default,
+        deserialize_with = "capped::optional_list::<_, _, MAX_MODALITIES>"
+    )]
     pub modalities: Option<Vec<String>>,
     #[serde(default)]
     pub prompt_cache_key: Option<String>,
@@ -291,4 +297,3 @@ pub struct JsonSchema {
     #[serde(default)]
     pub strict: Option<bool>,
 }
-

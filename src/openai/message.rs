@@ -79,10 +79,16 @@ pub struct Message {
     pub reasoning_content: Option<String>,
     #[serde(default)]
     pub reasoning_signature: Option<String>,
-    #[serde(default, deserialize_with = "object::optional_list::<_, _, MAX_REASONING>")]
+    #[serde(
+        default,
+        deserialize_with = "object::optional_list::<_, _, MAX_REASONING>"
+    )]
     pub thinking_blocks: Option<Vec<ThinkingBlock>>,
     /// Reasoning in OpenRouter's format.
-    #[serde(default, deserialize_with = "object::optional_list::<_, _, MAX_REASONING>")]
+    #[serde(
+        default,
+        deserialize_with = "object::optional_list::<_, _, MAX_REASONING>"
+    )]
     pub reasoning_details: Option<Vec<ReasoningDetail>>,
     /// Calls and results of tools that AWS runs, from an earlier answer.
     #[serde(default, deserialize_with = "object::optional_list::<_, _, MAX_TOOLS>")]

@@ -12,6 +12,7 @@ mod admin;
 mod auth;
 mod bad_bodies;
 mod budgets;
+mod caps;
 mod chat;
 mod completions;
 mod config;

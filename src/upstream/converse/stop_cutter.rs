@@ -179,7 +179,11 @@ mod tests {
         passed += cutter.finish().len();
         assert_eq!(passed, text.len());
         for matcher in &cutter.matchers {
-            assert!(matcher.compared - 1024 * 2 < 2 * text.len(), "{}", matcher.compared);
+            assert!(
+                matcher.compared - 1024 * 2 < 2 * text.len(),
+                "{}",
+                matcher.compared
+            );
         }
     }
 }

@@ -262,7 +262,9 @@ fn content_part(part: WirePart, at: &str) -> Vec<Part> {
         "search_result" => part
             .search_result
             .map(|found| Part::SearchResult(media(*found, at))),
-        "thinking" => part.thinking.map(|text| thinking(text.into(), part.signature.map(String::from))),
+        "thinking" => part
+            .thinking
+            .map(|text| thinking(text.into(), part.signature.map(String::from))),
         "redacted_thinking" => part.data.map(|data| redacted(data.into())),
         "tool_use" => part.id.zip(part.name).map(|(id, name)| {
             let input = part

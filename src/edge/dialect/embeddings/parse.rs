@@ -70,7 +70,10 @@ fn inputs(texts: Texts<MAX_INPUTS>) -> Result<(Vec<Input>, bool), Error> {
         return Err(Error::invalid("input", text).with_code("unsupported_parameter"));
     };
     if texts.is_empty() {
-        return Err(Error::invalid("input", "'input' must have at least one input."));
+        return Err(Error::invalid(
+            "input",
+            "'input' must have at least one input.",
+        ));
     }
     let at = |index: usize| match is_list {
         true => format!("input[{index}]"),
