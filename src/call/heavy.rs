@@ -36,3 +36,35 @@ impl Trace {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread, time::Duration};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_on_a_large_body_does_not_block_the_thread_that_serves_others() {
+        let trace = Trace::default();
+        trace.set_body_size(LARGE + 1);
+        let (go_on, waits) = mpsc::channel();
+        // Ends only after the other task has run, on the only thread of the runtime.
+        let work = move || {
+            let went_on = waits.recv_timeout(Duration::from_secs(20));
+            Ok((went_on.is_ok(), thread::current().id()))
+        };
+        let other = async move { go_on.send(()) };
+        let (done, sent) = tokio::join!(trace.compute(work), other);
+        sent.unwrap();
+        let (went_on, worker) = done.unwrap();
+        assert!(went_on && worker != thread::current().id());
+    }
+
+    #[tokio::test]
+    async fn work_on_a_small_body_stays_on_its_thread() {
+        let trace = Trace::default();
+        trace.set_body_size(LARGE);
+        let worker = trace.compute(|| Ok(thread::current().id())).await;
+        assert_eq!(worker.unwrap(), thread::current().id());
+    }
+}

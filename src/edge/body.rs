@@ -6,12 +6,12 @@ use axum::http::{HeaderMap, header};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::unknown_members::UnknownMembers;
+use super::{shape, unknown_members::UnknownMembers};
 use crate::{
     call::Warnings,
     error::{Error, Kind},
     money::NanoUsd,
-    openai::object::Object,
+    openai::{capped, object::Object},
 };
 
 /// Returns the current time in Unix seconds.
@@ -24,11 +24,12 @@ pub fn unix_seconds() -> u64 {
 /// Parses a JSON object. Adds a warning for each unknown member, except for those of the table in `unknown_members`.
 ///
 /// # Errors
-/// 400 with the invalid field, with the byte offset of a syntax error, or with an unknown member that would make the
-/// answer wrong.
+/// 400 with the invalid field, with the byte offset of a syntax error, for too many values, or with an unknown member that
+/// would make the answer wrong.
 pub fn parse<'de, T: Deserialize<'de>>(bytes: &'de [u8], warnings: &Warnings) -> Result<T, Error> {
     // Some editors and languages prepend a byte order mark to UTF-8.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    shape::check(bytes)?;
     let mut unknown = UnknownMembers::default();
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_ignored::deserialize(&mut json, |path| unknown.add(&path));
@@ -107,6 +108,10 @@ fn explain<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Error {
         ("." | "", None) => "body".to_owned(),
         (path, _) => path.to_owned(),
     };
+    if text.starts_with(capped::ERROR) {
+        return Error::invalid(param.clone(), format!("'{param}' {text}."))
+            .with_log_message(format!("'{param}': {logged}"));
+    }
     let code = if missing.is_some() {
         "missing_required_parameter"
     } else {

@@ -18,6 +18,7 @@ mod reply_headers;
 mod rescue;
 mod routes;
 mod serve;
+mod shape;
 mod shed;
 mod sse;
 mod unknown_members;
@@ -42,7 +43,9 @@ pub use access_log::Peer;
 pub use auth::{CertificateNames, KnownCaller};
 pub use bad_head::{BadHead, reject};
 pub use body_guard::until_end;
-pub use dialect::{ChatWriter, EventWriter, assistant_message, chat_request};
+pub use dialect::{
+    ChatWriter, EventWriter, assistant_message, chat_request, completion_request, embedding_request,
+};
 pub use disconnect::DisconnectPolicy;
 pub use endpoints::usage::UsagePages;
 pub use keys::{Key, Keys, VirtualKey};

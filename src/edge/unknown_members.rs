@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::{call::Warnings, error::Error};
+use crate::{
+    call::Warnings,
+    error::{Error, Kind},
+};
 
 mod table;
 
@@ -18,12 +21,16 @@ const MAX_NAMED: usize = 8;
 /// The number of members that are checked for an empty value. Bounds the work, because each check scans the body.
 const MAX_CHECKED: usize = 8;
 
+/// The number of unknown members that a body may have. Each costs time.
+const MAX_UNKNOWN: usize = 100_000;
+
 /// The longest path in a warning, in characters.
 const MAX_PATH: usize = 80;
 
 /// The unknown members of one body.
 #[derive(Default)]
 pub struct UnknownMembers {
+    count: usize,
     named: Vec<String>,
     more: usize,
     wrong: Vec<(String, &'static str)>,
@@ -32,6 +39,10 @@ pub struct UnknownMembers {
 impl UnknownMembers {
     /// Adds the member at `path`, as serde_ignored reports it: `messages.0.?.name`.
     pub fn add(&mut self, path: &serde_ignored::Path<'_>) {
+        self.count += 1;
+        if self.count > MAX_UNKNOWN {
+            return;
+        }
         // serde_ignored writes `.?` after each optional member of the path.
         let path = path.to_string().replace(".?", "");
         let general = general_form(&path);
@@ -53,8 +64,15 @@ impl UnknownMembers {
     /// Warns about the members, or rejects the request because of them. `body` is the whole body.
     ///
     /// # Errors
-    /// 400 with the path of a member without which the answer would be wrong, and what to send instead.
+    /// 400 with the path of a member without which the answer would be wrong, and what to send instead; 400 for too many
+    /// members.
     pub fn report(self, body: &[u8], warnings: &Warnings) -> Result<(), Error> {
+        if self.count > MAX_UNKNOWN {
+            let text = format!(
+                "The body has more than {MAX_UNKNOWN} members that this API does not have."
+            );
+            return Err(Error::new(Kind::InvalidRequest, text).with_code("too_many_values"));
+        }
         if self.wrong.is_empty() && self.named.is_empty() {
             return Ok(());
         }

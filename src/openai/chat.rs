@@ -1,26 +1,40 @@
 //! The request of `POST /v1/chat/completions`, <https://platform.openai.com/docs/api-reference/chat/create>.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{SeqAccess, Visitor},
-};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
+    capped,
     extension::BedrockOptions,
-    knowledge_base::{Kb, RankingOptions},
+    knowledge_base::{Kb, MAX_BASES, RankingOptions},
     message::{CacheControl, Message},
     object,
+    stop::Stop,
     tool_choice::ToolChoice,
 };
+
+/// Maximum number of messages. Bounds the work that one request can cause.
+const MAX_MESSAGES: usize = 10_000;
+
+/// Maximum number of tools of a request, OpenAI's limit, and of tool calls of a message.
+pub const MAX_TOOLS: usize = 128;
+
+/// Maximum number of pairs in `metadata`, OpenAI's limit.
+const MAX_METADATA: usize = 16;
+
+/// Maximum number of pairs in `logit_bias`.
+pub const MAX_BIASES: usize = 1024;
+
+/// Maximum number of `modalities`.
+const MAX_MODALITIES: usize = 16;
 
 /// The request. `None` means absent or null, which OpenAI treats alike. Unknown members are ignored with a warning.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ChatRequest {
     pub model: String,
-    #[serde(deserialize_with = "object::list")]
+    #[serde(deserialize_with = "object::list::<_, _, MAX_MESSAGES>")]
     pub messages: Vec<Message>,
     #[serde(default)]
     pub stream: Option<bool>,
@@ -38,7 +52,7 @@ pub struct ChatRequest {
     pub stop: Option<Stop>,
     #[serde(default)]
     pub n: Option<u32>,
-    #[serde(default, deserialize_with = "object::optional_list")]
+    #[serde(default, deserialize_with = "object::optional_list::<_, _, MAX_TOOLS>")]
     pub tools: Option<Vec<Tool>>,
     #[serde(default)]
     pub tool_choice: Option<ToolChoice>,
@@ -54,7 +68,10 @@ pub struct ChatRequest {
     pub user: Option<String>,
     #[serde(default)]
     pub safety_identifier: Option<String>,
-    #[serde(default)]
+    #[serde(
+        default,
+        deserialize_with = "capped::optional_map::<_, _, MAX_METADATA>"
+    )]
     pub metadata: Option<BTreeMap<String, String>>,
     #[serde(default)]
     pub store: Option<bool>,
@@ -64,7 +81,7 @@ pub struct ChatRequest {
     pub logprobs: Option<bool>,
     #[serde(default)]
     pub top_logprobs: Option<u32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "capped::optional_map::<_, _, MAX_BIASES>")]
     pub logit_bias: Option<BTreeMap<String, f64>>,
     #[serde(default)]
     pub response_format: Option<ResponseFormat>,
@@ -72,7 +89,10 @@ pub struct ChatRequest {
     pub reasoning_effort: Option<String>,
     #[serde(default)]
     pub verbosity: Option<String>,
-    #[serde(default)]
+    #[serde(
+        default,
+        deserialize_with = "capped::optional_list::<_, _, MAX_MODALITIES>"
+    )]
     pub modalities: Option<Vec<String>>,
     #[serde(default)]
     pub prompt_cache_key: Option<String>,
@@ -87,7 +107,7 @@ pub struct ChatRequest {
     #[serde(default)]
     pub moderation: Option<Box<RawValue>>,
     /// The legacy form of `tools`.
-    #[serde(default, deserialize_with = "object::optional_list")]
+    #[serde(default, deserialize_with = "object::optional_list::<_, _, MAX_TOOLS>")]
     pub functions: Option<Vec<Function>>,
     /// The legacy form of `tool_choice`.
     #[serde(default)]
@@ -214,7 +234,7 @@ pub struct Tool {
     #[serde(default)]
     pub cache_control: Option<CacheControl>,
     /// For `file_search`: the names of the Knowledge Bases to search.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "capped::optional_list::<_, _, MAX_BASES>")]
     pub vector_store_ids: Option<Vec<String>>,
     /// For `file_search`, like the two members below.
     #[serde(default)]
@@ -276,31 +296,4 @@ pub struct JsonSchema {
     pub schema: Option<Box<RawValue>>,
     #[serde(default)]
     pub strict: Option<bool>,
-}
-
-/// `stop`: a string, or a list of up to four strings.
-#[derive(Clone, Debug)]
-pub struct Stop(pub Vec<String>);
-
-impl<'de> Deserialize<'de> for Stop {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = Stop;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of strings")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Stop, E> {
-                Ok(Stop(vec![text.to_owned()]))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Stop, A::Error> {
-                let mut list = Vec::new();
-                while let Some(item) = items.next_element()? {
-                    list.push(item);
-                }
-                Ok(Stop(list))
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
 }

@@ -5,11 +5,14 @@ use serde_json::value::RawValue;
 
 use super::texts::Texts;
 
+/// Maximum number of inputs of one request; OpenAI's limit.
+pub const MAX_INPUTS: usize = 2048;
+
 /// The request. `None` means absent or null, which OpenAI treats alike.
 #[derive(Clone, Debug, Deserialize)]
 pub struct EmbeddingRequest {
     pub model: String,
-    pub input: Texts,
+    pub input: Texts<MAX_INPUTS>,
     #[serde(default)]
     pub dimensions: Option<u32>,
     /// `float` or `base64`.

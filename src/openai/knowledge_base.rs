@@ -9,8 +9,13 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
+use super::capped;
+
 /// The `type` of OpenAI's tool that searches documents. The gateway searches before it calls the model.
 pub const FILE_SEARCH: &str = "file_search";
+
+/// Maximum number of Knowledge Bases of a request. Each costs one search.
+pub const MAX_BASES: usize = 10;
 
 /// `kb`: a name, a list of names, or an object.
 #[derive(Clone, Debug)]
@@ -91,12 +96,8 @@ impl<'de> Visitor<'de> for NamesVisitor {
         Ok(Names::One(name.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Names, A::Error> {
-        let mut names = Vec::new();
-        while let Some(name) = items.next_element()? {
-            names.push(name);
-        }
-        Ok(Names::Many(names))
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Names, A::Error> {
+        capped::items(items, MAX_BASES).map(Names::Many)
     }
 }
 

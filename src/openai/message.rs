@@ -8,7 +8,21 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::object::{self, Object};
+use super::{
+    capped,
+    chat::MAX_TOOLS,
+    object::{self, Object},
+};
+
+/// Maximum number of content parts of a message.
+const MAX_PARTS: usize = 10_000;
+
+/// Maximum number of entries in each form of reasoning. High, because clients that collect a stream may keep one entry per
+/// delta.
+const MAX_REASONING: usize = 100_000;
+
+/// Maximum number of content blocks in the result of a tool that AWS runs.
+const MAX_RESULT_BLOCKS: usize = 1_000;
 
 /// The role of a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -47,7 +61,7 @@ pub struct Message {
     pub name: Option<String>,
     #[serde(default)]
     pub refusal: Option<String>,
-    #[serde(default, deserialize_with = "object::optional_list")]
+    #[serde(default, deserialize_with = "object::optional_list::<_, _, MAX_TOOLS>")]
     pub tool_calls: Option<Vec<ToolCall>>,
     #[serde(default)]
     pub tool_call_id: Option<String>,
@@ -65,13 +79,19 @@ pub struct Message {
     pub reasoning_content: Option<String>,
     #[serde(default)]
     pub reasoning_signature: Option<String>,
-    #[serde(default, deserialize_with = "object::optional_list")]
+    #[serde(
+        default,
+        deserialize_with = "object::optional_list::<_, _, MAX_REASONING>"
+    )]
     pub thinking_blocks: Option<Vec<ThinkingBlock>>,
     /// Reasoning in OpenRouter's format.
-    #[serde(default, deserialize_with = "object::optional_list")]
+    #[serde(
+        default,
+        deserialize_with = "object::optional_list::<_, _, MAX_REASONING>"
+    )]
     pub reasoning_details: Option<Vec<ReasoningDetail>>,
     /// Calls and results of tools that AWS runs, from an earlier answer.
-    #[serde(default, deserialize_with = "object::optional_list")]
+    #[serde(default, deserialize_with = "object::optional_list::<_, _, MAX_TOOLS>")]
     pub server_tool_blocks: Option<Vec<ServerToolBlock>>,
     #[serde(default)]
     pub stop_sequence: Option<Box<RawValue>>,
@@ -110,6 +130,7 @@ pub struct ServerToolUse {
 #[serde(rename_all = "camelCase")]
 pub struct ServerToolResult {
     pub tool_use_id: String,
+    #[serde(deserialize_with = "capped::list::<_, _, MAX_RESULT_BLOCKS>")]
     pub content: Vec<ServerToolContent>,
     #[serde(default)]
     pub status: Option<String>,
@@ -198,19 +219,18 @@ impl<'de> Deserialize<'de> for Content {
             fn visit_string<E>(self, text: String) -> Result<Content, E> {
                 Ok(Content::Text(text))
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Content, A::Error> {
-                let mut list = Vec::new();
-                while let Some(Object(part)) = parts.next_element()? {
-                    list.push(part);
-                }
-                Ok(Content::Parts(list))
+            fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> Result<Content, A::Error> {
+                let parts: Vec<Object<Part>> = capped::items(parts, MAX_PARTS)?;
+                let parts = parts.into_iter().map(|Object(part)| part);
+                Ok(Content::Parts(parts.collect()))
             }
         }
         deserializer.deserialize_any(Either)
     }
 }
 
-/// A content part; `kind` determines which of the other members are set.
+/// A content part; `kind` determines which of the other members are set. Large members are boxed, because most parts have
+/// only `text`.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Part {
     #[serde(rename = "type", default)]
@@ -218,44 +238,44 @@ pub struct Part {
     #[serde(default)]
     pub text: Option<String>,
     #[serde(default)]
-    pub refusal: Option<String>,
+    pub refusal: Option<Box<str>>,
     #[serde(default)]
-    pub image_url: Option<MediaUrl>,
+    pub image_url: Option<Box<MediaUrl>>,
     #[serde(default)]
-    pub video_url: Option<MediaUrl>,
+    pub video_url: Option<Box<MediaUrl>>,
     #[serde(default)]
-    pub input_audio: Option<InputAudio>,
+    pub input_audio: Option<Box<InputAudio>>,
     #[serde(default)]
-    pub file: Option<File>,
+    pub file: Option<Box<File>>,
     #[serde(default)]
-    pub search_result: Option<SearchResult>,
+    pub search_result: Option<Box<SearchResult>>,
     /// Anthropic's cache point: the prompt is cached up to here.
     #[serde(default)]
-    pub cache_control: Option<CacheControl>,
+    pub cache_control: Option<Box<CacheControl>>,
     /// OpenAI's equivalent of `cache_control`.
     #[serde(default)]
     pub prompt_cache_breakpoint: Option<Box<RawValue>>,
     /// Converse's equivalent, a separate part.
     #[serde(rename = "cachePoint", default)]
-    pub cache_point: Option<CacheControl>,
+    pub cache_point: Option<Box<CacheControl>>,
     /// For `thinking`, with `signature`.
     #[serde(default)]
-    pub thinking: Option<String>,
+    pub thinking: Option<Box<str>>,
     #[serde(default)]
-    pub signature: Option<String>,
+    pub signature: Option<Box<str>>,
     /// For `redacted_thinking`, in Base64.
     #[serde(default)]
-    pub data: Option<String>,
+    pub data: Option<Box<str>>,
     /// For `tool_use`, with `name` and `input`.
     #[serde(default)]
-    pub id: Option<String>,
+    pub id: Option<Box<str>>,
     #[serde(default)]
-    pub name: Option<String>,
+    pub name: Option<Box<str>>,
     #[serde(default)]
     pub input: Option<Box<RawValue>>,
     /// For `tool_result`, with `content` and `is_error`.
     #[serde(default)]
-    pub tool_use_id: Option<String>,
+    pub tool_use_id: Option<Box<str>>,
     #[serde(default)]
     pub content: Option<Content>,
     #[serde(default)]

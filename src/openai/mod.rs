@@ -3,6 +3,7 @@
 //! JSON that is forwarded to the model (schemas, arguments) stays raw text. This preserves the order of keys, on which the
 //! prompt cache of Bedrock's models depends.
 
+pub mod capped;
 pub mod chat;
 pub mod completion;
 pub mod delta;
@@ -14,6 +15,7 @@ pub mod message;
 pub mod models;
 pub mod object;
 pub mod schema_root;
+pub mod stop;
 pub mod text_completion;
 pub mod texts;
 pub mod tool_choice;

@@ -8,6 +8,8 @@ use serde::{
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
+use super::capped::Items;
+
 /// A `T` that is deserialized only from a JSON object.
 pub struct Object<T>(pub T);
 
@@ -27,24 +29,24 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// Deserializes a list of objects, for `deserialize_with`.
+/// Deserializes a list of at most `MAX` objects, for `deserialize_with`.
 ///
 /// # Errors
-/// If the value is not a list of objects of type `T`.
-pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+/// If the value is not a list of objects of type `T`, or too long.
+pub fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MAX: usize>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {
-    let objects = Vec::<Object<T>>::deserialize(deserializer)?;
+    let Items(objects) = Items::<Object<T>, MAX>::deserialize(deserializer)?;
     Ok(objects.into_iter().map(|object| object.0).collect())
 }
 
-/// Deserializes a list of objects or null, for `deserialize_with`.
+/// Deserializes a list of at most `MAX` objects or null, for `deserialize_with`.
 ///
 /// # Errors
-/// If the value is neither null nor a list of objects of type `T`.
-pub fn optional_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+/// If the value is neither null nor a list of objects of type `T`, or too long.
+pub fn optional_list<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MAX: usize>(
     deserializer: D,
 ) -> Result<Option<Vec<T>>, D::Error> {
-    let objects = Option::<Vec<Object<T>>>::deserialize(deserializer)?;
-    Ok(objects.map(|objects| objects.into_iter().map(|object| object.0).collect()))
+    let objects = Option::<Items<Object<T>, MAX>>::deserialize(deserializer)?;
+    Ok(objects.map(|Items(objects)| objects.into_iter().map(|object| object.0).collect()))
 }

@@ -6,17 +6,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    chat::{Stop, StreamOptions},
+    capped,
+    chat::{MAX_BIASES, StreamOptions},
     extension::BedrockOptions,
+    stop::Stop,
     texts::Texts,
     usage::Usage,
 };
+
+/// Maximum number of prompts; OpenAI's limit on `n`.
+pub const MAX_PROMPTS: usize = 128;
 
 /// The request. `None` means absent or null, which OpenAI treats alike.
 #[derive(Clone, Debug, Deserialize)]
 pub struct CompletionRequest {
     pub model: String,
-    pub prompt: Texts,
+    pub prompt: Texts<MAX_PROMPTS>,
     #[serde(default)]
     pub stream: Option<bool>,
     #[serde(default)]
@@ -39,7 +44,7 @@ pub struct CompletionRequest {
     pub suffix: Option<String>,
     #[serde(default)]
     pub logprobs: Option<u32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "capped::optional_map::<_, _, MAX_BIASES>")]
     pub logit_bias: Option<BTreeMap<String, f64>>,
     #[serde(default)]
     pub frequency_penalty: Option<f64>,

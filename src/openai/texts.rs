@@ -7,14 +7,16 @@ use serde::{
     de::{SeqAccess, Visitor},
 };
 
-/// One text or several. Tokens parse as `Tokens`, so that they can be rejected with a clear error.
+use super::capped;
+
+/// One text, or up to `MAX`. Tokens parse as `Tokens`, so that they can be rejected with a clear error.
 #[derive(Clone, Debug)]
-pub enum Texts {
+pub enum Texts<const MAX: usize> {
     Text { texts: Vec<String>, is_list: bool },
     Tokens,
 }
 
-impl<'de> Deserialize<'de> for Texts {
+impl<'de, const MAX: usize> Deserialize<'de> for Texts<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         /// A text, a token or a list of tokens.
         enum Item {
@@ -43,23 +45,24 @@ impl<'de> Deserialize<'de> for Texts {
                 deserializer.deserialize_any(Either)
             }
         }
-        struct OneOrMany;
-        impl<'de> Visitor<'de> for OneOrMany {
-            type Value = Texts;
+        struct OneOrMany<const MAX: usize>;
+        impl<'de, const MAX: usize> Visitor<'de> for OneOrMany<MAX> {
+            type Value = Texts<MAX>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string or a list of strings")
             }
-            fn visit_str<E>(self, text: &str) -> Result<Texts, E> {
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
                 Ok(Texts::Text {
                     texts: vec![text.to_owned()],
                     is_list: false,
                 })
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Texts, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
                 let mut texts = Vec::new();
                 let mut tokens = false;
                 while let Some(item) = items.next_element()? {
                     match item {
+                        Item::Text(_) if texts.len() == MAX => return Err(capped::too_many(MAX)),
                         Item::Text(text) => texts.push(text),
                         Item::Tokens => tokens = true,
                     }
@@ -74,6 +77,6 @@ impl<'de> Deserialize<'de> for Texts {
                 })
             }
         }
-        deserializer.deserialize_any(OneOrMany)
+        deserializer.deserialize_any(OneOrMany::<MAX>)
     }
 }

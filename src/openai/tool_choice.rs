@@ -7,7 +7,7 @@ use serde::{
     de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::knowledge_base::FILE_SEARCH;
+use super::{capped, chat::MAX_TOOLS, knowledge_base::FILE_SEARCH};
 
 /// A mode, one named tool, or a list of allowed tools.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,7 @@ struct Tool {
 #[derive(Deserialize)]
 struct AllowedTools {
     mode: String,
+    #[serde(deserialize_with = "capped::list::<_, _, MAX_TOOLS>")]
     tools: Vec<Tool>,
 }
 

@@ -13,6 +13,7 @@ mod admin_tokens;
 mod auth;
 mod bad_bodies;
 mod budgets;
+mod caps;
 mod chat;
 mod completions;
 mod config;

@@ -14,8 +14,8 @@ use ulid::Ulid;
 
 pub use chat_completions::{ChatCompletions, ChatWriter, assistant_message, chat_request};
 pub use chat_events::EventWriter;
-pub use completions::Completions;
-pub use embeddings::Embeddings;
+pub use completions::{Completions, completion_request};
+pub use embeddings::{Embeddings, embedding_request};
 
 use super::rescue;
 use crate::{

@@ -39,9 +39,10 @@ use crate::{
     model::{CachePolicy, Model, ReasoningStyle},
     money::{NanoUsd, Tier},
     openai::{
-        chat::{Function, PromptCacheOptions, ResponseFormat, Stop, Tool},
+        chat::{Function, PromptCacheOptions, ResponseFormat, Tool},
         extension::BedrockOptions,
         message::CacheControl,
+        stop::Stop,
         tool_choice::ToolChoice,
     },
 };

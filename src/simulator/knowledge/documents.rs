@@ -10,8 +10,13 @@ use serde_json::{Value, json};
 
 use super::filter;
 
-const FILES: [(&str, &str, &str); 6] = [
+const FILES: [(&str, &str, &str); 7] = [
     ("README.md", "guide", include_str!("../../../README.md")),
+    (
+        "docs/serving.md",
+        "guide",
+        include_str!("../../../docs/serving.md"),
+    ),
     (
         "ARCHITECTURE.md",
         "design",
@@ -230,7 +235,7 @@ mod tests {
                 "docs/governance.md",
             ),
             (
-                "Which Knowledge Base search types are there?",
+                "How do max_results, min_score and reranking choose passages?",
                 "docs/knowledge-bases.md",
             ),
         ] {

@@ -28,6 +28,7 @@ mod reply;
 mod sampling;
 mod schema;
 mod schema_check;
+mod stop_cutter;
 mod stops;
 mod stream;
 mod structured;

@@ -1,6 +1,8 @@
 //! Filters on the text of an answer that emulate features of other models. A filter holds back only text that may be the
 //! start of a delimiter, so that streams are not delayed.
 
+use super::stop_cutter::StopCutter;
+
 /// A piece of filtered text.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece {
@@ -71,11 +73,7 @@ impl TextFilter {
 
     /// Returns the stop sequence that was found.
     pub fn cut_at(&self) -> Option<&str> {
-        let stops = self.stops.as_ref()?;
-        stops
-            .cut
-            .and_then(|at| stops.stops.get(at))
-            .map(String::as_str)
+        self.stops.as_ref()?.found()
     }
 
     fn pieces(&mut self, pieces: Vec<Piece>, out: &mut Vec<Piece>) {
@@ -111,6 +109,8 @@ struct TagSplitter {
     open: String,
     close: String,
     held: String,
+    /// The number of bytes of white space that `held` is known to start with.
+    blank: usize,
     state: State,
 }
 
@@ -129,6 +129,7 @@ impl TagSplitter {
             open: format!("<{tag}>"),
             close: format!("</{tag}>"),
             held: String::new(),
+            blank: 0,
             state: State::Start,
         }
     }
@@ -141,7 +142,8 @@ impl TagSplitter {
         loop {
             match self.state {
                 State::Start => {
-                    let seen = self.held.trim_start();
+                    let seen = self.held[self.blank..].trim_start();
+                    self.blank = self.held.len() - seen.len();
                     if let Some(rest) = seen.strip_prefix(&self.open) {
                         self.held = rest.to_owned();
                         self.state = State::Inside;
@@ -197,58 +199,12 @@ fn overlap(text: &str, delimiter: &str) -> usize {
         .unwrap_or(0)
 }
 
-/// Cuts the text before the first stop sequence.
-#[derive(Debug)]
-struct StopCutter {
-    stops: Vec<String>,
-    held: String,
-    /// Index of the stop sequence that was found.
-    cut: Option<usize>,
-}
-
-impl StopCutter {
-    fn new(stops: &[String]) -> Self {
-        Self {
-            stops: stops.to_vec(),
-            held: String::new(),
-            cut: None,
-        }
-    }
-
-    fn push(&mut self, text: &str) -> String {
-        if self.cut.is_some() {
-            return String::new();
-        }
-        self.held.push_str(text);
-        let places = self
-            .stops
-            .iter()
-            .enumerate()
-            .filter_map(|(nth, stop)| Some((self.held.find(stop.as_str())?, nth)));
-        if let Some((at, nth)) = places.min() {
-            self.cut = Some(nth);
-            self.held.truncate(at);
-            return std::mem::take(&mut self.held);
-        }
-        let held = self
-            .stops
-            .iter()
-            .map(|stop| overlap(&self.held, stop))
-            .max()
-            .unwrap_or(0);
-        let safe = self.held.len() - held;
-        self.held.drain(..safe).collect()
-    }
-
-    fn finish(&mut self) -> String {
-        std::mem::take(&mut self.held)
-    }
-}
-
 /// Strips the code fence from an answer that is a single fenced block.
 #[derive(Debug, Default)]
 struct FenceStripper {
     held: String,
+    /// The number of bytes of white space that `held` is known to start with.
+    blank: usize,
     started: bool,
     fenced: bool,
 }
@@ -256,32 +212,49 @@ struct FenceStripper {
 impl FenceStripper {
     const FENCE: &'static str = "```";
 
+    /// Maximum length of the name of a language, in bytes.
+    const MAX_LANGUAGE: usize = 256;
+
     fn push(&mut self, text: &str) -> String {
+        if self.started {
+            return self.inside(text);
+        }
         self.held.push_str(text);
-        if !self.started {
-            let seen = self.held.trim_start();
-            if seen.len() < Self::FENCE.len() && Self::FENCE.starts_with(seen) {
+        let seen = self.held[self.blank..].trim_start();
+        self.blank = self.held.len() - seen.len();
+        if seen.len() < Self::FENCE.len() && Self::FENCE.starts_with(seen) {
+            return String::new();
+        }
+        let mut text = None;
+        if let Some(info) = seen.strip_prefix(Self::FENCE) {
+            // The rest of the line names the language.
+            let line = info.split_once('\n');
+            if line.is_none() && info.len() <= Self::MAX_LANGUAGE {
                 return String::new();
             }
-            if let Some(info) = seen.strip_prefix(Self::FENCE) {
-                // The rest of the line names the language.
-                let Some((_, rest)) = info.split_once('\n') else {
-                    return String::new();
-                };
-                self.held = rest.to_owned();
-                self.fenced = true;
-            }
-            self.started = true;
+            let line = line.filter(|(language, _)| language.len() <= Self::MAX_LANGUAGE);
+            text = line.map(|(_, text)| text.to_owned());
         }
+        self.started = true;
+        self.fenced = text.is_some();
+        let held = std::mem::take(&mut self.held);
+        self.inside(&text.unwrap_or(held))
+    }
+
+    /// Adds text behind the start of the answer.
+    fn inside(&mut self, text: &str) -> String {
         if !self.fenced {
-            return std::mem::take(&mut self.held);
+            return text.to_owned();
         }
         // Holds back white space and backticks, because they may be the closing fence.
-        let kept = self
-            .held
-            .trim_end_matches(|c: char| c.is_whitespace() || c == '`')
-            .len();
-        self.held.drain(..kept).collect()
+        let may_close = |c: char| c.is_whitespace() || c == '`';
+        let kept = text.trim_end_matches(may_close).len();
+        let before = match kept {
+            0 => String::new(),
+            _ => std::mem::take(&mut self.held) + &text[..kept],
+        };
+        self.held.push_str(&text[kept..]);
+        before
     }
 
     fn finish(&mut self) -> String {

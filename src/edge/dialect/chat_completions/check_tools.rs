@@ -9,9 +9,6 @@ use crate::{
     operation::chat::WEB_SEARCH,
 };
 
-/// Maximum number of tools of a request, OpenAI's limit, and of tool calls of a message.
-pub const MAX_TOOLS: usize = 128;
-
 /// Maximum length of a tool name, in characters.
 const MAX_NAME: usize = 256;
 
@@ -27,30 +24,16 @@ pub const MAX_DEPTH: usize = 128;
 /// # Errors
 /// 400 with the invalid tool.
 pub fn tools(request: &ChatRequest) -> Result<(), Error> {
-    if request
-        .tools
-        .as_ref()
-        .is_some_and(|tools| tools.len() > MAX_TOOLS)
-    {
-        return Err(Error::invalid(
-            "tools",
-            format!("'tools' may contain at most {MAX_TOOLS} tools."),
-        ));
-    }
     if request.functions.is_some() && request.tools.is_some() {
         return Err(Error::invalid(
             "functions",
             "Send 'tools' or the legacy 'functions', not both.",
         ));
     }
-    if request
-        .functions
-        .as_ref()
-        .is_some_and(|functions| !(1..=MAX_TOOLS).contains(&functions.len()))
-    {
+    if request.functions.as_ref().is_some_and(Vec::is_empty) {
         return Err(Error::invalid(
             "functions",
-            format!("'functions' must contain 1 to {MAX_TOOLS} functions."),
+            "'functions' must contain at least one function.",
         ));
     }
     for (index, tool) in request.tools.iter().flatten().enumerate() {

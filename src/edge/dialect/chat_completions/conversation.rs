@@ -252,34 +252,37 @@ fn content_part(part: WirePart, at: &str) -> Vec<Part> {
         ttl: None,
         kind: None,
     });
-    let point = part.cache_control.or(part.cache_point).or(breakpoint);
+    let point = part.cache_control.or(part.cache_point);
+    let point = point.map(|point| *point).or(breakpoint);
     let mut parts = match part.kind.as_str() {
-        "image_url" => part.image_url.map(|image| Part::Image(media(image, at))),
-        "video_url" => part.video_url.map(|video| Part::Video(media(video, at))),
-        "input_audio" => part.input_audio.map(|audio| Part::Audio(media(audio, at))),
-        "file" => part.file.map(|file| Part::File(media(file, at))),
+        "image_url" => part.image_url.map(|image| Part::Image(media(*image, at))),
+        "video_url" => part.video_url.map(|video| Part::Video(media(*video, at))),
+        "input_audio" => part.input_audio.map(|audio| Part::Audio(media(*audio, at))),
+        "file" => part.file.map(|file| Part::File(media(*file, at))),
         "search_result" => part
             .search_result
-            .map(|found| Part::SearchResult(media(found, at))),
-        "thinking" => part.thinking.map(|text| thinking(text, part.signature)),
-        "redacted_thinking" => part.data.map(redacted),
+            .map(|found| Part::SearchResult(media(*found, at))),
+        "thinking" => part
+            .thinking
+            .map(|text| thinking(text.into(), part.signature.map(String::from))),
+        "redacted_thinking" => part.data.map(|data| redacted(data.into())),
         "tool_use" => part.id.zip(part.name).map(|(id, name)| {
             let input = part
                 .input
                 .map_or_else(|| "{}".to_owned(), |input| input.get().to_owned());
             Part::ToolUse(ToolUse {
-                id,
-                name,
+                id: id.into(),
+                name: name.into(),
                 input: ToolInput::Arguments(input),
             })
         }),
         "tool_result" => {
-            let id = part.tool_use_id.unwrap_or_default();
+            let id = part.tool_use_id.unwrap_or_default().into();
             let mut parts = result(id, part.content, part.is_error == Some(true), at);
             parts.extend(point.map(Part::CachePoint));
             return parts;
         }
-        _ => part.text.or(part.refusal).map(Part::Text),
+        _ => part.text.or(part.refusal.map(String::from)).map(Part::Text),
     }
     .into_iter()
     .collect::<Vec<_>>();

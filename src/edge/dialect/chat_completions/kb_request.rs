@@ -14,13 +14,10 @@ use crate::{
     knowledge::{KnowledgeBases, MAX_QUERY, filter, prompt},
     openai::{
         chat::Tool,
-        knowledge_base::{FILE_SEARCH, Kb, KbOptions, Names, RankingOptions},
+        knowledge_base::{FILE_SEARCH, Kb, KbOptions, MAX_BASES, Names, RankingOptions},
     },
     operation::chat::Chat,
 };
-
-/// Maximum number of Knowledge Bases of a request. Each costs one search.
-const MAX_BASES: usize = 10;
 
 /// Upper bound of the characters of a condensed question; its token limit allows far fewer.
 const MAX_CONDENSED: usize = 4000;
@@ -53,7 +50,7 @@ pub fn take(
     let text = query.clone().or_else(|| prompt::query(&chat.messages));
     let names = options.name.as_slice();
     let unique: HashSet<&String> = names.iter().collect();
-    if names.is_empty() || names.len() > MAX_BASES || unique.len() < names.len() {
+    if names.is_empty() || unique.len() < names.len() {
         let text = format!("Name 1 to {MAX_BASES} knowledge bases, each only once.");
         return Err(Error::invalid(at.member("name"), text));
     }

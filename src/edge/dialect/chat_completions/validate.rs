@@ -1,6 +1,6 @@
 //! Checks that do not depend on the model: ranges, required members, and members that no model supports.
 
-use super::check_tools::{MAX_DEPTH, MAX_TOOLS, depth, name, schema, too_deep, tools};
+use super::check_tools::{MAX_DEPTH, depth, name, schema, too_deep, tools};
 use crate::{
     edge::body::within,
     error::Error,
@@ -9,12 +9,6 @@ use crate::{
         message::{Content, Message, Part, Role},
     },
 };
-
-/// Maximum number of messages. Bounds the work that one request can cause.
-const MAX_MESSAGES: usize = 10_000;
-
-/// Maximum number of content parts of a message.
-const MAX_PARTS: usize = 10_000;
 
 /// Validates a request.
 ///
@@ -27,12 +21,6 @@ pub fn validate(request: &ChatRequest) -> Result<(), Error> {
         return Err(Error::invalid(
             "messages",
             "'messages' must contain at least one message.",
-        ));
-    }
-    if request.messages.len() > MAX_MESSAGES {
-        return Err(Error::invalid(
-            "messages",
-            format!("'messages' may contain at most {MAX_MESSAGES} messages."),
         ));
     }
     for (index, message) in request.messages.iter().enumerate() {
@@ -75,12 +63,6 @@ fn ranges(request: &ChatRequest) -> Result<(), Error> {
         1.0,
         f64::from(i32::MAX),
     )?;
-    if request.stop.as_ref().is_some_and(|stop| stop.0.len() > 4) {
-        return Err(Error::invalid(
-            "stop",
-            "'stop' may contain at most 4 sequences.",
-        ));
-    }
     if request
         .safety_identifier
         .as_ref()
@@ -91,20 +73,12 @@ fn ranges(request: &ChatRequest) -> Result<(), Error> {
             "'safety_identifier' may have at most 64 characters.",
         ));
     }
-    if let Some(metadata) = &request.metadata {
-        if metadata.len() > 16 {
+    for (key, value) in request.metadata.iter().flatten() {
+        if key.is_empty() || key.chars().count() > 64 || value.chars().count() > 512 {
             return Err(Error::invalid(
                 "metadata",
-                "'metadata' may contain at most 16 pairs.",
+                "Keys of 'metadata' must have 1 to 64 characters, and values at most 512.",
             ));
-        }
-        for (key, value) in metadata {
-            if key.is_empty() || key.chars().count() > 64 || value.chars().count() > 512 {
-                return Err(Error::invalid(
-                    "metadata",
-                    "Keys of 'metadata' must have 1 to 64 characters, and values at most 512.",
-                ));
-            }
         }
     }
     Ok(())
@@ -268,10 +242,6 @@ fn check_part(part: &Part, role: Role, at: &str) -> Result<(), Error> {
 }
 
 fn check_parts(parts: &[Part], role: Role, at: &str) -> Result<(), Error> {
-    if parts.len() > MAX_PARTS {
-        let text = format!("'content' may contain at most {MAX_PARTS} parts.");
-        return Err(Error::invalid(format!("{at}.content"), text));
-    }
     let mut parts = (0..).zip(parts);
     parts.try_for_each(|(nth, part): (usize, _)| {
         check_part(part, role, &format!("{at}.content[{nth}]"))
@@ -301,12 +271,6 @@ fn tool_use(
 
 fn tool_calls(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Error> {
     let calls = message.tool_calls.as_deref().unwrap_or_default();
-    if calls.len() > MAX_TOOLS {
-        return Err(Error::invalid(
-            at("tool_calls"),
-            format!("'tool_calls' may contain at most {MAX_TOOLS} calls."),
-        ));
-    }
     for (index, call) in calls.iter().enumerate() {
         let at = |member: &str| at(&format!("tool_calls[{index}].{member}"));
         if call.id.is_empty() {
@@ -355,12 +319,6 @@ fn function_call(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), 
 /// Bedrock's error would be less clear.
 fn server_tool_blocks(message: &Message, at: &impl Fn(&str) -> String) -> Result<(), Error> {
     let blocks = message.server_tool_blocks.as_deref().unwrap_or_default();
-    if blocks.len() > MAX_TOOLS {
-        return Err(Error::invalid(
-            at("server_tool_blocks"),
-            format!("'server_tool_blocks' may contain at most {MAX_TOOLS} blocks."),
-        ));
-    }
     for (index, block) in blocks.iter().enumerate() {
         let at = at(&format!("server_tool_blocks[{index}]"));
         let wrong = |why: &'static str| Err(Error::invalid(at.clone(), why));

@@ -9,10 +9,19 @@ use super::{
     chat_events::{ChatEvents, LastChunk},
 };
 use crate::{
+    call::Warnings,
     edge::labels,
     error::Error,
     operation::chat::{Chat, ChatReply},
 };
+
+/// Parses and validates the body of a completion request.
+///
+/// # Errors
+/// 400 with the invalid field, or with the byte offset of a syntax error.
+pub fn completion_request(bytes: &[u8], warnings: &Warnings) -> Result<Chat, Error> {
+    parse::completion(bytes, warnings).map(|(chat, ..)| chat)
+}
 
 /// The dialect of OpenAI's legacy completions API.
 pub struct Completions;

@@ -4,7 +4,10 @@ use crate::{
     call::Warnings,
     edge::{body, dialect::chat_events::LastChunk},
     error::Error,
-    openai::{text_completion::CompletionRequest, texts::Texts},
+    openai::{
+        text_completion::{CompletionRequest, MAX_PROMPTS},
+        texts::Texts,
+    },
     operation::{
         chat::{Chat, Message, Origin, Part, Role},
         expansion,
@@ -22,7 +25,7 @@ pub fn completion(bytes: &[u8], warnings: &Warnings) -> Result<(Chat, String, La
     let request: CompletionRequest = body::parse(bytes, warnings)?;
     unsupported(&request)?;
     ranges(&request)?;
-    let texts = prompts(&request)?;
+    let texts = prompts(request.prompt, request.n)?;
     let longest = texts.iter().map(String::len).max().unwrap_or_default();
     let all: usize = texts.iter().map(String::len).sum();
     let conversation = |(index, text)| {
@@ -63,30 +66,30 @@ pub fn completion(bytes: &[u8], warnings: &Warnings) -> Result<(Chat, String, La
     Ok((chat, request.model, last_chunk))
 }
 
-fn prompts(request: &CompletionRequest) -> Result<Vec<String>, Error> {
-    let Texts::Text { texts, is_list } = &request.prompt else {
+fn prompts(prompt: Texts<MAX_PROMPTS>, n: Option<u32>) -> Result<Vec<String>, Error> {
+    let Texts::Text { texts, is_list } = prompt else {
         let text = "Token prompts are not supported, because Bedrock takes text. Send strings.";
         return Err(Error::invalid("prompt", text).with_code("unsupported_parameter"));
     };
-    let choices = texts.len().saturating_mul(request.n.unwrap_or(1) as usize);
+    let choices = texts.len().saturating_mul(n.unwrap_or(1) as usize);
     if texts.is_empty() || choices > MAX_CHOICES {
         let count = texts.len();
         let text = format!(
             "'prompt' has {count} prompts and 'n' is {}; a request may have 1 to {MAX_CHOICES} choices in total.",
-            request.n.unwrap_or(1)
+            n.unwrap_or(1)
         );
         return Err(Error::invalid("prompt", text));
     }
     match texts.iter().position(|text| text.trim().is_empty()) {
         Some(index) => {
-            let at = if *is_list {
+            let at = if is_list {
                 format!("prompt[{index}]")
             } else {
                 "prompt".to_owned()
             };
             Err(Error::invalid(at, "The prompt is empty."))
         }
-        None => Ok(texts.clone()),
+        None => Ok(texts),
     }
 }
 
@@ -152,11 +155,5 @@ fn ranges(request: &CompletionRequest) -> Result<(), Error> {
         let text = "'best_of' must be at least 'n'.";
         return Err(Error::invalid("best_of", text));
     }
-    match request.stop.as_ref().is_some_and(|stop| stop.0.len() > 4) {
-        true => Err(Error::invalid(
-            "stop",
-            "'stop' may contain at most 4 sequences.",
-        )),
-        false => Ok(()),
-    }
+    Ok(())
 }

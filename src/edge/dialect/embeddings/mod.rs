@@ -6,11 +6,20 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_completions};
 use crate::{
+    call::Warnings,
     edge::labels,
     error::Error,
     openai::embedding::{Embedding, EmbeddingList, EmbeddingUsage, Vector},
     operation::embed::{Embed, EmbedReply},
 };
+
+/// Parses and validates the body of an embedding request.
+///
+/// # Errors
+/// 400 with the invalid field, or with the byte offset of a syntax error.
+pub fn embedding_request(bytes: &[u8], warnings: &Warnings) -> Result<Embed, Error> {
+    parse::embedding(bytes, warnings).map(|(embed, ..)| embed)
+}
 
 /// The dialect of OpenAI's embeddings API.
 pub struct Embeddings;

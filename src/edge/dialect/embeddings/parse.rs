@@ -6,12 +6,12 @@ use crate::{
     call::Warnings,
     edge::body,
     error::Error,
-    openai::{embedding::EmbeddingRequest, texts::Texts},
+    openai::{
+        embedding::{EmbeddingRequest, MAX_INPUTS},
+        texts::Texts,
+    },
     operation::embed::{Embed, Image, Input, Purpose},
 };
-
-/// Maximum number of inputs of one request; OpenAI's limit.
-const MAX_INPUTS: usize = 2048;
 
 /// Parses and validates a request. Returns the operation, the name of the model, and whether vectors are returned as
 /// Base64.
@@ -63,16 +63,17 @@ fn purpose(word: Option<&str>) -> Result<Option<Purpose>, Error> {
     })
 }
 
-fn inputs(texts: Texts) -> Result<(Vec<Input>, bool), Error> {
+fn inputs(texts: Texts<MAX_INPUTS>) -> Result<(Vec<Input>, bool), Error> {
     let Texts::Text { texts, is_list } = texts else {
         let text = "Token inputs are not supported, because Bedrock takes text. Send strings. \
                     For LangChain's OpenAIEmbeddings, set check_embedding_ctx_length=False.";
         return Err(Error::invalid("input", text).with_code("unsupported_parameter"));
     };
-    if texts.is_empty() || texts.len() > MAX_INPUTS {
-        let count = texts.len();
-        let text = format!("'input' has {count} inputs; a request may have 1 to {MAX_INPUTS}.");
-        return Err(Error::invalid("input", text));
+    if texts.is_empty() {
+        return Err(Error::invalid(
+            "input",
+            "'input' must have at least one input.",
+        ));
     }
     let at = |index: usize| match is_list {
         true => format!("input[{index}]"),
