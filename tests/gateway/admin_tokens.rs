@@ -13,7 +13,7 @@ async fn start() -> (Gateway, tempfile::TempDir) {
     let mut settings = String::new();
     for (name, role) in [("alice", "full"), ("report", "read")] {
         let file = folder.path().join(name);
-        std::fs::write(&file, format!("token-of-{name}-0123456789\n")).unwrap();
+        std::fs::write(&file, format!("token-of-{name}-0123456789abcdefgh\n")).unwrap();
         let file = file.display();
         settings += &format!("[admin.tokens.{name}]\ntoken_file = \"{file}\"\nrole = \"{role}\"\n");
     }
@@ -41,7 +41,10 @@ async fn send(gateway: &Gateway, method: Method, token: &str, actor: &str) -> (S
 #[tokio::test]
 async fn named_tokens_say_who_changed_what_and_readers_change_nothing() {
     let (gateway, _folder) = start().await;
-    let (alice, report) = ("token-of-alice-0123456789", "token-of-report-0123456789");
+    let (alice, report) = (
+        "token-of-alice-0123456789abcdefgh",
+        "token-of-report-0123456789abcdefgh",
+    );
     let (status, made) = send(&gateway, Method::POST, alice, "bob").await;
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let main = crate::support::ADMIN_TOKEN;

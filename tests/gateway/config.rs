@@ -83,6 +83,7 @@ fn settings_that_the_example_comments_out_are_defaults() {
         "assume_role",
         "secret_env = \"LINTEL_WEBHOOK_SECRET",
         "prompt_file",
+        "tls",
     ];
     config::parse(&without(&of_machine), &environment(&[KEY]), None)
         .unwrap_or_else(|problems| panic!("{problems:?}"));
@@ -95,6 +96,9 @@ fn settings_that_the_example_comments_out_are_defaults() {
         "expires",
         "hosts",
         "s3",
+        "trusted_proxies",
+        "commit_after",
+        "client_certificates",
         "base_model",
         "price",
         "facts",

@@ -153,7 +153,7 @@ fn configuration_examples_in_the_docs_load() {
     assert!(!blocks.is_empty());
     let variables = vec![(
         "LINTEL_KEY_APP".to_owned(),
-        "sk-0123456789abcdef".to_owned(),
+        "sk-0123456789abcdef0123456789abcdef".to_owned(),
     )];
     for block in blocks {
         let environment = lintel::config::Environment {

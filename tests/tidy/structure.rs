@@ -201,13 +201,13 @@ fn every_path_has_a_label() {
     let labels = read(&root().join("src/edge/labels.rs"));
     let routes = read(&root().join("src/edge/routes.rs"));
     let paths: Vec<&str> = routes
-        .split(".route(\"")
+        .split("(\"/")
         .skip(1)
         .map(|rest| rest.split('"').next().unwrap())
         .collect();
     assert!(paths.len() > 3, "{paths:?}");
     for path in paths {
-        let label = format!("\"/v1{path}\"");
+        let label = format!("\"/v1/{path}\"");
         assert!(labels.contains(&label), "{path} would be `unknown`");
     }
 }

@@ -69,10 +69,7 @@ async fn the_error_for_2049_inputs_says_how_many_are_allowed() {
         .await
         .error();
     let message = error["message"].as_str().unwrap();
-    assert!(
-        message.contains("2049") && message.contains("2048"),
-        "{message}"
-    );
+    assert!(message.contains("at most 2048"), "{message}");
     let mut largest = request("cohere", json!(vec!["a"; 2048]));
     largest["dimensions"] = 256.into();
     largest["encoding_format"] = "base64".into();
