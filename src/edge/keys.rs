@@ -120,7 +120,7 @@ impl Keys {
     ) -> Result<Arc<Caller>, &'static str> {
         let digest: [u8; 32] = Sha256::digest(secret).into();
         match virtual_key::classify(secret) {
-            SecretKind::Malformed => return Err("malformed"),
+            SecretKind::Malformed => Err("malformed"),
             SecretKind::Virtual(id) => {
                 let key = self
                     .0

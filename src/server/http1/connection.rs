@@ -73,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             phase,
             read_timer: Box::pin(sleep(timeouts.header)),
             timeouts,
-            requests: Requests::new(),
+            requests: Requests::default(),
             input: BytesMut::new(),
             checked: 0,
             is_rejected: false,

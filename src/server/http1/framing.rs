@@ -30,14 +30,16 @@ pub enum Violation {
     Body,
 }
 
-impl Requests {
-    pub fn new() -> Self {
+impl Default for Requests {
+    fn default() -> Self {
         Self {
             place: Place::Head(0),
             is_http_11: false,
         }
     }
+}
 
+impl Requests {
     /// Reports whether the next byte belongs to a head.
     pub fn is_at_head(&self) -> bool {
         matches!(self.place, Place::Head(_))
@@ -136,7 +138,7 @@ mod tests {
 
     /// Passes `bytes` on in pieces of `step` bytes, and returns the ends of the requests.
     fn ends(bytes: &[u8], step: usize) -> Result<Vec<usize>, Violation> {
-        let (mut requests, mut ends, mut passed) = (Requests::new(), Vec::new(), 0);
+        let (mut requests, mut ends, mut passed) = (Requests::default(), Vec::new(), 0);
         let mut received = 0;
         while received < bytes.len() {
             received = bytes.len().min(received + step);
