@@ -86,11 +86,12 @@ ledger:
 micro:
 	cargo bench --locked --bench micro
 
-# Uses the stable compiler with debug assertions. The golden requests and the recorded streams are the seeds.
+# Uses the stable compiler with debug assertions. Seeds are the golden requests, the recorded streams and fuzz/seeds.
 fuzz:
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
-	mkdir -p fuzz/corpus/decode fuzz/corpus/frames fuzz/corpus/translate
-	for run in "decode tests/golden/requests" "frames tests/golden/recorded" "translate tests/golden/requests"; do \
+	for run in "decode tests/golden/requests" "frames tests/golden/recorded" "heads fuzz/seeds/heads" \
+		"proxy_header fuzz/seeds/proxy_header" "translate tests/golden/requests"; do \
 		set -- $$run; \
+		mkdir -p fuzz/corpus/$$1; \
 		RUSTC_BOOTSTRAP=1 CARGO_PROFILE_DEV_OPT_LEVEL=1 cargo fuzz run --dev $$1 fuzz/corpus/$$1 $$2 -- -max_total_time=$(FUZZ_SECONDS) -max_len=65536 || exit 1; \
 	done

@@ -119,6 +119,34 @@ async fn clock_that_goes_back_over_midnight_does_not_give_a_budget_twice() {
     assert_eq!(settled(&ledger, "key:k/day"), 8);
 }
 
+#[tokio::test]
+async fn row_79_call_is_charged_to_the_window_in_which_it_was_admitted() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::at("2026-03-01T23:59:59Z");
+    let ledger = open(&folder.path().join("a.db"), hands.clock()).await;
+    ledger
+        .set_all_budgets([budget("key:k", Per::Day, 10)])
+        .await
+        .unwrap();
+    let late = ledger
+        .hold(entry("1", ""), NanoUsd(9), |_| NanoUsd(9))
+        .await;
+    hands.set("2026-03-02T00:00:01Z");
+    // The new day has its whole limit, before and after the call of the old one is settled.
+    assert!(spend(&ledger, entry("2", ""), 4).await);
+    late.unwrap().settle(settlement(Usage::default(), 9));
+    assert_eq!(settled(&ledger, "key:k/day"), 4);
+    assert!(spend(&ledger, entry("3", ""), 6).await);
+    assert!(!spend(&ledger, entry("4", ""), 1).await);
+    drop(ledger);
+    let ledger = open(&folder.path().join("a.db"), hands.clock()).await;
+    ledger
+        .set_all_budgets([budget("key:k", Per::Day, 10)])
+        .await
+        .unwrap();
+    assert_eq!(settled(&ledger, "key:k/day"), 10);
+}
+
 /// After a restart the shared account began at zero, and one user had lost its own.
 #[tokio::test]
 async fn accounts_of_end_users_survive_a_restart() {

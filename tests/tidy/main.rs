@@ -8,6 +8,7 @@
 )]
 
 mod documents;
+mod faults;
 mod structure;
 
 use std::{
