@@ -1,5 +1,5 @@
 //! Compares lintel with a minimal proxy, in one run on one machine: `lintel-bench compare`. Measures it over a large ledger:
-//! `lintel-bench ledger`.
+//! `lintel-bench ledger`. Puts it under attack from all sides: `lintel-bench soak`.
 //!
 //! Absolute times on a shared machine mean little. The ratio of CPU per request is meaningful, because both programs do
 //! the same work within the same minute.
@@ -10,6 +10,7 @@ mod load;
 mod mock;
 mod process;
 mod proxy;
+mod soak;
 mod table;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -47,6 +48,8 @@ enum Command {
         #[arg(long, default_value_t = 10)]
         seconds: u64,
     },
+    /// Attacks the gateway from all sides while a well-behaved key calls, and fails if it or the gateway suffers
+    Soak(soak::Options),
     /// Runs a mock Bedrock that replies as fast as it can
     Mock { listen: SocketAddr },
     /// Runs a pass-through proxy: hyper's server and hyper-util's pooled client
@@ -72,6 +75,7 @@ fn main() -> Result<(), BoxError> {
                 size,
                 seconds,
             } => ledger::run(&lintel, &folder, size, seconds).await,
+            Command::Soak(options) => soak::run(options).await,
             Command::Mock { listen } => mock::run(listen).await,
             Command::Proxy { listen, upstream } => proxy::run(listen, upstream).await,
         }

@@ -51,12 +51,12 @@ impl Process {
 
     /// Returns the CPU time of all threads so far.
     pub fn cpu(&self) -> Result<Duration, BoxError> {
-        let mut nanos = 0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
-            let text = fs::read_to_string(task?.path().join("schedstat"))?;
-            nanos += text.split(' ').next().unwrap_or_default().parse::<u64>()?;
-        }
-        Ok(Duration::from_nanos(nanos))
+        cpu(self.child.id())
+    }
+
+    /// Returns the number of open file descriptors.
+    pub fn descriptors(&self) -> Result<usize, BoxError> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
     /// Returns the current resident memory, in MiB.
@@ -68,6 +68,23 @@ impl Process {
             .ok_or("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
     }
+}
+
+/// Returns the CPU time of this process so far.
+pub fn own_cpu() -> Result<Duration, BoxError> {
+    cpu(std::process::id())
+}
+
+fn cpu(process: u32) -> Result<Duration, BoxError> {
+    let mut nanos = 0;
+    for task in fs::read_dir(format!("/proc/{process}/task"))? {
+        // A thread may end meanwhile.
+        let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else {
+            continue;
+        };
+        nanos += text.split(' ').next().unwrap_or_default().parse::<u64>()?;
+    }
+    Ok(Duration::from_nanos(nanos))
 }
 
 impl Drop for Process {
