@@ -47,10 +47,15 @@ async fn row_11_max_completion_tokens_takes_precedence_over_max_tokens() {
 async fn row_14_messages_are_limited_in_number() {
     let gateway = Gateway::start().await;
     let mut request = user("Hi");
-    request["messages"] = vec![json!({"role": "user", "content": "x"}); 100_000].into();
-    let reply = gateway.chat(&request).await;
-    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
-    assert_eq!(reply.error()["param"], "messages");
+    for (count, member, expected) in [
+        (10_001, "param", "messages"),
+        (100_000, "code", "too_many_values"),
+    ] {
+        request["messages"] = vec![json!({"role": "user", "content": "x"}); count].into();
+        let reply = gateway.chat(&request).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+        assert_eq!(reply.error()[member], expected);
+    }
     assert!(gateway.simulator.received().is_empty());
 }
 

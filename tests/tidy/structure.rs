@@ -201,7 +201,7 @@ fn every_path_has_a_label() {
     let labels = read(&root().join("src/edge/labels.rs"));
     let routes = read(&root().join("src/edge/routes.rs"));
     let paths: Vec<&str> = routes
-        .split("(\"/")
+        .split("            (\"/")
         .skip(1)
         .map(|rest| rest.split('"').next().unwrap())
         .collect();

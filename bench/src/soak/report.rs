@@ -7,6 +7,9 @@ use std::{
 
 use super::{Calls, Counts, Cpu, Sample, Scale, good::quantile};
 
+/// Reads one number from a sample.
+type Count = fn(&Sample) -> f64;
+
 pub struct Report {
     pub scale: Scale,
     pub duration: Duration,
@@ -102,7 +105,7 @@ impl Report {
             most(|sample| sample.rss),
             end.rss
         );
-        let counts: [(&str, fn(&Sample) -> f64); 5] = [
+        let counts: [(&str, Count); 5] = [
             ("file descriptors", |sample| sample.descriptors as f64),
             ("client connections", |sample| sample.connections),
             ("calls in flight", |sample| sample.in_flight),
