@@ -4,6 +4,8 @@
 # make catalogue   refreshes the facts and prices of models from public packages; see docs/catalog.md
 # make proof   runs the tests of money at length: more random requests and kills
 # make ledger  measures the gateway over a ledger of ten million records; needs 5 GB of disk
+# make test-soak  attacks one gateway from all sides for five minutes while a well-behaved key calls; needs 16,000 file descriptors for the
+#                 full storm, and an otherwise idle machine for its latencies
 # make fuzz    fuzzes each target for FUZZ_SECONDS (120); never part of make test
 # make micro   benchmarks decode, translate and SSE in isolation (Criterion)
 
@@ -12,7 +14,7 @@ SDK := $(abspath $(TARGET))/sdk
 CARGO_TEST := --workspace --exclude lintel-fuzz
 FUZZ_SECONDS ?= 120
 
-.PHONY: demo test proof fmt lint rust sdk rules tools bench ledger micro fuzz build catalogue
+.PHONY: demo test proof fmt lint rust sdk rules tools bench ledger test-soak micro fuzz build catalogue
 
 demo:
 	scripts/tools.sh build
@@ -82,6 +84,11 @@ ledger:
 	scripts/tools.sh build
 	cargo build --locked --release --workspace --exclude lintel-fuzz
 	$(TARGET)/release/lintel-bench ledger --lintel $(TARGET)/release/lintel --folder $(TARGET)/ledger
+
+test-soak:
+	scripts/tools.sh build
+	cargo build --locked --release --workspace --exclude lintel-fuzz
+	$(TARGET)/release/lintel-bench soak --lintel $(TARGET)/release/lintel
 
 micro:
 	cargo bench --locked --bench micro

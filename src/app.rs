@@ -74,8 +74,8 @@ impl App {
             load_tls("server.tls", &config.server.tls, true)?,
             load_tls("admin.tls", &config.admin.tls, false)?,
         ];
-        let data = bind("server.listen", config.server.listen).await?;
-        let admin = bind("admin.listen", config.admin.listen).await?;
+        let data = bind("server.listen", config.server.listen)?;
+        let admin = bind("admin.listen", config.admin.listen)?;
         let (data_addr, admin_addr) = (data.local_addr()?, admin.local_addr()?);
         let (alerts_sender, alerts) = mpsc::channel(webhook::QUEUE_LIMIT);
         let store = |error: String| io::Error::other(format!("store: {error}"));
@@ -342,8 +342,8 @@ fn override_variable(path: &str) -> String {
     format!("LINTEL__{}", path.to_ascii_uppercase().replace('.', "__"))
 }
 
-async fn bind(name: &str, address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
+fn bind(name: &str, address: SocketAddr) -> io::Result<TcpListener> {
+    server::listen(address).map_err(|error| {
         io::Error::new(
             error.kind(),
             format!(

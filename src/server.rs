@@ -16,7 +16,7 @@ use axum::Router;
 use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, join},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -32,6 +32,9 @@ use self::{
 };
 use crate::metrics;
 
+/// Connections that wait to be accepted; the kernel may lower it to `net.core.somaxconn`. If they are more, it drops their first
+/// packets, and clients try again only after a second, then after three. So a crowd must fit that comes within that second.
+const BACKLOG: u32 = 4096;
 /// How long streams that a shutdown cuts off have to write their last event.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -68,6 +71,21 @@ struct Port {
     closing: CancellationToken,
     /// Its connections, and what they spawn.
     tasks: TaskTracker,
+}
+
+/// Listens on `address`.
+///
+/// # Errors
+/// If the address is not available.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A restart does not wait for the connections of the last process to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves `router` on `listener` until `shutdown`. Requests in flight then have `drain_timeout` to finish; after it `cut`

@@ -19,7 +19,7 @@ const CONNECTIONS: usize = 16;
 const RATE: f64 = 200.0;
 
 /// The token of the admin port.
-const TOKEN: &str = "bench-admin-token";
+const TOKEN: &str = "bench-admin-0123456789abcdef0123456789abcdef";
 
 /// The size of the ledger.
 #[derive(clap::Args, Clone, Copy)]
@@ -147,7 +147,7 @@ impl Bench {
     fn start(&self, config: &str) -> Result<Process, BoxError> {
         let config = self.folder.join(config);
         let environment = [
-            ("BENCH_KEY", "sk-bench-0123456789abcdef"),
+            ("BENCH_KEY", "sk-bench-0123456789abcdef0123456789abcdef"),
             ("LINTEL_ADMIN_TOKEN", TOKEN),
             ("AWS_ACCESS_KEY_ID", "bench"),
             ("AWS_SECRET_ACCESS_KEY", "bench"),

@@ -55,7 +55,7 @@ impl Scale {
             strangers: of(10_000)?,
             slow: of(1_000)?,
             max_connections: of(10_000)?,
-            max_in_flight: of(4_096)?,
+            max_in_flight: of(2_560)? / 16 * 16,
         })
     }
 }
