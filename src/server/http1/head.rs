@@ -119,12 +119,20 @@ pub fn check(head: &[u8]) -> Result<Head, BadHead> {
 /// 400 if it is folded, or has a character that does not belong there.
 pub fn header(line: &[u8]) -> Result<(&[u8], &[u8]), BadHead> {
     let colon = line.iter().position(|byte| *byte == b':').ok_or(HEADER)?;
-    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
     let is_text = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~' | 0x80..);
     match is_token(name) && value.iter().all(is_text) {
         true => Ok((name, value)),
         false => Err(HEADER),
     }
+}
+
+/// Removes spaces and tabs at both ends. `trim_ascii` would also remove CR and form feeds, which are not allowed.
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// Lines that end with CR LF. A line is `None` if it ends otherwise.

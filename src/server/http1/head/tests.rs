@@ -103,6 +103,10 @@ fn heads_that_servers_may_read_differently_are_rejected() {
         b"GET / HTTP/1.1\r\nhost: a\n\r\n",
         b"GET / HTTP/1.1\r\nhost: a\r\nx: y\rz: a\r\n\r\n",
         b"GET / HTTP/1.1\r\rhost: a\r\n\r\n",
+        // Accepted before, and rejected by hyper without a log line.
+        b"GET / HTTP/1.1\r\nhost: a\r\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\ncontent-length: \x0c5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\x0c\r\n\r\n",
     ] {
         assert!(check(head).is_err(), "{}", head.escape_ascii());
     }
