@@ -40,7 +40,7 @@ pub async fn serve<D: Dialect>(
 ) -> Response {
     let mut response = match answer::<D>(&edge, &entry, request).await {
         Ok(response) => response,
-        Err(error) => rescue::respond(with_input_param::<D>(error), D::error),
+        Err(error) => rescue::respond(error, D::error),
     };
     let trace = entry.trace();
     reply_headers::add_rate_limits(&mut response, &trace.rate_limits());
@@ -163,7 +163,9 @@ async fn finish<D: Dialect>(
     let (disconnect, received) = (&cx.edge.disconnect, cx.received);
     let served = disconnect
         .run(destination, call, move |end| log_entry.set_end(end))
-        .await?;
+        .await
+        // Here, because an error may also arrive as an event.
+        .map_err(with_input_param::<D>)?;
     let trace = entry.trace();
     let (is_stream, usage) = (served.reply.is_stream(), served.reply.usage());
     let headers = reply_headers::Headers::of(&served.model, &served.plan, trace, usage);

@@ -299,6 +299,16 @@ async fn stream_is_committed_before_its_first_token_if_it_is_configured() {
         "{text}"
     );
 
+    // It names the member, as an error with a status does.
+    let reply = gateway
+        .chat(&streamed("[simulate slow 300ms] [simulate too-long]"))
+        .await;
+    let text = reply.text();
+    assert!(
+        text.contains("context_length_exceeded") && text.contains("\"param\":\"messages\""),
+        "{text}"
+    );
+
     // What fails earlier has its status, and so have whole replies.
     assert_eq!(
         gateway.chat(&streamed("[simulate throttle]")).await.status,
