@@ -21,9 +21,7 @@ use crate::{
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
     dispatch::{Dispatch, Reentry, pipeline::Shared},
-    edge::{
-        self, Backoff, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Room, UsagePages,
-    },
+    edge::{self, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Room, UsagePages},
     governance::{Clock, Ledger},
     knowledge::BedrockKnowledgeBases,
     middleware::{
@@ -239,7 +237,7 @@ impl App {
             },
             token: config.admin.token,
             tokens: config.admin.tokens,
-            failed: Backoff::new(admin::MAX_FAILURES),
+            logins: Logins::new(admin::MAX_FAILURES),
             shutdown: shutdown.clone(),
             last_ready: Mutex::new(None),
             rendered: Default::default(),

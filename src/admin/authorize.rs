@@ -1,9 +1,6 @@
 //! Decides who may use the admin API.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -16,7 +13,11 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::{Admin, api::ACTOR, problem};
-use crate::{config::AdminToken, edge::Peer, metrics};
+use crate::{
+    config::AdminToken,
+    edge::{Peer, Recognition},
+    metrics,
+};
 
 /// The prefix of the actor of a named token in the audit log. Other actors cannot have it.
 const TOKEN: &str = "token:";
@@ -34,15 +35,30 @@ pub async fn authorize(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let now = Instant::now();
-    let address = peer.map(|Extension(Peer(address))| address.ip().to_canonical());
-    if let Some(wait) = address.and_then(|address| admin.failed.wait(&address, now)) {
-        metrics::admin_auth_failure("limited");
-        return limited(wait);
-    }
-    match actor(&admin, request.method(), request.headers()) {
-        Ok(actor) => {
-            match actor {
+    let address = peer.map(|Extension(Peer(address))| address.ip());
+    let found = match presented(request.headers()) {
+        Ok(secret) => admin
+            .logins
+            .attempt(secret, address, || Token::find(&admin, secret)),
+        Err(why) => admin.logins.check_address(address).map(|()| {
+            admin.logins.record(None, address);
+            Err(why)
+        }),
+    };
+    let allowed = match found {
+        Err(error) => {
+            metrics::admin_auth_failure("limited");
+            return limited(error.retry_after().unwrap_or_default());
+        }
+        // A valid token that lacks a permission is no guess.
+        Ok(found) => found.and_then(|token| token.may(request.method())),
+    };
+    match allowed {
+        Ok(token) => {
+            if let Some(recognition) = request.extensions().get::<Recognition>() {
+                recognition.set();
+            }
+            match token.actor {
                 Some(actor) => drop(request.headers_mut().insert(ACTOR, actor)),
                 None => claimed(request.headers_mut()),
             }
@@ -50,12 +66,6 @@ pub async fn authorize(
         }
         Err(why) => {
             metrics::admin_auth_failure(why);
-            let address = address.inspect(|address| {
-                // A valid token that lacks a permission is no guess.
-                if why != "read_only" {
-                    admin.failed.record(*address, now);
-                }
-            });
             tracing::warn!(
                 reason = why,
                 address = address.map(tracing::field::display),
@@ -72,34 +82,61 @@ pub async fn authorize(
     }
 }
 
-/// Returns the actor that the token of the request names; `None` for the token without a name.
-fn actor(admin: &Admin, method: &Method, headers: &HeaderMap) -> Result<Option<HeaderValue>, Why> {
-    if admin.token.is_none() && admin.tokens.is_empty() {
-        return Err("disabled");
-    }
-    let presented = headers.get(header::AUTHORIZATION).ok_or("missing")?;
-    let presented = presented.as_bytes().strip_prefix(b"Bearer ");
-    let digest: [u8; 32] = Sha256::digest(presented.ok_or("malformed")?).into();
-    let is_main = admin.token.as_ref().is_some_and(|token| {
-        let own: [u8; 32] = Sha256::digest(token.expose().as_bytes()).into();
-        bool::from(own.ct_eq(&digest))
-    });
-    // All are compared, so that the time does not depend on which one matches.
-    let named = admin.tokens.iter().fold(None, |found, token| {
-        match bool::from(token.digest.ct_eq(&digest)) {
-            true => Some(token),
-            false => found,
+/// Returns the token of the request.
+fn presented(headers: &HeaderMap) -> Result<&[u8], Why> {
+    let header = headers.get(header::AUTHORIZATION).ok_or("missing")?;
+    header
+        .as_bytes()
+        .strip_prefix(b"Bearer ")
+        .ok_or("malformed")
+}
+
+/// What a valid token allows.
+struct Token {
+    /// Its name in the audit log; `None` for the token without a name.
+    actor: Option<HeaderValue>,
+    may_write: bool,
+}
+
+impl Token {
+    fn find(admin: &Admin, secret: &[u8]) -> Result<Self, Why> {
+        if admin.token.is_none() && admin.tokens.is_empty() {
+            return Err("disabled");
         }
-    });
-    match named {
-        Some(AdminToken {
-            may_write: false, ..
-        }) if !method.is_safe() => Err("read_only"),
-        Some(token) => HeaderValue::from_str(&format!("{TOKEN}{}", token.name))
-            .map(Some)
-            .map_err(|_| "malformed"),
-        None if is_main => Ok(None),
-        None => Err("unknown"),
+        let digest: [u8; 32] = Sha256::digest(secret).into();
+        let is_main = admin.token.as_ref().is_some_and(|token| {
+            let own: [u8; 32] = Sha256::digest(token.expose().as_bytes()).into();
+            bool::from(own.ct_eq(&digest))
+        });
+        // All are compared, so that the time does not depend on which one matches.
+        let named = admin.tokens.iter().fold(None, |found, token| {
+            match bool::from(token.digest.ct_eq(&digest)) {
+                true => Some(token),
+                false => found,
+            }
+        });
+        match named {
+            Some(AdminToken {
+                name, may_write, ..
+            }) => Ok(Self {
+                actor: Some(
+                    HeaderValue::from_str(&format!("{TOKEN}{name}")).map_err(|_| "malformed")?,
+                ),
+                may_write: *may_write,
+            }),
+            None if is_main => Ok(Self {
+                actor: None,
+                may_write: true,
+            }),
+            None => Err("unknown"),
+        }
+    }
+
+    fn may(self, method: &Method) -> Result<Self, Why> {
+        match self.may_write || method.is_safe() {
+            true => Ok(self),
+            false => Err("read_only"),
+        }
     }
 }
 

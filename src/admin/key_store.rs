@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::error::ApiError;
 use crate::{
-    config::{self, KeySettings, Teams},
+    config::{self, KeySettings, Problem, Teams},
     edge::{Keys, VirtualKey, virtual_key},
     governance::{Audit, KeyRow, Ledger},
 };
@@ -195,11 +195,12 @@ impl KeyStore {
             match (name.as_str(), &value) {
                 ("name", Value::String(text)) => row.name = checked_name(text.clone())?,
                 ("metadata", _) => row.metadata = value.to_string(),
-                (_, Value::Null) => drop(
-                    settings
-                        .as_object_mut()
-                        .and_then(|settings| settings.remove(&name)),
-                ),
+                (_, Value::Null) => {
+                    let settings = settings.as_object_mut();
+                    if settings.is_none_or(|settings| settings.remove(&name).is_none()) {
+                        self.check_setting(&name)?;
+                    }
+                }
                 _ => settings[name] = value,
             }
         }
@@ -208,6 +209,18 @@ impl KeyStore {
         self.write(&row, audit(who, "key.change", Some(&before), &row))
             .await?;
         Ok(json!({"key": view(&row)}))
+    }
+
+    /// # Errors
+    /// 400 if no setting has this name.
+    fn check_setting(&self, name: &str) -> Result<(), ApiError> {
+        let any = json!({name: true});
+        let problems = config::virtual_key(any, "", &self.teams).err();
+        let unknown = |problem: &Problem| problem.message.starts_with("unknown key");
+        match problems.into_iter().flatten().find(unknown) {
+            Some(problem) => Err(ApiError::invalid(problem.to_string())),
+            None => Ok(()),
+        }
     }
 
     /// Creates a new secret. The old one stays valid for `overlap`. Without an overlap, every earlier secret ends at once.

@@ -6,7 +6,6 @@ mod error;
 mod key_store;
 mod revocation;
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,8 +42,7 @@ pub struct Admin {
     /// The token without a name.
     pub token: Option<Secret>,
     pub tokens: Vec<AdminToken>,
-    /// The failed attempts of addresses.
-    pub failed: edge::Backoff<IpAddr>,
+    pub logins: edge::Logins,
     pub shutdown: CancellationToken,
     pub last_ready: Mutex<Option<Instant>>,
     /// The metrics as they were last rendered.

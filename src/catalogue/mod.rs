@@ -59,6 +59,12 @@ pub fn lookup(target: &Target) -> CatalogEntry {
     }
 }
 
+/// Returns the base model of `id`: as the catalog writes it, if it has the model.
+pub fn base(id: &str) -> Option<&str> {
+    let base = parse_reference(id).base?;
+    Some(find_entry(base).map_or(base, |entry| entry.id))
+}
+
 /// Returns a model with this name and target, and the catalog's facts and price.
 pub fn model(name: impl Into<String>, target: Target) -> Model {
     let CatalogEntry { base, facts, price } = lookup(&target);

@@ -124,9 +124,7 @@ fn with_target(model: &Arc<Model>, target: Target) -> Arc<Model> {
 
 /// The model that `target` names; `None` if it is an ARN that does not name it.
 fn base_of(target: &Target) -> Option<String> {
-    catalogue::parse_reference(&target.id)
-        .base
-        .map(str::to_owned)
+    catalogue::base(&target.id).map(str::to_owned)
 }
 
 /// Compares two base models. The variants of a model that the catalog does not know end with `:` and a length.

@@ -1,6 +1,12 @@
 //! Authenticates requests by API key. A 401 does not say why a key was rejected; the metric and the log do.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
+};
 
 use super::{Edge, access_log::Entry};
 use crate::{
@@ -16,9 +22,21 @@ use axum::{
     response::Response,
 };
 
-/// A response extension: the request had a valid key.
-#[derive(Clone, Copy, Debug)]
-pub struct KnownCaller;
+/// A request extension: whether its connection has carried a valid key.
+#[derive(Clone, Debug, Default)]
+pub struct Recognition(Arc<AtomicBool>);
+
+impl Recognition {
+    /// Records that a request had a valid key.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Reports whether any request had a valid key.
+    pub fn is_known(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// A request extension: the names of the client's certificate, which an authority of the configuration has signed.
 #[derive(Clone, Debug)]
@@ -36,10 +54,11 @@ pub async fn auth(
 ) -> Result<Response, Error> {
     let caller = caller(&edge, &entry, request.headers(), request.extensions())?;
     entry.set_caller(&caller);
+    if let Some(recognition) = request.extensions().get::<Recognition>() {
+        recognition.set();
+    }
     request.extensions_mut().insert(caller);
-    let mut response = next.run(request).await;
-    response.extensions_mut().insert(KnownCaller);
-    Ok(response)
+    Ok(next.run(request).await)
 }
 
 /// Looks the key of a request up. It is looked up again after the body has arrived: a slow body may take an hour, and the key

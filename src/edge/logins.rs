@@ -33,14 +33,14 @@ struct Failures {
 
 /// Counts failures, and tells who must wait. Cheap memory: the oldest entries are forgotten.
 #[derive(Debug)]
-pub struct Backoff<K> {
+struct Backoff<K> {
     limit: u32,
     failures: Mutex<unsync::Cache<K, Failures>>,
 }
 
 impl<K: Hash + Eq> Backoff<K> {
     /// Allows `limit` failures in a minute.
-    pub fn new(limit: u32) -> Self {
+    fn new(limit: u32) -> Self {
         Self {
             limit,
             failures: Mutex::new(unsync::Cache::new(CAPACITY)),
@@ -48,14 +48,14 @@ impl<K: Hash + Eq> Backoff<K> {
     }
 
     /// Returns how long `key` must still wait, or `None` if it may try.
-    pub fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
+    fn wait(&self, key: &K, now: Instant) -> Option<Duration> {
         let failures = *self.failures().get(key)?;
         let left = (failures.since + failures.wait).saturating_duration_since(now);
         (failures.count >= self.limit && !left.is_zero()).then_some(left)
     }
 
     /// Counts a failure of `key`.
-    pub fn record(&self, key: K, now: Instant) {
+    fn record(&self, key: K, now: Instant) {
         let mut all = self.failures();
         let last = all.get(&key).copied();
         let wait = match last {
@@ -82,7 +82,7 @@ impl<K: Hash + Eq> Backoff<K> {
     }
 }
 
-/// The failed logins of the data port.
+/// The failed logins of a port.
 #[derive(Debug)]
 pub struct Logins {
     addresses: Backoff<IpAddr>,

@@ -40,7 +40,7 @@ use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
 
 pub use access_log::Peer;
-pub use auth::{CertificateNames, KnownCaller};
+pub use auth::{CertificateNames, Recognition};
 pub use bad_head::{BadHead, reject};
 pub use body_guard::until_end;
 pub use dialect::{
@@ -49,7 +49,7 @@ pub use dialect::{
 pub use disconnect::DisconnectPolicy;
 pub use endpoints::usage::UsagePages;
 pub use keys::{Key, Keys, VirtualKey};
-pub use logins::{Backoff, Logins};
+pub use logins::Logins;
 pub use receive::Room;
 
 use crate::{

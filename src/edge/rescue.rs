@@ -95,7 +95,7 @@ fn add_headers(error: &Error, headers: &mut HeaderMap) {
     if let Some(after) = error.retry_after() {
         headers.insert(
             header::RETRY_AFTER,
-            HeaderValue::from(after.as_secs().max(1)),
+            HeaderValue::from(after.as_nanos().div_ceil(1_000_000_000).max(1) as u64),
         );
         let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
         headers.insert(

@@ -107,7 +107,11 @@ impl Ledger {
         let mut reconciliation = Reconciliation::default();
         let mut by_request: HashMap<String, Usage> = HashMap::new();
         let mut invocations: HashSet<String> = HashSet::new();
-        for line in log.lines().filter(|line| !line.trim().is_empty()) {
+        for line in log
+            .trim_start_matches('\u{feff}')
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+        {
             let Ok(line) = serde_json::from_str::<Invocation>(line) else {
                 reconciliation.unreadable += 1;
                 continue;

@@ -147,6 +147,25 @@ async fn row_79_call_is_charged_to_the_window_in_which_it_was_admitted() {
     assert_eq!(settled(&ledger, "key:k/day"), 10);
 }
 
+/// A ledger that was opened again at once read holds of calls whose records were still in the queue of the old one.
+#[tokio::test]
+async fn ledger_is_locked_until_its_last_record_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.db");
+    let ledger = open(&file, Clock::default()).await;
+    let (gate, wait) = std::sync::mpsc::channel();
+    let busy = ledger.0.store.writer.read_in_order(move |_| {
+        let () = wait.recv().unwrap();
+        Ok(())
+    });
+    drop(ledger);
+    let is_locked = || std::fs::File::open(&file).unwrap().try_lock().is_err();
+    assert!(is_locked());
+    gate.send(()).unwrap();
+    busy.await.unwrap();
+    open(&file, Clock::default()).await;
+}
+
 /// After a restart the shared account began at zero, and one user had lost its own.
 #[tokio::test]
 async fn accounts_of_end_users_survive_a_restart() {

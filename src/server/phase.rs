@@ -14,7 +14,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use tokio::time::{Instant, sleep_until};
 
-use crate::edge::BadHead;
+use crate::edge::{BadHead, Recognition};
 
 /// Waiting for a request, before the timer is armed.
 pub const IDLE: u8 = 0;
@@ -36,8 +36,7 @@ struct Inner {
     requests: AtomicUsize,
     /// When the last request ended.
     idle_since: Mutex<Option<Instant>>,
-    /// A request of a known key was served.
-    is_known: AtomicBool,
+    recognition: Recognition,
     /// The client closed its side while its request was served.
     is_half_closed: AtomicBool,
     bad_head: Mutex<Option<BadHead>>,
@@ -96,12 +95,9 @@ impl Phase {
         self.0.reader.register(cx.waker());
     }
 
-    pub fn set_known(&self) {
-        self.0.is_known.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_known(&self) -> bool {
-        self.0.is_known.load(Ordering::Relaxed)
+    /// What the requests of the connection tell of their client.
+    pub fn recognition(&self) -> &Recognition {
+        &self.0.recognition
     }
 
     pub fn set_half_closed(&self) {

@@ -1,5 +1,5 @@
-//! The open connections. Idle strangers cannot keep others out: when there is no room, the one that was idle for longest
-//! makes way, first those that never sent a valid key.
+//! The open connections. Strangers cannot keep others out: when there is no room, the oldest connection that never carried a
+//! valid key makes way, whatever it does, then one of a known client that is idle.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,8 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::phase::{BUSY, Phase};
 use crate::metrics;
 
-/// How many connections are looked at to find one that may make way. Bounds the work for each new connection.
-const LOOKS: usize = 64;
+/// How many connections of known clients are looked at to find an idle one. Bounds the work for each new connection.
+const LOOKS: usize = 1024;
+/// How many closed connections may be left in the queues.
+const SLACK: usize = 64;
 
 /// How many connections may be open.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +41,10 @@ struct Shared {
 struct Open {
     connections: HashMap<u64, Connection>,
     by_address: HashMap<IpAddr, usize>,
-    /// In the order in which they are looked at. Those that were closed are dropped when they are looked at.
-    queue: VecDeque<u64>,
+    /// Oldest first. Those that were closed or have become known are dropped when they are looked at.
+    strangers: VecDeque<u64>,
+    /// In the order in which they are looked at.
+    known: VecDeque<u64>,
     last_id: u64,
 }
 
@@ -133,10 +137,25 @@ impl Open {
     fn insert(&mut self, id: u64, connection: Connection) {
         *self.by_address.entry(connection.address).or_default() += 1;
         self.connections.insert(id, connection);
-        self.queue.push_back(id);
-        if self.queue.len() > 2 * self.connections.len() + LOOKS {
-            self.queue.retain(|id| self.connections.contains_key(id));
+        self.strangers.push_back(id);
+        if self.strangers.len() + self.known.len() > 2 * self.connections.len() + SLACK {
+            self.sort();
         }
+    }
+
+    /// Forgets what was closed.
+    fn sort(&mut self) {
+        while let Some(id) = self.strangers.pop_front() {
+            self.known.push_back(id);
+        }
+        for id in std::mem::take(&mut self.known) {
+            match self.connections.get(&id) {
+                Some(connection) if connection.is_known() => self.known.push_back(id),
+                Some(_) => self.strangers.push_back(id),
+                None => {}
+            }
+        }
+        self.strangers.make_contiguous().sort_unstable();
     }
 
     fn remove(&mut self, id: u64) -> Option<Connection> {
@@ -155,31 +174,47 @@ impl Open {
         }
     }
 
-    /// Makes room by closing an idle connection. Returns whether there was one.
+    /// Makes room by closing a connection. Returns whether there was one that may be closed.
     fn evict(&mut self) -> bool {
-        let mut idle = None;
-        for _ in 0..LOOKS.min(self.queue.len()) {
-            let Some(id) = self.queue.pop_front() else {
-                break;
-            };
-            let Some(connection) = self.connections.get(&id) else {
-                continue;
-            };
-            if connection.phase.get() != BUSY {
-                idle = idle.or(Some(id));
-                if !connection.phase.is_known() {
-                    idle = Some(id);
-                    break;
-                }
-            }
-            self.queue.push_back(id);
-        }
-        let evicted = idle.and_then(|id| self.remove(id));
-        if let Some(connection) = &evicted {
+        let Some(id) = self.stranger().or_else(|| self.idle()) else {
+            return false;
+        };
+        if let Some(connection) = self.remove(id) {
             connection.evicted.cancel();
             metrics::shed("idle_connection");
         }
-        evicted.is_some()
+        true
+    }
+
+    /// Returns the oldest connection that never carried a valid key.
+    fn stranger(&mut self) -> Option<u64> {
+        loop {
+            let id = self.strangers.pop_front()?;
+            match self.connections.get(&id) {
+                Some(connection) if connection.is_known() => self.known.push_back(id),
+                Some(_) => return Some(id),
+                None => {}
+            }
+        }
+    }
+
+    /// Returns a connection of a known client that is idle.
+    fn idle(&mut self) -> Option<u64> {
+        for _ in 0..LOOKS {
+            let id = self.known.pop_front()?;
+            match self.connections.get(&id) {
+                Some(connection) if connection.phase.get() == BUSY => self.known.push_back(id),
+                Some(_) => return Some(id),
+                None => {}
+            }
+        }
+        None
+    }
+}
+
+impl Connection {
+    fn is_known(&self) -> bool {
+        self.phase.recognition().is_known()
     }
 }
 
@@ -206,24 +241,47 @@ mod tests {
         Registry::new(capacity, false)
     }
 
+    fn admit(registry: &Registry, is_known: bool) -> Admitted {
+        let admitted = registry.admit(HOME, false).unwrap();
+        if is_known {
+            admitted.phase.recognition().set();
+        }
+        admitted
+    }
+
     #[test]
     fn strangers_make_way_before_known_clients_and_busy_ones_never() {
         let registry = registry(3, 10);
-        let known = registry.admit(HOME, false).unwrap();
-        known.phase.set_known();
-        let busy = registry.admit(HOME, false).unwrap();
+        let known = admit(&registry, true);
+        let busy = admit(&registry, true);
         let working = busy.phase.busy();
-        let stranger = registry.admit(HOME, false).unwrap();
-        let second = registry.admit(HOME, false).unwrap();
+        let stranger = admit(&registry, false);
+        // A client without a key could stay busy by not reading its rejection.
+        let _is_rejected = stranger.phase.busy();
+        let second = admit(&registry, true);
         assert!(stranger.evicted.is_cancelled() && !known.evicted.is_cancelled());
         let _second_works = second.phase.busy();
-        let third = registry.admit(HOME, false).unwrap();
+        let third = admit(&registry, true);
         assert!(known.evicted.is_cancelled());
         let _third_works = third.phase.busy();
         assert!(registry.admit(HOME, false).is_none());
         drop(working);
         assert!(registry.admit(HOME, false).is_some());
         assert!(busy.evicted.is_cancelled());
+    }
+
+    /// 64 connections were looked at, so strangers behind as many others stayed.
+    #[test]
+    fn all_strangers_make_way_before_any_known_client() {
+        let registry = registry(1000, 2000);
+        let known: Vec<_> = (0..500).map(|_| admit(&registry, true)).collect();
+        let working: Vec<_> = known[..250].iter().map(|one| one.phase.busy()).collect();
+        let strangers: Vec<_> = (0..500).map(|_| admit(&registry, false)).collect();
+        let more: Vec<_> = (0..500).map(|_| admit(&registry, true)).collect();
+        assert!(strangers.iter().all(|one| one.evicted.is_cancelled()));
+        let is_open = |one: &Admitted| !one.evicted.is_cancelled();
+        assert!(known.iter().chain(&more).all(is_open));
+        drop(working);
     }
 
     #[test]
@@ -255,6 +313,6 @@ mod tests {
         }
         let open = registry.open();
         assert!(open.connections.is_empty() && open.by_address.is_empty());
-        assert!(open.queue.len() <= LOOKS + 2);
+        assert!(open.strangers.len() + open.known.len() <= SLACK + 2);
     }
 }

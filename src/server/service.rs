@@ -4,7 +4,10 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use futures_util::future::BoxFuture;
-use http::{Version, header::HOST};
+use http::{
+    Version,
+    header::{CONTENT_LENGTH, HOST},
+};
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -15,7 +18,7 @@ use super::{
     proxies::Proxies,
     stalled,
 };
-use crate::edge::{BadHead, CertificateNames, KnownCaller, Peer, until_end};
+use crate::edge::{BadHead, CertificateNames, Peer, until_end};
 
 /// Serves the requests of one connection.
 pub struct Service {
@@ -44,6 +47,7 @@ impl Service {
         };
         let extensions = request.extensions_mut();
         extensions.insert(Peer(peer));
+        extensions.insert(self.phase.recognition().clone());
         if let Some(bad) = rejection.or(self.rejection) {
             extensions.insert(bad);
         }
@@ -54,8 +58,15 @@ impl Service {
     }
 }
 
-/// Checks what the codec of HTTP/2 does not: that the host is given once, and the path is one.
+/// Checks what the codec of HTTP/2 does not: the number of headers, that the length and the host are given once, and that the
+/// path is one.
 fn check(request: &Request) -> Result<(), BadHead> {
+    if request.headers().len() > head::MAX_LINES {
+        return Err(head::TOO_LARGE);
+    }
+    if request.headers().get_all(CONTENT_LENGTH).iter().count() > 1 {
+        return Err(head::LENGTH);
+    }
     let hosts = request.headers().get_all(HOST).iter();
     let authority = request
         .uri()
@@ -88,14 +99,11 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
         let (stall_timeout, tasks) = (self.stall_timeout, self.tasks.clone());
         Box::pin(async move {
             let response = router.oneshot(request).await?;
-            if response.extensions().get::<KnownCaller>().is_some() {
-                phase.set_known();
-            }
-            let response = match is_http2 {
-                true => stalled::cut_off(response, stall_timeout, &tasks),
-                false => http1::probed(response, phase),
-            };
-            Ok(until_end(response, busy))
+            Ok(match is_http2 {
+                // Once it is cut off, nothing of it keeps the connection busy.
+                true => stalled::cut_off(until_end(response, busy), stall_timeout, &tasks),
+                false => until_end(http1::probed(response, phase), busy),
+            })
         })
     }
 }

@@ -8,7 +8,7 @@ use quick_cache::sync::Cache;
 use tokio::time::sleep;
 
 use super::{
-    Request, collected, failure,
+    Request, abandoned, collected, failure,
     retry_budget::RetryBudget,
     transport::{Response, SendError, ServiceOperation, Transport},
 };
@@ -158,13 +158,17 @@ impl Attempts {
     /// Runs `attempt` until it succeeds, or a retry cannot help or is not allowed.
     ///
     /// # Errors
-    /// The last failure.
+    /// The last failure, or that the client has disconnected.
     pub async fn run<A: Attempt>(
         &self,
         subject: Subject<'_>,
         operation: ServiceOperation,
         mut attempt: A,
     ) -> Result<A::Output, Error> {
+        // Whatever the call has waited for, nothing new is sent for a client that has gone.
+        if subject.trace.is_client_gone() {
+            return Err(abandoned());
+        }
         let budget = self.budget(subject.target);
         budget.deposit();
         let mut made = 0;

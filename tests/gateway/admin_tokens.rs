@@ -105,6 +105,18 @@ async fn failed_attempts_are_limited_and_counted() {
         let line = format!("lintel_admin_auth_failures_total{{why=\"{why}\"}}");
         assert!(metrics.contains(&line), "{line} is not in {metrics}");
     }
+    // Whoever guesses at the operator's address does not lock the operator out.
+    let (other, _folder) = start().await;
+    for (token, tries, status) in [
+        (right, 1, StatusCode::OK),
+        ("guess", 10, StatusCode::FORBIDDEN),
+        ("guess", 1, StatusCode::TOO_MANY_REQUESTS),
+        (right, 1, StatusCode::OK),
+    ] {
+        for _ in 0..tries {
+            assert_eq!(send(&other, Method::GET, token, "").await.0, status);
+        }
+    }
     // The data port is another matter.
     assert_eq!(gateway.chat(&user("Hi")).await.status, StatusCode::OK);
 }

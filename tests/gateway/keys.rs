@@ -96,6 +96,14 @@ async fn key_works_from_creation_until_revocation() {
         gateway.as_key(&secret, &request("claude")).await.status,
         StatusCode::OK
     );
+    // A misspelled removal looked like success.
+    for (change, status) in [
+        (json!({"modells": null}), StatusCode::BAD_REQUEST),
+        (json!({"expires": null}), StatusCode::OK),
+    ] {
+        let changed = gateway.administer(Method::PATCH, &path, &change).await;
+        assert_eq!(changed.0, status, "{}", changed.1);
+    }
     // After a rotation both secrets are valid, unless the overlap is zero.
     let (_, rotated) = gateway
         .administer(Method::POST, &format!("{path}/rotate"), &Value::Null)
@@ -159,6 +167,7 @@ async fn key_works_from_creation_until_revocation() {
             "key.revoke",
             "key.rotate",
             "key.rotate",
+            "key.change",
             "key.change",
             "key.create"
         ]

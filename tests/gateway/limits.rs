@@ -102,6 +102,9 @@ async fn tokens_per_minute_are_corrected_to_the_actual_usage() {
     assert_rejected(&reply);
     assert_eq!(reply.header("x-ratelimit-remaining-tokens"), Some("0"));
     let wait: u64 = reply.header("retry-after").unwrap().parse().unwrap();
+    let millis: u64 = reply.header("retry-after-ms").unwrap().parse().unwrap();
+    // Rounded down, a client that obeyed it was rejected again.
+    assert_eq!(wait, millis.div_ceil(1000));
     assert!(
         (30..=60).contains(&wait),
         "200 tokens of debt and 100 for this request, at 400 per minute: {wait}"

@@ -7,6 +7,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod abandoned;
 mod adapted;
 mod admin;
 mod admin_tokens;

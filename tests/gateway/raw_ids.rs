@@ -63,6 +63,9 @@ async fn every_spelling_of_a_configured_model_has_its_settings() {
         HAIKU,
         &other,
         &longer,
+        // The catalog has these spellings too, and their price, but the settings did not apply.
+        "us.anthropic.claude-haiku-4-5",
+        "anthropic.claude-haiku-4-5-v1:0",
         arn,
         PROFILE,
     ];

@@ -307,3 +307,43 @@ async fn stream_that_is_not_read_is_cut_off_alone() {
             .is_err()
     );
 }
+
+/// Its rejection could not be written, so it kept its connection for ever.
+#[tokio::test]
+async fn client_that_never_opens_its_window_is_disconnected() {
+    let lines = "h2c = true\nkeep_alive = \"200ms\"\nheader_timeout = \"200ms\"";
+    let gateway = Gateway::start_with(lines).await;
+    for key in [None, Some(KEY)] {
+        let stream = TcpStream::connect(gateway.data).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+                .initial_stream_window_size(0)
+                .handshake(TokioIo::new(stream))
+                .await
+                .unwrap();
+        #[expect(clippy::disallowed_methods, reason = "ends with the test")]
+        let connection = tokio::spawn(connection);
+        let response = send(&mut sender, chat(key, &user("Hi"))).await;
+        let ended = timeout(PATIENCE, connection).await;
+        ended.expect("not disconnected in time").unwrap().ok();
+        drop(response);
+    }
+}
+
+#[tokio::test]
+async fn http2_request_with_too_many_headers_is_refused() {
+    let gateway = Gateway::start_with("h2c = true").await;
+    let stream = TcpStream::connect(gateway.data).await.unwrap();
+    let mut sender = http2(stream).await;
+    let mut request = chat(Some(KEY), &user("Hi"));
+    for nth in 0..100 {
+        let name = format!("x-{nth}").parse::<http::HeaderName>().unwrap();
+        request.headers_mut().insert(name, "a".parse().unwrap());
+    }
+    let refused = send(&mut sender, request).await;
+    assert_eq!(
+        refused.status(),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+    );
+    assert!(text(refused).await.contains("headers_too_large"));
+}

@@ -10,7 +10,7 @@ mod schema;
 mod windows;
 mod writer;
 
-use std::{fs::File, ops::Range, path::PathBuf, time::Duration};
+use std::{ops::Range, path::PathBuf, time::Duration};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, MAIN_DB, OpenFlags, params};
@@ -70,8 +70,6 @@ impl StoreSettings {
 pub struct Store {
     location: Location,
     pub writer: Writer,
-    /// Keeps a second gateway from opening the file, until the process ends.
-    _lock: Option<File>,
 }
 
 /// The size in bytes to which the write-ahead log is cut.
@@ -104,11 +102,10 @@ impl Store {
                 Location::Memory => error,
             }
         })?;
-        let writer = Writer::start(connection, settings)?;
+        let writer = Writer::start(connection, lock, settings)?;
         Ok(Self {
             location: settings.location.clone(),
             writer,
-            _lock: lock,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -78,17 +79,22 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the writer thread.
+    /// Starts the writer thread, which keeps `lock` until its last job is done.
     ///
     /// # Errors
     /// Returns the reason if the thread cannot be started.
-    pub fn start(connection: Connection, settings: &StoreSettings) -> Result<Self, String> {
+    pub fn start(
+        connection: Connection,
+        lock: Option<File>,
+        settings: &StoreSettings,
+    ) -> Result<Self, String> {
         let (jobs, queue) = Queue::new();
         let health = Health::default();
         // A store in memory would grow with every call.
         let keeps_records = settings.location != Location::Memory;
         let mut thread = WriterThread {
             connection,
+            _lock: lock,
             health: health.clone(),
             backlog: VecDeque::new(),
             housekeeping: Housekeeping::new(settings.retention),
@@ -228,6 +234,8 @@ impl Drop for WriterEnd {
 
 struct WriterThread {
     connection: Connection,
+    /// Keeps a second gateway from opening the file while jobs are left. Closed after the connection.
+    _lock: Option<File>,
     health: Health,
     /// Settlements and extensions that could not be written yet, oldest first.
     backlog: VecDeque<Job>,

@@ -6,7 +6,7 @@ use crate::{edge::BadHead, error::Kind};
 /// The largest head, in bytes.
 pub const MAX_HEAD: usize = 64 * 1024;
 /// The most header lines. hyper has the same limit.
-const MAX_LINES: usize = 100;
+pub const MAX_LINES: usize = 100;
 
 /// How the body of a request ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,8 @@ pub const BROKEN_CHUNKS: BadHead = bad(
     "The body is incomplete, or its transfer encoding is broken.",
 );
 
-const LENGTH: BadHead = bad(
+/// The length of the body is not clear.
+pub const LENGTH: BadHead = bad(
     "ambiguous_length",
     "Send 'content-length' once, as a number, or 'transfer-encoding: chunked', not both.",
 );
@@ -187,11 +188,11 @@ pub fn is_host(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(is_host)
 }
 
-/// Digits only: no sign, no list, no space.
+/// Digits only: no sign, no list, no space. hyper has other meanings for the largest numbers.
 fn number(value: &[u8]) -> Option<u64> {
     let digits = value.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(value).ok().filter(|_| digits)?;
-    text.parse().ok()
+    text.parse().ok().filter(|length| *length <= u64::MAX / 2)
 }
 
 #[cfg(test)]

@@ -122,7 +122,7 @@ pub fn for_tool<'a>(
 /// says why the model cannot be held to this schema.
 ///
 /// # Errors
-/// 400 with the path of the schema if it is recursive, or its references cannot be resolved.
+/// 400 with the path of the schema if its references cannot be resolved.
 pub fn for_answer(
     schema: Option<&RawValue>,
     strict: bool,
@@ -133,7 +133,12 @@ pub fn for_answer(
         return Ok(Err(strict::OPEN));
     };
     let raw = unique(Cow::Borrowed(raw), cx.at, "", cx.warnings);
-    let value = resolve_references(&parse_repaired(&raw, cx)?, false, cx.at)?;
+    let schema = parse_repaired(&raw, cx)?;
+    let Ok(value) = resolve_references(&schema, false, cx.at) else {
+        // Rejected if a reference has no target, or the schema is too large.
+        resolve_references(&schema, true, cx.at)?;
+        return Ok(Err(strict::RECURSIVE));
+    };
     let mut value = Value::Object(root::of_objects(value, cx)?);
     if let Err(why) = strict::make_answer_strict(&mut value, strict, budget, cx) {
         return Ok(Err(why));

@@ -54,7 +54,7 @@ pub fn tool_input<'a>(arguments: &'a str, warnings: &Warnings) -> Cow<'a, RawVal
         }
         None => {
             warnings.add(
-                "messages: the arguments of a tool call were sent as text under '_raw' (they are not valid JSON)",
+                "messages: the arguments of a tool call were sent as text under '_raw' (they are not JSON that Bedrock accepts)",
             );
             raw_json(format!("{{\"_raw\":{}}}", Value::from(arguments)))
         }

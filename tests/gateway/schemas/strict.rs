@@ -122,6 +122,22 @@ fn a_response_format_beyond_the_limits_is_emulated_by_a_tool() {
     );
 }
 
+/// The old code rejected it, although a tool, or an instruction, can have it.
+#[test]
+fn a_recursive_response_format_is_emulated() {
+    let tree = json!({"$ref": "#/$defs/Node", "$defs": {"Node": {"type": "object", "properties": {
+        "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}}}, "required": ["children"], "additionalProperties": false}}});
+    let sent = with_strict(&[], Some((tree, true)));
+    assert!(sent.body["outputConfig"].is_null(), "{}", sent.body);
+    assert_eq!(sent.body["toolConfig"]["toolChoice"]["tool"]["name"], "a");
+    assert!(
+        sent.warnings
+            .contains("emulated by a tool (its schema is recursive"),
+        "{}",
+        sent.warnings
+    );
+}
+
 /// The old code closed maps, so that they could only be empty.
 #[test]
 fn a_response_format_with_a_map_is_not_sent_natively() {

@@ -76,9 +76,13 @@ fn target<'r>(root: &'r Value, reference: &str, at: &str) -> Result<&'r Value, E
     };
     target.ok_or_else(|| {
         let shown: String = reference.chars().take(100).collect();
+        let why = match reference.strip_prefix('#') {
+            Some(pointer) if pointer.starts_with('/') => "which does not exist in the schema.",
+            _ => "but only pointers into the schema are supported, such as '#/$defs/Name'.",
+        };
         Error::invalid(
             at.to_owned(),
-            format!("The schema refers to '{shown}', which does not exist in the schema."),
+            format!("The schema refers to '{shown}', {why}"),
         )
     })
 }
