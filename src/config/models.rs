@@ -171,7 +171,6 @@ fn model(
         );
     }
     let target = Target::new(target, region);
-    section.choice("api", &[("auto", ()), ("converse", ())], ());
     let timeouts = Timeouts {
         whole: section
             .duration("timeout")

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::reader::Section;
 use crate::{
     catalogue::{self, CatalogEntry},
-    model::{Apply, CachePolicy, Guardrail, ModelOptions, RetryPolicy, Target, guardrail},
+    model::{Api, Apply, CachePolicy, Guardrail, ModelOptions, RetryPolicy, Target, guardrail},
     money::{NanoUsd, PicoUsd, Price},
 };
 
@@ -113,6 +113,11 @@ pub fn options(section: &mut Section<'_>) -> ModelOptions {
         .count("max_n", 128)
         .and_then(|n| u32::try_from(n).ok());
     ModelOptions {
+        api: section.choice(
+            "api",
+            &[("auto", Api::Auto), ("converse", Api::Converse)],
+            Api::Auto,
+        ),
         max_n: section.or_default("max_n", max_n, ModelOptions::default().max_n),
         cache: cache(section),
         guardrail: guardrail(section),

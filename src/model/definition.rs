@@ -151,9 +151,19 @@ impl Apply {
     }
 }
 
+/// The API of Bedrock that an operator chooses for a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Api {
+    /// The gateway chooses.
+    #[default]
+    Auto,
+    Converse,
+}
+
 /// Options of a configured model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelOptions {
+    pub api: Api,
     /// The largest `n` of a request. Each choice is a request to Bedrock.
     pub max_n: u32,
     pub cache: CachePolicy,
@@ -172,6 +182,7 @@ pub struct ModelOptions {
 impl Default for ModelOptions {
     fn default() -> Self {
         Self {
+            api: Api::Auto,
             max_n: 16,
             cache: CachePolicy::Marked,
             guardrail: None,

@@ -7,7 +7,7 @@ mod limits;
 mod schemas;
 
 pub use definition::{
-    Apply, CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions,
+    Api, Apply, CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions,
     RetryPolicy, Target, Targets, Timeouts,
 };
 pub use facts::{

@@ -10,6 +10,7 @@ mod limited;
 mod media_data;
 pub mod raw_fields;
 mod reply;
+mod route;
 mod worst_case;
 
 use std::{
@@ -32,9 +33,9 @@ pub use effort::{
 pub use media_data::{MediaData, is_inline};
 pub use reply::{ChatReply, ChunkStream, WholeReply};
 
-use super::{Operation, not_served};
+use super::Operation;
 use crate::{
-    call::{Caller, Delivery, Plan, RetrievalRequest, Route},
+    call::{Caller, Delivery, Plan, RetrievalRequest},
     error::Error,
     model::{CachePolicy, Model, ReasoningStyle},
     money::{NanoUsd, Tier},
@@ -200,7 +201,7 @@ impl Operation for Chat {
     const SIZE_MEMBER: &'static str = "max_tokens";
 
     fn plan(&self, model: &Model, caller: &Caller) -> Result<Plan, Error> {
-        serves_chat(model)?;
+        let route = route::of(model)?;
         if let Some(options) = &self.bedrock {
             bedrock_options::check(options)?;
         }
@@ -211,7 +212,7 @@ impl Operation for Chat {
         }
         let delivery = delivery::of(self, model);
         Ok(Plan {
-            route: Route::Converse,
+            route,
             delivery,
             worst: worst_case::worst_case(self, model, caller),
             compiles: self.compiles(model),
@@ -260,21 +261,5 @@ impl Operation for Chat {
             Some(_) => "Lower max_tokens, or max_context_chars of 'kb'",
             None => "Lower max_tokens",
         }
-    }
-}
-
-fn serves_chat(model: &Model) -> Result<(), Error> {
-    match &model.facts {
-        facts if facts.modality != "chat" => Err(not_served(format!(
-            "This model is for {}; it does not support chat.",
-            facts.modality.replace('_', " ")
-        ))),
-        facts if !facts.converse && !facts.invoke_model => Err(not_served(
-            "This model is only available through the bedrock-mantle endpoint, which this gateway does not support.",
-        )),
-        facts if !facts.converse => Err(not_served(
-            "The Converse API of Bedrock does not support this model.",
-        )),
-        _ => Ok(()),
     }
 }
