@@ -182,8 +182,9 @@ impl Port {
             Ok(Ok(accepted)) => {
                 service.certificate = accepted.certificate;
                 service.rejection = accepted.rejection;
-                self.serve_http(accepted.stream, service, accepted.is_http2)
-                    .await;
+                // Boxed, because connections without TLS would reserve its space.
+                let http = self.serve_http(accepted.stream, service, accepted.is_http2);
+                Box::pin(http).await;
             }
             Ok(Err(error)) => failed("tls", &error, service.peer),
             Err(_) => failed("tls", &io::ErrorKind::TimedOut.into(), service.peer),
@@ -237,7 +238,8 @@ impl Port {
     ) {
         let (timeouts, closing) = (self.settings.timeouts, self.closing.clone());
         match is_http2 {
-            true => http2::serve(stream, service, timeouts, closing).await,
+            // Boxed, because every connection of HTTP/1 would reserve its space.
+            true => Box::pin(http2::serve(stream, service, timeouts, closing)).await,
             false => http1::serve(stream, service, timeouts, closing).await,
         }
     }

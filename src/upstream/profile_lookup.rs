@@ -92,7 +92,8 @@ impl ProfileLookup {
             .unwrap_or_else(|never| match never {});
         let mut entry = entry.lock().await;
         if entry.until.is_none_or(|until| until <= Instant::now()) {
-            self.renew(&mut entry, target).await;
+            // Boxed, because few calls name such an ARN, and all would reserve the space.
+            Box::pin(self.renew(&mut entry, target)).await;
         }
         match &entry.base {
             None if entry.failures > 0 => Err(Unresolved),

@@ -108,7 +108,8 @@ impl Clients {
 
     pub(super) async fn session(&self) -> Result<&Session, String> {
         self.session
-            .get_or_try_init(|| Session::load(&self.settings, &self.default_region))
+            // Boxed, because it runs once, and every call would reserve its 13 KB.
+            .get_or_try_init(|| Box::pin(Session::load(&self.settings, &self.default_region)))
             .await
     }
 
