@@ -32,6 +32,10 @@ pub enum Route {
     Converse,
     /// InvokeModel, with a body in the form of the model's family.
     Invoke,
+    /// OpenAI's chat completions on bedrock-runtime.
+    Chat,
+    /// OpenAI's chat completions on bedrock-mantle.
+    MantleChat,
 }
 
 impl Route {
@@ -39,6 +43,8 @@ impl Route {
         match self {
             Self::Converse => "converse",
             Self::Invoke => "invoke",
+            Self::Chat => "chat",
+            Self::MantleChat => "mantle_chat",
         }
     }
 }

@@ -30,9 +30,16 @@ pub use tree::Origin;
 pub use warnings::warnings;
 
 use crate::{
-    call::Secret, dispatch::Models, edge::Key, governance::StoreSettings,
-    knowledge::KnowledgeBases, model::Model, remote_media::RemoteMedia, server::TlsSettings,
-    upstream::AwsSettings, webhook::Webhook,
+    call::Secret,
+    dispatch::Models,
+    edge::Key,
+    governance::StoreSettings,
+    knowledge::KnowledgeBases,
+    model::{Api, Model},
+    remote_media::RemoteMedia,
+    server::TlsSettings,
+    upstream::AwsSettings,
+    webhook::Webhook,
 };
 use diagnostics::Diagnostics;
 use reader::Section;
@@ -122,6 +129,8 @@ impl AdminSettings {
 pub struct Aws {
     pub region: String,
     pub settings: AwsSettings,
+    /// Models may be called on bedrock-mantle.
+    pub mantle: bool,
 }
 
 /// An error in the configuration.
@@ -224,6 +233,15 @@ fn read(
         region,
         diagnostics,
     );
+    if aws.as_ref().is_some_and(|aws| !aws.mantle) {
+        for model in models
+            .named()
+            .filter(|model| model.options.api == Api::Mantle)
+        {
+            let path = format!("models.{}.api", model.name);
+            diagnostics.problem(path, None, "'mantle' is turned off in [aws]");
+        }
+    }
     let sections = root.named_sections("knowledge_bases");
     let knowledge_bases = knowledge_bases::knowledge_bases(sections, &defaults, region, &models);
     let teams = governance::teams(root.named_sections("teams"));

@@ -115,7 +115,12 @@ pub fn options(section: &mut Section<'_>) -> ModelOptions {
     ModelOptions {
         api: section.choice(
             "api",
-            &[("auto", Api::Auto), ("converse", Api::Converse)],
+            &[
+                ("auto", Api::Auto),
+                ("converse", Api::Converse),
+                ("chat", Api::Chat),
+                ("mantle", Api::Mantle),
+            ],
             Api::Auto,
         ),
         max_n: section.or_default("max_n", max_n, ModelOptions::default().max_n),

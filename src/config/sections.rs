@@ -119,6 +119,9 @@ pub fn aws(
         .then(|| assume_role(section.section("assume_role"), environment));
     let roots = trusted_roots(&mut section, environment);
     section.choice("transport", &[("sdk", ())], ());
+    let mantle = section.choice("mantle", &[("auto", true), ("off", false)], true);
+    let signing_names = [("bedrock-mantle", "bedrock-mantle"), ("bedrock", "bedrock")];
+    let signing_name = section.choice("mantle_signing_name", &signing_names, "bedrock-mantle");
     let api_key = environment.variable("AWS_BEARER_TOKEN_BEDROCK");
     section.finish();
     let settings = match demo {
@@ -133,12 +136,14 @@ pub fn aws(
             assume_role: assume_role.flatten(),
             roots,
             api_key: api_key.map(Secret::new),
+            mantle_signing_name: Some(signing_name.to_owned()),
             static_credentials: None,
         },
     };
     Some(Aws {
         region: region?,
         settings,
+        mantle,
     })
 }
 
@@ -154,6 +159,7 @@ fn endpoints(section: &mut Section<'_>) -> Endpoints {
         runtime: url(&mut each, "runtime").or(bedrock.runtime),
         agent_runtime: url(&mut each, "agent_runtime").or(bedrock.agent_runtime),
         control_plane: url(&mut each, "control_plane").or(bedrock.control_plane),
+        mantle: url(&mut each, "mantle").or(bedrock.mantle),
         sts: url(&mut each, "sts"),
     };
     each.finish();

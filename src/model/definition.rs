@@ -158,6 +158,10 @@ pub enum Api {
     #[default]
     Auto,
     Converse,
+    /// Chat completions of bedrock-runtime.
+    Chat,
+    /// bedrock-mantle.
+    Mantle,
 }
 
 /// Options of a configured model.

@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schemas::{SchemaRoot, StrictLimits};
+use super::{
+    native::Native,
+    schemas::{SchemaRoot, StrictLimits},
+};
 
 /// Facts about a base model. The default, for a model that is not in the catalogue, is permissive: the service rejects
 /// what the model does not support.
@@ -76,6 +79,8 @@ pub struct Facts {
     /// Accepts `searchResult` blocks.
     pub search_result: bool,
     pub sampling: Sampling,
+    /// The largest accepted `temperature`.
+    pub max_temperature: f64,
     /// The path of `top_k` in `additionalModelRequestFields`. Dots separate nested members.
     pub top_k: Option<String>,
     /// The member of `additionalModelRequestFields` for `seed`.
@@ -103,6 +108,8 @@ pub struct Facts {
     pub cache: Option<Cache>,
     /// `None` if the model does not produce embeddings.
     pub embed: Option<Embed>,
+    /// The OpenAI-compatible chat endpoints. `None` if they do not serve the model.
+    pub native: Option<Native>,
     pub lifecycle: Lifecycle,
     /// The geographic prefixes of the model's inference profiles.
     pub profiles: Vec<String>,
@@ -347,6 +354,7 @@ impl Default for Facts {
             web_search: None,
             search_result: false,
             sampling: Sampling::All,
+            max_temperature: 1.0,
             top_k: None,
             seed: None,
             frequency_penalty: None,
@@ -361,6 +369,7 @@ impl Default for Facts {
             structured_output: false,
             cache: None,
             embed: None,
+            native: None,
             lifecycle: Lifecycle::default(),
             profiles: Vec::new(),
             needs_profile: false,

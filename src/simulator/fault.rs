@@ -25,6 +25,7 @@ Faults on demand: put one or more of these into the last user message or into a 
   [simulate guardrail]        the guardrail of the request intervenes
   [simulate misfit prose|type|missing|cut|refusal]   JSON that was only instructed does not fit; when asked to correct it, it does
   [simulate anew json|fence|prose]  an answer in JSON that does not continue the prefilled brace
+  [simulate no-done]          chat completions end after the finish reason
   [simulate linger]           a complete stream whose connection stays open
   [simulate exception NAME]   an exception event in the middle, such as throttlingException
   [simulate first-exception NAME]  an exception as the first event
@@ -48,6 +49,7 @@ pub enum Break {
     Cut,
     NoStop,
     NoMetadata,
+    NoDone,
     Truncate,
     BadCrc,
     BadLength,
@@ -116,6 +118,7 @@ impl Plan {
             "cut" => self.breaks = Some(Break::Cut),
             "no-stop" => self.breaks = Some(Break::NoStop),
             "no-metadata" => self.breaks = Some(Break::NoMetadata),
+            "no-done" => self.breaks = Some(Break::NoDone),
             "truncate" => self.breaks = Some(Break::Truncate),
             "bad-crc" => self.breaks = Some(Break::BadCrc),
             "bad-length" => self.breaks = Some(Break::BadLength),

@@ -1,11 +1,12 @@
 //! A Bedrock that speaks the real wire protocol on loopback, for any AWS SDK: Converse, ConverseStream, InvokeModel,
-//! Retrieve and ApplyGuardrail with signed requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
+//! Retrieve, ApplyGuardrail and chat completions with signed requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
 //!
 //! It shares no code with the gateway, so that tests can judge one by the other.
 
 mod answer;
 mod apply_guardrail;
 mod cache;
+mod chat;
 mod connection;
 mod control;
 mod error;
@@ -43,7 +44,7 @@ use aws_smithy_types::date_time::{DateTime, Format};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue},
+    http::{HeaderMap, HeaderValue, Uri},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -302,7 +303,12 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
     if let Some(arn) = control::route(&parts.method, &parts.uri) {
         return control::describe(simulator, &parts, &arn);
     }
-    let (id, operation) = routes::route(&parts.method, &parts.uri)?;
+    let native = chat::route(&parts.method, &parts.uri, &parts.headers);
+    let (id, operation) = match native {
+        Some(host) => (String::new(), Operation::Chat(host)),
+        None if is_native_path(&parts.uri) => return Ok(chat::unknown_path()),
+        None => routes::route(&parts.method, &parts.uri)?,
+    };
     let body = match Limited::new(body, MAX_REQUEST).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => {
@@ -320,14 +326,18 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
     if operation == Operation::Retrieve && sigv4::is_api_key(&parts.headers) {
         return Ok(knowledge::refuse_api_key());
     }
-    sigv4::check(
+    let checked = sigv4::check(
         &simulator.secret_key,
         simulator.now(),
         &parts.method,
         &parts.uri,
         &parts.headers,
         &body,
-    )?;
+    );
+    if let (Err(error), Operation::Chat(chat::Host::Mantle(_))) = (&checked, &operation) {
+        return Ok(chat::NativeRefusal::from(error.clone()).into_response());
+    }
+    checked?;
     let scripted = simulator.shared().script.pop_front();
     if let Some(scripted) = scripted {
         return Ok(reply::from_script(scripted));
@@ -337,7 +347,18 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
         Operation::Invoke => invoke::invoke(simulator, &id, &parts.headers, &body).await,
         Operation::Retrieve => knowledge::retrieve(&id, &parse(&body)?).await,
         Operation::ApplyGuardrail => apply_guardrail::apply(simulator, &id, &parse(&body)?).await,
+        Operation::Chat(host) => {
+            let reply = chat::complete(simulator, &host, &parts.headers, &body).await;
+            Ok(reply.unwrap_or_else(IntoResponse::into_response))
+        }
     }
+}
+
+/// Reports whether the path is one of OpenAI's. bedrock-runtime answers unknown ones with 200.
+fn is_native_path(uri: &Uri) -> bool {
+    ["/openai/", "/v1/", "/mantle/"]
+        .iter()
+        .any(|prefix| uri.path().starts_with(prefix))
 }
 
 fn parse(body: &[u8]) -> Result<Value, ServiceError> {

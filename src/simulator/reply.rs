@@ -219,7 +219,7 @@ pub fn stream(request: &Value, answer: &Answer, cached: CacheUsage, plan: &Plan)
             frames.truncate(middle + 1);
         }
         Some(Break::Stall | Break::Reset | Break::Cut) => frames.truncate(middle),
-        Some(Break::Linger) | None => {}
+        Some(Break::Linger | Break::NoDone) | None => {}
     }
     let reset = plan.breaks == Some(Break::Reset);
     let mut response = in_parts(frames, plan.breaks.as_ref(), plan.pace, reset);

@@ -2,15 +2,16 @@
 
 use axum::http::{Method, Uri};
 
-use super::{ServiceError, apply_guardrail, escapes::percent_decode, knowledge};
+use super::{ServiceError, apply_guardrail, chat::Host, escapes::percent_decode, knowledge};
 
 /// The operations that take a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     Converse { stream: bool },
     Invoke,
     Retrieve,
     ApplyGuardrail,
+    Chat(Host),
 }
 
 /// The operation of a request, and the id of its model, Knowledge Base or guardrail.

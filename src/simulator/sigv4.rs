@@ -70,7 +70,14 @@ pub fn check(
         ));
     }
     let scope: Vec<&str> = header.credential.split('/').collect();
-    let [access_key, day, region, "bedrock", "aws4_request"] = scope[..] else {
+    let [
+        access_key,
+        day,
+        region,
+        service @ ("bedrock" | "bedrock-mantle"),
+        "aws4_request",
+    ] = scope[..]
+    else {
         return Err(incomplete(
             "the credential scope is not DATE/REGION/bedrock/aws4_request",
         ));
@@ -89,8 +96,17 @@ pub fn check(
             Err(incomplete("the signature is not 64 hexadecimal digits"))
         };
     }
-    let expected = signature(own, &header, region, time, method, uri, headers, body)
-        .ok_or_else(|| incomplete("the request cannot be signed"))?;
+    let expected = signature(
+        own,
+        &header,
+        (region, service),
+        time,
+        method,
+        uri,
+        headers,
+        body,
+    )
+    .ok_or_else(|| incomplete("the request cannot be signed"))?;
     if expected == header.signature {
         return Ok(());
     }
@@ -130,7 +146,7 @@ impl<'a> SignatureHeader<'a> {
 fn signature(
     own: &SecretKey,
     header: &SignatureHeader<'_>,
-    region: &str,
+    (region, service): (&str, &str),
     time: SystemTime,
     method: &Method,
     uri: &Uri,
@@ -153,7 +169,7 @@ fn signature(
     let params = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
-        .name("bedrock")
+        .name(service)
         .time(time)
         .settings(settings)
         .build()

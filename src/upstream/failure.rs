@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{redact::redact, transport::FrameError, transport::SendError};
+use super::{
+    native::error::NativeError, redact::redact, transport::FrameError, transport::SendError,
+};
 use crate::{
     bedrock::reply::ErrorReply,
     error::{Error, Kind, RetryAdvice},
@@ -22,6 +24,9 @@ const QUOTA_WAIT: Duration = Duration::from_secs(3600);
 
 /// Returns the error for a reply with an error status.
 pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+    if let Some(native) = NativeError::read(body) {
+        return native.into_error(Some(status), headers);
+    }
     let (name, reply, detail) = read(status, headers, body);
     from_name(&name, Some(status), &reply).with_detail(detail)
 }
@@ -136,7 +141,7 @@ fn short_name(name: &str) -> &str {
     name.strip_suffix("Exception").unwrap_or(name)
 }
 
-fn from_name(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
+pub fn from_name(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> Error {
     let name = name.to_ascii_lowercase();
     match name.as_str() {
         "validation" => validation(reply),
@@ -284,7 +289,7 @@ pub fn unavailable(reply: &ErrorReply) -> Error {
 
 /// Returns the error for a `ValidationException`. Bedrock reports a full context window and an unknown model only in
 /// the text of its message, whereas OpenAI has error codes for both.
-fn validation(reply: &ErrorReply) -> Error {
+pub fn validation(reply: &ErrorReply) -> Error {
     const TOO_LONG: [&str; 8] = [
         "input is too long",
         "prompt is too long",
@@ -340,7 +345,7 @@ fn resource_not_found(reply: &ErrorReply) -> Error {
     )
 }
 
-fn model_not_found(message: &'static str) -> Error {
+pub fn model_not_found(message: &'static str) -> Error {
     Error::new(Kind::NotFound, message)
         .with_code("model_not_found")
         .with_param("model")

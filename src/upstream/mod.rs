@@ -10,6 +10,7 @@ mod embed;
 pub mod failure;
 mod guardrail;
 pub mod invoke;
+pub mod native;
 mod profile_lookup;
 mod redact;
 mod retry_budget;
@@ -30,6 +31,7 @@ pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, Request};
 pub use embed::abandoned;
 pub use guardrail::{Action, Case, Content, Guardrails, Judge, Source, Verdict};
+pub use native::refusals::Refusals;
 pub use profile_lookup::{ProfileLookup, Unresolved};
 pub use redact::redact;
 pub use transport::{
@@ -48,6 +50,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Upstream {
     attempts: Arc<Attempts>,
+    /// Optional members that targets have refused.
+    refusals: Arc<Refusals>,
     tasks: TaskTracker,
 }
 
@@ -56,6 +60,7 @@ impl Upstream {
     pub fn new(transport: Arc<dyn Transport>, tasks: TaskTracker) -> Self {
         Self {
             attempts: Arc::new(Attempts::new(transport)),
+            refusals: Arc::new(Refusals::new()),
             tasks,
         }
     }

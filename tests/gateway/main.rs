@@ -36,6 +36,7 @@ mod last_cent;
 mod limits;
 mod misfits;
 mod models;
+mod native;
 mod proxies;
 mod raw_ids;
 mod reasoning_order;

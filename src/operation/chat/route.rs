@@ -1,9 +1,11 @@
 //! Chooses the route of a chat.
 
+use std::borrow::Cow;
+
 use crate::{
     call::Route,
     error::Error,
-    model::{Api, Model},
+    model::{Api, Model, Native},
     operation::not_served,
 };
 
@@ -20,6 +22,14 @@ pub fn of(model: &Model) -> Result<Route, Error> {
         )));
     }
     match model.options.api {
+        Api::Chat if native(model).is_some_and(|native| native.runtime) => Ok(Route::Chat),
+        Api::Mantle if native(model).is_some_and(|native| native.mantle) => Ok(Route::MantleChat),
+        Api::Chat => Err(not_served(
+            "The chat completions endpoint of bedrock-runtime does not serve this model.",
+        )),
+        Api::Mantle => Err(not_served(
+            "The chat completions endpoint of bedrock-mantle does not serve this model.",
+        )),
         Api::Converse | Api::Auto if facts.converse => Ok(Route::Converse),
         Api::Converse | Api::Auto if facts.invoke_model => Err(not_served(
             "The Converse API of Bedrock does not support this model.",
@@ -27,5 +37,14 @@ pub fn of(model: &Model) -> Result<Route, Error> {
         Api::Converse | Api::Auto => Err(not_served(
             "This model is only available through the bedrock-mantle endpoint, which this gateway does not support.",
         )),
+    }
+}
+
+/// Returns the facts of the model about the OpenAI-compatible endpoints. A model that is not in the catalogue may be
+/// served there.
+fn native(model: &Model) -> Option<Cow<'_, Native>> {
+    match &model.facts.native {
+        Some(native) => Some(Cow::Borrowed(native)),
+        None => model.base.is_none().then(Cow::default),
     }
 }

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio_util::task::TaskTracker;
 
-use super::{Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse};
+use super::{
+    Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse, native,
+};
 use crate::{
     call::{Call, Delivery, Route, Ticket},
     error::Error,
@@ -99,6 +101,8 @@ impl Exchange for Chat {
     fn codec(route: Route) -> Option<&'static dyn Codec<Self>> {
         match route {
             Route::Converse => Some(&converse::Converse),
+            Route::Chat => Some(&native::Native::Runtime),
+            Route::MantleChat => Some(&native::Native::Mantle),
             Route::Invoke => None,
         }
     }
@@ -153,17 +157,13 @@ async fn stream(
     call: &Call<Chat>,
     (request, decoder): (Request, Arc<dyn Decoder>),
 ) -> Result<EventStream, Error> {
-    let operation = request.operation;
-    let attempt = StreamAttempt {
+    let (mut stream, ticket) = attempted(upstream, call, request, |request| StreamAttempt {
         call,
         request,
-        decoder,
+        decoder: decoder.clone(),
         tasks: &upstream.tasks,
-    };
-    let (mut stream, ticket) = upstream
-        .attempts
-        .run(Subject::of(call), operation, attempt)
-        .await?;
+    })
+    .await?;
     stream.set_ticket(ticket);
     Ok(stream)
 }
@@ -201,20 +201,38 @@ async fn send_whole(
     request: Request,
     decoder: Arc<dyn Decoder>,
 ) -> Result<WholeAnswer, Error> {
-    let operation = request.operation;
-    let attempt = WholeAttempt {
+    let (answer, ticket) = attempted(upstream, call, request, |request| WholeAttempt {
         call,
         request,
-        decoder,
-    };
-    let (answer, ticket) = upstream
-        .attempts
-        .run(Subject::of(call), operation, attempt)
-        .await?;
+        decoder: decoder.clone(),
+    })
+    .await?;
     if let Some(usage) = answer.usage() {
         ticket.used(usage);
     }
     Ok(answer)
+}
+
+/// Sends `request` in the attempts that `attempt` makes. If the endpoint refuses an optional member, sends it once more
+/// without that member.
+async fn attempted<A: Attempt>(
+    upstream: &Upstream,
+    call: &Call<Chat>,
+    request: Request,
+    attempt: impl Fn(Request) -> A + Send + Sync,
+) -> Result<A::Output, Error> {
+    let (attempts, subject) = (&upstream.attempts, Subject::of(call));
+    let operation = request.operation;
+    let request = upstream.refusals.without_known(call, request);
+    let first = attempts.run(subject, operation, attempt(request.clone()));
+    let error = match first.await {
+        Ok(output) => return Ok(output),
+        Err(error) => error,
+    };
+    match upstream.refusals.learn(call, &request, &error) {
+        Some(rest) => attempts.run(subject, operation, attempt(rest)).await,
+        None => Err(error),
+    }
 }
 
 /// An attempt to open a stream.

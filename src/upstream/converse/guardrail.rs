@@ -99,25 +99,35 @@ pub fn apply<'a>(
     if let Some(options) = options.filter(|_| is_policed) {
         warn_of_policy(options, &policies, cx.warnings);
     }
-    converse.guardrail_config = match (policy, options) {
+    converse.guardrail_config = config(options, stream, cx);
+}
+
+/// Returns the guardrail that the call to the model carries. An operator's guardrail takes precedence over the client's.
+pub fn config<'a>(
+    options: Option<&'a GuardrailOptions>,
+    stream: bool,
+    cx: &Context<'a>,
+) -> Option<GuardrailConfig<'a>> {
+    let policies = cx.caller.guardrails_for(cx.model);
+    match (policies.in_call, options) {
         (Some(policy), _) => Some(GuardrailConfig {
             guardrail_identifier: &policy.identifier,
             guardrail_version: &policy.version,
             trace: policy.trace.as_deref().or(TRACE),
             stream_processing_mode: policy.stream_processing_mode.as_deref().filter(|_| stream),
         }),
-        (None, Some(options)) if !is_policed => Some(GuardrailConfig {
+        (None, Some(options)) if policies.is_empty() => Some(GuardrailConfig {
             guardrail_identifier: &options.identifier,
             guardrail_version: &options.version,
             trace: options.trace.as_deref().or(TRACE),
             stream_processing_mode: options.stream_processing_mode.as_deref().filter(|_| stream),
         }),
         _ => None,
-    };
+    }
 }
 
 /// Reports what an operator's guardrail makes of the client's.
-fn warn_of_policy(options: &GuardrailOptions, policies: &Guardrails<'_>, warnings: &Warnings) {
+pub fn warn_of_policy(options: &GuardrailOptions, policies: &Guardrails<'_>, warnings: &Warnings) {
     let own = [policies.in_call, policies.input, policies.output];
     let is_same = |policy: &Guardrail| {
         options.identifier == policy.identifier && options.version == policy.version

@@ -4,7 +4,7 @@
 //! between model families come from the model's [`crate::model::Facts`]; no code here compares model
 //! names.
 
-mod answer;
+pub(super) mod answer;
 mod blocks;
 mod caching;
 mod choice;
@@ -12,30 +12,30 @@ mod codec;
 mod description;
 mod duplicates;
 mod extension;
-mod finish;
+pub(super) mod finish;
 mod grounding;
-mod guardrail;
+pub(super) mod guardrail;
 mod media;
 mod media_formats;
 mod messages;
-mod names;
+pub(super) mod names;
 mod plan;
 mod prefix;
 mod raw;
-mod reasoning;
-mod repair;
+pub(super) mod reasoning;
+pub(super) mod repair;
 mod reply;
-mod sampling;
-mod schema;
+pub(super) mod sampling;
+pub(super) mod schema;
 mod schema_check;
 mod stop_cutter;
 mod stops;
 mod stream;
-mod structured;
+pub(super) mod structured;
 mod text;
-mod tool_input;
-mod tools;
-mod turns;
+pub(super) mod tool_input;
+pub(super) mod tools;
+pub(super) mod turns;
 
 use std::borrow::Cow;
 

@@ -80,6 +80,13 @@ pub fn outcome(plan: &ReplyPlan, second: &WholeAnswer) -> Cow<'static, str> {
     .into()
 }
 
+/// Returns the text that asks for a corrected answer.
+pub fn correction(problem: &str) -> String {
+    format!(
+        "That answer is not acceptable: {problem}. Answer again, with the corrected JSON and nothing else."
+    )
+}
+
 /// Returns the body of the same request, with the answer and the problem appended to the conversation.
 ///
 /// # Errors
@@ -98,9 +105,7 @@ pub fn body(request: &Bytes, answer: &str, problem: &str) -> Result<Bytes, Error
     } else {
         answer.trim_end()
     };
-    let text = format!(
-        "That answer is not acceptable: {problem}. Answer again, with the corrected JSON and nothing else."
-    );
+    let text = correction(problem);
     if let Some(messages) = request["messages"].as_array_mut() {
         // The answer includes the gateway's prefill, so the prefill turn is removed.
         if messages

@@ -117,12 +117,13 @@ fn sampling(
         .or(model.defaults.temperature)
         .map(|given| {
             // OpenAI's range is 0 to 2, Converse's 0 to 1. Not scaled, because that would change common values such as 0.7.
-            if given > 1.0 {
+            let most = model.facts.max_temperature;
+            if given > most {
                 warnings.add(format!(
-                    "temperature: {given} was lowered to 1 (the maximum of Bedrock)"
+                    "temperature: {given} was lowered to {most} (the maximum of Bedrock)"
                 ));
             }
-            given.min(1.0)
+            given.min(most)
         });
     let mut top_p = request.top_p.or(model.defaults.top_p);
     let is_one = |value: f64| (value - 1.0).abs() < f64::EPSILON;

@@ -245,16 +245,23 @@ pub fn apply<'a>(
     converse: &mut ConverseRequest<'a>,
     plan: &mut ReplyPlan,
 ) {
-    plan.schema_is_unenforced = match &structured {
+    expect(&structured, plan);
+    if let Structured::Native(format) = structured {
+        converse.output_config.text_format = Some(format);
+    }
+}
+
+/// Applies the selected way to the plan for the reply.
+pub fn expect(structured: &Structured<'_>, plan: &mut ReplyPlan) {
+    plan.schema_is_unenforced = match structured {
         Structured::None | Structured::Native(_) => false,
         Structured::Tool(_) => true,
         Structured::Instruct(instruction) => instruction.schema.is_some(),
     };
     match structured {
-        Structured::None => {}
-        Structured::Native(format) => converse.output_config.text_format = Some(format),
+        Structured::None | Structured::Native(_) => {}
         Structured::Tool(tool) => {
-            plan.json_tool = Some(tool.name.into_owned());
+            plan.json_tool = Some(tool.name.clone().into_owned());
             plan.schema = to_check(tool.asked);
         }
         Structured::Instruct(instruction) => {

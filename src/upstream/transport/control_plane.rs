@@ -2,11 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use aws_credential_types::Credentials;
-use aws_sigv4::{
-    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
-    sign::v4,
-};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
@@ -17,6 +12,7 @@ use super::{
     clock::{self, SIGNED_AT},
     sdk::Clients,
     sdk_interceptor::describe,
+    signing::Signed,
 };
 
 /// Time limit for one request.
@@ -59,7 +55,16 @@ impl Clients {
                 None => {
                     let credentials = session.credentials.get().await;
                     let credentials = credentials.map_err(DescribeError::Transient)?;
-                    let headers = signed_headers(&url, region, &credentials, now)
+                    let signed = Signed {
+                        method: "GET",
+                        url: &url,
+                        headers: &[],
+                        body: &[],
+                        region,
+                        service: "bedrock",
+                    };
+                    let headers = signed
+                        .headers(&credentials, now)
                         .map_err(DescribeError::Transient)?;
                     let date = headers.iter().find(|(name, _)| name == SIGNED_AT);
                     let date = date.map(|(_, value)| value.clone());
@@ -73,7 +78,7 @@ impl Clients {
             }
             let mut reply = session
                 .connections
-                .send(request, TIMEOUT)
+                .send(request, Some(TIMEOUT))
                 .await
                 .map_err(|error| DescribeError::Transient(describe(&error)))?;
             let skew = signed_at.and_then(|signed_at| clock::skew(&signed_at, &reply));
@@ -115,33 +120,4 @@ impl Clients {
             |url| url.trim_end_matches('/').to_owned(),
         )
     }
-}
-
-/// Returns the SigV4 headers for a GET of `url`.
-fn signed_headers(
-    url: &str,
-    region: &str,
-    credentials: &Credentials,
-    time: SystemTime,
-) -> Result<Vec<(String, String)>, String> {
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let identity = credentials.clone().into();
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name("bedrock")
-        .time(time)
-        .settings(SigningSettings::default())
-        .build()
-        .map_err(|error| text(&error))?;
-    let request = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[]))
-        .map_err(|error| text(&error))?;
-    let (instructions, _) = sign(request, &params.into())
-        .map_err(|error| text(&error))?
-        .into_parts();
-    let (headers, _) = instructions.into_parts();
-    Ok(headers
-        .iter()
-        .map(|header| (header.name().to_owned(), header.value().to_owned()))
-        .collect())
 }

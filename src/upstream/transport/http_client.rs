@@ -140,18 +140,18 @@ impl Connections {
         pools.entry(timeouts).or_insert_with(new).clone()
     }
 
-    /// Sends a request outside the SDK. `limit` bounds the time to the head of the reply.
+    /// Sends a request outside the SDK. `limit` bounds the time to the head of the reply, if the caller has no deadline.
     ///
     /// # Errors
     /// If no reply arrives.
     pub async fn send(
         &self,
         request: HttpRequest,
-        limit: Duration,
+        limit: Option<Duration>,
     ) -> Result<HttpResponse, ConnectorError> {
         let timeouts = Timeouts {
             connect: CONNECT_TIMEOUT,
-            read: Some(limit),
+            read: limit,
         };
         self.pool(timeouts).call(request).await
     }

@@ -9,6 +9,8 @@ mod sdk;
 mod sdk_interceptor;
 mod session;
 mod settings;
+mod signed_post;
+mod signing;
 mod tls;
 
 use aws_smithy_types::body::SdkBody;
@@ -21,7 +23,10 @@ pub use settings::{AssumeRole, AwsSettings, Endpoints};
 pub use tls::TrustedRoots;
 
 use super::Request;
-use crate::{call::SentMark, model::Target};
+use crate::{
+    call::SentMark,
+    model::{MantlePrefix, Target},
+};
 
 /// The AWS operations that lintel calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +41,10 @@ pub enum ServiceOperation {
     Retrieve,
     /// `bedrock-runtime` ApplyGuardrail. Its target is a guardrail, as `ID/version/VERSION`.
     ApplyGuardrail,
+    /// OpenAI's chat completions on `bedrock-runtime`. The body names the model.
+    ChatCompletions,
+    /// OpenAI's chat completions on `bedrock-mantle`, below this path. The body names the model.
+    MantleChatCompletions(MantlePrefix),
 }
 
 /// An HTTP response with a streaming body.

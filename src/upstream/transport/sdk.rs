@@ -23,6 +23,7 @@ use super::{
     sdk_interceptor::{RawExchange, send_error},
     session::Session,
     settings::AwsSettings,
+    signed_post::PostEndpoint,
 };
 use crate::{call::SentMark, model::Target};
 
@@ -36,7 +37,7 @@ pub struct Clients {
 
 /// The clients of one region.
 #[derive(Default)]
-struct RegionClients {
+pub(super) struct RegionClients {
     /// For models.
     runtime: OnceLock<Client>,
     /// For Knowledge Bases.
@@ -113,7 +114,10 @@ impl Clients {
             .await
     }
 
-    async fn parts(&self, region: &str) -> Result<(&RegionClients, &Session), SendError> {
+    pub(super) async fn parts(
+        &self,
+        region: &str,
+    ) -> Result<(&RegionClients, &Session), SendError> {
         let clients = self.by_region.get(region);
         let clients =
             clients.ok_or_else(|| SendError::Other(format!("no client for region {region}")))?;
@@ -222,6 +226,9 @@ impl Clients {
                     .interceptor(exchange.clone());
                 call.send().await.err().map(|error| send_error(error, sent))
             }
+            ServiceOperation::ChatCompletions | ServiceOperation::MantleChatCompletions(_) => Some(
+                SendError::Other(format!("the SDK has no operation {operation:?}")),
+            ),
         };
         failure.map_or(Ok(()), Err)
     }
@@ -235,6 +242,9 @@ impl Transport for Clients {
         sent: &'a SentMark,
     ) -> BoxFuture<'a, Result<Response, SendError>> {
         Box::pin(async move {
+            if let Some(endpoint) = PostEndpoint::of(request.operation) {
+                return self.post(endpoint, &request, target, sent).await;
+            }
             let mut exchange = RawExchange::new(sent.clone());
             let mut failure = self.exchange(request.clone(), target, &exchange).await;
             if exchange.is_skewed() {

@@ -94,10 +94,7 @@ impl Intercept for RawExchange {
         let request = context.request_mut();
         self.outcome().signed_at = request.headers().get(SIGNED_AT).map(str::to_owned);
         let body = request.body_mut();
-        *body = SdkBody::from_body_1_x(MarkedBody {
-            body: std::mem::replace(body, SdkBody::taken()),
-            sent: self.sent.clone(),
-        });
+        *body = marked(std::mem::replace(body, SdkBody::taken()), &self.sent);
         Ok(())
     }
 
@@ -114,6 +111,14 @@ impl Intercept for RawExchange {
         self.outcome().reply = Some(taken);
         Ok(())
     }
+}
+
+/// Returns a body that sets `sent` when it is read.
+pub fn marked(body: SdkBody, sent: &SentMark) -> SdkBody {
+    SdkBody::from_body_1_x(MarkedBody {
+        body,
+        sent: sent.clone(),
+    })
 }
 
 /// A body that sets its mark when it is read, which happens once there is a connection to write it to.

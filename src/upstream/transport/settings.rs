@@ -16,6 +16,8 @@ pub struct AwsSettings {
     pub roots: Option<TrustedRoots>,
     /// Bedrock API key. It replaces signatures, except for Knowledge Bases, which accept no API keys.
     pub api_key: Option<Secret>,
+    /// The service name in signatures for `bedrock-mantle`. `None` means `bedrock-mantle`.
+    pub mantle_signing_name: Option<String>,
     /// Access key id and secret access key that replace the default chain. The embedded simulator uses them.
     pub static_credentials: Option<(String, Secret)>,
 }
@@ -29,6 +31,8 @@ pub struct Endpoints {
     pub agent_runtime: Option<String>,
     /// `bedrock`: lookups of ARNs.
     pub control_plane: Option<String>,
+    /// `bedrock-mantle`: OpenAI-compatible endpoints.
+    pub mantle: Option<String>,
     /// `sts`: the role to assume.
     pub sts: Option<String>,
 }
@@ -40,6 +44,7 @@ impl Endpoints {
             runtime: Some(url.to_owned()),
             agent_runtime: Some(url.to_owned()),
             control_plane: Some(url.to_owned()),
+            mantle: Some(url.to_owned()),
             sts: None,
         }
     }

@@ -1,0 +1,116 @@
+//! The native OpenAI endpoints of Bedrock for chats: chat completions of bedrock-runtime and of bedrock-mantle.
+//!
+//! The conversation is written in its order. Tools, structured output, stop sequences and the reading of answers are
+//! those of [`super::converse`], with the model's facts on this endpoint, so that the same request has the same meaning on both.
+
+mod body;
+mod decoder;
+pub mod error;
+mod guardrail;
+mod messages;
+mod model;
+pub mod refusals;
+mod request;
+mod sse;
+mod tools;
+mod translator;
+mod wire;
+
+use std::sync::Arc;
+
+use super::{
+    Codec, Request, ServiceOperation,
+    chat::Decoder,
+    converse::{Context, ReplyPlan},
+};
+use crate::{
+    call::{Call, Delivery},
+    error::Error,
+    model::{MantlePrefix, Native as NativeFacts},
+    operation::chat::Chat,
+};
+use decoder::NativeDecoder;
+use request::Encoded;
+
+/// The codec for chats over an OpenAI-compatible endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Native {
+    /// bedrock-runtime.
+    Runtime,
+    /// bedrock-mantle. It ignores guardrails, so it never gets a request that needs one.
+    Mantle,
+}
+
+impl Native {
+    fn operation(self, prefix: MantlePrefix) -> ServiceOperation {
+        match self {
+            Self::Runtime => ServiceOperation::ChatCompletions,
+            Self::Mantle => ServiceOperation::MantleChatCompletions(prefix),
+        }
+    }
+}
+
+impl Codec<Chat> for Native {
+    fn encode(&self, call: &Call<Chat>) -> Result<Vec<(Request, Arc<dyn Decoder>)>, Error> {
+        let native = call.model.facts.native.clone().unwrap_or_default();
+        let id = model::id(&call.model, &native, *self)?;
+        let model = model::on_endpoint(&call.model, &native, *self);
+        let stream = call.plan.delivery == Delivery::Stream;
+        let mut requests = Vec::new();
+        for (nth, messages) in call.body.conversations().enumerate() {
+            let cx = Context {
+                model: &model,
+                caller: &call.caller,
+                warnings: call.trace.warnings(),
+                messages,
+            };
+            let shape = Shape {
+                endpoint: *self,
+                native: &native,
+                id: &id,
+                stream,
+            };
+            let Encoded {
+                body,
+                headers,
+                plan,
+                unseen,
+            } = shape.encode(&call.body, &cx)?;
+            let plan = Arc::new(ReplyPlan {
+                guardrail: call.plan.worst.guardrail,
+                request_bytes: body.len(),
+                ..plan
+            });
+            if plan.schema_is_unenforced {
+                call.trace.set_schema_unenforced();
+            }
+            let request = Request {
+                operation: self.operation(native.mantle_prefix),
+                headers,
+                body,
+            };
+            for choice in 0..call.body.n.unwrap_or(1) {
+                let decoder: Arc<dyn Decoder> = Arc::new(NativeDecoder {
+                    plan: plan.clone(),
+                    repairs: model.options.repair_json,
+                    warnings: call.trace.warnings().clone(),
+                    answer_id: format!("{} {nth} {choice}", call.request_id),
+                    id_form: model.facts.tool_use_id,
+                    unseen,
+                });
+                requests.push((request.clone(), decoder));
+            }
+        }
+        Ok(requests)
+    }
+}
+
+/// The parts of a request that do not depend on the chat.
+#[derive(Clone, Copy)]
+struct Shape<'a> {
+    endpoint: Native,
+    native: &'a NativeFacts,
+    /// The model's id on this endpoint.
+    id: &'a str,
+    stream: bool,
+}
