@@ -115,7 +115,11 @@ pub fn options(section: &mut Section<'_>) -> ModelOptions {
     ModelOptions {
         api: section.choice(
             "api",
-            &[("auto", Api::Auto), ("converse", Api::Converse)],
+            &[
+                ("auto", Api::Auto),
+                ("converse", Api::Converse),
+                ("invoke", Api::Invoke),
+            ],
             Api::Auto,
         ),
         max_n: section.or_default("max_n", max_n, ModelOptions::default().max_n),

@@ -158,6 +158,8 @@ pub enum Api {
     #[default]
     Auto,
     Converse,
+    /// InvokeModel, with a body in the form of the model's family.
+    Invoke,
 }
 
 /// Options of a configured model.

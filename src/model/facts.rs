@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schemas::{SchemaRoot, StrictLimits};
+use super::{
+    invoke::Invoke,
+    schemas::{SchemaRoot, StrictLimits},
+};
 
 /// Facts about a base model. The default, for a model that is not in the catalogue, is permissive: the service rejects
 /// what the model does not support.
@@ -103,6 +106,8 @@ pub struct Facts {
     pub cache: Option<Cache>,
     /// `None` if the model does not produce embeddings.
     pub embed: Option<Embed>,
+    /// The form of chats through InvokeModel. `None` if it is unknown.
+    pub invoke: Option<Invoke>,
     pub lifecycle: Lifecycle,
     /// The geographic prefixes of the model's inference profiles.
     pub profiles: Vec<String>,
@@ -361,6 +366,7 @@ impl Default for Facts {
             structured_output: false,
             cache: None,
             embed: None,
+            invoke: None,
             lifecycle: Lifecycle::default(),
             profiles: Vec::new(),
             needs_profile: false,

@@ -3,6 +3,7 @@
 mod definition;
 mod facts;
 pub mod guardrail;
+mod invoke;
 mod limits;
 mod schemas;
 
@@ -14,5 +15,6 @@ pub use facts::{
     Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
     Sampling, ToolChoiceMode, ToolUseIdForm,
 };
+pub use invoke::{Invoke, InvokeFamily};
 pub use limits::Limits;
 pub use schemas::{SchemaRoot, StrictLimits};

@@ -20,7 +20,12 @@ pub fn of(model: &Model) -> Result<Route, Error> {
         )));
     }
     match model.options.api {
+        Api::Invoke if facts.invoke_model && facts.invoke.is_some() => Ok(Route::Invoke),
+        Api::Invoke => Err(not_served(
+            "This gateway cannot send chats to this model through InvokeModel.",
+        )),
         Api::Converse | Api::Auto if facts.converse => Ok(Route::Converse),
+        Api::Auto if facts.invoke_model && facts.invoke.is_some() => Ok(Route::Invoke),
         Api::Converse | Api::Auto if facts.invoke_model => Err(not_served(
             "The Converse API of Bedrock does not support this model.",
         )),

@@ -4,7 +4,7 @@
 //! between model families come from the model's [`crate::model::Facts`]; no code here compares model
 //! names.
 
-mod answer;
+pub(super) mod answer;
 mod blocks;
 mod caching;
 mod choice;
@@ -12,10 +12,10 @@ mod codec;
 mod description;
 mod duplicates;
 mod extension;
-mod finish;
+pub(super) mod finish;
 mod grounding;
 mod guardrail;
-mod media;
+pub(super) mod media;
 mod media_formats;
 mod messages;
 mod names;
@@ -23,14 +23,14 @@ mod plan;
 mod prefix;
 mod raw;
 mod reasoning;
-mod repair;
-mod reply;
-mod sampling;
+pub(super) mod repair;
+pub(super) mod reply;
+pub(super) mod sampling;
 mod schema;
 mod schema_check;
 mod stop_cutter;
 mod stops;
-mod stream;
+pub(super) mod stream;
 mod structured;
 mod text;
 mod tool_input;
