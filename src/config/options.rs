@@ -120,6 +120,7 @@ pub fn options(section: &mut Section<'_>) -> ModelOptions {
                 ("converse", Api::Converse),
                 ("chat", Api::Chat),
                 ("mantle", Api::Mantle),
+                ("invoke", Api::Invoke),
             ],
             Api::Auto,
         ),

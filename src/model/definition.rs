@@ -162,6 +162,8 @@ pub enum Api {
     Chat,
     /// bedrock-mantle.
     Mantle,
+    /// InvokeModel, with a body in the form of the model's family.
+    Invoke,
 }
 
 /// Options of a configured model.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     native::Native,
+    invoke::Invoke,
     schemas::{SchemaRoot, StrictLimits},
 };
 
@@ -110,6 +111,8 @@ pub struct Facts {
     pub embed: Option<Embed>,
     /// The OpenAI-compatible chat endpoints. `None` if they do not serve the model.
     pub native: Option<Native>,
+    /// The form of chats through InvokeModel. `None` if it is unknown.
+    pub invoke: Option<Invoke>,
     pub lifecycle: Lifecycle,
     /// The geographic prefixes of the model's inference profiles.
     pub profiles: Vec<String>,
@@ -370,6 +373,7 @@ impl Default for Facts {
             cache: None,
             embed: None,
             native: None,
+            invoke: None,
             lifecycle: Lifecycle::default(),
             profiles: Vec::new(),
             needs_profile: false,

@@ -3,6 +3,7 @@
 mod definition;
 mod facts;
 pub mod guardrail;
+mod invoke;
 mod limits;
 mod native;
 mod schemas;
@@ -15,6 +16,7 @@ pub use facts::{
     Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
     Sampling, ToolChoiceMode, ToolUseIdForm,
 };
+pub use invoke::{Invoke, InvokeFamily};
 pub use limits::Limits;
 pub use native::{Cap, Endpoints, MantlePrefix, Native, NativeTools};
 pub use schemas::{SchemaRoot, StrictLimits};

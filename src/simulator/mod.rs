@@ -85,6 +85,14 @@ pub fn validate(model_id: &str, body: &[u8], stream: bool) -> Result<(), Service
     validate_parsed(model_id, &parse(body)?, stream)
 }
 
+/// Checks the body of an InvokeModel request for a chat model as the service does.
+///
+/// # Errors
+/// The reason, if the service rejects the request.
+pub fn validate_invoke(model_id: &str, body: &[u8]) -> Result<(), ServiceError> {
+    invoke::validate_chat(model_id, &parse(body)?)
+}
+
 fn validate_parsed(model_id: &str, request: &Value, stream: bool) -> Result<(), ServiceError> {
     validate::converse(request, stream)?;
     families::check(model_id, request, stream)
@@ -344,7 +352,9 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
     }
     match operation {
         Operation::Converse { stream } => simulator.converse(&id, &parse(&body)?, stream).await,
-        Operation::Invoke => invoke::invoke(simulator, &id, &parts.headers, &body).await,
+        Operation::Invoke { stream } => {
+            invoke::invoke(simulator, &id, &parts.headers, &body, stream).await
+        }
         Operation::Retrieve => knowledge::retrieve(&id, &parse(&body)?).await,
         Operation::ApplyGuardrail => apply_guardrail::apply(simulator, &id, &parse(&body)?).await,
         Operation::Chat(host) => {

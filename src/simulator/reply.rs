@@ -78,7 +78,8 @@ fn requested_stop<'a>(request: &Value, answer: &'a Answer, path: &str) -> Option
         .filter(|_| paths.iter().any(|requested| requested == path))
 }
 
-fn content(answer: &Answer) -> Vec<Value> {
+/// The content blocks of a whole reply.
+pub fn content(answer: &Answer) -> Vec<Value> {
     let block = |block: &Block| match block {
         Block::Text(text) => json!({"text": text}),
         Block::Reasoning { text, signature } => {
@@ -101,7 +102,7 @@ fn content(answer: &Answer) -> Vec<Value> {
 }
 
 /// A block in a stream: its start, if it has one, and its deltas.
-fn deltas(block: &Block) -> (Option<Value>, Vec<Value>) {
+pub fn deltas(block: &Block) -> (Option<Value>, Vec<Value>) {
     let texts = |text: &str| {
         pieces(text)
             .map(|piece| json!({"text": piece}))
@@ -195,6 +196,11 @@ pub fn stream(request: &Value, answer: &Answer, cached: CacheUsage, plan: &Plan)
     }
     terms(request, &mut metadata);
     frames.push(event("metadata", metadata));
+    framed(frames, plan)
+}
+
+/// A stream of frames, unless the request asks for a broken one.
+pub fn framed(mut frames: Vec<Bytes>, plan: &Plan) -> Response {
     let middle = (frames.len() / 2).max(2);
     match &plan.breaks {
         Some(Break::Exception(name)) => {

@@ -8,7 +8,7 @@ use super::{ServiceError, apply_guardrail, chat::Host, escapes::percent_decode, 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     Converse { stream: bool },
-    Invoke,
+    Invoke { stream: bool },
     Retrieve,
     ApplyGuardrail,
     Chat(Host),
@@ -47,7 +47,8 @@ pub fn route(method: &Method, uri: &Uri) -> Result<(String, Operation), ServiceE
     let operation = match operation {
         "converse" => Operation::Converse { stream: false },
         "converse-stream" => Operation::Converse { stream: true },
-        "invoke" => Operation::Invoke,
+        "invoke" => Operation::Invoke { stream: false },
+        "invoke-with-response-stream" => Operation::Invoke { stream: true },
         _ => return Err(unknown()),
     };
     Ok((model_id, operation))

@@ -29,6 +29,7 @@ mod golden;
 mod guardrails;
 mod histories;
 mod http2_floods;
+mod invoke_chats;
 mod keys;
 mod kills;
 mod knowledge;

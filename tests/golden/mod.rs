@@ -4,8 +4,9 @@
 //! After an intended change, run `INSTA_UPDATE=always cargo test --test gateway golden` and review the diff.
 
 mod families;
+mod invoke;
 mod knowledge;
-mod replies;
+pub mod replies;
 
 use std::{
     fs,
@@ -167,12 +168,20 @@ fn each_input_has_one_snapshot_and_no_snapshot_is_stale() {
     let knowledge = files("knowledge", ".json")
         .into_iter()
         .map(|path| format!("knowledge_{}.snap", name(&path)));
+    let invoked = files("invoke", ".json")
+        .into_iter()
+        .map(|path| format!("invoke_{}.snap", name(&path)));
+    let invoke_replies = files("invoke-replies", ".json")
+        .into_iter()
+        .map(|path| format!("invoke_reply_{}.snap", name(&path)));
     let recordings = recordings.map(|path| format!("recorded_{}.snap", name(&path)));
     let mut expected: Vec<String> = inputs
         .chain(recordings)
         .chain(families)
         .chain(replies)
         .chain(knowledge)
+        .chain(invoked)
+        .chain(invoke_replies)
         .collect();
     expected.sort();
     let snapshots = files("snapshots", ".snap");

@@ -125,6 +125,67 @@ pub fn of_converse(sent: &Value, facts: &Facts) -> Most {
     }
 }
 
+/// What the service finds in the body of a family.
+fn walk_body(value: &Value, found: &mut Found) {
+    match value {
+        Value::String(text) => found.text += longest_form(text),
+        Value::Array(items) => items.iter().for_each(|item| walk_body(item, found)),
+        Value::Object(members) => {
+            match members.get("type").and_then(Value::as_str) {
+                Some("image" | "image_url") => return found.images += 1,
+                Some("document") => return found.unbounded = true,
+                _ => {}
+            }
+            for (name, member) in members {
+                match name.as_str() {
+                    "image" => found.images += 1,
+                    "video" | "audio" => found.unbounded = true,
+                    "cachePoint" | "cache_control" => {
+                        found.cache_points = true;
+                        found.hour |= member["ttl"] == "1h";
+                    }
+                    "input_schema" | "parameters" | "schema" | "inputSchema" | "input" => {
+                        found.text += longest_form(&member.to_string());
+                    }
+                    _ => walk_body(member, found),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns the most that the service can report for a body of InvokeModel, whose other terms are those of the same request
+/// to Converse. A prompt is text as a whole.
+pub fn of_invoke(sent: &Value, facts: &Facts, converse: Most) -> Most {
+    let mut found = Found::default();
+    walk_body(sent, &mut found);
+    let length = |list: &Value| list.as_array().map_or(0, Vec::len) as u64;
+    let tools = length(&sent["tools"]) + length(&sent["toolConfig"]["tools"]);
+    let template = match sent["prompt"].is_string() {
+        true => 0,
+        false => {
+            TEMPLATE + MESSAGE * length(&sent["messages"]) + TOOLS * tools.min(1) + TOOL * tools
+        }
+    };
+    let window = facts.context_window.unwrap();
+    let known = found.text + template + found.images * facts.image_tokens;
+    let caps = ["max_tokens", "max_completion_tokens", "max_gen_len"];
+    let cap = caps.iter().find_map(|cap| sent[*cap].as_u64());
+    let cap = cap.or(sent["inferenceConfig"]["maxTokens"].as_u64());
+    Most {
+        prompt: if found.unbounded {
+            window
+        } else {
+            known.min(window)
+        },
+        output: cap.unwrap_or_else(|| facts.max_output_tokens.map_or(window, u64::from)),
+        writes: converse.writes || found.cache_points,
+        writes_1h: converse.writes_1h || found.hour,
+        ..converse
+    }
+}
+
 /// A price in pico-dollars, exact: `numerator / denominator`.
 type Rate = (u128, u128);
 

@@ -16,14 +16,17 @@ use fastrand::Rng;
 use lintel::{
     call::{Caller, Warnings},
     catalogue,
-    model::{CachePolicy, Model, Target},
+    model::{Api, CachePolicy, Model, Target},
     money::{LongContext, NanoUsd, PicoUsd, Price, WorstCase},
     operation::{
         Operation,
         chat::Chat,
         embed::{Embed, Input},
     },
-    upstream::converse::{self, Context},
+    upstream::{
+        converse::{self, Context},
+        invoke,
+    },
 };
 
 use bill::Most;
@@ -114,6 +117,9 @@ fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
     model.options.cache = rng.choice(policies).unwrap();
     model.options.repair_json = rng.bool();
     model.options.name_prefix = rng.bool();
+    if model.facts.invoke_model && model.facts.invoke.is_some() && rng.bool() {
+        model.options.api = Api::Invoke;
+    }
     let body = Generator::new(rng).chat();
     let warnings = Warnings::default();
     let chat = lintel::edge::chat_request(body.as_bytes(), &warnings)
@@ -158,6 +164,12 @@ fn check_sent(
     };
     let warnings = Warnings::default();
     let mut requests = 0;
+    let is_invoke = model.options.api == Api::Invoke;
+    let own = model.facts.invoke.as_ref().filter(|_| is_invoke);
+    let model = match own {
+        Some(own) => &invoke::chat::route_model(model, own, false),
+        None => model,
+    };
     for messages in chat.conversations() {
         let cx = Context {
             model,
@@ -165,11 +177,19 @@ fn check_sent(
             warnings: &warnings,
             messages,
         };
-        let Ok(translated) = converse::chat_request(chat, &cx) else {
+        let Ok(mut translated) = converse::chat_request(chat, &cx) else {
             return Ok(false);
         };
-        let sent = serde_json::to_value(&translated.request).unwrap();
-        let most = bill::of_converse(&sent, &model.facts);
+        let mut sent = serde_json::to_value(&translated.request).unwrap();
+        let mut most = bill::of_converse(&sent, &model.facts);
+        if let Some(own) = own {
+            let body = invoke::chat::write_body(&mut translated.request, own, &warnings);
+            let Ok(body) = body else {
+                return Ok(false);
+            };
+            sent = serde_json::from_slice(&body).unwrap();
+            most = bill::of_invoke(&sent, &model.facts, most);
+        }
         within(&most, price, each, rng)
             .map_err(|wrong| format!("{}: {wrong}: {worst:?}: {sent}", model.target().id))?;
         requests += chat.n.unwrap_or(1);

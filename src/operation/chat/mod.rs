@@ -214,7 +214,7 @@ impl Operation for Chat {
         Ok(Plan {
             route,
             delivery,
-            worst: worst_case::worst_case(self, model, caller),
+            worst: worst_case::worst_case(self, model, caller, route),
             compiles: self.compiles(model),
             visible: delivery == Delivery::Stream
                 && self.is_visible(model)

@@ -1,5 +1,6 @@
 //! The most that a chat can cost: the amount that budgets reserve before it is sent.
 
+mod invoke;
 mod schemas;
 
 use super::{
@@ -7,7 +8,7 @@ use super::{
     nearest_effort,
 };
 use crate::{
-    call::{Caller, RetrievalRequest},
+    call::{Caller, RetrievalRequest, Route},
     model::{Facts, Model, ReasoningStyle},
     money::WorstCase,
     openai::{chat::Tool, tool_choice::ToolChoice},
@@ -38,7 +39,7 @@ const UNKNOWN: u64 = 131_072;
 
 /// Returns the worst case of a chat. Counts one token per byte of text, because a token is at least one byte. Passages
 /// of Knowledge Bases count as much as their limits allow.
-pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
+pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> WorstCase {
     let facts = &model.facts;
     let retrieval = chat.retrieval.as_deref();
     let media = media(chat);
@@ -48,7 +49,11 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller) -> WorstCase {
         chat.tools.as_ref().map_or(0, Vec::len) + chat.functions.as_ref().map_or(0, Vec::len);
     let template = if tools > 0 { TOOLS_TEMPLATE } else { TEMPLATE };
     let messages = chat.conversations().map(Vec::len).max().unwrap_or_default() as u64;
-    let overhead = template + MESSAGE * messages + TOOL * tools as u64 + added(chat, facts);
+    let overhead = template
+        + MESSAGE * messages
+        + TOOL * tools as u64
+        + added(chat, facts)
+        + invoke::added(chat, model, caller, route);
     // Media whose size does not bound its tokens can fill the context window, and so can a schema whose references the
     // gateway must resolve.
     let window = window(chat, model);

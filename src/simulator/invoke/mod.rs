@@ -1,11 +1,14 @@
-//! `POST /model/{modelId}/invoke` for embedding models. Every family has a body of its own: `families.json` says what a
-//! request may hold, and a module per vendor computes the reply.
+//! `POST /model/{modelId}/invoke`, and `invoke-with-response-stream` for chats. Every family has a body of its own:
+//! `families.json` says what a request may hold, and a module per vendor computes the reply.
 
 mod body;
+mod chat;
 mod cohere;
 mod nova;
 mod titan;
 mod vectors;
+
+pub use chat::validate as validate_chat;
 
 use std::sync::LazyLock;
 
@@ -66,7 +69,7 @@ impl Family {
         let is_own = |family: &&Self| family.models.iter().any(|model| id.starts_with(model));
         FAMILIES.iter().find(is_own).ok_or_else(|| {
             ServiceError::validation(format!(
-                "The simulator serves InvokeModel for the embedding models of Titan, Nova and Cohere only; '{model_id}' is none of them."
+                "The simulator serves InvokeModel for chats and for the embedding models of Titan, Nova and Cohere only; '{model_id}' is none of them."
             ))
         })
     }
@@ -111,6 +114,7 @@ pub async fn invoke(
     model_id: &str,
     headers: &HeaderMap,
     body: &[u8],
+    stream: bool,
 ) -> Result<Response, ServiceError> {
     check_media_types(headers)?;
     let metadata = request_metadata(headers)?;
@@ -122,7 +126,25 @@ pub async fn invoke(
     })?;
     // The ARN of an application inference profile does not name its model.
     let model_arn = simulator.described(model_id);
-    let embeddings = embed(model_arn.as_deref().unwrap_or(model_id), &body)?;
+    let base = model_arn.as_deref().unwrap_or(model_id);
+    if let Some(family) = chat::ChatFamily::of(base) {
+        let asked = chat::Asked {
+            model_id,
+            headers,
+            body,
+            metadata,
+            stream,
+        };
+        let mut response = chat::answer(simulator, family, asked).await?;
+        response.headers_mut().extend(terms);
+        return Ok(response);
+    }
+    if stream {
+        return Err(ServiceError::validation(
+            "The model is unsupported for streaming.",
+        ));
+    }
+    let embeddings = embed(base, &body)?;
     let plan = Plan::from_texts(strings(&body));
     if let Some(error) = plan.refusal() {
         return Err(error);

@@ -7,10 +7,11 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use http::HeaderMap;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse, native,
+    Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse, invoke, native,
 };
 use crate::{
     call::{Call, Delivery, Route, Ticket},
@@ -25,14 +26,14 @@ const MAX_REPLY_BYTES: usize = 64 << 20;
 
 /// Decodes the reply to one request of a chat.
 pub trait Decoder: Send + Sync {
-    /// Decodes a whole reply.
+    /// Decodes a whole reply. Some routes report the usage in its headers.
     ///
     /// # Errors
     /// If the body cannot be parsed, or its stop reason means that there is no answer.
-    fn whole(&self, body: &[u8]) -> Result<WholeAnswer, Error>;
+    fn whole(&self, headers: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, Error>;
 
-    /// Returns a decoder for a streamed reply.
-    fn stream(&self) -> Box<dyn StreamDecoder>;
+    /// Returns a decoder for a streamed reply with these headers.
+    fn stream(&self, headers: &HeaderMap) -> Box<dyn StreamDecoder>;
 
     /// Returns the request for a corrected answer, if `answer` does not match the response format
     /// and the operator allows repairs.
@@ -103,7 +104,7 @@ impl Exchange for Chat {
             Route::Converse => Some(&converse::Converse),
             Route::Chat => Some(&native::Native::Runtime),
             Route::MantleChat => Some(&native::Native::Mantle),
-            Route::Invoke => None,
+            Route::Invoke => Some(&invoke::chat::Chats),
         }
     }
 
@@ -248,9 +249,10 @@ impl Attempt for StreamAttempt<'_> {
 
     async fn attempt(&mut self, send: Try<'_>) -> Result<Self::Output, Error> {
         send.billed(async {
-            let body = send.send_model(self.request.clone()).await?.into_body();
+            let reply = send.send_model(self.request.clone()).await?;
+            let decoder = self.decoder.stream(reply.headers());
             let idle = self.call.model.timeouts.idle;
-            EventStream::open(body, self.decoder.stream(), idle, self.tasks.clone()).await
+            EventStream::open(reply.into_body(), decoder, idle, self.tasks.clone()).await
         })
         .await
     }
@@ -270,8 +272,9 @@ impl Attempt for WholeAttempt<'_> {
         let (answer, ticket) = send
             .billed(async {
                 let reply = send.send_model(self.request.clone()).await?;
-                self.decoder
-                    .whole(&collected(reply.into_body(), MAX_REPLY_BYTES).await?)
+                let (parts, body) = reply.into_parts();
+                let body = collected(body, MAX_REPLY_BYTES).await?;
+                self.decoder.whole(&parts.headers, &body)
             })
             .await?;
         if let Some(arn) = &answer.invoked_model {

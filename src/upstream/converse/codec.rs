@@ -1,6 +1,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use super::{
     Context, ReplyPlan, StreamTranslator, Translated, chat_request,
@@ -93,11 +94,11 @@ struct ConverseDecoder {
 }
 
 impl Decoder for ConverseDecoder {
-    fn whole(&self, body: &[u8]) -> Result<WholeAnswer, Error> {
+    fn whole(&self, _: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, Error> {
         whole_reply(parse(body)?, &self.plan, &self.warnings)
     }
 
-    fn stream(&self) -> Box<dyn StreamDecoder> {
+    fn stream(&self, _: &HeaderMap) -> Box<dyn StreamDecoder> {
         Box::new(ConverseStreamDecoder {
             frames: FrameReader::default(),
             translator: StreamTranslator::new(self.plan.clone(), self.warnings.clone()),

@@ -66,7 +66,8 @@ pub fn whole_reply(
     })
 }
 
-fn add_block(block: ContentBlock, index: u32, answer: &mut Answer, out: &mut VecDeque<Chunk>) {
+/// Adds a whole content block to the answer.
+pub fn add_block(block: ContentBlock, index: u32, answer: &mut Answer, out: &mut VecDeque<Chunk>) {
     if block.is_unknown() {
         answer.unknown("content of a type unknown to this version");
     }

@@ -83,8 +83,8 @@ impl StreamTranslator {
         out: &mut VecDeque<Chunk>,
     ) -> Result<(), Error> {
         match event_type {
-            "contentBlockDelta" => self.delta(parse(payload)?, out),
-            "contentBlockStart" => self.start(&parse(payload)?, out),
+            "contentBlockDelta" => delta(parse(payload)?, &mut self.answer, out),
+            "contentBlockStart" => start(&parse(payload)?, &mut self.answer, out),
             "contentBlockStop" => {
                 let event: ContentBlockStop = parse(payload)?;
                 self.answer.block_stop(event.content_block_index, out);
@@ -114,69 +114,6 @@ impl StreamTranslator {
             self.report(Metadata::default(), out);
         }
         Ok(())
-    }
-
-    fn delta(&mut self, event: ContentBlockDelta<'_>, out: &mut VecDeque<Chunk>) {
-        let block = event.content_block_index;
-        let delta = event.delta;
-        if delta.is_unknown() {
-            self.answer
-                .unknown("content of a type unknown to this version");
-        }
-        if let Some(text) = delta.text {
-            self.answer.text(text.into_owned(), out);
-        }
-        if let Some(reasoning) = delta.reasoning_content {
-            if let Some(text) = &reasoning.text {
-                self.answer.reasoning(block, text, out);
-            }
-            if let Some(signature) = &reasoning.signature {
-                self.answer.signature(block, signature);
-            }
-            if let Some(data) = &reasoning.redacted_content {
-                self.answer.redacted(block, data);
-            }
-        }
-        if let Some(tool) = delta.tool_use {
-            self.answer.tool_input(block, tool.input.into_owned(), out);
-        }
-        if let Some(result) = delta.tool_result {
-            self.answer.server_result_content(block, result);
-        }
-        if let Some(citation) = delta.citation {
-            self.answer.citation(
-                block,
-                serde_json::from_str(citation.get()).unwrap_or(Value::Null),
-            );
-        }
-        if let Some(image) = delta.image {
-            self.answer
-                .image_data(block, image.source.bytes.as_deref(), image.error.is_some());
-        }
-    }
-
-    fn start(&mut self, event: &ContentBlockStart<'_>, out: &mut VecDeque<Chunk>) {
-        let block = event.content_block_index;
-        if let Some(tool) = &event.start.tool_use {
-            self.answer.tool_start(
-                block,
-                &tool.tool_use_id,
-                &tool.name,
-                tool.kind.as_deref(),
-                out,
-            );
-        }
-        if let Some(image) = &event.start.image {
-            self.answer.image_start(block, &image.format);
-        }
-        if let Some(result) = &event.start.tool_result {
-            self.answer.server_result(
-                block,
-                result.tool_use_id.clone(),
-                result.kind.clone(),
-                result.status.clone(),
-            );
-        }
     }
 
     fn message_stop(
@@ -240,7 +177,74 @@ impl StreamTranslator {
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Error> {
+/// Adds a delta to the answer.
+pub fn delta(event: ContentBlockDelta<'_>, answer: &mut Answer, out: &mut VecDeque<Chunk>) {
+    let block = event.content_block_index;
+    let delta = event.delta;
+    if delta.is_unknown() {
+        answer.unknown("content of a type unknown to this version");
+    }
+    if let Some(text) = delta.text {
+        answer.text(text.into_owned(), out);
+    }
+    if let Some(reasoning) = delta.reasoning_content {
+        if let Some(text) = &reasoning.text {
+            answer.reasoning(block, text, out);
+        }
+        if let Some(signature) = &reasoning.signature {
+            answer.signature(block, signature);
+        }
+        if let Some(data) = &reasoning.redacted_content {
+            answer.redacted(block, data);
+        }
+    }
+    if let Some(tool) = delta.tool_use {
+        answer.tool_input(block, tool.input.into_owned(), out);
+    }
+    if let Some(result) = delta.tool_result {
+        answer.server_result_content(block, result);
+    }
+    if let Some(citation) = delta.citation {
+        answer.citation(
+            block,
+            serde_json::from_str(citation.get()).unwrap_or(Value::Null),
+        );
+    }
+    if let Some(image) = delta.image {
+        answer.image_data(block, image.source.bytes.as_deref(), image.error.is_some());
+    }
+}
+
+/// Starts a content block of the answer.
+pub fn start(event: &ContentBlockStart<'_>, answer: &mut Answer, out: &mut VecDeque<Chunk>) {
+    let block = event.content_block_index;
+    if let Some(tool) = &event.start.tool_use {
+        answer.tool_start(
+            block,
+            &tool.tool_use_id,
+            &tool.name,
+            tool.kind.as_deref(),
+            out,
+        );
+    }
+    if let Some(image) = &event.start.image {
+        answer.image_start(block, &image.format);
+    }
+    if let Some(result) = &event.start.tool_result {
+        answer.server_result(
+            block,
+            result.tool_use_id.clone(),
+            result.kind.clone(),
+            result.status.clone(),
+        );
+    }
+}
+
+/// Parses an event.
+///
+/// # Errors
+/// If the payload does not match the event type.
+pub fn parse<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, Error> {
     serde_json::from_slice(payload).map_err(|error| {
         Error::new(
             Kind::Upstream,

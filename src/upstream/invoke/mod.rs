@@ -1,5 +1,6 @@
 //! The InvokeModel route: encodes requests and decodes replies of each model family, without I/O.
 
+pub mod chat;
 mod cohere;
 mod nova;
 mod titan;

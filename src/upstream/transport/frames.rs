@@ -180,7 +180,8 @@ impl<'a> Headers<'a> {
 }
 
 fn event_type(name: &str) -> EventType {
-    const KNOWN: [&str; 6] = [
+    const KNOWN: [&str; 7] = [
+        "chunk",
         "contentBlockDelta",
         "contentBlockStart",
         "contentBlockStop",

@@ -208,6 +208,16 @@ impl Clients {
                     .interceptor(exchange.clone());
                 call.send().await.err().map(|error| send_error(error, sent))
             }
+            ServiceOperation::InvokeModelWithResponseStream => {
+                let client = self.client(&target.region).await?;
+                let call = client.invoke_model_with_response_stream();
+                let call = call.model_id(&target.id);
+                let call = call.content_type(JSON).accept(JSON).customize();
+                let call = call
+                    .mutate_request(replace_body)
+                    .interceptor(exchange.clone());
+                call.send().await.err().map(|error| send_error(error, sent))
+            }
             ServiceOperation::ApplyGuardrail => {
                 let client = self.client(&target.region).await?;
                 let (id, version) = target.id.rsplit_once("/version/").unwrap_or_default();

@@ -1,0 +1,75 @@
+//! What InvokeModel's bodies add to the input of a chat.
+
+use super::{Chat, Message, Part, RetrievalRequest, ToolInput};
+use crate::{
+    call::{Caller, Route},
+    model::Model,
+};
+
+/// More bytes than a template has around a turn.
+const TURN: u64 = 64;
+
+/// The bytes that break one special token.
+const NEUTRALIZED: u64 = 3;
+
+/// More bytes than the tags of a guardrail around a text.
+const TAGS: u64 = 160;
+
+/// The most bytes that the route adds to the text. A template's prompt is text as a whole, marks and neutralized tokens
+/// included.
+pub fn added(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> u64 {
+    if route != Route::Invoke {
+        return 0;
+    }
+    let messages = chat.conversations().flatten();
+    let guarded = chat
+        .bedrock
+        .as_ref()
+        .is_some_and(|own| own.guardrail.is_some())
+        || caller.guardrails_for(model).in_call.is_some();
+    let tags = match guarded {
+        true => messages.clone().map(|message| TAGS * message.texts()).sum(),
+        false => 0,
+    };
+    let invoke = model.facts.invoke.as_ref();
+    if !invoke.is_some_and(|invoke| invoke.family.is_template()) {
+        return tags;
+    }
+    // A token has three bytes at least, so that passages at most double.
+    let passages = chat
+        .retrieval
+        .as_deref()
+        .map_or(0, RetrievalRequest::max_bytes);
+    let turns = messages.map(|message| TURN + NEUTRALIZED * tokens(message));
+    tags + passages + TURN + NEUTRALIZED * schema(chat) + turns.sum::<u64>()
+}
+
+/// The most special tokens in a schema that an instruction quotes.
+fn schema(chat: &Chat) -> u64 {
+    let format = chat.response_format.as_ref();
+    let schema = format.and_then(|format| format.json_schema.as_ref()?.schema.as_ref());
+    schema.map_or(0, |schema| begins(schema.get()) as u64)
+}
+
+/// The most special tokens in a text: each begins with one of these characters.
+fn begins(text: &str) -> usize {
+    text.bytes().filter(|byte| b"<[".contains(byte)).count()
+}
+
+/// The most special tokens in a message.
+fn tokens(message: &Message) -> u64 {
+    let count = |part: &Part| match part {
+        Part::Text(text) => begins(text),
+        Part::ToolUse(call) => {
+            let (ToolInput::Arguments(input) | ToolInput::Text(input)) = &call.input;
+            begins(&call.name) + begins(input)
+        }
+        Part::ToolResult(result) => {
+            let texts = result.content.iter().filter_map(Part::as_text);
+            texts.map(begins).sum()
+        }
+        _ => 0,
+    };
+    let name = message.name.as_deref().map_or(0, begins);
+    (name + message.parts.iter().map(count).sum::<usize>()) as u64
+}

@@ -1,0 +1,167 @@
+//! Claude: the body and the replies of Anthropic's Messages.
+//! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html>
+
+mod blocks;
+mod citations;
+mod reader;
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use serde_json::{Map, Value, json, value::RawValue};
+
+pub use reader::Anthropic;
+
+use super::{Writer, body::Body};
+use crate::{
+    bedrock::{
+        content::ConversationRole,
+        request::{ConverseRequest, SystemContentBlock, Tool, ToolChoice},
+    },
+    error::Error,
+};
+use blocks::{Block, CacheControl, blocks, mark_last};
+
+/// The only version of the format on Bedrock.
+const VERSION: &str = "bedrock-2023-05-31";
+
+/// The member of the body that enables features under test.
+const BETAS: &str = "anthropic_beta";
+
+/// The current name of a beta that Bedrock knows by its older name only.
+const RENAMED: (&str, &str) = (
+    "advanced-tool-use-2025-11-20",
+    "tool-search-tool-2025-10-19",
+);
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: ConversationRole,
+    content: Vec<Block<'a>>,
+}
+
+#[derive(Serialize)]
+struct ToolDefinition<'a> {
+    name: &'a str,
+    description: &'a str,
+    input_schema: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    strict: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+/// Returns the body of a request.
+///
+/// # Errors
+/// 400 if the request has content that Claude does not accept on this route.
+pub fn body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Body, Error> {
+    let mut fields = request.additional_model_request_fields.clone();
+    let mut body = Body::default();
+    body.set("anthropic_version", VERSION)?;
+    body.set_list(BETAS, &betas(&mut fields, writer))?;
+    let config = request.inference_config.as_ref();
+    body.set_some("max_tokens", config.and_then(|config| config.max_tokens))?;
+    body.set_list("system", &system(request))?;
+    let messages = request.messages.iter().map(|message| {
+        Ok(Message {
+            role: message.role,
+            content: blocks(&message.content)?,
+        })
+    });
+    body.set("messages", &messages.collect::<Result<Vec<_>, Error>>()?)?;
+    if let Some(config) = config {
+        body.set_some("temperature", config.temperature)?;
+        body.set_some("top_p", config.top_p)?;
+        body.set_list("stop_sequences", &config.stop_sequences)?;
+    }
+    tools(request, &mut body)?;
+    if let Some(config) = output_config(request) {
+        body.set("output_config", &config)?;
+    }
+    body.extend(&fields)?;
+    Ok(body)
+}
+
+/// Removes the betas from the additional fields, and returns those that Bedrock accepts.
+fn betas(fields: &mut Map<String, Value>, writer: &Writer<'_>) -> Vec<String> {
+    let given = match fields.remove(BETAS) {
+        Some(Value::Array(given)) => given,
+        Some(one @ Value::String(_)) => vec![one],
+        _ => return Vec::new(),
+    };
+    let mut accepted = Vec::new();
+    for beta in given.iter().filter_map(Value::as_str) {
+        let beta = if beta == RENAMED.0 { RENAMED.1 } else { beta };
+        if !writer.invoke.betas.iter().any(|known| known == beta) {
+            writer.warnings.dropped(
+                format!("bedrock.additional_model_request_fields.{BETAS}"),
+                "InvokeModel does not accept this beta",
+            );
+        } else if !accepted.iter().any(|known| known == beta) {
+            accepted.push(beta.to_owned());
+        }
+    }
+    accepted
+}
+
+fn system<'r>(request: &'r ConverseRequest<'_>) -> Vec<Block<'r>> {
+    let mut blocks = Vec::new();
+    for block in &request.system {
+        match block {
+            SystemContentBlock::Text(text) => blocks.push(Block::text(text)),
+            SystemContentBlock::CachePoint(point) => mark_last(&mut blocks, *point),
+            // The translation makes none.
+            SystemContentBlock::GuardContent(_) => {}
+        }
+    }
+    blocks
+}
+
+fn tools(request: &ConverseRequest<'_>, body: &mut Body) -> Result<(), Error> {
+    let Some(config) = &request.tool_config else {
+        return Ok(());
+    };
+    let mut tools: Vec<ToolDefinition<'_>> = Vec::new();
+    for tool in &config.tools {
+        match tool {
+            Tool::ToolSpec(spec) => tools.push(ToolDefinition {
+                name: &spec.name,
+                description: &spec.description,
+                input_schema: &spec.input_schema.json,
+                strict: spec.strict,
+                cache_control: None,
+            }),
+            Tool::CachePoint(point) => {
+                if let Some(last) = tools.last_mut() {
+                    last.cache_control = Some((*point).into());
+                }
+            }
+            // The facts of this route have no such tool.
+            Tool::SystemTool { .. } => {}
+        }
+    }
+    body.set_list("tools", &tools)?;
+    let choice = config.tool_choice.as_ref().map(|choice| match choice {
+        ToolChoice::Any {} => json!({"type": "any"}),
+        ToolChoice::Tool { name } => json!({"type": "tool", "name": name}),
+    });
+    body.set_some("tool_choice", choice)
+}
+
+/// Returns the effort and the format of the answer.
+fn output_config(request: &ConverseRequest<'_>) -> Option<Map<String, Value>> {
+    let mut config = Map::new();
+    if let Some(effort) = request.output_config.effort {
+        config.insert("effort".to_owned(), effort.into());
+    }
+    if let Some(format) = &request.output_config.text_format {
+        let schema = Cow::Borrowed(format.structure.json_schema.schema.as_str());
+        let schema: Value = serde_json::from_str(&schema).unwrap_or_default();
+        config.insert(
+            "format".to_owned(),
+            json!({"type": "json_schema", "schema": schema}),
+        );
+    }
+    (!config.is_empty()).then_some(config)
+}

@@ -1,0 +1,80 @@
+//! A JSON object that keeps the order of its members and the raw text of what clients sent.
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::{
+    Map, Value,
+    value::{RawValue, to_raw_value},
+};
+
+use crate::error::{Error, Kind};
+
+/// The body of a request, member by member.
+#[derive(Debug, Default)]
+pub struct Body(Vec<(String, Box<RawValue>)>);
+
+impl Body {
+    /// Sets a member. Replaces an earlier value in its place.
+    ///
+    /// # Errors
+    /// If the value cannot be serialized.
+    pub fn set(&mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
+        let value = to_raw_value(value).map_err(|error| {
+            Error::new(
+                Kind::Internal,
+                "The gateway could not serialize the request to Bedrock.",
+            )
+            .with_detail(error.to_string())
+        })?;
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+        Ok(())
+    }
+
+    /// Sets a member if there is a value.
+    ///
+    /// # Errors
+    /// If the value cannot be serialized.
+    pub fn set_some(&mut self, name: &str, value: Option<impl Serialize>) -> Result<(), Error> {
+        value.map_or(Ok(()), |value| self.set(name, &value))
+    }
+
+    /// Sets a member unless the list is empty.
+    ///
+    /// # Errors
+    /// If the list cannot be serialized.
+    pub fn set_list(&mut self, name: &str, list: &[impl Serialize]) -> Result<(), Error> {
+        match list.is_empty() {
+            true => Ok(()),
+            false => self.set(name, list),
+        }
+    }
+
+    /// Sets the additional fields of a request, which are members of the family's own body. They replace what the gateway
+    /// has set, as on Converse.
+    ///
+    /// # Errors
+    /// If a field cannot be serialized.
+    pub fn extend(&mut self, fields: &Map<String, Value>) -> Result<(), Error> {
+        fields
+            .iter()
+            .try_for_each(|(name, value)| self.set(name, value))
+    }
+
+    /// Returns the JSON text.
+    pub fn into_bytes(self) -> Bytes {
+        let mut text = String::from("{");
+        for (nth, (name, value)) in self.0.iter().enumerate() {
+            if nth > 0 {
+                text.push(',');
+            }
+            text.push_str(&Value::from(name.as_str()).to_string());
+            text.push(':');
+            text.push_str(value.get());
+        }
+        text.push('}');
+        text.into()
+    }
+}

@@ -1,0 +1,158 @@
+//! Chats over InvokeModel. A chat is first translated to Converse, as on every route of Bedrock's own APIs. A family
+//! then writes that request in its body, and reads its replies into the same steps as Converse.
+
+mod anthropic;
+mod body;
+mod decoder;
+mod guardrail;
+mod headers;
+mod nova;
+mod openai;
+mod reply;
+mod route_model;
+mod template;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use self::route_model::route_model;
+use self::{body::Body, decoder::InvokeDecoder, reply::Reader};
+use crate::{
+    bedrock::request::ConverseRequest,
+    call::{Call, Delivery, Warnings},
+    error::{Error, Kind},
+    model::{Invoke, InvokeFamily},
+    operation::chat::{Chat, Message},
+    upstream::{
+        Codec, Request, ServiceOperation,
+        chat::Decoder,
+        converse::{Context, Translated, chat_request, sampling},
+    },
+};
+
+/// The codec for chats over InvokeModel and InvokeModelWithResponseStream.
+pub struct Chats;
+
+impl Codec<Chat> for Chats {
+    fn encode(&self, call: &Call<Chat>) -> Result<Vec<(Request, Arc<dyn Decoder>)>, Error> {
+        let invoke = call.model.facts.invoke.as_ref().ok_or_else(|| {
+            Error::new(
+                Kind::Internal,
+                "The gateway planned a route that this model does not support.",
+            )
+        })?;
+        let mut requests = Vec::new();
+        for messages in call.body.conversations() {
+            let (request, decoder) = encode_conversation(call, invoke, messages)?;
+            for _ in 0..call.body.n.unwrap_or(1) {
+                requests.push((request.clone(), decoder.clone()));
+            }
+        }
+        Ok(requests)
+    }
+}
+
+/// The inputs of a family's writer, besides the request.
+struct Writer<'a> {
+    invoke: &'a Invoke,
+    warnings: &'a Warnings,
+}
+
+fn encode_conversation(
+    call: &Call<Chat>,
+    invoke: &Invoke,
+    messages: &[Message],
+) -> Result<(Request, Arc<dyn Decoder>), Error> {
+    let warnings = call.trace.warnings();
+    let model = route_model(&call.model, invoke, guardrail::is_in_call(call));
+    let cx = Context {
+        model: &model,
+        caller: &call.caller,
+        warnings,
+        messages,
+    };
+    let Translated {
+        mut request,
+        mut plan,
+    } = chat_request(&call.body, &cx)?;
+    if plan.schema_is_unenforced {
+        call.trace.set_schema_unenforced();
+    }
+    sampling::add_identity(&mut request, &call.request_id, &call.caller.key_id);
+    warn_of_response_paths(call);
+    let body = write_body(&mut request, invoke, warnings)?;
+    plan.guardrail = call.plan.worst.guardrail;
+    plan.request_bytes = body.len();
+    let operation = match call.plan.delivery {
+        Delivery::Stream => ServiceOperation::InvokeModelWithResponseStream,
+        Delivery::Whole | Delivery::Replayed => ServiceOperation::InvokeModel,
+    };
+    let request = Request {
+        operation,
+        headers: headers::of(&request),
+        body,
+    };
+    let decoder = InvokeDecoder {
+        plan: Arc::new(plan),
+        family: invoke.family,
+        warnings: warnings.clone(),
+    };
+    Ok((request, Arc::new(decoder)))
+}
+
+/// Returns the body of a request to a [`route_model`], and puts the text that a guardrail evaluates into tags.
+///
+/// # Errors
+/// 400 if the family's body cannot express the request.
+pub fn write_body(
+    request: &mut ConverseRequest<'_>,
+    invoke: &Invoke,
+    warnings: &Warnings,
+) -> Result<Bytes, Error> {
+    let tags = guardrail::tag(request, warnings)?;
+    let mut body = family_body(request, &Writer { invoke, warnings })?;
+    body.set_some("amazon-bedrock-guardrailConfig", tags)?;
+    Ok(body.into_bytes())
+}
+
+/// Returns the body in the form of the model's family.
+fn family_body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Body, Error> {
+    match writer.invoke.family {
+        InvokeFamily::Anthropic => anthropic::body(request, writer),
+        InvokeFamily::Nova => nova::body(request, writer),
+        InvokeFamily::OpenaiChat | InvokeFamily::MistralChat => openai::body(request, writer),
+        InvokeFamily::Llama3
+        | InvokeFamily::Llama4
+        | InvokeFamily::MistralText
+        | InvokeFamily::DeepseekR1 => template::body(request, writer),
+    }
+}
+
+/// Returns a reader of the family's replies.
+fn family_reader(family: InvokeFamily) -> Box<dyn Reader> {
+    match family {
+        InvokeFamily::Anthropic => Box::new(anthropic::Anthropic),
+        InvokeFamily::Nova => Box::new(nova::Nova),
+        InvokeFamily::OpenaiChat | InvokeFamily::MistralChat => Box::<openai::OpenAi>::default(),
+        InvokeFamily::Llama3 | InvokeFamily::Llama4 | InvokeFamily::MistralText => {
+            Box::new(template::Text::new(None))
+        }
+        InvokeFamily::DeepseekR1 => Box::new(template::Text::new(Some(template::THINK))),
+    }
+}
+
+/// Warns that the client's paths of response fields have no effect.
+fn warn_of_response_paths(call: &Call<Chat>) {
+    let paths = call
+        .body
+        .bedrock
+        .as_ref()
+        .and_then(|own| own.additional_model_response_field_paths.as_ref());
+    if paths.is_some_and(|paths| !paths.is_empty()) {
+        call.trace.warnings().dropped(
+            "bedrock.additional_model_response_field_paths",
+            "InvokeModel has no such parameter",
+        );
+    }
+}

@@ -1,0 +1,298 @@
+//! The state of one reply, which the readers of all families fill.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{guardrail, headers::ReplyHeaders};
+use crate::{
+    bedrock::reply::TokenUsage,
+    call::Warnings,
+    error::{Error, Kind, RetryAdvice},
+    money::Usage,
+    operation::chat::Chunk,
+    upstream::converse::{
+        ReplyPlan,
+        answer::Answer,
+        finish::{self, Terms},
+    },
+};
+
+/// Reads the replies of one family.
+pub trait Reader: Send {
+    /// Reads a whole reply.
+    ///
+    /// # Errors
+    /// If the body does not have the family's form.
+    fn whole(&mut self, body: &[u8], reply: &mut Reply) -> Result<(), Error>;
+
+    /// Reads one event of a stream.
+    ///
+    /// # Errors
+    /// If the event does not have the family's form, or reports a failure.
+    fn event(&mut self, event: &[u8], reply: &mut Reply) -> Result<(), Error>;
+}
+
+/// Token counts, as far as they are known. `input` is without what was read from and written to the cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    pub input: Option<i64>,
+    pub output: Option<i64>,
+    pub cache_read: Option<i64>,
+    pub cache_write: Option<i64>,
+    pub cache_write_1h: Option<i64>,
+}
+
+impl Counts {
+    /// Returns these counts, and those of `other` where these are unknown.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            input: self.input.or(other.input),
+            output: self.output.or(other.output),
+            cache_read: self.cache_read.or(other.cache_read),
+            cache_write: self.cache_write.or(other.cache_write),
+            cache_write_1h: self.cache_write_1h.or(other.cache_write_1h),
+        }
+    }
+
+    fn usage(self) -> Option<TokenUsage> {
+        let cache_details = self.cache_write_1h.map(|input_tokens| {
+            vec![crate::bedrock::reply::CacheDetail {
+                ttl: "1h".to_owned(),
+                input_tokens,
+            }]
+        });
+        Some(TokenUsage {
+            input_tokens: self.input?,
+            output_tokens: self.output?,
+            cache_read_input_tokens: self.cache_read,
+            cache_write_input_tokens: self.cache_write,
+            cache_details,
+            ..TokenUsage::default()
+        })
+    }
+}
+
+/// The members that Bedrock adds to the body of any family.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Envelope {
+    #[serde(rename = "amazon-bedrock-guardrailAction")]
+    guardrail_action: Option<String>,
+    #[serde(rename = "amazon-bedrock-trace")]
+    trace: Option<Value>,
+    /// In the last event of a stream.
+    #[serde(rename = "amazon-bedrock-invocationMetrics")]
+    metrics: Option<InvocationMetrics>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct InvocationMetrics {
+    input_token_count: Option<i64>,
+    output_token_count: Option<i64>,
+    cache_read_input_token_count: Option<i64>,
+    cache_write_input_token_count: Option<i64>,
+}
+
+/// One reply: its answer, and what is known about its end and its usage.
+pub struct Reply {
+    plan: Arc<ReplyPlan>,
+    warnings: Warnings,
+    headers: ReplyHeaders,
+    pub answer: Answer,
+    /// The chunks that nobody has taken yet.
+    pub chunks: VecDeque<Chunk>,
+    /// The counts in the body. Later counts replace earlier ones.
+    counts: Counts,
+    metrics: Option<Counts>,
+    /// Reasoning tokens, if the body reports them.
+    reasoning: Option<u64>,
+    /// The stop reason in Converse's words, and the stop sequence.
+    stop: Option<(String, Option<String>)>,
+    intervened: bool,
+    trace: Option<Value>,
+    finished: bool,
+}
+
+impl Reply {
+    pub fn new(plan: Arc<ReplyPlan>, warnings: Warnings, headers: ReplyHeaders) -> Self {
+        Self {
+            answer: Answer::new(plan.clone(), warnings.clone()),
+            plan,
+            warnings,
+            headers,
+            chunks: VecDeque::new(),
+            counts: Counts::default(),
+            metrics: None,
+            reasoning: None,
+            stop: None,
+            intervened: false,
+            trace: None,
+            finished: false,
+        }
+    }
+
+    pub fn text(&mut self, text: String) {
+        if !text.is_empty() {
+            self.answer.text(text, &mut self.chunks);
+        }
+    }
+
+    pub fn thinking(&mut self, block: u32, text: &str) {
+        self.answer.reasoning(block, text, &mut self.chunks);
+    }
+
+    pub fn tool_start(&mut self, block: u32, id: &str, name: &str) {
+        self.answer
+            .tool_start(block, id, name, None, &mut self.chunks);
+    }
+
+    pub fn tool_input(&mut self, block: u32, fragment: String) {
+        self.answer.tool_input(block, fragment, &mut self.chunks);
+    }
+
+    pub fn block_stop(&mut self, block: u32) {
+        self.answer.block_stop(block, &mut self.chunks);
+    }
+
+    /// Sets the stop reason, in Converse's words.
+    pub fn stop(&mut self, reason: &str, sequence: Option<String>) {
+        self.stop = Some((reason.to_owned(), sequence));
+    }
+
+    /// Adds token counts of the body.
+    pub fn count(&mut self, counts: Counts) {
+        self.counts = counts.or(self.counts);
+    }
+
+    /// Sets the number of reasoning tokens, if the body reports it.
+    pub fn count_reasoning(&mut self, tokens: Option<u64>) {
+        self.reasoning = tokens.or(self.reasoning);
+    }
+
+    /// Reads the members that Bedrock adds to a body or an event.
+    pub fn envelope(&mut self, envelope: Envelope) {
+        if envelope.guardrail_action.as_deref() == Some("INTERVENED") {
+            self.intervened = true;
+            self.answer.skip_prefix();
+        }
+        if let Some(trace) = envelope.trace {
+            self.trace = guardrail::converse_trace(trace).or(self.trace.take());
+        }
+        if let Some(metrics) = envelope.metrics {
+            self.metrics = Some(Counts {
+                input: metrics.input_token_count,
+                output: metrics.output_token_count,
+                cache_read: metrics.cache_read_input_token_count,
+                cache_write: metrics.cache_write_input_token_count,
+                cache_write_1h: None,
+            });
+        }
+    }
+
+    /// Returns whether the last event has come: the message has ended, and the metrics are there.
+    pub fn is_last(&self) -> bool {
+        self.is_stopped() && self.metrics.is_some()
+    }
+
+    /// Returns whether the message has ended.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.is_some() || (self.intervened && self.metrics.is_some())
+    }
+
+    /// Returns whether the finish reason and the usage were added.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Adds the finish reason, the guardrail's trace and the usage, once.
+    ///
+    /// # Errors
+    /// If the message is incomplete, or its stop reason means that there is no answer.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        if self.finished {
+            return Ok(());
+        }
+        let (reason, sequence) = match &self.stop {
+            _ if self.intervened => ("guardrail_intervened".to_owned(), None),
+            Some(stop) => stop.clone(),
+            None => return Err(incomplete()),
+        };
+        self.answer.finish(&reason, sequence, &mut self.chunks)?;
+        self.finished = true;
+        let usage = self.usage();
+        let shown = self.trace.take().filter(|_| self.plan.show_guardrail);
+        self.chunks.extend(shown.map(Chunk::Guardrail));
+        self.chunks.push_back(Chunk::Usage(usage));
+        Ok(())
+    }
+
+    /// Returns the usage: of the metrics, the headers and the body, in this order, or else an estimate.
+    fn usage(&self) -> Usage {
+        let counts = self.metrics.unwrap_or_default();
+        let counts = counts.or(self.headers.counts).or(self.counts);
+        self.usage_of(counts.usage())
+    }
+
+    /// Returns the usage of a reply that broke off. The counts so far may be too low.
+    pub fn estimate(&self) -> Usage {
+        if self.stop.is_some() {
+            return self.usage();
+        }
+        let estimate = self.usage_of(None);
+        let count = |count: Option<i64>| count.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        let counted = TokenUsage {
+            input_tokens: estimate.input.max(count(self.counts.input)).cast_signed(),
+            output_tokens: estimate.output.max(count(self.counts.output)).cast_signed(),
+            cache_read_input_tokens: self.counts.cache_read,
+            cache_write_input_tokens: self.counts.cache_write,
+            ..TokenUsage::default()
+        };
+        Usage {
+            estimated: true,
+            ..self.usage_of(Some(counted))
+        }
+    }
+
+    fn usage_of(&self, reported: Option<TokenUsage>) -> Usage {
+        let terms = Terms {
+            tier: self.headers.tier(),
+            performance: self.headers.performance(),
+            router: None,
+            guardrail: self.trace.as_ref(),
+        };
+        finish::usage(
+            reported,
+            terms,
+            self.reasoning,
+            self.answer.size,
+            &self.plan,
+        )
+    }
+
+    /// Warns about content that the gateway cannot pass on.
+    pub fn unknown(&mut self) {
+        self.answer
+            .unknown("content of a type unknown to this version");
+    }
+
+    pub fn warnings(&self) -> &Warnings {
+        &self.warnings
+    }
+
+    pub fn plan(&self) -> &ReplyPlan {
+        &self.plan
+    }
+}
+
+fn incomplete() -> Error {
+    Error::new(
+        Kind::Upstream,
+        "Bedrock ended the stream before the answer was complete.",
+    )
+    .with_code("upstream_truncated")
+    .with_retry_advice(RetryAdvice::Often)
+    .may_be_billed()
+}
