@@ -32,6 +32,8 @@ pub enum Route {
     Converse,
     /// InvokeModel, with a body in the form of the model's family.
     Invoke,
+    /// Rerank on bedrock-agent-runtime.
+    Rerank,
 }
 
 impl Route {
@@ -39,6 +41,7 @@ impl Route {
         match self {
             Self::Converse => "converse",
             Self::Invoke => "invoke",
+            Self::Rerank => "rerank",
         }
     }
 }

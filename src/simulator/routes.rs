@@ -2,7 +2,7 @@
 
 use axum::http::{Method, Uri};
 
-use super::{ServiceError, apply_guardrail, escapes::percent_decode, knowledge};
+use super::{ServiceError, apply_guardrail, escapes::percent_decode, knowledge, rerank};
 
 /// The operations that take a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,10 +10,12 @@ pub enum Operation {
     Converse { stream: bool },
     Invoke,
     Retrieve,
+    Rerank,
     ApplyGuardrail,
 }
 
-/// The operation of a request, and the id of its model, Knowledge Base or guardrail.
+/// The operation of a request, and the id of its model, Knowledge Base or guardrail. Rerank names its model
+/// in the body.
 ///
 /// # Errors
 /// `UnknownOperationException`, or `ValidationException` for an id that cannot be one of a model.
@@ -23,6 +25,9 @@ pub fn route(method: &Method, uri: &Uri) -> Result<(String, Operation), ServiceE
     }
     if let Some(path) = apply_guardrail::route(method, uri) {
         return Ok((path, Operation::ApplyGuardrail));
+    }
+    if rerank::is_rerank(method, uri) {
+        return Ok(("rerank".to_owned(), Operation::Rerank));
     }
     let unknown = || ServiceError {
         name: "UnknownOperationException",

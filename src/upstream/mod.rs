@@ -6,12 +6,16 @@ mod body;
 pub mod chat;
 mod codec;
 pub mod converse;
+mod draw;
 mod embed;
 pub mod failure;
+mod fan_out;
 mod guardrail;
 pub mod invoke;
 mod profile_lookup;
+mod rank;
 mod redact;
+mod rerank;
 mod retry_budget;
 mod transport;
 
@@ -27,8 +31,8 @@ use tower::Service;
 
 pub use attempt::{Attempt, Attempts, Subject, Try};
 pub use body::collected;
-pub use codec::{Codec, EmbedDecoder, Exchange, Request};
-pub use embed::abandoned;
+pub use codec::{Codec, EmbedDecoder, Exchange, RankDecoder, RankPage, Request};
+pub use fan_out::{PartDecoder, abandoned};
 pub use guardrail::{Action, Case, Content, Guardrails, Judge, Source, Verdict};
 pub use profile_lookup::{ProfileLookup, Unresolved};
 pub use redact::redact;

@@ -155,6 +155,7 @@ fn has_type(expected: &str, value: &Value) -> bool {
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
         _ => false,
     }
 }
@@ -165,6 +166,7 @@ fn expected_name(expected: &str) -> &str {
         "array" => "JSONArray",
         "string" => "String",
         "boolean" => "Boolean",
+        "number" => "Number",
         _ => "Integer",
     }
 }

@@ -2,6 +2,7 @@
 //! request may hold, and a module per vendor computes the reply.
 
 mod body;
+mod by_unit;
 mod cohere;
 mod nova;
 mod titan;
@@ -122,20 +123,23 @@ pub async fn invoke(
     })?;
     // The ARN of an application inference profile does not name its model.
     let model_arn = simulator.described(model_id);
-    let embeddings = embed(model_arn.as_deref().unwrap_or(model_id), &body)?;
+    let known_id = model_arn.as_deref().unwrap_or(model_id);
+    let (answer, usage) = match by_unit::answer(known_id, &body) {
+        Some(answer) => answer.map(|answer| (answer.reply, answer.usage))?,
+        None => {
+            let embeddings = embed(known_id, &body)?;
+            let usage = serde_json::json!({"inputTokens": embeddings.input_tokens});
+            (embeddings.reply, usage)
+        }
+    };
     let plan = Plan::from_texts(strings(&body));
     if let Some(error) = plan.refusal() {
         return Err(error);
     }
-    let input_tokens = embeddings.input_tokens;
-    simulator.bill(
-        "InvokeModel",
-        model_id,
-        &metadata,
-        &serde_json::json!({"inputTokens": input_tokens}),
-    );
+    let input_tokens = usage["inputTokens"].as_u64().unwrap_or(0);
+    simulator.bill("InvokeModel", model_id, &metadata, &usage);
     plan.before_reply().await;
-    let mut response = reply::whole_body(&embeddings.reply, &plan);
+    let mut response = reply::whole_body(&answer, &plan);
     let counts = [
         ("x-amzn-bedrock-input-token-count", input_tokens),
         ("x-amzn-bedrock-output-token-count", 0),

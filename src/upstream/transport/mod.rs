@@ -34,6 +34,8 @@ pub enum ServiceOperation {
     InvokeModel,
     /// `bedrock-agent-runtime` Retrieve. Its target is a Knowledge Base.
     Retrieve,
+    /// `bedrock-agent-runtime` Rerank. Its body names the model.
+    Rerank,
     /// `bedrock-runtime` ApplyGuardrail. Its target is a guardrail, as `ID/version/VERSION`.
     ApplyGuardrail,
 }
