@@ -9,10 +9,10 @@ FACTS = (
     " stream_with_tools strict_tools structured_output prefill sampling stop reasoning cache lifecycle profiles needs_profile"
 ).split()
 PRICES = (
-    "input output cache_read cache_write cache_write_1h input_image flex_input flex_output priority_input priority_output"
-    " long_context"
+    "input output cache_read cache_write cache_write_1h input_image output_image query flex_input flex_output priority_input"
+    " priority_output long_context"
 ).split()
-ENTRY = "id aliases facts price price_by_profile price_by_region query_price sources".split()
+ENTRY = "id aliases facts price price_by_profile price_by_region sources".split()
 BY_REGION = ("input", "output", "cache_read", "cache_write")
 # The sources of a fact in order: the first that knows it wins.
 FACT_ORDER = ("litellm", "models.dev", "langchain-aws")
@@ -58,9 +58,6 @@ class Merge:
             entry["price_by_region"] = self.price_by_region([model, *aliases], base, origins)
             used = {name for prefix in entry["price_by_profile"] for name in quoted[prefix][1]}
             origins["price_by_profile"] = [name for name in PRICE_ORDER if name in used]
-        if query := self.sources["litellm"].get(model, {}).get("query_price"):
-            entry["query_price"] = query
-            origins["query_price"] = ["litellm"]
         entry = {name: value for name, value in entry.items() if value}
         by_source = {}
         for member, names in origins.items():

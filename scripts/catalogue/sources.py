@@ -10,6 +10,12 @@ import sys
 
 PREFIXES = ("us", "eu", "apac", "jp", "au", "ca", "in", "us-gov", "global")
 MODES = {"image_edit": "image", "image_generation": "image", "responses": "chat", "realtime": "speech"}
+# What is billed by a unit of its own instead of by tokens.
+LITELLM_UNITS = {
+    "rerank": ("input_cost_per_query", "query"),
+    "image_generation": ("output_cost_per_image", "output_image"),
+    "image_edit": ("output_cost_per_image", "output_image"),
+}
 LITELLM_FACTS = {
     "max_input_tokens": "context_window",
     "max_output_tokens": "max_output_tokens",
@@ -70,13 +76,14 @@ def read_litellm(site):
             continue
         price = {kind: rate for kind, rate in litellm_price(raw).items() if not (mantle and kind.startswith(("flex", "priority")))}
         entry = {"price": price, "facts": litellm_facts(raw)}
-        if raw.get("mode") == "rerank":
-            entry = {**entry, "price": {}, "query_price": money(raw["input_cost_per_query"])}
         entries.setdefault((region, path[-1]) if region else path[-1], entry)
     return entries
 
 
 def litellm_price(raw):
+    for mode, (theirs, ours) in LITELLM_UNITS.items():
+        if raw.get("mode") == mode and raw.get(theirs):
+            return {"input": "0", "output": "0", ours: money(raw[theirs])}
     price = {ours: money(raw[theirs], 1_000_000) for theirs, ours in LITELLM_PRICES.items() if theirs in raw}
     if image := raw.get("input_cost_per_image"):
         price["input_image"] = money(image)

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Caps;
 use crate::{
     model::{Model, RetryPolicy, Target},
-    money::NanoUsd,
+    money::{CHUNKS_PER_QUERY, NanoUsd},
     openai::knowledge_base::Names,
 };
 
@@ -191,10 +191,8 @@ pub struct RerankModel {
     pub price: Option<NanoUsd>,
 }
 
-/// The most documents in one billed query. Source: the pricing page of Amazon Bedrock, Rerank models, 2026-11.
-const QUERY_DOCUMENTS: u64 = 100;
-
-/// The most tokens of one billed document, including the query's. A longer document is billed as several. Same source.
+/// The most tokens of one billed document, including the query's. A longer document is billed as several. Source: the pricing
+/// page of Amazon Bedrock, Rerank models, 2026-11.
 const DOCUMENT_TOKENS: u64 = 512;
 
 /// The largest chunk that a Knowledge Base makes, in tokens.
@@ -205,7 +203,7 @@ impl RerankModel {
     /// is unknown.
     fn fee(&self, candidates: u32, tokens: u64) -> Option<NanoUsd> {
         let documents = u64::from(candidates) * tokens.max(1).div_ceil(DOCUMENT_TOKENS);
-        let queries = documents.div_ceil(QUERY_DOCUMENTS).max(1);
+        let queries = documents.div_ceil(CHUNKS_PER_QUERY).max(1);
         self.price
             .map(|price| NanoUsd(price.0.saturating_mul(queries)))
     }

@@ -36,6 +36,8 @@ pub enum Route {
     Chat,
     /// OpenAI's chat completions on bedrock-mantle.
     MantleChat,
+    /// Rerank on bedrock-agent-runtime.
+    Rerank,
 }
 
 impl Route {
@@ -45,6 +47,7 @@ impl Route {
             Self::Invoke => "invoke",
             Self::Chat => "chat",
             Self::MantleChat => "mantle_chat",
+            Self::Rerank => "rerank",
         }
     }
 }

@@ -99,7 +99,7 @@ pub fn override_facts(
 /// Returns the price of one query of the reranking model `id`, or none if it is unknown or `id` is another kind of
 /// model.
 pub fn query_price(id: &str) -> Option<NanoUsd> {
-    find_entry(id)?.query_price.and_then(NanoUsd::parse)
+    find_entry(id)?.price(None, "")?.query
 }
 
 /// Returns the prices of guardrails.
@@ -144,9 +144,6 @@ struct RawEntry<'a> {
     price_by_profile: HashMap<&'a str, &'a RawValue>,
     #[serde(borrow, default)]
     price_by_region: HashMap<&'a str, &'a RawValue>,
-    /// The price of one reranking query, in US dollars.
-    #[serde(default)]
-    query_price: Option<&'a str>,
     /// The members of this entry and its facts that each source of the file gives.
     sources: BTreeMap<&'a str, Vec<&'a str>>,
     /// The facts, once they were looked up.

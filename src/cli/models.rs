@@ -117,9 +117,13 @@ fn configured() -> Vec<Origin> {
 
 /// The API of Bedrock that serves the model.
 fn route(model: &Model) -> &'static str {
-    match model.facts.embed {
-        Some(_) => Route::Invoke.as_str(),
-        None => Route::Converse.as_str(),
+    let facts = &model.facts;
+    if facts.rerank.is_some() {
+        return Route::Rerank.as_str();
+    }
+    match facts.embed.is_some() || facts.draw.is_some() {
+        true => Route::Invoke.as_str(),
+        false => Route::Converse.as_str(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     },
     catalogue,
     dispatch::Models,
-    knowledge::{KnowledgeBases, filter, model_arn, prompt},
+    knowledge::{KnowledgeBases, filter, prompt},
     model::{Model, Target},
     money::NanoUsd,
 };
@@ -246,7 +246,7 @@ fn implicit_filter(
         ));
     }
     section.finish();
-    Some(json!({"modelArn": model_arn(&model?, target), "metadataAttributes": attributes}))
+    Some(json!({"modelArn": target.model_arn(&model?), "metadataAttributes": attributes}))
 }
 
 /// The id of a reranking model, a table, or "none"; for a managed Knowledge Base also "managed".

@@ -225,7 +225,11 @@ fn read(
     let server = server::server(root.section("server"));
     let admin = sections::admin(root.section("admin"), environment);
     let aws = sections::aws(root.section("aws"), environment, demo.as_ref());
-    let defaults = models::defaults(root.section("defaults"));
+    let defaults = models::defaults(
+        root.section("defaults"),
+        aws.as_ref()
+            .is_some_and(|aws| aws.settings.api_key.is_some()),
+    );
     let region = aws.as_ref().map_or("us-east-1", |aws| aws.region.as_str());
     let models = models::models(
         root.named_sections("models"),

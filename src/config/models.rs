@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{diagnostics::Diagnostics, governance, options, reader::Section};
 use crate::{
     dispatch::Models,
-    model::{Apply, DroppedParameters, Model, ModelDefaults, RetryPolicy, Target, Timeouts},
+    model::{
+        Apply, DroppedParameters, Model, ModelDefaults, ModelOptions, RetryPolicy, Target, Timeouts,
+    },
 };
 
 /// `[defaults]`: settings of every model that does not set its own.
@@ -17,12 +19,14 @@ pub struct Defaults {
     pub retry: RetryPolicy,
     pub allow_unpriced: bool,
     pub drain: bool,
+    /// Requests carry a Bedrock API key.
+    pub has_api_key: bool,
 }
 
 /// The largest value that Bedrock's service model allows.
 const MAX_TOKENS: u64 = i32::MAX as u64;
 
-pub fn defaults(mut section: Section<'_>) -> Defaults {
+pub fn defaults(mut section: Section<'_>, has_api_key: bool) -> Defaults {
     let Model {
         timeouts,
         defaults,
@@ -46,6 +50,7 @@ pub fn defaults(mut section: Section<'_>) -> Defaults {
             false,
         ),
         drain: section.choice("on_disconnect", &[("drain", true), ("cancel", false)], true),
+        has_api_key,
     };
     section.finish();
     defaults
@@ -119,6 +124,10 @@ pub fn models(
             },
             dropped_parameters: defaults.dropped_parameters,
             retry: defaults.retry,
+            options: ModelOptions {
+                has_api_key: defaults.has_api_key,
+                ..ModelOptions::default()
+            },
             ..Model::new("raw", Target::new("raw", region))
         })
     });
@@ -187,7 +196,10 @@ fn model(
         base,
         facts: known.facts,
         price: known.price,
-        options: options::options(&mut section),
+        options: ModelOptions {
+            has_api_key: defaults.has_api_key,
+            ..options::options(&mut section)
+        },
         timeouts,
         defaults: ModelDefaults {
             max_tokens: max_tokens(&mut section).unwrap_or(defaults.max_tokens),
@@ -207,8 +219,10 @@ fn model(
         ..Model::new(name, target)
     };
     let apply = model.options.guardrail.as_ref().and_then(|one| one.apply);
-    if model.facts.embed.is_some() && apply == Some(Apply::Output) {
-        let text = "'apply' must be 'input', because embeddings have no answer to evaluate";
+    let has_answer =
+        model.facts.embed.is_none() && model.facts.rerank.is_none() && model.facts.draw.is_none();
+    if !has_answer && apply == Some(Apply::Output) {
+        let text = "'apply' must be 'input', because this model gives no answer to evaluate";
         section.problem_at("guardrail", text);
     }
     section.not_supported(&["fallbacks"]);

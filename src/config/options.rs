@@ -61,14 +61,25 @@ fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
         ("optimized_input", "optimized_output"),
     ]
     .map(|(input, output)| (read(input), read(output)));
-    let server_tool_use = section.decimal(
+    let mut unit =
+        |key: &'static str, what: &'static str| section.decimal(key, what, NanoUsd::parse);
+    let server_tool_use = unit(
         "server_tool_use",
         "an amount of US dollars for one use, with at most nine decimal places",
-        NanoUsd::parse,
     );
+    let query = unit(
+        "query",
+        "an amount of US dollars for one query, with at most nine decimal places",
+    );
+    let output_image = unit(
+        "output_image",
+        "an amount of US dollars for one image, with at most nine decimal places",
+    );
+    // Queries and images are the whole price of a model that bills them.
+    let tokens = query.or(output_image).map(|_| PicoUsd(0));
     let price = match (
-        input.or(listed.map(|p| p.input)),
-        output.or(listed.map(|p| p.output)),
+        input.or(listed.map(|p| p.input)).or(tokens),
+        output.or(listed.map(|p| p.output)).or(tokens),
     ) {
         (Some(new_input), Some(new_output)) => {
             let mut price = match listed {
@@ -85,6 +96,8 @@ fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
             price.optimized_input = optimized.0.or(price.optimized_input);
             price.optimized_output = optimized.1.or(price.optimized_output);
             price.server_tool_use = server_tool_use;
+            price.query = query.or(price.query);
+            price.output_image = output_image.or(price.output_image);
             let tiers = [
                 ("flex", price.flex_input, price.flex_output),
                 ("priority", price.priority_input, price.priority_output),
@@ -129,6 +142,7 @@ pub fn options(section: &mut Section<'_>) -> ModelOptions {
         guardrail: guardrail(section),
         repair_json: repairs_json(section),
         name_prefix: section.choice("message_names", &[("drop", false), ("prefix", true)], false),
+        has_api_key: false,
         hash_users: section.choice("user_ids", &[("plain", false), ("hash", true)], false),
         keep_file_names: section.choice("file_names", &[("hash", false), ("keep", true)], false),
     }

@@ -21,7 +21,9 @@ use crate::{
     operation::{
         Operation,
         chat::{Chat, ChatReply},
+        draw::Draw,
         embed::Embed,
+        rank::Rank,
     },
     upstream::ProfileLookup,
 };
@@ -34,13 +36,17 @@ pub use models::{ModelListing, Models};
 pub struct Stacks {
     chat: Stack<Chat>,
     embed: Stack<Embed>,
+    rank: Stack<Rank>,
+    draw: Stack<Draw>,
 }
 
 impl Stacks {
     fn new(model: &Model, shared: &Shared) -> Self {
         Self {
             chat: pipeline::chat(model, shared),
-            embed: pipeline::embed(model, shared),
+            embed: pipeline::input_only(model, shared),
+            rank: pipeline::input_only(model, shared),
+            draw: pipeline::input_only(model, shared),
         }
     }
 }
@@ -60,6 +66,18 @@ impl Dispatchable for Chat {
 impl Dispatchable for Embed {
     fn stack(stacks: &Stacks) -> &Stack<Self> {
         &stacks.embed
+    }
+}
+
+impl Dispatchable for Rank {
+    fn stack(stacks: &Stacks) -> &Stack<Self> {
+        &stacks.rank
+    }
+}
+
+impl Dispatchable for Draw {
+    fn stack(stacks: &Stacks) -> &Stack<Self> {
+        &stacks.draw
     }
 }
 

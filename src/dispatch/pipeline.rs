@@ -10,7 +10,7 @@ use crate::{
         Reply, Resolve, Retrieve, layer,
     },
     model::Model,
-    operation::{Operation, chat::Chat, embed::Embed},
+    operation::{Operation, chat::Chat, input_only::InputOnly},
     upstream::Upstream,
 };
 
@@ -50,8 +50,12 @@ pub fn chat(model: &Model, shared: &Shared) -> Stack<Chat> {
     BoxCloneSyncService::new(reasoning.layer(governed(model, shared, inner)))
 }
 
-/// Builds the stack of `model` for embeddings.
-pub fn embed(model: &Model, shared: &Shared) -> Stack<Embed> {
+/// Builds the stack of `model` for an operation whose reply has no text, such as embeddings.
+pub fn input_only<T>(model: &Model, shared: &Shared) -> Stack<T>
+where
+    T: InputOnly,
+    Upstream: Service<Call<T>, Response = Reply<T>, Error = Error, Future: Send>,
+{
     let inner = ServiceBuilder::new()
         .layer(layer(Deadline::default()))
         // Innermost, because nothing that the model receives may bypass it.

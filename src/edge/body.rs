@@ -155,17 +155,48 @@ fn offset(bytes: &[u8], line: usize, column: usize) -> usize {
     (before + column.saturating_sub(1)).min(bytes.len())
 }
 
+/// The media type of the requests of a dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    Json,
+    /// `multipart/form-data`.
+    Form,
+}
+
+impl Media {
+    /// Reports whether requests may have the content type `essence`, in lower case and without parameters.
+    fn accepts(self, essence: &str) -> bool {
+        match self {
+            Self::Json => {
+                essence == "application/json"
+                    || (essence.starts_with("application/") && essence.ends_with("+json"))
+            }
+            Self::Form => essence == "multipart/form-data",
+        }
+    }
+
+    /// What a client should send.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Json => "The body must be JSON: send 'content-type: application/json'.",
+            Self::Form => {
+                "The body must be a form with files: send 'content-type: multipart/form-data', with a boundary."
+            }
+        }
+    }
+}
+
 /// Checks the headers, so that an invalid request is rejected before its body is read.
 ///
 /// # Errors
-/// 413 for a declared length above `max_body`, 415 for a body that is not plain JSON.
-pub fn check_headers(headers: &HeaderMap, max_body: usize) -> Result<(), Error> {
+/// 413 for a declared length above `max_body`, 415 for a body that is compressed or of another media type.
+pub fn check_headers(headers: &HeaderMap, max_body: usize, media: Media) -> Result<(), Error> {
     let text = |name| {
         headers
             .get(name)
             .map(|value| value.to_str().unwrap_or_default())
     };
-    // A missing content type is accepted: the body is parsed as JSON anyway.
+    // A missing content type is accepted: the body is parsed anyway.
     if let Some(content_type) = text(header::CONTENT_TYPE) {
         let essence = content_type
             .split(';')
@@ -173,15 +204,10 @@ pub fn check_headers(headers: &HeaderMap, max_body: usize) -> Result<(), Error> 
             .unwrap_or_default()
             .trim()
             .to_ascii_lowercase();
-        if essence != "application/json"
-            && !(essence.starts_with("application/") && essence.ends_with("+json"))
-        {
-            return Err(Error::new(
-                Kind::UnsupportedMediaType,
-                "The body must be JSON: send 'content-type: application/json'.",
-            )
-            .with_code("unsupported_media_type")
-            .with_connection_close());
+        if !media.accepts(&essence) {
+            return Err(Error::new(Kind::UnsupportedMediaType, media.advice())
+                .with_code("unsupported_media_type")
+                .with_connection_close());
         }
     }
     // A list of encodings may also be spread over several headers.

@@ -5,12 +5,18 @@ use axum::http::Method;
 pub const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
 pub const COMPLETIONS: &str = "/v1/completions";
 pub const EMBEDDINGS: &str = "/v1/embeddings";
+pub const RERANK: &str = "/v1/rerank";
+pub const IMAGE_GENERATIONS: &str = "/v1/images/generations";
+pub const IMAGE_EDITS: &str = "/v1/images/edits";
 
 /// Every path of the data port, as it is documented.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 10] = [
     CHAT_COMPLETIONS,
     COMPLETIONS,
     EMBEDDINGS,
+    RERANK,
+    IMAGE_GENERATIONS,
+    IMAGE_EDITS,
     "/v1/usage",
     "/v1/knowledge_bases",
     "/v1/models",

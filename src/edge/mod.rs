@@ -9,6 +9,7 @@ mod dialect;
 mod disconnect;
 mod endpoints;
 mod flood;
+mod form;
 mod keys;
 mod labels;
 mod late;
@@ -44,7 +45,8 @@ pub use auth::{CertificateNames, Recognition};
 pub use bad_head::{BadHead, reject};
 pub use body_guard::until_end;
 pub use dialect::{
-    ChatWriter, EventWriter, assistant_message, chat_request, completion_request, embedding_request,
+    ChatWriter, EventWriter, assistant_message, chat_request, completion_request,
+    embedding_request, rerank_request,
 };
 pub use disconnect::DisconnectPolicy;
 pub use endpoints::usage::UsagePages;

@@ -10,19 +10,18 @@ use axum::{
 
 use super::{
     Edge,
-    dialect::{ChatCompletions, Completions, Embeddings},
+    dialect::{ChatCompletions, Completions, Embeddings, ImageEdits, ImageGenerations, Reranking},
     endpoints, labels,
     serve::serve,
 };
 use crate::error::{Error, Kind};
 
 /// Prefixes of known API paths that this version does not support; their 404 says so.
-const NOT_SERVED: [&str; 8] = [
+const NOT_SERVED: [&str; 7] = [
     "/responses",
     "/moderations",
     "/images",
     "/audio",
-    "/rerank",
     "/messages",
     "/files",
     "/batches",
@@ -40,6 +39,9 @@ pub fn router(
             ("/chat/completions", post(serve::<ChatCompletions>)),
             ("/completions", post(serve::<Completions>)),
             ("/embeddings", post(serve::<Embeddings>)),
+            ("/rerank", post(serve::<Reranking>)),
+            ("/images/generations", post(serve::<ImageGenerations>)),
+            ("/images/edits", post(serve::<ImageEdits>)),
             ("/models", get(endpoints::models::list)),
             ("/models/{*model}", get(endpoints::models::retrieve)),
             ("/knowledge_bases", get(endpoints::knowledge_bases::list)),

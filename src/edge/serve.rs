@@ -54,7 +54,7 @@ async fn answer<D: Dialect>(
     request: Request,
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
-    body::check_headers(&parts.headers, edge.limits.max_body)?;
+    body::check_headers(&parts.headers, edge.limits.max_body, D::MEDIA)?;
     let BufferedBody { bytes, permit } = receive(body, &edge.limits).await?;
     let received = Instant::now();
     let caller = auth::caller(edge, entry, &parts.headers, &parts.extensions)?;

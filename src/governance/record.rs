@@ -81,6 +81,8 @@ fn price_text(price: &Price, worst: &WorstCase) -> String {
     let is_complete = worst.tier == Tier::Standard
         && !worst.server_tools
         && worst.images == 0
+        && worst.queries == 0
+        && worst.output_images == 0
         && worst.all_fees() == NanoUsd(0)
         && worst.guardrail == GuardrailFees::default()
         && !worst.unpriced_fees

@@ -15,7 +15,6 @@ use futures_util::future::BoxFuture;
 pub use bases::KnowledgeBases;
 pub use bedrock_kb::BedrockKnowledgeBases;
 pub use select::{Selection, best, select};
-pub use wire::model_arn;
 
 use prompt::QueryImage;
 

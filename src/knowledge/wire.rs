@@ -10,10 +10,7 @@ use serde::{
 use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{SearchContext, prompt::QueryImage};
-use crate::{
-    call::{KnowledgeBaseKind, Passage, Rerank, RerankModel, Search, SearchType},
-    model::Target,
-};
+use crate::call::{KnowledgeBaseKind, Passage, Rerank, RerankModel, Search, SearchType};
 
 /// The request body.
 #[derive(Debug, Serialize)]
@@ -130,7 +127,7 @@ fn common(search: &Search) -> Value {
 
 fn reranking(model: &RerankModel, search: &Search) -> Value {
     let mut configuration = json!({
-        "modelConfiguration": {"modelArn": model_arn(&model.id, &search.base.target)},
+        "modelConfiguration": {"modelArn": search.base.target.model_arn(&model.id)},
         "numberOfRerankedResults": search.max_results,
     });
     if let Some(fields) = &model.fields {
@@ -141,22 +138,6 @@ fn reranking(model: &RerankModel, search: &Search) -> Value {
         configuration["metadataConfiguration"] = metadata.clone();
     }
     json!({"type": "BEDROCK_RERANKING_MODEL", "bedrockRerankingConfiguration": configuration})
-}
-
-/// Returns the ARN of a foundation model in the region of `target`. An `id` that is an ARN is returned unchanged.
-pub fn model_arn(id: &str, target: &Target) -> String {
-    if id.starts_with("arn:") {
-        return id.to_owned();
-    }
-    let partition = match target.region.split('-').next() {
-        Some("cn") => "aws-cn",
-        _ if target.region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    };
-    format!(
-        "arn:{partition}:bedrock:{}::foundation-model/{id}",
-        target.region
-    )
 }
 
 /// The most results of one reply that are read: the service model's limit of `numberOfResults`.

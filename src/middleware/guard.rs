@@ -18,7 +18,7 @@ use crate::{
             Chat, ChatReply, WholeReply,
             guard::{Assessments, Scope},
         },
-        embed::{self, Embed},
+        input_only::InputOnly,
     },
     upstream::{self, Action, Case, Content, Judge, Source},
 };
@@ -281,39 +281,32 @@ fn merged(of_call: Option<Value>, own: Option<Value>) -> Option<Value> {
     }
 }
 
-impl Middleware<Embed> for Guard {
-    async fn handle<S>(&self, mut call: Call<Embed>, mut next: S) -> Result<Reply<Embed>, Error>
+impl<T: InputOnly> Middleware<T> for Guard {
+    async fn handle<S>(&self, mut call: Call<T>, mut next: S) -> Result<Reply<T>, Error>
     where
-        S: Service<Call<Embed>, Response = Reply<Embed>, Error = Error, Future: Send> + Send,
+        S: Service<Call<T>, Response = Reply<T>, Error = Error, Future: Send> + Send,
     {
         let guardrails = call.caller.guardrails_for(&call.model);
         let Some(guardrail) = guardrails.input else {
             if !guardrails.is_empty() {
-                call.trace.warnings().add(
-                    "bedrock.guardrail: not applied (embeddings have only an input; the operator can set its `apply`)",
-                );
+                call.trace.warnings().add(T::NOT_APPLIED);
             }
             return next.call(call).await;
         };
+        if let Some(warning) = guardrails.output.and(T::OUTPUT_NOT_APPLIED) {
+            call.trace.warnings().add(warning);
+        }
         let evaluation = Evaluation::new(&self.0, guardrail, &call, &Assessments::default());
-        match input::evaluate_inputs(&evaluation, &call.body.inputs).await? {
+        match input::evaluate_inputs(&evaluation, &call.body.texts(), &call.body.images()).await? {
             Outcome::Pass => {}
             Outcome::Masked(texts) => {
-                let old = call.body.inputs.iter().map(|input| match input {
-                    embed::Input::Text(text) => text.as_str(),
-                    embed::Input::Image(_) => "",
-                });
-                evaluation.check_masked(input::added(old, &texts)).await?;
-                let body = Arc::make_mut(&mut call.body);
-                for (input, text) in body.inputs.iter_mut().zip(texts) {
-                    if let (embed::Input::Text(own), Some(text)) = (input, text) {
-                        *own = text;
-                    }
-                }
+                let added = input::added(call.body.texts().into_iter(), &texts);
+                evaluation.check_masked(added).await?;
+                Arc::make_mut(&mut call.body).replace_texts(texts);
             }
             Outcome::Blocked(message) => {
                 let text = format!("The guardrail blocked this input: {message}");
-                let error = Error::new(Kind::InvalidRequest, text).with_param("input");
+                let error = Error::new(Kind::InvalidRequest, text).with_param(T::SIZE_MEMBER);
                 return Err(error
                     .with_code("content_filter")
                     .with_log_message("The guardrail blocked this input."));

@@ -29,6 +29,21 @@ impl Target {
         self.id.starts_with("arn:") && self.id.contains(":prompt/")
     }
 
+    /// Returns the ARN of the foundation model `id` in the region of the target. An `id` that is an ARN is returned
+    /// unchanged.
+    pub fn model_arn(&self, id: &str) -> String {
+        if id.starts_with("arn:") {
+            return id.to_owned();
+        }
+        let partition = match self.region.split('-').next() {
+            Some("cn") => "aws-cn",
+            _ if self.region.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        };
+        let region = &self.region;
+        format!("arn:{partition}:bedrock:{region}::foundation-model/{id}")
+    }
+
     /// Returns the id if clients may see it. An ARN contains the operator's account id and is not shown.
     pub fn shown(&self) -> Option<&str> {
         (!self.id.starts_with("arn:")).then_some(&self.id)
@@ -181,6 +196,8 @@ pub struct ModelOptions {
     pub name_prefix: bool,
     /// Sends the SHA-256 of `user` and `safety_identifier` to Bedrock's model invocation log instead of the values.
     pub hash_users: bool,
+    /// Requests carry a Bedrock API key, which only bedrock-runtime accepts, and no signature.
+    pub has_api_key: bool,
     /// Sends the file names of documents instead of generated ones.
     pub keep_file_names: bool,
 }
@@ -195,6 +212,7 @@ impl Default for ModelOptions {
             repair_json: false,
             name_prefix: false,
             hash_users: false,
+            has_api_key: false,
             keep_file_names: false,
         }
     }

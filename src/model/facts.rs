@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    native::Native,
     invoke::Invoke,
+    native::Native,
     schemas::{SchemaRoot, StrictLimits},
 };
 
@@ -113,6 +113,10 @@ pub struct Facts {
     pub native: Option<Native>,
     /// The form of chats through InvokeModel. `None` if it is unknown.
     pub invoke: Option<Invoke>,
+    /// `None` if the model does not rank documents.
+    pub rerank: Option<RerankFamily>,
+    /// `None` if the model does not make images.
+    pub draw: Option<Draw>,
     pub lifecycle: Lifecycle,
     /// The geographic prefixes of the model's inference profiles.
     pub profiles: Vec<String>,
@@ -266,6 +270,44 @@ pub enum EmbedFamily {
     NovaMultimodal,
 }
 
+/// The form of the body of a reranking model on InvokeModel. Rerank has one form for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RerankFamily {
+    /// With `api_version`.
+    Cohere,
+    /// Without it.
+    Amazon,
+}
+
+/// Images through InvokeModel.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draw {
+    pub family: DrawFamily,
+    /// The members that a request must have, by their names on Bedrock.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// The further members that a request can have.
+    #[serde(default)]
+    pub takes: Vec<String>,
+    /// The accepted values of `output_format`. If empty, the model writes PNG.
+    #[serde(default)]
+    pub formats: Vec<String>,
+}
+
+/// The form of the request body and of the response body of an image model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DrawFamily {
+    /// Stability AI's models that make an image from a text.
+    StabilityGenerate,
+    /// Stability AI's models that edit an image.
+    StabilityEdit,
+    /// Nova Canvas and Titan Image Generator.
+    AmazonImage,
+}
+
 /// The lifecycle of a model on Bedrock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -374,6 +416,8 @@ impl Default for Facts {
             embed: None,
             native: None,
             invoke: None,
+            rerank: None,
+            draw: None,
             lifecycle: Lifecycle::default(),
             profiles: Vec::new(),
             needs_profile: false,

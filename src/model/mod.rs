@@ -13,8 +13,8 @@ pub use definition::{
     RetryPolicy, Target, Targets, Timeouts,
 };
 pub use facts::{
-    Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
-    Sampling, ToolChoiceMode, ToolUseIdForm,
+    Cache, Draw, DrawFamily, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning,
+    ReasoningStyle, RerankFamily, Sampling, ToolChoiceMode, ToolUseIdForm,
 };
 pub use invoke::{Invoke, InvokeFamily};
 pub use limits::Limits;

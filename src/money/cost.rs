@@ -13,7 +13,7 @@ pub struct Cost {
     pub output: NanoUsd,
     /// Uses of tools that AWS runs, such as web search.
     pub server_tools: NanoUsd,
-    /// Input images, if they are billed per image.
+    /// Images that are billed per image, in the input or made by the model.
     pub images: NanoUsd,
     /// Queries to reranking models.
     pub reranking: NanoUsd,

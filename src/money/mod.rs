@@ -14,4 +14,4 @@ pub use cost::Cost;
 pub use guardrail::{GuardrailPrice, MostUnits};
 pub use price::{LongContext, Price, Tier};
 pub use usage::Usage;
-pub use worst_case::{GuardrailFees, WorstCase};
+pub use worst_case::{CHUNKS_PER_QUERY, GuardrailFees, WorstCase};

@@ -48,6 +48,12 @@ pub struct Price {
     /// One input image, if images are billed per image.
     #[serde(default, deserialize_with = "us_dollars")]
     pub input_image: Option<NanoUsd>,
+    /// One query of a reranking model.
+    #[serde(default, deserialize_with = "us_dollars")]
+    pub query: Option<NanoUsd>,
+    /// One image that the model makes.
+    #[serde(default, deserialize_with = "us_dollars")]
+    pub output_image: Option<NanoUsd>,
     /// The prices for long inputs, by ascending threshold. The last one whose threshold the input exceeds applies to the
     /// whole call.
     #[serde(default)]
@@ -97,6 +103,8 @@ impl Price {
             optimized_output: None,
             server_tool_use: None,
             input_image: None,
+            query: None,
+            output_image: None,
             long_context: Vec::new(),
         }
     }
@@ -196,14 +204,9 @@ impl Price {
             cache_write_1h,
             output,
         } = self.rates(long, tier)?;
-        let server_tools = match usage.server_tool_uses {
-            0 => NanoUsd::default(),
-            uses => NanoUsd(self.server_tool_use?.0.saturating_mul(uses)),
-        };
-        let images = match usage.images {
-            0 => NanoUsd::default(),
-            images => NanoUsd(self.input_image?.0.saturating_mul(images)),
-        };
+        let server_tools = of_units(self.server_tool_use, usage.server_tool_uses)?;
+        let input_images = of_units(self.input_image, usage.images)?;
+        let output_images = of_units(self.output_image, usage.output_images)?;
         Some(Cost {
             input: input.times(usage.input),
             cache_read: cache_read.times(usage.cache_read),
@@ -211,10 +214,18 @@ impl Price {
             cache_write_1h: cache_write_1h.times(usage.cache_write_1h),
             output: output.times(usage.output),
             server_tools,
-            images,
-            reranking: NanoUsd::default(),
+            images: input_images + output_images,
+            reranking: of_units(self.query, usage.queries)?,
             guardrails: NanoUsd::default(),
         })
+    }
+}
+
+/// Returns the cost of `count` units. `None` if there are any, and they have no price.
+pub fn of_units(price: Option<NanoUsd>, count: u64) -> Option<NanoUsd> {
+    match count {
+        0 => Some(NanoUsd::default()),
+        count => Some(NanoUsd(price?.0.saturating_mul(count))),
     }
 }
 

@@ -21,6 +21,10 @@ pub struct Usage {
     pub server_tool_uses: u64,
     /// The number of input images that are billed per image.
     pub images: u64,
+    /// The number of queries to a reranking model.
+    pub queries: u64,
+    /// The number of images that the model made.
+    pub output_images: u64,
     /// `reasoning` is an estimate, because the model did not report it.
     pub reasoning_estimated: bool,
     /// The gateway counted the tokens, because the service did not report them.
@@ -80,6 +84,8 @@ impl Add for Usage {
             reasoning: self.reasoning.saturating_add(other.reasoning),
             server_tool_uses: self.server_tool_uses.saturating_add(other.server_tool_uses),
             images: self.images.saturating_add(other.images),
+            queries: self.queries.saturating_add(other.queries),
+            output_images: self.output_images.saturating_add(other.output_images),
             reasoning_estimated: self.reasoning_estimated || other.reasoning_estimated,
             estimated: self.estimated || other.estimated,
             service_tier: other.service_tier.or(self.service_tier),

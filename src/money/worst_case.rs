@@ -1,4 +1,4 @@
-use super::{NanoUsd, PicoUsd, Price, Tier};
+use super::{NanoUsd, PicoUsd, Price, Tier, price::of_units};
 
 /// Upper bounds of what a call uses, known before it is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub struct WorstCase {
     pub requests: u32,
     /// The number of input images that are billed per image, in all requests together.
     pub images: u64,
+    /// The queries to a reranking model that each request is billed for.
+    pub queries: u64,
+    /// The images that the model makes for each request.
+    pub output_images: u64,
     /// Input can be written to the prompt cache, which costs more.
     pub may_cache: bool,
     pub tier: Tier,
@@ -47,6 +51,9 @@ impl GuardrailFees {
 /// than was ever observed.
 const SERVER_TOOL_USES: u64 = 10;
 
+/// The most chunks of documents that one query to a reranking model covers. Source: pricing page of Amazon Bedrock, 2026-11.
+pub const CHUNKS_PER_QUERY: u64 = 100;
+
 impl WorstCase {
     /// The most that one request can cost with `output_tokens` of output. `None` if a price is unknown.
     pub fn cost_of_one(&self, price: &Price, output_tokens: u64) -> Option<NanoUsd> {
@@ -60,20 +67,15 @@ impl WorstCase {
             Some(_) => self.images.min(1),
             None => self.images,
         };
-        let images = Self::cost_of_images(most, price)?;
+        let images = of_units(price.input_image, most)?
+            + of_units(price.output_image, self.output_images)?
+            + of_units(price.query, self.queries)?;
         // Input in several buckets is rounded up in each of them.
         let buckets = [price.cache_read, price.cache_write, price.cache_write_1h];
         let rounding = NanoUsd(buckets.iter().flatten().count() as u64);
         let tokens = input.times(self.input_tokens) + output.times(output_tokens);
         let guardrail = self.guardrail.most(output_tokens);
         Some(tokens + rounding + server_tools + images + guardrail)
-    }
-
-    fn cost_of_images(images: u64, price: &Price) -> Option<NanoUsd> {
-        match images {
-            0 => Some(NanoUsd::default()),
-            images => Some(NanoUsd(price.input_image?.0.saturating_mul(images))),
-        }
     }
 
     /// The most that the call can cost, without reranking of unknown price (`unpriced_fees`). `None` if a price of the
@@ -91,7 +93,7 @@ impl WorstCase {
                 // The cost of each request is rounded up separately.
                 input.times(input_tokens)
                     + NanoUsd(requests)
-                    + Self::cost_of_images(self.images, price)?
+                    + of_units(price.input_image, self.images)?
             }
         };
         Some(all + self.all_fees())
@@ -112,7 +114,12 @@ impl WorstCase {
         };
         // The guardrail evaluates at most one more text of this length. Its price is that of 16 characters.
         let guardrail = self.guardrail.per_output_token.times(tokens / 16 + 64);
-        let each = input.times(tokens) + guardrail;
+        // A byte more may begin another chunk of each document that grows.
+        let queries = match self.queries {
+            0 => 0,
+            _ => tokens.div_ceil(CHUNKS_PER_QUERY),
+        };
+        let each = input.times(tokens) + guardrail + of_units(price.query, queries)?;
         Some(NanoUsd(each.0.saturating_mul(requests)))
     }
 

@@ -1,4 +1,5 @@
-//! OpenAI's wire types, as its API reference defines them, and lintel's extensions of them.
+//! OpenAI's wire types, as its API reference defines them, and lintel's extensions of them. OpenAI has no reranking: its types
+//! are Cohere's and Jina's.
 //!
 //! JSON that is forwarded to the model (schemas, arguments) stays raw text. This preserves the order of keys, on which the
 //! prompt cache of Bedrock's models depends.
@@ -10,10 +11,12 @@ pub mod delta;
 pub mod embedding;
 pub mod error;
 pub mod extension;
+pub mod image;
 pub mod knowledge_base;
 pub mod message;
 pub mod models;
 pub mod object;
+pub mod rerank;
 pub mod schema_root;
 pub mod stop;
 pub mod text_completion;

@@ -38,6 +38,8 @@ pub struct ModelObject<'a> {
     /// The maximum output of the model, in tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u32>,
+    /// What the model is for: `chat`, `embedding`, `rerank`, `image` and others.
+    pub modality: &'a str,
     /// Any of `text`, `image`, `file`, `video` and `audio`.
     pub input_modalities: Vec<&'static str>,
     /// The sizes of the vectors of an embedding model, with the default first.
@@ -64,6 +66,12 @@ pub struct Price {
     pub cache_write: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_write_1h: Option<Box<RawValue>>,
+    /// The price of one query of a reranking model, in US dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<Box<RawValue>>,
+    /// The price of one image that the model makes, in US dollars.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_image: Option<Box<RawValue>>,
     /// Prices of calls with longer inputs. They apply to the whole call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub long_context: Vec<LongContext>,

@@ -2,9 +2,12 @@
 //! all operations.
 
 pub mod chat;
+pub mod draw;
 pub mod embed;
 pub mod expansion;
 pub mod guarded;
+pub mod input_only;
+pub mod rank;
 mod reply;
 
 pub use reply::{CallEnd, EndReason, OutputLimit, Reply, Served};

@@ -1,5 +1,5 @@
 //! A Bedrock that speaks the real wire protocol on loopback, for any AWS SDK: Converse, ConverseStream, InvokeModel,
-//! Retrieve, ApplyGuardrail and chat completions with signed requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
+//! Retrieve, Rerank, ApplyGuardrail and chat completions with signed requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
 //!
 //! It shares no code with the gateway, so that tests can judge one by the other.
 
@@ -24,6 +24,7 @@ mod parts;
 mod passages;
 mod reply;
 mod request_id;
+mod rerank;
 mod routes;
 mod schema;
 mod schema_rules;
@@ -284,6 +285,8 @@ impl Simulator {
             "input": {"inputTokenCount": count("inputTokens"), "cacheReadInputTokenCount": count("cacheReadInputTokens"),
                       "cacheWriteInputTokenCount": count("cacheWriteInputTokens")},
             "output": {"outputTokenCount": count("outputTokens")},
+            // Not in the log of the service: units other than tokens.
+            "units": {"queries": count("queries"), "images": count("images")},
         }));
     }
 
@@ -331,7 +334,8 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
         headers: parts.headers.clone(),
         body: body.clone(),
     });
-    if operation == Operation::Retrieve && sigv4::is_api_key(&parts.headers) {
+    let is_runtime = !matches!(operation, Operation::Retrieve | Operation::Rerank);
+    if !is_runtime && sigv4::is_api_key(&parts.headers) {
         return Ok(knowledge::refuse_api_key());
     }
     let checked = sigv4::check(
@@ -355,6 +359,7 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
         Operation::Invoke { stream } => {
             invoke::invoke(simulator, &id, &parts.headers, &body, stream).await
         }
+        Operation::Rerank => rerank::rerank(simulator, &parts.headers, &parse(&body)?).await,
         Operation::Retrieve => knowledge::retrieve(&id, &parse(&body)?).await,
         Operation::ApplyGuardrail => apply_guardrail::apply(simulator, &id, &parse(&body)?).await,
         Operation::Chat(host) => {

@@ -2,7 +2,9 @@
 
 use axum::http::{Method, Uri};
 
-use super::{ServiceError, apply_guardrail, chat::Host, escapes::percent_decode, knowledge};
+use super::{
+    ServiceError, apply_guardrail, chat::Host, escapes::percent_decode, knowledge, rerank,
+};
 
 /// The operations that take a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,11 +12,13 @@ pub enum Operation {
     Converse { stream: bool },
     Invoke { stream: bool },
     Retrieve,
+    Rerank,
     ApplyGuardrail,
     Chat(Host),
 }
 
-/// The operation of a request, and the id of its model, Knowledge Base or guardrail.
+/// The operation of a request, and the id of its model, Knowledge Base or guardrail. Rerank names its model
+/// in the body.
 ///
 /// # Errors
 /// `UnknownOperationException`, or `ValidationException` for an id that cannot be one of a model.
@@ -24,6 +28,9 @@ pub fn route(method: &Method, uri: &Uri) -> Result<(String, Operation), ServiceE
     }
     if let Some(path) = apply_guardrail::route(method, uri) {
         return Ok((path, Operation::ApplyGuardrail));
+    }
+    if rerank::is_rerank(method, uri) {
+        return Ok(("rerank".to_owned(), Operation::Rerank));
     }
     let unknown = || ServiceError {
         name: "UnknownOperationException",

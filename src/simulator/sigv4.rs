@@ -33,6 +33,13 @@ pub fn is_api_key(headers: &HeaderMap) -> bool {
     token.is_some_and(|token| !token.trim().is_empty())
 }
 
+/// The region for which a request is signed.
+pub fn region(headers: &HeaderMap) -> Option<&str> {
+    let authorization = headers.get("authorization")?.to_str().ok()?;
+    let header = SignatureHeader::parse(authorization)?;
+    header.credential.split('/').nth(2)
+}
+
 /// Checks the signature of a request that arrives at `now`.
 ///
 /// # Errors

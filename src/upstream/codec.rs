@@ -7,7 +7,8 @@ use super::{Upstream, transport::ServiceOperation};
 use crate::{
     call::{Call, Route},
     error::Error,
-    operation::{Operation, embed::EmbedReply},
+    money::Usage,
+    operation::{Operation, embed::EmbedReply, rank::Ranked},
 };
 
 /// Translates one operation to one route. Codecs are pure: they do no I/O and never wait.
@@ -57,4 +58,23 @@ pub trait EmbedDecoder: Send + Sync {
     /// # Errors
     /// If the reply cannot be parsed or does not have one vector per input.
     fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<EmbedReply, Error>;
+}
+
+/// One page of ranked documents.
+pub struct RankPage {
+    /// The documents of the page, the most relevant first.
+    pub results: Vec<Ranked>,
+    /// What the request for the page is billed for.
+    pub usage: Usage,
+    /// The request for the next page, if there is one.
+    pub next: Option<Request>,
+}
+
+/// Decodes the reply to a request for ranked documents.
+pub trait RankDecoder: Send + Sync {
+    /// Returns the results of one page.
+    ///
+    /// # Errors
+    /// If the reply cannot be parsed.
+    fn read(&self, body: &[u8]) -> Result<RankPage, Error>;
 }

@@ -309,6 +309,16 @@ pub fn validation(reply: &ErrorReply) -> Error {
         )
         .with_code("context_length_exceeded");
     }
+    if lower.contains("blocked by our content filters") {
+        return Error::new(
+            Kind::InvalidRequest,
+            format!(
+                "The model's safety system rejected the request: {}",
+                redact(message)
+            ),
+        )
+        .with_code("content_policy_violation");
+    }
     if lower.contains("model identifier is invalid") {
         return model_not_found(
             "Bedrock has no model with the id that is configured for this name. Contact the gateway's operator.",

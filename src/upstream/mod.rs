@@ -6,13 +6,17 @@ mod body;
 pub mod chat;
 mod codec;
 pub mod converse;
+mod draw;
 mod embed;
 pub mod failure;
+mod fan_out;
 mod guardrail;
 pub mod invoke;
 pub mod native;
 mod profile_lookup;
+mod rank;
 mod redact;
+mod rerank;
 mod retry_budget;
 mod transport;
 
@@ -28,8 +32,8 @@ use tower::Service;
 
 pub use attempt::{Attempt, Attempts, Subject, Try};
 pub use body::collected;
-pub use codec::{Codec, EmbedDecoder, Exchange, Request};
-pub use embed::abandoned;
+pub use codec::{Codec, EmbedDecoder, Exchange, RankDecoder, RankPage, Request};
+pub use fan_out::{PartDecoder, abandoned};
 pub use guardrail::{Action, Case, Content, Guardrails, Judge, Source, Verdict};
 pub use native::refusals::Refusals;
 pub use profile_lookup::{ProfileLookup, Unresolved};

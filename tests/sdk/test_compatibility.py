@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from openai.types import completion_create_params, embedding_create_params
+from openai.types import completion_create_params, embedding_create_params, image_generate_params
 from openai.types.chat import completion_create_params as chat_create_params
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "compatibility.md"
@@ -20,6 +20,8 @@ CHAT = ("/chat/completions", {"model": CLAUDE, "messages": [{"role": "user", "co
 SECTIONS = {
     "Completions": ("/completions", {"model": CLAUDE, "prompt": "Hi"}),
     "Embeddings": ("/embeddings", {"model": TITAN, "input": "Hi"}),
+    "Rerank": ("/rerank", {"model": "cohere.rerank-v3-5:0", "query": "Hi", "documents": ["Hi there", "Bye"]}),
+    "Images": ("/images/generations", {"model": "stability.stable-image-core-v1:1", "prompt": "A panda"}),
 }
 
 
@@ -71,6 +73,7 @@ def test_example_has_the_documented_outcome(gateway, path, member, changed, outc
         ("/chat/completions", chat_create_params.CompletionCreateParamsBase, {"stream"}, 30),
         ("/completions", completion_create_params.CompletionCreateParamsBase, {"stream"}, 15),
         ("/embeddings", embedding_create_params.EmbeddingCreateParams, set(), 5),
+        ("/images/generations", image_generate_params.ImageGenerateParamsBase, {"stream"}, 10),
     ],
 )
 def test_every_member_of_the_official_client_is_documented(path, official, more, at_least):

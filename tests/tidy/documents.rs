@@ -112,7 +112,9 @@ fn members(file: &str, request: &str) -> Vec<String> {
 fn the_page_on_compatibility_has_every_member_of_each_request() {
     let page = read(&root().join("docs/compatibility.md"));
     let (chat, rest) = page.split_once("\n## Completions\n").unwrap();
-    let (completions, embeddings) = rest.split_once("\n## Embeddings\n").unwrap();
+    let (completions, rest) = rest.split_once("\n## Embeddings\n").unwrap();
+    let (embeddings, rest) = rest.split_once("\n## Rerank\n").unwrap();
+    let (rerank, images) = rest.split_once("\n## Images\n").unwrap();
     for (file, request, section, least) in [
         ("src/openai/chat.rs", "ChatRequest", chat, 30),
         (
@@ -122,6 +124,8 @@ fn the_page_on_compatibility_has_every_member_of_each_request() {
             15,
         ),
         ("src/openai/embedding.rs", "EmbeddingRequest", embeddings, 6),
+        ("src/openai/rerank.rs", "RerankRequest", rerank, 6),
+        ("src/openai/image.rs", "ImageRequest", images, 30),
     ] {
         let members = members(file, request);
         assert!(members.len() > least, "{file}: {members:?}");

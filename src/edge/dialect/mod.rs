@@ -5,6 +5,8 @@ mod chat_completions;
 mod chat_events;
 mod completions;
 mod embeddings;
+mod images;
+mod rerank;
 
 use std::task::{Context, Poll};
 
@@ -16,7 +18,10 @@ pub use chat_completions::{ChatCompletions, ChatWriter, assistant_message, chat_
 pub use chat_events::EventWriter;
 pub use completions::{Completions, completion_request};
 pub use embeddings::{Embeddings, embedding_request};
+pub use images::{ImageEdits, ImageGenerations};
+pub use rerank::{Reranking, rerank_request};
 
+pub use super::body::Media;
 use super::rescue;
 use crate::{
     call::{Caller, Trace, Warnings},
@@ -38,6 +43,9 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// The request member that holds the model's input.
     const INPUT: &'static str;
+
+    /// The media type of requests.
+    const MEDIA: Media = Media::Json;
 
     /// Parses and validates a request, before anything is sent upstream.
     ///

@@ -16,8 +16,8 @@ use crate::{
     dispatch::Models,
     edge::{Edge, json},
     error::Error,
-    model::{Facts, Model, ReasoningStyle},
-    money::{self, PicoUsd},
+    model::{DrawFamily, Facts, Model, ReasoningStyle},
+    money::{self, NanoUsd, PicoUsd},
     openai::models::{Lifecycle, LongContext, ModelList, ModelObject, Price},
 };
 
@@ -86,7 +86,7 @@ fn object<'a>(
     use_cases: &'a [String],
 ) -> ModelObject<'a> {
     let embed = model.facts.embed.as_ref();
-    let chats = embed.is_none();
+    let chats = embed.is_none() && model.facts.rerank.is_none() && model.facts.draw.is_none();
     ModelObject {
         id,
         object: "model",
@@ -99,6 +99,7 @@ fn object<'a>(
         default_max_tokens: chats.then_some(model.defaults.max_tokens),
         context_window: model.facts.context_window,
         max_output_tokens: model.facts.max_output_tokens,
+        modality: &model.facts.modality,
         input_modalities: input_modalities(&model.facts),
         embedding_dimensions: embed.map(|embed| embed.dimensions.as_slice()),
         tools: model.facts.tools && chats,
@@ -119,6 +120,14 @@ fn input_modalities(facts: &Facts) -> Vec<&'static str> {
         let image = embed.family.takes_images().then_some("image");
         return std::iter::once("text").chain(image).collect();
     }
+    if facts.rerank.is_some() {
+        return vec!["text"];
+    }
+    if let Some(draw) = &facts.draw {
+        let edits = draw.family != DrawFamily::StabilityGenerate;
+        let image = edits.then_some("image");
+        return std::iter::once("text").chain(image).collect();
+    }
     let all = [
         ("text", true),
         ("image", facts.image),
@@ -133,8 +142,12 @@ fn input_modalities(facts: &Facts) -> Vec<&'static str> {
 }
 
 fn price(price: &money::Price) -> Option<Price> {
+    let usd =
+        |price: Option<NanoUsd>| price.and_then(|usd| RawValue::from_string(usd.to_string()).ok());
     let exact = |price: PicoUsd| RawValue::from_string(price.to_string()).ok();
     Some(Price {
+        query: usd(price.query),
+        output_image: usd(price.output_image),
         input: exact(price.input)?,
         output: exact(price.output)?,
         cache_read: price.cache_read.and_then(exact),

@@ -61,7 +61,7 @@ pub const HARMLESS: [&str; 53] = [
 ];
 
 /// Members without which the answer would be wrong, and what to send instead. They are rejected.
-pub const WRONG: [(&[&str], &str); 23] = [
+pub const WRONG: [(&[&str], &str); 24] = [
     (
         &[
             "system",
@@ -237,4 +237,8 @@ pub const WRONG: [(&[&str], &str); 23] = [
     ),
     (&["prompt_logprobs"], "Bedrock returns no log probabilities"),
     (&["suffix"], "the models cannot insert text"),
+    (
+        &["rank_fields"],
+        "put the fields that count into the text of each document",
+    ),
 ];

@@ -14,7 +14,6 @@ use crate::{
             guard::{Scope, texts},
             is_inline,
         },
-        embed::Input,
         guarded::{self, Cut},
     },
     upstream::{Action, Content, Source},
@@ -72,26 +71,22 @@ pub fn added<'a>(texts: impl Iterator<Item = &'a str>, masked: &[Option<String>]
     added.sum()
 }
 
-/// Judges inputs to embed.
+/// Judges texts, and images in Base64.
 ///
 /// # Errors
 /// If there is no verdict.
-pub async fn evaluate_inputs(evaluation: &Evaluation, inputs: &[Input]) -> Result<Outcome, Error> {
+pub async fn evaluate_inputs(
+    evaluation: &Evaluation,
+    texts: &[&str],
+    images: &[&str],
+) -> Result<Outcome, Error> {
     let warnings = evaluation.trace.warnings();
-    let mut images = Vec::new();
-    let texts: Vec<&str> = inputs
-        .iter()
-        .map(|input| match input {
-            Input::Text(text) => text.as_str(),
-            Input::Image(image) => {
-                let data = MediaData::inline(&image.data);
-                images.extend(data.and_then(|data| judged_image(data, warnings)));
-                ""
-            }
-        })
+    let data = images.iter().filter_map(|image| MediaData::inline(image));
+    let images: Vec<_> = data
+        .filter_map(|data| judged_image(data, warnings))
         .collect();
     let images: Vec<_> = images.iter().map(as_content).collect();
-    evaluate_all(evaluation, &texts, &images).await
+    evaluate_all(evaluation, texts, &images).await
 }
 
 /// A text that is judged part by part.

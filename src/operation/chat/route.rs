@@ -29,6 +29,7 @@ pub fn of(model: &Model) -> Result<Route, Error> {
         )),
         Api::Mantle => Err(not_served(
             "The chat completions endpoint of bedrock-mantle does not serve this model.",
+        )),
         Api::Invoke if facts.invoke_model && facts.invoke.is_some() => Ok(Route::Invoke),
         Api::Invoke => Err(not_served(
             "This gateway cannot send chats to this model through InvokeModel.",

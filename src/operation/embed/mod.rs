@@ -4,12 +4,16 @@ mod reply;
 
 pub use reply::EmbedReply;
 
-use super::{Operation, expansion, guarded, not_served};
+use super::{
+    Operation, expansion,
+    input_only::{self, InputOnly},
+    not_served,
+};
 use crate::{
     call::{Caller, Delivery, Plan, Route},
     error::Error,
     model::{Embed as Facts, EmbedFamily, Model},
-    money::{MostUnits, NanoUsd, WorstCase},
+    money::{NanoUsd, WorstCase},
 };
 
 /// A request to embed inputs.
@@ -170,23 +174,6 @@ fn most_tokens(input: &Input, facts: &Facts) -> u64 {
     }
 }
 
-/// The most that the guardrail of embeddings can cost, if there is one.
-fn most_of_guardrail(embed: &Embed, model: &Model, caller: &Caller) -> NanoUsd {
-    if caller.guardrails_for(model).input.is_none() {
-        return NanoUsd::default();
-    }
-    let mut most = MostUnits::default();
-    for input in &embed.inputs {
-        match input {
-            Input::Text(text) => {
-                most.text += guarded::most_units(text.chars().count() as u64, guarded::INPUT)
-            }
-            Input::Image(_) => most.images += 1,
-        }
-    }
-    guarded::most(most, model)
-}
-
 impl Operation for Embed {
     type Reply = EmbedReply;
     const NAME: &'static str = "embeddings";
@@ -211,7 +198,7 @@ impl Operation for Embed {
                 total_input_tokens: Some(batches.iter().sum()),
                 requests: u32::try_from(batches.len()).unwrap_or(u32::MAX),
                 images: self.images(),
-                fees: most_of_guardrail(self, model, caller),
+                fees: input_only::most_of_guardrail(self, model, caller),
                 ..WorstCase::default()
             },
             compiles: None,
@@ -233,6 +220,35 @@ impl Operation for Embed {
 
     fn cost_advice(&self) -> &'static str {
         "Send fewer or shorter inputs"
+    }
+}
+
+impl InputOnly for Embed {
+    const NOT_APPLIED: &'static str = "bedrock.guardrail: not applied (embeddings have only an input; the operator can set its `apply`)";
+
+    fn texts(&self) -> Vec<&str> {
+        let texts = self.inputs.iter().map(|input| match input {
+            Input::Text(text) => text.as_str(),
+            // Keeps the positions of the texts.
+            Input::Image(_) => "",
+        });
+        texts.collect()
+    }
+
+    fn images(&self) -> Vec<&str> {
+        let images = self.inputs.iter().filter_map(|input| match input {
+            Input::Image(image) => Some(image.data.as_str()),
+            Input::Text(_) => None,
+        });
+        images.collect()
+    }
+
+    fn replace_texts(&mut self, texts: Vec<Option<String>>) {
+        for (input, text) in self.inputs.iter_mut().zip(texts) {
+            if let (Input::Text(own), Some(text)) = (input, text) {
+                *own = text;
+            }
+        }
     }
 }
 

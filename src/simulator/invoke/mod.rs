@@ -2,6 +2,7 @@
 //! `families.json` says what a request may hold, and a module per vendor computes the reply.
 
 mod body;
+mod by_unit;
 mod chat;
 mod cohere;
 mod nova;
@@ -144,20 +145,22 @@ pub async fn invoke(
             "The model is unsupported for streaming.",
         ));
     }
-    let embeddings = embed(base, &body)?;
+    let (answer, usage) = match by_unit::answer(base, &body) {
+        Some(answer) => answer.map(|answer| (answer.reply, answer.usage))?,
+        None => {
+            let embeddings = embed(base, &body)?;
+            let usage = serde_json::json!({"inputTokens": embeddings.input_tokens});
+            (embeddings.reply, usage)
+        }
+    };
     let plan = Plan::from_texts(strings(&body));
     if let Some(error) = plan.refusal() {
         return Err(error);
     }
-    let input_tokens = embeddings.input_tokens;
-    simulator.bill(
-        "InvokeModel",
-        model_id,
-        &metadata,
-        &serde_json::json!({"inputTokens": input_tokens}),
-    );
+    let input_tokens = usage["inputTokens"].as_u64().unwrap_or(0);
+    simulator.bill("InvokeModel", model_id, &metadata, &usage);
     plan.before_reply().await;
-    let mut response = reply::whole_body(&embeddings.reply, &plan);
+    let mut response = reply::whole_body(&answer, &plan);
     let counts = [
         ("x-amzn-bedrock-input-token-count", input_tokens),
         ("x-amzn-bedrock-output-token-count", 0),

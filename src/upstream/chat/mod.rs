@@ -102,9 +102,10 @@ impl Exchange for Chat {
     fn codec(route: Route) -> Option<&'static dyn Codec<Self>> {
         match route {
             Route::Converse => Some(&converse::Converse),
+            Route::Invoke => Some(&invoke::chat::Chats),
             Route::Chat => Some(&native::Native::Runtime),
             Route::MantleChat => Some(&native::Native::Mantle),
-            Route::Invoke => Some(&invoke::chat::Chats),
+            _ => None,
         }
     }
 

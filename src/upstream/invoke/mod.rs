@@ -2,7 +2,9 @@
 
 pub mod chat;
 mod cohere;
+mod images;
 mod nova;
+mod rerank;
 mod titan;
 
 use std::sync::Arc;
@@ -11,6 +13,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
+
+pub use images::Images;
+pub use rerank::Reranking;
 
 use crate::{
     call::{Call, REQUEST_ID},
@@ -74,7 +79,7 @@ struct Batch<'a> {
 type Encoded = Result<(Bytes, Box<dyn EmbedDecoder>), Error>;
 
 /// Returns the header that identifies the call in Bedrock's invocation log.
-fn metadata_header(call: &Call<Embed>) -> (HeaderName, HeaderValue) {
+fn metadata_header<T>(call: &Call<T>) -> (HeaderName, HeaderValue) {
     let name = HeaderName::from_static("x-amzn-bedrock-request-metadata");
     let ids = json!({ REQUEST_ID: &*call.request_id, "lintel_key_id": &call.caller.key_id });
     // Both ids come from the gateway or its configuration and are valid in a header, so the fallback is never used.
@@ -85,7 +90,7 @@ fn metadata_header(call: &Call<Embed>) -> (HeaderName, HeaderValue) {
     )
 }
 
-fn serialize(body: &impl Serialize) -> Result<Bytes, Error> {
+pub(super) fn serialize(body: &impl Serialize) -> Result<Bytes, Error> {
     serde_json::to_vec(body).map(Bytes::from).map_err(|error| {
         Error::new(
             Kind::Internal,
@@ -95,7 +100,7 @@ fn serialize(body: &impl Serialize) -> Result<Bytes, Error> {
     })
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|error| {
         malformed(format!(
             "{:?} at column {} of {} bytes",
@@ -107,7 +112,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
 }
 
 /// Returns the error for a reply that does not match the family's format. Bedrock has billed the request.
-fn malformed(detail: impl Into<String>) -> Error {
+pub(super) fn malformed(detail: impl Into<String>) -> Error {
     Error::new(
         Kind::Upstream,
         "Bedrock sent a reply that could not be parsed.",

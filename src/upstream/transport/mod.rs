@@ -41,6 +41,8 @@ pub enum ServiceOperation {
     InvokeModelWithResponseStream,
     /// `bedrock-agent-runtime` Retrieve. Its target is a Knowledge Base.
     Retrieve,
+    /// `bedrock-agent-runtime` Rerank. Its body names the model.
+    Rerank,
     /// `bedrock-runtime` ApplyGuardrail. Its target is a guardrail, as `ID/version/VERSION`.
     ApplyGuardrail,
     /// OpenAI's chat completions on `bedrock-runtime`. The body names the model.

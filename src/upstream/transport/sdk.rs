@@ -40,7 +40,7 @@ pub struct Clients {
 pub(super) struct RegionClients {
     /// For models.
     runtime: OnceLock<Client>,
-    /// For Knowledge Bases.
+    /// For Knowledge Bases and Rerank.
     agent: OnceLock<agent::Client>,
 }
 
@@ -142,7 +142,7 @@ impl Clients {
         }))
     }
 
-    /// Returns the Knowledge Base client of a region.
+    /// Returns the client for Knowledge Bases and Rerank of a region.
     async fn agent(&self, region: &str) -> Result<&agent::Client, SendError> {
         let (clients, session) = self.parts(region).await?;
         Ok(clients.agent.get_or_init(|| {
@@ -223,6 +223,14 @@ impl Clients {
                 let (id, version) = target.id.rsplit_once("/version/").unwrap_or_default();
                 let call = client.apply_guardrail().guardrail_identifier(id);
                 let call = call.guardrail_version(version).customize();
+                let call = call
+                    .mutate_request(replace_body)
+                    .interceptor(exchange.clone());
+                call.send().await.err().map(|error| send_error(error, sent))
+            }
+            ServiceOperation::Rerank => {
+                let client = self.agent(&target.region).await?;
+                let call = client.rerank().customize();
                 let call = call
                     .mutate_request(replace_body)
                     .interceptor(exchange.clone());

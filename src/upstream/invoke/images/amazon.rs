@@ -1,0 +1,67 @@
+//! Amazon Nova Canvas and Titan Image Generator.
+//! <https://docs.aws.amazon.com/nova/latest/userguide/image-gen-req-resp-structure.html>
+
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{filtered, image};
+use crate::{
+    call::Warnings,
+    error::Error,
+    money::Usage,
+    operation::draw::Draw,
+    upstream::{PartDecoder, fan_out::Billed, invoke::parse},
+};
+
+#[derive(Deserialize)]
+struct Reply {
+    /// `null` or absent if no image was made.
+    #[serde(default)]
+    images: Option<Vec<String>>,
+    /// Why images are missing.
+    #[serde(default)]
+    error: Option<String>,
+}
+
+/// Builds the body of a request: an image from a text, or a variation of an image.
+pub fn body(draw: &Draw, warnings: &Warnings) -> Value {
+    // Another quality has another price, which is not known.
+    let mut config = json!({"numberOfImages": 1, "quality": "standard"});
+    if let Some(size) = draw.size {
+        config["width"] = size.width.into();
+        config["height"] = size.height.into();
+    }
+    let mut params = json!({"text": draw.prompt});
+    for (name, value) in &draw.controls {
+        match name.as_str() {
+            "seed" => config["seed"] = value.clone(),
+            "negative_prompt" => params["negativeText"] = value.clone(),
+            name => warnings.dropped(name.to_owned(), "this model does not take it"),
+        }
+    }
+    let (task, member) = match draw.is_edit {
+        true => ("IMAGE_VARIATION", "imageVariationParams"),
+        false => ("TEXT_IMAGE", "textToImageParams"),
+    };
+    if draw.is_edit {
+        let images = draw.images.iter().map(|image| image.data.as_str());
+        params["images"] = images.collect::<Vec<_>>().into();
+    }
+    json!({"taskType": task, member: params, "imageGenerationConfig": config})
+}
+
+/// Reads the reply to a request with this usage.
+pub struct Decoder(pub Usage);
+
+impl PartDecoder for Decoder {
+    type Part = String;
+
+    fn read(&self, _: &HeaderMap, body: &[u8]) -> Result<Billed<String>, Error> {
+        let Reply { images, error } = parse(body)?;
+        match error {
+            Some(error) => Ok(filtered(error.trim_end_matches('.'), self.0)),
+            None => image(images.unwrap_or_default(), self.0),
+        }
+    }
+}
