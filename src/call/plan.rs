@@ -1,4 +1,4 @@
-use crate::money::WorstCase;
+use crate::{model::Route, money::WorstCase};
 
 /// The decisions about a call that are made once, when its model's facts are known. Deadline, budget, upstream, headers
 /// and log read them, so that they cannot disagree.
@@ -21,24 +21,6 @@ impl Plan {
         match self.delivery {
             Delivery::Replayed => format!("{route}; reason=stream_not_offered"),
             Delivery::Whole | Delivery::Stream => route.to_owned(),
-        }
-    }
-}
-
-/// The Bedrock API that a call uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// Converse and ConverseStream.
-    Converse,
-    /// InvokeModel, with a body in the form of the model's family.
-    Invoke,
-}
-
-impl Route {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Converse => "converse",
-            Self::Invoke => "invoke",
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Facts, Limits};
+use super::{Facts, Limits, Route};
 use crate::money::{Budget, Price};
 
 /// The address of a model on Bedrock.
@@ -158,6 +158,25 @@ pub enum Api {
     #[default]
     Auto,
     Converse,
+    /// InvokeModel.
+    Invoke,
+    /// OpenAI's chat completions on bedrock-runtime.
+    Chat,
+    /// OpenAI's chat completions on bedrock-mantle.
+    Mantle,
+}
+
+impl Api {
+    /// The route of chats that the operator chooses, or `None` if the gateway chooses.
+    pub fn route(self) -> Option<Route> {
+        match self {
+            Self::Auto => None,
+            Self::Converse => Some(Route::Converse),
+            Self::Invoke => Some(Route::Invoke),
+            Self::Chat => Some(Route::Chat),
+            Self::Mantle => Some(Route::MantleChat),
+        }
+    }
 }
 
 /// Options of a configured model.

@@ -4,6 +4,7 @@ mod definition;
 mod facts;
 pub mod guardrail;
 mod limits;
+mod route;
 mod schemas;
 
 pub use definition::{
@@ -15,4 +16,5 @@ pub use facts::{
     Sampling, ToolChoiceMode, ToolUseIdForm,
 };
 pub use limits::Limits;
+pub use route::Route;
 pub use schemas::{SchemaRoot, StrictLimits};

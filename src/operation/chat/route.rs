@@ -7,6 +7,9 @@ use crate::{
     operation::not_served,
 };
 
+/// The routes on which this version sends chats: those for which `Chat` has a codec. The planner chooses no other.
+pub const BUILT: &[Route] = &[Route::Converse];
+
 /// Returns the route of a chat to `model`.
 ///
 /// # Errors
@@ -20,6 +23,9 @@ pub fn of(model: &Model) -> Result<Route, Error> {
         )));
     }
     match model.options.api {
+        Api::Invoke | Api::Chat | Api::Mantle => Err(not_served(
+            "This version of the gateway does not support this API for chats.",
+        )),
         Api::Converse | Api::Auto if facts.converse => Ok(Route::Converse),
         Api::Converse | Api::Auto if facts.invoke_model => Err(not_served(
             "The Converse API of Bedrock does not support this model.",
