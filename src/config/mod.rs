@@ -30,9 +30,16 @@ pub use tree::Origin;
 pub use warnings::warnings;
 
 use crate::{
-    call::Secret, dispatch::Models, edge::Key, governance::StoreSettings,
-    knowledge::KnowledgeBases, model::Model, remote_media::RemoteMedia, server::TlsSettings,
-    upstream::AwsSettings, webhook::Webhook,
+    call::Secret,
+    dispatch::Models,
+    edge::Key,
+    governance::StoreSettings,
+    knowledge::KnowledgeBases,
+    model::{Model, Residency},
+    remote_media::RemoteMedia,
+    server::TlsSettings,
+    upstream::AwsSettings,
+    webhook::Webhook,
 };
 use diagnostics::Diagnostics;
 use reader::Section;
@@ -121,7 +128,25 @@ impl AdminSettings {
 #[derive(Clone, Debug)]
 pub struct Aws {
     pub region: String,
+    pub places: Places,
     pub settings: AwsSettings,
+}
+
+/// Where the models of the gateway may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// bedrock-mantle may be called.
+    pub mantle: bool,
+    pub residency: Residency,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            mantle: true,
+            residency: Residency::default(),
+        }
+    }
 }
 
 /// An error in the configuration.
@@ -222,6 +247,7 @@ fn read(
         root.named_sections("models"),
         &defaults,
         region,
+        aws.as_ref().map(|aws| aws.places).unwrap_or_default(),
         diagnostics,
     );
     let sections = root.named_sections("knowledge_bases");

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{diagnostics::Diagnostics, governance, options, reader::Section};
+use super::{Places, diagnostics::Diagnostics, governance, options, reader::Section};
 use crate::{
     dispatch::Models,
-    model::{Apply, DroppedParameters, Model, ModelDefaults, RetryPolicy, Target, Timeouts},
+    model::{
+        Apply, DroppedParameters, Model, ModelDefaults, ModelOptions, RetryPolicy, Target, Timeouts,
+    },
+    operation::chat::route,
 };
 
 /// `[defaults]`: settings of every model that does not set its own.
@@ -73,6 +76,7 @@ pub fn models(
     sections: Vec<(String, Section<'_>)>,
     defaults: &Defaults,
     region: &str,
+    places: Places,
     diagnostics: &Diagnostics,
 ) -> Models {
     let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
@@ -89,7 +93,7 @@ pub fn models(
             let use_cases = section.strings("use_cases").unwrap_or_default();
             section.finish();
             alias_targets.insert(name, Alias { target, use_cases });
-        } else if let Some(model) = model(name.clone(), target, section, defaults, region) {
+        } else if let Some(model) = model(name.clone(), target, section, defaults, region, places) {
             named.insert(name, Arc::new(model));
         }
     }
@@ -119,6 +123,11 @@ pub fn models(
             },
             dropped_parameters: defaults.dropped_parameters,
             retry: defaults.retry,
+            options: ModelOptions {
+                mantle: places.mantle,
+                residency: places.residency,
+                ..ModelOptions::default()
+            },
             ..Model::new("raw", Target::new("raw", region))
         })
     });
@@ -152,6 +161,7 @@ fn model(
     mut section: Section<'_>,
     defaults: &Defaults,
     region: &str,
+    places: Places,
 ) -> Option<Model> {
     let regions = section.strings("regions");
     if regions.as_ref().is_some_and(|regions| regions.len() != 1) {
@@ -187,7 +197,7 @@ fn model(
         base,
         facts: known.facts,
         price: known.price,
-        options: options::options(&mut section),
+        options: options::options(&mut section, places),
         timeouts,
         defaults: ModelDefaults {
             max_tokens: max_tokens(&mut section).unwrap_or(defaults.max_tokens),
@@ -210,6 +220,9 @@ fn model(
     if model.facts.embed.is_some() && apply == Some(Apply::Output) {
         let text = "'apply' must be 'input', because embeddings have no answer to evaluate";
         section.problem_at("guardrail", text);
+    }
+    if let Some(problem) = route::check(&model) {
+        section.problem_at("api", problem);
     }
     section.not_supported(&["fallbacks"]);
     section.finish();

@@ -61,6 +61,13 @@ impl Resolve {
         trace
             .compute(move || {
                 let plan = call.body.plan(&call.model, &call.caller)?;
+                if let Some(model) = catalogue::through_profile(&call.model, plan.route) {
+                    let id = &model.target().id;
+                    call.trace.warnings().add(format!(
+                        "model: called as '{id}' (it is available only through an inference profile)"
+                    ));
+                    call.model = Arc::new(model);
+                }
                 Ok(call.with_plan(plan))
             })
             .await

@@ -29,6 +29,11 @@ impl Target {
         self.id.starts_with("arn:") && self.id.contains(":prompt/")
     }
 
+    /// Reports whether the target is a model with the account's own weights.
+    pub fn is_imported(&self) -> bool {
+        self.id.starts_with("arn:") && self.id.contains(":imported-model/")
+    }
+
     /// Returns the id if clients may see it. An ARN contains the operator's account id and is not shown.
     pub fn shown(&self) -> Option<&str> {
         (!self.id.starts_with("arn:")).then_some(&self.id)
@@ -179,10 +184,25 @@ impl Api {
     }
 }
 
+/// The inference profiles that the gateway may choose for a bare id that needs one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Residency {
+    /// That of the region's geography, or else the global one.
+    #[default]
+    Any,
+    /// Only one of the region's geography.
+    Geography,
+    /// Only those with this prefix.
+    Profile(&'static str),
+}
+
 /// Options of a configured model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelOptions {
     pub api: Api,
+    /// bedrock-mantle may serve the model.
+    pub mantle: bool,
+    pub residency: Residency,
     /// The largest `n` of a request. Each choice is a request to Bedrock.
     pub max_n: u32,
     pub cache: CachePolicy,
@@ -202,6 +222,8 @@ impl Default for ModelOptions {
     fn default() -> Self {
         Self {
             api: Api::Auto,
+            mantle: true,
+            residency: Residency::Any,
             max_n: 16,
             cache: CachePolicy::Marked,
             guardrail: None,
@@ -232,6 +254,8 @@ pub struct Model {
     /// AWS could not be asked for the base model, so its price may be known to the next call.
     pub is_unresolved: bool,
     pub facts: Arc<Facts>,
+    /// The routes on which the service has recently answered that it does not serve the model.
+    pub refused: Vec<Route>,
     /// The price, if known.
     pub price: Option<Arc<Price>>,
     pub options: ModelOptions,
@@ -264,6 +288,7 @@ impl Model {
             base: None,
             is_unresolved: false,
             facts: Arc::default(),
+            refused: Vec::new(),
             price: None,
             options: ModelOptions::default(),
             limits: Limits::default(),

@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schemas::{SchemaRoot, StrictLimits};
+use super::{
+    InvokeFamily, Native, Route,
+    schemas::{SchemaRoot, StrictLimits},
+};
 
 /// Facts about a base model. The default, for a model that is not in the catalogue, is permissive: the service rejects
 /// what the model does not support.
@@ -16,10 +19,14 @@ use super::schemas::{SchemaRoot, StrictLimits};
 pub struct Facts {
     /// `chat`, `embedding`, `image` …
     pub modality: String,
-    /// The Converse API serves the model.
-    pub converse: bool,
-    /// The InvokeModel API serves the model.
-    pub invoke_model: bool,
+    /// The APIs that serve the model, in order of preference.
+    pub routes: Vec<Route>,
+    /// Those of `routes` that rest on one source, so that only the operator chooses them.
+    pub unproven: Vec<Route>,
+    /// The form of the bodies with which InvokeModel serves chats. `None` if it is not known.
+    pub invoke: Option<InvokeFamily>,
+    /// What OpenAI's endpoints of Bedrock accept.
+    pub native: Native,
     /// The most input and output together, in tokens.
     pub context_window: Option<u64>,
     /// The largest accepted `maxTokens`.
@@ -311,8 +318,15 @@ impl Default for Facts {
     fn default() -> Self {
         Self {
             modality: "chat".to_owned(),
-            converse: true,
-            invoke_model: true,
+            routes: vec![
+                Route::Converse,
+                Route::Invoke,
+                Route::Chat,
+                Route::MantleChat,
+            ],
+            unproven: vec![Route::Invoke, Route::Chat, Route::MantleChat],
+            invoke: None,
+            native: Native::default(),
             context_window: None,
             max_output_tokens: None,
             min_output_tokens: 1,

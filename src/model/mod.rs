@@ -4,17 +4,19 @@ mod definition;
 mod facts;
 pub mod guardrail;
 mod limits;
+mod native;
 mod route;
 mod schemas;
 
 pub use definition::{
     Api, Apply, CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions,
-    RetryPolicy, Target, Targets, Timeouts,
+    Residency, RetryPolicy, Target, Targets, Timeouts,
 };
 pub use facts::{
     Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
     Sampling, ToolChoiceMode, ToolUseIdForm,
 };
 pub use limits::Limits;
+pub use native::{InvokeFamily, Native};
 pub use route::Route;
 pub use schemas::{SchemaRoot, StrictLimits};

@@ -1,37 +1,46 @@
-//! Chooses the route of a chat.
+//! Chooses the route of a chat: the API of Bedrock that it is sent to.
+//!
+//! The planner applies ordered rules to facts about the model, the needs of the request, the form of the target, and the
+//! operator's settings. It is pure, so `lintel explain` shows what it will do.
 
+mod carries;
+mod check;
+mod explain;
+mod needs;
+mod planner;
+
+pub use carries::carries;
+pub use check::check;
+pub use explain::{Explanation, explain};
+pub use needs::{Feature, Need};
+pub use planner::{Choice, Strike, choose};
+
+use super::Chat;
 use crate::{
-    call::Route,
+    call::{Caller, Route},
     error::Error,
-    model::{Api, Model},
-    operation::not_served,
+    model::{InvokeFamily, Model},
 };
 
-/// The routes on which this version sends chats: those for which `Chat` has a codec. The planner chooses no other.
-pub const BUILT: &[Route] = &[Route::Converse];
+/// What a version of the gateway can send chats by.
+#[derive(Clone, Copy, Debug)]
+pub struct Built {
+    /// The routes for which `Chat` has a codec. The planner chooses no other.
+    pub routes: &'static [Route],
+    /// The bodies of InvokeModel that its codec can write.
+    pub families: &'static [InvokeFamily],
+}
 
-/// Returns the route of a chat to `model`.
+/// What this version can send chats by. A new codec needs a line here.
+pub const BUILT: Built = Built {
+    routes: &[Route::Converse],
+    families: &[],
+};
+
+/// Returns the route of `chat` to `model`, and the reason for it.
 ///
 /// # Errors
-/// 404 if no route serves chats on the model.
-pub fn of(model: &Model) -> Result<Route, Error> {
-    let facts = &model.facts;
-    if facts.modality != "chat" {
-        let what = facts.modality.replace('_', " ");
-        return Err(not_served(format!(
-            "This model is for {what}; it does not support chat."
-        )));
-    }
-    match model.options.api {
-        Api::Invoke | Api::Chat | Api::Mantle => Err(not_served(
-            "This version of the gateway does not support this API for chats.",
-        )),
-        Api::Converse | Api::Auto if facts.converse => Ok(Route::Converse),
-        Api::Converse | Api::Auto if facts.invoke_model => Err(not_served(
-            "The Converse API of Bedrock does not support this model.",
-        )),
-        Api::Converse | Api::Auto => Err(not_served(
-            "This model is only available through the bedrock-mantle endpoint, which this gateway does not support.",
-        )),
-    }
+/// 404 if no route of this version serves chats on the model, and 400 if none that does carries what the request needs.
+pub fn of(chat: &Chat, model: &Model, caller: &Caller) -> Result<Choice, Error> {
+    choose(model, &needs::of(chat, model, caller), BUILT)
 }
