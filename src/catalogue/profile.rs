@@ -24,9 +24,11 @@ pub fn through_profile(model: &Model, route: Route) -> Option<Model> {
 /// Returns the profile that a call of `model` on `route` needs instead of its bare id.
 pub fn profile_of(model: &Model, route: Route) -> Option<Target> {
     let target = model.target();
-    let reference = parse_reference(&target.id);
-    let is_bare = !target.id.starts_with("arn:") && reference.prefix.is_none();
-    if !is_bare || model.base.is_none() || !needs_profile(&model.facts, route) {
+    if model.base.is_none() || !needs_profile(&model.facts, route) {
+        return None;
+    }
+    let is_prefixed = parse_reference(&target.id).prefix.is_some();
+    if is_prefixed || target.id.starts_with("arn:") {
         return None;
     }
     let profiles = &model.facts.profiles;
@@ -52,7 +54,8 @@ pub fn profile_of(model: &Model, route: Route) -> Option<Target> {
 fn needs_profile(facts: &Facts, route: Route) -> bool {
     match route {
         Route::Chat | Route::Responses | Route::Messages => {
-            facts.needs_profile || facts.native.needs_profile
+            let native = facts.native.as_ref();
+            facts.needs_profile || native.is_some_and(|native| native.needs_profile)
         }
         route => facts.needs_profile && !route.is_mantle(),
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    InvokeFamily, Native, Route,
+    Invoke, Native, Route,
     schemas::{SchemaRoot, StrictLimits},
 };
 
@@ -23,10 +23,10 @@ pub struct Facts {
     pub routes: Vec<Route>,
     /// Those of `routes` that rest on one source, so that only the operator chooses them.
     pub unproven: Vec<Route>,
-    /// The form of the bodies with which InvokeModel serves chats. `None` if it is not known.
-    pub invoke: Option<InvokeFamily>,
-    /// What OpenAI's endpoints of Bedrock accept.
-    pub native: Native,
+    /// The form of chats through InvokeModel. `None` if it is unknown.
+    pub invoke: Option<Invoke>,
+    /// The OpenAI-compatible chat endpoints. `None` if nothing is known of the model there.
+    pub native: Option<Native>,
     /// The most input and output together, in tokens.
     pub context_window: Option<u64>,
     /// The largest accepted `maxTokens`.
@@ -326,7 +326,7 @@ impl Default for Facts {
             ],
             unproven: vec![Route::Invoke, Route::Chat, Route::MantleChat],
             invoke: None,
-            native: Native::default(),
+            native: None,
             context_window: None,
             max_output_tokens: None,
             min_output_tokens: 1,

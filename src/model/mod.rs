@@ -3,6 +3,7 @@
 mod definition;
 mod facts;
 pub mod guardrail;
+mod invoke;
 mod limits;
 mod native;
 mod route;
@@ -16,7 +17,8 @@ pub use facts::{
     Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
     Sampling, ToolChoiceMode, ToolUseIdForm,
 };
+pub use invoke::{Invoke, InvokeFamily};
 pub use limits::Limits;
-pub use native::{InvokeFamily, Native};
+pub use native::{Cap, Endpoints, MantlePrefix, Native, NativeTools};
 pub use route::Route;
 pub use schemas::{SchemaRoot, StrictLimits};

@@ -1,137 +1,137 @@
-//! Facts about the OpenAI endpoints of Bedrock, and about the bodies of InvokeModel.
+//! The OpenAI-compatible chat endpoints of Bedrock, as a model family supports them.
 
 use serde::{Deserialize, Serialize};
 
-/// What OpenAI's endpoints of Bedrock accept for a model. The default is permissive.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+use super::{Sampling, ToolChoiceMode};
+
+/// How a model differs from OpenAI's API on the endpoints `chat` (bedrock-runtime) and `mantle_chat` (bedrock-mantle).
+/// The default, for a model that is not in the catalogue, is what most open-weight models accept.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent facts, not a state"
 )]
 pub struct Native {
-    /// The id on bedrock-mantle, if it differs from the base model's.
+    /// bedrock-runtime serves the model.
+    pub runtime: bool,
+    /// bedrock-mantle serves the model.
+    pub mantle: bool,
+    /// The path of the model's endpoints on bedrock-mantle.
+    pub mantle_prefix: MantlePrefix,
+    /// The model's id on bedrock-mantle. If `None`, it is the base id.
     pub mantle_id: Option<String>,
     /// bedrock-runtime accepts only the id of an inference profile.
     pub needs_profile: bool,
-    /// The accepted values of `reasoning_effort`, weakest first.
-    pub efforts: Vec<String>,
-    /// Accepts `tools`.
-    pub tools: bool,
-    /// Accepts `tools` together with reasoning.
-    pub tools_while_reasoning: bool,
-    /// Keeps a `tool_choice` other than `auto`.
-    pub forced_choice: bool,
-    /// Accepts `stop`.
+    /// The member that limits the output.
+    pub cap: Cap,
+    /// The largest accepted `temperature`.
+    pub max_temperature: f64,
+    pub sampling: Sampling,
+    /// Accepts `frequency_penalty` and `presence_penalty`.
+    pub penalties: bool,
+    /// Accepts `seed`.
+    pub seed: bool,
+    /// Accepts `stop`. If false, the gateway ends the text itself.
     pub stop: bool,
-    /// The types of `response_format` that bedrock-runtime honors.
-    pub formats: Vec<String>,
-    /// The types of `response_format` that bedrock-mantle honors.
-    pub mantle_formats: Vec<String>,
-    /// bedrock-mantle accepts the tiers `flex` and `priority`.
-    pub tiers: bool,
+    /// Accepts system messages. If false, their text is put before the first user message.
+    pub system: bool,
+    pub tools: NativeTools,
+    /// The accepted forms of `tool_choice`. The gateway emulates the others.
+    pub tool_choice: Vec<ToolChoiceMode>,
+    /// Numbers the calls of each turn from `call_0`, and expects the same ids back.
+    pub positional_tool_ids: bool,
+    /// Where `response_format` accepts a JSON schema.
+    pub json_schema: Endpoints,
+    /// Where `response_format` accepts `json_object`.
+    pub json_object: Endpoints,
+    /// The accepted values of `reasoning_effort`, weakest first. Empty if there is no such parameter.
+    pub efforts: Vec<String>,
+    /// The element around reasoning at the start of the text on bedrock-runtime, such as `reasoning`.
+    pub runtime_reasoning_tag: Option<String>,
+    /// The values of `service_tier` that bedrock-mantle accepts.
+    pub tiers: Vec<String>,
+    /// Accepts `verbosity`.
+    pub verbosity: bool,
 }
 
-impl Default for Native {
-    fn default() -> Self {
-        let formats = || ["json_schema", "json_object"].map(str::to_owned).to_vec();
-        Self {
-            mantle_id: None,
-            needs_profile: false,
-            efforts: ["low", "medium", "high"].map(str::to_owned).to_vec(),
-            tools: true,
-            tools_while_reasoning: true,
-            forced_choice: true,
-            stop: true,
-            formats: formats(),
-            mantle_formats: formats(),
-            tiers: true,
+/// The path of a model's endpoints on bedrock-mantle. With the wrong one the service stalls or answers with a 401.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub enum MantlePrefix {
+    #[default]
+    #[serde(rename = "v1")]
+    V1,
+    #[serde(rename = "openai/v1")]
+    OpenAi,
+}
+
+impl MantlePrefix {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::OpenAi => "openai/v1",
         }
     }
 }
 
-/// The form of the bodies with which InvokeModel serves chats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+/// The member that limits the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum InvokeFamily {
-    /// Anthropic's Messages.
-    Anthropic,
-    /// Anthropic's text completions.
-    AnthropicText,
-    /// Amazon Nova's messages.
-    Nova,
-    /// Amazon Titan's text.
-    TitanText,
-    /// A prompt in Llama 2's template.
-    Llama2,
-    /// A prompt in Llama 3's template.
-    Llama3,
-    /// A prompt in Llama 4's template.
-    Llama4,
-    /// A prompt in Mistral's template.
-    MistralText,
-    /// Mistral's messages.
-    MistralChat,
-    /// A prompt of Cohere Command.
-    CohereCommand,
-    /// The message and history of Cohere Command R.
-    CohereR,
-    /// AI21 Jamba's messages.
-    Jamba,
-    /// A prompt of AI21 Jurassic-2.
-    J2,
-    /// A prompt in DeepSeek R1's template.
-    DeepseekR1,
-    /// OpenAI's chat completions.
-    OpenaiChat,
-    /// A video and a prompt of TwelveLabs Pegasus.
-    Pegasus,
+pub enum Cap {
+    #[default]
+    MaxTokens,
+    MaxCompletionTokens,
 }
 
-impl InvokeFamily {
-    /// Reports whether the body has tools. All others are a text, or take no tools on Bedrock.
-    pub fn takes_tools(self) -> bool {
-        matches!(
-            self,
-            Self::Anthropic | Self::Nova | Self::MistralChat | Self::OpenaiChat
-        )
-    }
+/// Support for tools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NativeTools {
+    Never,
+    /// Only with `reasoning_effort` `none`.
+    WithoutReasoning,
+    #[default]
+    Always,
+}
 
-    /// Reports whether the body has images.
-    pub fn takes_images(self) -> bool {
-        matches!(self, Self::Anthropic | Self::Nova | Self::OpenaiChat)
-    }
+/// Endpoints that support a feature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoints {
+    #[default]
+    None,
+    Mantle,
+    Both,
+}
 
-    /// Reports whether the body has documents.
-    pub fn takes_documents(self) -> bool {
-        self == Self::Anthropic
-    }
-
-    /// Reports whether the body has videos.
-    pub fn takes_videos(self) -> bool {
-        matches!(self, Self::Nova | Self::Pegasus)
-    }
-
-    /// Reports whether the body has markers for the prompt cache.
-    pub fn takes_cache_points(self) -> bool {
-        matches!(self, Self::Anthropic | Self::Nova)
-    }
-
-    /// Reports whether the body has a member for `top_k`.
-    pub fn takes_top_k(self) -> bool {
-        matches!(
-            self,
-            Self::Anthropic
-                | Self::AnthropicText
-                | Self::Nova
-                | Self::MistralText
-                | Self::CohereCommand
-                | Self::CohereR
-        )
-    }
-
-    /// Reports whether the answer can be held to a JSON schema.
-    pub fn takes_schemas(self) -> bool {
-        matches!(self, Self::Anthropic | Self::Nova | Self::Pegasus)
+impl Default for Native {
+    fn default() -> Self {
+        Self {
+            runtime: true,
+            mantle: true,
+            mantle_prefix: MantlePrefix::V1,
+            mantle_id: None,
+            needs_profile: false,
+            cap: Cap::MaxTokens,
+            max_temperature: 2.0,
+            sampling: Sampling::All,
+            penalties: true,
+            seed: false,
+            stop: true,
+            system: true,
+            tools: NativeTools::Always,
+            tool_choice: vec![
+                ToolChoiceMode::Auto,
+                ToolChoiceMode::Any,
+                ToolChoiceMode::Tool,
+            ],
+            positional_tool_ids: false,
+            json_schema: Endpoints::None,
+            json_object: Endpoints::None,
+            efforts: Vec::new(),
+            runtime_reasoning_tag: None,
+            tiers: Vec::new(),
+            verbosity: false,
+        }
     }
 }

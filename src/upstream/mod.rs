@@ -10,6 +10,7 @@ mod embed;
 pub mod failure;
 mod guardrail;
 pub mod invoke;
+mod learned;
 mod profile_lookup;
 mod redact;
 mod retry_budget;
@@ -30,6 +31,7 @@ pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, Request};
 pub use embed::abandoned;
 pub use guardrail::{Action, Case, Content, Guardrails, Judge, Source, Verdict};
+pub use learned::LearnedRoutes;
 pub use profile_lookup::{ProfileLookup, Unresolved};
 pub use redact::redact;
 pub use transport::{
@@ -48,6 +50,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Upstream {
     attempts: Arc<Attempts>,
+    learned: LearnedRoutes,
     tasks: TaskTracker,
 }
 
@@ -56,11 +59,30 @@ impl Upstream {
     pub fn new(transport: Arc<dyn Transport>, tasks: TaskTracker) -> Self {
         Self {
             attempts: Arc::new(Attempts::new(transport)),
+            learned: LearnedRoutes::default(),
             tasks,
         }
     }
 
+    /// Returns what this upstream has learned about routes.
+    pub fn learned(&self) -> LearnedRoutes {
+        self.learned.clone()
+    }
+
+    /// Sends the call. If the service answers that the route does not serve the model, the next route is tried, once.
     async fn answer<T: Exchange>(self, call: Call<T>) -> Result<Served<T::Reply>, Error> {
+        let call = Arc::new(call);
+        let error = match self.send(call.clone()).await {
+            Err(error) if error.is_wrong_route() => error,
+            result => return result,
+        };
+        match self.learned.rerouted(&call) {
+            Some(rerouted) => self.send(Arc::new(rerouted)).await,
+            None => Err(error),
+        }
+    }
+
+    async fn send<T: Exchange>(&self, call: Arc<Call<T>>) -> Result<Served<T::Reply>, Error> {
         let codec = T::codec(call.plan.route).ok_or_else(|| {
             Error::new(
                 Kind::Internal,
@@ -72,9 +94,8 @@ impl Upstream {
         let encode = move || Ok((codec.encode(&call)?, call));
         let (requests, call) = trace.compute(encode).await?;
         call.trace.warnings().refuse_dropped(&call.model)?;
-        let call = Arc::new(call);
         let started = Instant::now();
-        let reply = T::exchange(&self, &call, requests).await;
+        let reply = T::exchange(self, &call, requests).await;
         call.trace.waited_since(started);
         Ok(Served {
             reply: reply?,

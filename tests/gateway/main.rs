@@ -42,6 +42,7 @@ mod reasoning_order;
 mod regressions;
 mod requests;
 mod retries;
+mod routes;
 mod rows;
 mod schemas;
 mod server;

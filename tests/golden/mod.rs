@@ -6,6 +6,7 @@
 mod families;
 mod knowledge;
 mod replies;
+mod routes;
 
 use std::{
     fs,

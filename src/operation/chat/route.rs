@@ -11,31 +11,19 @@ mod planner;
 
 pub use carries::carries;
 pub use check::check;
-pub use explain::{Explanation, explain};
-pub use needs::{Feature, Need};
+pub use explain::{Explanation, RouteExplanation, explain};
+pub use needs::{Feature, Need, of as needs_of};
 pub use planner::{Choice, Strike, choose};
 
 use super::Chat;
 use crate::{
     call::{Caller, Route},
     error::Error,
-    model::{InvokeFamily, Model},
+    model::Model,
 };
 
-/// What a version of the gateway can send chats by.
-#[derive(Clone, Copy, Debug)]
-pub struct Built {
-    /// The routes for which `Chat` has a codec. The planner chooses no other.
-    pub routes: &'static [Route],
-    /// The bodies of InvokeModel that its codec can write.
-    pub families: &'static [InvokeFamily],
-}
-
-/// What this version can send chats by. A new codec needs a line here.
-pub const BUILT: Built = Built {
-    routes: &[Route::Converse],
-    families: &[],
-};
+/// The routes on which this version sends chats: those for which `Chat` has a codec. The planner chooses no other.
+pub const BUILT: &[Route] = &[Route::Converse];
 
 /// Returns the route of `chat` to `model`, and the reason for it.
 ///
@@ -44,3 +32,6 @@ pub const BUILT: Built = Built {
 pub fn of(chat: &Chat, model: &Model, caller: &Caller) -> Result<Choice, Error> {
     choose(model, &needs::of(chat, model, caller), BUILT)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,23 +3,23 @@
 use super::Feature;
 use crate::{
     call::Route,
-    model::{Facts, InvokeFamily, Native},
+    model::{Endpoints, Facts, InvokeFamily, Native, NativeTools, ToolChoiceMode},
 };
 
 /// Reports whether `route` carries `feature` for a model with these facts. Converse carries everything, because its codec
 /// emulates what the model lacks, or warns.
 pub fn carries(route: Route, feature: Feature, facts: &Facts) -> bool {
-    let native = &facts.native;
+    let native = facts.native.as_ref();
     match route {
         Route::Converse => true,
-        Route::Invoke => by_invoke(feature, facts.invoke, native),
+        Route::Invoke => by_invoke(feature, facts),
         Route::Chat => match feature {
             Feature::Guardrail => true,
-            _ => by_openai(feature, native, &native.formats),
+            _ => by_openai(feature, native, Endpoints::Both),
         },
         Route::MantleChat => match feature {
-            Feature::Tier => native.tiers,
-            _ => by_openai(feature, native, &native.mantle_formats),
+            Feature::Tier => native.is_none_or(|native| !native.tiers.is_empty()),
+            _ => by_openai(feature, native, Endpoints::Mantle),
         },
         Route::Responses | Route::MantleResponses => matches!(
             feature,
@@ -41,17 +41,19 @@ pub fn carries(route: Route, feature: Feature, facts: &Facts) -> bool {
     }
 }
 
-/// A body of OpenAI's chat completions, whose model honors the response formats `formats`.
-fn by_openai(feature: Feature, native: &Native, formats: &[String]) -> bool {
-    let has_format = |kind: &str| formats.iter().any(|format| format == kind);
+/// Chat completions of OpenAI, on both endpoints or only on bedrock-mantle. Nothing is refused to a model of which nothing
+/// is known there.
+fn by_openai(feature: Feature, native: Option<&Native>, endpoint: Endpoints) -> bool {
+    let is_offered = |on: Endpoints| on == Endpoints::Both || on == endpoint;
+    let accepts = |of: &dyn Fn(&Native) -> bool| native.is_none_or(of);
     match feature {
         Feature::Image => true,
-        Feature::Tools => native.tools,
-        Feature::ToolsWithReasoning => native.tools && native.tools_while_reasoning,
-        Feature::ForcedChoice => native.forced_choice,
-        Feature::JsonSchema => has_format("json_schema"),
-        Feature::JsonObject => has_format("json_object"),
-        Feature::Stop => native.stop,
+        Feature::Tools => accepts(&|native| native.tools != NativeTools::Never),
+        Feature::ToolsWithReasoning => accepts(&|native| native.tools == NativeTools::Always),
+        Feature::ForcedChoice => accepts(&|native| native.tool_choice != [ToolChoiceMode::Auto]),
+        Feature::JsonSchema => accepts(&|native| is_offered(native.json_schema)),
+        Feature::JsonObject => accepts(&|native| is_offered(native.json_object)),
+        Feature::Stop => accepts(&|native| native.stop),
         Feature::Guardrail
         | Feature::GuardrailOptions
         | Feature::Latency
@@ -62,31 +64,40 @@ fn by_openai(feature: Feature, native: &Native, formats: &[String]) -> bool {
         | Feature::Video
         | Feature::Audio
         | Feature::TopK
+        | Feature::RequestFields
         | Feature::ConverseFields
         | Feature::ServerTool => false,
     }
 }
 
-/// A body of InvokeModel. What Converse has in its body, InvokeModel has in headers.
-fn by_invoke(feature: Feature, family: Option<InvokeFamily>, native: &Native) -> bool {
-    let takes = |of: fn(InvokeFamily) -> bool| family.is_some_and(of);
+/// InvokeModel. What Converse has in its body is in headers, or emulated as on Converse.
+fn by_invoke(feature: Feature, facts: &Facts) -> bool {
+    let family = facts.invoke.as_ref().map(|invoke| invoke.family);
+    let is_any = |families: &[InvokeFamily]| family.is_some_and(|one| families.contains(&one));
+    let takes_tools = [
+        InvokeFamily::Anthropic,
+        InvokeFamily::Nova,
+        InvokeFamily::MistralChat,
+        InvokeFamily::OpenaiChat,
+    ];
     match feature {
-        Feature::Guardrail | Feature::Latency | Feature::Tier | Feature::Metadata => true,
-        Feature::GuardrailOptions | Feature::ConverseFields | Feature::ServerTool => false,
-        _ if family == Some(InvokeFamily::OpenaiChat) => {
-            by_openai(feature, native, &native.formats)
-        }
-        Feature::CachePoint => takes(InvokeFamily::takes_cache_points),
-        Feature::Document => takes(InvokeFamily::takes_documents),
-        Feature::Image => takes(InvokeFamily::takes_images),
-        Feature::Video => takes(InvokeFamily::takes_videos),
+        Feature::Document => is_any(&[InvokeFamily::Anthropic]),
+        Feature::Image => is_any(&takes_tools),
+        Feature::Video => is_any(&[InvokeFamily::Nova]),
+        Feature::CachePoint => is_any(&[InvokeFamily::Anthropic, InvokeFamily::Nova]),
         Feature::Tools | Feature::ToolsWithReasoning | Feature::ForcedChoice => {
-            takes(InvokeFamily::takes_tools)
+            is_any(&takes_tools)
         }
-        Feature::JsonSchema | Feature::JsonObject => takes(InvokeFamily::takes_schemas),
-        Feature::TopK => takes(InvokeFamily::takes_top_k),
-        // The gateway ends the text itself where the body has no member for it.
-        Feature::Stop => true,
-        Feature::Audio => false,
+        Feature::Audio | Feature::ConverseFields | Feature::ServerTool => false,
+        Feature::Guardrail
+        | Feature::GuardrailOptions
+        | Feature::Latency
+        | Feature::Tier
+        | Feature::Metadata
+        | Feature::JsonSchema
+        | Feature::JsonObject
+        | Feature::Stop
+        | Feature::TopK
+        | Feature::RequestFields => true,
     }
 }

@@ -1,6 +1,6 @@
 //! Checks the operator's choice of a route.
 
-use super::{BUILT, Built, Feature, Strike, carries, planner};
+use super::{BUILT, Feature, Strike, carries, planner};
 use crate::{
     call::{Caller, Route},
     model::Model,
@@ -11,7 +11,7 @@ pub fn check(model: &Model) -> Option<String> {
     check_against(model, BUILT)
 }
 
-fn check_against(model: &Model, built: Built) -> Option<String> {
+pub(super) fn check_against(model: &Model, built: &[Route]) -> Option<String> {
     let facts = &model.facts;
     let route = model.options.api.route()?;
     let name = route.as_str();

@@ -1,6 +1,6 @@
 //! Explains the choice of a route.
 
-use super::{BUILT, Built, Choice, Feature, Need, Strike, carries, choose, needs, planner};
+use super::{BUILT, Choice, Feature, Need, Strike, carries, choose, needs, planner};
 use crate::{
     call::{Caller, Route},
     error::Error,
@@ -32,7 +32,7 @@ pub fn explain(chat: Option<&Chat>, model: &Model, caller: &Caller) -> Explanati
     explain_needs(needs.as_deref(), model, BUILT)
 }
 
-fn explain_needs(needs: Option<&[Need]>, model: &Model, built: Built) -> Explanation {
+fn explain_needs(needs: Option<&[Need]>, model: &Model, built: &[Route]) -> Explanation {
     let facts = &model.facts;
     let features: Vec<Feature> = match needs {
         Some(needs) => needs.iter().map(|need| need.feature).collect(),

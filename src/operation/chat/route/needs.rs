@@ -36,6 +36,8 @@ pub enum Feature {
     JsonObject,
     Stop,
     TopK,
+    /// Members of the request in the model's own form.
+    RequestFields,
     /// Members of `bedrock` that only Converse has.
     ConverseFields,
     /// A tool that AWS runs.
@@ -44,7 +46,7 @@ pub enum Feature {
 
 impl Feature {
     /// All features, in the order in which they decide about a route.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Guardrail,
         Self::GuardrailOptions,
         Self::Latency,
@@ -62,6 +64,7 @@ impl Feature {
         Self::JsonObject,
         Self::Stop,
         Self::TopK,
+        Self::RequestFields,
         Self::ConverseFields,
         Self::ServerTool,
     ];
@@ -83,6 +86,7 @@ impl Feature {
             Self::JsonSchema | Self::JsonObject => "response_format",
             Self::Stop => "stop",
             Self::TopK => "top_k",
+            Self::RequestFields => "request_fields",
             Self::ConverseFields => "converse_fields",
             Self::ServerTool => "server_tool",
         }
@@ -108,7 +112,8 @@ impl Feature {
             Self::JsonObject => "JSON objects",
             Self::Stop => "stop sequences",
             Self::TopK => "top_k",
-            Self::ConverseFields => "members of Converse",
+            Self::RequestFields => "additional request fields",
+            Self::ConverseFields => "members that only Converse has",
             Self::ServerTool => "web search",
         }
     }
@@ -158,15 +163,19 @@ fn of_guardrail(
     add: &mut impl FnMut(Feature, Cow<'static, str>),
 ) {
     let policies = caller.guardrails_for(model);
+    // Only Converse takes passages marked as the sources of a grounding check.
+    let is_grounded = chat.retrieval.is_some();
     let own = chat.bedrock.as_ref().and_then(|own| own.guardrail.as_ref());
     if let Some(policy) = policies.in_call {
         add(Feature::Guardrail, "model".into());
-        if policy.show_trace || policy.stream_processing_mode.is_some() {
+        if is_grounded || policy.show_trace || policy.stream_processing_mode.is_some() {
             add(Feature::GuardrailOptions, "model".into());
         }
     } else if let Some(own) = own.filter(|_| policies.is_empty()) {
         add(Feature::Guardrail, "bedrock.guardrail".into());
-        if own.trace.is_some() || own.stream_processing_mode.is_some() || own.guard.is_some() {
+        let is_set =
+            own.trace.is_some() || own.stream_processing_mode.is_some() || own.guard.is_some();
+        if is_grounded || is_set {
             add(Feature::GuardrailOptions, "bedrock.guardrail".into());
         }
     }
@@ -193,17 +202,23 @@ fn of_options(
         }
         let members = [
             (
+                Feature::RequestFields,
                 "bedrock.additional_model_request_fields",
                 own.additional_model_request_fields.is_some(),
             ),
             (
+                Feature::ConverseFields,
                 "bedrock.additional_model_response_field_paths",
                 own.additional_model_response_field_paths.is_some(),
             ),
-            ("bedrock.prompt_variables", own.prompt_variables.is_some()),
+            (
+                Feature::ConverseFields,
+                "bedrock.prompt_variables",
+                own.prompt_variables.is_some(),
+            ),
         ];
-        for (param, _) in members.into_iter().filter(|(_, is_set)| *is_set) {
-            add(Feature::ConverseFields, param.into());
+        for (feature, param, _) in members.into_iter().filter(|(.., is_set)| *is_set) {
+            add(feature, param.into());
         }
     }
     if chat.metadata.as_ref().is_some_and(|all| !all.is_empty()) {
@@ -253,8 +268,9 @@ fn of_tools(chat: &Chat, model: &Model, add: &mut impl FnMut(Feature, Cow<'stati
     }
     let param = if legacy { "functions" } else { "tools" };
     add(Feature::Tools, param.into());
-    let native = &model.facts.native;
-    let can_disable = native.efforts.iter().any(|effort| effort == "none");
+    // What cannot be turned off on OpenAI's endpoints may be off on Converse, which carries both.
+    let native = model.facts.native.as_ref();
+    let can_disable = native.is_none_or(|native| native.efforts.iter().any(|one| one == "none"));
     let reasons = match chat.reasoning {
         Some(requested) => !(requested.amount.is_none() && can_disable),
         None => model.facts.reasoning.default_on,

@@ -1,10 +1,10 @@
 //! The rules of the choice, in order.
 
-use super::{Built, Need, carries};
+use super::{Need, carries};
 use crate::{
     call::Route,
     error::{Error, Kind},
-    model::{Facts, Model},
+    model::Model,
     operation::not_served,
 };
 
@@ -81,9 +81,9 @@ impl Strike {
 /// # Errors
 /// 404 if no route in `built` serves chats on the model. 400 if none that does carries an essential need, or if the
 /// operator's choice does not carry a need.
-pub fn choose(model: &Model, needs: &[Need], built: Built) -> Result<Choice, Error> {
+pub fn choose(model: &Model, needs: &[Need], built: &[Route]) -> Result<Choice, Error> {
     let facts = &model.facts;
-    if !is_for_chats(facts) {
+    if facts.modality != "chat" {
         let what = facts.modality.replace('_', " ");
         return Err(not_served(format!(
             "This model is for {what}; it does not support chat."
@@ -92,47 +92,33 @@ pub fn choose(model: &Model, needs: &[Need], built: Built) -> Result<Choice, Err
     if let Some(route) = model.options.api.route() {
         return configured(route, model, needs, built);
     }
-    let usable: Vec<Route> = usable(model, built).collect();
-    if usable.is_empty() {
+    let lost = |route: Route, need: &Need| !carries(route, need.feature, facts);
+    let carries_all = |route: &Route| !needs.iter().any(|need| lost(*route, need));
+    let essential = || needs.iter().filter(|need| need.feature.is_essential());
+    let carries_essential = |route: &Route| !essential().any(|need| lost(*route, need));
+    let found = usable(model, built).find(carries_all);
+    if let Some(route) = found.or_else(|| usable(model, built).find(carries_essential)) {
+        return Ok(Choice {
+            route,
+            reason: reason(route, model, needs, built),
+        });
+    }
+    let routes: Vec<Route> = usable(model, built).collect();
+    let Some(first) = routes.first() else {
         return Err(unserved(model, built));
-    }
-    let lost = |route: Route, need: &&Need| !carries(route, need.feature, facts);
-    let carries_all = |route: &&Route| !needs.iter().any(|need| lost(**route, &need));
-    let essential = |need: &&Need| need.feature.is_essential();
-    let carries_essential = |route: &&Route| {
-        !needs
-            .iter()
-            .filter(essential)
-            .any(|need| lost(**route, &need))
     };
-    let found = usable.iter().find(carries_all);
-    let found = found.or_else(|| usable.iter().find(carries_essential));
-    match found {
-        Some(route) => Ok(Choice {
-            route: *route,
-            reason: reason(*route, model, needs, built),
-        }),
-        None => {
-            let need = needs.iter().filter(essential);
-            let need = need.into_iter().find(|need| lost(usable[0], need));
-            Err(need.map_or_else(|| unserved(model, built), |need| uncarried(need, &usable)))
-        }
-    }
-}
-
-/// Reports whether the model answers chats. Some models for videos answer text.
-fn is_for_chats(facts: &Facts) -> bool {
-    facts.modality == "chat" || facts.invoke.is_some()
+    let need = essential().find(|need| lost(*first, need));
+    Err(need.map_or_else(|| unserved(model, built), |need| uncarried(need, &routes)))
 }
 
 /// Returns the routes that the gateway may choose, in order of preference.
-fn usable(model: &Model, built: Built) -> impl Iterator<Item = Route> {
+fn usable(model: &Model, built: &[Route]) -> impl Iterator<Item = Route> {
     let routes = model.facts.routes.iter().copied();
     routes.filter(move |route| strike(*route, model, built).is_none())
 }
 
 /// Returns why the gateway does not choose `route`, which serves the model, if there is a reason.
-pub fn strike(route: Route, model: &Model, built: Built) -> Option<Strike> {
+pub fn strike(route: Route, model: &Model, built: &[Route]) -> Option<Strike> {
     let others = model.facts.routes.iter().copied();
     let mut runtime = others.filter(|other| !other.is_mantle());
     // What was learned about the runtime does not move a call to bedrock-mantle.
@@ -144,7 +130,7 @@ pub fn strike(route: Route, model: &Model, built: Built) -> Option<Strike> {
     }
 }
 
-fn basic_strike(route: Route, model: &Model, built: Built) -> Option<Strike> {
+fn basic_strike(route: Route, model: &Model, built: &[Route]) -> Option<Strike> {
     let target = model.target();
     let facts = &model.facts;
     let takes_arns = match route {
@@ -152,11 +138,10 @@ fn basic_strike(route: Route, model: &Model, built: Built) -> Option<Strike> {
         Route::Invoke => !target.is_prompt(),
         _ => false,
     };
-    let is_built = |family| built.families.contains(&family);
     match route {
         Route::Rerank | Route::Async | Route::Bidi => Some(Strike::NotForChats),
-        _ if !built.routes.contains(&route) => Some(Strike::NotBuilt),
-        Route::Invoke if !facts.invoke.is_some_and(is_built) => Some(Strike::NoBody),
+        _ if !built.contains(&route) => Some(Strike::NotBuilt),
+        Route::Invoke if facts.invoke.is_none() => Some(Strike::NoBody),
         _ if target.id.starts_with("arn:") && !takes_arns => Some(Strike::Arn),
         _ if route.is_mantle() && !model.options.mantle => Some(Strike::MantleOff),
         _ if route.is_mantle() && !has_mantle(&target.region) => Some(Strike::Region),
@@ -172,7 +157,12 @@ fn has_mantle(region: &str) -> bool {
 }
 
 /// Rule 3: the operator's choice. It is used or the request fails; no other route takes its place.
-fn configured(route: Route, model: &Model, needs: &[Need], built: Built) -> Result<Choice, Error> {
+fn configured(
+    route: Route,
+    model: &Model,
+    needs: &[Need],
+    built: &[Route],
+) -> Result<Choice, Error> {
     let facts = &model.facts;
     let is_barred = basic_strike(route, model, built).is_some_and(Strike::is_final);
     if is_barred || !facts.routes.contains(&route) {
@@ -192,7 +182,7 @@ fn configured(route: Route, model: &Model, needs: &[Need], built: Built) -> Resu
 }
 
 /// Returns the reason for `route`: what excludes the routes before it.
-fn reason(route: Route, model: &Model, needs: &[Need], built: Built) -> Option<&'static str> {
+fn reason(route: Route, model: &Model, needs: &[Need], built: &[Route]) -> Option<&'static str> {
     let facts = &model.facts;
     if route == Route::Invoke && model.target().is_imported() {
         return Some("imported");
@@ -220,14 +210,15 @@ fn reason(route: Route, model: &Model, needs: &[Need], built: Built) -> Option<&
 fn uncarried(need: &Need, routes: &[Route]) -> Error {
     let names: Vec<&str> = routes.iter().map(|route| route.as_str()).collect();
     let names = names.join(", ");
-    let text = match (need.feature, need.param.as_ref()) {
-        (_, "model") => format!(
-            "The operator of this gateway requires a guardrail that the route to this model ({names}) does not enforce. \
-             Use another model, or contact the operator."
+    let feature = need.feature.as_str();
+    let text = match need.param.as_ref() {
+        "model" => format!(
+            "The operator of this gateway requires {feature}, which the route to this model ({names}) does not carry. Use \
+             another model, or contact the operator."
         ),
-        (feature, param) => format!(
-            "'{param}' needs {}, which the route to this model ({names}) does not carry. Omit it, or use another model.",
-            feature.as_str()
+        param => format!(
+            "'{param}' needs {feature}, which the route to this model ({names}) does not carry. Omit it, or use another \
+             model."
         ),
     };
     Error::new(Kind::InvalidRequest, text)
@@ -236,7 +227,7 @@ fn uncarried(need: &Need, routes: &[Route]) -> Error {
 }
 
 /// The error for a model that no usable route serves.
-fn unserved(model: &Model, built: Built) -> Error {
+fn unserved(model: &Model, built: &[Route]) -> Error {
     let strikes = model.facts.routes.iter();
     let strikes = strikes.filter_map(|route| Some((*route, strike(*route, model, built)?)));
     let names = |of: fn(Strike) -> bool| {

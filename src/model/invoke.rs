@@ -1,0 +1,57 @@
+//! Facts about chats through InvokeModel.
+
+use serde::{Deserialize, Serialize};
+
+/// Chats through InvokeModel.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Invoke {
+    pub family: InvokeFamily,
+    /// Accepts an output format and strict tools in the family's own body.
+    #[serde(default)]
+    pub structured_output: bool,
+    /// The limit on output tokens is `max_completion_tokens` instead of `max_tokens`.
+    #[serde(default)]
+    pub max_completion_tokens: bool,
+    /// Puts the system text before the last user turn instead of the first, in templates without a role for it.
+    #[serde(default)]
+    pub system_last: bool,
+    /// The element that encloses reasoning within the answer's text on this route, such as `reasoning`.
+    #[serde(default)]
+    pub inline_tag: Option<String>,
+    /// The accepted values of `anthropic_beta`.
+    #[serde(default)]
+    pub betas: Vec<String>,
+}
+
+/// The form of the request body and of the response body of a chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InvokeFamily {
+    /// Anthropic's Messages.
+    Anthropic,
+    /// A prompt in the template of Llama 3.
+    Llama3,
+    /// A prompt in the template of Llama 4.
+    Llama4,
+    /// A prompt in the `[INST]` template of Mistral.
+    MistralText,
+    /// Messages of Mistral Large 2407 and Pixtral.
+    MistralChat,
+    /// A prompt in the template of DeepSeek R1, whose answer begins inside its reasoning.
+    DeepseekR1,
+    /// OpenAI's chat completions.
+    OpenaiChat,
+    /// Nova's `messages-v1`.
+    Nova,
+}
+
+impl InvokeFamily {
+    /// Reports whether the body has one prompt of text, in which the gateway marks the turns.
+    pub fn is_template(self) -> bool {
+        matches!(
+            self,
+            Self::Llama3 | Self::Llama4 | Self::MistralText | Self::DeepseekR1
+        )
+    }
+}
