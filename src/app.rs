@@ -152,10 +152,14 @@ impl App {
         });
         let reentry = Arc::new(Reentry::default());
         let rate_limit = RateLimit::default();
+        let upstream = Upstream::new(clients.clone(), tasks.clone());
         let shared = Shared {
             rate_limit: rate_limit.clone(),
             in_flight: InFlight::default(),
-            resolve: Resolve(ProfileLookup::new(clients.clone())),
+            resolve: Resolve {
+                lookup: ProfileLookup::new(clients.clone()),
+                learned: upstream.learned(),
+            },
             budget,
             reasoning: Reasoning::default(),
             retrieve: Retrieve {
@@ -164,7 +168,7 @@ impl App {
             },
             media: Media(config.remote_media),
             guard: Guard(Arc::new(Guardrails::new(clients.clone()))),
-            upstream: Upstream::new(clients.clone(), tasks.clone()),
+            upstream,
         };
         let dispatch = Dispatch::new(Arc::new(config.models), &shared);
         reentry.set(dispatch.clone());

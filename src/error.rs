@@ -112,6 +112,7 @@ struct Fields {
     retry_advice: RetryAdvice,
     may_be_billed: bool,
     is_without_output: bool,
+    is_wrong_route: bool,
     close: bool,
 }
 
@@ -130,6 +131,7 @@ impl Error {
             retry_advice: RetryAdvice::Never,
             may_be_billed: false,
             is_without_output: false,
+            is_wrong_route: false,
             close: false,
         }))
     }
@@ -203,6 +205,12 @@ impl Error {
         self.may_be_billed()
     }
 
+    /// Marks the answer that the service does not serve the model on this route. Another route may serve it.
+    pub fn with_wrong_route(mut self) -> Self {
+        self.0.is_wrong_route = true;
+        self
+    }
+
     /// Closes the connection after the response, because the rest of the request body was not read.
     pub fn with_connection_close(mut self) -> Self {
         self.0.close = true;
@@ -267,6 +275,11 @@ impl Error {
     /// Returns true if Bedrock answered before any output, so that at most the input is billed.
     pub fn is_without_output(&self) -> bool {
         self.0.is_without_output
+    }
+
+    /// Returns true if the service does not serve the model on the route of the call.
+    pub fn is_wrong_route(&self) -> bool {
+        self.0.is_wrong_route
     }
 
     /// Returns true if the connection must be closed after the response.

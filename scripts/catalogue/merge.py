@@ -5,7 +5,7 @@ import fnmatch
 from sources import PREFIXES, split
 
 FACTS = (
-    "modality converse invoke_model context_window max_output_tokens image document video audio system tools tool_choice stream"
+    "modality context_window max_output_tokens image document video audio system tools tool_choice stream"
     " stream_with_tools strict_tools structured_output prefill sampling stop reasoning cache lifecycle profiles needs_profile"
 ).split()
 PRICES = (

@@ -24,7 +24,7 @@ pub use knowledge_base::{
     KnowledgeBase, KnowledgeBaseKind, MAX_CONTEXT, MAX_PAGES, MAX_RESULTS, OnError, PASSAGE_BYTES,
     Rerank, RerankModel, RetrievalRequest, SOURCE_BYTES, Search, SearchType,
 };
-pub use plan::{Delivery, Plan, Route};
+pub use plan::{Delivery, Plan};
 pub use rate_limits::{RateLimits, Remaining};
 pub use retrieval::{Passage, Retrieval, SearchReport};
 pub use secret::Secret;
@@ -32,6 +32,7 @@ pub use spending::{SentMark, Spend, Spending, Ticket};
 pub use trace::Trace;
 pub use warnings::Warnings;
 
+pub use crate::model::Route;
 use crate::model::{Limits, Model};
 
 /// The member of Bedrock's `requestMetadata` that links an entry of the model invocation log to an entry of the ledger.

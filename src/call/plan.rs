@@ -1,10 +1,12 @@
-use crate::money::WorstCase;
+use crate::{model::Route, money::WorstCase};
 
 /// The decisions about a call that are made once, when its model's facts are known. Deadline, budget, upstream, headers
 /// and log read them, so that they cannot disagree.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub route: Route,
+    /// Why it is this route. `None` if it is the model's first.
+    pub reason: Option<&'static str>,
     pub delivery: Delivery,
     /// The basis of the most that the call can cost.
     pub worst: WorstCase,
@@ -15,40 +17,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The value of `x-lintel-route`: the route, and the reason if the delivery differs from the requested one.
+    /// The value of `x-lintel-route`: the route, the reason for it, and another if the delivery differs from the requested
+    /// one.
     pub fn route_header(&self) -> String {
-        let route = self.route.as_str();
-        match self.delivery {
-            Delivery::Replayed => format!("{route}; reason=stream_not_offered"),
-            Delivery::Whole | Delivery::Stream => route.to_owned(),
+        let mut header = self.route.as_str().to_owned();
+        let replayed = (self.delivery == Delivery::Replayed).then_some("stream_not_offered");
+        for reason in self.reason.into_iter().chain(replayed) {
+            header.push_str("; reason=");
+            header.push_str(reason);
         }
-    }
-}
-
-/// The Bedrock API that a call uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
-    /// Converse and ConverseStream.
-    Converse,
-    /// InvokeModel, with a body in the form of the model's family.
-    Invoke,
-    /// OpenAI's chat completions on bedrock-runtime.
-    Chat,
-    /// OpenAI's chat completions on bedrock-mantle.
-    MantleChat,
-    /// Rerank on bedrock-agent-runtime.
-    Rerank,
-}
-
-impl Route {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Converse => "converse",
-            Self::Invoke => "invoke",
-            Self::Chat => "chat",
-            Self::MantleChat => "mantle_chat",
-            Self::Rerank => "rerank",
-        }
+        header
     }
 }
 

@@ -1,9 +1,10 @@
 //! The catalog of Bedrock's models: facts and prices as data, with a lookup by any form of id.
 //!
-//! `make catalogue` writes `models.json` from public sources and from `corrections.json`, `rules.json` is maintained by
-//! hand, and an operator overrides all. To add a fact, add a rule with its source and date.
+//! `make catalogue` writes `models.json` from public sources and from `corrections.json`, `routes.json` and `rules.json`
+//! are maintained by hand, and an operator overrides all. To add a fact, add a rule with its source and date.
 
 mod origin;
+mod profile;
 mod reference;
 
 use std::{
@@ -16,7 +17,8 @@ use serde_json::{Value, value::RawValue};
 use wildmatch::WildMatch;
 
 pub use origin::{Origin, fact_origins, price_origins};
-pub use reference::{Reference, parse_reference};
+pub use profile::{profile_of, through_profile};
+pub use reference::{PREFIXES, Reference, parse_reference};
 
 use crate::{
     model::{Facts, Model, Target},
@@ -200,11 +202,12 @@ struct Catalog {
     rules: Vec<Rule>,
 }
 
-// Both files are compiled in, and a test parses them, so parsing cannot fail here.
+// The files are compiled in, and a test parses them, so parsing cannot fail here.
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let models: Result<ModelsFile<'_>, _> = serde_json::from_str(include_str!("models.json"));
+    let routes: Result<RulesFile, _> = serde_json::from_str(include_str!("routes.json"));
     let rules: Result<RulesFile, _> = serde_json::from_str(include_str!("rules.json"));
-    let (Ok(models), Ok(rules)) = (models, rules) else {
+    let (Ok(models), Ok(routes), Ok(rules)) = (models, routes, rules) else {
         return Catalog::default();
     };
     let mut by_id = HashMap::new();
@@ -217,7 +220,7 @@ static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
         entries: models.models,
         by_id,
         sources: models.sources,
-        rules: rules.rules,
+        rules: routes.rules.into_iter().chain(rules.rules).collect(),
     }
 });
 

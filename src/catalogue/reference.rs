@@ -2,7 +2,7 @@
 
 /// The prefixes of geographic inference profiles. AWS adds some without notice, so a prefix before a model of the catalog
 /// counts as one, too.
-const PREFIXES: [&str; 11] = [
+pub const PREFIXES: [&str; 11] = [
     "us", "us-gov", "eu", "apac", "jp", "au", "ca", "sa", "amer", "in", "global",
 ];
 

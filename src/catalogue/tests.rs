@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{LifecycleStatus, ReasoningStyle, Sampling};
+use crate::model::{LifecycleStatus, ReasoningStyle, Route, Sampling};
 
 fn facts_of(id: &str) -> Arc<Facts> {
     let entry = lookup(&Target::new(id, "us-east-1"));
@@ -185,3 +185,56 @@ fn guardrails_have_prices() {
         (NanoUsd(100_000), NanoUsd(0))
     );
 }
+
+#[test]
+fn every_model_has_routes_with_a_source() {
+    let mut counts = std::collections::BTreeMap::new();
+    for id in ids() {
+        let facts = facts_of(id);
+        assert!(
+            !fact_origins(id, "routes").is_empty(),
+            "{id} has no row in routes.json"
+        );
+        let is_listed = |route| facts.routes.contains(&route);
+        assert!(facts.unproven.iter().all(|route| is_listed(*route)), "{id}");
+        assert!(facts.invoke.is_none() || is_listed(Route::Invoke), "{id}");
+        assert!(
+            facts.native.is_none() || facts.routes.iter().any(|route| OPENAI.contains(route)),
+            "{id}"
+        );
+        assert_eq!(
+            facts.modality == "chat",
+            facts
+                .routes
+                .iter()
+                .any(|route| *route == Route::Converse || OPENAI.contains(route))
+                || is_listed(Route::MantleMessages),
+            "{id}"
+        );
+        for route in &facts.routes {
+            *counts.entry(route.as_str()).or_insert(0) += 1;
+        }
+    }
+    let expected = [
+        ("async", 6),
+        ("bidi", 3),
+        ("chat", 49),
+        ("converse", 122),
+        ("invoke", 155),
+        ("mantle_chat", 54),
+        ("mantle_messages", 13),
+        ("mantle_responses", 20),
+        ("messages", 10),
+        ("rerank", 2),
+        ("responses", 14),
+    ];
+    assert_eq!(counts, expected.into());
+}
+
+/// The routes whose bodies are OpenAI's.
+const OPENAI: [Route; 4] = [
+    Route::Chat,
+    Route::Responses,
+    Route::MantleChat,
+    Route::MantleResponses,
+];

@@ -4,6 +4,7 @@ mod budget;
 mod check;
 mod client;
 mod demo;
+mod explain;
 mod healthcheck;
 mod keys;
 mod ledger;
@@ -46,6 +47,8 @@ enum Command {
     Check(check::Args),
     /// List the configured models with target, region, price, maximum output and lifecycle
     Models(models::Args),
+    /// Show every route that serves a model, the one that is chosen, and what the others would lose
+    Explain(explain::Args),
     /// Create, list, show, rotate and revoke virtual keys
     Keys(keys::Args),
     /// Report requests, tokens and spend
@@ -122,6 +125,7 @@ pub fn run() -> ExitCode {
         Command::Simulate(args) => run_async(simulate::run(args)),
         Command::Check(args) => check::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Keys(args) => run_async(keys::run(args)),
         Command::Usage(args) => run_async(usage::run(args)),
         Command::Budget(args) => run_async(budget::run(args)),

@@ -1,11 +1,12 @@
 use serde_json::{Value, json};
 
-use super::{ConfigFile, Outcome, print, table};
+use super::{ConfigFile, Outcome, explain, print, table};
 use crate::{
-    call::Route,
+    call::{Caller, Route},
     catalogue::{self, Origin},
     config::{self, Environment},
     model::{Facts, Model, Target},
+    operation::chat::route,
 };
 
 #[derive(Debug, clap::Args)]
@@ -59,7 +60,7 @@ fn object(name: &str, model: &Model) -> Value {
         .map(|price| json!({"input": price.input.to_string(), "output": price.output.to_string()}));
     json!({
         "name": name, "model": model.name, "target": model.target().id, "region": model.target().region,
-        "base_model": model.base, "route": route(model), "price": price,
+        "base_model": model.base, "route": route(model), "routes": routes(model), "price": price,
         "default_max_tokens": model.defaults.max_tokens, "max_output_tokens": model.facts.max_output_tokens,
         "context_window": model.facts.context_window,
         "lifecycle": {"status": model.facts.lifecycle.status.as_str(), "eol": model.facts.lifecycle.eol,
@@ -115,15 +116,29 @@ fn configured() -> Vec<Origin> {
     }]
 }
 
-/// The API of Bedrock that serves the model.
-fn route(model: &Model) -> &'static str {
+/// The API of Bedrock that a request without special needs uses.
+fn route(model: &Model) -> Option<&'static str> {
     let facts = &model.facts;
     if facts.rerank.is_some() {
-        return Route::Rerank.as_str();
+        return Some(Route::Rerank.as_str());
     }
-    match facts.embed.is_some() || facts.draw.is_some() {
-        true => Route::Invoke.as_str(),
-        false => Route::Converse.as_str(),
+    if facts.embed.is_some() || facts.draw.is_some() {
+        return Some(Route::Invoke.as_str());
+    }
+    let explanation = route::explain(None, model, &Caller::default());
+    explanation.choice.ok().map(|choice| choice.route.as_str())
+}
+
+/// Every API of Bedrock that serves the model, with what a chat loses on it.
+fn routes(model: &Model) -> Value {
+    match model.facts.modality.as_str() {
+        "chat" => explain::routes(&route::explain(None, model, &Caller::default())),
+        _ => model
+            .facts
+            .routes
+            .iter()
+            .map(|route| json!({"route": route}))
+            .collect(),
     }
 }
 

@@ -35,7 +35,7 @@ use crate::{
     edge::Key,
     governance::StoreSettings,
     knowledge::KnowledgeBases,
-    model::{Api, Model},
+    model::{Model, Residency},
     remote_media::RemoteMedia,
     server::TlsSettings,
     upstream::AwsSettings,
@@ -128,9 +128,25 @@ impl AdminSettings {
 #[derive(Clone, Debug)]
 pub struct Aws {
     pub region: String,
+    pub places: Places,
     pub settings: AwsSettings,
-    /// Models may be called on bedrock-mantle.
+}
+
+/// Where the models of the gateway may be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// bedrock-mantle may be called.
     pub mantle: bool,
+    pub residency: Residency,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self {
+            mantle: true,
+            residency: Residency::default(),
+        }
+    }
 }
 
 /// An error in the configuration.
@@ -235,17 +251,9 @@ fn read(
         root.named_sections("models"),
         &defaults,
         region,
+        aws.as_ref().map(|aws| aws.places).unwrap_or_default(),
         diagnostics,
     );
-    if aws.as_ref().is_some_and(|aws| !aws.mantle) {
-        for model in models
-            .named()
-            .filter(|model| model.options.api == Api::Mantle)
-        {
-            let path = format!("models.{}.api", model.name);
-            diagnostics.problem(path, None, "'mantle' is turned off in [aws]");
-        }
-    }
     let sections = root.named_sections("knowledge_bases");
     let knowledge_bases = knowledge_bases::knowledge_bases(sections, &defaults, region, &models);
     let teams = governance::teams(root.named_sections("teams"));

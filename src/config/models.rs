@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{diagnostics::Diagnostics, governance, options, reader::Section};
+use super::{Places, diagnostics::Diagnostics, governance, options, reader::Section};
 use crate::{
     dispatch::Models,
     model::{
         Apply, DroppedParameters, Model, ModelDefaults, ModelOptions, RetryPolicy, Target, Timeouts,
     },
+    operation::chat::route,
 };
 
 /// `[defaults]`: settings of every model that does not set its own.
@@ -78,6 +79,7 @@ pub fn models(
     sections: Vec<(String, Section<'_>)>,
     defaults: &Defaults,
     region: &str,
+    places: Places,
     diagnostics: &Diagnostics,
 ) -> Models {
     let names: Vec<String> = sections.iter().map(|(name, _)| name.clone()).collect();
@@ -94,7 +96,7 @@ pub fn models(
             let use_cases = section.strings("use_cases").unwrap_or_default();
             section.finish();
             alias_targets.insert(name, Alias { target, use_cases });
-        } else if let Some(model) = model(name.clone(), target, section, defaults, region) {
+        } else if let Some(model) = model(name.clone(), target, section, defaults, region, places) {
             named.insert(name, Arc::new(model));
         }
     }
@@ -126,6 +128,8 @@ pub fn models(
             retry: defaults.retry,
             options: ModelOptions {
                 has_api_key: defaults.has_api_key,
+                mantle: places.mantle,
+                residency: places.residency,
                 ..ModelOptions::default()
             },
             ..Model::new("raw", Target::new("raw", region))
@@ -161,6 +165,7 @@ fn model(
     mut section: Section<'_>,
     defaults: &Defaults,
     region: &str,
+    places: Places,
 ) -> Option<Model> {
     let regions = section.strings("regions");
     if regions.as_ref().is_some_and(|regions| regions.len() != 1) {
@@ -198,7 +203,7 @@ fn model(
         price: known.price,
         options: ModelOptions {
             has_api_key: defaults.has_api_key,
-            ..options::options(&mut section)
+            ..options::options(&mut section, places)
         },
         timeouts,
         defaults: ModelDefaults {
@@ -224,6 +229,9 @@ fn model(
     if !has_answer && apply == Some(Apply::Output) {
         let text = "'apply' must be 'input', because this model gives no answer to evaluate";
         section.problem_at("guardrail", text);
+    }
+    if let Some(problem) = route::check(&model) {
+        section.problem_at("api", problem);
     }
     section.not_supported(&["fallbacks"]);
     section.finish();

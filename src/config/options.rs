@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
-use super::reader::Section;
+use super::{Places, reader::Section};
 use crate::{
     catalogue::{self, CatalogEntry},
     model::{Api, Apply, CachePolicy, Guardrail, ModelOptions, RetryPolicy, Target, guardrail},
@@ -121,7 +121,8 @@ fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
     price
 }
 
-pub fn options(section: &mut Section<'_>) -> ModelOptions {
+/// Reads the options of a model. `places` are settings of all models.
+pub fn options(section: &mut Section<'_>, places: Places) -> ModelOptions {
     let max_n = section
         .count("max_n", 128)
         .and_then(|n| u32::try_from(n).ok());
@@ -131,12 +132,14 @@ pub fn options(section: &mut Section<'_>) -> ModelOptions {
             &[
                 ("auto", Api::Auto),
                 ("converse", Api::Converse),
+                ("invoke", Api::Invoke),
                 ("chat", Api::Chat),
                 ("mantle", Api::Mantle),
-                ("invoke", Api::Invoke),
             ],
             Api::Auto,
         ),
+        mantle: places.mantle,
+        residency: places.residency,
         max_n: section.or_default("max_n", max_n, ModelOptions::default().max_n),
         cache: cache(section),
         guardrail: guardrail(section),

@@ -5,9 +5,13 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 use bytesize::ByteSize;
 use wildmatch::WildMatch;
 
-use super::{AdminSettings, Aws, Demo, Environment, admin_tokens, keys, reader::Section, server};
+use super::{
+    AdminSettings, Aws, Demo, Environment, Places, admin_tokens, keys, reader::Section, server,
+};
 use crate::{
     call::Secret,
+    catalogue,
+    model::Residency,
     remote_media::{self, RemoteMedia},
     upstream::{AssumeRole, AwsSettings, Endpoints, TrustedRoots},
 };
@@ -119,7 +123,7 @@ pub fn aws(
         .then(|| assume_role(section.section("assume_role"), environment));
     let roots = trusted_roots(&mut section, environment);
     section.choice("transport", &[("sdk", ())], ());
-    let mantle = section.choice("mantle", &[("auto", true), ("off", false)], true);
+    let places = places(&mut section);
     let signing_names = [("bedrock-mantle", "bedrock-mantle"), ("bedrock", "bedrock")];
     let signing_name = section.choice("mantle_signing_name", &signing_names, "bedrock-mantle");
     let api_key = environment.variable("AWS_BEARER_TOKEN_BEDROCK");
@@ -142,9 +146,21 @@ pub fn aws(
     };
     Some(Aws {
         region: region?,
+        places,
         settings,
-        mantle,
     })
+}
+
+/// Reads `mantle` and `residency`.
+fn places(section: &mut Section<'_>) -> Places {
+    let Places { mantle, residency } = Places::default();
+    let prefixes = catalogue::PREFIXES.map(|prefix| (prefix, Residency::Profile(prefix)));
+    let choices = [("any", Residency::Any), ("geo", Residency::Geography)];
+    let choices: Vec<_> = choices.into_iter().chain(prefixes).collect();
+    Places {
+        mantle: section.choice("mantle", &[("auto", true), ("off", false)], mantle),
+        residency: section.choice("residency", &choices, residency),
+    }
 }
 
 /// The endpoints of `endpoints`, or else `endpoint_url`.

@@ -6,11 +6,12 @@ use wildmatch::WildMatch;
 
 use super::Config;
 use crate::{
-    call::{KnowledgeBase, Rerank, RerankModel},
+    call::{Caller, KnowledgeBase, Rerank, RerankModel, Route},
     catalogue,
     dispatch::ModelListing,
     edge::Key,
     model::{Guardrail, Model},
+    operation::chat::route,
 };
 
 /// The warnings, one line each, each beginning with the setting that it is about.
@@ -168,8 +169,10 @@ fn of_model(model: &Model) -> Vec<String> {
             "is for {}, and this gateway does not serve it",
             facts.modality.replace('_', " ")
         ));
-    } else if !facts.converse && facts.embed.is_none() {
-        all.push("is not served by Converse".to_owned());
+    } else if facts.embed.is_none()
+        && let Err(error) = route::explain(None, model, &Caller::default()).choice
+    {
+        all.push(format!("is not served: {error}"));
     } else if model.price.is_none() {
         all.push(
             "has no known price, so reports show its calls without cost; set price".to_owned(),
@@ -183,15 +186,7 @@ fn of_model(model: &Model) -> Vec<String> {
     }
     let own = model.options.guardrail.as_ref();
     all.extend(own.into_iter().flat_map(|one| of_guardrail(one, model)));
-    let bare = !model.target().id.starts_with("arn:")
-        && model.base.as_deref() == Some(model.target().id.as_str());
-    if facts.needs_profile && bare {
-        let profiles = facts.profiles.iter().map(|prefix| format!("{prefix}."));
-        let profiles = profiles.collect::<Vec<_>>().join(", ");
-        all.push(format!(
-            "is available only through an inference profile; prefix the id with one of {profiles}"
-        ));
-    }
+    all.extend(of_profile(model));
     if let Some(most) = facts
         .max_output_tokens
         .filter(|most| model.defaults.max_tokens > *most)
@@ -201,4 +196,24 @@ fn of_model(model: &Model) -> Vec<String> {
         ));
     }
     all
+}
+
+fn of_profile(model: &Model) -> Option<String> {
+    let facts = &model.facts;
+    let is_bare = !model.target().id.starts_with("arn:")
+        && model.base.as_deref() == Some(model.target().id.as_str());
+    if !facts.needs_profile || !is_bare {
+        return None;
+    }
+    let why = "is available only through an inference profile";
+    Some(match catalogue::profile_of(model, Route::Converse) {
+        Some(profile) => format!("{why}, so it is called as {}", profile.id),
+        None => {
+            let profiles = facts.profiles.iter().map(|prefix| format!("{prefix}."));
+            let profiles = profiles.collect::<Vec<_>>().join(", ");
+            format!(
+                "{why}, and none fits its region and aws.residency; prefix the id with one of {profiles}"
+            )
+        }
+    })
 }

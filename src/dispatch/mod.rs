@@ -120,7 +120,7 @@ impl Dispatch {
             models,
             named: Arc::new(named),
             raw,
-            lookup: shared.resolve.0.clone(),
+            lookup: shared.resolve.lookup.clone(),
         }
     }
 

@@ -10,20 +10,24 @@ use crate::{
     error::Error,
     model::{Facts, Model, Target},
     operation::Operation,
-    upstream::{ProfileLookup, Unresolved},
+    upstream::{LearnedRoutes, ProfileLookup, Unresolved},
 };
 
 /// Resolves the facts of a call's model, and makes the call's plan. If the ARN of a model does not contain its base
 /// model, AWS is queried for it, and the facts and price of the base model apply.
 #[derive(Clone)]
-pub struct Resolve(pub ProfileLookup);
+pub struct Resolve {
+    pub lookup: ProfileLookup,
+    /// The routes that do not serve a model, for the plan.
+    pub learned: LearnedRoutes,
+}
 
 impl Resolve {
     async fn model(&self, model: Arc<Model>) -> Arc<Model> {
         if model.base.is_some() {
             return model;
         }
-        let base = match self.0.base(model.target()).await {
+        let base = match self.lookup.base(model.target()).await {
             Ok(Some(base)) => base,
             Ok(None) => return model,
             Err(Unresolved) => {
@@ -53,6 +57,13 @@ impl Resolve {
 
     async fn plan<T: Operation>(&self, mut call: Call<T, Unplanned>) -> Result<Call<T>, Error> {
         call.model = self.model(call.model).await;
+        let refused = self.learned.refused(&call.model);
+        if !refused.is_empty() {
+            call.model = Arc::new(Model {
+                refused,
+                ..Model::clone(&call.model)
+            });
+        }
         let warnings = call.trace.warnings();
         warnings.about_model(&call.model);
         // Checked before anything that costs money.
@@ -61,6 +72,13 @@ impl Resolve {
         trace
             .compute(move || {
                 let plan = call.body.plan(&call.model, &call.caller)?;
+                if let Some(model) = catalogue::through_profile(&call.model, plan.route) {
+                    let id = &model.target().id;
+                    call.trace.warnings().add(format!(
+                        "model: called as '{id}' (it is available only through an inference profile)"
+                    ));
+                    call.model = Arc::new(model);
+                }
                 Ok(call.with_plan(plan))
             })
             .await

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Facts, Limits};
+use super::{Facts, Limits, Route};
 use crate::money::{Budget, Price};
 
 /// The address of a model on Bedrock.
@@ -42,6 +42,11 @@ impl Target {
         };
         let region = &self.region;
         format!("arn:{partition}:bedrock:{region}::foundation-model/{id}")
+    }
+
+    /// Reports whether the target is a model with the account's own weights.
+    pub fn is_imported(&self) -> bool {
+        self.id.starts_with("arn:") && self.id.contains(":imported-model/")
     }
 
     /// Returns the id if clients may see it. An ARN contains the operator's account id and is not shown.
@@ -173,18 +178,46 @@ pub enum Api {
     #[default]
     Auto,
     Converse,
-    /// Chat completions of bedrock-runtime.
-    Chat,
-    /// bedrock-mantle.
-    Mantle,
-    /// InvokeModel, with a body in the form of the model's family.
+    /// InvokeModel.
     Invoke,
+    /// OpenAI's chat completions on bedrock-runtime.
+    Chat,
+    /// OpenAI's chat completions on bedrock-mantle.
+    Mantle,
+}
+
+impl Api {
+    /// The route of chats that the operator chooses, or `None` if the gateway chooses.
+    pub fn route(self) -> Option<Route> {
+        match self {
+            Self::Auto => None,
+            Self::Converse => Some(Route::Converse),
+            Self::Invoke => Some(Route::Invoke),
+            Self::Chat => Some(Route::Chat),
+            Self::Mantle => Some(Route::MantleChat),
+        }
+    }
+}
+
+/// The inference profiles that the gateway may choose for a bare id that needs one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Residency {
+    /// That of the region's geography, or else the global one.
+    #[default]
+    Any,
+    /// Only one of the region's geography.
+    Geography,
+    /// Only those with this prefix.
+    Profile(&'static str),
 }
 
 /// Options of a configured model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelOptions {
     pub api: Api,
+    /// bedrock-mantle may serve the model.
+    pub mantle: bool,
+    pub residency: Residency,
     /// The largest `n` of a request. Each choice is a request to Bedrock.
     pub max_n: u32,
     pub cache: CachePolicy,
@@ -206,6 +239,8 @@ impl Default for ModelOptions {
     fn default() -> Self {
         Self {
             api: Api::Auto,
+            mantle: true,
+            residency: Residency::Any,
             max_n: 16,
             cache: CachePolicy::Marked,
             guardrail: None,
@@ -237,6 +272,8 @@ pub struct Model {
     /// AWS could not be asked for the base model, so its price may be known to the next call.
     pub is_unresolved: bool,
     pub facts: Arc<Facts>,
+    /// The routes on which the service has recently answered that it does not serve the model.
+    pub refused: Vec<Route>,
     /// The price, if known.
     pub price: Option<Arc<Price>>,
     pub options: ModelOptions,
@@ -269,6 +306,7 @@ impl Model {
             base: None,
             is_unresolved: false,
             facts: Arc::default(),
+            refused: Vec::new(),
             price: None,
             options: ModelOptions::default(),
             limits: Limits::default(),

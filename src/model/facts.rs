@@ -4,8 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    invoke::Invoke,
-    native::Native,
+    Invoke, Native, Route,
     schemas::{SchemaRoot, StrictLimits},
 };
 
@@ -20,10 +19,14 @@ use super::{
 pub struct Facts {
     /// `chat`, `embedding`, `image` …
     pub modality: String,
-    /// The Converse API serves the model.
-    pub converse: bool,
-    /// The InvokeModel API serves the model.
-    pub invoke_model: bool,
+    /// The APIs that serve the model, in order of preference.
+    pub routes: Vec<Route>,
+    /// Those of `routes` that rest on one source, so that only the operator chooses them.
+    pub unproven: Vec<Route>,
+    /// The form of chats through InvokeModel. `None` if it is unknown.
+    pub invoke: Option<Invoke>,
+    /// The OpenAI-compatible chat endpoints. `None` if nothing is known of the model there.
+    pub native: Option<Native>,
     /// The most input and output together, in tokens.
     pub context_window: Option<u64>,
     /// The largest accepted `maxTokens`.
@@ -363,8 +366,15 @@ impl Default for Facts {
     fn default() -> Self {
         Self {
             modality: "chat".to_owned(),
-            converse: true,
-            invoke_model: true,
+            routes: vec![
+                Route::Converse,
+                Route::Invoke,
+                Route::Chat,
+                Route::MantleChat,
+            ],
+            unproven: vec![Route::Invoke, Route::Chat, Route::MantleChat],
+            invoke: None,
+            native: None,
             context_window: None,
             max_output_tokens: None,
             min_output_tokens: 1,

@@ -6,11 +6,12 @@ pub mod guardrail;
 mod invoke;
 mod limits;
 mod native;
+mod route;
 mod schemas;
 
 pub use definition::{
     Api, Apply, CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions,
-    RetryPolicy, Target, Targets, Timeouts,
+    Residency, RetryPolicy, Target, Targets, Timeouts,
 };
 pub use facts::{
     Cache, Draw, DrawFamily, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning,
@@ -19,4 +20,5 @@ pub use facts::{
 pub use invoke::{Invoke, InvokeFamily};
 pub use limits::Limits;
 pub use native::{Cap, Endpoints, MantlePrefix, Native, NativeTools};
+pub use route::Route;
 pub use schemas::{SchemaRoot, StrictLimits};

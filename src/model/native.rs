@@ -13,14 +13,12 @@ use super::{Sampling, ToolChoiceMode};
     reason = "independent facts, not a state"
 )]
 pub struct Native {
-    /// bedrock-runtime serves the model.
-    pub runtime: bool,
-    /// bedrock-mantle serves the model.
-    pub mantle: bool,
     /// The path of the model's endpoints on bedrock-mantle.
     pub mantle_prefix: MantlePrefix,
     /// The model's id on bedrock-mantle. If `None`, it is the base id.
     pub mantle_id: Option<String>,
+    /// bedrock-runtime accepts only the id of an inference profile.
+    pub needs_profile: bool,
     /// The member that limits the output.
     pub cap: Cap,
     /// The largest accepted `temperature`.
@@ -41,6 +39,8 @@ pub struct Native {
     pub positional_tool_ids: bool,
     /// Where `response_format` accepts a JSON schema.
     pub json_schema: Endpoints,
+    /// Where `response_format` accepts `json_object`.
+    pub json_object: Endpoints,
     /// The accepted values of `reasoning_effort`, weakest first. Empty if there is no such parameter.
     pub efforts: Vec<String>,
     /// The element around reasoning at the start of the text on bedrock-runtime, such as `reasoning`.
@@ -105,10 +105,9 @@ pub enum Endpoints {
 impl Default for Native {
     fn default() -> Self {
         Self {
-            runtime: true,
-            mantle: true,
             mantle_prefix: MantlePrefix::V1,
             mantle_id: None,
+            needs_profile: false,
             cap: Cap::MaxTokens,
             max_temperature: 2.0,
             sampling: Sampling::All,
@@ -124,6 +123,7 @@ impl Default for Native {
             ],
             positional_tool_ids: false,
             json_schema: Endpoints::None,
+            json_object: Endpoints::None,
             efforts: Vec::new(),
             runtime_reasoning_tag: None,
             hides_reasoning: false,

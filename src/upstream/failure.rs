@@ -322,7 +322,14 @@ pub fn validation(reply: &ErrorReply) -> Error {
     if lower.contains("model identifier is invalid") {
         return model_not_found(
             "Bedrock has no model with the id that is configured for this name. Contact the gateway's operator.",
-        );
+        )
+        .with_wrong_route();
+    }
+    if is_wrong_route(&lower) {
+        return model_not_found(
+            "Bedrock does not serve this model on the API that the gateway called. Contact the gateway's operator.",
+        )
+        .with_wrong_route();
     }
     if lower.contains("on-demand throughput") {
         return model_not_found(
@@ -334,6 +341,15 @@ pub fn validation(reply: &ErrorReply) -> Error {
         format!("Bedrock rejected the request: {}", redact(message)),
     )
     .with_code("invalid_request")
+}
+
+/// Reports whether a message, in lower case, says that another API serves the model.
+pub fn is_wrong_route(message: &str) -> bool {
+    let api = "does not support the '";
+    message.contains("isn't supported on this route")
+        || message
+            .split_once(api)
+            .is_some_and(|(_, rest)| rest.contains("' api"))
 }
 
 fn resource_not_found(reply: &ErrorReply) -> Error {
@@ -364,6 +380,20 @@ pub fn model_not_found(message: &'static str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_about_another_api_are_recognized() {
+        for (message, expected) in [
+            ("the model 'x' isn't supported on this route", true),
+            (
+                "this model does not support the 'chat completions' api",
+                true,
+            ),
+            ("this model does not support the 'n' parameter", false),
+        ] {
+            assert_eq!(is_wrong_route(message), expected, "{message}");
+        }
+    }
 
     #[test]
     fn short_name_strips_namespace_url_and_suffix() {

@@ -12,6 +12,7 @@ pub mod failure;
 mod fan_out;
 mod guardrail;
 pub mod invoke;
+mod learned;
 pub mod native;
 mod profile_lookup;
 mod rank;
@@ -35,6 +36,7 @@ pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, RankDecoder, RankPage, Request};
 pub use fan_out::{PartDecoder, abandoned};
 pub use guardrail::{Action, Case, Content, Guardrails, Judge, Source, Verdict};
+pub use learned::LearnedRoutes;
 pub use native::refusals::Refusals;
 pub use profile_lookup::{ProfileLookup, Unresolved};
 pub use redact::redact;
@@ -56,6 +58,7 @@ pub struct Upstream {
     attempts: Arc<Attempts>,
     /// Optional members that targets have refused.
     refusals: Arc<Refusals>,
+    learned: LearnedRoutes,
     tasks: TaskTracker,
 }
 
@@ -65,11 +68,30 @@ impl Upstream {
         Self {
             attempts: Arc::new(Attempts::new(transport)),
             refusals: Arc::new(Refusals::new()),
+            learned: LearnedRoutes::default(),
             tasks,
         }
     }
 
+    /// Returns what this upstream has learned about routes.
+    pub fn learned(&self) -> LearnedRoutes {
+        self.learned.clone()
+    }
+
+    /// Sends the call. If the service answers that the route does not serve the model, the next route is tried, once.
     async fn answer<T: Exchange>(self, call: Call<T>) -> Result<Served<T::Reply>, Error> {
+        let call = Arc::new(call);
+        let error = match self.send(call.clone()).await {
+            Err(error) if error.is_wrong_route() => error,
+            result => return result,
+        };
+        match self.learned.rerouted(&call) {
+            Some(rerouted) => self.send(Arc::new(rerouted)).await,
+            None => Err(error),
+        }
+    }
+
+    async fn send<T: Exchange>(&self, call: Arc<Call<T>>) -> Result<Served<T::Reply>, Error> {
         let codec = T::codec(call.plan.route).ok_or_else(|| {
             Error::new(
                 Kind::Internal,
@@ -81,9 +103,8 @@ impl Upstream {
         let encode = move || Ok((codec.encode(&call)?, call));
         let (requests, call) = trace.compute(encode).await?;
         call.trace.warnings().refuse_dropped(&call.model)?;
-        let call = Arc::new(call);
         let started = Instant::now();
-        let reply = T::exchange(&self, &call, requests).await;
+        let reply = T::exchange(self, &call, requests).await;
         call.trace.waited_since(started);
         Ok(Served {
             reply: reply?,

@@ -46,6 +46,7 @@ mod regressions;
 mod requests;
 mod rerank;
 mod retries;
+mod routes;
 mod rows;
 mod schemas;
 mod server;

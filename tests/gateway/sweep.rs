@@ -148,7 +148,8 @@ fn every_model_accepts_everything_that_its_facts_support() {
     let mut all = HashMap::new();
     for id in catalogue::ids() {
         let model = catalogue::model("m", Target::new(id, "us-east-1"));
-        let chats = model.facts.modality == "chat" && model.facts.converse;
+        let chats = model.facts.modality == "chat"
+            && model.facts.routes.contains(&lintel::call::Route::Converse);
         let hello = json!({"model": "m", "messages": [{"role": "user", "content": "Hi"}]});
         if !chats {
             let chat =

@@ -7,6 +7,7 @@ mod families;
 mod invoke;
 mod knowledge;
 pub mod replies;
+mod routes;
 
 use std::{
     fs,

@@ -114,6 +114,34 @@ def test_models_are_listed_with_prices(tmp_path):
     models = json.loads(lintel("models", "--json", "--config", str(config), CANARY_KEY=KEY).stdout)
     assert models[0]["price"] == {"input": "2.2", "output": "11"}
     assert [model["route"] for model in models] == ["converse", "invoke"]
+    routes = {route["route"]: route for route in models[0]["routes"]}
+    assert list(routes) == ["converse", "invoke", "messages", "mantle_messages"]
+    assert routes["converse"] == {"route": "converse", "not_used": None, "loses": []}
+    assert "guardrail" in routes["mantle_messages"]["loses"] and routes["mantle_messages"]["not_used"]
+    assert models[1]["routes"] == [{"route": "invoke"}]
+
+
+def test_routes_are_explained_with_and_without_a_configuration(tmp_path):
+    nothing = ["--config", str(tmp_path / "none.toml")]
+    done = lintel("explain", "xai.grok-4.6", *nothing, AWS_REGION="us-west-2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("us.xai.grok-4.6 in us-west-2\n")
+    assert re.search(r"^converse +chosen", done.stdout, re.MULTILINE)
+    assert re.search(r"^mantle_chat +not used: .* guardrails", done.stdout, re.MULTILINE)
+    request = tmp_path / "request.json"
+    request.write_text('{"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stop": "END"}')
+    explained = json.loads(lintel("explain", "xai.grok-4.6", str(request), "--json", *nothing).stdout)
+    assert explained["route"] == "converse" and explained["error"] is None
+    assert {route["route"]: route["loses"] for route in explained["routes"]}["chat"] == ["stop"]
+    config = tmp_path / "config.toml"
+    config.write_text(GOOD)
+    done = lintel("explain", "claude", "--config", str(config), CANARY_KEY=KEY)
+    assert done.stdout.startswith("us.anthropic.claude-sonnet-5-5 in us-east-1\n")
+    assert lintel("explain", "nonsense", *nothing).returncode == 1
+    request.write_text("{")
+    assert lintel("explain", "xai.grok-4.6", str(request), *nothing).returncode == 1
+    done = lintel("explain", "google.gemma-4-31b", *nothing)
+    assert done.returncode == 0 and "Not served: This version" in done.stdout
 
 
 def test_models_are_listed_with_the_sources_of_facts_and_prices(tmp_path):

@@ -14,7 +14,7 @@ use crate::{
     },
     model::DroppedParameters,
     operation::chat::Chat,
-    upstream::{AwsSettings, Clients, Endpoints},
+    upstream::{AwsSettings, Clients, Endpoints, LearnedRoutes},
 };
 
 /// Looks models up at `endpoint_url`.
@@ -25,7 +25,10 @@ fn resolve_at(url: &str) -> Resolve {
         ..AwsSettings::default()
     };
     let clients = Clients::new(settings, "us-east-1".to_owned(), []);
-    Resolve(ProfileLookup::new(Arc::new(clients)))
+    Resolve {
+        lookup: ProfileLookup::new(Arc::new(clients)),
+        learned: LearnedRoutes::default(),
+    }
 }
 
 /// Looks nothing up: an attempt would fail.

@@ -10,7 +10,7 @@ mod limited;
 mod media_data;
 pub mod raw_fields;
 mod reply;
-mod route;
+pub mod route;
 mod worst_case;
 
 use std::{
@@ -201,7 +201,7 @@ impl Operation for Chat {
     const SIZE_MEMBER: &'static str = "max_tokens";
 
     fn plan(&self, model: &Model, caller: &Caller) -> Result<Plan, Error> {
-        let route = route::of(model)?;
+        let choice = route::of(self, model, caller)?;
         if let Some(options) = &self.bedrock {
             bedrock_options::check(options)?;
         }
@@ -212,7 +212,8 @@ impl Operation for Chat {
         }
         let delivery = delivery::of(self, model);
         Ok(Plan {
-            route,
+            route: choice.route,
+            reason: choice.reason,
             delivery,
             worst: worst_case::worst_case(self, model, caller, route),
             compiles: self.compiles(model),

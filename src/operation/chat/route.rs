@@ -1,55 +1,42 @@
-//! Chooses the route of a chat.
+//! Chooses the route of a chat: the API of Bedrock that it is sent to.
+//!
+//! The planner applies ordered rules to facts about the model, the needs of the request, the form of the target, and the
+//! operator's settings. It is pure, so `lintel explain` shows what it will do.
 
-use std::borrow::Cow;
+mod carries;
+mod check;
+mod explain;
+mod needs;
+mod planner;
 
+pub use carries::carries;
+pub use check::check;
+pub use explain::{Explanation, RouteExplanation, explain};
+pub use needs::{Feature, Need, of as needs_of};
+pub use planner::{Choice, Strike, choose};
+
+use super::Chat;
 use crate::{
-    call::Route,
+    call::{Caller, Route},
     error::Error,
-    model::{Api, Model, Native},
-    operation::not_served,
+    model::Model,
 };
 
-/// Returns the route of a chat to `model`.
+/// The routes on which this version sends chats: those for which `Chat` has a codec. The planner chooses no other.
+pub const BUILT: &[Route] = &[
+    Route::Converse,
+    Route::Invoke,
+    Route::Chat,
+    Route::MantleChat,
+];
+
+/// Returns the route of `chat` to `model`, and the reason for it.
 ///
 /// # Errors
-/// 404 if no route serves chats on the model.
-pub fn of(model: &Model) -> Result<Route, Error> {
-    let facts = &model.facts;
-    if facts.modality != "chat" {
-        let what = facts.modality.replace('_', " ");
-        return Err(not_served(format!(
-            "This model is for {what}; it does not support chat."
-        )));
-    }
-    match model.options.api {
-        Api::Chat if native(model).is_some_and(|native| native.runtime) => Ok(Route::Chat),
-        Api::Mantle if native(model).is_some_and(|native| native.mantle) => Ok(Route::MantleChat),
-        Api::Chat => Err(not_served(
-            "The chat completions endpoint of bedrock-runtime does not serve this model.",
-        )),
-        Api::Mantle => Err(not_served(
-            "The chat completions endpoint of bedrock-mantle does not serve this model.",
-        )),
-        Api::Invoke if facts.invoke_model && facts.invoke.is_some() => Ok(Route::Invoke),
-        Api::Invoke => Err(not_served(
-            "This gateway cannot send chats to this model through InvokeModel.",
-        )),
-        Api::Converse | Api::Auto if facts.converse => Ok(Route::Converse),
-        Api::Auto if facts.invoke_model && facts.invoke.is_some() => Ok(Route::Invoke),
-        Api::Converse | Api::Auto if facts.invoke_model => Err(not_served(
-            "The Converse API of Bedrock does not support this model.",
-        )),
-        Api::Converse | Api::Auto => Err(not_served(
-            "This model is only available through the bedrock-mantle endpoint, which this gateway does not support.",
-        )),
-    }
+/// 404 if no route of this version serves chats on the model, and 400 if none that does carries what the request needs.
+pub fn of(chat: &Chat, model: &Model, caller: &Caller) -> Result<Choice, Error> {
+    choose(model, &needs::of(chat, model, caller), BUILT)
 }
 
-/// Returns the facts of the model about the OpenAI-compatible endpoints. A model that is not in the catalogue may be
-/// served there.
-fn native(model: &Model) -> Option<Cow<'_, Native>> {
-    match &model.facts.native {
-        Some(native) => Some(Cow::Borrowed(native)),
-        None => model.base.is_none().then(Cow::default),
-    }
-}
+#[cfg(test)]
+mod tests;

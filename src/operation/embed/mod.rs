@@ -192,6 +192,7 @@ impl Operation for Embed {
         let batches: Vec<u64> = self.batches(facts.family).into_iter().map(sum).collect();
         Ok(Plan {
             route: Route::Invoke,
+            reason: None,
             delivery: Delivery::Whole,
             worst: WorstCase {
                 input_tokens: batches.iter().copied().max().unwrap_or_default(),

@@ -1,0 +1,58 @@
+//! The APIs of Bedrock that answer requests to models.
+
+use serde::{Deserialize, Serialize};
+
+/// An API of Bedrock. The catalogue lists those that serve a model; no version of the gateway has to support them all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Route {
+    /// Converse and ConverseStream.
+    Converse,
+    /// InvokeModel and InvokeModelWithResponseStream, with a body in the form of the model's family.
+    Invoke,
+    /// OpenAI's chat completions on bedrock-runtime.
+    Chat,
+    /// OpenAI's Responses on bedrock-runtime.
+    Responses,
+    /// Anthropic's Messages on bedrock-runtime.
+    Messages,
+    /// OpenAI's chat completions on bedrock-mantle.
+    MantleChat,
+    /// OpenAI's Responses on bedrock-mantle.
+    MantleResponses,
+    /// Anthropic's Messages on bedrock-mantle.
+    MantleMessages,
+    /// Rerank on bedrock-agent-runtime.
+    Rerank,
+    /// StartAsyncInvoke.
+    Async,
+    /// InvokeModelWithBidirectionalStream.
+    Bidi,
+}
+
+impl Route {
+    /// The name in headers, logs and the catalogue.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Converse => "converse",
+            Self::Invoke => "invoke",
+            Self::Chat => "chat",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
+            Self::MantleChat => "mantle_chat",
+            Self::MantleResponses => "mantle_responses",
+            Self::MantleMessages => "mantle_messages",
+            Self::Rerank => "rerank",
+            Self::Async => "async",
+            Self::Bidi => "bidi",
+        }
+    }
+
+    /// Reports whether bedrock-mantle serves the route. It has no guardrails, inference profiles or invocation log.
+    pub fn is_mantle(self) -> bool {
+        matches!(
+            self,
+            Self::MantleChat | Self::MantleResponses | Self::MantleMessages
+        )
+    }
+}

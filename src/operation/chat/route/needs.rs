@@ -1,0 +1,323 @@
+//! What a chat needs from its route.
+
+use std::borrow::Cow;
+
+use crate::{
+    call::Caller,
+    model::Model,
+    money::Tier,
+    openai::{chat::Tool, tool_choice::ToolChoice},
+    operation::chat::{Chat, Part, WEB_SEARCH},
+};
+
+/// A feature that not every route carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feature {
+    /// A guardrail that the call to the model carries.
+    Guardrail,
+    /// Options of that guardrail, or its trace.
+    GuardrailOptions,
+    /// Latency-optimized inference.
+    Latency,
+    /// A service tier other than the default.
+    Tier,
+    /// Metadata for the model invocation log.
+    Metadata,
+    CachePoint,
+    Document,
+    Image,
+    Video,
+    Audio,
+    Tools,
+    ToolsWithReasoning,
+    /// A `tool_choice` other than `auto`.
+    ForcedChoice,
+    JsonSchema,
+    JsonObject,
+    Stop,
+    TopK,
+    /// Members of the request in the model's own form.
+    RequestFields,
+    /// Members of `bedrock` that only Converse has.
+    ConverseFields,
+    /// A tool that AWS runs.
+    ServerTool,
+}
+
+impl Feature {
+    /// All features, in the order in which they decide about a route.
+    pub const ALL: [Self; 20] = [
+        Self::Guardrail,
+        Self::GuardrailOptions,
+        Self::Latency,
+        Self::Tier,
+        Self::Metadata,
+        Self::CachePoint,
+        Self::Document,
+        Self::Image,
+        Self::Video,
+        Self::Audio,
+        Self::Tools,
+        Self::ToolsWithReasoning,
+        Self::ForcedChoice,
+        Self::JsonSchema,
+        Self::JsonObject,
+        Self::Stop,
+        Self::TopK,
+        Self::RequestFields,
+        Self::ConverseFields,
+        Self::ServerTool,
+    ];
+
+    /// The reason in `x-lintel-route` if the feature decides about the route.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Guardrail => "guardrail",
+            Self::GuardrailOptions => "trace",
+            Self::Latency => "latency",
+            Self::Tier => "tier",
+            Self::Metadata => "metadata",
+            Self::CachePoint => "cache_point",
+            Self::Document => "document",
+            Self::Image | Self::Video | Self::Audio => "media",
+            Self::Tools => "tools",
+            Self::ToolsWithReasoning => "tools_with_reasoning",
+            Self::ForcedChoice => "forced_choice",
+            Self::JsonSchema | Self::JsonObject => "response_format",
+            Self::Stop => "stop",
+            Self::TopK => "top_k",
+            Self::RequestFields => "request_fields",
+            Self::ConverseFields => "converse_fields",
+            Self::ServerTool => "server_tool",
+        }
+    }
+
+    /// The feature in a sentence.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Guardrail => "guardrails",
+            Self::GuardrailOptions => "options and the trace of a guardrail",
+            Self::Latency => "optimized latency",
+            Self::Tier => "service tiers",
+            Self::Metadata => "request metadata",
+            Self::CachePoint => "cache points",
+            Self::Document => "documents",
+            Self::Image => "images",
+            Self::Video => "videos",
+            Self::Audio => "audio",
+            Self::Tools => "tools",
+            Self::ToolsWithReasoning => "tools with reasoning",
+            Self::ForcedChoice => "a forced tool choice",
+            Self::JsonSchema => "JSON schemas",
+            Self::JsonObject => "JSON objects",
+            Self::Stop => "stop sequences",
+            Self::TopK => "top_k",
+            Self::RequestFields => "additional request fields",
+            Self::ConverseFields => "members that only Converse has",
+            Self::ServerTool => "web search",
+        }
+    }
+
+    /// Reports whether an answer without the feature would be wrong, unsafe or billed differently. Without others it is
+    /// poorer, and a warning says so.
+    pub fn is_essential(self) -> bool {
+        matches!(
+            self,
+            Self::Guardrail
+                | Self::Tier
+                | Self::Document
+                | Self::Image
+                | Self::Video
+                | Self::Audio
+                | Self::Tools
+        )
+    }
+}
+
+/// A feature that a request needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    pub feature: Feature,
+    /// The member of the request that needs it, or `model` if the operator does.
+    pub param: Cow<'static, str>,
+}
+
+/// Returns what `chat` needs, each feature once, in the order of [`Feature::ALL`].
+pub fn of(chat: &Chat, model: &Model, caller: &Caller) -> Vec<Need> {
+    let mut needs = Vec::new();
+    let mut add = |feature, param: Cow<'static, str>| needs.push(Need { feature, param });
+    of_guardrail(chat, model, caller, &mut add);
+    of_options(chat, model, caller, &mut add);
+    of_content(chat, &mut add);
+    of_tools(chat, model, &mut add);
+    of_answer(chat, model, &mut add);
+    needs.sort_by_key(|need| Feature::ALL.iter().position(|one| *one == need.feature));
+    needs.dedup_by_key(|need| need.feature);
+    needs
+}
+
+fn of_guardrail(
+    chat: &Chat,
+    model: &Model,
+    caller: &Caller,
+    add: &mut impl FnMut(Feature, Cow<'static, str>),
+) {
+    let policies = caller.guardrails_for(model);
+    // Only Converse takes passages marked as the sources of a grounding check.
+    let is_grounded = chat.retrieval.is_some();
+    let own = chat.bedrock.as_ref().and_then(|own| own.guardrail.as_ref());
+    if let Some(policy) = policies.in_call {
+        add(Feature::Guardrail, "model".into());
+        if is_grounded || policy.show_trace || policy.stream_processing_mode.is_some() {
+            add(Feature::GuardrailOptions, "model".into());
+        }
+    } else if let Some(own) = own.filter(|_| policies.is_empty()) {
+        add(Feature::Guardrail, "bedrock.guardrail".into());
+        let is_set =
+            own.trace.is_some() || own.stream_processing_mode.is_some() || own.guard.is_some();
+        if is_grounded || is_set {
+            add(Feature::GuardrailOptions, "bedrock.guardrail".into());
+        }
+    }
+}
+
+fn of_options(
+    chat: &Chat,
+    model: &Model,
+    caller: &Caller,
+    add: &mut impl FnMut(Feature, Cow<'static, str>),
+) {
+    match chat.tier() {
+        Tier::Optimized => add(Feature::Latency, "bedrock.performance".into()),
+        Tier::Flex | Tier::Priority => add(Feature::Tier, "service_tier".into()),
+        Tier::Standard => {}
+    }
+    if let Some(own) = &chat.bedrock {
+        if own
+            .request_metadata
+            .as_ref()
+            .is_some_and(|all| !all.is_empty())
+        {
+            add(Feature::Metadata, "bedrock.request_metadata".into());
+        }
+        let members = [
+            (
+                Feature::RequestFields,
+                "bedrock.additional_model_request_fields",
+                own.additional_model_request_fields.is_some(),
+            ),
+            (
+                Feature::ConverseFields,
+                "bedrock.additional_model_response_field_paths",
+                own.additional_model_response_field_paths.is_some(),
+            ),
+            (
+                Feature::ConverseFields,
+                "bedrock.prompt_variables",
+                own.prompt_variables.is_some(),
+            ),
+        ];
+        for (feature, param, _) in members.into_iter().filter(|(.., is_set)| *is_set) {
+            add(feature, param.into());
+        }
+    }
+    if chat.metadata.as_ref().is_some_and(|all| !all.is_empty()) {
+        add(Feature::Metadata, "metadata".into());
+    }
+    let marked = |tool: &Tool| {
+        let function = tool.function.as_ref();
+        tool.cache_control.is_some() || function.is_some_and(|one| one.cache_control.is_some())
+    };
+    let is_point = |part: &Part| matches!(part, Part::CachePoint(_));
+    let caches = chat.caches_automatically(model, caller)
+        || chat.tools.iter().flatten().any(marked)
+        || parts(chat).any(is_point);
+    // A cache point that no route honors decides nothing.
+    if model.facts.cache.is_some() && caches {
+        add(Feature::CachePoint, "cache_control".into());
+    }
+}
+
+fn of_content(chat: &Chat, add: &mut impl FnMut(Feature, Cow<'static, str>)) {
+    for part in parts(chat) {
+        let (feature, at) = match part {
+            Part::File(file) => (Feature::Document, &file.at),
+            Part::Image(image) => (Feature::Image, &image.at),
+            Part::Video(video) => (Feature::Video, &video.at),
+            Part::Audio(audio) => (Feature::Audio, &audio.at),
+            _ => continue,
+        };
+        add(feature, at.clone().into());
+    }
+}
+
+fn of_tools(chat: &Chat, model: &Model, add: &mut impl FnMut(Feature, Cow<'static, str>)) {
+    let is_search = |tool: &Tool| WEB_SEARCH.contains(&tool.kind.as_str());
+    let (hosted, own): (Vec<&Tool>, Vec<&Tool>) = chat
+        .tools
+        .iter()
+        .flatten()
+        .partition(|tool| is_search(tool));
+    let searches = chat.web_search_options.is_some() || !hosted.is_empty();
+    if searches && model.facts.web_search.is_some() {
+        add(Feature::ServerTool, "web_search".into());
+    }
+    let legacy = chat.functions.as_ref().is_some_and(|all| !all.is_empty());
+    if own.is_empty() && !legacy {
+        return;
+    }
+    let param = if legacy { "functions" } else { "tools" };
+    add(Feature::Tools, param.into());
+    // What cannot be turned off on OpenAI's endpoints may be off on Converse, which carries both.
+    let native = model.facts.native.as_ref();
+    let can_disable = native.is_none_or(|native| native.efforts.iter().any(|one| one == "none"));
+    let reasons = match chat.reasoning {
+        Some(requested) => !(requested.amount.is_none() && can_disable),
+        None => model.facts.reasoning.default_on,
+    };
+    if reasons {
+        add(Feature::ToolsWithReasoning, param.into());
+    }
+    let is_forced = |choice: &ToolChoice| match choice {
+        ToolChoice::Mode(mode) => mode != "auto",
+        ToolChoice::Named(_) | ToolChoice::Allowed { .. } => true,
+    };
+    for (param, choice) in [
+        ("tool_choice", &chat.tool_choice),
+        ("function_call", &chat.function_call),
+    ] {
+        if choice.as_ref().is_some_and(is_forced) {
+            add(Feature::ForcedChoice, param.into());
+        }
+    }
+}
+
+fn of_answer(chat: &Chat, model: &Model, add: &mut impl FnMut(Feature, Cow<'static, str>)) {
+    match chat
+        .response_format
+        .as_ref()
+        .map(|format| format.kind.as_str())
+    {
+        Some("json_schema") => add(Feature::JsonSchema, "response_format".into()),
+        Some("json_object") => add(Feature::JsonObject, "response_format".into()),
+        _ => {}
+    }
+    if chat.stop.as_ref().is_some_and(|stop| !stop.0.is_empty()) {
+        add(Feature::Stop, "stop".into());
+    }
+    if chat.top_k.is_some() && model.facts.top_k.is_some() {
+        add(Feature::TopK, "top_k".into());
+    }
+}
+
+/// All parts of all conversations, those inside tool results included.
+fn parts(chat: &Chat) -> impl Iterator<Item = &Part> {
+    let all = chat.conversations().flatten().flat_map(|one| &one.parts);
+    all.flat_map(|part| {
+        let inner: &[Part] = match part {
+            Part::ToolResult(result) => &result.content,
+            _ => &[],
+        };
+        std::iter::once(part).chain(inner)
+    })
+}
