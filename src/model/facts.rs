@@ -112,10 +112,6 @@ pub struct Facts {
     pub cache: Option<Cache>,
     /// `None` if the model does not produce embeddings.
     pub embed: Option<Embed>,
-    /// The OpenAI-compatible chat endpoints. `None` if they do not serve the model.
-    pub native: Option<Native>,
-    /// The form of chats through InvokeModel. `None` if it is unknown.
-    pub invoke: Option<Invoke>,
     /// `None` if the model does not rank documents.
     pub rerank: Option<RerankFamily>,
     /// `None` if the model does not make images.
@@ -424,8 +420,6 @@ impl Default for Facts {
             structured_output: false,
             cache: None,
             embed: None,
-            native: None,
-            invoke: None,
             rerank: None,
             draw: None,
             lifecycle: Lifecycle::default(),

@@ -115,7 +115,7 @@ impl Chat {
     }
 
     /// Iterates over all conversations, in the order of their choices.
-    pub fn conversations(&self) -> impl Iterator<Item = &Vec<Message>> {
+    pub fn conversations(&self) -> impl Iterator<Item = &Vec<Message>> + Clone {
         std::iter::once(&self.messages).chain(&self.more)
     }
 
@@ -215,7 +215,7 @@ impl Operation for Chat {
             route: choice.route,
             reason: choice.reason,
             delivery,
-            worst: worst_case::worst_case(self, model, caller, route),
+            worst: worst_case::worst_case(self, model, caller, choice.route),
             compiles: self.compiles(model),
             visible: delivery == Delivery::Stream
                 && self.is_visible(model)

@@ -155,6 +155,7 @@ impl Operation for Draw {
         self.check(model, facts)?;
         Ok(Plan {
             route: Route::Invoke,
+            reason: None,
             delivery: Delivery::Whole,
             worst: WorstCase {
                 output_images: 1,

@@ -100,6 +100,8 @@ impl Operation for Rank {
                 true => Route::Invoke,
                 false => Route::Rerank,
             },
+            // The service takes API keys only on InvokeModel.
+            reason: model.options.has_api_key.then_some("bearer"),
             delivery: Delivery::Whole,
             worst: WorstCase {
                 queries: self.queries(),

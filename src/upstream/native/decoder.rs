@@ -54,7 +54,7 @@ impl NativeDecoder {
 }
 
 impl Decoder for NativeDecoder {
-    fn whole(&self, body: &[u8]) -> Result<WholeAnswer, Error> {
+    fn whole(&self, _: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, Error> {
         let completion = parse(body)?;
         let mut translator = self.translator();
         let mut chunks = VecDeque::new();
@@ -69,7 +69,7 @@ impl Decoder for NativeDecoder {
         })
     }
 
-    fn stream(&self) -> Box<dyn StreamDecoder> {
+    fn stream(&self, _: &HeaderMap) -> Box<dyn StreamDecoder> {
         Box::new(NativeStreamDecoder {
             events: SseReader::default(),
             translator: self.translator(),
