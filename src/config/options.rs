@@ -123,21 +123,22 @@ fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
 
 /// Reads the options of a model. `places` are settings of all models.
 pub fn options(section: &mut Section<'_>, places: Places) -> ModelOptions {
+    let api = section.choice(
+        "api",
+        &[
+            ("auto", Api::Auto),
+            ("converse", Api::Converse),
+            ("invoke", Api::Invoke),
+            ("chat", Api::Chat),
+            ("mantle", Api::Mantle),
+        ],
+        Api::Auto,
+    );
     let max_n = section
         .count("max_n", 128)
         .and_then(|n| u32::try_from(n).ok());
     ModelOptions {
-        api: section.choice(
-            "api",
-            &[
-                ("auto", Api::Auto),
-                ("converse", Api::Converse),
-                ("invoke", Api::Invoke),
-                ("chat", Api::Chat),
-                ("mantle", Api::Mantle),
-            ],
-            Api::Auto,
-        ),
+        api,
         mantle: places.mantle,
         residency: places.residency,
         max_n: section.or_default("max_n", max_n, ModelOptions::default().max_n),

@@ -253,9 +253,20 @@ fn unserved(model: &Model, built: &[Route]) -> Error {
              one with the model's 'api'."
         )
     } else {
+        let facts = &model.facts;
+        let mut proven = facts
+            .routes
+            .iter()
+            .filter(|one| !facts.unproven.contains(one));
+        let is_on_mantle = proven.all(|route| route.is_mantle());
+        let host = if is_on_mantle {
+            "bedrock-mantle"
+        } else {
+            "Bedrock"
+        };
         let names = names(|_| true).unwrap_or_else(|| "none".to_owned());
         format!(
-            "This version of the gateway supports no route that serves this model. Bedrock serves it on: {names}."
+            "This version of the gateway supports no route that serves this model. {host} serves it on: {names}."
         )
     };
     not_served(text)

@@ -121,9 +121,9 @@ fn choice_of_an_operator_is_checked() {
         ("somebody.new-v1:0", Api::Chat, None),
         ("somebody.new-v1:0", Api::Invoke, Some("set facts.invoke")),
         (
-            "amazon.nova-lite-v1:0",
+            "amazon.titan-text-lite-v1",
             Api::Invoke,
-            Some("body of this family"),
+            Some("set facts.invoke"),
         ),
         ("amazon.titan-embed-text-v2:0", Api::Invoke, None),
         (
