@@ -60,7 +60,7 @@ impl Upstream {
     pub fn new(transport: Arc<dyn Transport>, tasks: TaskTracker) -> Self {
         Self {
             attempts: Arc::new(Attempts::new(transport)),
-            refusals: Arc::new(Refusals::new()),
+            refusals: Arc::default(),
             tasks,
         }
     }

@@ -5,6 +5,7 @@
 
 mod families;
 mod knowledge;
+mod native;
 mod replies;
 
 use std::{
@@ -167,12 +168,18 @@ fn each_input_has_one_snapshot_and_no_snapshot_is_stale() {
     let knowledge = files("knowledge", ".json")
         .into_iter()
         .map(|path| format!("knowledge_{}.snap", name(&path)));
+    let native = [("native", "native"), ("native_replies", "native_reply")];
+    let native = native.into_iter().flat_map(|(folder, prefix)| {
+        let paths = files(folder, ".json").into_iter();
+        paths.map(move |path| format!("{prefix}_{}.snap", name(&path)))
+    });
     let recordings = recordings.map(|path| format!("recorded_{}.snap", name(&path)));
     let mut expected: Vec<String> = inputs
         .chain(recordings)
         .chain(families)
         .chain(replies)
         .chain(knowledge)
+        .chain(native)
         .collect();
     expected.sort();
     let snapshots = files("snapshots", ".snap");

@@ -123,7 +123,7 @@ fn streamed(block: &Value) -> (Option<Value>, Vec<Value>) {
 }
 
 /// Assembles the message from the deltas, as a client does. Also returns the members of the chunks beside the deltas.
-fn joined(events: &[&str]) -> (Value, Value) {
+pub fn joined(events: &[&str]) -> (Value, Value) {
     let mut message = json!({"role": "assistant", "content": Value::Null, "refusal": Value::Null});
     let mut rest = json!({});
     for event in events.iter().filter(|event| **event != "[DONE]") {

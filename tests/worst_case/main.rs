@@ -8,16 +8,17 @@
 )]
 
 mod bill;
+mod native;
 mod requests;
 
 use std::{env, thread};
 
 use fastrand::Rng;
 use lintel::{
-    call::{Caller, Warnings},
+    call::{Caller, Plan, Route, Warnings},
     catalogue,
     model::{CachePolicy, Model, Target},
-    money::{LongContext, NanoUsd, PicoUsd, Price, WorstCase},
+    money::{LongContext, NanoUsd, PicoUsd, Price},
     operation::{
         Operation,
         chat::Chat,
@@ -114,6 +115,7 @@ fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
     model.options.cache = rng.choice(policies).unwrap();
     model.options.repair_json = rng.bool();
     model.options.name_prefix = rng.bool();
+    native::choose_endpoint(&mut model, rng);
     let body = Generator::new(rng).chat();
     let warnings = Warnings::default();
     let chat = lintel::edge::chat_request(body.as_bytes(), &warnings)
@@ -124,7 +126,7 @@ fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
     let Ok(plan) = chat.plan(&model, &caller) else {
         return Ok(false);
     };
-    let is_sent = check_sent(&chat, &model, &caller, plan.worst, rng)
+    let is_sent = check_sent(&chat, &model, &caller, &plan, rng)
         .map_err(|wrong| format!("{wrong}: {body}"))?;
     if !is_sent || rng.bool() {
         return Ok(is_sent);
@@ -139,7 +141,7 @@ fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
         && tokens < plan.worst.output_tokens
         && let Ok(plan) = limited.plan(&model, &caller)
     {
-        check_sent(&limited, &model, &caller, plan.worst, rng)?;
+        check_sent(&limited, &model, &caller, &plan, rng)?;
     }
     Ok(is_sent)
 }
@@ -149,13 +151,25 @@ fn check_sent(
     chat: &Chat,
     model: &Model,
     caller: &Caller,
-    worst: WorstCase,
+    plan: &Plan,
     rng: &mut Rng,
 ) -> Result<bool, String> {
+    let worst = plan.worst;
     let price = model.price.as_deref().unwrap();
     let Some(each) = worst.cost_of_one(price, worst.output_tokens) else {
         return Ok(false);
     };
+    if plan.route != Route::Converse {
+        let Some(bodies) = native::sent(chat, model, caller, plan) else {
+            return Ok(false);
+        };
+        for sent in &bodies {
+            let most = native::most(sent, &model.facts);
+            within(&most, price, each, rng)
+                .map_err(|wrong| format!("{}: {wrong}: {worst:?}: {sent}", model.target().id))?;
+        }
+        return Ok(u32::try_from(bodies.len()).unwrap() <= worst.requests);
+    }
     let warnings = Warnings::default();
     let mut requests = 0;
     for messages in chat.conversations() {
