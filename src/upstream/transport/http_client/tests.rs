@@ -24,7 +24,7 @@ where
 async fn get(client: &Connections) -> Result<String, ConnectorError> {
     // Without a port in the URL, that of the address applies.
     let request = HttpRequest::get("http://bedrock.test/").unwrap();
-    let mut reply = client.send(request, Duration::from_secs(60)).await?;
+    let mut reply = client.send(request, Some(Duration::from_secs(60))).await?;
     let body = std::mem::replace(reply.body_mut(), SdkBody::taken());
     let body = body.collect().await.unwrap().to_bytes();
     Ok(String::from_utf8(body.to_vec()).unwrap())
