@@ -11,7 +11,7 @@ mod bill;
 mod native;
 mod requests;
 
-use std::{env, thread};
+use std::{env, sync::Arc, thread};
 
 use fastrand::Rng;
 use lintel::{
@@ -108,10 +108,10 @@ fn check((chat, embed): &(Vec<Model>, Vec<Model>), seed: u64) -> Result<bool, St
 
 fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
     let policies = [CachePolicy::Auto, CachePolicy::Marked, CachePolicy::Marked];
-    let caller = Caller {
+    let caller = Arc::new(Caller {
         cache: rng.choice(policies).unwrap(),
         ..Caller::default()
-    };
+    });
     model.options.cache = rng.choice(policies).unwrap();
     model.options.repair_json = rng.bool();
     model.options.name_prefix = rng.bool();
@@ -150,7 +150,7 @@ fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
 fn check_sent(
     chat: &Chat,
     model: &Model,
-    caller: &Caller,
+    caller: &Arc<Caller>,
     plan: &Plan,
     rng: &mut Rng,
 ) -> Result<bool, String> {

@@ -22,10 +22,10 @@ pub fn choose_endpoint(model: &mut Model, rng: &mut Rng) {
 }
 
 /// Returns the bodies that `chat` becomes, or `None` if it is rejected.
-pub fn sent(chat: &Chat, model: &Model, caller: &Caller, plan: &Plan) -> Option<Vec<Value>> {
+pub fn sent(chat: &Chat, model: &Model, caller: &Arc<Caller>, plan: &Plan) -> Option<Vec<Value>> {
     let call = Call {
         request_id: "req_0".into(),
-        caller: Arc::new(caller.clone()),
+        caller: caller.clone(),
         model: Arc::new(model.clone()),
         body: Arc::new(chat.clone()),
         plan: plan.clone(),
