@@ -67,7 +67,7 @@ impl Upstream {
     pub fn new(transport: Arc<dyn Transport>, tasks: TaskTracker) -> Self {
         Self {
             attempts: Arc::new(Attempts::new(transport)),
-            refusals: Arc::new(Refusals::new()),
+            refusals: Arc::default(),
             learned: LearnedRoutes::default(),
             tasks,
         }

@@ -6,6 +6,7 @@
 mod families;
 mod invoke;
 mod knowledge;
+mod native;
 pub mod replies;
 mod routes;
 
@@ -175,6 +176,11 @@ fn each_input_has_one_snapshot_and_no_snapshot_is_stale() {
     let invoke_replies = files("invoke-replies", ".json")
         .into_iter()
         .map(|path| format!("invoke_reply_{}.snap", name(&path)));
+    let native = [("native", "native"), ("native_replies", "native_reply")];
+    let native = native.into_iter().flat_map(|(folder, prefix)| {
+        let paths = files(folder, ".json").into_iter();
+        paths.map(move |path| format!("{prefix}_{}.snap", name(&path)))
+    });
     let recordings = recordings.map(|path| format!("recorded_{}.snap", name(&path)));
     let mut expected: Vec<String> = inputs
         .chain(recordings)
@@ -183,6 +189,7 @@ fn each_input_has_one_snapshot_and_no_snapshot_is_stale() {
         .chain(knowledge)
         .chain(invoked)
         .chain(invoke_replies)
+        .chain(native)
         .collect();
     expected.sort();
     let snapshots = files("snapshots", ".snap");

@@ -36,6 +36,12 @@ timeout = "300ms"
 target = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 [models.task]
 target = "claude"
+[models.oss]
+target = "openai.gpt-oss-120b-1:0"
+api = "chat"
+[models.gemma]
+target = "google.gemma-4-31b"
+api = "mantle"
 [knowledge_bases.docs]
 id = "LINTELDOCS"
 [knowledge_bases.strict]
@@ -123,6 +129,7 @@ def gateway(simulator, tmp_path_factory):
         "WIDE_KEY": WIDE_KEY,
         "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": simulator,
         "AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME": simulator,
+        "AWS_ENDPOINT_URL_BEDROCK_MANTLE": f"{simulator}/mantle",
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "simulator",
         "AWS_SECRET_ACCESS_KEY": "simulator",

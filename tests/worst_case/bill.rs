@@ -8,10 +8,10 @@ use serde_json::Value;
 use unicode_normalization::UnicodeNormalization;
 
 /// More tokens than the templates of Claude, Nova, Llama and Qwen add for a conversation, a message, tools and a tool.
-const TEMPLATE: u64 = 24;
-const MESSAGE: u64 = 8;
-const TOOLS: u64 = 700;
-const TOOL: u64 = 24;
+pub const TEMPLATE: u64 = 24;
+pub const MESSAGE: u64 = 8;
+pub const TOOLS: u64 = 700;
+pub const TOOL: u64 = 24;
 
 /// The most uses of web search in one answer.
 const SEARCHES: u64 = 10;

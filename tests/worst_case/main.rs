@@ -8,16 +8,17 @@
 )]
 
 mod bill;
+mod native;
 mod requests;
 
-use std::{env, thread};
+use std::{env, sync::Arc, thread};
 
 use fastrand::Rng;
 use lintel::{
-    call::{Caller, Warnings},
+    call::{Caller, Plan, Route, Warnings},
     catalogue,
     model::{Api, CachePolicy, Model, Target},
-    money::{LongContext, NanoUsd, PicoUsd, Price, WorstCase},
+    money::{LongContext, NanoUsd, PicoUsd, Price},
     operation::{
         Operation,
         chat::Chat,
@@ -110,16 +111,21 @@ fn check((chat, embed): &(Vec<Model>, Vec<Model>), seed: u64) -> Result<bool, St
 
 fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
     let policies = [CachePolicy::Auto, CachePolicy::Marked, CachePolicy::Marked];
-    let caller = Caller {
+    let caller = Arc::new(Caller {
         cache: rng.choice(policies).unwrap(),
         ..Caller::default()
-    };
+    });
     model.options.cache = rng.choice(policies).unwrap();
     model.options.repair_json = rng.bool();
     model.options.name_prefix = rng.bool();
-    if model.facts.invoke_model && model.facts.invoke.is_some() && rng.bool() {
-        model.options.api = Api::Invoke;
-    }
+    let apis = [
+        Api::Auto,
+        Api::Converse,
+        Api::Invoke,
+        Api::Chat,
+        Api::Mantle,
+    ];
+    model.options.api = rng.choice(apis).unwrap();
     let body = Generator::new(rng).chat();
     let warnings = Warnings::default();
     let chat = lintel::edge::chat_request(body.as_bytes(), &warnings)
@@ -130,7 +136,7 @@ fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
     let Ok(plan) = chat.plan(&model, &caller) else {
         return Ok(false);
     };
-    let is_sent = check_sent(&chat, &model, &caller, plan.worst, rng)
+    let is_sent = check_sent(&chat, &model, &caller, &plan, rng)
         .map_err(|wrong| format!("{wrong}: {body}"))?;
     if !is_sent || rng.bool() {
         return Ok(is_sent);
@@ -145,7 +151,7 @@ fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
         && tokens < plan.worst.output_tokens
         && let Ok(plan) = limited.plan(&model, &caller)
     {
-        check_sent(&limited, &model, &caller, plan.worst, rng)?;
+        check_sent(&limited, &model, &caller, &plan, rng)?;
     }
     Ok(is_sent)
 }
@@ -154,17 +160,29 @@ fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
 fn check_sent(
     chat: &Chat,
     model: &Model,
-    caller: &Caller,
-    worst: WorstCase,
+    caller: &Arc<Caller>,
+    plan: &Plan,
     rng: &mut Rng,
 ) -> Result<bool, String> {
+    let worst = plan.worst;
     let price = model.price.as_deref().unwrap();
     let Some(each) = worst.cost_of_one(price, worst.output_tokens) else {
         return Ok(false);
     };
+    if matches!(plan.route, Route::Chat | Route::MantleChat) {
+        let Some(bodies) = native::sent(chat, model, caller, plan) else {
+            return Ok(false);
+        };
+        for sent in &bodies {
+            let most = native::most(sent, &model.facts);
+            within(&most, price, each, rng)
+                .map_err(|wrong| format!("{}: {wrong}: {worst:?}: {sent}", model.target().id))?;
+        }
+        return Ok(u32::try_from(bodies.len()).unwrap() <= worst.requests);
+    }
     let warnings = Warnings::default();
     let mut requests = 0;
-    let is_invoke = model.options.api == Api::Invoke;
+    let is_invoke = plan.route == Route::Invoke;
     let own = model.facts.invoke.as_ref().filter(|_| is_invoke);
     let model = match own {
         Some(own) => &invoke::chat::route_model(model, own, false),

@@ -20,6 +20,11 @@ pub fn headers(
     cx: &Context<'_>,
 ) -> Result<Vec<(HeaderName, HeaderValue)>, Error> {
     let options = chat.bedrock.as_ref().and_then(|own| own.guardrail.as_ref());
+    let policies = cx.caller.guardrails_for(cx.model);
+    let own = options.filter(|_| policies.is_empty());
+    if let Some(options) = options.filter(|_| !policies.is_empty()) {
+        guardrail::warn_of_policy(options, &policies, cx.warnings);
+    }
     let Some(config) = guardrail::config(options, chat.stream, cx) else {
         return Ok(Vec::new());
     };
@@ -29,19 +34,15 @@ pub fn headers(
             "bedrock-mantle ignores guardrails, so this model cannot be used with one. Use a model with another `api`, or ask the gateway's operator to apply the guardrail with `apply`.",
         ));
     }
-    if options.is_some_and(|options| {
-        options
-            .guard
-            .as_deref()
-            .is_some_and(|guard| guard != "explicit")
-    }) {
+    let guard = own.and_then(|own| own.guard.as_deref());
+    if guard.is_some_and(|guard| guard != "explicit") {
         let why = "this route evaluates all text";
         cx.warnings.dropped("bedrock.guardrail.guard", why);
     }
-    if config.stream_processing_mode.is_some() {
-        let why = "this route has no such parameter";
-        cx.warnings
-            .dropped("bedrock.guardrail.stream_processing_mode", why);
+    if config.stream_processing_mode == Some("async") {
+        cx.warnings.add(
+            "bedrock.guardrail.stream_processing_mode: not sent (this route has no such parameter)",
+        );
     }
     let is_passage = |part: &Part| matches!(part, Part::Retrieved(_));
     if cx

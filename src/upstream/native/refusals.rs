@@ -35,11 +35,13 @@ const MAX_REFUSALS: usize = 1000;
 /// The refusals of all targets.
 pub struct Refusals(Cache<String, Instant>);
 
-impl Refusals {
-    pub fn new() -> Self {
+impl Default for Refusals {
+    fn default() -> Self {
         Self(Cache::new(MAX_REFUSALS))
     }
+}
 
+impl Refusals {
     /// Returns `request` without the members that its target is known to refuse.
     pub fn without_known(&self, call: &Call<Chat>, mut request: Request) -> Request {
         if !may_drop(call, &request) {

@@ -71,14 +71,15 @@ pub async fn answered(gateway: &Gateway, request: &Value) -> Reply {
     reply
 }
 
-/// Returns the message and the finish reason of a reply, without the ids of its calls and without signatures, which only
-/// Converse has.
+/// Returns the message and the finish reason of a reply, without the ids of its calls, and without signatures and the
+/// stop sequence, which these endpoints do not report.
 fn meaning(reply: &Reply) -> (Value, Value) {
     let choice = reply.json()["choices"][0].clone();
     let mut message = choice["message"].clone();
     if let Some(members) = message.as_object_mut() {
         members.shift_remove("thinking_blocks");
         members.shift_remove("reasoning_details");
+        members.shift_remove("stop_sequence");
     }
     for call in message["tool_calls"].as_array_mut().into_iter().flatten() {
         call["id"] = "ID".into();

@@ -38,7 +38,8 @@ async fn repeated_ids_are_unique_for_the_client_and_mapped_back() {
             let messages = request["messages"].as_array_mut().unwrap();
             messages.push(message);
             messages.push(json!({"role": "tool", "tool_call_id": id, "content": "found"}));
-            messages.push(json!({"role": "user", "content": "look again, use look"}));
+            messages.push(json!({"role": "assistant", "content": "Found."}));
+            messages.push(json!({"role": "user", "content": "use look again"}));
             seen.push(id);
         }
         answered(&gateway, &with(request, "tool_choice", "none")).await;

@@ -1,0 +1,74 @@
+//! The OpenAI-compatible endpoints: what they receive, and what they could bill for it.
+
+use std::sync::Arc;
+
+use lintel::{
+    call::{Call, Caller, Plan, Trace},
+    model::{Facts, Model},
+    money::Tier,
+    operation::chat::Chat,
+    upstream::Exchange,
+};
+use serde_json::Value;
+
+use crate::bill::{MESSAGE, Most, TEMPLATE, TOOL, TOOLS, longest_form};
+
+/// Returns the bodies that `chat` becomes, or `None` if it is rejected.
+pub fn sent(chat: &Chat, model: &Model, caller: &Arc<Caller>, plan: &Plan) -> Option<Vec<Value>> {
+    let call = Call {
+        request_id: "req_0".into(),
+        caller: caller.clone(),
+        model: Arc::new(model.clone()),
+        body: Arc::new(chat.clone()),
+        plan: plan.clone(),
+        end_user: String::new(),
+        trace: Trace::default(),
+    };
+    let requests = Chat::codec(plan.route)?.encode(&call).ok()?;
+    let bodies = requests
+        .iter()
+        .map(|(request, _)| serde_json::from_slice(&request.body));
+    Some(bodies.collect::<Result<_, _>>().unwrap())
+}
+
+/// Returns the most that the service can report for a request.
+pub fn most(sent: &Value, facts: &Facts) -> Most {
+    let (mut text, mut images) = (0, 0);
+    for (name, member) in sent.as_object().unwrap() {
+        match name.as_str() {
+            "model" | "stream" | "stream_options" | "store" | "service_tier" => {}
+            // The service renders these as JSON.
+            "tools" | "response_format" => text += longest_form(&member.to_string()),
+            _ => walk(member, &mut text, &mut images),
+        }
+    }
+    let length = |name: &str| sent[name].as_array().map_or(0, Vec::len) as u64;
+    let template = TEMPLATE
+        + MESSAGE * length("messages")
+        + TOOLS * u64::from(length("tools") > 0)
+        + TOOL * length("tools");
+    let window = facts.context_window.unwrap();
+    let caps = [&sent["max_tokens"], &sent["max_completion_tokens"]];
+    Most {
+        prompt: (text + template + images * facts.image_tokens).min(window),
+        output: caps.iter().find_map(|cap| cap.as_u64()).unwrap(),
+        writes: facts.cache.is_none(),
+        writes_1h: facts.cache.is_none(),
+        tier: match sent["service_tier"].as_str() {
+            Some("flex") => Tier::Flex,
+            Some("priority") => Tier::Priority,
+            _ => Tier::Standard,
+        },
+        ..Most::default()
+    }
+}
+
+fn walk(value: &Value, text: &mut u64, images: &mut u64) {
+    match value {
+        Value::String(said) => *text += longest_form(said),
+        Value::Array(items) => items.iter().for_each(|item| walk(item, text, images)),
+        Value::Object(members) if members.contains_key("image_url") => *images += 1,
+        Value::Object(members) => members.values().for_each(|one| walk(one, text, images)),
+        _ => {}
+    }
+}
