@@ -133,7 +133,8 @@ def invoke(simulator, model, body, **more):
     reply = client(simulator).invoke_model(modelId=model, body=json.dumps(body), **more)
     assert reply["contentType"] == "application/json"
     headers = reply["ResponseMetadata"]["HTTPHeaders"]
-    assert headers["x-amzn-bedrock-output-token-count"] == "0"
+    is_chat = model in CHAT_BODIES
+    assert (headers["x-amzn-bedrock-output-token-count"] != "0") == is_chat
     return json.loads(reply["body"].read()), int(headers["x-amzn-bedrock-input-token-count"])
 
 
@@ -312,7 +313,8 @@ def cohere(texts, **more):
         (NOVA, nova("SEARCH", text=nova_text("one")), "SEARCH is not a valid enum value"),
         (NOVA, nova(text=nova_text("one"), embeddingDimension=512), "512 is not a valid enum value"),
         (NOVA, nova(image={"format": "png", "source": {"bytes": PNG_URI}}), "not valid base64"),
-        (MODEL, {"messages": []}, "serves InvokeModel for the embedding models"),
+        (MODEL, {"messages": []}, "required key"),
+        ("somebody.new-v1:0", {"messages": []}, "serves InvokeModel for chats and for the embedding models"),
     ],
 )
 def test_invoke_validation(simulator, model, body, message):
@@ -356,3 +358,70 @@ def test_headers_of_an_invocation(simulator):
 def test_a_reply_breaks(simulator):
     with pytest.raises(Exception):
         invoke(simulator, TITAN_V2, {"inputText": "[simulate reset]"})
+
+
+CHAT_BODIES = {
+    "us.anthropic.claude-sonnet-4-6": {
+        "anthropic_version": "bedrock-2023-05-31",
+        "max_tokens": 100,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}],
+    },
+    "amazon.nova-lite-v1:0": {
+        "schemaVersion": "messages-v1",
+        "messages": [{"role": "user", "content": [{"text": "Hello"}]}],
+        "inferenceConfig": {"maxTokens": 100},
+    },
+    "meta.llama3-1-8b-instruct-v1:0": {
+        "prompt": "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHello<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        "max_gen_len": 100,
+    },
+    "mistral.mistral-7b-instruct-v0:2": {"prompt": "<s>[INST] Hello [/INST]", "max_tokens": 100},
+    "us.deepseek.r1-v1:0": {
+        "prompt": "<｜begin▁of▁sentence｜><｜User｜>Hello<｜Assistant｜><think>\n",
+        "max_tokens": 100,
+    },
+    "mistral.mistral-large-2407-v1:0": {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 100},
+    "openai.gpt-oss-120b-1:0": {"messages": [{"role": "user", "content": "Hello"}], "max_completion_tokens": 100},
+}
+
+
+@pytest.mark.parametrize("model", CHAT_BODIES)
+def test_invoke_model_answers_chats_in_the_form_of_the_family(simulator, model):
+    reply, tokens = invoke(simulator, model, CHAT_BODIES[model])
+    assert "You said: Hello" in json.dumps(reply)
+    assert tokens == 1
+
+
+@pytest.mark.parametrize("model", CHAT_BODIES)
+def test_invoke_model_with_response_stream_ends_with_metrics(simulator, model):
+    body = json.dumps(CHAT_BODIES[model])
+    reply = client(simulator).invoke_model_with_response_stream(modelId=model, body=body)
+    events = [json.loads(event["chunk"]["bytes"]) for event in reply["body"]]
+    metrics = events[-1]["amazon-bedrock-invocationMetrics"]
+    assert metrics["inputTokenCount"] == 1
+    assert metrics["outputTokenCount"] >= 3
+    assert not any("amazon-bedrock-invocationMetrics" in event for event in events[:-1])
+
+
+@pytest.mark.parametrize("model", CHAT_BODIES)
+def test_invoke_model_rejects_unknown_members_of_chats(simulator, model):
+    with pytest.raises(ClientError) as error:
+        invoke(simulator, model, {**CHAT_BODIES[model], "unknown_member": 1})
+    assert error.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_invoke_model_rejects_a_broken_template(simulator):
+    body = {"prompt": "Human: Hello", "max_gen_len": 10}
+    with pytest.raises(ClientError) as error:
+        invoke(simulator, "meta.llama3-1-8b-instruct-v1:0", body)
+    assert error.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_exception_in_a_stream_of_invoke_model_is_raised(simulator):
+    model = "mistral.mistral-7b-instruct-v0:2"
+    text = "[simulate words 40] [simulate exception throttlingException]"
+    body = json.dumps({"prompt": f"<s>[INST] {text} [/INST]", "max_tokens": 100})
+    reply = client(simulator).invoke_model_with_response_stream(modelId=model, body=body)
+    with pytest.raises(EventStreamError):
+        list(reply["body"])

@@ -21,14 +21,14 @@ pub fn added(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> u64 {
     if route != Route::Invoke {
         return 0;
     }
-    let messages = chat.conversations().flatten();
+    let messages = || chat.conversations().flatten();
     let guarded = chat
         .bedrock
         .as_ref()
         .is_some_and(|own| own.guardrail.is_some())
         || caller.guardrails_for(model).in_call.is_some();
     let tags = match guarded {
-        true => messages.clone().map(|message| TAGS * message.texts()).sum(),
+        true => messages().map(|message| TAGS * message.texts()).sum(),
         false => 0,
     };
     let invoke = model.facts.invoke.as_ref();
@@ -40,7 +40,7 @@ pub fn added(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> u64 {
         .retrieval
         .as_deref()
         .map_or(0, RetrievalRequest::max_bytes);
-    let turns = messages.map(|message| TURN + NEUTRALIZED * tokens(message));
+    let turns = messages().map(|message| TURN + NEUTRALIZED * tokens(message));
     tags + passages + TURN + NEUTRALIZED * schema(chat) + turns.sum::<u64>()
 }
 

@@ -22,6 +22,11 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
         InvokeFamily::Nova => facts.document = false,
         InvokeFamily::OpenaiChat | InvokeFamily::MistralChat => {
             text_and_images(&mut facts);
+            if invoke.family == InvokeFamily::MistralChat {
+                // Its documentation lists neither.
+                facts.stop = false;
+                facts.top_k = None;
+            }
         }
         InvokeFamily::Llama3
         | InvokeFamily::Llama4
