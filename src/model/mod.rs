@@ -5,14 +5,16 @@ mod facts;
 pub mod guardrail;
 mod limits;
 mod schemas;
+mod units;
 
 pub use definition::{
     Api, Apply, CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions,
     RetryPolicy, Target, Targets, Timeouts,
 };
 pub use facts::{
-    Cache, Draw, DrawFamily, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning,
-    ReasoningStyle, RerankFamily, Sampling, ToolChoiceMode, ToolUseIdForm,
+    Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
+    Sampling, ToolChoiceMode, ToolUseIdForm,
 };
 pub use limits::Limits;
 pub use schemas::{SchemaRoot, StrictLimits};
+pub use units::{Draw, DrawFamily, RerankFamily};
