@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Invoke, Native, Route,
+    Draw, Invoke, Native, RerankFamily, Route,
     schemas::{SchemaRoot, StrictLimits},
 };
 
@@ -267,44 +267,6 @@ pub enum EmbedFamily {
     CohereV3,
     CohereV4,
     NovaMultimodal,
-}
-
-/// The form of the body of a reranking model on InvokeModel. Rerank has one form for all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RerankFamily {
-    /// With `api_version`.
-    Cohere,
-    /// Without it.
-    Amazon,
-}
-
-/// Images through InvokeModel.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Draw {
-    pub family: DrawFamily,
-    /// The members that a request must have, by their names on Bedrock.
-    #[serde(default)]
-    pub needs: Vec<String>,
-    /// The further members that a request can have.
-    #[serde(default)]
-    pub takes: Vec<String>,
-    /// The accepted values of `output_format`. If empty, the model writes PNG.
-    #[serde(default)]
-    pub formats: Vec<String>,
-}
-
-/// The form of the request body and of the response body of an image model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DrawFamily {
-    /// Stability AI's models that make an image from a text.
-    StabilityGenerate,
-    /// Stability AI's models that edit an image.
-    StabilityEdit,
-    /// Nova Canvas and Titan Image Generator.
-    AmazonImage,
 }
 
 /// The lifecycle of a model on Bedrock.

@@ -8,17 +8,19 @@ mod limits;
 mod native;
 mod route;
 mod schemas;
+mod units;
 
 pub use definition::{
     Api, Apply, CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions,
     Residency, RetryPolicy, Target, Targets, Timeouts,
 };
 pub use facts::{
-    Cache, Draw, DrawFamily, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning,
-    ReasoningStyle, RerankFamily, Sampling, ToolChoiceMode, ToolUseIdForm,
+    Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
+    Sampling, ToolChoiceMode, ToolUseIdForm,
 };
 pub use invoke::{Invoke, InvokeFamily};
 pub use limits::Limits;
 pub use native::{Cap, Endpoints, MantlePrefix, Native, NativeTools};
 pub use route::Route;
 pub use schemas::{SchemaRoot, StrictLimits};
+pub use units::{Draw, DrawFamily, RerankFamily};

@@ -10,7 +10,7 @@
 
 use lintel::{
     call::Warnings,
-    edge::{chat_request, completion_request, embedding_request},
+    edge::{chat_request, completion_request, embedding_request, rerank_request},
 };
 use lintel_counting_allocator::{Allocations, CountingAllocator, count};
 
@@ -29,6 +29,7 @@ fn parse(body: &[u8]) -> Allocations {
     let warnings = Warnings::default();
     let (_, allocations) = count(|| match body {
         body if body.starts_with(br#"{"input""#) => embedding_request(body, &warnings).map(drop),
+        body if body.starts_with(br#"{"query""#) => rerank_request(body, &warnings).map(drop),
         body if body.starts_with(br#"{"prompt""#) => completion_request(body, &warnings).map(drop),
         body => chat_request(body, &warnings).map(drop),
     });
@@ -49,8 +50,10 @@ fn spaced(item: &str) -> String {
 }
 
 /// Starts, items and ends of bodies that are as large as possible in memory.
-const BODIES: [(&str, &str, &str); 38] = [
+const BODIES: [(&str, &str, &str); 40] = [
     // Lists of the smallest items that are read into a type.
+    (r#"{"query":"q","documents":["#, r#""a","#, "]}"),
+    (r#"{"query":"q","documents":["#, r#"{"text":""},"#, "]}"),
     (CONTENT, "{},", "]}]}"),
     (CONTENT, r#"{"type":"text"},"#, "]}]}"),
     (CONTENT, r#"{"type":"text","text":"a"},"#, "]}]}"),

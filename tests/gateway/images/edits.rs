@@ -115,6 +115,7 @@ async fn a_wrong_form_is_a_400_that_names_the_member() {
         (vec![model, prompt, image, image], "image"),
         (vec![model, prompt, image, ("mask", ALPHA)], "mask"),
         (vec![model, prompt, image, ("mask", "no image")], "mask"),
+        (vec![model, prompt, image, ("markup", ALPHA)], "markup"),
         (vec![model, prompt, prompt, image], "prompt"),
         (vec![model, prompt, image, ("n", "two")], "n"),
         (

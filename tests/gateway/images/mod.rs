@@ -70,7 +70,7 @@ async fn generate(gateway: &Gateway, request: &Value) -> Reply {
 async fn edit_as(gateway: &Gateway, secret: &str, members: &[(&str, &str)]) -> Reply {
     let mut body = Vec::new();
     for (name, value) in members {
-        let is_file = matches!(*name, "image" | "image[]" | "mask");
+        let is_file = matches!(*name, "image" | "image[]" | "mask" | "markup");
         let file = if is_file { "; filename=\"a.png\"" } else { "" };
         body.extend(
             format!("--limit\r\nContent-Disposition: form-data; name=\"{name}\"{file}\r\n\r\n")

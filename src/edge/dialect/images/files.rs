@@ -37,6 +37,11 @@ pub fn form(parts: &[Part<'_>]) -> Result<Form, Error> {
         match part.name {
             "image" | "image[]" => images.push(image(part, "image")?),
             "mask" => mask = Some(image(part, "mask")?),
+            name if part.is_file => {
+                let text =
+                    format!("'{name}' is a file, and the only files are 'image' and 'mask'.");
+                return Err(Error::invalid(name, text).with_code("unsupported_parameter"));
+            }
             name => {
                 let value = value(name, part.content)?;
                 if members.insert(name.to_owned(), value).is_some() {

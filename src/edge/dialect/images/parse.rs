@@ -36,7 +36,10 @@ pub fn draw(bytes: &[u8], warnings: &Warnings) -> Result<(Draw, String), Error> 
         controls: controls(&request),
         user: request.user,
         max_cost: body::max_cost(request.max_cost_usd.as_deref())?,
-        prompt: request.prompt.unwrap_or_default().trim().to_owned(),
+        prompt: request
+            .prompt
+            .filter(|prompt| !prompt.trim().is_empty())
+            .unwrap_or_default(),
     };
     Ok((draw, request.model))
 }
