@@ -44,7 +44,7 @@ enum Command {
     Simulate(simulate::Args),
     /// Validate a configuration and print it with the origin of each value
     Check(check::Args),
-    /// List the configured models with target, region, price, maximum output and lifecycle
+    /// List the models with target, region, price, maximum output and lifecycle
     Models(models::Args),
     /// Create, list, show, rotate and revoke virtual keys
     Keys(keys::Args),
@@ -121,7 +121,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => run_async(serve::run(args)),
         Command::Simulate(args) => run_async(simulate::run(args)),
         Command::Check(args) => check::run(&args),
-        Command::Models(args) => models::run(&args),
+        Command::Models(args) => run_async(models::run(args)),
         Command::Keys(args) => run_async(keys::run(args)),
         Command::Usage(args) => run_async(usage::run(args)),
         Command::Budget(args) => run_async(budget::run(args)),

@@ -122,6 +122,8 @@ impl AdminSettings {
 pub struct Aws {
     pub region: String,
     pub settings: AwsSettings,
+    /// Clients see the models that the account can call.
+    pub discovery: bool,
 }
 
 /// An error in the configuration.

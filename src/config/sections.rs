@@ -119,6 +119,7 @@ pub fn aws(
         .then(|| assume_role(section.section("assume_role"), environment));
     let roots = trusted_roots(&mut section, environment);
     section.choice("transport", &[("sdk", ())], ());
+    let discovery = section.boolean("discovery", true);
     let api_key = environment.variable("AWS_BEARER_TOKEN_BEDROCK");
     section.finish();
     let settings = match demo {
@@ -139,6 +140,7 @@ pub fn aws(
     Some(Aws {
         region: region?,
         settings,
+        discovery,
     })
 }
 

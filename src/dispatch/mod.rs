@@ -120,6 +120,21 @@ impl Dispatch {
         self.destination(model)
     }
 
+    /// Resolves the raw ID `name`, which leads to the foundation model `base`, for a list of models.
+    ///
+    /// # Errors
+    /// As [`resolve_for`](Self::resolve_for).
+    pub async fn resolve_listed(
+        &self,
+        name: &str,
+        base: Option<&str>,
+        caller: &Caller,
+    ) -> Result<Arc<Model>, Error> {
+        self.models
+            .resolve_listed(name, base, caller, &self.lookup)
+            .await
+    }
+
     fn destination(&self, model: Arc<Model>) -> Result<Destination, Error> {
         let stacks = if model.raw {
             self.raw.as_ref()

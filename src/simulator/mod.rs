@@ -17,6 +17,7 @@ mod guardrail;
 mod in_call;
 mod invoke;
 mod knowledge;
+mod lists;
 mod misfit;
 mod model;
 mod parts;
@@ -102,6 +103,10 @@ struct Shared {
     describe_faults: VecDeque<u16>,
     /// The requests that the control plane has received.
     describes: usize,
+    /// The paths of the lists that were requested, with their queries.
+    listed: Vec<String>,
+    /// The statuses with which lists are answered, by path.
+    list_faults: HashMap<&'static str, u16>,
     /// How far the clock is ahead, in seconds.
     clock_shift: i64,
     cache: PromptCache,
@@ -178,7 +183,21 @@ impl Simulator {
         self.shared().describe_faults.push_back(status);
     }
 
-    /// The number of requests that the control plane has received.
+    /// Makes the control plane answer every request for the list at `path` with `status`, such as 403, until `None`.
+    pub fn fail_list(&self, path: &'static str, status: Option<u16>) {
+        let mut shared = self.shared();
+        match status {
+            Some(status) => drop(shared.list_faults.insert(path, status)),
+            None => drop(shared.list_faults.remove(path)),
+        }
+    }
+
+    /// The requests for lists that the control plane has received: paths with their queries.
+    pub fn listed(&self) -> Vec<String> {
+        self.shared().listed.clone()
+    }
+
+    /// The number of requests to describe a resource that the control plane has received.
     pub fn describes(&self) -> usize {
         self.shared().describes
     }
@@ -301,6 +320,9 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
     let (parts, body) = request.into_parts();
     if let Some(arn) = control::route(&parts.method, &parts.uri) {
         return control::describe(simulator, &parts, &arn);
+    }
+    if let Some(list) = lists::route(&parts.method, &parts.uri) {
+        return lists::answer(simulator, &parts, list);
     }
     let (id, operation) = routes::route(&parts.method, &parts.uri)?;
     let body = match Limited::new(body, MAX_REQUEST).collect().await {

@@ -20,6 +20,7 @@ mod completions;
 mod config;
 mod content_order;
 mod delivery;
+mod discovery;
 mod echo;
 mod embeddings;
 mod errors;

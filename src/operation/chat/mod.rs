@@ -10,7 +10,7 @@ mod limited;
 mod media_data;
 pub mod raw_fields;
 mod reply;
-mod route;
+pub mod route;
 mod worst_case;
 
 use std::{
