@@ -21,6 +21,7 @@ use crate::{
     operation::{
         Operation,
         chat::{Chat, ChatReply},
+        count::CountTokens,
         embed::Embed,
     },
     upstream::ProfileLookup,
@@ -34,6 +35,7 @@ pub use models::{ModelListing, Models};
 pub struct Stacks {
     chat: Stack<Chat>,
     embed: Stack<Embed>,
+    count: Stack<CountTokens>,
 }
 
 impl Stacks {
@@ -41,6 +43,7 @@ impl Stacks {
         Self {
             chat: pipeline::chat(model, shared),
             embed: pipeline::embed(model, shared),
+            count: pipeline::count(model, shared),
         }
     }
 }
@@ -60,6 +63,12 @@ impl Dispatchable for Chat {
 impl Dispatchable for Embed {
     fn stack(stacks: &Stacks) -> &Stack<Self> {
         &stacks.embed
+    }
+}
+
+impl Dispatchable for CountTokens {
+    fn stack(stacks: &Stacks) -> &Stack<Self> {
+        &stacks.count
     }
 }
 

@@ -5,12 +5,14 @@ use axum::http::Method;
 pub const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
 pub const COMPLETIONS: &str = "/v1/completions";
 pub const EMBEDDINGS: &str = "/v1/embeddings";
+pub const COUNT_TOKENS: &str = "/v1/count_tokens";
 
 /// Every path of the data port, as it is documented.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 8] = [
     CHAT_COMPLETIONS,
     COMPLETIONS,
     EMBEDDINGS,
+    COUNT_TOKENS,
     "/v1/usage",
     "/v1/knowledge_bases",
     "/v1/models",

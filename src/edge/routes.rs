@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     Edge,
-    dialect::{ChatCompletions, Completions, Embeddings},
+    dialect::{ChatCompletions, Completions, CountTokens, Embeddings},
     endpoints, labels,
     serve::serve,
 };
@@ -40,6 +40,7 @@ pub fn router(
             ("/chat/completions", post(serve::<ChatCompletions>)),
             ("/completions", post(serve::<Completions>)),
             ("/embeddings", post(serve::<Embeddings>)),
+            ("/count_tokens", post(serve::<CountTokens>)),
             ("/models", get(endpoints::models::list)),
             ("/models/{*model}", get(endpoints::models::retrieve)),
             ("/knowledge_bases", get(endpoints::knowledge_bases::list)),

@@ -2,6 +2,7 @@
 //! all operations.
 
 pub mod chat;
+pub mod count;
 pub mod embed;
 pub mod expansion;
 pub mod guarded;

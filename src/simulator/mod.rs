@@ -8,6 +8,7 @@ mod apply_guardrail;
 mod cache;
 mod connection;
 mod control;
+mod count_tokens;
 mod error;
 mod escapes;
 mod families;
@@ -356,6 +357,7 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
     }
     match operation {
         Operation::Converse { stream } => simulator.converse(&id, &parse(&body)?, stream).await,
+        Operation::CountTokens => count_tokens::count(&id, &parse(&body)?).await,
         Operation::Invoke => invoke::invoke(simulator, &id, &parts.headers, &body).await,
         Operation::Retrieve => knowledge::retrieve(&id, &parse(&body)?).await,
         Operation::ApplyGuardrail => apply_guardrail::apply(simulator, &id, &parse(&body)?).await,

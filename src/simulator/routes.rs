@@ -9,6 +9,7 @@ use super::{ServiceError, apply_guardrail, escapes::percent_decode, knowledge};
 pub enum Operation {
     Converse { stream: bool },
     Invoke,
+    CountTokens,
     Retrieve,
     ApplyGuardrail,
 }
@@ -47,6 +48,7 @@ pub fn route(method: &Method, uri: &Uri) -> Result<(String, Operation), ServiceE
         "converse" => Operation::Converse { stream: false },
         "converse-stream" => Operation::Converse { stream: true },
         "invoke" => Operation::Invoke,
+        "count-tokens" => Operation::CountTokens,
         _ => return Err(unknown()),
     };
     Ok((model_id, operation))

@@ -6,6 +6,7 @@ mod body;
 pub mod chat;
 mod codec;
 pub mod converse;
+mod count;
 mod discovery;
 mod embed;
 pub mod failure;

@@ -19,6 +19,7 @@ mod chat;
 mod completions;
 mod config;
 mod content_order;
+mod count_tokens;
 mod delivery;
 mod discovery;
 mod echo;

@@ -86,6 +86,16 @@ def test_broken_stream_raises(simulator, fault):
         list(stream)
 
 
+def test_tokens_are_counted_by_the_id_of_a_foundation_model(simulator):
+    haiku = "anthropic.claude-haiku-4-5-20251001-v1:0"
+    converse = {"messages": [{"role": "user", "content": [{"text": "Hello"}]}], "system": [{"text": "Be brief."}]}
+    count = client(simulator).count_tokens
+    assert count(modelId=haiku, input={"converse": converse})["inputTokens"] > 1
+    for other in (f"us.{haiku}", "amazon.nova-lite-v1:0"):
+        with pytest.raises(ClientError, match="doesn't support counting tokens"):
+            count(modelId=other, input={"converse": converse})
+
+
 def control_plane(simulator):
     return boto3.client(
         "bedrock", endpoint_url=simulator, region_name="us-east-1", aws_access_key_id="simulator", aws_secret_access_key="simulator"

@@ -4,6 +4,7 @@
 mod chat_completions;
 mod chat_events;
 mod completions;
+mod count_tokens;
 mod embeddings;
 
 use std::task::{Context, Poll};
@@ -15,6 +16,7 @@ use ulid::Ulid;
 pub use chat_completions::{ChatCompletions, ChatWriter, assistant_message, chat_request};
 pub use chat_events::EventWriter;
 pub use completions::{Completions, completion_request};
+pub use count_tokens::CountTokens;
 pub use embeddings::{Embeddings, embedding_request};
 
 use super::rescue;

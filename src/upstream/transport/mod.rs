@@ -32,6 +32,8 @@ pub enum ServiceOperation {
     ConverseStream,
     /// `bedrock-runtime` InvokeModel.
     InvokeModel,
+    /// `bedrock-runtime` CountTokens.
+    CountTokens,
     /// `bedrock-agent-runtime` Retrieve. Its target is a Knowledge Base.
     Retrieve,
     /// `bedrock-runtime` ApplyGuardrail. Its target is a guardrail, as `ID/version/VERSION`.

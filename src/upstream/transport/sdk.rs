@@ -203,6 +203,14 @@ impl Clients {
                     .interceptor(exchange.clone());
                 call.send().await.err().map(|error| send_error(error, sent))
             }
+            ServiceOperation::CountTokens => {
+                let client = self.client(&target.region).await?;
+                let call = client.count_tokens().model_id(&target.id).customize();
+                let call = call
+                    .mutate_request(replace_body)
+                    .interceptor(exchange.clone());
+                call.send().await.err().map(|error| send_error(error, sent))
+            }
             ServiceOperation::ApplyGuardrail => {
                 let client = self.client(&target.region).await?;
                 let (id, version) = target.id.rsplit_once("/version/").unwrap_or_default();

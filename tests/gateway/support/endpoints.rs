@@ -7,6 +7,7 @@ use super::{ANY_KEY, Gateway, KEY, Reply};
 
 pub const EMBEDDINGS: &str = "/v1/embeddings";
 pub const COMPLETIONS: &str = "/v1/completions";
+pub const COUNT_TOKENS: &str = "/v1/count_tokens";
 
 impl Gateway {
     /// `POST path` with the key `secret`.
