@@ -135,7 +135,9 @@ impl App {
             .map(|base| base.target.region.clone())
             .collect();
         let targets = config.models.named().flat_map(|model| model.targets.iter());
+        let built_in = config.models.built_in().map(|model| model.target());
         let regions = targets
+            .chain(built_in)
             .map(|target| target.region.clone())
             .chain(kb_regions.iter().cloned())
             .chain([config.aws.region.clone()]);

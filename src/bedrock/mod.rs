@@ -8,5 +8,6 @@ pub mod content;
 pub mod count_tokens;
 pub mod event;
 pub mod guardrail;
+pub mod guardrail_checks;
 pub mod reply;
 pub mod request;

@@ -32,6 +32,10 @@ pub enum Route {
     Converse,
     /// InvokeModel, with a body in the form of the model's family.
     Invoke,
+    /// InvokeGuardrailChecks.
+    GuardrailChecks,
+    /// ApplyGuardrail, as an operation of its own.
+    ApplyGuardrail,
 }
 
 impl Route {
@@ -39,6 +43,8 @@ impl Route {
         match self {
             Self::Converse => "converse",
             Self::Invoke => "invoke",
+            Self::GuardrailChecks => "guardrail_checks",
+            Self::ApplyGuardrail => "apply_guardrail",
         }
     }
 }

@@ -9,6 +9,7 @@ mod governance;
 mod keys;
 mod knowledge_bases;
 mod models;
+mod moderations;
 mod options;
 mod reader;
 mod sections;
@@ -226,6 +227,8 @@ fn read(
         region,
         diagnostics,
     );
+    let moderation = moderations::moderations(root.section("moderations"), &defaults, region);
+    let models = models.with_moderation(moderation);
     let sections = root.named_sections("knowledge_bases");
     let knowledge_bases = knowledge_bases::knowledge_bases(sections, &defaults, region, &models);
     let teams = governance::teams(root.named_sections("teams"));

@@ -125,6 +125,7 @@ pub fn options(section: &mut Section<'_>) -> ModelOptions {
         name_prefix: section.choice("message_names", &[("drop", false), ("prefix", true)], false),
         hash_users: section.choice("user_ids", &[("plain", false), ("hash", true)], false),
         keep_file_names: section.choice("file_names", &[("hash", false), ("keep", true)], false),
+        ..ModelOptions::default()
     }
 }
 

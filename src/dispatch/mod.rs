@@ -23,6 +23,7 @@ use crate::{
         chat::{Chat, ChatReply},
         count::CountTokens,
         embed::Embed,
+        moderate::Moderate,
     },
     upstream::ProfileLookup,
 };
@@ -36,6 +37,7 @@ pub struct Stacks {
     chat: Stack<Chat>,
     embed: Stack<Embed>,
     count: Stack<CountTokens>,
+    moderate: Stack<Moderate>,
 }
 
 impl Stacks {
@@ -44,6 +46,7 @@ impl Stacks {
             chat: pipeline::chat(model, shared),
             embed: pipeline::embed(model, shared),
             count: pipeline::count(model, shared),
+            moderate: pipeline::moderate(model, shared),
         }
     }
 }
@@ -69,6 +72,12 @@ impl Dispatchable for Embed {
 impl Dispatchable for CountTokens {
     fn stack(stacks: &Stacks) -> &Stack<Self> {
         &stacks.count
+    }
+}
+
+impl Dispatchable for Moderate {
+    fn stack(stacks: &Stacks) -> &Stack<Self> {
+        &stacks.moderate
     }
 }
 
@@ -103,7 +112,8 @@ impl Dispatch {
     pub fn new(models: Arc<Models>, shared: &Shared) -> Self {
         let stacks = |model: &Model| Arc::new(Stacks::new(model, shared));
         let named = models
-            .named()
+            .built_in()
+            .chain(models.named())
             .map(|model| (model.name.clone(), stacks(model)))
             .collect();
         let raw = models.raw().map(|model| stacks(model));

@@ -10,7 +10,7 @@ use crate::{
         Reply, Resolve, Retrieve, layer,
     },
     model::Model,
-    operation::{Operation, chat::Chat, count::CountTokens, embed::Embed},
+    operation::{Operation, chat::Chat, count::CountTokens, embed::Embed, moderate::Moderate},
     upstream::Upstream,
 };
 
@@ -56,6 +56,14 @@ pub fn embed(model: &Model, shared: &Shared) -> Stack<Embed> {
         .layer(layer(Deadline::default()))
         // Innermost, because nothing that the model receives may bypass it.
         .layer(layer(shared.guard.clone()))
+        .service(shared.upstream.clone());
+    governed(model, shared, inner)
+}
+
+/// Builds the stack of `model` for moderations.
+pub fn moderate(model: &Model, shared: &Shared) -> Stack<Moderate> {
+    let inner = ServiceBuilder::new()
+        .layer(layer(Deadline::default()))
         .service(shared.upstream.clone());
     governed(model, shared, inner)
 }

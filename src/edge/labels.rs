@@ -6,13 +6,15 @@ pub const CHAT_COMPLETIONS: &str = "/v1/chat/completions";
 pub const COMPLETIONS: &str = "/v1/completions";
 pub const EMBEDDINGS: &str = "/v1/embeddings";
 pub const COUNT_TOKENS: &str = "/v1/count_tokens";
+pub const MODERATIONS: &str = "/v1/moderations";
 
 /// Every path of the data port, as it is documented.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     CHAT_COMPLETIONS,
     COMPLETIONS,
     EMBEDDINGS,
     COUNT_TOKENS,
+    MODERATIONS,
     "/v1/usage",
     "/v1/knowledge_bases",
     "/v1/models",

@@ -10,16 +10,15 @@ use axum::{
 
 use super::{
     Edge,
-    dialect::{ChatCompletions, Completions, CountTokens, Embeddings},
+    dialect::{ChatCompletions, Completions, CountTokens, Embeddings, Moderations},
     endpoints, labels,
     serve::serve,
 };
 use crate::error::{Error, Kind};
 
 /// Prefixes of known API paths that this version does not support; their 404 says so.
-const NOT_SERVED: [&str; 8] = [
+const NOT_SERVED: [&str; 7] = [
     "/responses",
-    "/moderations",
     "/images",
     "/audio",
     "/rerank",
@@ -41,6 +40,7 @@ pub fn router(
             ("/completions", post(serve::<Completions>)),
             ("/embeddings", post(serve::<Embeddings>)),
             ("/count_tokens", post(serve::<CountTokens>)),
+            ("/moderations", post(serve::<Moderations>)),
             ("/models", get(endpoints::models::list)),
             ("/models/{*model}", get(endpoints::models::retrieve)),
             ("/knowledge_bases", get(endpoints::knowledge_bases::list)),

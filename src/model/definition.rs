@@ -161,7 +161,7 @@ pub enum Api {
 }
 
 /// Options of a configured model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModelOptions {
     pub api: Api,
     /// The largest `n` of a request. Each choice is a request to Bedrock.
@@ -177,6 +177,8 @@ pub struct ModelOptions {
     pub hash_users: bool,
     /// Sends the file names of documents instead of generated ones.
     pub keep_file_names: bool,
+    /// The severity, from 0 to 1, from which a moderated input falls into a category.
+    pub moderation_threshold: f64,
 }
 
 impl Default for ModelOptions {
@@ -190,6 +192,7 @@ impl Default for ModelOptions {
             name_prefix: false,
             hash_users: false,
             keep_file_names: false,
+            moderation_threshold: 0.4,
         }
     }
 }

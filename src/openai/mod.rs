@@ -13,6 +13,7 @@ pub mod extension;
 pub mod knowledge_base;
 pub mod message;
 pub mod models;
+pub mod moderation;
 pub mod object;
 pub mod schema_root;
 pub mod stop;

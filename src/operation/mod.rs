@@ -6,6 +6,7 @@ pub mod count;
 pub mod embed;
 pub mod expansion;
 pub mod guarded;
+pub mod moderate;
 mod reply;
 
 pub use reply::{CallEnd, EndReason, OutputLimit, Reply, Served};

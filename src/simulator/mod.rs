@@ -1,5 +1,5 @@
 //! A Bedrock that speaks the real wire protocol on loopback, for any AWS SDK: Converse, ConverseStream, InvokeModel,
-//! Retrieve and ApplyGuardrail with signed requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
+//! Retrieve, CountTokens, guardrails and lists of models with signed requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
 //!
 //! It shares no code with the gateway, so that tests can judge one by the other.
 
@@ -7,6 +7,7 @@ mod answer;
 mod apply_guardrail;
 mod cache;
 mod connection;
+mod content_filter;
 mod control;
 mod count_tokens;
 mod error;
@@ -15,6 +16,7 @@ mod families;
 pub mod fault;
 mod frames;
 mod guardrail;
+mod guardrail_checks;
 mod in_call;
 mod invoke;
 mod knowledge;
@@ -360,6 +362,7 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
         Operation::CountTokens => count_tokens::count(&id, &parse(&body)?).await,
         Operation::Invoke => invoke::invoke(simulator, &id, &parts.headers, &body).await,
         Operation::Retrieve => knowledge::retrieve(&id, &parse(&body)?).await,
+        Operation::GuardrailChecks => guardrail_checks::invoke(simulator, &parse(&body)?).await,
         Operation::ApplyGuardrail => apply_guardrail::apply(simulator, &id, &parse(&body)?).await,
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::http::{Method, Uri};
 
-use super::{ServiceError, apply_guardrail, escapes::percent_decode, knowledge};
+use super::{ServiceError, apply_guardrail, escapes::percent_decode, guardrail_checks, knowledge};
 
 /// The operations that take a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,7 @@ pub enum Operation {
     CountTokens,
     Retrieve,
     ApplyGuardrail,
+    GuardrailChecks,
 }
 
 /// The operation of a request, and the id of its model, Knowledge Base or guardrail.
@@ -24,6 +25,9 @@ pub fn route(method: &Method, uri: &Uri) -> Result<(String, Operation), ServiceE
     }
     if let Some(path) = apply_guardrail::route(method, uri) {
         return Ok((path, Operation::ApplyGuardrail));
+    }
+    if guardrail_checks::route(method, uri) {
+        return Ok((String::new(), Operation::GuardrailChecks));
     }
     let unknown = || ServiceError {
         name: "UnknownOperationException",

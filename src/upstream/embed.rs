@@ -41,7 +41,7 @@ impl Exchange for Embed {
     fn codec(route: Route) -> Option<&'static dyn Codec<Self>> {
         match route {
             Route::Invoke => Some(&invoke::Embeddings),
-            Route::Converse => None,
+            Route::Converse | Route::GuardrailChecks | Route::ApplyGuardrail => None,
         }
     }
 

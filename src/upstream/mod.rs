@@ -12,6 +12,7 @@ mod embed;
 pub mod failure;
 mod guardrail;
 pub mod invoke;
+mod moderate;
 mod profile_lookup;
 mod redact;
 mod retry_budget;

@@ -38,6 +38,7 @@ mod last_cent;
 mod limits;
 mod misfits;
 mod models;
+mod moderations;
 mod proxies;
 mod raw_ids;
 mod reasoning_order;

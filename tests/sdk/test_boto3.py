@@ -96,6 +96,26 @@ def test_tokens_are_counted_by_the_id_of_a_foundation_model(simulator):
             count(modelId=other, input={"converse": converse})
 
 
+def test_guardrail_checks_return_a_severity_for_each_category(simulator):
+    check = client(simulator).invoke_guardrail_checks
+    checks = {"contentFilter": {"categories": [{"category": "VIOLENCE"}, {"category": "HATE"}]}}
+    message = {"role": "user", "content": [{"text": "some bloodshed"}, {"text": "x" * 1500}]}
+    reply = check(messages=[message], checks=checks)
+    assert reply["results"]["contentFilter"]["results"] == [
+        {"category": "VIOLENCE", "severityScore": 0.8},
+        {"category": "HATE", "severityScore": 0.0},
+    ]
+    assert reply["usage"] == {"contentFilter": {"textUnits": 3}}
+    for messages, checks in [
+        ([{"role": "user", "content": [{"text": "x"}] * 11}], checks),
+        ([message], {}),
+        ([message], {"contentFilter": {"categories": [{"category": "SPAM"}]}}),
+    ]:
+        with pytest.raises(ClientError) as raised:
+            check(messages=messages, checks=checks)
+        assert raised.value.response["Error"]["Code"] == "ValidationException"
+
+
 def control_plane(simulator):
     return boto3.client(
         "bedrock", endpoint_url=simulator, region_name="us-east-1", aws_access_key_id="simulator", aws_secret_access_key="simulator"

@@ -6,6 +6,7 @@ mod chat_events;
 mod completions;
 mod count_tokens;
 mod embeddings;
+mod moderations;
 
 use std::task::{Context, Poll};
 
@@ -18,6 +19,7 @@ pub use chat_events::EventWriter;
 pub use completions::{Completions, completion_request};
 pub use count_tokens::CountTokens;
 pub use embeddings::{Embeddings, embedding_request};
+pub use moderations::Moderations;
 
 use super::rescue;
 use crate::{

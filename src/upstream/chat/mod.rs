@@ -99,7 +99,7 @@ impl Exchange for Chat {
     fn codec(route: Route) -> Option<&'static dyn Codec<Self>> {
         match route {
             Route::Converse => Some(&converse::Converse),
-            Route::Invoke => None,
+            Route::Invoke | Route::GuardrailChecks | Route::ApplyGuardrail => None,
         }
     }
 

@@ -34,6 +34,8 @@ pub enum ServiceOperation {
     InvokeModel,
     /// `bedrock-runtime` CountTokens.
     CountTokens,
+    /// `bedrock-runtime` InvokeGuardrailChecks, which needs no target.
+    InvokeGuardrailChecks,
     /// `bedrock-agent-runtime` Retrieve. Its target is a Knowledge Base.
     Retrieve,
     /// `bedrock-runtime` ApplyGuardrail. Its target is a guardrail, as `ID/version/VERSION`.

@@ -211,6 +211,14 @@ impl Clients {
                     .interceptor(exchange.clone());
                 call.send().await.err().map(|error| send_error(error, sent))
             }
+            ServiceOperation::InvokeGuardrailChecks => {
+                let client = self.client(&target.region).await?;
+                let call = client.invoke_guardrail_checks().customize();
+                let call = call
+                    .mutate_request(replace_body)
+                    .interceptor(exchange.clone());
+                call.send().await.err().map(|error| send_error(error, sent))
+            }
             ServiceOperation::ApplyGuardrail => {
                 let client = self.client(&target.region).await?;
                 let (id, version) = target.id.rsplit_once("/version/").unwrap_or_default();
