@@ -29,7 +29,7 @@ use crate::{
     },
     server,
     telemetry::Telemetry,
-    upstream::{Clients, Guardrails, ProfileLookup, Upstream},
+    upstream::{Clients, Discovery, Guardrails, ProfileLookup, Upstream},
     webhook,
 };
 
@@ -135,7 +135,9 @@ impl App {
             .map(|base| base.target.region.clone())
             .collect();
         let targets = config.models.named().flat_map(|model| model.targets.iter());
+        let built_in = config.models.built_in().map(|model| model.target());
         let regions = targets
+            .chain(built_in)
             .map(|target| target.region.clone())
             .chain(kb_regions.iter().cloned())
             .chain([config.aws.region.clone()]);
@@ -172,6 +174,8 @@ impl App {
         };
         let dispatch = Dispatch::new(Arc::new(config.models), &shared);
         reentry.set(dispatch.clone());
+        let discovery = config.aws.discovery;
+        let discovery = discovery.then(|| Discovery::new(clients.clone(), config.aws.region));
         let disconnect = disconnect_policy(config.drain, config.server.max_in_flight);
         let edge = Arc::new(Edge {
             gateway: ArcSwap::from_pointee(Gateway {
@@ -182,6 +186,7 @@ impl App {
             logins: Logins::new(config.server.failed_logins_per_minute),
             rate_limit,
             usage_pages: UsagePages::default(),
+            discovery: discovery.clone(),
             ledger: ledger.clone(),
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
@@ -201,6 +206,15 @@ impl App {
                 () = stopped.cancelled() => {}
             }
         });
+        if let Some(discovery) = discovery {
+            let stopped = drained.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = discovery.keep_fresh() => {}
+                    () = stopped.cancelled() => {}
+                }
+            });
+        }
         // Without a webhook, alerts only appear in the log.
         if let Some(webhook) = config.alerts {
             tasks.spawn(webhook.run(alerts, drained.clone()));

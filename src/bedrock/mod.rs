@@ -5,7 +5,9 @@
 //! lintel reads and ignore all others, because the service adds members and enum values without notice.
 
 pub mod content;
+pub mod count_tokens;
 pub mod event;
 pub mod guardrail;
+pub mod guardrail_checks;
 pub mod reply;
 pub mod request;

@@ -119,6 +119,20 @@ pub fn guardrail_price() -> &'static GuardrailPrice {
     &PRICE
 }
 
+/// Returns the price of a unit of the content filters of guardrail checks.
+pub fn content_check_price() -> NanoUsd {
+    static PRICE: LazyLock<NanoUsd> = LazyLock::new(|| {
+        // The file is compiled in, and a test reads the price, so this cannot fail here.
+        let file: Result<Value, _> = serde_json::from_str(include_str!("guardrails.json"));
+        let price = file.ok();
+        let price = price
+            .as_ref()
+            .and_then(|file| file["content_check"]["price"].as_str());
+        price.and_then(NanoUsd::parse).unwrap_or_default()
+    });
+    *PRICE
+}
+
 /// Returns the ids of all base models in the catalog.
 pub fn ids() -> impl Iterator<Item = &'static str> {
     CATALOG.entries.iter().map(|entry| entry.id)

@@ -43,6 +43,7 @@ pub async fn run(args: Args) -> Outcome {
     let caller = Arc::new(Caller {
         key_id: "demo".into(),
         models: Some(vec![WildMatch::new("*")]),
+        raw: true,
         knowledge_bases: vec![WildMatch::new("*")],
         ..Caller::default()
     });
@@ -144,6 +145,10 @@ async fn gateway(config: Config, secret: &str) -> Outcome {
              -d '{{\"model\": \"{model}\", \"input\": [\"Hello!\", \"Goodbye!\"]}}'"
         );
     }
+    eprintln!();
+    eprintln!("All models, with those of the simulated account:");
+    eprintln!();
+    eprintln!("  curl http://{data}/v1/models -H 'authorization: Bearer {secret}'");
     eprintln!();
     app.run(shutdown).await;
     Outcome::Done

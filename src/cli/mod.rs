@@ -45,7 +45,7 @@ enum Command {
     Simulate(simulate::Args),
     /// Validate a configuration and print it with the origin of each value
     Check(check::Args),
-    /// List the configured models with target, region, price, maximum output and lifecycle
+    /// List the models with target, region, price, maximum output and lifecycle
     Models(models::Args),
     /// Show every route that serves a model, the one that is chosen, and what the others would lose
     Explain(explain::Args),
@@ -124,7 +124,7 @@ pub fn run() -> ExitCode {
         Command::Serve(args) => run_async(serve::run(args)),
         Command::Simulate(args) => run_async(simulate::run(args)),
         Command::Check(args) => check::run(&args),
-        Command::Models(args) => models::run(&args),
+        Command::Models(args) => run_async(models::run(args)),
         Command::Explain(args) => explain::run(&args),
         Command::Keys(args) => run_async(keys::run(args)),
         Command::Usage(args) => run_async(usage::run(args)),

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{ConfigFile, Outcome, explain, print, table};
@@ -5,14 +7,18 @@ use crate::{
     call::{Caller, Route},
     catalogue::{self, Origin},
     config::{self, Environment},
-    model::{Facts, Model, Target},
+    model::{Facts, Model, Target, Targets},
     operation::chat::route,
+    upstream::{Clients, DiscoveredModel, Discovery},
 };
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     file: ConfigFile,
+    /// Also list the models that the AWS account can call, by their Bedrock ids
+    #[arg(long)]
+    online: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -28,7 +34,7 @@ const HEADS: [&str; 7] = [
     "LIFECYCLE",
 ];
 
-pub fn run(args: &Args) -> Outcome {
+pub async fn run(args: Args) -> Outcome {
     let config = match config::load(
         &args.file.config,
         &Environment::of_process(Vec::new()),
@@ -39,18 +45,47 @@ pub fn run(args: &Args) -> Outcome {
             return Outcome::Misconfigured(args.file.config.display().to_string(), problems);
         }
     };
+    let found = match args.online {
+        true => discovered(&config.aws).await,
+        false => Vec::new(),
+    };
     let listed = config.models.list();
     let text = if args.json {
-        let models: Vec<Value> = listed
-            .map(|listed| object(listed.name, listed.model))
-            .collect();
+        let configured = listed.map(|listed| object(listed.name, listed.model));
+        let found = found.iter().map(|model| object(&model.name, model));
+        let models: Vec<Value> = configured.chain(found).collect();
         format!("{}\n", Value::from(models))
     } else {
-        let rows = listed.map(|listed| row(listed.name, listed.model, listed.alias));
+        let configured = listed.map(|listed| row(listed.name, listed.model, listed.alias));
+        let found = found.iter().map(|model| row(&model.name, model, false));
+        let rows = configured.chain(found);
         table::render(&HEADS, &rows.collect::<Vec<_>>())
             + "Prices are US dollars per million tokens.\n"
     };
     print(&text)
+}
+
+/// The models that the account can call, each with the facts of the foundation model behind it. A list that fails is
+/// reported on standard error.
+async fn discovered(aws: &config::Aws) -> Vec<Model> {
+    let region = &aws.region;
+    let clients = Clients::new(aws.settings.clone(), region.clone(), [region.clone()]);
+    let discovery = Discovery::new(Arc::new(clients), region.clone());
+    for failure in discovery.refresh().await {
+        let (list, action, reason) = (failure.list, failure.action, failure.reason());
+        eprintln!("lintel: cannot list {list}: {reason}; the role needs {action}");
+    }
+    let models = discovery.models().await;
+    let model = |found: &DiscoveredModel| {
+        let target = Target::new(&found.id, region);
+        let described = found.base.as_ref().filter(|_| found.id.starts_with("arn:"));
+        let described = described.map_or_else(|| target.clone(), |base| Target::new(base, region));
+        Model {
+            targets: Targets::one(target),
+            ..catalogue::model(&found.id, described)
+        }
+    };
+    models.iter().map(model).collect()
 }
 
 fn object(name: &str, model: &Model) -> Value {

@@ -9,6 +9,7 @@ mod governance;
 mod keys;
 mod knowledge_bases;
 mod models;
+mod moderations;
 mod options;
 mod reader;
 mod sections;
@@ -130,6 +131,8 @@ pub struct Aws {
     pub region: String,
     pub places: Places,
     pub settings: AwsSettings,
+    /// Clients see the models that the account can call.
+    pub discovery: bool,
 }
 
 /// Where the models of the gateway may be called.
@@ -254,6 +257,8 @@ fn read(
         aws.as_ref().map(|aws| aws.places).unwrap_or_default(),
         diagnostics,
     );
+    let moderation = moderations::moderations(root.section("moderations"), &defaults, region);
+    let models = models.with_moderation(moderation);
     let sections = root.named_sections("knowledge_bases");
     let knowledge_bases = knowledge_bases::knowledge_bases(sections, &defaults, region, &models);
     let teams = governance::teams(root.named_sections("teams"));

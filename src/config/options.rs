@@ -149,6 +149,7 @@ pub fn options(section: &mut Section<'_>, places: Places) -> ModelOptions {
         has_api_key: false,
         hash_users: section.choice("user_ids", &[("plain", false), ("hash", true)], false),
         keep_file_names: section.choice("file_names", &[("hash", false), ("keep", true)], false),
+        ..ModelOptions::default()
     }
 }
 

@@ -126,6 +126,7 @@ pub fn aws(
     let places = places(&mut section);
     let signing_names = [("bedrock-mantle", "bedrock-mantle"), ("bedrock", "bedrock")];
     let signing_name = section.choice("mantle_signing_name", &signing_names, "bedrock-mantle");
+    let discovery = section.boolean("discovery", true);
     let api_key = environment.variable("AWS_BEARER_TOKEN_BEDROCK");
     section.finish();
     let settings = match demo {
@@ -148,6 +149,7 @@ pub fn aws(
         region: region?,
         places,
         settings,
+        discovery,
     })
 }
 

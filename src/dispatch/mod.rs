@@ -21,8 +21,10 @@ use crate::{
     operation::{
         Operation,
         chat::{Chat, ChatReply},
+        count::CountTokens,
         draw::Draw,
         embed::Embed,
+        moderate::Moderate,
         rank::Rank,
     },
     upstream::ProfileLookup,
@@ -38,6 +40,8 @@ pub struct Stacks {
     embed: Stack<Embed>,
     rank: Stack<Rank>,
     draw: Stack<Draw>,
+    count: Stack<CountTokens>,
+    moderate: Stack<Moderate>,
 }
 
 impl Stacks {
@@ -47,6 +51,8 @@ impl Stacks {
             embed: pipeline::input_only(model, shared),
             rank: pipeline::input_only(model, shared),
             draw: pipeline::input_only(model, shared),
+            count: pipeline::count(model, shared),
+            moderate: pipeline::moderate(model, shared),
         }
     }
 }
@@ -81,6 +87,18 @@ impl Dispatchable for Draw {
     }
 }
 
+impl Dispatchable for CountTokens {
+    fn stack(stacks: &Stacks) -> &Stack<Self> {
+        &stacks.count
+    }
+}
+
+impl Dispatchable for Moderate {
+    fn stack(stacks: &Stacks) -> &Stack<Self> {
+        &stacks.moderate
+    }
+}
+
 /// A model that a caller may use, with its stacks.
 pub struct Destination {
     pub model: Arc<Model>,
@@ -112,7 +130,8 @@ impl Dispatch {
     pub fn new(models: Arc<Models>, shared: &Shared) -> Self {
         let stacks = |model: &Model| Arc::new(Stacks::new(model, shared));
         let named = models
-            .named()
+            .built_in()
+            .chain(models.named())
             .map(|model| (model.name.clone(), stacks(model)))
             .collect();
         let raw = models.raw().map(|model| stacks(model));
@@ -136,6 +155,21 @@ impl Dispatch {
     pub async fn resolve_for(&self, name: &str, caller: &Caller) -> Result<Destination, Error> {
         let model = self.models.resolve_for(name, caller, &self.lookup).await?;
         self.destination(model)
+    }
+
+    /// Resolves the raw ID `name`, which leads to the foundation model `base`, for a list of models.
+    ///
+    /// # Errors
+    /// As [`resolve_for`](Self::resolve_for).
+    pub async fn resolve_listed(
+        &self,
+        name: &str,
+        base: Option<&str>,
+        caller: &Caller,
+    ) -> Result<Arc<Model>, Error> {
+        self.models
+            .resolve_listed(name, base, caller, &self.lookup)
+            .await
     }
 
     fn destination(&self, model: Arc<Model>) -> Result<Destination, Error> {

@@ -6,6 +6,7 @@ use crate::{
     call::Caller,
     error::{Error, Kind},
     model::Model,
+    operation::moderate,
     upstream::ProfileLookup,
 };
 
@@ -16,6 +17,8 @@ pub struct Models {
     aliases: BTreeMap<String, (Arc<Model>, Vec<String>)>,
     /// The template for raw Bedrock IDs, or `None` if `raw_model_ids = false`.
     raw: Option<Arc<Model>>,
+    /// The model for moderations, which needs no configuration.
+    moderation: Option<Arc<Model>>,
 }
 
 impl Models {
@@ -29,6 +32,16 @@ impl Models {
             named,
             aliases,
             raw,
+            moderation: None,
+        }
+    }
+
+    /// Adds the model for moderations. A configured model of its name takes precedence.
+    #[must_use]
+    pub fn with_moderation(self, model: Model) -> Self {
+        Self {
+            moderation: Some(Arc::new(model)),
+            ..self
         }
     }
 
@@ -38,7 +51,10 @@ impl Models {
     /// 404 if no model has this name.
     pub fn resolve(&self, name: &str) -> Result<Arc<Model>, Error> {
         let alias = || self.aliases.get(name).map(|(model, _)| model);
-        let model = self.named.get(name).or_else(alias);
+        let is_moderation =
+            |name: &str| name == moderate::MODEL || moderate::OTHER_NAMES.contains(&name);
+        let built_in = || self.moderation.as_ref().filter(|_| is_moderation(name));
+        let model = self.named.get(name).or_else(alias).or_else(built_in);
         model.cloned().ok_or_else(|| unknown(name))
     }
 
@@ -71,6 +87,11 @@ impl Models {
     /// Returns the configured models, without aliases.
     pub fn named(&self) -> impl Iterator<Item = &Arc<Model>> {
         self.named.values()
+    }
+
+    /// Returns the models that need no configuration. They are not listed.
+    pub fn built_in(&self) -> impl Iterator<Item = &Arc<Model>> {
+        self.moderation.iter()
     }
 
     /// Returns the template for raw Bedrock IDs, if they are accepted.

@@ -10,7 +10,9 @@ use crate::{
         Reply, Resolve, Retrieve, layer,
     },
     model::Model,
-    operation::{Operation, chat::Chat, input_only::InputOnly},
+    operation::{
+        Operation, chat::Chat, count::CountTokens, input_only::InputOnly, moderate::Moderate,
+    },
     upstream::Upstream,
 };
 
@@ -62,6 +64,28 @@ where
         .layer(layer(shared.guard.clone()))
         .service(shared.upstream.clone());
     governed(model, shared, inner)
+}
+
+/// Builds the stack of `model` for moderations.
+pub fn moderate(model: &Model, shared: &Shared) -> Stack<Moderate> {
+    let inner = ServiceBuilder::new()
+        .layer(layer(Deadline::default()))
+        .service(shared.upstream.clone());
+    governed(model, shared, inner)
+}
+
+/// Builds the stack of `model` for counting tokens, which has no budget and no ledger, because it costs nothing.
+pub fn count(model: &Model, shared: &Shared) -> Stack<CountTokens> {
+    BoxCloneSyncService::new(
+        ServiceBuilder::new()
+            .layer(layer(Measure::new(CountTokens::NAME, model.label())))
+            .layer(layer(shared.rate_limit.clone()))
+            .layer(layer(shared.in_flight.clone()))
+            .layer(shared.resolve.clone())
+            .layer(layer(Deadline::default()))
+            .layer(layer(shared.media.clone()))
+            .service(shared.upstream.clone()),
+    )
 }
 
 /// Wraps the operation-specific part of a stack, `inner`, in the middlewares that every operation passes through.

@@ -26,6 +26,53 @@ impl Models {
         caller: &Caller,
         lookup: &ProfileLookup,
     ) -> Result<Arc<Model>, Error> {
+        let (template, target) = self.raw_target(name, caller)?;
+        let base = match base_of(&target) {
+            None if hides_its_model(&target.id) => lookup.base(&target).await.ok().flatten(),
+            base => base,
+        };
+        if let Some(governing) = self.governing(&target, base, caller, lookup).await? {
+            return Ok(with_target(governing, target));
+        }
+        let described = target.clone();
+        Ok(Arc::new(raw_model(template, target, &described)))
+    }
+
+    /// Resolves the raw ID `name` for `caller`, as [`resolve_raw`](Self::resolve_raw) does, if `base` is known to be the
+    /// model behind it.
+    ///
+    /// # Errors
+    /// As [`resolve_raw`](Self::resolve_raw).
+    pub(super) async fn resolve_listed(
+        &self,
+        name: &str,
+        base: Option<&str>,
+        caller: &Caller,
+        lookup: &ProfileLookup,
+    ) -> Result<Arc<Model>, Error> {
+        let (template, target) = self.raw_target(name, caller)?;
+        let own = base_of(&target);
+        let base = own
+            .clone()
+            .or_else(|| catalogue::base(base?).map(str::to_owned));
+        let governing = self
+            .governing(&target, base.clone(), caller, lookup)
+            .await?;
+        if let Some(governing) = governing {
+            return Ok(with_target(governing, target));
+        }
+        let described = match (own, base) {
+            (None, Some(base)) => Target::new(base, &target.region),
+            _ => target.clone(),
+        };
+        Ok(Arc::new(raw_model(template, target, &described)))
+    }
+
+    /// Returns the template of raw IDs, and the target `name`.
+    ///
+    /// # Errors
+    /// 404 if `name` is no raw ID that the caller may use.
+    fn raw_target(&self, name: &str, caller: &Caller) -> Result<(&Arc<Model>, Target), Error> {
         let template = self.raw().filter(|_| looks_like_bedrock_id(name));
         let template = template.ok_or_else(|| unknown(name))?;
         let target = Target::new(name, &template.target().region);
@@ -34,32 +81,18 @@ impl Models {
         if target.region != template.target().region || !caller.may_use(name, true) {
             return Err(unknown(name));
         }
-        if let Some(governing) = self.governing(&target, caller, lookup).await? {
-            return Ok(with_target(governing, target));
-        }
-        let CatalogEntry { base, facts, price } = catalogue::lookup(&target);
-        Ok(Arc::new(Model {
-            name: name.to_owned(),
-            targets: Targets::one(target),
-            base: base.map(str::to_owned),
-            facts,
-            price,
-            ..Model::clone(template)
-        }))
+        Ok((template, target))
     }
 
     /// Returns the configured model of which `target` is another spelling. Of several, the one with the same target is
-    /// preferred, then the first in the order of names.
+    /// preferred, then the first in the order of names. `base` is the model behind the target, if it is known.
     async fn governing(
         &self,
         target: &Target,
+        base: Option<String>,
         caller: &Caller,
         lookup: &ProfileLookup,
     ) -> Result<Option<&Arc<Model>>, Error> {
-        let base = match base_of(target) {
-            None if hides_its_model(&target.id) => lookup.base(target).await.ok().flatten(),
-            base => base,
-        };
         if base.is_none()
             && hides_its_model(&target.id)
             && self
@@ -97,6 +130,19 @@ impl Models {
                 "several configured models have this target, and the key may use none of them",
             )),
         }
+    }
+}
+
+/// Returns a model with the settings of `template` and the facts of `described`, which names the same model as `target`.
+fn raw_model(template: &Model, target: Target, described: &Target) -> Model {
+    let CatalogEntry { base, facts, price } = catalogue::lookup(described);
+    Model {
+        name: target.id.clone(),
+        targets: Targets::one(target),
+        base: base.map(str::to_owned),
+        facts,
+        price,
+        ..Model::clone(template)
     }
 }
 

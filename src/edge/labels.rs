@@ -8,15 +8,19 @@ pub const EMBEDDINGS: &str = "/v1/embeddings";
 pub const RERANK: &str = "/v1/rerank";
 pub const IMAGE_GENERATIONS: &str = "/v1/images/generations";
 pub const IMAGE_EDITS: &str = "/v1/images/edits";
+pub const COUNT_TOKENS: &str = "/v1/count_tokens";
+pub const MODERATIONS: &str = "/v1/moderations";
 
 /// Every path of the data port, as it is documented.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 12] = [
     CHAT_COMPLETIONS,
     COMPLETIONS,
     EMBEDDINGS,
     RERANK,
     IMAGE_GENERATIONS,
     IMAGE_EDITS,
+    COUNT_TOKENS,
+    MODERATIONS,
     "/v1/usage",
     "/v1/knowledge_bases",
     "/v1/models",

@@ -60,6 +60,7 @@ use crate::{
     governance::Ledger,
     knowledge::KnowledgeBases,
     middleware::RateLimit,
+    upstream::Discovery,
 };
 
 /// The parts of the gateway that a reload replaces together. A request in flight keeps the value that it
@@ -77,6 +78,8 @@ pub struct Edge {
     /// Also limits the calls of all models.
     pub rate_limit: RateLimit,
     pub usage_pages: UsagePages,
+    /// If `None`, models that are not configured are not listed.
+    pub discovery: Option<Discovery>,
     pub ledger: Ledger,
     pub disconnect: DisconnectPolicy,
     pub limits: Limits,

@@ -10,16 +10,18 @@ use axum::{
 
 use super::{
     Edge,
-    dialect::{ChatCompletions, Completions, Embeddings, ImageEdits, ImageGenerations, Reranking},
+    dialect::{
+        ChatCompletions, Completions, CountTokens, Embeddings, ImageEdits, ImageGenerations,
+        Moderations, Reranking,
+    },
     endpoints, labels,
     serve::serve,
 };
 use crate::error::{Error, Kind};
 
 /// Prefixes of known API paths that this version does not support; their 404 says so.
-const NOT_SERVED: [&str; 7] = [
+const NOT_SERVED: [&str; 6] = [
     "/responses",
-    "/moderations",
     "/images",
     "/audio",
     "/messages",
@@ -42,6 +44,8 @@ pub fn router(
             ("/rerank", post(serve::<Reranking>)),
             ("/images/generations", post(serve::<ImageGenerations>)),
             ("/images/edits", post(serve::<ImageEdits>)),
+            ("/count_tokens", post(serve::<CountTokens>)),
+            ("/moderations", post(serve::<Moderations>)),
             ("/models", get(endpoints::models::list)),
             ("/models/{*model}", get(endpoints::models::retrieve)),
             ("/knowledge_bases", get(endpoints::knowledge_bases::list)),

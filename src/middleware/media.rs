@@ -7,7 +7,11 @@ use super::{Middleware, Reply};
 use crate::{
     call::Call,
     error::Error,
-    operation::chat::{Chat, Part},
+    model::Model,
+    operation::{
+        chat::{Chat, Part},
+        count::CountTokens,
+    },
     remote_media::RemoteMedia,
 };
 
@@ -24,7 +28,7 @@ impl Middleware<Chat> for Media {
     where
         S: Service<Call<Chat>, Response = Reply<Chat>, Error = Error, Future: Send> + Send,
     {
-        let fetched = self.fetch(&call).await?;
+        let fetched = self.fetch(&call.body, &call.model).await?;
         if !fetched.is_empty() {
             let chat = std::sync::Arc::make_mut(&mut call.body);
             chat.fetched = fetched;
@@ -33,15 +37,33 @@ impl Middleware<Chat> for Media {
     }
 }
 
+impl Middleware<CountTokens> for Media {
+    async fn handle<S>(
+        &self,
+        mut call: Call<CountTokens>,
+        mut next: S,
+    ) -> Result<Reply<CountTokens>, Error>
+    where
+        S: Service<Call<CountTokens>, Response = Reply<CountTokens>, Error = Error, Future: Send>
+            + Send,
+    {
+        let fetched = self.fetch(&call.body.chat, &call.model).await?;
+        if !fetched.is_empty() {
+            std::sync::Arc::make_mut(&mut call.body).chat.fetched = fetched;
+        }
+        next.call(call).await
+    }
+}
+
 impl Media {
-    async fn fetch(&self, call: &Call<Chat>) -> Result<HashMap<String, String>, Error> {
-        let urls = urls(&call.body);
+    async fn fetch(&self, chat: &Chat, model: &Model) -> Result<HashMap<String, String>, Error> {
+        let urls = urls(chat);
         let denied = |url: &str| url.starts_with("s3://") && !self.allows_s3(url);
         if let Some((_, at)) = urls.iter().find(|(url, _)| denied(url)) {
             let text = "This gateway does not allow this S3 bucket. Send the bytes as a data URL.";
             return Err(Error::invalid(at, text).with_code("unsupported_url"));
         }
-        let facts = &call.model.facts;
+        let facts = &model.facts;
         let Some(media) = self.0.as_ref().filter(|_| facts.image || facts.video) else {
             return Ok(HashMap::new());
         };

@@ -212,7 +212,7 @@ pub enum Residency {
 }
 
 /// Options of a configured model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModelOptions {
     pub api: Api,
     /// bedrock-mantle may serve the model.
@@ -233,6 +233,8 @@ pub struct ModelOptions {
     pub has_api_key: bool,
     /// Sends the file names of documents instead of generated ones.
     pub keep_file_names: bool,
+    /// The severity, from 0 to 1, from which a moderated input falls into a category.
+    pub moderation_threshold: f64,
 }
 
 impl Default for ModelOptions {
@@ -249,6 +251,7 @@ impl Default for ModelOptions {
             hash_users: false,
             has_api_key: false,
             keep_file_names: false,
+            moderation_threshold: 0.4,
         }
     }
 }

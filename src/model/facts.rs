@@ -47,6 +47,8 @@ pub struct Facts {
     pub system: bool,
     /// Accepts the role `system` in the middle of a conversation.
     pub late_system: bool,
+    /// CountTokens counts the input of the model.
+    pub count_tokens: bool,
     /// Continues a final assistant turn.
     pub prefill: bool,
     /// Produces JSON more reliably if its answer is prefilled with a brace.
@@ -344,6 +346,7 @@ impl Default for Facts {
             audio: true,
             system: true,
             late_system: false,
+            count_tokens: false,
             prefill: true,
             json_prefill: false,
             tools: true,

@@ -24,6 +24,10 @@ pub enum Route {
     MantleMessages,
     /// Rerank on bedrock-agent-runtime.
     Rerank,
+    /// InvokeGuardrailChecks.
+    GuardrailChecks,
+    /// ApplyGuardrail, as an operation of its own.
+    ApplyGuardrail,
     /// StartAsyncInvoke.
     Async,
     /// InvokeModelWithBidirectionalStream.
@@ -43,6 +47,8 @@ impl Route {
             Self::MantleResponses => "mantle_responses",
             Self::MantleMessages => "mantle_messages",
             Self::Rerank => "rerank",
+            Self::GuardrailChecks => "guardrail_checks",
+            Self::ApplyGuardrail => "apply_guardrail",
             Self::Async => "async",
             Self::Bidi => "bidi",
         }

@@ -15,6 +15,7 @@ pub mod image;
 pub mod knowledge_base;
 pub mod message;
 pub mod models;
+pub mod moderation;
 pub mod object;
 pub mod rerank;
 pub mod schema_root;

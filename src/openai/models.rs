@@ -40,8 +40,25 @@ pub struct ModelObject<'a> {
     pub max_output_tokens: Option<u32>,
     /// What the model is for: `chat`, `embedding`, `rerank`, `image` and others.
     pub modality: &'a str,
-    /// Any of `text`, `image`, `file`, `video` and `audio`.
-    pub input_modalities: Vec<&'static str>,
+    /// Any of `text`, `image`, `file`, `video` and `audio`, or what AWS lists.
+    pub input_modalities: Vec<&'a str>,
+    /// `text`, `embedding`, `image` …
+    pub output_modalities: Vec<&'a str>,
+    /// The APIs of Bedrock through which the gateway reaches the model.
+    pub routes: Vec<&'static str>,
+    /// The geography of the inference profile behind the name, such as `us` or `global`. Absent for other targets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<&'a str>,
+    /// The ID of the foundation model, if it is in the catalog.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_model: Option<&'a str>,
+    /// The name in the list of AWS. Absent for configured models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'a str>,
+    /// The list of AWS that names the model: `foundation_model`, `inference_profile`, `application_profile`,
+    /// `provisioned`, `imported` or `custom_deployment`. Absent for configured models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<&'static str>,
     /// The sizes of the vectors of an embedding model, with the default first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding_dimensions: Option<&'a [u32]>,

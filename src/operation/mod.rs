@@ -2,11 +2,13 @@
 //! all operations.
 
 pub mod chat;
+pub mod count;
 pub mod draw;
 pub mod embed;
 pub mod expansion;
 pub mod guarded;
 pub mod input_only;
+pub mod moderate;
 pub mod rank;
 mod reply;
 

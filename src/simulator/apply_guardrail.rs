@@ -7,9 +7,9 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    ServiceError, Simulator, escapes,
+    ServiceError, Simulator, content_filter, escapes,
     fault::Plan,
-    guardrail::{judge, text_of, usage},
+    guardrail::{INTERVENED, MESSAGE, judge, text_of, usage},
     model, reply,
 };
 
@@ -22,6 +22,21 @@ pub fn route(method: &Method, uri: &Uri) -> Option<String> {
         .strip_prefix("/guardrail/")
         .filter(|_| method == Method::POST)?;
     escapes::percent_decode(path.strip_suffix("/apply")?)
+}
+
+/// The faults that `[simulate apply …]` asks for. Those of a model that is asked with the same text do not count.
+pub fn faults(texts: &[&str]) -> Plan {
+    let faults = texts
+        .iter()
+        .filter(|text| text.contains("[simulate apply "));
+    let faults: Vec<String> = faults
+        .map(|text| {
+            text.replace("[simulate apply ", "\u{0}")
+                .replace("[simulate ", "")
+                .replace('\u{0}', "[simulate ")
+        })
+        .collect();
+    Plan::from_texts(faults.iter().map(String::as_str))
 }
 
 /// Answers an ApplyGuardrail request.
@@ -60,16 +75,8 @@ pub async fn apply(
             message: "The guardrail arn:aws:bedrock:us-east-1:123456789012:guardrail/missing000 does not exist.".into(),
         });
     }
-    let faults = texts.iter().map(|text| text_of(text));
-    let faults: Vec<String> = faults
-        .filter(|text| text.contains("[simulate apply "))
-        .map(|text| {
-            text.replace("[simulate apply ", "\u{0}")
-                .replace("[simulate ", "")
-                .replace('\u{0}', "[simulate ")
-        })
-        .collect();
-    let plan = Plan::from_texts(faults.iter().map(String::as_str));
+    let said: Vec<&str> = texts.iter().map(|text| text_of(text)).collect();
+    let plan = faults(&said);
     if let Some(error) = plan.refusal() {
         return Err(error);
     }
@@ -79,7 +86,15 @@ pub async fn apply(
     usage["contentPolicyImageUnits"] = images.into();
     simulator.bill_guardrail(&usage);
     plan.before_reply().await;
-    let (action, outputs, assessment) = judgment;
+    let (mut action, mut outputs, mut assessment) = judgment;
+    let is_full = request["outputScope"] == "FULL";
+    let (policy, blocks) = content_filter::policy(&said, is_full);
+    if let Some(policy) = policy {
+        assessment["contentPolicy"] = policy;
+    }
+    if blocks {
+        (action, outputs) = (INTERVENED, vec![MESSAGE.to_owned()]);
+    }
     let outputs: Vec<Value> = outputs.iter().map(|text| json!({"text": text})).collect();
     Ok(reply::json(&json!({
         "usage": usage, "action": action, "outputs": outputs, "assessments": [assessment],

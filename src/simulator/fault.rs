@@ -37,7 +37,8 @@ that begins with MANAGED is a managed one, and one that begins with IMAGES takes
   [simulate kb guardrail]     the guardrail of the search intervenes
 
 Every guardrail blocks text with the word \"contraband\" and answers with \"smuggled\", masks secret-…, and finds
-\"ungrounded\" without grounding; the guardrail missing000 does not exist. Faults of ApplyGuardrail, in any text: the errors
+\"ungrounded\" without grounding; the guardrail missing000 does not exist. Its content filters, and those of guardrail checks, find
+bloodshed, bigotry, lewdness, burglary, scoundrel and nitwit. Faults of ApplyGuardrail and InvokeGuardrailChecks, in any text: the errors
 above, \"slow\" and \"hang\", as [simulate apply throttle]";
 
 /// How a stream or a body breaks.

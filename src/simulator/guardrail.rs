@@ -18,6 +18,9 @@ pub const MESSAGE: &str = "The guardrail blocked this.";
 
 static SECRET: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("secret-[a-z0-9]+").ok());
 
+/// The action of a guardrail that blocks or masks.
+pub const INTERVENED: &str = "GUARDRAIL_INTERVENED";
+
 /// The characters of one billed unit.
 pub const UNIT: usize = 1000;
 
@@ -106,7 +109,6 @@ pub fn judge(request: &Value, texts: &[&Value]) -> (&'static str, Vec<String>, V
         () if is_output && contains(BLOCKED_OUTPUT) => Some(BLOCKED_OUTPUT),
         () => None,
     };
-    const INTERVENED: &str = "GUARDRAIL_INTERVENED";
     let blocked = |assessment| (INTERVENED, vec![MESSAGE.to_owned()], assessment);
     if let Some(word) = word {
         let words = json!([{"match": word, "action": "BLOCKED"}]);

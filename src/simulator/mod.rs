@@ -1,5 +1,5 @@
 //! A Bedrock that speaks the real wire protocol on loopback, for any AWS SDK: Converse, ConverseStream, InvokeModel,
-//! Retrieve, Rerank, ApplyGuardrail and chat completions with signed requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
+//! Retrieve, Rerank, CountTokens, guardrails, chat completions and lists of models with signed requests, checked against the service model, answered from the request itself, by script, or by a fault on demand.
 //!
 //! It shares no code with the gateway, so that tests can judge one by the other.
 
@@ -8,16 +8,20 @@ mod apply_guardrail;
 mod cache;
 mod chat;
 mod connection;
+mod content_filter;
 mod control;
+mod count_tokens;
 mod error;
 mod escapes;
 mod families;
 pub mod fault;
 mod frames;
 mod guardrail;
+mod guardrail_checks;
 mod in_call;
 mod invoke;
 mod knowledge;
+mod lists;
 mod misfit;
 mod model;
 mod parts;
@@ -112,6 +116,10 @@ struct Shared {
     describe_faults: VecDeque<u16>,
     /// The requests that the control plane has received.
     describes: usize,
+    /// The paths of the lists that were requested, with their queries.
+    listed: Vec<String>,
+    /// The statuses with which lists are answered, by path.
+    list_faults: HashMap<&'static str, u16>,
     /// How far the clock is ahead, in seconds.
     clock_shift: i64,
     cache: PromptCache,
@@ -188,7 +196,21 @@ impl Simulator {
         self.shared().describe_faults.push_back(status);
     }
 
-    /// The number of requests that the control plane has received.
+    /// Makes the control plane answer every request for the list at `path` with `status`, such as 403, until `None`.
+    pub fn fail_list(&self, path: &'static str, status: Option<u16>) {
+        let mut shared = self.shared();
+        match status {
+            Some(status) => drop(shared.list_faults.insert(path, status)),
+            None => drop(shared.list_faults.remove(path)),
+        }
+    }
+
+    /// The requests for lists that the control plane has received: paths with their queries.
+    pub fn listed(&self) -> Vec<String> {
+        self.shared().listed.clone()
+    }
+
+    /// The number of requests to describe a resource that the control plane has received.
     pub fn describes(&self) -> usize {
         self.shared().describes
     }
@@ -314,6 +336,9 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
     if let Some(arn) = control::route(&parts.method, &parts.uri) {
         return control::describe(simulator, &parts, &arn);
     }
+    if let Some(list) = lists::route(&parts.method, &parts.uri) {
+        return lists::answer(simulator, &parts, list);
+    }
     let native = chat::route(&parts.method, &parts.uri, &parts.headers);
     let (id, operation) = match native {
         Some(host) => (String::new(), Operation::Chat(host)),
@@ -356,11 +381,13 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
     }
     match operation {
         Operation::Converse { stream } => simulator.converse(&id, &parse(&body)?, stream).await,
+        Operation::CountTokens => count_tokens::count(&id, &parse(&body)?).await,
         Operation::Invoke { stream } => {
             invoke::invoke(simulator, &id, &parts.headers, &body, stream).await
         }
         Operation::Rerank => rerank::rerank(simulator, &parts.headers, &parse(&body)?).await,
         Operation::Retrieve => knowledge::retrieve(&id, &parse(&body)?).await,
+        Operation::GuardrailChecks => guardrail_checks::invoke(simulator, &parse(&body)?).await,
         Operation::ApplyGuardrail => apply_guardrail::apply(simulator, &id, &parse(&body)?).await,
         Operation::Chat(host) => {
             let reply = chat::complete(simulator, &host, &parts.headers, &body).await;

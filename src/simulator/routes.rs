@@ -3,7 +3,8 @@
 use axum::http::{Method, Uri};
 
 use super::{
-    ServiceError, apply_guardrail, chat::Host, escapes::percent_decode, knowledge, rerank,
+    ServiceError, apply_guardrail, chat::Host, escapes::percent_decode, guardrail_checks,
+    knowledge, rerank,
 };
 
 /// The operations that take a body.
@@ -11,10 +12,12 @@ use super::{
 pub enum Operation {
     Converse { stream: bool },
     Invoke { stream: bool },
+    CountTokens,
     Retrieve,
     Rerank,
     ApplyGuardrail,
     Chat(Host),
+    GuardrailChecks,
 }
 
 /// The operation of a request, and the id of its model, Knowledge Base or guardrail. Rerank names its model
@@ -31,6 +34,9 @@ pub fn route(method: &Method, uri: &Uri) -> Result<(String, Operation), ServiceE
     }
     if rerank::is_rerank(method, uri) {
         return Ok(("rerank".to_owned(), Operation::Rerank));
+    }
+    if guardrail_checks::route(method, uri) {
+        return Ok((String::new(), Operation::GuardrailChecks));
     }
     let unknown = || ServiceError {
         name: "UnknownOperationException",
@@ -56,6 +62,7 @@ pub fn route(method: &Method, uri: &Uri) -> Result<(String, Operation), ServiceE
         "converse-stream" => Operation::Converse { stream: true },
         "invoke" => Operation::Invoke { stream: false },
         "invoke-with-response-stream" => Operation::Invoke { stream: true },
+        "count-tokens" => Operation::CountTokens,
         _ => return Err(unknown()),
     };
     Ok((model_id, operation))

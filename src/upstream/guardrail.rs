@@ -1,7 +1,7 @@
 //! Applies guardrails, with the ApplyGuardrail operation.
 
-mod failure;
-mod wire;
+pub(super) mod failure;
+pub(super) mod wire;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +23,9 @@ use crate::{
 
 /// The time limit of one judgment, including retries.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The operation's name in the log.
+pub(super) const APPLY: &str = "ApplyGuardrail";
 
 /// Cap on the body of a reply, in bytes: a full trace of the longest input.
 const MAX_REPLY_BYTES: usize = 4 << 20;
@@ -176,7 +179,7 @@ impl Attempt for JudgeAttempt<'_> {
         };
         let reply = match send.send(self.request.clone()).await {
             Ok(reply) => reply,
-            Err(error) => return Err(failure::from_send(error)),
+            Err(error) => return Err(failure::from_send(APPLY, error)),
         };
         let (parts, body) = reply.into_parts();
         if parts.status.is_client_error() {
@@ -185,18 +188,17 @@ impl Attempt for JudgeAttempt<'_> {
         let body = collected(body, MAX_REPLY_BYTES).await;
         if !parts.status.is_success() {
             return Err(failure::from_reply(
+                APPLY,
                 parts.status,
                 &parts.headers,
                 &body.unwrap_or_default(),
             ));
         }
-        let body = body.map_err(|error| failure::malformed(error.detail().unwrap_or_default()))?;
+        let body =
+            body.map_err(|error| failure::malformed(APPLY, error.detail().unwrap_or_default()))?;
         let reply: ApplyGuardrailReply = serde_json::from_slice(&body).map_err(|error| {
-            failure::malformed(&format!(
-                "{:?} at column {}",
-                error.classify(),
-                error.column()
-            ))
+            let (kind, column) = (error.classify(), error.column());
+            failure::malformed(APPLY, &format!("{kind:?} at column {column}"))
         })?;
         fee.cost = catalogue::guardrail_price().cost(&reply.usage);
         wire::verdict(reply, self.case.content)
@@ -204,7 +206,7 @@ impl Attempt for JudgeAttempt<'_> {
 }
 
 /// The most that one request can cost.
-fn most(content: &[Content<'_>]) -> NanoUsd {
+pub(super) fn most(content: &[Content<'_>]) -> NanoUsd {
     let mut most = MostUnits::default();
     for content in content {
         match content {
@@ -223,10 +225,10 @@ fn most(content: &[Content<'_>]) -> NanoUsd {
 
 /// Records the cost of a request when it ends, even if it is cancelled: what was sent can be billed, unless the service
 /// rejects it.
-struct FeeGuard<'a> {
-    trace: &'a Trace,
-    cost: NanoUsd,
-    sent: SentMark,
+pub(super) struct FeeGuard<'a> {
+    pub trace: &'a Trace,
+    pub cost: NanoUsd,
+    pub sent: SentMark,
 }
 
 impl Drop for FeeGuard<'_> {

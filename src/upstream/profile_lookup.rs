@@ -115,7 +115,7 @@ impl ProfileLookup {
                 (entry.base, entry.failures) = (base, 0);
                 RESOLVED_TTL
             }
-            Err(DescribeError::Refused(reason)) => {
+            Err(DescribeError::Denied(reason) | DescribeError::Refused(reason)) => {
                 warn(
                     &reason,
                     "set base_model, or allow the role to describe the resource",

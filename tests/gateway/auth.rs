@@ -92,5 +92,14 @@ async fn key_may_use_only_the_models_that_its_globs_match() {
         .send(request.body(Body::empty()).unwrap())
         .await
         .json();
-    assert_eq!(list["data"].as_array().unwrap().len(), 1);
+    let models = list["data"].as_array().unwrap();
+    let ids: Vec<&str> = models
+        .iter()
+        .filter_map(|model| model["id"].as_str())
+        .collect();
+    assert_eq!(
+        ids,
+        ["nova", "us.amazon.nova-2-lite-v1:0"],
+        "the second is one of the account"
+    );
 }

@@ -86,6 +86,71 @@ def test_broken_stream_raises(simulator, fault):
         list(stream)
 
 
+def test_tokens_are_counted_by_the_id_of_a_foundation_model(simulator):
+    haiku = "anthropic.claude-haiku-4-5-20251001-v1:0"
+    converse = {"messages": [{"role": "user", "content": [{"text": "Hello"}]}], "system": [{"text": "Be brief."}]}
+    count = client(simulator).count_tokens
+    assert count(modelId=haiku, input={"converse": converse})["inputTokens"] > 1
+    for other in (f"us.{haiku}", "amazon.nova-lite-v1:0"):
+        with pytest.raises(ClientError, match="doesn't support counting tokens"):
+            count(modelId=other, input={"converse": converse})
+
+
+def test_guardrail_checks_return_a_severity_for_each_category(simulator):
+    check = client(simulator).invoke_guardrail_checks
+    checks = {"contentFilter": {"categories": [{"category": "VIOLENCE"}, {"category": "HATE"}]}}
+    message = {"role": "user", "content": [{"text": "some bloodshed"}, {"text": "x" * 1500}]}
+    reply = check(messages=[message], checks=checks)
+    assert reply["results"]["contentFilter"]["results"] == [
+        {"category": "VIOLENCE", "severityScore": 0.8},
+        {"category": "HATE", "severityScore": 0.0},
+    ]
+    assert reply["usage"] == {"contentFilter": {"textUnits": 3}}
+    for messages, checks in [
+        ([{"role": "user", "content": [{"text": "x"}] * 11}], checks),
+        ([message], {}),
+        ([message], {"contentFilter": {"categories": [{"category": "SPAM"}]}}),
+    ]:
+        with pytest.raises(ClientError) as raised:
+            check(messages=messages, checks=checks)
+        assert raised.value.response["Error"]["Code"] == "ValidationException"
+
+
+def control_plane(simulator):
+    return boto3.client(
+        "bedrock", endpoint_url=simulator, region_name="us-east-1", aws_access_key_id="simulator", aws_secret_access_key="simulator"
+    )
+
+
+def test_foundation_models_are_listed_and_filtered(simulator):
+    bedrock = control_plane(simulator)
+    models = bedrock.list_foundation_models()["modelSummaries"]
+    haiku = next(model for model in models if model["modelId"] == "anthropic.claude-3-haiku-20240307-v1:0")
+    assert haiku["modelLifecycle"]["status"] == "LEGACY" and haiku["modelLifecycle"]["endOfLifeTime"].year == 2027
+    embeddings = bedrock.list_foundation_models(byOutputModality="EMBEDDING")["modelSummaries"]
+    assert 0 < len(embeddings) < len(models)
+    with pytest.raises(ClientError, match="byProvider"):
+        bedrock.list_foundation_models(byProvider="Amazon")
+
+
+def test_inference_profiles_are_listed_page_by_page(simulator):
+    bedrock = control_plane(simulator)
+    pages = list(bedrock.get_paginator("list_inference_profiles").paginate(typeEquals="SYSTEM_DEFINED", maxResults=2))
+    assert len(pages) > 1 and all(len(page["inferenceProfileSummaries"]) <= 2 for page in pages)
+    ids = [profile["inferenceProfileId"] for page in pages for profile in page["inferenceProfileSummaries"]]
+    assert "us.anthropic.claude-sonnet-5-5" in ids and len(set(ids)) == len(ids)
+    assert bedrock.list_inference_profiles(typeEquals="APPLICATION")["inferenceProfileSummaries"] == []
+    with pytest.raises(ClientError, match="nextToken"):
+        bedrock.list_inference_profiles(nextToken="invented")
+
+
+def test_resources_of_an_account_are_listed(simulator):
+    bedrock = control_plane(simulator)
+    assert bedrock.list_provisioned_model_throughputs(statusEquals="InService")["provisionedModelSummaries"] == []
+    assert bedrock.list_imported_models(maxResults=10)["modelSummaries"] == []
+    assert bedrock.list_custom_model_deployments(statusEquals="Active")["modelDeploymentSummaries"] == []
+
+
 def test_wrong_secret_is_rejected(simulator):
     with pytest.raises(ClientError) as raised:
         client(simulator, secret="wrong").converse(**say("Hello"))

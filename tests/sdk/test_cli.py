@@ -42,14 +42,16 @@ def test_every_curl_line_of_the_demo_works_when_pasted():
     demo, _, chat = start_demo()
     try:
         assert shutil.which("curl"), "the demo prints curl commands, so curl is required"
-        answer, embeddings = (demo.wait_for(r"^\s*(curl .*)$").group(1) for _ in range(2))
+        answer, embeddings, models = (demo.wait_for(r"^\s*(curl .*)$").group(1) for _ in range(3))
         replies = [
             json.loads(subprocess.run(["sh", "-c", curl], capture_output=True, text=True, timeout=PATIENCE).stdout)
-            for curl in (chat, answer, embeddings)
+            for curl in (chat, answer, embeddings, models)
         ]
         assert replies[0]["choices"][0]["message"]["content"] == "You said: Hello!"
         assert replies[1]["choices"][0]["message"]["annotations"], "an answer with sources"
         assert [len(item["embedding"]) for item in replies[2]["data"]] == [1536, 1536]
+        sources = {model.get("source") for model in replies[3]["data"]}
+        assert sources == {None, "foundation_model", "inference_profile"}
     finally:
         assert demo.stop() == 0
 

@@ -4,8 +4,10 @@
 mod chat_completions;
 mod chat_events;
 mod completions;
+mod count_tokens;
 mod embeddings;
 mod images;
+mod moderations;
 mod rerank;
 
 use std::task::{Context, Poll};
@@ -17,8 +19,10 @@ use ulid::Ulid;
 pub use chat_completions::{ChatCompletions, ChatWriter, assistant_message, chat_request};
 pub use chat_events::EventWriter;
 pub use completions::{Completions, completion_request};
+pub use count_tokens::CountTokens;
 pub use embeddings::{Embeddings, embedding_request};
 pub use images::{ImageEdits, ImageGenerations};
+pub use moderations::Moderations;
 pub use rerank::{Reranking, rerank_request};
 
 pub use super::body::Media;

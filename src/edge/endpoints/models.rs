@@ -1,4 +1,5 @@
-//! `GET /v1/models` and `GET /v1/models/{model}`: the models that the key may use.
+//! `GET /v1/models` and `GET /v1/models/{model}`: the models that the key may use. For a key that may use raw IDs, these
+//! include the models that the AWS account can call.
 
 use std::sync::Arc;
 
@@ -11,17 +12,19 @@ use axum::{
 use serde_json::value::RawValue;
 
 use crate::{
-    call::Caller,
+    call::{Caller, Route},
     catalogue,
     dispatch::Models,
-    edge::{Edge, json},
+    edge::{Edge, Gateway, json},
     error::Error,
-    model::{DrawFamily, Facts, Model, ReasoningStyle},
+    model::{DrawFamily, Facts, LifecycleStatus, Model, ReasoningStyle},
     money::{self, NanoUsd, PicoUsd},
     openai::models::{Lifecycle, LongContext, ModelList, ModelObject, Price},
+    operation::{chat, embed},
+    upstream::DiscoveredModel,
 };
 
-/// Lists the models and aliases that the caller may use.
+/// Lists the models and aliases that the caller may use: configured ones first.
 ///
 /// # Errors
 /// 500 if the response cannot be serialized.
@@ -29,11 +32,52 @@ pub async fn list(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
 ) -> Result<Response, Error> {
-    let gateway = edge.gateway.load();
+    let gateway = edge.gateway.load_full();
+    let discovered = discovered(&edge, &gateway, &caller).await;
+    let mut data: Vec<_> = visible(&edge, gateway.dispatch.models(), &caller).collect();
+    data.extend(discovered.iter().map(|(found, model)| {
+        let object = object(&edge, &found.id, model, false, &model.use_cases);
+        described(object, found, model)
+    }));
     json(&ModelList {
         object: "list",
-        data: visible(&edge, gateway.dispatch.models(), &caller).collect(),
+        data,
     })
+}
+
+/// Returns the models of the AWS account that the caller may use and the gateway has a route to, each with the model that
+/// would serve it.
+async fn discovered(
+    edge: &Edge,
+    gateway: &Gateway,
+    caller: &Caller,
+) -> Vec<(DiscoveredModel, Arc<Model>)> {
+    let models = gateway.dispatch.models();
+    let (Some(discovery), Some(_)) = (&edge.discovery, models.raw()) else {
+        return Vec::new();
+    };
+    if !caller.may_use_raw_ids() {
+        return Vec::new();
+    }
+    let mut usable = Vec::new();
+    for found in discovery.models().await.iter() {
+        if models.resolve(&found.id).is_ok() || !caller.may_use(&found.id, true) {
+            continue;
+        }
+        let resolved = gateway
+            .dispatch
+            .resolve_listed(&found.id, found.base.as_deref(), caller);
+        let Ok(model) = resolved.await else { continue };
+        if !routes(&model).is_empty() && answers(found, &model) {
+            usable.push((found.clone(), model));
+        }
+    }
+    usable
+}
+
+/// Reports whether the gateway can return what the model produces. The catalog knows it of its own models.
+fn answers(found: &DiscoveredModel, model: &Model) -> bool {
+    model.base.is_some() || found.output.is_empty() || found.output.iter().any(|one| one == "text")
 }
 
 /// Returns one model, by its configured name, its alias or its raw Bedrock ID.
@@ -54,7 +98,12 @@ pub async fn retrieve(
         Some(model) => json(&model),
         None => {
             let model = gateway.dispatch.resolve_for(&name, &caller).await?.model;
-            json(&object(&edge, &name, &model, false, &model.use_cases))
+            let object = object(&edge, &name, &model, false, &model.use_cases);
+            let found = edge.discovery.as_ref().and_then(|all| all.find(&name));
+            match &found {
+                Some(found) => json(&described(object, found, &model)),
+                None => json(&object),
+            }
         }
     }
 }
@@ -101,6 +150,12 @@ fn object<'a>(
         max_output_tokens: model.facts.max_output_tokens,
         modality: &model.facts.modality,
         input_modalities: input_modalities(&model.facts),
+        output_modalities: output_modalities(&model.facts),
+        routes: routes(model),
+        profile: catalogue::parse_reference(&model.target().id).prefix,
+        base_model: model.base.as_deref(),
+        name: None,
+        source: None,
         embedding_dimensions: embed.map(|embed| embed.dimensions.as_slice()),
         tools: model.facts.tools && chats,
         web_search: model.facts.web_search.is_some(),
@@ -112,6 +167,55 @@ fn object<'a>(
             eol: model.facts.lifecycle.eol.as_deref(),
             successor: model.facts.lifecycle.successor.as_deref(),
         },
+    }
+}
+
+/// Adds what AWS lists about a model: all of it for one that the catalog does not know, and its lifecycle, which AWS may
+/// have changed since.
+fn described<'a>(
+    object: ModelObject<'a>,
+    found: &'a DiscoveredModel,
+    model: &'a Model,
+) -> ModelObject<'a> {
+    let own = &model.facts.lifecycle;
+    let is_legacy = found.is_legacy && own.status == LifecycleStatus::Active;
+    let status = match is_legacy {
+        true => LifecycleStatus::Legacy,
+        false => own.status,
+    };
+    let mut object = ModelObject {
+        name: found.name.as_deref(),
+        source: Some(found.origin.as_str()),
+        lifecycle: Lifecycle {
+            status: status.as_str(),
+            eol: found.eol.as_deref().or(own.eol.as_deref()),
+            successor: own.successor.as_deref(),
+        },
+        ..object
+    };
+    if model.base.is_none() && !found.output.is_empty() {
+        object.input_modalities = found.input.iter().map(String::as_str).collect();
+        object.output_modalities = found.output.iter().map(String::as_str).collect();
+    }
+    object
+}
+
+/// Returns the APIs of Bedrock through which the gateway reaches the model.
+fn routes(model: &Model) -> Vec<&'static str> {
+    match embed::embeds(model) {
+        Ok(_) => vec![Route::Invoke.as_str()],
+        Err(_) => chat::route::of(model)
+            .map(Route::as_str)
+            .into_iter()
+            .collect(),
+    }
+}
+
+fn output_modalities(facts: &Facts) -> Vec<&str> {
+    match facts.modality.as_str() {
+        "chat" | "video_to_text" => vec!["text"],
+        "image_edit" => vec!["image"],
+        other => vec![other],
     }
 }
 

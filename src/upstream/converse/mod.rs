@@ -9,6 +9,7 @@ mod blocks;
 mod caching;
 mod choice;
 mod codec;
+mod count;
 mod description;
 mod duplicates;
 mod extension;
@@ -40,6 +41,7 @@ pub(super) mod turns;
 use std::borrow::Cow;
 
 pub use codec::Converse;
+pub use count::Count;
 pub use media::{MAX_IMAGES, takes_image};
 pub use plan::ReplyPlan;
 pub use reply::whole_reply;

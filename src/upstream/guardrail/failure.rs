@@ -1,4 +1,5 @@
-//! Converts failures of ApplyGuardrail into [`Error`]s.
+//! Converts failures of ApplyGuardrail and InvokeGuardrailChecks into [`Error`]s. `operation` is the name of the one that failed,
+//! for the log.
 
 use http::{HeaderMap, StatusCode};
 
@@ -8,8 +9,8 @@ use crate::{
 };
 
 /// Converts a failure without a reply.
-pub fn from_send(error: SendError) -> Error {
-    let about = |detail| format!("ApplyGuardrail: {detail}");
+pub fn from_send(operation: &str, error: SendError) -> Error {
+    let about = |detail| format!("{operation}: {detail}");
     // A lost request can be repeated, because its cost is reserved for every attempt.
     failure::from_send(match error {
         SendError::Credentials(detail) => SendError::Credentials(about(detail)),
@@ -22,7 +23,7 @@ pub fn from_send(error: SendError) -> Error {
 }
 
 /// Converts a reply with an error status.
-pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+pub fn from_reply(operation: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
     let (name, reply, detail) = failure::read(status, headers, body);
     let error = match (name.to_ascii_lowercase().as_str(), status.as_u16()) {
         ("throttling" | "toomanyrequests", _) => failure::throttled("the guardrail", &reply),
@@ -46,16 +47,16 @@ pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error
         .with_code("guardrail_failed")
         .with_retry_advice(RetryAdvice::Once),
     };
-    error.with_detail(format!("ApplyGuardrail: {detail}"))
+    error.with_detail(format!("{operation}: {detail}"))
 }
 
 /// The error for a reply that is not in the form of the service model.
-pub fn malformed(detail: &str) -> Error {
+pub fn malformed(operation: &str, detail: &str) -> Error {
     Error::new(
         Kind::Upstream,
         "The guardrail returned a malformed reply, so nothing was answered.",
     )
     .with_code("upstream_malformed")
-    .with_detail(format!("ApplyGuardrail: {detail}"))
+    .with_detail(format!("{operation}: {detail}"))
     .with_retry_advice(RetryAdvice::Once)
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Action, Case, Content, Source, Verdict, failure::malformed};
+use super::{APPLY, Action, Case, Content, Source, Verdict, failure::malformed};
 use crate::{
     bedrock::{
         content::GuardrailQualifier,
@@ -80,7 +80,7 @@ pub fn verdict(reply: ApplyGuardrailReply, content: &[Content<'_>]) -> Result<Ve
                 .iter()
                 .filter(|content| matches!(content, Content::Text(_)));
             if texts.len() != expected.count() {
-                return Err(malformed("the number of masked texts is wrong"));
+                return Err(malformed(APPLY, "the number of masked texts is wrong"));
             }
             Action::Mask(texts)
         }
@@ -96,7 +96,7 @@ pub fn verdict(reply: ApplyGuardrailReply, content: &[Content<'_>]) -> Result<Ve
 }
 
 /// Reports whether a filter in the assessments took this action.
-fn has_action(assessments: &[Value], action: &str) -> bool {
+pub fn has_action(assessments: &[Value], action: &str) -> bool {
     assessments.iter().any(|value| match value {
         Value::Object(members) => {
             members.get("action").is_some_and(|own| own == action)

@@ -1,4 +1,4 @@
-//! Read requests to the Bedrock control plane: signed GETs, because its SDK is a large dependency for four of them.
+//! Read requests to the Bedrock control plane: signed GETs, because its SDK is a large dependency for a few of them.
 
 use std::time::{Duration, SystemTime};
 
@@ -23,14 +23,16 @@ const MAX_REPLY_BYTES: usize = 1 << 20;
 /// Why the control plane described nothing. The texts are for the log.
 #[derive(Debug)]
 pub enum DescribeError {
-    /// The answer is no: the resource does not exist, or the role may not describe it.
+    /// The role may not do this.
+    Denied(String),
+    /// The answer is no for another reason, for example because the resource does not exist.
     Refused(String),
     /// A later attempt may succeed.
     Transient(String),
 }
 
 impl Clients {
-    /// Returns the body of `GET path` on the Bedrock control plane of `region`.
+    /// Returns the body of `GET path` on the Bedrock control plane of `region`. The path may have a query.
     ///
     /// # Errors
     /// If there is no reply, or its status is not 2xx.
@@ -91,8 +93,11 @@ impl Clients {
             let body = std::mem::replace(reply.body_mut(), SdkBody::taken());
             if !status.is_success() {
                 let reason = format!("status {}", status.as_u16());
+                let name = reply.headers().get("x-amzn-errortype");
+                let is_denied = name.is_some_and(|name| name.starts_with("AccessDenied"));
                 return Err(match status.as_u16() {
                     408 | 429 | 500.. => DescribeError::Transient(reason),
+                    _ if is_denied => DescribeError::Denied(reason),
                     _ => DescribeError::Refused(reason),
                 });
             }

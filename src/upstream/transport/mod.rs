@@ -39,6 +39,10 @@ pub enum ServiceOperation {
     InvokeModel,
     /// `bedrock-runtime` InvokeModelWithResponseStream.
     InvokeModelWithResponseStream,
+    /// `bedrock-runtime` CountTokens.
+    CountTokens,
+    /// `bedrock-runtime` InvokeGuardrailChecks, which needs no target.
+    InvokeGuardrailChecks,
     /// `bedrock-agent-runtime` Retrieve. Its target is a Knowledge Base.
     Retrieve,
     /// `bedrock-agent-runtime` Rerank. Its body names the model.

@@ -208,6 +208,22 @@ impl Clients {
                     .interceptor(exchange.clone());
                 call.send().await.err().map(|error| send_error(error, sent))
             }
+            ServiceOperation::CountTokens => {
+                let client = self.client(&target.region).await?;
+                let call = client.count_tokens().model_id(&target.id).customize();
+                let call = call
+                    .mutate_request(replace_body)
+                    .interceptor(exchange.clone());
+                call.send().await.err().map(|error| send_error(error, sent))
+            }
+            ServiceOperation::InvokeGuardrailChecks => {
+                let client = self.client(&target.region).await?;
+                let call = client.invoke_guardrail_checks().customize();
+                let call = call
+                    .mutate_request(replace_body)
+                    .interceptor(exchange.clone());
+                call.send().await.err().map(|error| send_error(error, sent))
+            }
             ServiceOperation::InvokeModelWithResponseStream => {
                 let client = self.client(&target.region).await?;
                 let call = client.invoke_model_with_response_stream();

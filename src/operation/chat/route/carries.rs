@@ -37,7 +37,11 @@ pub fn carries(route: Route, feature: Feature, facts: &Facts) -> bool {
             | Feature::TopK => true,
             _ => false,
         },
-        Route::Rerank | Route::Async | Route::Bidi => false,
+        Route::Rerank
+        | Route::GuardrailChecks
+        | Route::ApplyGuardrail
+        | Route::Async
+        | Route::Bidi => false,
     }
 }
 

@@ -139,7 +139,11 @@ fn basic_strike(route: Route, model: &Model, built: &[Route]) -> Option<Strike> 
         _ => false,
     };
     match route {
-        Route::Rerank | Route::Async | Route::Bidi => Some(Strike::NotForChats),
+        Route::Rerank
+        | Route::GuardrailChecks
+        | Route::ApplyGuardrail
+        | Route::Async
+        | Route::Bidi => Some(Strike::NotForChats),
         _ if !built.contains(&route) => Some(Strike::NotBuilt),
         Route::Invoke if facts.invoke.is_none() => Some(Strike::NoBody),
         _ if target.id.starts_with("arn:") && !takes_arns => Some(Strike::Arn),

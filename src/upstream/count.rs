@@ -1,0 +1,104 @@
+//! Counts the tokens of a chat with CountTokens, or with the bound of the gateway where Bedrock does not count.
+
+use std::sync::Arc;
+
+use super::{
+    Attempt, Codec, Exchange, Request, ServiceOperation, Subject, Try, Upstream, collected,
+    converse,
+};
+use crate::{
+    bedrock::count_tokens::CountTokensReply,
+    call::{Call, Route},
+    error::{Error, Kind},
+    model::Target,
+    operation::count::{CountSource, CountTokens, TokenCount},
+};
+
+/// Cap on the body of a reply, in bytes.
+const MAX_REPLY_BYTES: usize = 64 << 10;
+
+impl Exchange for CountTokens {
+    type Decoder = ();
+
+    fn codec(route: Route) -> Option<&'static dyn Codec<Self>> {
+        match route {
+            Route::Converse => Some(&converse::Count),
+            Route::Invoke | Route::GuardrailChecks | Route::ApplyGuardrail => None,
+        }
+    }
+
+    async fn exchange(
+        upstream: &Upstream,
+        call: &Arc<Call<Self>>,
+        requests: Vec<(Request, ())>,
+    ) -> Result<TokenCount, Error> {
+        let bound = || call.body.bound(&call.model, &call.caller);
+        let (Some((request, ())), Some(base)) = (requests.into_iter().next(), &call.model.base)
+        else {
+            return bound();
+        };
+        // Bedrock counts only by the ID of the foundation model, not by a profile or an ARN.
+        let target = Arc::new(Target {
+            id: base.clone(),
+            region: call.model.target().region.clone(),
+        });
+        let subject = Subject {
+            target: &target,
+            ..Subject::of(call)
+        };
+        let attempt = CountAttempt(request);
+        let counted = upstream
+            .attempts
+            .run(subject, ServiceOperation::CountTokens, attempt);
+        match counted.await {
+            Ok(input_tokens) => Ok(TokenCount {
+                input_tokens,
+                source: CountSource::Service,
+            }),
+            Err(error) => match why_not_counted(&error) {
+                Some(why) => {
+                    let text = format!("input_tokens: an upper bound ({why})");
+                    call.trace.warnings().add(text);
+                    bound()
+                }
+                None => Err(error),
+            },
+        }
+    }
+}
+
+/// Returns why Bedrock does not count for this model here. `None` if the request itself is the problem, or a later one may
+/// succeed.
+fn why_not_counted(error: &Error) -> Option<&'static str> {
+    let says = |text| error.detail().is_some_and(|detail| detail.contains(text));
+    match error.code() {
+        Some("upstream_access_denied") => Some("AWS denies the gateway bedrock:CountTokens"),
+        Some("invalid_request") if says("support counting tokens") => {
+            Some("Bedrock does not count the tokens of this model")
+        }
+        _ => None,
+    }
+}
+
+struct CountAttempt(Request);
+
+impl Attempt for CountAttempt {
+    type Output = u64;
+
+    async fn attempt(&mut self, send: Try<'_>) -> Result<u64, Error> {
+        // No ticket, because Bedrock does not bill the request.
+        let reply = send.send_model(self.0.clone()).await?;
+        let body = collected(reply.into_body(), MAX_REPLY_BYTES).await?;
+        let reply: CountTokensReply = serde_json::from_slice(&body).map_err(|error| {
+            let text = "Bedrock sent a reply that could not be parsed.";
+            Error::new(Kind::Upstream, text)
+                .with_code("upstream_malformed")
+                .with_detail(format!(
+                    "{:?} at column {}",
+                    error.classify(),
+                    error.column()
+                ))
+        })?;
+        Ok(reply.input_tokens)
+    }
+}
