@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{governance, models::Defaults, options, reader::Section};
 use crate::{
-    model::{Facts, Guardrail, Model, ModelOptions, Target},
+    model::{Facts, Guardrail, Model, ModelOptions, Route, Target},
     money::{PicoUsd, Price},
     operation::moderate,
 };
@@ -43,8 +43,7 @@ pub fn moderations(mut section: Section<'_>, defaults: &Defaults, region: &str) 
         base: Some(TARGET.to_owned()),
         facts: Arc::new(Facts {
             modality: moderate::MODALITY.to_owned(),
-            converse: false,
-            invoke_model: false,
+            routes: vec![Route::GuardrailChecks, Route::ApplyGuardrail],
             ..Facts::default()
         }),
         // All of the cost is that of the guardrail.

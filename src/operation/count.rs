@@ -67,6 +67,7 @@ impl Operation for CountTokens {
         Ok(Plan {
             // Bedrock counts the tokens of a Converse request, whatever route the chat would take.
             route: Route::Converse,
+            reason: None,
             delivery: Delivery::Whole,
             worst: WorstCase::default(),
             compiles: None,

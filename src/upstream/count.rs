@@ -23,7 +23,7 @@ impl Exchange for CountTokens {
     fn codec(route: Route) -> Option<&'static dyn Codec<Self>> {
         match route {
             Route::Converse => Some(&converse::Count),
-            Route::Invoke | Route::GuardrailChecks | Route::ApplyGuardrail => None,
+            _ => None,
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{
     model::{DrawFamily, Facts, LifecycleStatus, Model, ReasoningStyle},
     money::{self, NanoUsd, PicoUsd},
     openai::models::{Lifecycle, LongContext, ModelList, ModelObject, Price},
-    operation::{chat, embed},
+    operation::chat,
     upstream::DiscoveredModel,
 };
 
@@ -202,12 +202,23 @@ fn described<'a>(
 
 /// Returns the APIs of Bedrock through which the gateway reaches the model.
 fn routes(model: &Model) -> Vec<&'static str> {
-    match embed::embeds(model) {
-        Ok(_) => vec![Route::Invoke.as_str()],
-        Err(_) => chat::route::of(model)
-            .map(Route::as_str)
-            .into_iter()
+    let facts = &model.facts;
+    if facts.rerank.is_some() {
+        return vec![Route::Rerank.as_str(), Route::Invoke.as_str()];
+    }
+    if facts.embed.is_some() || facts.draw.is_some() {
+        return vec![Route::Invoke.as_str()];
+    }
+    let explanation = chat::route::explain(None, model, &Caller::default());
+    let usable = |one: &&chat::route::RouteExplanation| one.strike.is_none();
+    match explanation.choice {
+        Ok(_) => explanation
+            .routes
+            .iter()
+            .filter(usable)
+            .map(|one| one.route.as_str())
             .collect(),
+        Err(_) => Vec::new(),
     }
 }
 

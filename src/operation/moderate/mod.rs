@@ -96,6 +96,7 @@ impl Operation for Moderate {
         };
         Ok(Plan {
             route,
+            reason: None,
             delivery: Delivery::Whole,
             worst: WorstCase {
                 requests: u32::try_from(pieces.len()).unwrap_or(u32::MAX),

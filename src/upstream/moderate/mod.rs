@@ -48,7 +48,7 @@ impl Exchange for Moderate {
         match route {
             Route::GuardrailChecks => Some(&checks::Checks),
             Route::ApplyGuardrail => Some(&named::NamedGuardrail),
-            Route::Converse | Route::Invoke => None,
+            _ => None,
         }
     }
 
