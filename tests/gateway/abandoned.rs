@@ -1,9 +1,6 @@
 //! Calls whose client disconnects before their model is asked: nothing new is sent for them.
 
-use std::time::Duration;
-
 use serde_json::json;
-use tokio::time::timeout;
 
 use crate::support::{
     Gateway,
@@ -14,11 +11,17 @@ use crate::support::{
 
 const ROUTE: &str = "/v1/chat/completions";
 
-/// Sends `request`, and disconnects while it waits.
-async fn abandon(gateway: &Gateway, secret: &str, request: &serde_json::Value) {
-    let call = gateway.as_key(secret, request);
-    let gone = timeout(Duration::from_millis(100), call).await;
-    assert!(gone.is_err(), "the client has disconnected");
+/// Sends `request`, and disconnects as soon as it `waits`.
+async fn abandon(
+    gateway: &Gateway,
+    secret: &str,
+    request: &serde_json::Value,
+    waits: impl AsyncFnMut() -> bool,
+) {
+    tokio::select! {
+        reply = gateway.as_key(secret, request) => panic!("{}", reply.text()),
+        () = gateway.until(waits) => {}
+    }
 }
 
 async fn ends_unanswered(gateway: &Gateway, log: &Log) {
@@ -35,8 +38,13 @@ async fn client_that_leaves_while_it_waits_for_money_spends_none() {
     for request in [user("gone"), streamed("gone")] {
         let log = Log::start();
         let gateway = Gateway::start_with(SETTINGS).await;
-        let budget = json!({"budget": {"usd": 0.0025, "per": "day", "wait": "10s"}});
-        let (id, secret) = key(&gateway, budget).await;
+        let settings = json!({
+            "budget": {"usd": 0.0025, "per": "day", "wait": "10s"}, "limits": {"in_flight": 2}
+        });
+        let (id, secret) = key(&gateway, settings).await;
+        // Never admitted into the budget, so only a call that waits can be the second in flight.
+        let mut probe = of("priced", user("Hi"));
+        probe["max_cost_usd"] = json!(0.000001);
         let first = of("priced", user("[simulate slow 400ms]"));
         let first = gateway.as_key(&secret, &first);
         let second = of("priced", request);
@@ -44,7 +52,8 @@ async fn client_that_leaves_while_it_waits_for_money_spends_none() {
             gateway
                 .until(async || standing(&gateway, &id).await.1 != "0")
                 .await;
-            abandon(&gateway, &secret, &second).await;
+            let waits = async || gateway.as_key(&secret, &probe).await.status == 429;
+            abandon(&gateway, &secret, &second, waits).await;
         });
         assert_eq!(first.status, 200);
         ends_unanswered(&gateway, &log).await;
@@ -70,7 +79,8 @@ async fn client_that_leaves_during_a_search_asks_no_model() {
     let gateway = Gateway::start_with(&settings).await;
     let mut request = user("budgets [simulate kb slow 400ms]");
     request["kb"] = "docs".into();
-    abandon(&gateway, "sk-reader", &request).await;
+    let waits = async || !gateway.simulator.received().is_empty();
+    abandon(&gateway, "sk-reader", &request, waits).await;
     ends_unanswered(&gateway, &log).await;
     assert!(gateway.simulator.invocations().is_empty());
 }

@@ -136,6 +136,8 @@ async fn an_invalid_model_identifier_at_bedrock_is_a_404() {
     scripted
         .headers
         .push(("x-amzn-errortype".into(), "ValidationException".into()));
+    // The next route of the model is tried once.
+    gateway.simulator.script(scripted.clone());
     gateway.simulator.script(scripted);
     let reply = gateway.chat(&user("Hi")).await;
     assert_eq!(

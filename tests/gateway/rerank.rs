@@ -129,7 +129,10 @@ async fn with_a_bedrock_api_key_the_request_goes_to_invoke_model() {
     let gateway = Gateway::start_in(simulator, &aws, SETTINGS, &variables).await;
     let reply = rank(&gateway, &request("ranker")).await;
     assert_eq!(order(&reply), [1, 2, 0]);
-    assert_eq!(reply.header("x-lintel-route"), Some("invoke"));
+    assert_eq!(
+        reply.header("x-lintel-route"),
+        Some("invoke; reason=bearer")
+    );
     let reply = rank(&gateway, &request("amazon")).await;
     assert_eq!(order(&reply), [1, 2, 0]);
     let raw = gateway.ask(RERANK, ANY_KEY, &request(COHERE)).await;

@@ -144,7 +144,7 @@ fn check(id: &str, model: &Model, text: &str) {
 /// members in a native schema.
 #[test]
 fn every_model_accepts_everything_that_its_facts_support() {
-    let (mut served, mut rejected) = (0, 0);
+    let (mut served, mut elsewhere, mut rejected) = (0, 0, 0);
     let mut all = HashMap::new();
     for id in catalogue::ids() {
         let model = catalogue::model("m", Target::new(id, "us-east-1"));
@@ -155,7 +155,12 @@ fn every_model_accepts_everything_that_its_facts_support() {
             let chat =
                 lintel::edge::chat_request(hello.to_string().as_bytes(), &Warnings::default())
                     .unwrap();
-            let error = chat.plan(&model, &Caller::default()).unwrap_err();
+            let Err(error) = chat.plan(&model, &Caller::default()) else {
+                // Its other routes have tests of their own.
+                assert_eq!(model.facts.modality, "chat", "{id}");
+                elsewhere += 1;
+                continue;
+            };
             assert_eq!(
                 (error.kind(), error.code()),
                 (Kind::NotFound, Some("model_not_found")),
@@ -180,5 +185,5 @@ fn every_model_accepts_everything_that_its_facts_support() {
             check(id, &model, body);
         }
     }
-    assert_eq!((served + rejected, served > 100), (176, true));
+    assert_eq!((served + elsewhere + rejected, served > 100), (176, true));
 }

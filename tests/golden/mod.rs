@@ -190,6 +190,7 @@ fn each_input_has_one_snapshot_and_no_snapshot_is_stale() {
         .chain(invoked)
         .chain(invoke_replies)
         .chain(native)
+        .chain(["routes.snap".to_owned()])
         .collect();
     expected.sort();
     let snapshots = files("snapshots", ".snap");

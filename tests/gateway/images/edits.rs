@@ -155,12 +155,11 @@ async fn a_wrong_form_is_a_400_that_names_the_member() {
 }
 
 #[tokio::test]
-async fn models_that_do_not_edit_and_ids_without_a_profile_are_a_404() {
+async fn models_that_do_not_edit_are_a_404() {
     let gateway = Gateway::start_with(SETTINGS).await;
     for (model, part) in [
         ("core", "/v1/images/generations"),
         ("chats", "does not make images"),
-        ("bare", "inference profile"),
     ] {
         let reply = edit(
             &gateway,

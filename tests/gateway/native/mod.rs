@@ -156,7 +156,8 @@ async fn route_is_the_configured_one() {
         ("oss_converse", "converse"),
     ] {
         let reply = answered(&gateway, &ask(model, "Hi")).await;
-        assert_eq!(reply.header("x-lintel-route"), Some(route), "{model}");
+        let route = Some(format!("{route}; reason=configured"));
+        assert_eq!(reply.header("x-lintel-route"), route.as_deref(), "{model}");
         assert_eq!(reply.content(), "You said: Hi");
     }
 }

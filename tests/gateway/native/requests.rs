@@ -196,16 +196,33 @@ async fn request_is_signed_again_with_the_time_of_the_service() {
     }
 }
 
-#[tokio::test]
-async fn model_without_the_endpoint_is_not_found() {
-    let gateway = Gateway::start_with(
-        "[models.a]\ntarget = \"amazon.nova-lite-v1:0\"\napi = \"chat\"\n[models.b]\ntarget = \"google.gemma-4-31b\"\napi = \"chat\"\n",
-    )
-    .await;
-    for model in ["a", "b"] {
-        let reply = gateway.as_key(ANY_KEY, &ask(model, "Hi")).await;
-        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{}", reply.text());
-    }
+#[test]
+fn model_without_the_endpoint_is_a_problem() {
+    let text = r#"
+        [aws]
+        region = "us-east-1"
+        [models.a]
+        target = "amazon.nova-lite-v1:0"
+        api = "chat"
+        [models.b]
+        target = "google.gemma-4-31b"
+        api = "chat"
+        [keys.a]
+        secret_env = "KEY"
+    "#;
+    let environment = Environment {
+        variables: vec![(
+            "KEY".to_owned(),
+            "sk-0123456789abcdef0123456789abcdef".to_owned(),
+        )],
+        flags: Vec::new(),
+    };
+    let problems = config::parse(text, &environment, None).unwrap_err();
+    let paths: Vec<&str> = problems
+        .iter()
+        .map(|problem| problem.path.as_str())
+        .collect();
+    assert_eq!(paths, ["models.a.api", "models.b.api"], "{problems:?}");
 }
 
 #[test]

@@ -175,7 +175,8 @@ fn configured(
             route.as_str()
         )));
     }
-    let lost = |need: &&Need| !carries(route, need.feature, facts);
+    // What is not essential the codec of the route emulates, or drops with a warning.
+    let lost = |need: &&Need| need.feature.is_essential() && !carries(route, need.feature, facts);
     match needs.iter().find(lost) {
         Some(need) => Err(uncarried(need, &[route])),
         None => Ok(Choice {
