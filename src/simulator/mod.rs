@@ -49,7 +49,7 @@ use aws_smithy_types::date_time::{DateTime, Format};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Uri},
+    http::{HeaderMap, HeaderValue},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -64,7 +64,7 @@ pub use sigv4::SecretKey;
 use cache::PromptCache;
 use fault::Plan;
 use routes::Operation;
-use unique::UniqueValue;
+use unique::parse;
 
 /// The service's limit for a request body, in bytes.
 const MAX_REQUEST: usize = 25_000_000;
@@ -342,7 +342,7 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
     let native = chat::route(&parts.method, &parts.uri, &parts.headers);
     let (id, operation) = match native {
         Some(host) => (String::new(), Operation::Chat(host)),
-        None if is_native_path(&parts.uri) => return Ok(chat::unknown_path()),
+        None if chat::is_native_path(&parts.uri) => return Ok(chat::unknown_path()),
         None => routes::route(&parts.method, &parts.uri)?,
     };
     let body = match Limited::new(body, MAX_REQUEST).collect().await {
@@ -394,20 +394,4 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
             Ok(reply.unwrap_or_else(IntoResponse::into_response))
         }
     }
-}
-
-/// Reports whether the path is one of OpenAI's. bedrock-runtime answers unknown ones with 200.
-fn is_native_path(uri: &Uri) -> bool {
-    ["/openai/", "/v1/", "/mantle/"]
-        .iter()
-        .any(|prefix| uri.path().starts_with(prefix))
-}
-
-fn parse(body: &[u8]) -> Result<Value, ServiceError> {
-    serde_json::from_slice(body)
-        .map(|UniqueValue(value)| value)
-        .map_err(|error| ServiceError {
-            name: "SerializationException",
-            ..ServiceError::validation(error.to_string())
-        })
 }

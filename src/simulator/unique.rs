@@ -8,6 +8,8 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
+use super::ServiceError;
+
 /// A value in which every object has each name once.
 pub struct UniqueValue(pub Value);
 
@@ -15,6 +17,19 @@ impl<'de> Deserialize<'de> for UniqueValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Unique).map(Self)
     }
+}
+
+/// Parses a body.
+///
+/// # Errors
+/// `SerializationException` if it is not JSON, or an object has a name twice.
+pub fn parse(body: &[u8]) -> Result<Value, ServiceError> {
+    serde_json::from_slice(body)
+        .map(|UniqueValue(value)| value)
+        .map_err(|error| ServiceError {
+            name: "SerializationException",
+            ..ServiceError::validation(error.to_string())
+        })
 }
 
 struct Unique;

@@ -69,7 +69,7 @@ async fn models_of_the_account_are_listed_with_their_facts() {
     let nova = find(&models, "amazon.nova-lite-v1:0");
     assert_eq!(nova["source"], "foundation_model");
     assert_eq!(nova["name"], "Nova Lite");
-    assert_eq!(nova["routes"], json!(["converse"]));
+    assert_eq!(nova["routes"], json!(["converse", "invoke"]));
     assert_eq!(nova["output_modalities"], json!(["text"]));
     assert!(nova["context_window"].as_u64().unwrap() > 100_000);
     assert!(nova["price"]["input"].is_number());

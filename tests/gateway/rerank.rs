@@ -138,7 +138,7 @@ async fn with_a_bedrock_api_key_the_request_goes_to_invoke_model() {
     let raw = gateway.ask(RERANK, ANY_KEY, &request(COHERE)).await;
     assert_eq!(
         raw.header("x-lintel-route"),
-        Some("invoke"),
+        Some("invoke; reason=bearer"),
         "{}",
         raw.text()
     );

@@ -173,3 +173,10 @@ pub async fn complete(
         false => terms.whole(&answer, &plan),
     })
 }
+
+/// Reports whether the path is one of OpenAI's. bedrock-runtime answers unknown ones with 200.
+pub fn is_native_path(uri: &Uri) -> bool {
+    ["/openai/", "/v1/", "/mantle/"]
+        .iter()
+        .any(|prefix| uri.path().starts_with(prefix))
+}

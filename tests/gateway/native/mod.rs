@@ -149,15 +149,14 @@ async fn reasoning_in_the_text_or_beside_it_is_reasoning_content() {
 async fn route_is_the_configured_one() {
     let gateway = gateway().await;
     for (model, route) in [
-        ("oss", "chat"),
-        ("oss_mantle", "mantle_chat"),
-        ("gpt", "chat"),
-        ("gemma", "mantle_chat"),
+        ("oss", "chat; reason=configured"),
+        ("oss_mantle", "mantle_chat; reason=configured"),
+        ("gpt", "chat; reason=configured"),
+        ("gemma", "mantle_chat; reason=configured"),
         ("oss_converse", "converse"),
     ] {
         let reply = answered(&gateway, &ask(model, "Hi")).await;
-        let route = Some(format!("{route}; reason=configured"));
-        assert_eq!(reply.header("x-lintel-route"), route.as_deref(), "{model}");
+        assert_eq!(reply.header("x-lintel-route"), Some(route), "{model}");
         assert_eq!(reply.content(), "You said: Hi");
     }
 }

@@ -54,9 +54,14 @@ fn configured_route_is_used_or_the_request_fails() {
         chosen(&grok, &[]),
         Ok((Route::MantleChat, Some("configured")))
     );
-    let error = choose(&grok, &[need(Feature::Stop, "stop")], ALL).unwrap_err();
+    let error = choose(&grok, &[need(Feature::Guardrail, "bedrock.guardrail")], ALL).unwrap_err();
     assert_eq!(error.code(), Some("unsupported_parameter"));
-    assert_eq!(error.param(), Some("stop"));
+    assert_eq!(error.param(), Some("bedrock.guardrail"));
+    // The codec emulates what is not essential.
+    assert_eq!(
+        chosen(&grok, &[Feature::Stop]),
+        Ok((Route::MantleChat, Some("configured")))
+    );
     // No proof is needed for a route that the operator chooses.
     let kimi = configured("moonshotai.kimi-k3", Api::Chat);
     assert_eq!(chosen(&kimi, &[]), Ok((Route::Chat, Some("configured"))));
