@@ -5,7 +5,7 @@ use lintel::config::{self, Environment};
 use serde_json::{Value, json};
 
 use super::{SETTINGS, answered, ask, gateway, with};
-use crate::support::{ANY_KEY, Gateway, serve, simulator};
+use crate::support::{Gateway, serve, simulator};
 
 /// Returns the path and the body of the last request.
 fn last(gateway: &Gateway) -> (String, Value) {
