@@ -50,10 +50,8 @@ pub fn apply(headers: &HeaderMap, body: &Value, request: &mut Value) -> Result<(
 
 fn strip(value: &mut Value, open: &str, close: &str) {
     match value {
-        Value::String(text) => {
-            if text.contains(open) {
-                *text = text.replace(open, "").replace(close, "");
-            }
+        Value::String(text) if text.contains(open) => {
+            *text = text.replace(open, "").replace(close, "");
         }
         Value::Array(items) => items.iter_mut().for_each(|item| strip(item, open, close)),
         Value::Object(members) => members
