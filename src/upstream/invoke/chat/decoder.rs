@@ -33,6 +33,7 @@ use crate::{
 /// What a stream ends with in some families, instead of JSON.
 const DONE: &[u8] = b"[DONE]";
 
+/// Decodes the replies to one request.
 pub struct InvokeDecoder {
     pub plan: Arc<ReplyPlan>,
     pub family: InvokeFamily,

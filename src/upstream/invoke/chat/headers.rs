@@ -62,6 +62,7 @@ pub struct ReplyHeaders {
 }
 
 impl ReplyHeaders {
+    /// Reads the headers. Leaves out what is absent or not a number.
     pub fn read(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let count = |name: &str| text(name).and_then(|count| count.parse().ok());
@@ -78,11 +79,13 @@ impl ReplyHeaders {
         }
     }
 
+    /// The service tier that answered.
     pub fn tier(&self) -> Option<reply::ServiceTier> {
         let kind = self.tier.clone()?;
         Some(reply::ServiceTier { kind })
     }
 
+    /// The latency mode that answered.
     pub fn performance(&self) -> Option<reply::PerformanceConfig> {
         let latency = self.latency.clone()?;
         Some(reply::PerformanceConfig { latency })

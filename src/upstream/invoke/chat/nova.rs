@@ -120,6 +120,7 @@ fn inference_config(
     merged
 }
 
+/// Reads the replies of Nova.
 pub struct Nova;
 
 /// One event: the name of an event of Converse, and its payload.

@@ -117,6 +117,7 @@ pub struct Reply {
 }
 
 impl Reply {
+    /// Creates the state for a reply with these headers.
     pub fn new(plan: Arc<ReplyPlan>, warnings: Warnings, headers: ReplyHeaders) -> Self {
         Self {
             answer: Answer::new(plan.clone(), warnings.clone()),
@@ -134,25 +135,30 @@ impl Reply {
         }
     }
 
+    /// Adds text of the model.
     pub fn text(&mut self, text: String) {
         if !text.is_empty() {
             self.answer.text(text, &mut self.chunks);
         }
     }
 
+    /// Adds reasoning text.
     pub fn thinking(&mut self, block: u32, text: &str) {
         self.answer.reasoning(block, text, &mut self.chunks);
     }
 
+    /// Starts a tool call.
     pub fn tool_start(&mut self, block: u32, id: &str, name: &str) {
         self.answer
             .tool_start(block, id, name, None, &mut self.chunks);
     }
 
+    /// Adds a fragment of the JSON input of a tool call.
     pub fn tool_input(&mut self, block: u32, fragment: String) {
         self.answer.tool_input(block, fragment, &mut self.chunks);
     }
 
+    /// Ends a content block.
     pub fn block_stop(&mut self, block: u32) {
         self.answer.block_stop(block, &mut self.chunks);
     }
@@ -278,10 +284,12 @@ impl Reply {
             .unknown("content of a type unknown to this version");
     }
 
+    /// The warnings for the client.
     pub fn warnings(&self) -> &Warnings {
         &self.warnings
     }
 
+    /// How to decode the reply.
     pub fn plan(&self) -> &ReplyPlan {
         &self.plan
     }

@@ -15,6 +15,7 @@ use crate::{
     },
 };
 
+/// Reads the replies of Claude.
 pub struct Anthropic;
 
 #[derive(Default, Deserialize)]

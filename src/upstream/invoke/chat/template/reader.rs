@@ -43,6 +43,7 @@ struct Output {
 }
 
 impl Text {
+    /// Creates a reader. `opening` is put before the first text.
     pub fn new(opening: Option<&'static str>) -> Self {
         Self { opening }
     }

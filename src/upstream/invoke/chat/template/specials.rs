@@ -80,6 +80,7 @@ pub struct Specials {
 }
 
 impl Specials {
+    /// Returns the special tokens of `family`, none of which has been found yet.
     pub fn of(family: InvokeFamily) -> Self {
         Self {
             tokens: tokens(family),
@@ -110,6 +111,7 @@ impl Specials {
     }
 }
 
+/// Returns the special tokens of a family; none if its body has messages.
 pub fn tokens(family: InvokeFamily) -> &'static [&'static str] {
     match family {
         InvokeFamily::Llama3 => LLAMA3,
