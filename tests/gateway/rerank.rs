@@ -129,19 +129,12 @@ async fn with_a_bedrock_api_key_the_request_goes_to_invoke_model() {
     let gateway = Gateway::start_in(simulator, &aws, SETTINGS, &variables).await;
     let reply = rank(&gateway, &request("ranker")).await;
     assert_eq!(order(&reply), [1, 2, 0]);
-    assert_eq!(
-        reply.header("x-lintel-route"),
-        Some("invoke; reason=bearer")
-    );
+    let expected = Some("invoke; reason=bearer");
+    assert_eq!(reply.header("x-lintel-route"), expected);
     let reply = rank(&gateway, &request("amazon")).await;
     assert_eq!(order(&reply), [1, 2, 0]);
     let raw = gateway.ask(RERANK, ANY_KEY, &request(COHERE)).await;
-    assert_eq!(
-        raw.header("x-lintel-route"),
-        Some("invoke; reason=bearer"),
-        "{}",
-        raw.text()
-    );
+    assert_eq!(raw.header("x-lintel-route"), expected, "{}", raw.text());
     let [cohere, amazon, _] = &gateway.bodies()[..] else {
         panic!("three requests")
     };
