@@ -100,7 +100,8 @@ impl NativeError {
                 "Bedrock does not serve this model on the endpoint that is configured for it. Contact the gateway's operator.",
             )
             .with_code(NOT_ON_THIS_ROUTE)
-            .with_param("model");
+            .with_param("model")
+            .with_wrong_route();
         }
         if says("data retention mode") {
             return Error::new(
@@ -119,12 +120,12 @@ impl NativeError {
             status => status,
         };
         match status {
-            Some(404) => failure::model_not_found(
-                "Bedrock does not have this model in the configured region, or the account has no access to it.",
-            ),
-            _ if is("model_not_found") || is("not_found_error") => failure::model_not_found(
-                "Bedrock does not have this model in the configured region, or the account has no access to it.",
-            ),
+            status if status == Some(404) || is("model_not_found") || is("not_found_error") => {
+                failure::model_not_found(
+                    "Bedrock does not have this model in the configured region, or the account has no access to it.",
+                )
+                .with_wrong_route()
+            }
             // The credentials may have expired early, so new ones may work.
             Some(401) => {
                 failure::access_denied("this model").with_retry_advice(RetryAdvice::Refreshed)

@@ -125,6 +125,7 @@ impl Feature {
             self,
             Self::Guardrail
                 | Self::Tier
+                | Self::Latency
                 | Self::Document
                 | Self::Image
                 | Self::Video
