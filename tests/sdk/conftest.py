@@ -37,7 +37,7 @@ target = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 [models.task]
 target = "claude"
 [models.oss]
-target = "openai.gpt-oss-120b-1:0"
+target = "openai.gpt-oss-20b-1:0"
 api = "chat"
 [models.gemma]
 target = "google.gemma-4-31b"

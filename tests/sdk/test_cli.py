@@ -128,7 +128,7 @@ def test_routes_are_explained_with_and_without_a_configuration(tmp_path):
     done = lintel("explain", "xai.grok-4.6", *nothing, AWS_REGION="us-west-2")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("us.xai.grok-4.6 in us-west-2\n")
-    assert re.search(r"^converse +chosen", done.stdout, re.MULTILINE)
+    assert re.search(r"^chat +chosen", done.stdout, re.MULTILINE)
     assert re.search(r"^mantle_chat +not used: .* guardrails", done.stdout, re.MULTILINE)
     request = tmp_path / "request.json"
     request.write_text('{"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stop": "END"}')
@@ -142,7 +142,7 @@ def test_routes_are_explained_with_and_without_a_configuration(tmp_path):
     assert lintel("explain", "nonsense", *nothing).returncode == 1
     request.write_text("{")
     assert lintel("explain", "xai.grok-4.6", str(request), *nothing).returncode == 1
-    done = lintel("explain", "google.gemma-4-31b", *nothing)
+    done = lintel("explain", "openai.gpt-daybreak-blue-5.6-sol", *nothing)
     assert done.returncode == 0 and "Not served: This version" in done.stdout
 
 

@@ -98,7 +98,7 @@ def test_unknown_path_is_a_200_without_an_answer(runtime):
 def test_gateway_serves_the_same_models_to_the_same_client(gateway, model):
     client = openai.OpenAI(base_url=gateway.base_url, api_key=gateway.wide_key, max_retries=0)
     raw = client.chat.completions.with_raw_response.create(model=model, messages=HELLO, temperature=0.5)
-    assert raw.headers["x-lintel-route"] == {"oss": "chat", "gemma": "mantle_chat"}[model]
+    assert raw.headers["x-lintel-route"] == {"oss": "chat", "gemma": "mantle_chat"}[model] + "; reason=configured"
     assert raw.parse().choices[0].message.content == "You said: Hello there"
     with client.chat.completions.stream(model=model, messages=[{"role": "user", "content": "use look"}], tools=TOOLS) as stream:
         for _ in stream:
