@@ -103,7 +103,6 @@ async fn models_of_the_account_are_listed_with_their_facts() {
     let all = ids(&models);
     assert_eq!(all.len(), models.len(), "each id is listed once");
     for hidden in [
-        "amazon.nova-canvas-v1:0",
         "somebody.paint-v1:0",
         "amazon.nova-lite-v1:0:300k",
         "anthropic.claude-sonnet-5-5",
