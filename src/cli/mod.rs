@@ -179,25 +179,26 @@ fn run_async(command: impl Future<Output = Outcome>) -> Outcome {
 }
 
 /// Sets up logging, metrics and signals, and opens the gateway's ports.
-async fn start(config: Config) -> Result<(App, CancellationToken, Log), String> {
+async fn start(config: Config) -> Result<(App, CancellationToken), String> {
     let log = Log::start();
     let telemetry = Telemetry::install(Some(&log)).map_err(|error| error.to_string())?;
     let app = App::bind(config, telemetry)
         .await
         .map_err(|error| error.to_string())?;
-    let shutdown = shutdown_on_signal(Some(app.ledger()), app.hurry.clone())
+    let shutdown = shutdown_on_signal(Some(app.ledger()), app.hurry.clone(), Some(log))
         .map_err(|error| error.to_string())?;
-    Ok((app, shutdown, log))
+    Ok((app, shutdown))
 }
 
 /// How long a process that ends at once waits for settled spend to reach the ledger's file.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
-/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process as soon as the ledger is flushed. SIGINT
-/// also cancels `hurry`, because it comes from a terminal.
+/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process as soon as the ledger and `log` are
+/// flushed. SIGINT also cancels `hurry`, because it comes from a terminal. `log` is kept until the runtime ends.
 fn shutdown_on_signal(
     ledger: Option<Ledger>,
     hurry: CancellationToken,
+    log: Option<Log>,
 ) -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
@@ -229,6 +230,7 @@ fn shutdown_on_signal(
         if let Some(ledger) = ledger {
             let _ = tokio::time::timeout(LAST_WRITES, ledger.flush()).await;
         }
+        drop(log);
         std::process::exit(1);
     });
     Ok(shutdown)

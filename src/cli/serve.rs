@@ -17,7 +17,7 @@ pub async fn run(args: Args) -> Outcome {
         }
     };
     match start(config).await {
-        Ok((app, shutdown, _log)) => {
+        Ok((app, shutdown)) => {
             tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %app.data_addr, admin = %app.admin_addr, "serving");
             app.run(shutdown).await;
             tracing::info!("stopped");

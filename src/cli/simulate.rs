@@ -22,9 +22,12 @@ pub async fn run(args: Args) -> Outcome {
         Ok(listener) => listener,
         Err(error) => return Outcome::Failed(format!("cannot listen on {}: {error}", args.listen)),
     };
-    let started = listener
-        .local_addr()
-        .and_then(|address| Ok((address, shutdown_on_signal(None, CancellationToken::new())?)));
+    let started = listener.local_addr().and_then(|address| {
+        Ok((
+            address,
+            shutdown_on_signal(None, CancellationToken::new(), None)?,
+        ))
+    });
     let (address, shutdown) = match started {
         Ok(started) => started,
         Err(error) => return Outcome::Failed(error.to_string()),
