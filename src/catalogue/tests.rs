@@ -197,6 +197,11 @@ fn every_model_has_routes_with_a_source() {
         );
         let is_listed = |route| facts.routes.contains(&route);
         assert!(facts.unproven.iter().all(|route| is_listed(*route)), "{id}");
+        assert!(facts.invoke.is_none() || is_listed(Route::Invoke), "{id}");
+        assert!(
+            facts.native.is_none() || facts.routes.iter().any(|route| OPENAI.contains(route)),
+            "{id}"
+        );
         assert_eq!(
             facts.modality == "chat",
             facts
