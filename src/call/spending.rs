@@ -8,11 +8,15 @@ use futures_util::future::BoxFuture;
 use super::Trace;
 use crate::{
     error::Error,
+    model::Route,
     money::{Cost, NanoUsd, Usage},
 };
 
 /// Decides whether a request that may have been billed can be repeated.
 type AskBeforeRepeat = dyn Fn() -> BoxFuture<'static, bool> + Send + Sync;
+
+/// Records that the call moves to another route.
+type AskBeforeReroute = dyn Fn(Route) -> BoxFuture<'static, bool> + Send + Sync;
 
 /// Reserves the cost of so many more tokens of input.
 type AskBeforeGrowth = dyn Fn(u64) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
@@ -22,6 +26,7 @@ type AskBeforeGrowth = dyn Fn(u64) -> BoxFuture<'static, Result<(), Error>> + Se
 pub struct Spending {
     spend: Mutex<Spend>,
     repeat: OnceLock<Box<AskBeforeRepeat>>,
+    reroute: OnceLock<Box<AskBeforeReroute>>,
     growth: OnceLock<Box<AskBeforeGrowth>>,
 }
 
@@ -110,6 +115,22 @@ impl Spending {
     pub async fn may_repeat(&self) -> bool {
         match self.repeat.get() {
             Some(ask) => ask().await,
+            None => true,
+        }
+    }
+
+    /// Sets the function that records that the call moves to another route. Only the first call has an effect.
+    pub fn ask_before_reroute(
+        &self,
+        ask: impl Fn(Route) -> BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) {
+        let _ = self.reroute.set(Box::new(ask));
+    }
+
+    /// Reports whether the call can move to `route`, after its record says so.
+    pub async fn may_reroute(&self, route: Route) -> bool {
+        match self.reroute.get() {
+            Some(ask) => ask(route).await,
             None => true,
         }
     }

@@ -66,10 +66,12 @@ pub async fn run(args: Args) -> Outcome {
             .map_or_else(|| answer[name].to_string(), str::to_owned)
     };
     print(&format!(
-        "{} lines matched calls of this gateway, {} could not be parsed; {} records were corrected by ${}\n",
+        "{} lines matched calls of this gateway, {} could not be parsed; {} records were corrected by ${}, \
+         {} are on routes that the log does not show\n",
         text("matched_lines"),
         text("unreadable_lines"),
         text("corrected_records"),
-        text("delta_usd")
+        text("delta_usd"),
+        text("not_comparable_records")
     ))
 }

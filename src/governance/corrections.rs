@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     call::REQUEST_ID,
+    model::Route,
     money::{NanoUsd, Price, Tier, Usage},
 };
 
@@ -30,6 +31,8 @@ pub struct Reconciliation {
     pub corrected: u64,
     /// Records left unchanged, because their price depends on more than the log says: tiers, long contexts, tools.
     pub skipped: u64,
+    /// Records left unchanged, because the log cannot show their calls: it is silent about their route.
+    pub not_comparable: u64,
     /// The sum of all corrections, in nano-dollars. Negative if less was due than was settled.
     pub delta: i64,
 }
@@ -41,7 +44,7 @@ impl Reconciliation {
         let delta = NanoUsd(self.delta.unsigned_abs());
         serde_json::json!({
             "matched_lines": self.matched, "unreadable_lines": self.unreadable, "corrected_records": self.corrected,
-            "left_records": self.skipped, "delta_usd": format!("{sign}{delta}"),
+            "left_records": self.skipped, "not_comparable_records": self.not_comparable, "delta_usd": format!("{sign}{delta}"),
         })
     }
 }
@@ -93,7 +96,7 @@ impl Invocation {
 impl Ledger {
     /// Corrects estimated and presumed records from Bedrock's invocation log, which has one JSON object per line. If
     /// `complete` is set, the log has every invocation of that time, in Unix milliseconds, so that a call without one cost
-    /// nothing.
+    /// nothing, if its route is one that the log shows.
     ///
     /// # Errors
     /// Returns SQLite's message if the store cannot be read or written.
@@ -140,10 +143,13 @@ impl Ledger {
         let ids = by_request.keys().cloned().collect();
         let uncertain = self.0.store.uncertain_records(ids, complete).await?;
         for (entry, settled) in uncertain {
-            let usage = by_request
-                .get(&*entry.request_id)
-                .copied()
-                .unwrap_or_default();
+            let logged = by_request.get(&*entry.request_id).copied();
+            // Whether such a call was billed is not known from its absence.
+            if logged.is_none() && !entry.route.is_some_and(Route::is_logged) {
+                reconciliation.not_comparable += 1;
+                continue;
+            }
+            let usage = logged.unwrap_or_default();
             let Some(cost) =
                 parse_price(&entry.price).and_then(|price| price.cost(&usage, Tier::Standard))
             else {

@@ -1,12 +1,14 @@
 //! Holds: the money reserved for one call, from admission to settlement.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 
+use tokio::time::timeout;
+
 use super::{
-    Ledger,
+    Ledger, WRITE_TIMEOUT,
     account::ThresholdCrossed,
     record::{Certainty, LedgerEntry, Record},
     store::HoldRow,
@@ -14,6 +16,7 @@ use super::{
 use crate::{
     call::Alert,
     metrics,
+    model::Route,
     money::{Budget, Mode, NanoUsd, Usage},
 };
 
@@ -22,6 +25,8 @@ use crate::{
 pub struct Hold {
     ledger: Ledger,
     entry: LedgerEntry,
+    /// Set if the call moved to another route than the planned one.
+    rerouted: OnceLock<Route>,
     ended: AtomicBool,
 }
 
@@ -60,15 +65,32 @@ impl Hold {
         Self {
             ledger,
             entry,
+            rerouted: OnceLock::new(),
             ended: AtomicBool::new(false),
         }
     }
 
     pub(super) fn row(&self) -> HoldRow {
         HoldRow {
-            entry: self.entry.clone(),
+            entry: self.entry(),
             amount: self.max_cost(),
         }
+    }
+
+    fn entry(&self) -> LedgerEntry {
+        let mut entry = self.entry.clone();
+        entry.route = self.rerouted.get().copied().or(entry.route);
+        entry
+    }
+
+    /// Records that the call moves to another route, once. Returns true once that is stored, and false if the ledger cannot
+    /// be written; then the call must not be sent there, because a reconciliation after a crash would look for it in the
+    /// wrong place.
+    pub async fn reroute(&self, route: Route) -> bool {
+        let _ = self.rerouted.set(route);
+        let store = &self.ledger.0.store;
+        !store.is_durable()
+            || timeout(WRITE_TIMEOUT, store.writer.hold(self.row())).await == Ok(true)
     }
 
     /// The most that the call may cost, with all that was added to it.
@@ -126,7 +148,7 @@ impl Hold {
             attempts,
         } = outcome;
         self.end(Record {
-            entry: self.entry.clone(),
+            entry: self.entry(),
             ended_at: self.ledger.now().as_millisecond(),
             usage,
             cost,
@@ -189,7 +211,7 @@ impl Drop for Hold {
         }
         metrics::hold_presumed();
         let now = self.ledger.now().as_millisecond();
-        let record = Record::presumed(self.entry.clone(), self.max_cost(), now, "unsettled");
+        let record = Record::presumed(self.entry(), self.max_cost(), now, "unsettled");
         self.end(record);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     call::Call,
+    model::Route,
     money::{GuardrailFees, NanoUsd, PicoUsd, Price, Tier, Usage, WorstCase},
 };
 
@@ -47,6 +48,8 @@ pub struct LedgerEntry {
     /// The Bedrock id or ARN that was called.
     pub target: String,
     pub region: String,
+    /// `None` if this version does not know it.
+    pub route: Option<Route>,
     /// US dollars per million tokens, as `input/output/cache read/cache write 5 min/cache write 1 h`. Empty if unknown.
     /// A sixth member, `more`, marks a price that has other components: a tier, long contexts, tools or reranking.
     pub price: String,
@@ -65,6 +68,7 @@ impl LedgerEntry {
             model: call.model.name.clone(),
             target: target.id.clone(),
             region: target.region.clone(),
+            route: Some(call.plan.route),
             price: call
                 .model
                 .price

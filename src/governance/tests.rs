@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::{
     call::Caller,
+    model::Route,
     money::{Mode, Per, Usage},
 };
 
@@ -38,6 +39,7 @@ fn entry(request_id: &str, end_user: &str) -> LedgerEntry {
         model: "m".to_owned(),
         target: String::new(),
         region: String::new(),
+        route: Some(Route::Converse),
         price: String::new(),
     }
 }

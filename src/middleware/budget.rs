@@ -55,11 +55,21 @@ impl<T: Operation> Middleware<T> for Budget {
         let budgets = self.0.ledger.budgets(&Scopes::of(&entry));
         self.fit(&mut call, &budgets)?;
         let (settling, slices) = self.admit(&call, &budgets).await?;
-        let growth = Arc::new(Growth::new(&call, Arc::downgrade(&settling.hold)));
+        let hold = Arc::downgrade(&settling.hold);
+        let growth = Arc::new(Growth::new(&call, hold.clone()));
         let repeat = growth.clone();
         let spending = call.trace.spending();
         spending.ask_before_growth(move |tokens| Box::pin(growth.clone().reserve(tokens)));
         spending.ask_before_repeat(move || Box::pin(repeat.clone().repeat()));
+        spending.ask_before_reroute(move |route| {
+            let hold = hold.upgrade();
+            Box::pin(async move {
+                match hold {
+                    Some(hold) => hold.reroute(route).await,
+                    None => false,
+                }
+            })
+        });
         match next.call(call).await {
             Ok(served) => {
                 let served = match slices {

@@ -1,6 +1,6 @@
 //! The APIs of Bedrock that answer requests to models.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IntoDeserializer as _};
 
 /// An API of Bedrock. The catalogue lists those that serve a model; no version of the gateway has to support them all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
@@ -52,6 +52,19 @@ impl Route {
             Self::Async => "async",
             Self::Bidi => "bidi",
         }
+    }
+
+    /// Returns the route with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let name: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
+            name.into_deserializer();
+        Self::deserialize(name).ok()
+    }
+
+    /// Reports whether Bedrock's model invocation log names the gateway's id of every request on the route. The requests of
+    /// other routes cannot carry it, or are not in the log.
+    pub fn is_logged(self) -> bool {
+        matches!(self, Self::Converse | Self::Invoke)
     }
 
     /// Reports whether bedrock-mantle serves the route. It has no guardrails, inference profiles or invocation log.

@@ -90,8 +90,10 @@ impl Upstream {
             result => return result,
         };
         match self.learned.rerouted(&call) {
-            Some(rerouted) => self.send(Arc::new(rerouted)).await,
-            None => Err(error),
+            Some(rerouted) if call.trace.spending().may_reroute(rerouted.plan.route).await => {
+                self.send(Arc::new(rerouted)).await
+            }
+            _ => Err(error),
         }
     }
 

@@ -42,6 +42,7 @@ pub fn scopes() -> Scopes {
         model: "m".to_owned(),
         target: String::new(),
         region: String::new(),
+        route: None,
         price: String::new(),
     })
 }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::{
     governance::record::{Certainty, LedgerEntry, Record},
+    model::Route,
     money::{NanoUsd, Usage},
 };
 
@@ -25,11 +26,16 @@ fn to_i64(value: u64) -> i64 {
     i64::try_from(value).map_or(MAX, |value| value.min(MAX))
 }
 
+/// Empty if the route is unknown.
+fn route_name(entry: &LedgerEntry) -> &'static str {
+    entry.route.map_or("", Route::as_str)
+}
+
 /// Inserts or replaces a hold.
 pub fn insert_hold(connection: &Connection, hold: &HoldRow) -> Result<()> {
     let HoldRow { entry: e, amount } = hold;
     connection
-        .prepare_cached("INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
+        .prepare_cached("INSERT OR REPLACE INTO holds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?
         .execute(params![
             &*e.request_id,
             e.at,
@@ -40,7 +46,8 @@ pub fn insert_hold(connection: &Connection, hold: &HoldRow) -> Result<()> {
             e.model,
             e.target,
             e.region,
-            e.price
+            e.price,
+            route_name(e)
         ])
         .map(drop)
 }
@@ -99,9 +106,9 @@ fn insert_record(connection: &Connection, record: &Record) -> Result<()> {
     } = record;
     connection
         .prepare_cached(
-            "INSERT INTO records (request_id, at, ended_at, key_id, team, end_user, model, target, region, input,
-             cache_read, cache_write_5m, cache_write_1h, output, reasoning, server_tool_uses, price, cost, kind, status,
-             how, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO records (request_id, at, ended_at, key_id, team, end_user, model, target, region, route,
+             input, cache_read, cache_write_5m, cache_write_1h, output, reasoning, server_tool_uses, price, cost, kind,
+             status, how, attempts) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             &*e.request_id,
@@ -113,6 +120,7 @@ fn insert_record(connection: &Connection, record: &Record) -> Result<()> {
             e.model,
             e.target,
             e.region,
+            route_name(e),
             to_i64(u.input),
             to_i64(u.cache_read),
             to_i64(u.cache_write_5m()),
@@ -262,6 +270,7 @@ pub fn read_entry(row: &Row<'_>) -> Result<LedgerEntry> {
         model: row.get("model")?,
         target: row.get("target")?,
         region: row.get("region")?,
+        route: Route::from_name(&row.get::<_, String>("route")?),
         price: row.get("price")?,
     })
 }

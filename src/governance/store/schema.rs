@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 /// The migrations in order. `user_version` is the number of those that a file has had. Never change a released one, add
 /// another instead.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     // Money is in nano-dollars, `at` in Unix milliseconds. Roll-ups are per quarter of an hour, because some time zones
     // start their days at a quarter of UTC's hours. They outlive the records.
     "CREATE TABLE records (
@@ -53,6 +53,8 @@ const MIGRATIONS: [&str; 2] = [
         WHERE typeof(calls + input + cache_read + cache_write + output + cost) != 'integer'
         OR MAX(calls, input, cache_read, cache_write, output, cost) > 9007199254740992;
      INSERT INTO meta (name, value) SELECT 'salt', CASE WHEN EXISTS (SELECT 1 FROM rollups) THEN x'' ELSE randomblob(16) END;",
+    // Tells which calls the invocation log shows. Earlier versions only had routes that it shows.
+    "ALTER TABLE holds ADD COLUMN route TEXT NOT NULL DEFAULT 'converse';",
 ];
 
 /// Brings a file to the current schema.

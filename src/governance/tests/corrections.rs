@@ -3,6 +3,7 @@
 use tokio::time::timeout;
 
 use super::*;
+use crate::model::Route;
 
 /// Leaves a presumed record of `request_id`, at `price`.
 async fn presume(ledger: &Ledger, request_id: &str, price: &str, cost: u64) {
@@ -13,6 +14,21 @@ async fn presume(ledger: &Ledger, request_id: &str, price: &str, cost: u64) {
     let hold = ledger.hold(entry, NanoUsd(cost), |_| NanoUsd(cost)).await;
     drop(hold.unwrap());
     ledger.flush().await;
+}
+
+/// Leaves a presumed record of a call that was planned for `planned` and moved to `rerouted`.
+async fn presume_on(ledger: &Ledger, request_id: &str, planned: Route, rerouted: Option<Route>) {
+    let entry = LedgerEntry {
+        price: "2/10/-/-/-".to_owned(),
+        route: Some(planned),
+        ..entry(request_id, "")
+    };
+    let hold = ledger.hold(entry, NanoUsd(9000), |_| NanoUsd(9000));
+    let hold = hold.await.unwrap();
+    if let Some(route) = rerouted {
+        assert!(hold.reroute(route).await);
+    }
+    drop(hold);
 }
 
 fn audit() -> Audit {
@@ -75,6 +91,37 @@ async fn reconciliation_ignores_counts_that_no_request_can_have() {
     let log = logged("a", "1", r#""inputTokenCount":9223372036854775808"#);
     let done = ledger.reconcile(&log, None, audit()).await.unwrap();
     assert_eq!((done.unreadable, done.corrected), (1, 0));
+}
+
+/// Calls on routes that the log does not show were settled as zero, although AWS had billed them.
+#[tokio::test]
+async fn complete_log_says_nothing_about_calls_on_routes_that_it_does_not_show() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    let hands = Hands::at("2026-03-01T12:00:00Z");
+    let ledger = open(&path, hands.clock()).await;
+    presume_on(&ledger, "converse", Route::Converse, None).await;
+    presume_on(&ledger, "chat", Route::Chat, None).await;
+    presume_on(&ledger, "moved", Route::Converse, Some(Route::MantleChat)).await;
+    let (start, end) = (hands.clock().now(), i64::MAX);
+    let whole = start.as_millisecond()..end;
+    let done = ledger.reconcile("", Some(whole), audit()).await.unwrap();
+    assert_eq!((done.corrected, done.not_comparable), (1, 2));
+    assert_eq!(done.delta, -9000);
+}
+
+/// If the gateway is killed after a call has moved, the next start must know where it went.
+#[tokio::test]
+async fn stored_hold_of_a_call_has_the_route_to_which_it_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::at("2026-03-01T12:00:00Z");
+    let ledger = open(&folder.path().join("a.db"), hands.clock()).await;
+    let hold = ledger.hold(entry("1", ""), NanoUsd(1), |_| NanoUsd(1));
+    let hold = hold.await.unwrap();
+    let stored = || async { ledger.0.store.holds().await.unwrap()[0].entry.route };
+    assert_eq!(stored().await, Some(Route::Converse));
+    assert!(hold.reroute(Route::Chat).await);
+    assert_eq!(stored().await, Some(Route::Chat));
 }
 
 /// A window that was read between the correction of a record and that of its balance had the correction twice: $0 of

@@ -131,6 +131,7 @@ fn account_of_an_end_user_is_read_at_the_first_call() {
         model: "m".to_owned(),
         target: String::new(),
         region: String::new(),
+        route: None,
         price: String::new(),
     };
     let scopes = Scopes::of(&entry);
