@@ -14,6 +14,8 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use bytes::BytesMut;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, join},
     net::{TcpListener, TcpSocket, TcpStream},
@@ -35,6 +37,10 @@ use crate::metrics;
 /// Connections that wait to be accepted; the kernel may lower it to `net.core.somaxconn`. If they are more, it drops their first
 /// packets, and clients try again only after a second, then after three. So a crowd must fit that comes within that second.
 const BACKLOG: u32 = 4096;
+/// How many bytes the kernel takes for a client that does not read them. Without a limit it takes whole answers, and the work of
+/// reading and writing them falls into one moment for all such clients.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT: u32 = 16 * 1024;
 /// How long streams that a shutdown cuts off have to write their last event.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -84,6 +90,9 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     };
     // A restart does not wait for the connections of the last process to be forgotten.
     socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    #[cfg(target_os = "linux")]
+    SockRef::from(&socket).set_tcp_notsent_lowat(MAX_UNSENT)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }

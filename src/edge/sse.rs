@@ -21,8 +21,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::{access_log::Entry, dialect::EventSource, shed};
 use crate::error::Error;
 
-/// Events that are ready are sent together, up to this many bytes. The limit bounds the memory held for a slow client.
-const MAX_FRAME: usize = 32 * 1024;
+/// Events that are ready are sent together, up to about this many bytes. Then the streams of others have their turn.
+const MAX_FRAME: usize = 8 * 1024;
 
 /// The interval of keep-alive comments. Proxies close idle connections, and a model may reason for minutes.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -35,6 +35,7 @@ pub fn response(entry: &Entry, source: Box<dyn EventSource>, cut: CancellationTo
         armed: false,
         entry: entry.clone(),
         cut: Box::pin(cut.cancelled_owned()),
+        yields: false,
         done: false,
     };
     let mut response = Response::new(Body::new(body));
@@ -55,6 +56,8 @@ struct SseBody {
     armed: bool,
     entry: Entry,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The last frame was full, so that more may be ready.
+    yields: bool,
     done: bool,
 }
 
@@ -85,6 +88,11 @@ impl http_body::Body for SseBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        // hyper asks for frames as long as there are any. A thousand streams that are all ready would take a worker for seconds.
+        if std::mem::take(&mut self.yields) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         while !self.done && self.source.written().len() < MAX_FRAME {
             match self.source.poll_event(cx) {
                 Poll::Ready(Some(Ok(()))) => {}
@@ -100,6 +108,7 @@ impl http_body::Body for SseBody {
         let written = self.source.written().split().freeze();
         if !written.is_empty() {
             self.armed = false;
+            self.yields = written.len() >= MAX_FRAME;
             return Poll::Ready(Some(Ok(Frame::data(written))));
         }
         if self.done {
@@ -118,6 +127,7 @@ impl http_body::Body for SseBody {
 #[cfg(test)]
 mod tests {
     use bytes::BytesMut;
+    use futures_util::FutureExt;
     use http_body_util::BodyExt;
 
     use super::*;
@@ -141,6 +151,35 @@ mod tests {
         fn written(&mut self) -> &mut BytesMut {
             &mut self.0
         }
+    }
+
+    /// Always has another event.
+    struct Endless(BytesMut);
+
+    impl EventSource for Endless {
+        fn poll_event(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<(), Error>>> {
+            self.0.extend_from_slice(&[b' '; 1000]);
+            Poll::Ready(Some(Ok(())))
+        }
+
+        fn fail(&mut self, _: &Error) {}
+
+        fn cut(&mut self) {}
+
+        fn written(&mut self) -> &mut BytesMut {
+            &mut self.0
+        }
+    }
+
+    /// A thousand answers that clients did not read held up every other call for seconds.
+    #[tokio::test]
+    async fn stream_that_always_has_events_lets_others_run() {
+        let entry = Entry::new("/", "GET", None);
+        let source = Box::new(Endless(BytesMut::new()));
+        let response = response(&entry, source, CancellationToken::new());
+        let mut body = response.into_body();
+        let mut has_frame = || body.frame().now_or_never().is_some();
+        assert_eq!([has_frame(), has_frame(), has_frame()], [true, false, true]);
     }
 
     #[tokio::test(start_paused = true)]
