@@ -9,6 +9,7 @@ mod registry;
 mod service;
 mod stalled;
 pub mod tls;
+mod write_timeout;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -31,6 +32,7 @@ pub use self::{
 use self::{
     registry::{Admitted, Registry},
     service::Service,
+    write_timeout::WriteTimeout,
 };
 use crate::metrics;
 
@@ -210,10 +212,16 @@ impl Port {
     ) -> Option<(impl AsyncRead + AsyncWrite + Unpin, Service, bool)> {
         let mut received = BytesMut::new();
         let Settings { proxies, tls, .. } = &self.settings;
+        let mut proxies = proxies.clone();
         if proxies.trusts(peer.ip()) {
             let client = opening::proxied_client(&mut stream, &mut received).await;
             let client = client.inspect_err(|error| failed("proxy_protocol", error, peer));
-            if let Some(client) = client.ok()? {
+            let client = client.ok()?;
+            // Such a proxy passes on what the client writes, headers too.
+            if client == Some(None) {
+                proxies = Arc::default();
+            }
+            if let Some(client) = client.flatten() {
                 peer = client;
                 if !admitted.is_from(peer.ip(), proxies.trusts(peer.ip())) {
                     return None;
@@ -227,7 +235,7 @@ impl Port {
         let service = Service {
             router: self.router.clone(),
             peer,
-            proxies: proxies.clone(),
+            proxies,
             phase: admitted.phase.clone(),
             certificate: None,
             rejection: None,
@@ -235,6 +243,8 @@ impl Port {
             tasks: self.tasks.clone(),
         };
         let (read, write) = stream.into_split();
+        let keep_alive = self.settings.timeouts.keep_alive;
+        let write = WriteTimeout::new(write, keep_alive, admitted.phase.clone());
         let received = io::Cursor::new(received.freeze());
         Some((join(received.chain(read), write), service, is_http2))
     }

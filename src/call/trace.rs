@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{RateLimits, Retrieval, SentMark, Spending, Ticket, Warnings, retrieval::GUARDRAIL};
-use crate::model::Target;
+use crate::{model::Target, money::NanoUsd};
 
 /// The shared record of a call. The stages of the call write to it; response headers, ledger and access log read it,
 /// even after the client has disconnected. Cheap to clone.
@@ -27,6 +27,7 @@ pub(super) struct Inner {
     waited_nanos: AtomicU64,
     judging: AtomicU32,
     served_by: Mutex<Option<ServedBy>>,
+    charged: OnceLock<NanoUsd>,
     retrieval: OnceLock<Arc<Retrieval>>,
     /// Replaces `retrieval` once its passages were blocked.
     withheld: OnceLock<Arc<Retrieval>>,
@@ -61,6 +62,16 @@ impl Trace {
     /// The cost of the call so far.
     pub fn spending(&self) -> &Spending {
         &self.0.spending
+    }
+
+    /// Records what the call was charged. Only the first call has an effect.
+    pub fn set_charged(&self, cost: NanoUsd) {
+        let _ = self.0.charged.set(cost);
+    }
+
+    /// What the call was charged, once it has ended.
+    pub fn charged(&self) -> Option<NanoUsd> {
+        self.0.charged.get().copied()
     }
 
     /// Accounts for a request that is about to be sent. It is free until `sent` is set.

@@ -15,6 +15,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::receive::BodyPermit;
 use crate::{
     call::{Call, Trace, Unplanned},
     dispatch::{Destination, Dispatchable},
@@ -37,7 +38,8 @@ pub struct DisconnectPolicy {
 }
 
 impl DisconnectPolicy {
-    /// Sends `call` to `destination`. `on_end` runs when the call ends, even if its client has disconnected before.
+    /// Sends `call` to `destination`. `on_end` runs when the call ends, even if its client has disconnected before. A call that
+    /// outlives its client keeps `body`, because it keeps what was parsed from it.
     ///
     /// # Errors
     /// Any error of the call.
@@ -45,6 +47,7 @@ impl DisconnectPolicy {
         &self,
         destination: Destination,
         call: Call<T, Unplanned>,
+        body: Arc<BodyPermit>,
         on_end: impl FnOnce(&CallEnd) + Send + 'static,
     ) -> Result<Reply<T>, Error> {
         if !self.drain {
@@ -52,7 +55,10 @@ impl DisconnectPolicy {
         }
         let (policy, limit) = (self.clone(), call.model.timeouts.whole);
         let trace = call.trace.clone();
-        let seat = Seat::default();
+        let seat = Seat {
+            permit: Arc::default(),
+            _body: body,
+        };
         let kept = seat.clone();
         let answer = async move {
             let served = destination.call(call).await?.on_end(on_end);
@@ -94,13 +100,17 @@ impl DisconnectPolicy {
 }
 
 /// The permit of a call that outlives its client. Its wait for an answer and the rest of its stream need only one.
-#[derive(Clone, Default)]
-struct Seat(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+#[derive(Clone)]
+struct Seat {
+    permit: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    /// The memory of the request.
+    _body: Arc<BodyPermit>,
+}
 
 impl Seat {
     /// Takes a permit from `room`, unless there is one. Returns whether there is one now.
     fn take(&self, room: &Arc<Semaphore>) -> bool {
-        let mut permit = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
         if permit.is_none() {
             *permit = room.clone().try_acquire_owned().ok();
         }

@@ -14,6 +14,7 @@ mod keys;
 mod labels;
 mod late;
 mod logins;
+mod pieces;
 mod receive;
 mod reply_headers;
 mod rescue;
@@ -36,6 +37,7 @@ use axum::{
     response::Response,
     routing::MethodRouter,
 };
+use bytes::Bytes;
 use serde::Serialize;
 use tower::ServiceBuilder;
 use tower_http::{catch_panic::CatchPanicLayer, cors::CorsLayer};
@@ -52,6 +54,7 @@ pub use disconnect::DisconnectPolicy;
 pub use endpoints::usage::UsagePages;
 pub use keys::{Key, Keys, VirtualKey};
 pub use logins::Logins;
+use pieces::Pieces;
 pub use receive::Room;
 
 use crate::{
@@ -170,8 +173,8 @@ fn serialize(value: &impl Serialize) -> Result<Vec<u8>, Error> {
 }
 
 /// Builds a response from serialized JSON.
-fn json_response(body: impl Into<Body>) -> Response {
-    let mut response = Response::new(body.into());
+fn json_response(body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(Body::new(Pieces(body.into())));
     let value = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, value);
     response

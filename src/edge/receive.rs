@@ -27,11 +27,14 @@ const PAGE: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Room(Arc<Semaphore>);
 
+/// The memory of a body, until it is dropped. `None` for an empty body.
+pub type BodyPermit = Option<OwnedSemaphorePermit>;
+
 /// A body, and the memory that it occupies until the permit is dropped.
 #[derive(Debug)]
 pub struct BufferedBody {
     pub bytes: Bytes,
-    pub permit: Option<OwnedSemaphorePermit>,
+    pub permit: BodyPermit,
 }
 
 impl Room {

@@ -21,7 +21,7 @@ use super::{
     dialect::{Dialect, EventSource, Incoming, Outgoing, ParsedRequest, ReplyContext},
     json_response,
     late::{self, Answer},
-    receive::{BufferedBody, receive},
+    receive::{BodyPermit, BufferedBody, receive},
     reply_headers, rescue, sse,
 };
 use crate::{
@@ -101,7 +101,8 @@ async fn answer<D: Dialect>(
     };
     let cut = edge.disconnect.cut.clone();
     let commit_after = edge.limits.commit_after.filter(|_| call.body.is_stream());
-    let finished = finish::<D>(cx, destination, call, view);
+    let permit = Arc::new(permit);
+    let finished = finish::<D>(cx, destination, call, permit.clone(), view);
     let response = match commit_after {
         None => finished.await?.respond(entry, cut),
         Some(limit) => match late::within::<D, _>(finished, limit, ReadyReply::events).await {
@@ -157,12 +158,13 @@ async fn finish<D: Dialect>(
     cx: ReplyTask,
     destination: Destination,
     call: Call<D::Operation, Unplanned>,
+    body: Arc<BodyPermit>,
     view: D::View,
 ) -> Result<ReadyReply, Error> {
     let (entry, log_entry) = (cx.entry.clone(), cx.entry);
     let (disconnect, received) = (&cx.edge.disconnect, cx.received);
     let served = disconnect
-        .run(destination, call, move |end| log_entry.set_end(end))
+        .run(destination, call, body, move |end| log_entry.set_end(end))
         .await
         // Here, because an error may also arrive as an event.
         .map_err(with_input_param::<D>)?;

@@ -31,21 +31,21 @@ pub enum Header {
     Present(usize, Option<SocketAddr>),
 }
 
-/// Reads the header of the PROXY protocol, version 1 or 2, if the connection begins with one. Returns the address of the
-/// client that it names. What was read beyond it stays in `received`.
+/// Reads the header of the PROXY protocol, version 1 or 2. Returns `None` if the connection does not begin with one, otherwise the
+/// address of the client if the header names it. What was read beyond it stays in `received`.
 ///
 /// # Errors
 /// If the header is not valid, or the connection fails.
 pub async fn proxied_client(
     stream: &mut (impl AsyncRead + Unpin),
     received: &mut BytesMut,
-) -> io::Result<Option<SocketAddr>> {
+) -> io::Result<Option<Option<SocketAddr>>> {
     loop {
         match header(received)? {
             Header::Absent => return Ok(None),
             Header::Present(length, client) => {
                 received.advance(length);
-                return Ok(client);
+                return Ok(Some(client));
             }
             Header::Incomplete => read_more(stream, received).await?,
         }
@@ -170,6 +170,7 @@ mod tests {
             ),
             (Vec::new(), None),
         ] {
+            let client = (!header.is_empty()).then_some(client);
             let bytes = [&header, &b"GET / HTTP/1.1\r\n"[..]].concat();
             for cut in 0..header.len() + 3 {
                 let mut stream = AsyncReadExt::chain(&bytes[..cut], &bytes[cut..]);

@@ -39,6 +39,8 @@ struct Inner {
     recognition: Recognition,
     /// The client closed its side while its request was served.
     is_half_closed: AtomicBool,
+    /// The client takes nothing of what is written.
+    is_unread: AtomicBool,
     bad_head: Mutex<Option<BadHead>>,
     /// The task that waits for the next request.
     reader: AtomicWaker,
@@ -98,6 +100,15 @@ impl Phase {
     /// What the requests of the connection tell of their client.
     pub fn recognition(&self) -> &Recognition {
         &self.0.recognition
+    }
+
+    pub fn set_unread(&self, is_unread: bool) {
+        self.0.is_unread.store(is_unread, Ordering::Relaxed);
+    }
+
+    /// Reports whether the client takes nothing of what is written, which has a time limit of its own.
+    pub fn is_unread(&self) -> bool {
+        self.0.is_unread.load(Ordering::Relaxed)
     }
 
     pub fn set_half_closed(&self) {

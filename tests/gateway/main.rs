@@ -64,5 +64,6 @@ mod tier_prices;
 mod tls;
 mod translate;
 mod unknown_members;
+mod unread;
 mod upstream_access;
 mod upstream_connections;

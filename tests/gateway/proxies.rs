@@ -51,6 +51,12 @@ async fn trusted_proxies_tell_the_address_of_the_client() {
             "HTTP/1.1 200 OK",
         ),
         (OUTSIDE, "", "HTTP/1.1 401 Unauthorized"),
+        // Such a proxy passes headers on as the client wrote them.
+        (
+            b"PROXY UNKNOWN\r\n",
+            "x-forwarded-for: 192.0.2.1\r\n",
+            "HTTP/1.1 401 Unauthorized",
+        ),
         // Whom the proxy does not trust claims an address.
         (
             OUTSIDE,

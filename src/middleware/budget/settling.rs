@@ -73,6 +73,7 @@ impl Settling {
             attempts,
         });
         let Some(cost) = cost else { return };
+        self.trace.set_charged(cost + spend.side_calls.total());
         metrics::spent(
             &self.team,
             &self.key_id,

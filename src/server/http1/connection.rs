@@ -40,7 +40,7 @@ const REJECTED: &[u8] = b"REJECTED / HTTP/1.1\r\nhost: rejected\r\nconnection: c
 /// RFC 9110, section 15.2: a client must accept interim responses that it does not expect.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// A stream that fails with `TimedOut` if its peer is too slow.
+/// A stream that fails with `TimedOut` if its peer sends too slowly.
 pub struct Connection<S> {
     stream: S,
     phase: Phase,
@@ -58,8 +58,6 @@ pub struct Connection<S> {
     is_answered: bool,
     probe: Option<Schedule>,
     read_timer: Pin<Box<Sleep>>,
-    /// Armed while the peer does not read what is written.
-    write_timer: Option<Pin<Box<Sleep>>>,
     /// The number of bytes that may still be discarded; set once our side is closed.
     lingering: Option<usize>,
 }
@@ -80,7 +78,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             is_half_closed: false,
             is_answered: false,
             probe: None,
-            write_timer: None,
             lingering: None,
         }
     }
@@ -167,6 +164,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.phase.register_reader(cx);
         match self.phase.get() {
             BUSY => return Poll::Pending,
+            // The end of the last response is not read yet. What comes after that has its whole time.
+            IDLE | WAITING if self.phase.is_unread() => {
+                self.phase.set(IDLE);
+                return Poll::Pending;
+            }
             IDLE => {
                 self.phase.set(WAITING);
                 self.read_timer
@@ -196,24 +198,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         Poll::Pending
-    }
-
-    fn poll_write_timer<T>(
-        &mut self,
-        written: Poll<io::Result<T>>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<T>> {
-        self.is_answered = true;
-        if written.is_ready() {
-            self.write_timer = None;
-            return written;
-        }
-        let keep_alive = self.timeouts.keep_alive;
-        let timer = self
-            .write_timer
-            .get_or_insert_with(|| Box::pin(sleep(keep_alive)));
-        ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -273,8 +257,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.poll_write_timer(written, cx)
+        self.is_answered = true;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -282,8 +266,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.poll_write_timer(written, cx)
+        self.is_answered = true;
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -151,9 +151,13 @@ async fn body_that_ends_early_ends_at_once() {
     assert_eq!(read(&mut connection).await.unwrap(), b"");
 }
 
+/// A reply was cut off while its client read it steadily, because the connection counted as idle.
 #[tokio::test(start_paused = true)]
-async fn peer_that_does_not_read_is_disconnected() {
-    let (mut connection, _, _theirs) = connection(4);
-    let error = connection.write_all(b"more than four").await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+async fn connection_is_not_idle_while_its_response_is_unread() {
+    let (mut connection, phase, _theirs) = connection(1024);
+    phase.set(IDLE);
+    phase.set_unread(true);
+    assert!(timeout(HOUR, read(&mut connection)).await.is_err());
+    phase.set_unread(false);
+    assert_eq!(until_timeout(&mut connection).await, 75);
 }
