@@ -8,6 +8,7 @@ mod invoke;
 mod knowledge;
 mod native;
 pub mod replies;
+mod responses;
 mod routes;
 
 use std::{
