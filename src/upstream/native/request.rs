@@ -33,7 +33,7 @@ const RESERVED: [&str; 12] = [
 ];
 
 /// The same on Responses, where many more members add to the cost or to what is stored.
-const RESERVED_IN_RESPONSES: [&str; 22] = [
+const RESERVED_IN_RESPONSES: [&str; 18] = [
     "model",
     "stream",
     "stream_options",
@@ -43,15 +43,11 @@ const RESERVED_IN_RESPONSES: [&str; 22] = [
     "instructions",
     "previous_response_id",
     "conversation",
-    "prompt",
     "context_management",
-    "tools",
     "tool_choice",
     "max_tool_calls",
-    "max_output_tokens",
     "include",
     "reasoning",
-    "service_tier",
     "temperature",
     "top_p",
     "text",

@@ -247,7 +247,7 @@ async fn additional_members_that_cost_or_store_are_rejected() {
         assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{name}");
     }
     assert!(gateway.simulator.received().is_empty());
-    let fields = own(json!({"metadata": {"a": "b"}}));
+    let fields = own(json!({"parallel_tool_calls": false}));
     answered(&gateway, &with(ask("gpt", "Hi"), "bedrock", fields)).await;
-    assert_eq!(last(&gateway).1["metadata"], json!({"a": "b"}));
+    assert_eq!(last(&gateway).1["parallel_tool_calls"], false);
 }
