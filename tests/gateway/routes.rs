@@ -30,7 +30,8 @@ async fn first_route_of_a_model_has_no_reason() {
 
 #[tokio::test]
 async fn model_without_a_supported_route_is_not_found() {
-    let settings = "[models.spoken]\ntarget = \"amazon.nova-lite-v1:0\"\nfacts = { routes = [\"bidi\"] }\n";
+    let settings =
+        "[models.spoken]\ntarget = \"amazon.nova-lite-v1:0\"\nfacts = { routes = [\"bidi\"] }\n";
     let gateway = Gateway::start_with(settings).await;
     let reply = gateway.chat(&of("spoken")).await;
     assert_eq!(reply.status, StatusCode::NOT_FOUND);
