@@ -7,9 +7,11 @@ use sha2::{Digest, Sha256};
 
 use super::NativeRefusal;
 
-/// Returns the encrypted content of a reasoning item, which only a replay of the same item matches.
+/// Returns the encrypted content of a reasoning item, which only a replay of the same item matches, in any order of members.
 pub fn encrypted(id: &str, summary: &Value) -> String {
-    hex::encode(Sha256::digest(format!("{id} {summary}")))
+    let parts = summary.as_array().into_iter().flatten();
+    let texts: Vec<&str> = parts.filter_map(|part| part["text"].as_str()).collect();
+    hex::encode(Sha256::digest(format!("{id} {texts:?}")))
 }
 
 /// Checks the items in their order: each call has one result, after it, and something follows reasoning.
