@@ -182,19 +182,22 @@ pub enum Api {
     Invoke,
     /// OpenAI's chat completions on bedrock-runtime.
     Chat,
-    /// OpenAI's chat completions on bedrock-mantle.
+    /// OpenAI's Responses on bedrock-runtime, or on bedrock-mantle if only that serves the model.
+    Responses,
+    /// An API of bedrock-mantle.
     Mantle,
 }
 
 impl Api {
-    /// The route of chats that the operator chooses, or `None` if the gateway chooses.
-    pub fn route(self) -> Option<Route> {
+    /// The routes of chats that the operator allows, of which the model's first is used. Empty if the gateway chooses.
+    pub fn routes(self) -> &'static [Route] {
         match self {
-            Self::Auto => None,
-            Self::Converse => Some(Route::Converse),
-            Self::Invoke => Some(Route::Invoke),
-            Self::Chat => Some(Route::Chat),
-            Self::Mantle => Some(Route::MantleChat),
+            Self::Auto => &[],
+            Self::Converse => &[Route::Converse],
+            Self::Invoke => &[Route::Invoke],
+            Self::Chat => &[Route::Chat],
+            Self::Responses => &[Route::Responses, Route::MantleResponses],
+            Self::Mantle => &[Route::MantleChat, Route::MantleResponses],
         }
     }
 }

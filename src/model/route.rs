@@ -67,6 +67,11 @@ impl Route {
         matches!(self, Self::Converse | Self::Invoke)
     }
 
+    /// Reports whether the route is OpenAI's Responses.
+    pub fn is_responses(self) -> bool {
+        matches!(self, Self::Responses | Self::MantleResponses)
+    }
+
     /// Reports whether bedrock-mantle serves the route. It has no guardrails, inference profiles or invocation log.
     pub fn is_mantle(self) -> bool {
         matches!(

@@ -18,6 +18,7 @@ pub mod models;
 pub mod moderation;
 pub mod object;
 pub mod rerank;
+pub mod responses;
 pub mod schema_root;
 pub mod stop;
 pub mod text_completion;

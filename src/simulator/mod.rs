@@ -29,11 +29,13 @@ mod passages;
 mod reply;
 mod request_id;
 mod rerank;
+mod responses;
 mod routes;
 mod schema;
 mod schema_rules;
 mod schema_types;
 mod sigv4;
+mod sse;
 mod steering;
 mod unique;
 mod validate;
@@ -339,9 +341,8 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
     if let Some(list) = lists::route(&parts.method, &parts.uri) {
         return lists::answer(simulator, &parts, list);
     }
-    let native = chat::route(&parts.method, &parts.uri, &parts.headers);
-    let (id, operation) = match native {
-        Some(host) => (String::new(), Operation::Chat(host)),
+    let (id, operation) = match routes::native(&parts.method, &parts.uri, &parts.headers) {
+        Some(native) => (String::new(), native),
         None if chat::is_native_path(&parts.uri) => return Ok(chat::unknown_path()),
         None => routes::route(&parts.method, &parts.uri)?,
     };
@@ -371,7 +372,9 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
         &parts.headers,
         &body,
     );
-    if let (Err(error), Operation::Chat(chat::Host::Mantle(_))) = (&checked, &operation) {
+    if let Err(error) = &checked
+        && operation.is_on_mantle()
+    {
         return Ok(chat::NativeRefusal::from(error.clone()).into_response());
     }
     checked?;
@@ -389,9 +392,9 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
         Operation::Retrieve => knowledge::retrieve(&id, &parse(&body)?).await,
         Operation::GuardrailChecks => guardrail_checks::invoke(simulator, &parse(&body)?).await,
         Operation::ApplyGuardrail => apply_guardrail::apply(simulator, &id, &parse(&body)?).await,
-        Operation::Chat(host) => {
-            let reply = chat::complete(simulator, &host, &parts.headers, &body).await;
-            Ok(reply.unwrap_or_else(IntoResponse::into_response))
+        Operation::Chat(host) => Ok(chat::answer(simulator, &host, &parts.headers, &body).await),
+        Operation::Responses(host) => {
+            Ok(responses::answer(simulator, &host, &parts.headers, &body).await)
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Which operation a request is for.
 
-use axum::http::{Method, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 
 use super::{
-    ServiceError, apply_guardrail, chat::Host, escapes::percent_decode, guardrail_checks,
-    knowledge, rerank,
+    ServiceError, apply_guardrail,
+    chat::{self, Host},
+    escapes::percent_decode,
+    guardrail_checks, knowledge, rerank, responses,
 };
 
 /// The operations that take a body.
@@ -17,7 +19,24 @@ pub enum Operation {
     Rerank,
     ApplyGuardrail,
     Chat(Host),
+    Responses(Host),
     GuardrailChecks,
+}
+
+impl Operation {
+    /// Reports whether bedrock-mantle answers.
+    pub fn is_on_mantle(&self) -> bool {
+        matches!(
+            self,
+            Self::Chat(Host::Mantle(_)) | Self::Responses(Host::Mantle(_))
+        )
+    }
+}
+
+/// The operation of a request to an OpenAI-compatible endpoint.
+pub fn native(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Operation> {
+    let chat = chat::route(method, uri, headers).map(Operation::Chat);
+    chat.or_else(|| responses::route(method, uri, headers).map(Operation::Responses))
 }
 
 /// The operation of a request, and the id of its model, Knowledge Base or guardrail. Rerank names its model

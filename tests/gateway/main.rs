@@ -48,6 +48,7 @@ mod reasoning_order;
 mod regressions;
 mod requests;
 mod rerank;
+mod responses;
 mod retries;
 mod routes;
 mod rows;

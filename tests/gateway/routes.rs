@@ -30,13 +30,15 @@ async fn first_route_of_a_model_has_no_reason() {
 
 #[tokio::test]
 async fn model_without_a_supported_route_is_not_found() {
-    let gateway = Gateway::start().await;
-    let reply = gateway.any(&of("openai.gpt-daybreak-blue-5.6-sol")).await;
+    let settings =
+        "[models.spoken]\ntarget = \"amazon.nova-lite-v1:0\"\nfacts = { routes = [\"bidi\"] }\n";
+    let gateway = Gateway::start_with(settings).await;
+    let reply = gateway.chat(&of("spoken")).await;
     assert_eq!(reply.status, StatusCode::NOT_FOUND);
     let error = reply.error();
     assert_eq!(error["code"], "model_not_found");
     let message = error["message"].as_str().unwrap();
-    assert!(message.contains("mantle_responses"), "{message}");
+    assert!(message.contains("bidi"), "{message}");
     assert_eq!(gateway.simulator.received().len(), 0);
 }
 

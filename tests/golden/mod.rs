@@ -8,6 +8,7 @@ mod invoke;
 mod knowledge;
 mod native;
 pub mod replies;
+mod responses;
 mod routes;
 
 use std::{
@@ -176,7 +177,12 @@ fn each_input_has_one_snapshot_and_no_snapshot_is_stale() {
     let invoke_replies = files("invoke-replies", ".json")
         .into_iter()
         .map(|path| format!("invoke_reply_{}.snap", name(&path)));
-    let native = [("native", "native"), ("native_replies", "native_reply")];
+    let native = [
+        ("native", "native"),
+        ("native_replies", "native_reply"),
+        ("native", "responses"),
+        ("responses_replies", "responses_reply"),
+    ];
     let native = native.into_iter().flat_map(|(folder, prefix)| {
         let paths = files(folder, ".json").into_iter();
         paths.map(move |path| format!("{prefix}_{}.snap", name(&path)))

@@ -24,22 +24,30 @@ const MODELS: [(&str, &str, &str); 9] = [
     ("palmyra", "writer.palmyra-vision-7b", "mantle"),
 ];
 
-async fn gateway() -> Gateway {
-    let models = MODELS.map(|(name, target, api)| {
+/// A name, a target and its `api`.
+pub type NativeModel = (&'static str, &'static str, &'static str);
+
+async fn gateway(models: &[NativeModel]) -> Gateway {
+    let models = models.iter().map(|(name, target, api)| {
         format!("[models.{name}]\ntarget = \"{target}\"\napi = \"{api}\"\n")
     });
-    Gateway::start_with(&models.concat()).await
+    Gateway::start_with(&models.collect::<String>()).await
 }
 
 #[tokio::test]
 async fn requests_are_translated_for_each_group() {
-    let gateway = gateway().await;
+    requests_of(&MODELS, "native").await;
+}
+
+/// Sends every case to every model. Those that receive the same share a paragraph.
+pub async fn requests_of(models: &[NativeModel], prefix: &str) {
+    let gateway = gateway(models).await;
     for path in files("native", ".json") {
         let case: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
-        for (model, ..) in MODELS {
+        for (model, ..) in models {
             let mut request = case.clone();
-            request["model"] = model.into();
+            request["model"] = (*model).into();
             let before = gateway.simulator.received().len();
             let reply = gateway.chat(&request).await;
             let sent = gateway.simulator.received();
@@ -63,7 +71,7 @@ async fn requests_are_translated_for_each_group() {
             .iter()
             .map(|(text, models)| format!("{}\n{text}\n\n", models.join("\n")))
             .collect();
-        settings().bind(|| insta::assert_snapshot!(format!("native_{}", name(&path)), text));
+        settings().bind(|| insta::assert_snapshot!(format!("{prefix}_{}", name(&path)), text));
     }
 }
 
@@ -131,8 +139,14 @@ fn without_ids(mut message: Value) -> Value {
 
 #[tokio::test]
 async fn whole_and_streamed_replies_of_the_endpoints_are_the_same_message() {
-    let gateway = gateway().await;
-    for path in files("native_replies", ".json") {
+    replies_of(&MODELS, "native_replies", events).await;
+}
+
+/// Decodes every reply in `folder`, whole and as the stream that `events` makes of it.
+pub async fn replies_of(models: &[NativeModel], folder: &str, events: fn(&Value) -> String) {
+    let gateway = gateway(models).await;
+    let prefix = folder.replace("replies", "reply");
+    for path in files(folder, ".json") {
         let case: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let scripted = ScriptedReply::json(200, case["reply"].to_string());
         gateway.simulator.script(scripted);
@@ -169,6 +183,6 @@ async fn whole_and_streamed_replies_of_the_endpoints_are_the_same_message() {
             "{message}\nfinish_reason: {}\nusage: {}\nwarnings: {warnings}\n",
             choice["finish_reason"], whole["usage"]
         );
-        settings().bind(|| insta::assert_snapshot!(format!("native_reply_{}", name(&path)), text));
+        settings().bind(|| insta::assert_snapshot!(format!("{prefix}_{}", name(&path)), text));
     }
 }

@@ -169,7 +169,8 @@ fn check_sent(
     let Some(each) = worst.cost_of_one(price, worst.output_tokens) else {
         return Ok(false);
     };
-    if matches!(plan.route, Route::Chat | Route::MantleChat) {
+    let is_native = [Route::Chat, Route::MantleChat].contains(&plan.route);
+    if is_native || plan.route.is_responses() {
         let Some(bodies) = native::sent(chat, model, caller, plan) else {
             return Ok(false);
         };

@@ -36,19 +36,23 @@ pub fn most(sent: &Value, facts: &Facts) -> Most {
     let (mut text, mut images) = (0, 0);
     for (name, member) in sent.as_object().unwrap() {
         match name.as_str() {
-            "model" | "stream" | "stream_options" | "store" | "service_tier" => {}
+            "model" | "stream" | "stream_options" | "store" | "service_tier" | "include" => {}
             // The service renders these as JSON.
-            "tools" | "response_format" => text += longest_form(&member.to_string()),
+            "tools" | "response_format" | "text" => text += longest_form(&member.to_string()),
             _ => walk(member, &mut text, &mut images),
         }
     }
     let length = |name: &str| sent[name].as_array().map_or(0, Vec::len) as u64;
     let template = TEMPLATE
-        + MESSAGE * length("messages")
+        + MESSAGE * (length("messages") + items(sent))
         + TOOLS * u64::from(length("tools") > 0)
         + TOOL * length("tools");
     let window = facts.context_window.unwrap();
-    let caps = [&sent["max_tokens"], &sent["max_completion_tokens"]];
+    let caps = [
+        &sent["max_tokens"],
+        &sent["max_completion_tokens"],
+        &sent["max_output_tokens"],
+    ];
     Most {
         prompt: (text + template + images * facts.image_tokens).min(window),
         output: caps.iter().find_map(|cap| cap.as_u64()).unwrap(),
@@ -61,6 +65,12 @@ pub fn most(sent: &Value, facts: &Facts) -> Most {
         },
         ..Most::default()
     }
+}
+
+/// The messages among the items of a Responses request. The client's form of a call is longer than its template.
+fn items(sent: &Value) -> u64 {
+    let items = sent["input"].as_array().into_iter().flatten();
+    items.filter(|item| item["type"] == "message").count() as u64
 }
 
 fn walk(value: &Value, text: &mut u64, images: &mut u64) {

@@ -32,6 +32,7 @@ pub use effort::{
 };
 pub use media_data::{MediaData, is_inline};
 pub use reply::{ChatReply, ChunkStream, WholeReply};
+pub use worst_case::least_output;
 
 use super::Operation;
 use crate::{
@@ -239,7 +240,9 @@ impl Operation for Chat {
         // Reasoning has a budget of its own, and the service rejects a smaller limit.
         let thinks =
             self.asks_for_reasoning() && model.facts.reasoning.style != ReasoningStyle::None;
-        if thinks || tokens < model.facts.min_output_tokens {
+        let routes = &model.facts.routes;
+        let may_raise = routes.iter().any(|route| route.is_responses());
+        if thinks || tokens < least_output(&model.facts, may_raise) {
             return None;
         }
         Some(Self {

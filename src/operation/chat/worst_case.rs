@@ -28,6 +28,9 @@ const MESSAGE: u64 = 32;
 /// The tokens that a family's template adds to a tool.
 const TOOL: u64 = 64;
 
+/// The smallest `max_output_tokens` that OpenAI's Responses accept.
+const RESPONSES_MIN_OUTPUT: u32 = 16;
+
 /// The tokens that families typically count for one image.
 const LIKELY_IMAGE: u64 = 1500;
 
@@ -79,7 +82,7 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> 
     let output = if prompt {
         all_output(facts)
     } else {
-        output_tokens(chat, model)
+        output_tokens(chat, model, route.is_responses())
     };
     let images = media.images + passages;
     let guardrail = guard::most(chat, model, caller, images);
@@ -124,7 +127,7 @@ pub fn likely_tokens(chat: &Chat, model: &Model) -> u64 {
         .as_deref()
         .map_or(0, RetrievalRequest::likely_bytes);
     let input = (own + passages) / 4 + media.images * LIKELY_IMAGE;
-    let output = output_tokens(chat, model);
+    let output = output_tokens(chat, model, false);
     input
         .saturating_add(output)
         .saturating_mul(u64::from(chat.choices().max(1)))
@@ -149,6 +152,14 @@ fn window(chat: &Chat, model: &Model) -> Option<u64> {
     })
 }
 
+/// The smallest limit of the output that is sent, in tokens. Responses have a minimum of their own.
+pub fn least_output(facts: &Facts, is_responses: bool) -> u32 {
+    match is_responses {
+        true => facts.min_output_tokens.max(RESPONSES_MIN_OUTPUT),
+        false => facts.min_output_tokens,
+    }
+}
+
 /// The most output of a model, in tokens.
 fn all_output(facts: &Facts) -> u64 {
     facts
@@ -157,13 +168,13 @@ fn all_output(facts: &Facts) -> u64 {
 }
 
 /// The largest `maxTokens` that the codec can send or, if it must not send one, the most output of the model.
-fn output_tokens(chat: &Chat, model: &Model) -> u64 {
+fn output_tokens(chat: &Chat, model: &Model, is_responses: bool) -> u64 {
     let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
     let requested = chat.max_completion_tokens.or(chat.max_tokens);
     let plain = requested
         .unwrap_or(model.defaults.max_tokens)
         .min(most)
-        .max(model.facts.min_output_tokens);
+        .max(least_output(&model.facts, is_responses));
     let amount = chat.reasoning.map(|reasoning| reasoning.amount);
     let amount = amount.filter(|amount| !amount.is_none());
     let reasoning = &model.facts.reasoning;

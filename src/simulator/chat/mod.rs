@@ -3,7 +3,7 @@
 
 mod reply;
 mod request;
-mod rules;
+pub mod rules;
 mod validate;
 
 use axum::{
@@ -33,12 +33,20 @@ pub enum Host {
 
 /// Returns the host of a request for chat completions, or `None` for other requests.
 pub fn route(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Host> {
-    let path = uri.path().strip_suffix("/chat/completions")?;
+    host(
+        method,
+        uri.path().strip_suffix("/chat/completions")?,
+        headers,
+    )
+}
+
+/// Returns the host of a POST below the path `prefix`.
+pub fn host(method: &Method, prefix: &str, headers: &HeaderMap) -> Option<Host> {
     let authorization = headers
         .get("authorization")
         .and_then(|value| value.to_str().ok());
     let scope = authorization.is_some_and(|value| value.contains("/bedrock-mantle/"));
-    let host = match path {
+    let host = match prefix {
         "/mantle/openai/v1" => Host::Mantle("openai/v1"),
         "/mantle/v1" | "/v1" => Host::Mantle("v1"),
         "/openai/v1" if scope => Host::Mantle("openai/v1"),
@@ -59,7 +67,8 @@ pub struct NativeRefusal {
 }
 
 impl NativeRefusal {
-    fn invalid(param: Option<&'static str>, message: impl Into<String>) -> Self {
+    /// A 400.
+    pub fn invalid(param: Option<&'static str>, message: impl Into<String>) -> Self {
         Self {
             status: 400,
             kind: "invalid_request_error",
@@ -117,10 +126,19 @@ pub fn unknown_path() -> Response {
 }
 
 /// Answers one request.
-///
+pub async fn answer(
+    simulator: &Simulator,
+    host: &Host,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Response {
+    let reply = complete(simulator, host, headers, body).await;
+    reply.unwrap_or_else(IntoResponse::into_response)
+}
+
 /// # Errors
 /// The service's error for an invalid request, or the fault that the last message asks for.
-pub async fn complete(
+async fn complete(
     simulator: &Simulator,
     host: &Host,
     headers: &HeaderMap,
@@ -129,7 +147,7 @@ pub async fn complete(
     let request = parse(body)?;
     validate::check(&request)?;
     let model = request["model"].as_str().unwrap_or_default();
-    let family = Family::of(model, host)?;
+    let family = Family::of(model, host, "chat/completions")?;
     family.check(&request, host)?;
     let converse = request::as_converse(&request, headers);
     // bedrock-mantle ignores guardrails. The gateway must never rely on one there.

@@ -1,6 +1,6 @@
 //! Writes replies of chat completions, whole and as server-sent events.
 
-use axum::{http::HeaderValue, response::Response};
+use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -11,8 +11,8 @@ use super::{
 use crate::simulator::{
     answer::{Answer, Block, pieces},
     fault::{Break, Plan},
-    parts::in_parts,
     reply::whole_body,
+    sse,
 };
 
 /// What the reply depends on, beside the answer.
@@ -181,36 +181,15 @@ impl Terms<'_> {
             parts.push(event(json!([]), &more));
         }
         parts.push(Bytes::from_static(b"data: [DONE]\n\n"));
-        let middle = (parts.len() / 2).max(2);
-        let error = |name: &str| {
-            let error = json!({"error": {"message": "requested by a directive", "type": name}});
-            Bytes::from(format!("event: error\ndata: {error}\n\n"))
-        };
-        match &plan.breaks {
-            Some(Break::Exception(name)) => {
-                parts.truncate(middle);
-                parts.push(error(name));
-            }
-            Some(Break::FirstException(name)) => parts = vec![error(name)],
-            Some(Break::BadCrc | Break::BadLength) => {
-                parts[middle] = Bytes::from_static(b"data: {\"choices\": [\n\n");
-            }
-            Some(Break::Truncate) => {
-                parts[middle] = parts[middle].slice(..parts[middle].len() / 2);
-                parts.truncate(middle + 1);
-            }
-            Some(Break::Stall | Break::Reset | Break::Cut) => parts.truncate(middle),
-            _ => {}
-        }
         if plan.breaks == Some(Break::NoDone) {
             // The finish reason is the last event.
             parts.truncate(parts.len() - 2);
         }
-        let reset = plan.breaks == Some(Break::Reset);
-        let mut response = in_parts(parts, plan.breaks.as_ref(), plan.pace, reset);
-        let kind = HeaderValue::from_static("text/event-stream");
-        response.headers_mut().insert("content-type", kind);
-        response
+        let error = |name: &str| {
+            let error = json!({"error": {"message": "requested by a directive", "type": name}});
+            Bytes::from(format!("event: error\ndata: {error}\n\n"))
+        };
+        sse::stream(parts, plan, error)
     }
 }
 

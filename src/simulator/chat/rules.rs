@@ -38,10 +38,10 @@ pub struct Family {
     /// The path on bedrock-mantle.
     prefix: String,
     cap: String,
-    efforts: Vec<String>,
+    pub efforts: Vec<String>,
     #[serde(default)]
     refuses: Vec<String>,
-    tiers: Vec<String>,
+    pub tiers: Vec<String>,
     pub reasoning: ReasoningForm,
     #[serde(default)]
     pub positional_ids: bool,
@@ -49,6 +49,14 @@ pub struct Family {
     needs_profile: bool,
     #[serde(default)]
     mantle_only: bool,
+    #[serde(default)]
+    no_chat: bool,
+    /// The hosts whose Responses serve the model: `runtime`, `mantle`.
+    #[serde(default)]
+    responses: Vec<String>,
+    /// Responses carry encrypted reasoning.
+    #[serde(default)]
+    pub encrypted: bool,
     #[serde(default = "yes")]
     runtime_schema: bool,
 }
@@ -62,11 +70,11 @@ static FILE: LazyLock<Option<File>> =
     LazyLock::new(|| serde_json::from_str(include_str!("native.json")).ok());
 
 impl Family {
-    /// Returns the family of the model that `host` knows by `id`.
+    /// Returns the family of the model that `host` knows by `id`, for an API: `chat/completions` or `responses`.
     ///
     /// # Errors
     /// 404 if the host does not know the id, or 400 if the path is another family's.
-    pub fn of(id: &str, host: &Host) -> Result<&'static Self, NativeRefusal> {
+    pub fn of(id: &str, host: &Host, api: &str) -> Result<&'static Self, NativeRefusal> {
         let unknown = || NativeRefusal {
             status: 404,
             kind: "not_found_error",
@@ -100,10 +108,33 @@ impl Family {
             }
             Host::Mantle(prefix) if **prefix != *family.prefix => Err(NativeRefusal::invalid(
                 None,
-                format!("The model '{id}' does not support the '{prefix}/chat/completions' API"),
+                format!("The model '{id}' does not support the '{prefix}/{api}' API"),
             )),
+            _ if !family.offers(api, host) => Err(NativeRefusal {
+                code: Some("validation_error"),
+                ..NativeRefusal::invalid(
+                    None,
+                    format!("The model '{id}' does not support the '/v1/{api}' API"),
+                )
+            }),
             _ => Ok(family),
         }
+    }
+
+    fn offers(&self, api: &str, host: &Host) -> bool {
+        let name = match host {
+            Host::Runtime => "runtime",
+            Host::Mantle(_) => "mantle",
+        };
+        match api {
+            "responses" => self.responses.iter().any(|known| known == name),
+            _ => !self.no_chat,
+        }
+    }
+
+    /// Reports whether the model refuses `what`.
+    pub fn refuses(&self, what: &str) -> bool {
+        self.refuses.iter().any(|refused| refused == what)
     }
 
     /// Checks the members of a request that some models refuse.
@@ -112,7 +143,7 @@ impl Family {
     /// 400 that names the member; 503 for penalties.
     pub fn check(&self, request: &Value, host: &Host) -> Result<(), NativeRefusal> {
         let has = |name: &str| !request[name].is_null();
-        let refuses = |what: &str| self.refuses.iter().any(|refused| refused == what);
+        let refuses = |what: &str| self.refuses(what);
         let effort = request["reasoning_effort"].as_str();
         let reasons = effort != Some("none");
         let refuse = |name: &'static str, why: &str| {

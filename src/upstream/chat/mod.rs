@@ -105,6 +105,8 @@ impl Exchange for Chat {
             Route::Invoke => Some(&invoke::chat::Chats),
             Route::Chat => Some(&native::Native::Runtime),
             Route::MantleChat => Some(&native::Native::Mantle),
+            Route::Responses => Some(&native::Native::Responses),
+            Route::MantleResponses => Some(&native::Native::MantleResponses),
             _ => None,
         }
     }

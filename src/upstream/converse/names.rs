@@ -127,10 +127,12 @@ pub fn hashed_id<'a>(text: &str, form: ToolUseIdForm) -> Cow<'a, str> {
 
 /// Returns the mark that the gateway adds to reasoning of `model`, so that it is never sent to another model.
 pub fn reasoning_mark(model: &Model) -> String {
-    format!(
-        "lintel.{}.",
-        &hash(model.base.as_deref().unwrap_or(&model.target().id))[..8]
-    )
+    mark_of(model.base.as_deref().unwrap_or(&model.target().id))
+}
+
+/// Returns the mark of reasoning with this origin.
+pub fn mark_of(origin: &str) -> String {
+    format!("lintel.{}.", &hash(origin)[..8])
 }
 
 fn hash(text: &str) -> String {

@@ -2,35 +2,32 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use bytes::Bytes;
 use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::{
-    error::NativeError,
-    sse::{Event, SseReader},
+    Native,
+    responses::ItemTranslator,
+    stream::{EventTranslator, NativeStreamDecoder},
     translator::Translator,
-    wire::Completion,
 };
 use crate::{
     call::Warnings,
     error::{Error, Kind},
     model::ToolUseIdForm,
-    money::Usage,
-    operation::chat::Chunk,
     upstream::{
         Request,
         chat::{Decoder, StreamDecoder, WholeAnswer},
         converse::{
             ReplyPlan,
-            repair::{self, SchemaMismatch, StreamCheck},
+            repair::{self, SchemaMismatch},
         },
-        failure,
     },
 };
 
 /// Decodes the reply to one request.
 pub struct NativeDecoder {
+    pub endpoint: Native,
     pub plan: Arc<ReplyPlan>,
     /// Whether an answer that does not match its schema is requested a second time.
     pub repairs: bool,
@@ -51,18 +48,34 @@ impl NativeDecoder {
             self.id_form,
         )
     }
+
+    fn item_translator(&self) -> ItemTranslator {
+        ItemTranslator::new(
+            self.plan.clone(),
+            self.warnings.clone(),
+            self.answer_id.clone(),
+            self.id_form,
+        )
+    }
+
+    fn decoder_of(&self, translator: impl EventTranslator + 'static) -> Box<dyn StreamDecoder> {
+        let (plan, warnings) = (self.plan.clone(), self.warnings.clone());
+        Box::new(NativeStreamDecoder::new(
+            translator,
+            plan,
+            warnings,
+            self.unseen,
+        ))
+    }
 }
 
 impl Decoder for NativeDecoder {
     fn whole(&self, _: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, Error> {
-        let completion = parse(body)?;
-        let mut translator = self.translator();
         let mut chunks = VecDeque::new();
-        translator.add(completion, &mut chunks);
-        if !translator.is_finished() {
-            return Err(malformed(&"there is no choice with a finish_reason", body));
+        match self.endpoint.is_responses() {
+            true => self.item_translator().whole(body, &mut chunks)?,
+            false => self.translator().whole(body, &mut chunks)?,
         }
-        translator.end(&mut chunks)?;
         Ok(WholeAnswer {
             chunks,
             invoked_model: None,
@@ -70,14 +83,10 @@ impl Decoder for NativeDecoder {
     }
 
     fn stream(&self, _: &HeaderMap) -> Box<dyn StreamDecoder> {
-        Box::new(NativeStreamDecoder {
-            events: SseReader::default(),
-            translator: self.translator(),
-            check: StreamCheck::default(),
-            plan: self.plan.clone(),
-            warnings: self.warnings.clone(),
-            unseen: self.unseen,
-        })
+        match self.endpoint.is_responses() {
+            true => self.decoder_of(self.item_translator()),
+            false => self.decoder_of(self.translator()),
+        }
     }
 
     fn repair(&self, request: &Request, answer: &WholeAnswer) -> Result<Option<Request>, Error> {
@@ -113,7 +122,12 @@ fn repaired(request: &Request, answer: &str, problem: &str) -> Result<Request, E
         .with_detail(error.to_string())
     };
     let mut body: Value = serde_json::from_slice(&request.body).map_err(internal)?;
-    if let Some(messages) = body["messages"].as_array_mut() {
+    let list = if body["input"].is_array() {
+        "input"
+    } else {
+        "messages"
+    };
+    if let Some(messages) = body[list].as_array_mut() {
         let said = match answer.trim() {
             "" => ".",
             said => said,
@@ -126,135 +140,4 @@ fn repaired(request: &Request, answer: &str, problem: &str) -> Result<Request, E
         body: body.into(),
         ..request.clone()
     })
-}
-
-/// Parses a whole reply or the data of an event.
-///
-/// # Errors
-/// If it is not JSON, or reports a failure.
-fn parse(data: &[u8]) -> Result<Completion, Error> {
-    let mut completion: Completion =
-        serde_json::from_slice(data).map_err(|error| malformed(&error.classify(), data))?;
-    let error = completion.error.take();
-    match error.as_ref().and_then(NativeError::of) {
-        Some(error) => Err(error.into_error(None, &HeaderMap::new())),
-        None => Ok(completion),
-    }
-}
-
-/// Returns the error for a reply that is not one of chat completions. An unknown path is a 200 too, and is not billed.
-fn malformed(what: &dyn std::fmt::Debug, data: &[u8]) -> Error {
-    let unknown = b"UnknownOperationException";
-    let is_unknown = data.len() < 4096 && data.windows(unknown.len()).any(|part| part == unknown);
-    if is_unknown {
-        return Error::new(
-            Kind::Upstream,
-            "Bedrock does not have the endpoint that is configured for this model. Contact the gateway's operator.",
-        )
-        .with_code("upstream_malformed")
-        .with_detail("UnknownOperationException in a 200")
-        .without_retry();
-    }
-    Error::new(
-        Kind::Upstream,
-        "Bedrock sent a reply that could not be parsed.",
-    )
-    .with_code("upstream_malformed")
-    // Excludes the data, because they contain text of the model.
-    .with_detail(format!("{what:?}, {} bytes", data.len()))
-    .may_be_billed()
-}
-
-/// Decodes server-sent events into chunks. The end is emitted once nothing can follow, so that a stream that breaks after
-/// the finish reason is not taken for a complete one.
-struct NativeStreamDecoder {
-    events: SseReader,
-    translator: Translator,
-    check: StreamCheck,
-    plan: Arc<ReplyPlan>,
-    warnings: Warnings,
-    unseen: u64,
-}
-
-impl NativeStreamDecoder {
-    fn finish(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        self.observed(out, |decoder, out| decoder.translator.end(out))
-    }
-
-    /// Runs `step` and checks the chunks that it adds.
-    fn observed(
-        &mut self,
-        out: &mut VecDeque<Chunk>,
-        step: impl FnOnce(&mut Self, &mut VecDeque<Chunk>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let before = out.len();
-        step(self, out)?;
-        let new = out.iter().skip(before);
-        self.check.observe(new, &self.plan, &self.warnings);
-        Ok(())
-    }
-}
-
-impl StreamDecoder for NativeStreamDecoder {
-    fn push(&mut self, data: Bytes) {
-        self.events.push(&data);
-    }
-
-    fn decode(&mut self, out: &mut VecDeque<Chunk>) -> Result<bool, Error> {
-        let too_long = |_| malformed(&"an event is too long", &[]);
-        let Some(Event { name, data }) = self.events.next_event().map_err(too_long)? else {
-            return Ok(false);
-        };
-        if data == b"[DONE]" {
-            if self.translator.is_finished() && !self.translator.is_ended() {
-                self.finish(out)?;
-            }
-            return Ok(true);
-        }
-        if name == b"error" {
-            let error = NativeError::read(&data).or_else(|| {
-                let whole: Value = serde_json::from_slice(&data).ok()?;
-                NativeError::of(&whole)
-            });
-            return Err(error
-                .unwrap_or_default()
-                .into_error(None, &HeaderMap::new()));
-        }
-        let completion = parse(&data)?;
-        self.observed(out, |decoder, out| {
-            decoder.translator.add(completion, out);
-            Ok(())
-        })?;
-        Ok(true)
-    }
-
-    fn has_leftover(&self) -> bool {
-        self.events.json().is_none() && self.events.has_leftover()
-    }
-
-    fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        if let Some(json) = self.events.json() {
-            parse(json)?;
-            return Err(malformed(&"not a stream", json));
-        }
-        match self.translator.has_final_usage() {
-            _ if self.translator.is_ended() => Ok(()),
-            true => self.finish(out),
-            false => Err(failure::truncated(
-                "the stream ended without [DONE] or its usage",
-            )),
-        }
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.translator.is_finished()
-    }
-
-    fn is_complete(&self) -> bool {
-        self.translator.is_ended()
-    }
-
-    fn estimate(&self) -> Usage {
-        self.translator.estimate(self.unseen)
-    }
 }

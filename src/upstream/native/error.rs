@@ -74,6 +74,11 @@ impl NativeError {
         })
     }
 
+    /// Returns the error for the client of an error in a reply or an event, which has no status.
+    pub fn into_event_error(self) -> Error {
+        self.into_error(None, &HeaderMap::new())
+    }
+
     /// Returns the error for the client. `status` is `None` for an event of a stream.
     pub fn into_error(self, status: Option<StatusCode>, headers: &HeaderMap) -> Error {
         let request_id = headers.get("x-amzn-requestid");
@@ -152,6 +157,29 @@ impl NativeError {
             None => error,
         }
     }
+}
+
+/// Returns the error for a reply without an answer. An unknown path is a 200 too, and is not billed.
+pub fn malformed(what: &dyn std::fmt::Debug, data: &[u8]) -> Error {
+    let unknown = b"UnknownOperationException";
+    let is_unknown = data.len() < 4096 && data.windows(unknown.len()).any(|part| part == unknown);
+    if is_unknown {
+        return Error::new(
+            Kind::Upstream,
+            "Bedrock does not have the endpoint that is configured for this model. Contact the gateway's operator.",
+        )
+        .with_code("upstream_malformed")
+        .with_detail("UnknownOperationException in a 200")
+        .without_retry();
+    }
+    Error::new(
+        Kind::Upstream,
+        "Bedrock sent a reply that could not be parsed.",
+    )
+    .with_code("upstream_malformed")
+    // Excludes the data, because they contain text of the model.
+    .with_detail(format!("{what:?}, {} bytes", data.len()))
+    .may_be_billed()
 }
 
 #[cfg(test)]

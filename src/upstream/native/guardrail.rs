@@ -28,10 +28,10 @@ pub fn headers(
     let Some(config) = guardrail::config(options, chat.stream, cx) else {
         return Ok(Vec::new());
     };
-    if endpoint == Native::Mantle {
+    if endpoint != Native::Runtime {
         return Err(unsupported(
             "bedrock.guardrail",
-            "bedrock-mantle ignores guardrails, so this model cannot be used with one. Use a model with another `api`, or ask the gateway's operator to apply the guardrail with `apply`.",
+            "The route to this model ignores guardrails, so it cannot be used with one. Use a model with another `api`, or ask the gateway's operator to apply the guardrail with `apply`.",
         ));
     }
     let guard = own.and_then(|own| own.guard.as_deref());

@@ -1,22 +1,20 @@
 //! Writes a conversation as OpenAI messages, in its order. Every call is followed by its result.
 
-mod calls;
+pub mod calls;
+pub mod media;
 
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
 };
 
-use super::{
-    body::{self, Content, ImageUrl},
-    model::unsupported,
-};
-use calls::{MAX_PENDING, Pending};
+use super::body::{self, Content};
+use calls::{MAX_PENDING, Pending, call_as_text};
+use media::media;
 
 use crate::{
     error::Error,
-    openai::message::MediaUrl,
-    operation::chat::{Media, MediaData, Message, Part, Role, ToolInput},
+    operation::chat::{Message, Part, Role},
     upstream::converse::{Context, names::Names, turns::PLACEHOLDER},
 };
 
@@ -110,7 +108,7 @@ impl<'a> Builder<'a, '_> {
                     let beside = self.tool_result(result, message)?;
                     parts.extend(beside);
                 }
-                part => parts.extend(self.media(part)?),
+                part => parts.extend(media(part, self.cx, self.fetched)?),
             }
         }
         let name = message.name.as_deref().filter(|_| !prefixes);
@@ -125,13 +123,7 @@ impl<'a> Builder<'a, '_> {
             match part {
                 Part::Text(said) => parts.extend(text(said.as_str())),
                 Part::ToolUse(call) if self.cx.model.facts.tools => calls.push(call),
-                Part::ToolUse(call) => {
-                    let (ToolInput::Arguments(input) | ToolInput::Text(input)) = &call.input;
-                    self.cx.warnings.add(
-                        "messages: a tool call was sent as text (the model does not support tools)",
-                    );
-                    parts.extend(text(format!("Called the tool {} with {input}", call.name)));
-                }
+                Part::ToolUse(call) => parts.extend(text(call_as_text(call, self.cx.warnings))),
                 Part::Thinking(thinking) if thinking.signature.is_some() => self.foreign(message),
                 Part::RedactedThinking(_) => self.foreign(message),
                 Part::ServerTool(_) => {
@@ -181,39 +173,6 @@ impl<'a> Builder<'a, '_> {
         self.cx.warnings.add(format!(
             "{origin}.thinking_blocks: ignored (this route takes no reasoning back)"
         ));
-    }
-
-    fn media(&self, part: &'a Part) -> Result<Option<body::Part<'a>>, Error> {
-        let at = match part {
-            Part::Image(image) => return self.image(image).map(Some),
-            Part::SearchResult(result) => &result.at,
-            Part::File(file) => &file.at,
-            Part::Video(video) => &video.at,
-            Part::Audio(audio) => &audio.at,
-            _ => return Ok(None),
-        };
-        Err(unsupported(
-            at,
-            "This model gets only text and images here. Send the content as text, or ask the gateway's operator for a model with `api = \"converse\"`.",
-        ))
-    }
-
-    fn image(&self, image: &'a Media<MediaUrl>) -> Result<body::Part<'a>, Error> {
-        let at = format!("{}.image_url.url", image.at);
-        if !self.cx.model.facts.image {
-            let text = "This model does not support images.";
-            return Err(Error::invalid(at, text).with_code("unsupported_content"));
-        }
-        let data = MediaData::of(&image.value.url, self.fetched, &at)?;
-        let Some(format) = data.image_format() else {
-            let text = "The image is not a PNG, JPEG, GIF or WebP.";
-            return Err(Error::invalid(at, text));
-        };
-        let url = format!("data:image/{format};base64,{}", data.base64);
-        let detail = image.value.detail.as_deref();
-        Ok(body::Part::ImageUrl {
-            image_url: ImageUrl { url, detail },
-        })
     }
 
     fn finish(&mut self, instruction: Option<String>) {
@@ -270,7 +229,7 @@ impl<'a> Builder<'a, '_> {
 }
 
 /// Returns a text part, unless the text is blank.
-fn text<'a>(text: impl Into<Cow<'a, str>>) -> Option<body::Part<'a>> {
+pub fn text<'a>(text: impl Into<Cow<'a, str>>) -> Option<body::Part<'a>> {
     let text = text.into();
     (!text.trim().is_empty()).then_some(body::Part::Text { text })
 }

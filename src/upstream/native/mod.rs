@@ -1,17 +1,21 @@
-//! The native OpenAI endpoints of Bedrock for chats: chat completions of bedrock-runtime and of bedrock-mantle.
+//! The native OpenAI endpoints of Bedrock for chats: chat completions and Responses, of bedrock-runtime and of bedrock-mantle.
 //!
 //! The conversation is written in its order. Tools, structured output, stop sequences and the reading of answers are
 //! those of [`super::converse`], with the model's facts on this endpoint, so that the same request has the same meaning on both.
 
 mod body;
+mod counts;
 mod decoder;
+mod draft;
 pub mod error;
 mod guardrail;
 mod messages;
 mod model;
 pub mod refusals;
 mod request;
+mod responses;
 mod sse;
+mod stream;
 mod tools;
 mod translator;
 mod wire;
@@ -30,7 +34,7 @@ use crate::{
     operation::chat::Chat,
 };
 use decoder::NativeDecoder;
-use request::Encoded;
+use draft::Encoded;
 
 /// The codec for chats over an OpenAI-compatible endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,10 @@ pub enum Native {
     Runtime,
     /// bedrock-mantle. It ignores guardrails, so it never gets a request that needs one.
     Mantle,
+    /// Responses of bedrock-runtime, which ignore guardrails too.
+    Responses,
+    /// Responses of bedrock-mantle.
+    MantleResponses,
 }
 
 impl Native {
@@ -46,7 +54,17 @@ impl Native {
         match self {
             Self::Runtime => ServiceOperation::ChatCompletions,
             Self::Mantle => ServiceOperation::MantleChatCompletions(prefix),
+            Self::Responses => ServiceOperation::Responses,
+            Self::MantleResponses => ServiceOperation::MantleResponses(prefix),
         }
+    }
+
+    fn is_mantle(self) -> bool {
+        matches!(self, Self::Mantle | Self::MantleResponses)
+    }
+
+    fn is_responses(self) -> bool {
+        matches!(self, Self::Responses | Self::MantleResponses)
     }
 }
 
@@ -75,7 +93,10 @@ impl Codec<Chat> for Native {
                 headers,
                 plan,
                 unseen,
-            } = shape.encode(&call.body, &cx)?;
+            } = match self.is_responses() {
+                true => shape.encode_responses(&call.body, &cx)?,
+                false => shape.encode(&call.body, &cx)?,
+            };
             let plan = Arc::new(ReplyPlan {
                 guardrail: call.plan.worst.guardrail,
                 request_bytes: body.len(),
@@ -91,6 +112,7 @@ impl Codec<Chat> for Native {
             };
             for choice in 0..call.body.n.unwrap_or(1) {
                 let decoder: Arc<dyn Decoder> = Arc::new(NativeDecoder {
+                    endpoint: *self,
                     plan: plan.clone(),
                     repairs: model.options.repair_json,
                     warnings: call.trace.warnings().clone(),

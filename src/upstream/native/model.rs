@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{Native, NativeFacts};
 use crate::{
     error::Error,
-    model::{Endpoints, Facts, Model, NativeTools, Reasoning, ReasoningStyle},
+    model::{Endpoints, Facts, Model, NativeTools, Reasoning, ReasoningStyle, Sampling},
+    operation::chat::least_output,
 };
 
 /// The geographic prefixes of inference profiles.
@@ -25,7 +26,7 @@ pub fn id(model: &Model, native: &NativeFacts, endpoint: Native) -> Result<Strin
             "A managed prompt is only available through Converse. Contact the gateway's operator.",
         ));
     }
-    if endpoint == Native::Runtime {
+    if !endpoint.is_mantle() {
         return Ok(target.id.clone());
     }
     if target.id.starts_with("arn:") {
@@ -53,9 +54,20 @@ pub fn unsupported(param: impl Into<String>, text: &'static str) -> Error {
 /// Returns `model` with its facts on the endpoint.
 pub fn on_endpoint(model: &Model, native: &NativeFacts, endpoint: Native) -> Model {
     let known = &model.facts;
+    let has_items = endpoint.is_responses();
     let style = match native.efforts.is_empty() {
         true => ReasoningStyle::None,
+        false if has_items => ReasoningStyle::ReasoningObject,
         false => ReasoningStyle::ReasoningEffort,
+    };
+    let sampling = match has_items {
+        // Only the model's own defaults are accepted.
+        true => Sampling::None,
+        false => native.sampling,
+    };
+    let parameter = |is_accepted: bool, name: &str| {
+        let has = is_accepted && !has_items;
+        has.then(|| name.to_owned())
     };
     let can_disable = native.efforts.is_empty() || native.efforts.iter().any(|one| one == "none");
     // bedrock-mantle separates reasoning from the text.
@@ -67,13 +79,14 @@ pub fn on_endpoint(model: &Model, native: &NativeFacts, endpoint: Native) -> Mod
         forced_choice_while_reasoning: true,
         web_search: None,
         search_result: false,
-        sampling: native.sampling,
+        min_output_tokens: least_output(known, endpoint.is_responses()),
+        sampling,
         max_temperature: native.max_temperature,
         top_k: None,
-        seed: native.seed.then(|| "seed".to_owned()),
-        frequency_penalty: native.penalties.then(|| "frequency_penalty".to_owned()),
-        presence_penalty: native.penalties.then(|| "presence_penalty".to_owned()),
-        stop: native.stop,
+        seed: parameter(native.seed, "seed"),
+        frequency_penalty: parameter(native.penalties, "frequency_penalty"),
+        presence_penalty: parameter(native.penalties, "presence_penalty"),
+        stop: native.stop && !has_items,
         max_stop: None,
         stop_pattern: None,
         // The endpoint may refuse `stop`, and then the text is cut all the same.
@@ -89,7 +102,7 @@ pub fn on_endpoint(model: &Model, native: &NativeFacts, endpoint: Native) -> Mod
             off: None,
             display: false,
             signed: false,
-            redacted: false,
+            redacted: known.reasoning.redacted && has_items,
             inline_tag: tag.filter(|_| endpoint == Native::Runtime),
             ..known.reasoning.clone()
         },
@@ -101,11 +114,12 @@ pub fn on_endpoint(model: &Model, native: &NativeFacts, endpoint: Native) -> Mod
     }
 }
 
-/// Reports whether `response_format` accepts a JSON schema.
+/// Reports whether the endpoint enforces a JSON schema for the answer.
 pub fn takes_schema(native: &NativeFacts, endpoint: Native) -> bool {
     match native.json_schema {
+        _ if endpoint.is_responses() => true,
         Endpoints::None => false,
-        Endpoints::Mantle => endpoint == Native::Mantle,
+        Endpoints::Mantle => endpoint.is_mantle(),
         Endpoints::Both => true,
     }
 }

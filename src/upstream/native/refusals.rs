@@ -77,7 +77,10 @@ fn may_drop(call: &Call<Chat>, request: &Request) -> bool {
 fn is_native(operation: ServiceOperation) -> bool {
     matches!(
         operation,
-        ServiceOperation::ChatCompletions | ServiceOperation::MantleChatCompletions(_)
+        ServiceOperation::ChatCompletions
+            | ServiceOperation::MantleChatCompletions(_)
+            | ServiceOperation::Responses
+            | ServiceOperation::MantleResponses(_)
     )
 }
 

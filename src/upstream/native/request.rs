@@ -1,31 +1,19 @@
-//! Builds the request for one conversation.
+//! Writes a chat completions request, and settles which members of a chat have a place on OpenAI's APIs.
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use super::{
     Native, Shape,
-    body::{Body, JsonSchema, ResponseFormat, StreamOptions},
-    guardrail,
+    body::{Body, ResponseFormat, StreamOptions},
+    draft::{Encoded, Settings},
     messages::{Style, messages},
-    model::{takes_schema, unsupported},
-    tools::tools,
 };
 use crate::{
     call::Warnings,
-    error::{Error, Kind},
-    model::{Cap, NativeTools},
-    money::Tier,
+    error::Error,
+    model::Cap,
     operation::chat::{Chat, Part, bedrock_options},
-    upstream::converse::{
-        Context, ReplyPlan, guardrail as policy,
-        names::reasoning_mark,
-        reasoning, sampling,
-        schema::StrictBudget,
-        structured::{self, Structured},
-        tools as shared_tools,
-    },
+    upstream::converse::Context,
 };
 
 /// Additional members that clients may not set: the gateway decides about them, or sends its own.
@@ -44,99 +32,56 @@ const RESERVED: [&str; 12] = [
     "verbosity",
 ];
 
-/// A request, and how to decode its reply.
-pub struct Encoded {
-    pub body: Bytes,
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    pub plan: ReplyPlan,
-    /// The most output that can be billed without being seen, in tokens.
-    pub unseen: u64,
-}
+/// The same on Responses, where many more members add to the cost or to what is stored.
+const RESERVED_IN_RESPONSES: [&str; 18] = [
+    "model",
+    "stream",
+    "stream_options",
+    "store",
+    "background",
+    "input",
+    "instructions",
+    "previous_response_id",
+    "conversation",
+    "context_management",
+    "tool_choice",
+    "max_tool_calls",
+    "include",
+    "reasoning",
+    "temperature",
+    "top_p",
+    "text",
+    "truncation",
+];
 
 impl Shape<'_> {
-    /// Returns the request for the conversation of `cx`.
+    /// Returns the chat completions request for the conversation of `cx`.
     ///
     /// # Errors
     /// 400 with the member's path if the chat cannot be expressed on this endpoint.
     pub fn encode<'a>(&'a self, chat: &'a Chat, cx: &Context<'a>) -> Result<Encoded, Error> {
-        let (facts, warnings) = (&cx.model.facts, cx.warnings);
-        let headers = guardrail::headers(chat, self.endpoint, cx)?;
-        warn_ignored(chat, self, warnings);
-        // The tools of the history are declared again only where Converse would reject it without them.
-        let declared = Context {
-            messages: &[],
-            ..*cx
-        };
-        let mut names = shared_tools::names(chat, cx);
-        let mut thinking = reasoning::plan(chat, cx);
-        self.reason_without_tools(chat, &mut thinking, warnings)?;
-        let mut strict = StrictBudget::new(facts);
-        let response_format = self.response_format(chat);
-        let structured = match response_format {
-            Some(_) => Structured::None,
-            None => structured::plan(
-                chat,
-                thinking.enabled,
-                declares_tools(chat),
-                &mut names,
-                &mut strict,
-                cx,
-            )?,
-        };
-        let planned = shared_tools::plan(
-            chat,
-            &structured,
-            thinking.enabled,
-            &mut names,
-            &mut strict,
-            &declared,
-        )?;
-        let must_call = planned.instruction.is_some();
-        let instruction = match (&structured, planned.instruction) {
-            (Structured::Instruct(own), Some(choice)) => Some(format!("{choice}\n{}", own.text)),
-            (Structured::Instruct(own), None) => Some(own.text.clone()),
-            (_, choice) => choice,
-        };
+        let mut draft = self.draft(chat, cx)?;
         let style = Style {
-            system: self.native.system && facts.system,
+            system: self.native.system && cx.model.facts.system,
             positional_ids: self.native.positional_tool_ids,
         };
-        let messages = messages(cx, &chat.fetched, instruction, style, &mut names)?;
-        let mut fields = std::mem::take(&mut thinking.fields);
-        let (config, stops) = sampling::inference_config(chat, &thinking, &mut fields, cx);
-        let additional = chat.bedrock.as_ref();
-        let additional = additional.and_then(|own| own.additional_model_request_fields.as_ref());
-        merge_additional(&mut fields, additional)?;
-        let (tools, tool_choice) = tools(planned.config, facts);
-        let service_tier = self.service_tier(chat)?;
-        let mut plan = ReplyPlan {
-            names: names.changed(),
-            custom: planned.custom,
-            mute: planned.mute,
-            must_call,
-            one_call: planned.one_call,
-            legacy: chat.functions.is_some(),
-            stops,
-            inline_tag: facts.reasoning.inline_tag.clone(),
-            show_guardrail: policy::is_shown(chat, cx),
-            mark: reasoning_mark(cx.model),
-            price: cx.model.price.clone(),
-            tier: match service_tier {
-                Some("flex") => Tier::Flex,
-                Some("priority") => Tier::Priority,
-                _ => Tier::Standard,
-            },
-            region: cx.model.target().region.clone(),
-            ..ReplyPlan::default()
-        };
-        structured::expect(&structured, &mut plan);
-        let hides = self.native.hides_reasoning && thinking.enabled;
-        let unseen = config.max_tokens.filter(|_| hides).map_or(0, u64::from);
+        let instruction = draft.instruction.take();
+        let messages = messages(cx, &chat.fetched, instruction, style, &mut draft.names)?;
+        let Settings {
+            config,
+            fields,
+            tools,
+            tool_choice,
+            schema,
+            service_tier,
+            envelope,
+            ..
+        } = self.settings(chat, draft, cx)?;
         let (max_tokens, max_completion_tokens) = match self.native.cap {
             Cap::MaxTokens => (config.max_tokens, None),
             Cap::MaxCompletionTokens => (None, config.max_tokens),
         };
-        let body = Body {
+        envelope.with_body(&Body {
             model: self.id,
             messages,
             max_tokens,
@@ -146,7 +91,10 @@ impl Shape<'_> {
             stop: config.stop_sequences,
             tools,
             tool_choice,
-            response_format,
+            response_format: schema.map(|json_schema| ResponseFormat {
+                kind: "json_schema",
+                json_schema,
+            }),
             service_tier,
             verbosity: chat.verbosity.as_deref().filter(|_| self.native.verbosity),
             store: (self.endpoint == Native::Mantle).then_some(false),
@@ -155,130 +103,38 @@ impl Shape<'_> {
                 include_usage: true,
             }),
             fields,
-        };
-        let body = serde_json::to_vec(&body)
-            .map(Bytes::from)
-            .map_err(|error| {
-                Error::new(
-                    Kind::Internal,
-                    "The gateway could not serialize the request to Bedrock.",
-                )
-                .with_detail(error.to_string())
-            })?;
-        Ok(Encoded {
-            body,
-            headers,
-            plan,
-            unseen,
         })
     }
 
-    /// Turns reasoning off if the endpoint does not support it together with tools.
+    /// Adds the client's additional members.
     ///
     /// # Errors
-    /// 400 if the client asks for both, or reasoning cannot be turned off.
-    fn reason_without_tools(
+    /// 400 for a member that the gateway sets.
+    pub fn merge_additional(
         &self,
-        chat: &Chat,
-        thinking: &mut reasoning::Reasoning,
-        warnings: &Warnings,
+        fields: &mut Map<String, Value>,
+        additional: Option<&Map<String, Value>>,
     ) -> Result<(), Error> {
-        let conflicts = self.native.tools == NativeTools::WithoutReasoning
-            && thinking.enabled
-            && declares_tools(chat);
-        if !conflicts {
-            return Ok(());
+        let reserved: &[&str] = match self.endpoint.is_responses() {
+            true => &RESERVED_IN_RESPONSES,
+            false => &RESERVED,
+        };
+        for (name, value) in additional.into_iter().flatten() {
+            if reserved.contains(&name.as_str()) {
+                let at = format!("bedrock.additional_model_request_fields.{name}");
+                return Err(Error::invalid(
+                    at,
+                    "The gateway sets this member itself. Send the parameter of chat completions instead.",
+                ));
+            }
+            fields.insert(name.clone(), value.clone());
         }
-        let can_disable = self.native.efforts.iter().any(|effort| effort == "none");
-        if chat.reasoning.is_some() || !can_disable {
-            let param = chat.reasoning.map_or("tools", |reasoning| reasoning.param);
-            return Err(unsupported(
-                param,
-                "This model cannot reason and call tools on this route. Turn reasoning off, omit the tools, or ask the gateway's operator for a model with `api = \"converse\"`.",
-            ));
-        }
-        warnings.add(
-            "reasoning: turned off (on this route, the model does not reason when it has tools)",
-        );
-        let effort = ("reasoning_effort".to_owned(), Value::from("none"));
-        thinking.fields = Map::from_iter([effort]);
-        thinking.enabled = false;
         Ok(())
     }
-
-    /// Returns the client's schema, if the endpoint enforces it.
-    fn response_format<'a>(&self, chat: &'a Chat) -> Option<ResponseFormat<'a>> {
-        let format = chat.response_format.as_ref()?;
-        let format = format
-            .json_schema
-            .as_ref()
-            .filter(|_| format.kind == "json_schema")?;
-        if !takes_schema(self.native, self.endpoint) {
-            return None;
-        }
-        Some(ResponseFormat {
-            kind: "json_schema",
-            json_schema: JsonSchema {
-                name: &format.name,
-                description: format.description.as_deref(),
-                schema: format.schema.as_deref()?,
-                strict: format.strict,
-            },
-        })
-    }
-
-    /// Returns `service_tier`.
-    ///
-    /// # Errors
-    /// 400 if the endpoint does not offer the tier, because another one has another price.
-    fn service_tier(&self, chat: &Chat) -> Result<Option<&'static str>, Error> {
-        // Checks the value.
-        sampling::service_tier(chat)?;
-        let tier = match chat.service_tier.as_deref() {
-            None | Some("auto" | "default") => return Ok(None),
-            Some("flex") => "flex",
-            Some("priority" | "fast") => "priority",
-            Some(_) => "reserved",
-        };
-        let is_offered = self.endpoint == Native::Mantle
-            && self.native.tiers.iter().any(|offered| offered == tier);
-        match is_offered {
-            true => Ok(Some(tier)),
-            false => Err(unsupported(
-                "service_tier",
-                "This route does not offer this tier for the model. Omit 'service_tier', or ask the gateway's operator for a model with `api = \"converse\"`.",
-            )),
-        }
-    }
-}
-
-fn declares_tools(chat: &Chat) -> bool {
-    chat.tools.as_ref().is_some_and(|tools| !tools.is_empty()) || chat.functions.is_some()
-}
-
-/// Adds the client's additional members.
-///
-/// # Errors
-/// 400 for a member that the gateway sets.
-fn merge_additional(
-    fields: &mut Map<String, Value>,
-    additional: Option<&Map<String, Value>>,
-) -> Result<(), Error> {
-    for (name, value) in additional.into_iter().flatten() {
-        if RESERVED.contains(&name.as_str()) {
-            let at = format!("bedrock.additional_model_request_fields.{name}");
-            return Err(Error::invalid(
-                at,
-                "The gateway sets this member itself. Send the parameter of chat completions instead.",
-            ));
-        }
-        fields.insert(name.clone(), value.clone());
-    }
-    Ok(())
 }
 
 /// Warns about members that have no place in the request.
-fn warn_ignored(chat: &Chat, shape: &Shape<'_>, warnings: &Warnings) {
+pub fn warn_ignored(chat: &Chat, shape: &Shape<'_>, warnings: &Warnings) {
     const NO_PLACE: &str = "this route has no such parameter";
     let own = chat.bedrock.as_ref();
     let is_mark = |part: &Part| matches!(part, Part::CachePoint(_));

@@ -5,17 +5,20 @@ use std::{collections::VecDeque, sync::Arc};
 use serde_json::Value;
 
 use super::{
+    counts::{self, Counts},
+    error::{NativeError, malformed},
     guardrail,
+    stream::EventTranslator,
     wire::{Completion, Message, ToolCall, Usage},
 };
 use crate::{
-    bedrock::reply::{ServiceTier, TokenUsage},
+    bedrock::reply::TokenUsage,
     call::Warnings,
     error::Error,
     model::ToolUseIdForm,
     money,
     operation::chat::Chunk,
-    upstream::converse::{ReplyPlan, answer::Answer, finish, names::hashed_id},
+    upstream::converse::{ReplyPlan, answer::Answer, names::hashed_id},
 };
 
 /// The block of all reasoning. The calls follow.
@@ -35,10 +38,9 @@ pub struct Translator {
     calls: Vec<Call>,
     /// `finish_reason`, once it arrived.
     finish: Option<String>,
-    usage: Option<Usage>,
+    counts: Counts,
     /// The usage arrived after the finish reason, so it is complete.
     usage_is_final: bool,
-    tier: Option<String>,
     intervened: bool,
     trace: Option<Value>,
     /// The end of the answer was emitted.
@@ -70,9 +72,8 @@ impl Translator {
             id_form,
             calls: Vec::new(),
             finish: None,
-            usage: None,
+            counts: Counts::default(),
             usage_is_final: false,
-            tier: None,
             intervened: false,
             trace: None,
             ended: false,
@@ -80,10 +81,14 @@ impl Translator {
     }
 
     /// Adds a whole reply or an event.
-    pub fn add(&mut self, completion: Completion, out: &mut VecDeque<Chunk>) {
+    fn add(&mut self, completion: Completion, out: &mut VecDeque<Chunk>) {
         self.usage_is_final |= completion.usage.is_some() && self.finish.is_some();
-        self.usage = completion.usage.or(self.usage);
-        self.tier = completion.service_tier.or(self.tier.take());
+        if let Some(usage) = completion.usage {
+            self.counts.tokens = Some(tokens(usage));
+            let details = usage.completion_tokens_details;
+            self.counts.reasoning = details.and_then(|details| details.reasoning_tokens);
+        }
+        self.counts.tier = completion.service_tier.or(self.counts.tier.take());
         self.trace = completion.trace.or(self.trace.take());
         self.intervened |= completion.guardrail_action.as_deref() == Some("INTERVENED");
         // The gateway asks for one choice.
@@ -97,84 +102,16 @@ impl Translator {
         self.finish = choice.finish_reason.or(self.finish.take());
     }
 
-    /// Returns whether the service has said why the answer ended. Its usage may still follow.
-    pub fn is_finished(&self) -> bool {
-        self.finish.is_some()
-    }
-
-    /// Returns whether nothing can follow but the end of the stream.
-    pub fn has_final_usage(&self) -> bool {
-        self.usage_is_final
-    }
-
-    /// Returns whether the end of the answer was emitted.
-    pub fn is_ended(&self) -> bool {
-        self.ended
-    }
-
-    /// Emits the end of the answer.
+    /// Adds a whole reply and emits its end.
     ///
     /// # Errors
-    /// If the finish reason means that there is no answer.
-    pub fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        let reason = match self.finish.as_deref().unwrap_or_default() {
-            _ if self.intervened => "guardrail_intervened",
-            "stop" => "end_turn",
-            "length" => "max_tokens",
-            "tool_calls" | "function_call" => "tool_use",
-            "content_filter" => "content_filtered",
-            other => other,
-        };
-        self.answer.finish(reason, None, out)?;
-        self.ended = true;
-        let trace = self.trace.as_ref().and_then(guardrail::trace);
-        let usage = self.usage(trace.as_ref());
-        out.extend(
-            trace
-                .filter(|_| self.plan.show_guardrail)
-                .map(Chunk::Guardrail),
-        );
-        out.push_back(Chunk::Usage(usage));
-        Ok(())
-    }
-
-    /// Estimates the usage of an answer that broke off, of which `unseen` tokens of output can be hidden. What the service
-    /// has reported so far is a lower bound.
-    pub fn estimate(&self, unseen: u64) -> money::Usage {
-        let guess = self.priced(None, None);
-        let known = buckets(self.usage.unwrap_or_default());
-        let most = |guess: u64, known: i64| i64::try_from(guess).unwrap_or(i64::MAX).max(known);
-        let counts = TokenUsage {
-            input_tokens: most(guess.input, known.input_tokens),
-            output_tokens: most(guess.output.max(unseen), known.output_tokens),
-            ..known
-        };
-        let mut usage = self.priced(Some(counts), None);
-        usage.estimated = true;
-        usage
-    }
-
-    /// Returns the usage that the service has reported, or an estimate from the answer.
-    fn usage(&self, trace: Option<&Value>) -> money::Usage {
-        self.priced(self.usage.map(buckets), trace)
-    }
-
-    fn priced(&self, counts: Option<TokenUsage>, trace: Option<&Value>) -> money::Usage {
-        let reasoning = self
-            .usage
-            .and_then(|usage| usage.completion_tokens_details?.reasoning_tokens);
-        let tier = self.tier.as_deref().map(|tier| match tier {
-            "standard" => "default",
-            other => other,
-        });
-        let terms = finish::Terms {
-            tier: tier.map(|kind| ServiceTier {
-                kind: kind.to_owned(),
-            }),
-            guardrail: trace,
-            ..finish::Terms::default()
-        };
-        finish::usage(counts, terms, reasoning, self.answer.size, &self.plan)
+    /// If the reply has no answer.
+    pub fn whole(mut self, body: &[u8], out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        self.event(body, out)?;
+        if !self.is_finished() {
+            return Err(malformed(&"there is no choice with a finish_reason", body));
+        }
+        self.end(out)
     }
 
     fn message(&mut self, message: Message, out: &mut VecDeque<Chunk>) {
@@ -222,43 +159,97 @@ impl Translator {
             };
             self.calls[at].started = true;
             arguments = std::mem::take(&mut self.calls[at].held);
-            let id = self.unique_id(call.id.as_deref().unwrap_or_default(), at);
+            let id = call.id.unwrap_or_default();
+            let id = unique_id(&id, &self.answer_id, at, self.id_form);
             self.answer.tool_start(block(at), &id, &name, None, out);
         }
         self.answer.tool_input(block(at), arguments, out);
     }
+}
 
-    /// Returns an id that no other call of the conversation has. Some models number the calls of each turn anew.
-    fn unique_id(&self, id: &str, nth: usize) -> String {
-        let is_positional = id
-            .strip_prefix("call_")
-            .is_some_and(|rest| rest.len() < 6 && rest.bytes().all(|byte| byte.is_ascii_digit()));
-        if !id.is_empty() && !is_positional {
-            return id.to_owned();
-        }
-        hashed_id(&format!("{} {nth}", self.answer_id), self.id_form).into_owned()
+impl EventTranslator for Translator {
+    fn event(&mut self, data: &[u8], out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        self.add(parse(data)?, out);
+        Ok(())
     }
+
+    fn is_finished(&self) -> bool {
+        self.finish.is_some()
+    }
+
+    fn has_final_usage(&self) -> bool {
+        self.usage_is_final
+    }
+
+    fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        let reason = match self.finish.as_deref().unwrap_or_default() {
+            _ if self.intervened => "guardrail_intervened",
+            "stop" => "end_turn",
+            "length" => "max_tokens",
+            "tool_calls" | "function_call" => "tool_use",
+            "content_filter" => "content_filtered",
+            other => other,
+        };
+        self.answer.finish(reason, None, out)?;
+        self.ended = true;
+        let trace = self.trace.as_ref().and_then(guardrail::trace);
+        let usage = self
+            .counts
+            .usage(trace.as_ref(), self.answer.size, &self.plan);
+        out.extend(
+            trace
+                .filter(|_| self.plan.show_guardrail)
+                .map(Chunk::Guardrail),
+        );
+        out.push_back(Chunk::Usage(usage));
+        Ok(())
+    }
+
+    fn estimate(&self, unseen: u64) -> money::Usage {
+        self.counts.estimate(unseen, self.answer.size, &self.plan)
+    }
+}
+
+/// Parses a whole completion or a chunk of one.
+///
+/// # Errors
+/// If it is not JSON, or reports a failure.
+fn parse(data: &[u8]) -> Result<Completion, Error> {
+    let mut completion: Completion =
+        serde_json::from_slice(data).map_err(|error| malformed(&error.classify(), data))?;
+    let error = completion.error.take();
+    match error.as_ref().and_then(NativeError::of) {
+        Some(error) => Err(error.into_event_error()),
+        None => Ok(completion),
+    }
+}
+
+/// Returns an id for the `nth` call of an answer that no other call of the conversation has. Some models number the calls of
+/// each turn anew.
+pub fn unique_id(id: &str, answer_id: &str, nth: usize, form: ToolUseIdForm) -> String {
+    let is_positional = id
+        .strip_prefix("call_")
+        .is_some_and(|rest| rest.len() < 6 && rest.bytes().all(|byte| byte.is_ascii_digit()));
+    if !id.is_empty() && !is_positional {
+        return id.to_owned();
+    }
+    hashed_id(&format!("{answer_id} {nth}"), form).into_owned()
 }
 
 fn block(call: usize) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX - 1) + 1
 }
 
-/// Splits the counts into the buckets that AWS bills.
-fn buckets(usage: Usage) -> TokenUsage {
+fn tokens(usage: Usage) -> TokenUsage {
     let details = usage.prompt_tokens_details.unwrap_or_default();
-    let (read, write) = (
-        details.cached_tokens.unwrap_or(0),
-        details.cache_write_tokens.unwrap_or(0),
-    );
-    TokenUsage {
-        input_tokens: usage
-            .prompt_tokens
-            .saturating_sub(read)
-            .saturating_sub(write),
-        output_tokens: usage.completion_tokens,
-        cache_read_input_tokens: Some(read),
-        cache_write_input_tokens: Some(write),
-        ..TokenUsage::default()
-    }
+    counts::buckets(
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        details.cached_tokens,
+        details.cache_write_tokens,
+    )
 }

@@ -53,6 +53,10 @@ pub enum ServiceOperation {
     ChatCompletions,
     /// OpenAI's chat completions on `bedrock-mantle`, below this path. The body names the model.
     MantleChatCompletions(MantlePrefix),
+    /// OpenAI's Responses on `bedrock-runtime`. The body names the model.
+    Responses,
+    /// OpenAI's Responses on `bedrock-mantle`, below this path. The body names the model.
+    MantleResponses(MantlePrefix),
 }
 
 /// An HTTP response with a streaming body.

@@ -25,6 +25,8 @@ use crate::{
 pub enum PostEndpoint {
     RuntimeChat,
     MantleChat(MantlePrefix),
+    RuntimeResponses,
+    MantleResponses(MantlePrefix),
 }
 
 impl PostEndpoint {
@@ -33,16 +35,24 @@ impl PostEndpoint {
         match operation {
             ServiceOperation::ChatCompletions => Some(Self::RuntimeChat),
             ServiceOperation::MantleChatCompletions(prefix) => Some(Self::MantleChat(prefix)),
+            ServiceOperation::Responses => Some(Self::RuntimeResponses),
+            ServiceOperation::MantleResponses(prefix) => Some(Self::MantleResponses(prefix)),
             _ => None,
         }
     }
 
     fn path(self) -> String {
-        let prefix = match self {
-            Self::RuntimeChat => "openai/v1",
-            Self::MantleChat(prefix) => prefix.as_str(),
+        let (prefix, path) = match self {
+            Self::RuntimeChat => ("openai/v1", "chat/completions"),
+            Self::MantleChat(prefix) => (prefix.as_str(), "chat/completions"),
+            Self::RuntimeResponses => ("openai/v1", "responses"),
+            Self::MantleResponses(prefix) => (prefix.as_str(), "responses"),
         };
-        format!("/{prefix}/chat/completions")
+        format!("/{prefix}/{path}")
+    }
+
+    fn is_mantle(self) -> bool {
+        matches!(self, Self::MantleChat(_) | Self::MantleResponses(_))
     }
 }
 
@@ -62,9 +72,9 @@ impl Clients {
             self.host(endpoint, region, session),
             endpoint.path()
         );
-        let service = match endpoint {
-            PostEndpoint::RuntimeChat => "bedrock",
-            PostEndpoint::MantleChat(_) => {
+        let service = match endpoint.is_mantle() {
+            false => "bedrock",
+            true => {
                 let configured = self.settings().mantle_signing_name.as_deref();
                 configured.unwrap_or("bedrock-mantle")
             }
@@ -137,21 +147,21 @@ impl Clients {
     /// Returns the base URL of an endpoint, without a trailing slash.
     fn host(&self, endpoint: PostEndpoint, region: &str, session: &Session) -> String {
         let endpoints = &self.settings().endpoints;
-        let (configured, variable) = match endpoint {
-            PostEndpoint::RuntimeChat => (&endpoints.runtime, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
-            PostEndpoint::MantleChat(_) => (&endpoints.mantle, "AWS_ENDPOINT_URL_BEDROCK_MANTLE"),
+        let (configured, variable) = match endpoint.is_mantle() {
+            false => (&endpoints.runtime, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
+            true => (&endpoints.mantle, "AWS_ENDPOINT_URL_BEDROCK_MANTLE"),
         };
         let given = configured
             .clone()
             .or_else(|| std::env::var(variable).ok())
             .or_else(|| session.config.endpoint_url().map(str::to_owned));
-        match (given, endpoint) {
+        match (given, endpoint.is_mantle()) {
             (Some(url), _) => url.trim_end_matches('/').to_owned(),
-            (None, PostEndpoint::RuntimeChat) => {
+            (None, false) => {
                 let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
                 format!("https://bedrock-runtime.{region}.amazonaws.com{suffix}")
             }
-            (None, PostEndpoint::MantleChat(_)) => {
+            (None, true) => {
                 format!("https://bedrock-mantle.{region}.api.aws")
             }
         }

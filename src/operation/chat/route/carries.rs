@@ -21,10 +21,17 @@ pub fn carries(route: Route, feature: Feature, facts: &Facts) -> bool {
             Feature::Tier => native.is_none_or(|native| !native.tiers.is_empty()),
             _ => by_openai(feature, native, Endpoints::Mantle),
         },
-        Route::Responses | Route::MantleResponses => matches!(
-            feature,
-            Feature::Image | Feature::Tools | Feature::ToolsWithReasoning | Feature::JsonSchema
-        ),
+        Route::Responses | Route::MantleResponses => match feature {
+            Feature::Image | Feature::JsonSchema => true,
+            Feature::Tools | Feature::ToolsWithReasoning => {
+                native.is_none_or(|native| native.tools != NativeTools::Never)
+            }
+            Feature::ForcedChoice => by_openai(feature, native, Endpoints::Both),
+            Feature::Tier => {
+                route.is_mantle() && native.is_none_or(|native| !native.tiers.is_empty())
+            }
+            _ => false,
+        },
         Route::Messages | Route::MantleMessages => match feature {
             Feature::Guardrail => route == Route::Messages,
             Feature::CachePoint

@@ -89,7 +89,7 @@ pub fn choose(model: &Model, needs: &[Need], built: &[Route]) -> Result<Choice, 
             "This model is for {what}; it does not support chat."
         )));
     }
-    if let Some(route) = model.options.api.route() {
+    if let Some(route) = of_operator(model, built) {
         return configured(route, model, needs, built);
     }
     let lost = |route: Route, need: &Need| !carries(route, need.feature, facts);
@@ -158,6 +158,19 @@ fn basic_strike(route: Route, model: &Model, built: &[Route]) -> Option<Strike> 
 fn has_mantle(region: &str) -> bool {
     let others = ["cn-", "us-iso", "eu-iso", "eusc-"];
     !others.iter().any(|prefix| region.starts_with(prefix))
+}
+
+/// Returns the route that the operator chose: of those that `api` names, the first in the order of the model that can be
+/// used. `None` if the gateway chooses.
+pub fn of_operator(model: &Model, built: &[Route]) -> Option<Route> {
+    let named = model.options.api.routes();
+    let mut served = model.facts.routes.iter().copied();
+    let is_barred = |route: Route| basic_strike(route, model, built).is_some_and(Strike::is_final);
+    let usable = served
+        .clone()
+        .find(|route| named.contains(route) && !is_barred(*route));
+    let known = usable.or_else(|| served.find(|route| named.contains(route)));
+    known.or_else(|| named.first().copied())
 }
 
 /// Rule 3: the operator's choice. It is used or the request fails; no other route takes its place.

@@ -10,6 +10,8 @@ const ALL: &[Route] = &[
     Route::Invoke,
     Route::Chat,
     Route::MantleChat,
+    Route::Responses,
+    Route::MantleResponses,
 ];
 
 fn model(id: &str) -> Model {
@@ -108,8 +110,10 @@ fn learned_refusal_moves_to_the_next_route_but_not_to_mantle() {
     gpt.refused = vec![Route::Chat];
     assert_eq!(chosen(&gpt, &[]), Ok((Route::Converse, Some("learned"))));
     gpt.refused.push(Route::Converse);
+    assert_eq!(chosen(&gpt, &[]), Ok((Route::Responses, Some("learned"))));
+    gpt.refused.push(Route::Responses);
     let error = chosen(&gpt, &[]).unwrap_err();
-    assert!(error.contains("chat, converse"), "{error}");
+    assert!(error.contains("chat, converse, responses"), "{error}");
 }
 
 #[test]

@@ -1,0 +1,121 @@
+//! Writes the request.
+
+use serde_json::{Map, Value};
+
+use super::{
+    input::{Input, input},
+    mark,
+};
+use crate::{
+    error::Error,
+    openai::responses::{
+        ENCRYPTED_REASONING, FunctionTool, Reasoning, Request, TextConfig, TextFormat, ToolChoice,
+    },
+    operation::chat::Chat,
+    upstream::{
+        converse::Context,
+        native::{
+            Shape, body,
+            draft::{Encoded, Settings},
+        },
+    },
+};
+
+impl Shape<'_> {
+    /// Returns the Responses request for the conversation of `cx`.
+    ///
+    /// # Errors
+    /// 400 with the member's path if the chat cannot be expressed on this endpoint.
+    pub fn encode_responses<'a>(
+        &'a self,
+        chat: &'a Chat,
+        cx: &Context<'a>,
+    ) -> Result<Encoded, Error> {
+        let mut draft = self.draft(chat, cx)?;
+        let instruction = draft.instruction.take();
+        let Input {
+            instructions,
+            items,
+        } = input(cx, &chat.fetched, instruction, &mut draft.names)?;
+        let Settings {
+            config,
+            mut fields,
+            tools,
+            tool_choice,
+            schema,
+            service_tier,
+            reasons,
+            mut envelope,
+        } = self.settings(chat, draft, cx)?;
+        envelope.plan.mark = mark(cx.model);
+        let effort = taken_effort(&mut fields);
+        // Without a parameter for reasoning there is none for its summary either.
+        let has_summary = reasons && !self.native.efforts.is_empty() && !chat.hide_reasoning;
+        let summary = has_summary.then_some("auto");
+        let reasoning = (effort.is_some() || summary.is_some()).then_some(Reasoning {
+            effort: effort.as_deref(),
+            summary,
+        });
+        let format = schema.map(|schema| TextFormat {
+            kind: "json_schema",
+            name: schema.name,
+            description: schema.description,
+            schema: schema.schema,
+            strict: schema.strict,
+        });
+        let verbosity = chat.verbosity.as_deref().filter(|_| self.native.verbosity);
+        let text =
+            (format.is_some() || verbosity.is_some()).then_some(TextConfig { format, verbosity });
+        let continues = reasons && cx.model.facts.reasoning.redacted;
+        envelope.with_body(&Request {
+            model: self.id,
+            instructions,
+            input: items,
+            max_output_tokens: config.max_tokens,
+            tools: tools.into_iter().map(function).collect(),
+            tool_choice: tool_choice.map(choice),
+            text,
+            reasoning,
+            include: match continues {
+                true => vec![ENCRYPTED_REASONING],
+                false => Vec::new(),
+            },
+            service_tier,
+            store: false,
+            stream: self.stream.then_some(true),
+            fields,
+        })
+    }
+}
+
+/// Takes the effort of reasoning out of the parameters of the model.
+fn taken_effort(fields: &mut Map<String, Value>) -> Option<String> {
+    let reasoning = fields.remove("reasoning")?;
+    reasoning["effort"].as_str().map(str::to_owned)
+}
+
+fn function(tool: body::Tool<'_>) -> FunctionTool<'_> {
+    let body::Function {
+        name,
+        description,
+        parameters,
+        strict,
+    } = tool.function;
+    FunctionTool {
+        kind: tool.kind,
+        name,
+        description,
+        parameters,
+        strict: strict.unwrap_or(false),
+    }
+}
+
+fn choice(choice: body::ToolChoice<'_>) -> ToolChoice<'_> {
+    match choice {
+        body::ToolChoice::Mode(mode) => ToolChoice::Mode(mode),
+        body::ToolChoice::Named { kind, function } => ToolChoice::Function {
+            kind,
+            name: function.name,
+        },
+    }
+}

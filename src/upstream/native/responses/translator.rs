@@ -1,0 +1,349 @@
+//! Translates answers of Responses into chunks. A whole reply is read as the end of each of its items, so that it cannot
+//! differ from a stream.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
+
+use crate::{
+    bedrock::reply::TokenUsage,
+    call::Warnings,
+    error::Error,
+    model::ToolUseIdForm,
+    money,
+    openai::responses::{
+        Event, FunctionCall, OutputItem, OutputMessage, OutputPart, ReasoningItem, Response, Usage,
+    },
+    operation::chat::Chunk,
+    upstream::{
+        converse::{ReplyPlan, answer::Answer},
+        native::{
+            counts::{self, Counts},
+            error::{NativeError, malformed},
+            stream::EventTranslator,
+            translator::unique_id,
+        },
+    },
+};
+
+/// Cap on the items of an answer. Bounds what a faulty stream can allocate.
+const MAX_ITEMS: usize = 1024;
+
+/// The state of one answer.
+pub struct ItemTranslator {
+    plan: Arc<ReplyPlan>,
+    warnings: Warnings,
+    answer: Answer,
+    /// Identifies the answer among all answers of the gateway.
+    answer_id: String,
+    id_form: ToolUseIdForm,
+    items: Vec<Item>,
+    calls: usize,
+    counts: Counts,
+    /// The client has received text or a call.
+    has_output: bool,
+    ended: bool,
+}
+
+/// An item of the answer.
+#[derive(Debug, Default)]
+struct Item {
+    index: u32,
+    /// A call has its name.
+    is_started: bool,
+    /// Content has arrived before the end of the item.
+    has_deltas: bool,
+    /// The part of the reasoning to which the last piece belongs.
+    part: u32,
+}
+
+impl ItemTranslator {
+    pub fn new(
+        plan: Arc<ReplyPlan>,
+        warnings: Warnings,
+        answer_id: String,
+        id_form: ToolUseIdForm,
+    ) -> Self {
+        Self {
+            answer: Answer::new(plan.clone(), warnings.clone()),
+            plan,
+            warnings,
+            answer_id,
+            id_form,
+            items: Vec::new(),
+            calls: 0,
+            counts: Counts::default(),
+            has_output: false,
+            ended: false,
+        }
+    }
+
+    /// Adds a whole reply and emits its end.
+    ///
+    /// # Errors
+    /// If the reply has no answer.
+    pub fn whole(mut self, body: &[u8], out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        let mut response: Response =
+            serde_json::from_slice(body).map_err(|error| malformed(&error.classify(), body))?;
+        if response.status.is_none() && response.error.is_none() {
+            return Err(malformed(&"there is no status", body));
+        }
+        for (index, item) in (0..).zip(std::mem::take(&mut response.output)) {
+            self.item_done(index, item, out);
+        }
+        self.finish(response, out)
+    }
+
+    /// Returns the state of an item, or `None` if there are too many.
+    fn item(&mut self, index: u32) -> Option<&mut Item> {
+        let known = self.items.iter().rposition(|item| item.index == index);
+        let at = match known {
+            Some(at) => at,
+            None if self.items.len() == MAX_ITEMS => return None,
+            None => {
+                self.items.push(Item {
+                    index,
+                    ..Item::default()
+                });
+                self.items.len() - 1
+            }
+        };
+        self.items.get_mut(at)
+    }
+
+    /// Marks that content of an item arrived before its end.
+    fn mark(&mut self, index: u32) -> bool {
+        self.item(index)
+            .map(|item| item.has_deltas = true)
+            .is_some()
+    }
+
+    fn text(&mut self, text: String, out: &mut VecDeque<Chunk>) {
+        self.has_output |= !text.is_empty();
+        self.answer.text(text, out);
+    }
+
+    fn refusal(&mut self, text: String, out: &mut VecDeque<Chunk>) {
+        if !text.is_empty() {
+            self.warnings
+                .add("reply: the model's refusal is part of the content");
+            self.text(text, out);
+        }
+    }
+
+    /// Adds a piece of reasoning. A blank line separates its parts.
+    fn thought(&mut self, index: u32, part: u32, text: &str, out: &mut VecDeque<Chunk>) {
+        let Some(item) = self.item(index) else {
+            return;
+        };
+        let is_next = item.has_deltas && item.part != part;
+        (item.has_deltas, item.part) = (true, part);
+        if is_next {
+            self.answer.reasoning(index, "\n\n", out);
+        }
+        self.answer.reasoning(index, text, out);
+    }
+
+    fn start(&mut self, index: u32, call: &FunctionCall, out: &mut VecDeque<Chunk>) {
+        let Some(item) = self.item(index) else {
+            return;
+        };
+        if item.is_started || call.name.is_empty() {
+            return;
+        }
+        item.is_started = true;
+        let id = unique_id(&call.call_id, &self.answer_id, self.calls, self.id_form);
+        self.calls += 1;
+        self.has_output = true;
+        self.answer.tool_start(index, &id, &call.name, None, out);
+    }
+
+    fn item_done(&mut self, index: u32, item: OutputItem, out: &mut VecDeque<Chunk>) {
+        let Some(state) = self.item(index) else {
+            return;
+        };
+        let has_deltas = state.has_deltas;
+        match item {
+            OutputItem::Message(_) if has_deltas => {}
+            OutputItem::Message(OutputMessage { content }) => {
+                for part in content {
+                    match part {
+                        OutputPart::OutputText { text } => self.text(text, out),
+                        OutputPart::Refusal { refusal } => self.refusal(refusal, out),
+                        OutputPart::Other => self.answer.unknown("content that is not text"),
+                    }
+                }
+            }
+            OutputItem::Reasoning(item) => self.reasoning_done(index, *item, has_deltas, out),
+            OutputItem::FunctionCall(call) => {
+                self.start(index, &call, out);
+                if !has_deltas {
+                    self.answer.tool_input(index, call.arguments, out);
+                }
+                self.answer.block_stop(index, out);
+            }
+            OutputItem::Other => self.answer.unknown("an item that is no message or call"),
+        }
+    }
+
+    fn reasoning_done(
+        &mut self,
+        index: u32,
+        item: ReasoningItem,
+        has_deltas: bool,
+        out: &mut VecDeque<Chunk>,
+    ) {
+        if !has_deltas {
+            let content = item.content.as_deref().unwrap_or_default();
+            let shown = match item.summary.is_empty() {
+                true => content,
+                false => &item.summary,
+            };
+            for (part, shown) in (0..).zip(shown) {
+                self.thought(index, part, &shown.text, out);
+            }
+        }
+        // The whole item is what a later request must send back.
+        if item.encrypted_content.is_some()
+            && let Ok(item) = serde_json::to_vec(&item)
+        {
+            self.answer.redacted(index, &STANDARD.encode(item));
+        }
+        self.answer.block_stop(index, out);
+    }
+
+    /// Reads the end of the answer and emits it.
+    fn finish(&mut self, response: Response, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        if let Some(usage) = response.usage {
+            self.counts.tokens = Some(tokens(usage));
+            let details = usage.output_tokens_details;
+            self.counts.reasoning = details.and_then(|details| details.reasoning_tokens);
+        }
+        self.counts.tier = response.service_tier.or(self.counts.tier.take());
+        let cause = response.incomplete_details.and_then(|cause| cause.reason);
+        let reason = match (response.status.as_deref(), cause.as_deref()) {
+            (Some("completed"), _) => "end_turn",
+            (Some("incomplete"), Some("max_output_tokens")) => "max_tokens",
+            (Some("incomplete"), Some("content_filter")) => "content_filtered",
+            (Some("incomplete"), cause) => cause.unwrap_or("incomplete"),
+            _ => return Err(failed(response.error.as_ref(), response.usage)),
+        };
+        if reason == "max_tokens" && !self.has_output {
+            self.warnings.add(
+                "max_tokens: the answer is empty (the model used the whole limit for reasoning)",
+            );
+        }
+        self.answer.finish(reason, None, out)?;
+        self.ended = true;
+        let usage = self.counts.usage(None, self.answer.size, &self.plan);
+        out.push_back(Chunk::Usage(usage));
+        Ok(())
+    }
+}
+
+impl EventTranslator for ItemTranslator {
+    fn event(&mut self, data: &[u8], out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        let event: Event = serde_json::from_slice(data).map_err(|error| {
+            // An error can come without a type.
+            let failure = NativeError::read(data).map(NativeError::into_event_error);
+            failure.unwrap_or_else(|| malformed(&error.classify(), data))
+        })?;
+        if self.ended {
+            return Ok(());
+        }
+        match event {
+            Event::ItemAdded { output_index, item } => {
+                if let OutputItem::FunctionCall(call) = item {
+                    self.start(output_index, &call, out);
+                }
+            }
+            Event::ItemDone { output_index, item } => self.item_done(output_index, item, out),
+            Event::Text {
+                output_index,
+                delta,
+            } => {
+                if self.mark(output_index) {
+                    self.text(delta, out);
+                }
+            }
+            Event::Refusal {
+                output_index,
+                delta,
+            } => {
+                if self.mark(output_index) {
+                    self.refusal(delta, out);
+                }
+            }
+            Event::SummaryText {
+                output_index,
+                summary_index: part,
+                delta,
+            }
+            | Event::ReasoningText {
+                output_index,
+                content_index: part,
+                delta,
+            } => self.thought(output_index, part, &delta, out),
+            Event::Arguments {
+                output_index,
+                delta,
+            } => {
+                if self.item(output_index).is_some_and(|item| item.is_started) {
+                    self.mark(output_index);
+                    self.answer.tool_input(output_index, delta, out);
+                }
+            }
+            Event::End { response } => self.finish(*response, out)?,
+            Event::Error => {
+                let error: Value = serde_json::from_slice(data).unwrap_or_default();
+                let own = error.get("error").filter(|own| own.is_object());
+                let error = NativeError::of(own.unwrap_or(&error)).unwrap_or_default();
+                return Err(error.into_event_error());
+            }
+            Event::Other => {}
+        }
+        Ok(())
+    }
+
+    fn is_finished(&self) -> bool {
+        self.ended
+    }
+
+    fn has_final_usage(&self) -> bool {
+        self.ended
+    }
+
+    fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Does nothing: the last event is the end.
+    fn end(&mut self, _: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn estimate(&self, unseen: u64) -> money::Usage {
+        self.counts.estimate(unseen, self.answer.size, &self.plan)
+    }
+}
+
+/// Returns the error for a reply without an answer.
+fn failed(error: Option<&Value>, usage: Option<Usage>) -> Error {
+    let error = error.and_then(NativeError::of).unwrap_or_default();
+    let error = error.into_event_error();
+    match usage {
+        Some(usage) if usage.output_tokens > 0 || usage.input_tokens > 0 => error.may_be_billed(),
+        _ => error,
+    }
+}
+
+fn tokens(usage: Usage) -> TokenUsage {
+    let details = usage.input_tokens_details.unwrap_or_default();
+    counts::buckets(
+        usage.input_tokens,
+        usage.output_tokens,
+        details.cached_tokens,
+        details.cache_write_tokens,
+    )
+}
