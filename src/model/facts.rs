@@ -269,6 +269,12 @@ pub enum EmbedFamily {
     CohereV3,
     CohereV4,
     NovaMultimodal,
+    /// TwelveLabs Marengo 2.7.
+    #[serde(rename = "marengo_2")]
+    Marengo2,
+    /// TwelveLabs Marengo 3.0.
+    #[serde(rename = "marengo_3")]
+    Marengo3,
 }
 
 /// The lifecycle of a model on Bedrock.

@@ -44,6 +44,8 @@ pub enum InvokeFamily {
     OpenaiChat,
     /// Nova's `messages-v1`.
     Nova,
+    /// TwelveLabs Pegasus: one prompt about one video.
+    Pegasus,
 }
 
 impl InvokeFamily {
@@ -53,5 +55,10 @@ impl InvokeFamily {
             self,
             Self::Llama3 | Self::Llama4 | Self::MistralText | Self::DeepseekR1
         )
+    }
+
+    /// Reports whether video is billed by its length instead of by tokens.
+    pub fn bills_video(self) -> bool {
+        matches!(self, Self::Pegasus)
     }
 }

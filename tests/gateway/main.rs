@@ -25,6 +25,7 @@ mod discovery;
 mod echo;
 mod embeddings;
 mod errors;
+mod every_model;
 mod faults;
 #[path = "../golden/mod.rs"]
 mod golden;
@@ -63,6 +64,7 @@ mod sweep;
 mod tier_prices;
 mod tls;
 mod translate;
+mod twelvelabs;
 mod unknown_members;
 mod upstream_access;
 mod upstream_connections;

@@ -3,6 +3,7 @@
 
 mod anthropic;
 mod openai;
+mod pegasus;
 mod replies;
 mod tags;
 mod template;
@@ -54,6 +55,7 @@ enum Kind {
     Deepseek,
     Gpt,
     Open,
+    Pegasus,
 }
 
 static FAMILIES: LazyLock<Vec<ChatFamily>> = LazyLock::new(|| {
@@ -103,6 +105,7 @@ impl ChatFamily {
             Kind::Llama4 => template::llama(body, &template::LLAMA4),
             Kind::MistralText => template::mistral(body),
             Kind::Deepseek => template::deepseek(body),
+            Kind::Pegasus => pegasus::converse(body),
         }
     }
 
@@ -115,6 +118,7 @@ impl ChatFamily {
             Kind::Deepseek => replies::outputs("choices", outcome),
             Kind::MistralChat => openai::whole(outcome, "stop_reason"),
             Kind::Gpt | Kind::Open => openai::whole(outcome, "finish_reason"),
+            Kind::Pegasus => pegasus::whole(outcome),
         }
     }
 
@@ -128,6 +132,7 @@ impl ChatFamily {
             Kind::Deepseek => replies::output_events("choices", outcome),
             Kind::MistralChat => openai::events(outcome, "message", "stop_reason"),
             Kind::Gpt | Kind::Open => openai::events(outcome, "delta", "finish_reason"),
+            Kind::Pegasus => pegasus::events(outcome),
         }
     }
 }
@@ -173,7 +178,10 @@ pub async fn answer(
         replies::think(&mut answer);
     }
     let cached = simulator.shared().cache.look_up(asked.model_id, &request);
-    let usage = reply::usage(&answer, cached);
+    let mut usage = reply::usage(&answer, cached);
+    if family.kind == Kind::Pegasus {
+        usage["videoSeconds"] = pegasus::seconds(&asked.body).into();
+    }
     let operation = match asked.stream {
         true => "InvokeModelWithResponseStream",
         false => "InvokeModel",
@@ -278,7 +286,7 @@ mod tests {
 
     #[test]
     fn file_of_families_is_valid() {
-        assert_eq!(FAMILIES.len(), 9);
+        assert_eq!(FAMILIES.len(), 11);
         assert!(ChatFamily::of("us.anthropic.claude-sonnet-4-6").is_some());
         assert!(ChatFamily::of("amazon.nova-2-multimodal-embeddings-v1:0").is_none());
     }

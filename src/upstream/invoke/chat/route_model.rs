@@ -20,6 +20,13 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
     match invoke.family {
         InvokeFamily::Anthropic => {}
         InvokeFamily::Nova => facts.document = false,
+        InvokeFamily::Pegasus => {
+            facts.image = false;
+            facts.document = false;
+            facts.audio = false;
+            facts.tools = false;
+            facts.cache = None;
+        }
         InvokeFamily::OpenaiChat | InvokeFamily::MistralChat => {
             text_and_images(&mut facts);
             if invoke.family == InvokeFamily::MistralChat {
