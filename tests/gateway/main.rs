@@ -33,6 +33,7 @@ mod guardrails;
 mod histories;
 mod http2_floods;
 mod images;
+mod imported;
 mod invoke_chats;
 mod keys;
 mod kills;

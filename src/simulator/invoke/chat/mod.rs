@@ -56,6 +56,7 @@ enum Kind {
     Gpt,
     Open,
     Pegasus,
+    ImportedText,
 }
 
 static FAMILIES: LazyLock<Vec<ChatFamily>> = LazyLock::new(|| {
@@ -74,6 +75,17 @@ struct Outcome<'a> {
 }
 
 impl ChatFamily {
+    /// The family of a model, if it is a chat model. An imported model has the form of its body.
+    pub fn of_body(model_id: &str, body: &Value) -> Option<&'static Self> {
+        if !model_id.contains(":imported-model/") {
+            return Self::of(model_id);
+        }
+        let members = ["messages", "max_gen_len", "max_tokens"];
+        let form = members.iter().find(|name| body.get(name).is_some());
+        let name = format!("imported-model: {}", form.unwrap_or(&"messages"));
+        FAMILIES.iter().find(|family| family.models.contains(&name))
+    }
+
     /// The family of a model, if it is a chat model.
     pub fn of(model_id: &str) -> Option<&'static Self> {
         let id = families::base(model_id);
@@ -103,7 +115,7 @@ impl ChatFamily {
             Kind::MistralChat | Kind::Gpt | Kind::Open => openai::converse(body),
             Kind::Llama3 => template::llama(body, &template::LLAMA3),
             Kind::Llama4 => template::llama(body, &template::LLAMA4),
-            Kind::MistralText => template::mistral(body),
+            Kind::MistralText | Kind::ImportedText => template::mistral(body),
             Kind::Deepseek => template::deepseek(body),
             Kind::Pegasus => pegasus::converse(body),
         }
@@ -119,6 +131,7 @@ impl ChatFamily {
             Kind::MistralChat => openai::whole(outcome, "stop_reason"),
             Kind::Gpt | Kind::Open => openai::whole(outcome, "finish_reason"),
             Kind::Pegasus => pegasus::whole(outcome),
+            Kind::ImportedText => replies::completion(outcome),
         }
     }
 
@@ -133,6 +146,7 @@ impl ChatFamily {
             Kind::MistralChat => openai::events(outcome, "message", "stop_reason"),
             Kind::Gpt | Kind::Open => openai::events(outcome, "delta", "finish_reason"),
             Kind::Pegasus => pegasus::events(outcome),
+            Kind::ImportedText => replies::completion_events(outcome),
         }
     }
 }
@@ -286,7 +300,7 @@ mod tests {
 
     #[test]
     fn file_of_families_is_valid() {
-        assert_eq!(FAMILIES.len(), 11);
+        assert_eq!(FAMILIES.len(), 14);
         assert!(ChatFamily::of("us.anthropic.claude-sonnet-4-6").is_some());
         assert!(ChatFamily::of("amazon.nova-2-multimodal-embeddings-v1:0").is_none());
     }

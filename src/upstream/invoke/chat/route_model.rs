@@ -10,7 +10,7 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
     let mut facts = Facts::clone(&model.facts);
     // Only Converse has Nova's grounding tool.
     facts.web_search = None;
-    facts.structured_output &= invoke.structured_output;
+    facts.structured_output = invoke.structured_output;
     facts.strict_tools &= invoke.structured_output;
     if let Some(tag) = &invoke.inline_tag {
         facts.reasoning.inline_tag = Some(tag.clone());
@@ -40,6 +40,7 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
         | InvokeFamily::MistralText
         | InvokeFamily::DeepseekR1 => {
             text_and_images(&mut facts);
+            facts.structured_output = false;
             facts.image = false;
             facts.tools = false;
             facts.tool_choice.clear();
