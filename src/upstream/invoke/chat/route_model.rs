@@ -12,6 +12,9 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
     facts.web_search = None;
     facts.structured_output = invoke.structured_output;
     facts.strict_tools &= invoke.structured_output;
+    if let Some(most) = invoke.max_output_tokens {
+        facts.max_output_tokens = Some(facts.max_output_tokens.unwrap_or(most).min(most));
+    }
     if let Some(tag) = &invoke.inline_tag {
         facts.reasoning.inline_tag = Some(tag.clone());
     }
