@@ -84,8 +84,8 @@ def read_litellm(site):
 def litellm_price(raw):
     for mode, (theirs, ours) in LITELLM_UNITS.items():
         if raw.get("mode") == mode and raw.get(theirs):
-            images = {"input_image": money(raw["input_cost_per_image"])} if mode == "embedding" else {}
-            return {"input": "0", "output": "0", **images, ours: money(raw[theirs])}
+            image = raw.get("input_cost_per_image") if mode == "embedding" else None
+            return {"input": "0", "output": "0", **({"input_image": money(image)} if image else {}), ours: money(raw[theirs])}
     price = {ours: money(raw[theirs], 1_000_000) for theirs, ours in LITELLM_PRICES.items() if theirs in raw}
     if image := raw.get("input_cost_per_image"):
         price["input_image"] = money(image)
