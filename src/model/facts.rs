@@ -270,10 +270,8 @@ pub enum EmbedFamily {
     CohereV4,
     NovaMultimodal,
     /// TwelveLabs Marengo 2.7.
-    #[serde(rename = "marengo_2")]
     Marengo2,
     /// TwelveLabs Marengo 3.0.
-    #[serde(rename = "marengo_3")]
     Marengo3,
 }
 
