@@ -1,7 +1,7 @@
 # make demo    runs the gateway in front of a simulated Bedrock: no AWS account, no setup
 # make test    runs every check; installs what it needs under the build folder
 # make bench   compares the gateway with a minimal proxy, in one table
-# make catalogue   refreshes the facts and prices of models from public packages; see docs/catalog.md
+# make catalogue   refreshes the facts and prices of models from public packages, and docs/models.md; see docs/catalog.md
 # make proof   runs the tests of money at length: more random requests and kills
 # make ledger  measures the gateway over a ledger of ten million records; needs 5 GB of disk
 # make test-soak  attacks one gateway from all sides for five minutes while a well-behaved key calls; needs 16,000 file descriptors for the
@@ -74,6 +74,7 @@ rules:
 
 catalogue:
 	python3 scripts/catalogue --folder $(TARGET)/catalogue $(ACCEPT)
+	INSTA_UPDATE=always cargo test --locked --test gateway page_of_models
 
 bench:
 	scripts/tools.sh build

@@ -24,7 +24,8 @@ ABOUT = (
     "Facts and prices of Bedrock models, written by `make catalogue`: do not edit it, correct it in corrections.json. Prices are US"
     " dollars per million tokens, Standard tier, on demand in us-east-1: the in-Region rate or the rate of the us. profile, which AWS"
     " charges alike; price_by_profile and price_by_region hold only what differs from it. `query` is US dollars for one query of"
-    " a reranking model, and `output_image` for one image. `sources` names the source of each fact."
+    " a reranking model or one text of an embedding model, `input_image` and `output_image` for one image, and `video_second`"
+    " for one second of video. `sources` names the source of each fact."
 )
 # A price that changes by more than this factor is more often a mistake of a source than a new price.
 FACTOR = 1.5

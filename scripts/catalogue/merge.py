@@ -9,7 +9,7 @@ FACTS = (
     " stream_with_tools strict_tools structured_output prefill sampling stop reasoning cache lifecycle profiles needs_profile"
 ).split()
 PRICES = (
-    "input output cache_read cache_write cache_write_1h input_image output_image query flex_input flex_output priority_input"
+    "input output cache_read cache_write cache_write_1h input_image video_second output_image query flex_input flex_output priority_input"
     " priority_output long_context"
 ).split()
 ENTRY = "id aliases facts price price_by_profile price_by_region sources".split()

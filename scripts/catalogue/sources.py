@@ -13,6 +13,7 @@ MODES = {"image_edit": "image", "image_generation": "image", "responses": "chat"
 # What is billed by a unit of its own instead of by tokens.
 LITELLM_UNITS = {
     "rerank": ("input_cost_per_query", "query"),
+    "embedding": ("input_cost_per_query", "query"),
     "image_generation": ("output_cost_per_image", "output_image"),
     "image_edit": ("output_cost_per_image", "output_image"),
 }
@@ -83,10 +84,13 @@ def read_litellm(site):
 def litellm_price(raw):
     for mode, (theirs, ours) in LITELLM_UNITS.items():
         if raw.get("mode") == mode and raw.get(theirs):
-            return {"input": "0", "output": "0", ours: money(raw[theirs])}
+            image = raw.get("input_cost_per_image") if mode == "embedding" else None
+            return {"input": "0", "output": "0", **({"input_image": money(image)} if image else {}), ours: money(raw[theirs])}
     price = {ours: money(raw[theirs], 1_000_000) for theirs, ours in LITELLM_PRICES.items() if theirs in raw}
     if image := raw.get("input_cost_per_image"):
         price["input_image"] = money(image)
+    if (second := raw.get("input_cost_per_video_per_second")) and "input" not in price:
+        price = {"input": "0", **price, "video_second": money(second)}
     above = sorted({int(found[1]) for key in raw if (found := re.fullmatch(r"input_cost_per_token_above_(\d+)k_tokens", key))})
     for thousands in above:
         kinds = ("input_cost_per_token", "output_cost_per_token", "cache_creation_input_token_cost", "cache_read_input_token_cost")

@@ -64,7 +64,7 @@ impl Spend {
         let known = !self.unpriced_fees && !self.unknown_side_calls;
         let more = self.side_calls
             + Cost {
-                reranking: self.fees,
+                queries: self.fees,
                 guardrails: self.guardrails,
                 ..Cost::default()
             };

@@ -41,7 +41,7 @@ pub fn lookup(target: &Target) -> CatalogEntry {
     let Reference { base, prefix } = parse_reference(&target.id);
     let Some(entry) = base.and_then(find_entry) else {
         let facts = Arc::new(build_facts(
-            base.unwrap_or_default(),
+            base.unwrap_or(&target.id),
             Value::Object(serde_json::Map::new()),
         ));
         return CatalogEntry {

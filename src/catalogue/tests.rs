@@ -7,6 +7,8 @@ fn facts_of(id: &str) -> Arc<Facts> {
     entry.facts
 }
 
+const IMPORTED: &str = "arn:aws:bedrock:us-east-1:123456789012:imported-model/abc";
+
 #[test]
 fn every_entry_parses_and_every_rule_matches_a_model() {
     assert!(CATALOG.entries.len() > 150 && CATALOG.rules.len() > 20);
@@ -32,7 +34,8 @@ fn every_entry_parses_and_every_rule_matches_a_model() {
     for rule in &CATALOG.rules {
         serde_json::from_value::<Facts>(rule.facts.clone())
             .unwrap_or_else(|error| panic!("{error}"));
-        let used = ids().any(|id| rule.r#match.iter().any(|glob| glob.matches(id)));
+        let mut all = ids().chain([IMPORTED]);
+        let used = all.any(|id| rule.r#match.iter().any(|glob| glob.matches(id)));
         assert!(used, "a rule matches no model: {:?}", rule.r#match);
     }
 }
@@ -117,10 +120,13 @@ fn an_unknown_model_gets_the_facts_of_its_family() {
     assert!(entry.base.is_none() && entry.price.is_none());
     assert_eq!(entry.facts.top_k.as_deref(), Some("top_k"));
     let entry = lookup(&Target::new(
-        "arn:aws:bedrock:us-east-1:123456789012:imported-model/abc",
+        "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc",
         "us-east-1",
     ));
     assert_eq!(*entry.facts, Facts::default());
+    let imported = lookup(&Target::new(IMPORTED, "us-east-1"));
+    assert!(imported.base.is_none() && imported.facts.invoke.is_some());
+    assert_eq!(imported.facts.routes, [Route::Converse, Route::Invoke]);
 }
 
 #[test]
@@ -208,7 +214,8 @@ fn every_model_has_routes_with_a_source() {
                 .routes
                 .iter()
                 .any(|route| *route == Route::Converse || OPENAI.contains(route))
-                || is_listed(Route::MantleMessages),
+                || is_listed(Route::MantleMessages)
+                || facts.invoke.is_some(),
             "{id}"
         );
         for route in &facts.routes {

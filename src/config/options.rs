@@ -75,6 +75,14 @@ fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
         "output_image",
         "an amount of US dollars for one image, with at most nine decimal places",
     );
+    let input_image = unit(
+        "input_image",
+        "an amount of US dollars for one image, with at most nine decimal places",
+    );
+    let video_second = unit(
+        "video_second",
+        "an amount of US dollars for one second, with at most nine decimal places",
+    );
     // Queries and images are the whole price of a model that bills them.
     let tokens = query.or(output_image).map(|_| PicoUsd(0));
     let price = match (
@@ -98,6 +106,8 @@ fn price(mut section: Section<'_>, listed: Option<&Price>) -> Option<Price> {
             price.server_tool_use = server_tool_use;
             price.query = query.or(price.query);
             price.output_image = output_image.or(price.output_image);
+            price.input_image = input_image.or(price.input_image);
+            price.video_second = video_second.or(price.video_second);
             let tiers = [
                 ("flex", price.flex_input, price.flex_output),
                 ("priority", price.priority_input, price.priority_output),

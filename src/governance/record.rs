@@ -87,6 +87,7 @@ fn price_text(price: &Price, worst: &WorstCase) -> String {
         && worst.images == 0
         && worst.queries == 0
         && worst.output_images == 0
+        && worst.video_seconds == 0
         && worst.all_fees() == NanoUsd(0)
         && worst.guardrail == GuardrailFees::default()
         && !worst.unpriced_fees

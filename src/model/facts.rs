@@ -269,6 +269,10 @@ pub enum EmbedFamily {
     CohereV3,
     CohereV4,
     NovaMultimodal,
+    /// TwelveLabs Marengo 2.7.
+    Marengo2,
+    /// TwelveLabs Marengo 3.0.
+    Marengo3,
 }
 
 /// The lifecycle of a model on Bedrock.

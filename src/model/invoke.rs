@@ -13,6 +13,9 @@ pub struct Invoke {
     /// The limit on output tokens is `max_completion_tokens` instead of `max_tokens`.
     #[serde(default)]
     pub max_completion_tokens: bool,
+    /// The largest accepted limit on output tokens, if it is lower than on other routes.
+    #[serde(default)]
+    pub max_output_tokens: Option<u32>,
     /// Puts the system text before the last user turn instead of the first, in templates without a role for it.
     #[serde(default)]
     pub system_last: bool,
@@ -44,6 +47,8 @@ pub enum InvokeFamily {
     OpenaiChat,
     /// Nova's `messages-v1`.
     Nova,
+    /// TwelveLabs Pegasus: one prompt about one video.
+    Pegasus,
 }
 
 impl InvokeFamily {
@@ -53,5 +58,10 @@ impl InvokeFamily {
             self,
             Self::Llama3 | Self::Llama4 | Self::MistralText | Self::DeepseekR1
         )
+    }
+
+    /// Reports whether video is billed by its length instead of by tokens.
+    pub fn bills_video(self) -> bool {
+        matches!(self, Self::Pegasus)
     }
 }

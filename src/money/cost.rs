@@ -13,10 +13,10 @@ pub struct Cost {
     pub output: NanoUsd,
     /// Uses of tools that AWS runs, such as web search.
     pub server_tools: NanoUsd,
-    /// Images that are billed per image, in the input or made by the model.
-    pub images: NanoUsd,
-    /// Queries to reranking models.
-    pub reranking: NanoUsd,
+    /// Images that are billed per image, in the input or made by the model, and seconds of video.
+    pub media: NanoUsd,
+    /// Queries to reranking models, and texts of embedding models that bill them so.
+    pub queries: NanoUsd,
     /// Guardrails, in calls to models and applied by the gateway.
     pub guardrails: NanoUsd,
 }
@@ -31,8 +31,8 @@ impl Cost {
             cache_write_1h,
             output,
             server_tools,
-            images,
-            reranking,
+            media,
+            queries,
             guardrails,
         } = *self;
         [
@@ -42,8 +42,8 @@ impl Cost {
             cache_write_1h,
             output,
             server_tools,
-            images,
-            reranking,
+            media,
+            queries,
             guardrails,
         ]
         .into_iter()
@@ -62,8 +62,8 @@ impl Add for Cost {
             cache_write_1h: self.cache_write_1h + other.cache_write_1h,
             output: self.output + other.output,
             server_tools: self.server_tools + other.server_tools,
-            images: self.images + other.images,
-            reranking: self.reranking + other.reranking,
+            media: self.media + other.media,
+            queries: self.queries + other.queries,
             guardrails: self.guardrails + other.guardrails,
         }
     }

@@ -48,12 +48,15 @@ pub struct Price {
     /// One input image, if images are billed per image.
     #[serde(default, deserialize_with = "us_dollars")]
     pub input_image: Option<NanoUsd>,
-    /// One query of a reranking model.
+    /// One query of a reranking model, or one text of an embedding model that bills it so.
     #[serde(default, deserialize_with = "us_dollars")]
     pub query: Option<NanoUsd>,
     /// One image that the model makes.
     #[serde(default, deserialize_with = "us_dollars")]
     pub output_image: Option<NanoUsd>,
+    /// One second of video in the input, if video is billed by its length.
+    #[serde(default, deserialize_with = "us_dollars")]
+    pub video_second: Option<NanoUsd>,
     /// The prices for long inputs, by ascending threshold. The last one whose threshold the input exceeds applies to the
     /// whole call.
     #[serde(default)]
@@ -105,6 +108,7 @@ impl Price {
             input_image: None,
             query: None,
             output_image: None,
+            video_second: None,
             long_context: Vec::new(),
         }
     }
@@ -207,6 +211,7 @@ impl Price {
         let server_tools = of_units(self.server_tool_use, usage.server_tool_uses)?;
         let input_images = of_units(self.input_image, usage.images)?;
         let output_images = of_units(self.output_image, usage.output_images)?;
+        let videos = of_units(self.video_second, usage.video_seconds)?;
         Some(Cost {
             input: input.times(usage.input),
             cache_read: cache_read.times(usage.cache_read),
@@ -214,8 +219,8 @@ impl Price {
             cache_write_1h: cache_write_1h.times(usage.cache_write_1h),
             output: output.times(usage.output),
             server_tools,
-            images: input_images + output_images,
-            reranking: of_units(self.query, usage.queries)?,
+            media: input_images + output_images + videos,
+            queries: of_units(self.query, usage.queries)?,
             guardrails: NanoUsd::default(),
         })
     }

@@ -21,10 +21,12 @@ pub struct Usage {
     pub server_tool_uses: u64,
     /// The number of input images that are billed per image.
     pub images: u64,
-    /// The number of queries to a reranking model.
+    /// The number of queries: to a reranking model, or texts of an embedding model that bills them so.
     pub queries: u64,
     /// The number of images that the model made.
     pub output_images: u64,
+    /// The length of the videos in the input, in seconds, if it is billed.
+    pub video_seconds: u64,
     /// `reasoning` is an estimate, because the model did not report it.
     pub reasoning_estimated: bool,
     /// The gateway counted the tokens, because the service did not report them.
@@ -86,6 +88,7 @@ impl Add for Usage {
             images: self.images.saturating_add(other.images),
             queries: self.queries.saturating_add(other.queries),
             output_images: self.output_images.saturating_add(other.output_images),
+            video_seconds: self.video_seconds.saturating_add(other.video_seconds),
             reasoning_estimated: self.reasoning_estimated || other.reasoning_estimated,
             estimated: self.estimated || other.estimated,
             service_tier: other.service_tier.or(self.service_tier),

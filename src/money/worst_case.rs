@@ -13,10 +13,12 @@ pub struct WorstCase {
     pub requests: u32,
     /// The number of input images that are billed per image, in all requests together.
     pub images: u64,
-    /// The queries to a reranking model that each request is billed for.
+    /// The queries to a reranking or embedding model that each request is billed for.
     pub queries: u64,
     /// The images that the model makes for each request.
     pub output_images: u64,
+    /// The length of the videos in the input of each request, in seconds, if it is billed.
+    pub video_seconds: u64,
     /// Input can be written to the prompt cache, which costs more.
     pub may_cache: bool,
     pub tier: Tier,
@@ -69,7 +71,8 @@ impl WorstCase {
         };
         let images = of_units(price.input_image, most)?
             + of_units(price.output_image, self.output_images)?
-            + of_units(price.query, self.queries)?;
+            + of_units(price.query, self.queries)?
+            + of_units(price.video_second, self.video_seconds)?;
         // Input in several buckets is rounded up in each of them.
         let buckets = [price.cache_read, price.cache_write, price.cache_write_1h];
         let rounding = NanoUsd(buckets.iter().flatten().count() as u64);
@@ -94,6 +97,7 @@ impl WorstCase {
                 input.times(input_tokens)
                     + NanoUsd(requests)
                     + of_units(price.input_image, self.images)?
+                    + of_units(price.query, self.queries.saturating_mul(requests))?
             }
         };
         Some(all + self.all_fees())

@@ -310,7 +310,7 @@ impl Simulator {
                       "cacheWriteInputTokenCount": count("cacheWriteInputTokens")},
             "output": {"outputTokenCount": count("outputTokens")},
             // Not in the log of the service: units other than tokens.
-            "units": {"queries": count("queries"), "images": count("images")},
+            "units": {"queries": count("queries"), "images": count("images"), "video_seconds": count("videoSeconds")},
         }));
     }
 

@@ -347,6 +347,7 @@ pub fn validation(reply: &ErrorReply) -> Error {
 pub fn is_wrong_route(message: &str) -> bool {
     let api = "does not support the '";
     message.contains("isn't supported on this route")
+        || message.contains("this action doesn't support the model")
         || message
             .split_once(api)
             .is_some_and(|(_, rest)| rest.contains("' api"))

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A model of each family: its name and its target.
-const MODELS: [(&str, &str); 9] = [
+const MODELS: [(&str, &str); 10] = [
     ("claude-i", "us.anthropic.claude-sonnet-4-6"),
     ("nova-i", "amazon.nova-lite-v1:0"),
     ("llama3-i", "meta.llama3-1-8b-instruct-v1:0"),
@@ -23,6 +23,7 @@ const MODELS: [(&str, &str); 9] = [
     ("r1-i", "us.deepseek.r1-v1:0"),
     ("oss-i", "openai.gpt-oss-120b-1:0"),
     ("qwen-i", "qwen.qwen3-32b-v1:0"),
+    ("jamba-i", "ai21.jamba-1-5-mini-v1:0"),
 ];
 
 /// Starts a gateway with the models of [`MODELS`], and the same targets on Converse with the ending `-c`.
@@ -146,7 +147,14 @@ async fn answers_equal_those_of_converse() {
 #[tokio::test]
 async fn tools_are_called_and_their_results_sent_back() {
     let gateway = start("").await;
-    for name in ["claude-i", "nova-i", "oss-i", "qwen-i", "pixtral-i"] {
+    for name in [
+        "claude-i",
+        "nova-i",
+        "oss-i",
+        "qwen-i",
+        "pixtral-i",
+        "jamba-i",
+    ] {
         let mut request = of(name, user("Use get_weather"));
         request["tools"] = json!([{"type": "function", "function": {"name": "get_weather"}}]);
         for stream in [false, true] {

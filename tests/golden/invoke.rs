@@ -23,7 +23,7 @@ use super::{files, name, replies::joined, settings};
 use crate::support::{Gateway, Reply};
 
 /// One model of each family, and those that differ within one.
-const MODELS: [&str; 11] = [
+const MODELS: [&str; 13] = [
     "us.anthropic.claude-sonnet-4-6",
     "us.anthropic.claude-sonnet-5-5",
     "amazon.nova-lite-v1:0",
@@ -35,6 +35,8 @@ const MODELS: [&str; 11] = [
     "mistral.mistral-large-2407-v1:0",
     "us.deepseek.r1-v1:0",
     "openai.gpt-oss-120b-1:0",
+    "ai21.jamba-1-5-large-v1:0",
+    "twelvelabs.pegasus-1-5-v1:0",
 ];
 
 /// Returns the body and warnings for the model `id`.

@@ -6,10 +6,12 @@
 mod families;
 mod invoke;
 mod knowledge;
+mod models_page;
 mod native;
 pub mod replies;
 mod responses;
 mod routes;
+mod units;
 
 use std::{
     fs,
@@ -197,6 +199,10 @@ fn each_input_has_one_snapshot_and_no_snapshot_is_stale() {
         .chain(invoke_replies)
         .chain(native)
         .chain(["routes.snap".to_owned()])
+        .chain(
+            ["embeddings", "images", "moderations", "rerank"]
+                .map(|unit| format!("units_{unit}.snap")),
+        )
         .collect();
     expected.sort();
     let snapshots = files("snapshots", ".snap");

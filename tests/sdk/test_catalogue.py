@@ -52,6 +52,14 @@ def test_file_is_in_canonical_form_and_up_to_date_with_the_corrections(catalogue
         assert row["models"] and (row.get("facts") or row.get("price")), row
 
 
+def test_units_of_models_that_are_not_billed_by_tokens(catalogue):
+    price = catalogue.sources.litellm_price
+    marengo = {"mode": "embedding", "input_cost_per_query": 7e-05, "input_cost_per_image": 0.0001, "output_cost_per_token": 0.0}
+    assert price(marengo) == {"input": "0", "output": "0", "query": "0.00007", "input_image": "0.0001"}
+    pegasus = {"mode": "chat", "input_cost_per_video_per_second": 0.00049, "output_cost_per_token": 7.5e-06}
+    assert price(pegasus) == {"input": "0", "output": "7.5", "video_second": "0.00049"}
+
+
 def test_rate_that_two_sources_share_wins(catalogue):
     genai, models_dev = {MODEL: price("2")}, {MODEL: {"price": price("2", cache_read="0.2")}}
     entry = merged(catalogue, {MODEL: {"price": price("1", cache_write="9")}}, genai, models_dev)

@@ -75,6 +75,9 @@ impl Found {
     }
 }
 
+/// The window of Pegasus 1.2, which no source has. It bills no input tokens.
+const UNKNOWN_WINDOW: u64 = 131_072;
+
 /// Returns the most that the service can report for a Converse request.
 pub fn of_converse(sent: &Value, facts: &Facts) -> Most {
     let mut found = Found::default();
@@ -92,7 +95,7 @@ pub fn of_converse(sent: &Value, facts: &Facts) -> Most {
     let searches = tools
         .as_array()
         .is_some_and(|tools| tools.iter().any(|tool| !tool["systemTool"].is_null()));
-    let window = facts.context_window.unwrap();
+    let window = facts.context_window.unwrap_or(UNKNOWN_WINDOW);
     let template = TEMPLATE
         + MESSAGE * length(&sent["messages"])
         + TOOLS * u64::from(length(tools) > 0)
@@ -168,7 +171,7 @@ pub fn of_invoke(sent: &Value, facts: &Facts, converse: Most) -> Most {
             TEMPLATE + MESSAGE * length(&sent["messages"]) + TOOLS * tools.min(1) + TOOL * tools
         }
     };
-    let window = facts.context_window.unwrap();
+    let window = facts.context_window.unwrap_or(UNKNOWN_WINDOW);
     let known = found.text + template + found.images * facts.image_tokens;
     let caps = ["max_tokens", "max_completion_tokens", "max_gen_len"];
     let cap = caps.iter().find_map(|cap| sent[*cap].as_u64());

@@ -32,7 +32,7 @@ pub use effort::{
 };
 pub use media_data::{MediaData, is_inline};
 pub use reply::{ChatReply, ChunkStream, WholeReply};
-pub use worst_case::least_output;
+pub use worst_case::{MAX_VIDEO_SECONDS, least_output};
 
 use super::Operation;
 use crate::{

@@ -34,6 +34,10 @@ const RESPONSES_MIN_OUTPUT: u32 = 16;
 /// The tokens that families typically count for one image.
 const LIKELY_IMAGE: u64 = 1500;
 
+/// The longest video that a model accepts that bills it by its length, in seconds. Source: Bedrock user guide, TwelveLabs
+/// Pegasus, 2026-11.
+pub const MAX_VIDEO_SECONDS: u64 = 3600;
+
 /// The longest context window of any model on Bedrock, in tokens.
 const LONG_WINDOW: u64 = 1_000_000;
 
@@ -107,6 +111,10 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> 
             || chat.caches_automatically(model, caller),
         tier: chat.tier(),
         server_tools,
+        video_seconds: match &facts.invoke {
+            Some(invoke) if invoke.family.bills_video() => MAX_VIDEO_SECONDS * media.videos,
+            _ => 0,
+        },
         guardrail: guard::in_call(chat, model, caller, evaluated, images),
         fees: retrieval
             .and_then(RetrievalRequest::max_fees)
@@ -269,6 +277,8 @@ struct MediaSize {
     bytes: u64,
     /// The number of images.
     images: u64,
+    /// The number of videos.
+    videos: u64,
     /// There are documents, audio or video, whose size does not bound their tokens.
     unbounded: bool,
     /// The client sets `cache_control`.
@@ -302,6 +312,7 @@ impl MediaSize {
             }
             Part::Video(video) => {
                 self.unbounded = true;
+                self.videos += 1;
                 Some(&video.value.url)
             }
             Part::File(file) => {

@@ -71,7 +71,12 @@ impl EmbedFamily {
     pub fn batch(self) -> usize {
         match self {
             Self::CohereV3 | Self::CohereV4 => 96,
-            Self::TitanV1 | Self::TitanV2 | Self::TitanMultimodal | Self::NovaMultimodal => 1,
+            Self::TitanV1
+            | Self::TitanV2
+            | Self::TitanMultimodal
+            | Self::NovaMultimodal
+            | Self::Marengo2
+            | Self::Marengo3 => 1,
         }
     }
 
@@ -82,7 +87,15 @@ impl EmbedFamily {
 
     /// Reports whether the family embeds images that are billed per image.
     pub fn takes_images(self) -> bool {
-        matches!(self, Self::TitanMultimodal | Self::NovaMultimodal)
+        matches!(
+            self,
+            Self::TitanMultimodal | Self::NovaMultimodal | Self::Marengo2 | Self::Marengo3
+        )
+    }
+
+    /// Reports whether a text is billed as a query instead of by its tokens.
+    pub fn bills_queries(self) -> bool {
+        matches!(self, Self::Marengo2 | Self::Marengo3)
     }
 
     /// The longest text that the service accepts, in Unicode code points, if it limits the length in characters.
@@ -90,7 +103,11 @@ impl EmbedFamily {
         match self {
             Self::CohereV3 => Some(2048),
             Self::TitanV1 | Self::TitanV2 => Some(50_000),
-            Self::CohereV4 | Self::TitanMultimodal | Self::NovaMultimodal => None,
+            Self::CohereV4
+            | Self::TitanMultimodal
+            | Self::NovaMultimodal
+            | Self::Marengo2
+            | Self::Marengo3 => None,
         }
     }
 }
@@ -154,6 +171,12 @@ impl Embed {
         Ok(())
     }
 
+    fn has_text(&self) -> bool {
+        self.inputs
+            .iter()
+            .any(|input| matches!(input, Input::Text(_)))
+    }
+
     fn images(&self) -> u64 {
         self.inputs
             .iter()
@@ -199,6 +222,7 @@ impl Operation for Embed {
                 total_input_tokens: Some(batches.iter().sum()),
                 requests: u32::try_from(batches.len()).unwrap_or(u32::MAX),
                 images: self.images(),
+                queries: u64::from(facts.family.bills_queries() && self.has_text()),
                 fees: input_only::most_of_guardrail(self, model, caller),
                 ..WorstCase::default()
             },

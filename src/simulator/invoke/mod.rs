@@ -128,7 +128,7 @@ pub async fn invoke(
     // The ARN of an application inference profile does not name its model.
     let model_arn = simulator.described(model_id);
     let base = model_arn.as_deref().unwrap_or(model_id);
-    if let Some(family) = chat::ChatFamily::of(base) {
+    if let Some(family) = chat::ChatFamily::of_body(base, &body) {
         let asked = chat::Asked {
             model_id,
             headers,

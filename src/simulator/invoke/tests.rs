@@ -55,7 +55,7 @@ fn the_embedded_file_describes_all_models() {
     ] {
         assert!(Family::of(id).is_ok(), "{id}");
     }
-    let message = error("twelvelabs.marengo-embed-3-0-v1:0", &json!({}));
+    let message = error("somebody.embeddings-v1:0", &json!({}));
     assert!(message.contains("embedding models"), "{message}");
 }
 

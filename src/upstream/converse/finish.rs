@@ -115,6 +115,7 @@ pub fn usage(
         .map(from_reported)
         .filter(Usage::is_plausible)
         .unwrap_or_else(|| estimate(plan.request_bytes, size.reply_bytes));
+    usage.video_seconds = plan.video_seconds;
     // Estimates four bytes per token if the service does not report reasoning tokens.
     let estimated = || size.reasoning_bytes.div_ceil(4) as u64;
     usage.reasoning = reasoning.unwrap_or_else(estimated).min(usage.output);

@@ -48,6 +48,8 @@ pub struct ReplyPlan {
     pub tier: Tier,
     /// Region of the target, for the price of a model that a prompt router chooses.
     pub region: String,
+    /// Length of the videos in seconds, if it is billed.
+    pub video_seconds: u64,
     /// Length of the request in bytes, for the estimate of input tokens if the service reports no usage.
     pub request_bytes: usize,
 }

@@ -8,6 +8,10 @@ fn answers_about_another_api_are_recognized() {
             "this model does not support the 'chat completions' api",
             true,
         ),
+        (
+            "this action doesn't support the model that you provided. try again with a supported text or chat model.",
+            true,
+        ),
         ("this model does not support the 'n' parameter", false),
     ] {
         assert_eq!(is_wrong_route(message), expected, "{message}");

@@ -6,6 +6,7 @@ mod images;
 mod nova;
 mod rerank;
 mod titan;
+mod twelvelabs;
 
 use std::sync::Arc;
 
@@ -51,6 +52,8 @@ impl Codec<Embed> for Embeddings {
                 EmbedFamily::CohereV3 => cohere::v3(&batch),
                 EmbedFamily::CohereV4 => cohere::v4(&batch),
                 EmbedFamily::NovaMultimodal => nova::multimodal(&batch),
+                EmbedFamily::Marengo2 => twelvelabs::marengo_2(&batch),
+                EmbedFamily::Marengo3 => twelvelabs::marengo_3(&batch),
             }?;
             let operation = ServiceOperation::InvokeModel;
             Ok((

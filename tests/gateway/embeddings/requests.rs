@@ -198,10 +198,6 @@ async fn a_model_of_the_other_kind_is_a_clear_error() {
             "us.amazon.nova-lite-v1:0",
             "This model is for chat; it does not produce embeddings.",
         ),
-        (
-            "twelvelabs.marengo-embed-3-0-v1:0",
-            "This gateway does not support this embedding model yet.",
-        ),
     ] {
         let reply = gateway.embed_any(&request(model, "text")).await;
         assert_eq!(reply.status, StatusCode::NOT_FOUND, "{model}");

@@ -6,6 +6,7 @@ pub mod log;
 pub mod money;
 mod reply;
 pub mod upstream;
+pub mod video;
 
 use std::{net::SocketAddr, sync::OnceLock, time::Duration};
 

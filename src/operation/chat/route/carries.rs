@@ -94,7 +94,7 @@ fn by_invoke(feature: Feature, facts: &Facts) -> bool {
     match feature {
         Feature::Document => is_any(&[InvokeFamily::Anthropic]),
         Feature::Image => is_any(&takes_tools),
-        Feature::Video => is_any(&[InvokeFamily::Nova]),
+        Feature::Video => is_any(&[InvokeFamily::Nova, InvokeFamily::Pegasus]),
         Feature::CachePoint => is_any(&[InvokeFamily::Anthropic, InvokeFamily::Nova]),
         Feature::Tools | Feature::ToolsWithReasoning | Feature::ForcedChoice => {
             is_any(&takes_tools)

@@ -1,7 +1,9 @@
-//! Models of InvokeModel that are billed by a unit of their own: reranking models by the query, image models by the image.
+//! Models of InvokeModel that are billed by a unit of their own: reranking models by the query, image models by the image,
+//! Marengo by the request.
 //! `families.json` says what a request may hold.
 
 mod images;
+mod marengo;
 mod rerank;
 
 use std::sync::LazyLock;
@@ -32,6 +34,7 @@ enum Kind {
     Rerank,
     Stability,
     AmazonImage,
+    Marengo,
 }
 
 static FAMILIES: LazyLock<Vec<Family>> = LazyLock::new(|| {
@@ -64,6 +67,7 @@ pub fn answer(model_id: &str, body: &Value) -> Option<Result<Answer, ServiceErro
             Kind::Rerank => rerank::answer(body),
             Kind::Stability => images::stability(body),
             Kind::AmazonImage => images::amazon(body),
+            Kind::Marengo => marengo::answer(body),
         }),
         false => Err(ServiceError::validation(format!(
             "Malformed input request: {}, please reformat your input and try again.",
@@ -72,14 +76,15 @@ pub fn answer(model_id: &str, body: &Value) -> Option<Result<Answer, ServiceErro
     })
 }
 
-/// The error for a bare id of a model that only inference profiles serve: those of Stability AI that edit images. Source:
-/// Bedrock user guide, Region compatibility.
+/// The error for a bare id of a model that only inference profiles serve: those of Stability AI that edit images, and
+/// Marengo 2.7. Source: Bedrock user guide, Region compatibility.
 fn needs_profile(model_id: &str, id: &str) -> Option<ServiceError> {
     let generates = ["core", "ultra"]
         .iter()
         .any(|name| id.starts_with(&format!("stability.stable-image-{name}-")));
     let edits = id.starts_with("stability.stable-") && !generates;
-    (model_id == id && edits).then(|| {
+    let embeds = id == "twelvelabs.marengo-embed-2-7-v1:0";
+    (model_id == id && (edits || embeds)).then(|| {
         ServiceError::validation(format!(
             "Invocation of model ID {id} with on-demand throughput isn\u{2019}t supported. Retry your request with the ID or ARN of an inference profile that contains this model."
         ))

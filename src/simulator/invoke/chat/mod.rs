@@ -3,6 +3,7 @@
 
 mod anthropic;
 mod openai;
+mod pegasus;
 mod replies;
 mod tags;
 mod template;
@@ -54,6 +55,8 @@ enum Kind {
     Deepseek,
     Gpt,
     Open,
+    Pegasus,
+    ImportedText,
 }
 
 static FAMILIES: LazyLock<Vec<ChatFamily>> = LazyLock::new(|| {
@@ -72,6 +75,17 @@ struct Outcome<'a> {
 }
 
 impl ChatFamily {
+    /// The family of a model, if it is a chat model. An imported model has the form of its body.
+    pub fn of_body(model_id: &str, body: &Value) -> Option<&'static Self> {
+        if !model_id.contains(":imported-model/") {
+            return Self::of(model_id);
+        }
+        let members = ["messages", "max_gen_len", "max_tokens"];
+        let form = members.iter().find(|name| body.get(name).is_some());
+        let name = format!("imported-model: {}", form.unwrap_or(&"messages"));
+        FAMILIES.iter().find(|family| family.models.contains(&name))
+    }
+
     /// The family of a model, if it is a chat model.
     pub fn of(model_id: &str) -> Option<&'static Self> {
         let id = families::base(model_id);
@@ -101,8 +115,9 @@ impl ChatFamily {
             Kind::MistralChat | Kind::Gpt | Kind::Open => openai::converse(body),
             Kind::Llama3 => template::llama(body, &template::LLAMA3),
             Kind::Llama4 => template::llama(body, &template::LLAMA4),
-            Kind::MistralText => template::mistral(body),
+            Kind::MistralText | Kind::ImportedText => template::mistral(body),
             Kind::Deepseek => template::deepseek(body),
+            Kind::Pegasus => pegasus::converse(body),
         }
     }
 
@@ -115,6 +130,8 @@ impl ChatFamily {
             Kind::Deepseek => replies::outputs("choices", outcome),
             Kind::MistralChat => openai::whole(outcome, "stop_reason"),
             Kind::Gpt | Kind::Open => openai::whole(outcome, "finish_reason"),
+            Kind::Pegasus => pegasus::whole(outcome),
+            Kind::ImportedText => replies::completion(outcome),
         }
     }
 
@@ -128,6 +145,8 @@ impl ChatFamily {
             Kind::Deepseek => replies::output_events("choices", outcome),
             Kind::MistralChat => openai::events(outcome, "message", "stop_reason"),
             Kind::Gpt | Kind::Open => openai::events(outcome, "delta", "finish_reason"),
+            Kind::Pegasus => pegasus::events(outcome),
+            Kind::ImportedText => replies::completion_events(outcome),
         }
     }
 }
@@ -173,7 +192,10 @@ pub async fn answer(
         replies::think(&mut answer);
     }
     let cached = simulator.shared().cache.look_up(asked.model_id, &request);
-    let usage = reply::usage(&answer, cached);
+    let mut usage = reply::usage(&answer, cached);
+    if family.kind == Kind::Pegasus {
+        usage["videoSeconds"] = pegasus::seconds(&asked.body).into();
+    }
     let operation = match asked.stream {
         true => "InvokeModelWithResponseStream",
         false => "InvokeModel",
@@ -278,7 +300,7 @@ mod tests {
 
     #[test]
     fn file_of_families_is_valid() {
-        assert_eq!(FAMILIES.len(), 9);
+        assert_eq!(FAMILIES.len(), 15);
         assert!(ChatFamily::of("us.anthropic.claude-sonnet-4-6").is_some());
         assert!(ChatFamily::of("amazon.nova-2-multimodal-embeddings-v1:0").is_none());
     }

@@ -211,3 +211,25 @@ pub fn output_events(member: &str, outcome: &Outcome<'_>) -> (Vec<Value>, usize)
     events.push(json!({member: [{"text": "", "stop_reason": stop(outcome.answer)}]}));
     (events, end)
 }
+
+/// A text completion of OpenAI.
+pub fn completion(outcome: &Outcome<'_>) -> Value {
+    let answer = outcome.answer;
+    json!({"object": "text_completion",
+           "choices": [{"index": 0, "text": text(outcome), "finish_reason": stop(answer)}],
+           "usage": {"prompt_tokens": answer.input_tokens, "completion_tokens": answer.output_tokens}})
+}
+
+pub fn completion_events(outcome: &Outcome<'_>) -> (Vec<Value>, usize) {
+    let answer = outcome.answer;
+    let text = text(outcome);
+    let choice = |text: &str, reason: Value| json!({"object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": reason}]});
+    let mut events: Vec<Value> = pieces(&text)
+        .map(|piece| choice(piece, Value::Null))
+        .collect();
+    let end = events.len();
+    events.push(choice("", stop(answer).into()));
+    events.push(json!({"choices": [], "usage":
+        {"prompt_tokens": answer.input_tokens, "completion_tokens": answer.output_tokens}}));
+    (events, end)
+}

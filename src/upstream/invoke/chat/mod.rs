@@ -8,9 +8,11 @@ mod guardrail;
 mod headers;
 mod nova;
 mod openai;
+mod pegasus;
 mod reply;
 mod route_model;
 mod template;
+mod video_length;
 
 use std::sync::Arc;
 
@@ -84,6 +86,9 @@ fn encode_conversation(
     let body = write_body(&mut request, invoke, warnings)?;
     plan.guardrail = call.plan.worst.guardrail;
     plan.request_bytes = body.len();
+    if invoke.family.bills_video() {
+        plan.video_seconds = video_length::of(&request);
+    }
     let operation = match call.plan.delivery {
         Delivery::Stream => ServiceOperation::InvokeModelWithResponseStream,
         Delivery::Whole | Delivery::Replayed => ServiceOperation::InvokeModel,
@@ -121,6 +126,7 @@ fn family_body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Bod
     match writer.invoke.family {
         InvokeFamily::Anthropic => anthropic::body(request, writer),
         InvokeFamily::Nova => nova::body(request, writer),
+        InvokeFamily::Pegasus => pegasus::body(request, writer),
         InvokeFamily::OpenaiChat | InvokeFamily::MistralChat => openai::body(request, writer),
         InvokeFamily::Llama3
         | InvokeFamily::Llama4
@@ -134,6 +140,7 @@ fn family_reader(family: InvokeFamily) -> Box<dyn Reader> {
     match family {
         InvokeFamily::Anthropic => Box::new(anthropic::Anthropic),
         InvokeFamily::Nova => Box::new(nova::Nova),
+        InvokeFamily::Pegasus => Box::new(pegasus::Pegasus),
         InvokeFamily::OpenaiChat | InvokeFamily::MistralChat => Box::<openai::OpenAi>::default(),
         InvokeFamily::Llama3 | InvokeFamily::Llama4 | InvokeFamily::MistralText => {
             Box::new(template::Text::new(None))

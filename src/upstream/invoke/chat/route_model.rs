@@ -10,8 +10,11 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
     let mut facts = Facts::clone(&model.facts);
     // Only Converse has Nova's grounding tool.
     facts.web_search = None;
-    facts.structured_output &= invoke.structured_output;
+    facts.structured_output = invoke.structured_output;
     facts.strict_tools &= invoke.structured_output;
+    if let Some(most) = invoke.max_output_tokens {
+        facts.max_output_tokens = Some(facts.max_output_tokens.unwrap_or(most).min(most));
+    }
     if let Some(tag) = &invoke.inline_tag {
         facts.reasoning.inline_tag = Some(tag.clone());
     }
@@ -20,6 +23,13 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
     match invoke.family {
         InvokeFamily::Anthropic => {}
         InvokeFamily::Nova => facts.document = false,
+        InvokeFamily::Pegasus => {
+            facts.image = false;
+            facts.document = false;
+            facts.audio = false;
+            facts.tools = false;
+            facts.cache = None;
+        }
         InvokeFamily::OpenaiChat | InvokeFamily::MistralChat => {
             text_and_images(&mut facts);
             if invoke.family == InvokeFamily::MistralChat {
@@ -33,6 +43,7 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
         | InvokeFamily::MistralText
         | InvokeFamily::DeepseekR1 => {
             text_and_images(&mut facts);
+            facts.structured_output = false;
             facts.image = false;
             facts.tools = false;
             facts.tool_choice.clear();

@@ -1,4 +1,4 @@
-//! Reads replies that are one text: of Llama, Mistral, and DeepSeek R1.
+//! Reads replies that are one text: of Llama, Mistral, DeepSeek R1, and imported models.
 
 use serde::Deserialize;
 
@@ -29,16 +29,26 @@ struct Generated {
     generation_token_count: Option<i64>,
     #[serde(default)]
     stop_reason: Option<String>,
-    /// Mistral, and as `choices` DeepSeek.
+    /// Mistral, and as `choices` DeepSeek and imported models.
     #[serde(default, alias = "choices")]
     outputs: Vec<Output>,
+    /// Imported models.
+    #[serde(default)]
+    usage: Option<Usage>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Usage {
+    prompt_tokens: Option<i64>,
+    completion_tokens: Option<i64>,
 }
 
 #[derive(Deserialize)]
 struct Output {
     #[serde(default)]
     text: Option<String>,
-    #[serde(default)]
+    #[serde(default, alias = "finish_reason")]
     stop_reason: Option<String>,
 }
 
@@ -56,9 +66,10 @@ impl Text {
             (None, Some(output)) => (output.text, output.stop_reason),
             (text, _) => (text, generated.stop_reason),
         };
+        let usage = generated.usage.unwrap_or_default();
         reply.count(Counts {
-            input: generated.prompt_token_count,
-            output: generated.generation_token_count,
+            input: generated.prompt_token_count.or(usage.prompt_tokens),
+            output: generated.generation_token_count.or(usage.completion_tokens),
             ..Counts::default()
         });
         let has_text = text.is_some();

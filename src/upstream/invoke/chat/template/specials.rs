@@ -121,7 +121,8 @@ pub fn tokens(family: InvokeFamily) -> &'static [&'static str] {
         InvokeFamily::Anthropic
         | InvokeFamily::MistralChat
         | InvokeFamily::OpenaiChat
-        | InvokeFamily::Nova => &[],
+        | InvokeFamily::Nova
+        | InvokeFamily::Pegasus => &[],
     }
 }
 

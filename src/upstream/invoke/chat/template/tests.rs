@@ -6,7 +6,10 @@ use super::{
 };
 use crate::{
     bedrock::{
-        content::{ContentBlock, ConversationRole, Message},
+        content::{
+            ContentBlock, ConversationRole, GuardrailConverseContentBlock,
+            GuardrailConverseTextBlock, Message, ToolResultBlock, ToolResultContentBlock,
+        },
         request::{ConverseRequest, OutputConfig, SystemContentBlock},
     },
     call::Warnings,
@@ -28,21 +31,61 @@ fn invoke(family: InvokeFamily, system_last: bool) -> Invoke {
         max_completion_tokens: false,
         system_last,
         inline_tag: None,
+        max_output_tokens: None,
         betas: Vec::new(),
     }
 }
 
+/// A part of a turn.
+#[derive(Clone, Debug)]
+enum Part {
+    /// What was written, or passages.
+    Text(String),
+    /// Text in the tags of a guardrail.
+    Guarded(String),
+    /// The result of a tool, in several texts.
+    Result(Vec<String>),
+}
+
+impl Part {
+    fn block(&self) -> ContentBlock<'_> {
+        match self {
+            Self::Text(text) => ContentBlock::Text(text.as_str().into()),
+            Self::Guarded(text) => ContentBlock::GuardContent(GuardrailConverseContentBlock::Text(
+                GuardrailConverseTextBlock {
+                    text: text.as_str().into(),
+                    qualifiers: &[],
+                },
+            )),
+            Self::Result(texts) => {
+                let texts = texts.iter().map(|text| text.as_str().into());
+                ContentBlock::ToolResult(ToolResultBlock {
+                    tool_use_id: "a".into(),
+                    content: texts.map(ToolResultContentBlock::Text).collect(),
+                    status: None,
+                    kind: None,
+                })
+            }
+        }
+    }
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    prop_oneof![
+        3 => text().prop_map(Part::Text),
+        1 => text().prop_map(Part::Guarded),
+        1 => prop::collection::vec(text(), 1..3).prop_map(Part::Result),
+    ]
+}
+
 /// Returns the prompt for a system text and turns that alternate, the user's first.
-fn prompt_of(invoke: &Invoke, system: &str, turns: &[Vec<String>]) -> String {
+fn prompt_of(invoke: &Invoke, system: &str, turns: &[Vec<Part>]) -> String {
     let messages = turns.iter().enumerate().map(|(nth, texts)| Message {
         role: match nth % 2 {
             0 => ConversationRole::User,
             _ => ConversationRole::Assistant,
         },
-        content: texts
-            .iter()
-            .map(|text| ContentBlock::Text(text.as_str().into()))
-            .collect(),
+        content: texts.iter().map(Part::block).collect(),
     });
     let request = ConverseRequest {
         messages: messages.collect(),
@@ -101,12 +144,12 @@ proptest! {
     #[test]
     fn no_text_of_any_role_opens_or_ends_a_turn(
         system in text(),
-        turns in prop::collection::vec(prop::collection::vec(text(), 1..4), 1..5),
+        turns in prop::collection::vec(prop::collection::vec(part(), 1..4), 1..5),
         system_last in any::<bool>(),
     ) {
         for family in FAMILIES {
             let invoke = invoke(family, system_last);
-            let harmless: Vec<Vec<String>> = turns.iter().map(|_| vec!["x".to_owned()]).collect();
+            let harmless: Vec<Vec<Part>> = turns.iter().map(|_| vec![Part::Text("x".to_owned())]).collect();
             let expected = count(family, &prompt_of(&invoke, "x", &harmless));
             let found = count(family, &prompt_of(&invoke, &system, &turns));
             // A system text of white space has no turn of its own.
@@ -119,9 +162,9 @@ proptest! {
 #[test]
 fn prompts_equal_those_of_the_families_own_templates() {
     let turns = [
-        vec!["Hi".to_owned()],
-        vec!["Hello.".to_owned()],
-        vec![" More? ".to_owned()],
+        vec![Part::Text("Hi".to_owned())],
+        vec![Part::Text("Hello.".to_owned())],
+        vec![Part::Text(" More? ".to_owned())],
     ];
     let of = |family, last| prompt_of(&invoke(family, last), "Be brief.", &turns);
     assert_eq!(
