@@ -130,6 +130,7 @@ pub fn options(section: &mut Section<'_>, places: Places) -> ModelOptions {
             ("converse", Api::Converse),
             ("invoke", Api::Invoke),
             ("chat", Api::Chat),
+            ("messages", Api::Messages),
             ("mantle", Api::Mantle),
         ],
         Api::Auto,

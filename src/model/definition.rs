@@ -182,19 +182,27 @@ pub enum Api {
     Invoke,
     /// OpenAI's chat completions on bedrock-runtime.
     Chat,
-    /// OpenAI's chat completions on bedrock-mantle.
+    /// Anthropic's Messages on bedrock-runtime.
+    Messages,
+    /// bedrock-mantle, by the first API that serves the model there.
     Mantle,
 }
 
 impl Api {
-    /// The route of chats that the operator chooses, or `None` if the gateway chooses.
-    pub fn route(self) -> Option<Route> {
+    /// The route of chats that the operator chooses for a model that `served` serve, or `None` if the gateway chooses.
+    pub fn route(self, served: &[Route]) -> Option<Route> {
         match self {
             Self::Auto => None,
             Self::Converse => Some(Route::Converse),
             Self::Invoke => Some(Route::Invoke),
             Self::Chat => Some(Route::Chat),
-            Self::Mantle => Some(Route::MantleChat),
+            Self::Messages => Some(Route::Messages),
+            Self::Mantle => {
+                let mut served = served.iter().copied();
+                served
+                    .find(|route| route.is_mantle())
+                    .or(Some(Route::MantleChat))
+            }
         }
     }
 }

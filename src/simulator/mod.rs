@@ -22,6 +22,7 @@ mod in_call;
 mod invoke;
 mod knowledge;
 mod lists;
+mod messages;
 mod misfit;
 mod model;
 mod parts;
@@ -339,9 +340,8 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
     if let Some(list) = lists::route(&parts.method, &parts.uri) {
         return lists::answer(simulator, &parts, list);
     }
-    let native = chat::route(&parts.method, &parts.uri, &parts.headers);
-    let (id, operation) = match native {
-        Some(host) => (String::new(), Operation::Chat(host)),
+    let (id, operation) = match routes::native(&parts.method, &parts.uri, &parts.headers) {
+        Some(operation) => (String::new(), operation),
         None if chat::is_native_path(&parts.uri) => return Ok(chat::unknown_path()),
         None => routes::route(&parts.method, &parts.uri)?,
     };
@@ -371,10 +371,9 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
         &parts.headers,
         &body,
     );
-    if let (Err(error), Operation::Chat(chat::Host::Mantle(_))) = (&checked, &operation) {
-        return Ok(chat::NativeRefusal::from(error.clone()).into_response());
+    if let Err(error) = checked {
+        return operation.refuse_signature(error);
     }
-    checked?;
     let scripted = simulator.shared().script.pop_front();
     if let Some(scripted) = scripted {
         return Ok(reply::from_script(scripted));
@@ -392,6 +391,9 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
         Operation::Chat(host) => {
             let reply = chat::complete(simulator, &host, &parts.headers, &body).await;
             Ok(reply.unwrap_or_else(IntoResponse::into_response))
+        }
+        Operation::Messages(host) => {
+            Ok(messages::answer(simulator, host, &parts.headers, &body).await)
         }
     }
 }

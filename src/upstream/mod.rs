@@ -15,6 +15,7 @@ mod fan_out;
 mod guardrail;
 pub mod invoke;
 mod learned;
+mod messages;
 mod moderate;
 pub mod native;
 mod profile_lookup;

@@ -255,7 +255,6 @@ async fn a_model_without_a_supported_route_is_a_404_with_the_reason() {
     let gateway = Gateway::start().await;
     for (id, reason) in [
         ("amazon.titan-embed-text-v2:0", "embedding"),
-        ("anthropic.claude-mythos-5", "bedrock-mantle"),
         ("openai.gpt-daybreak-blue-5.6-sol", "bedrock-mantle"),
     ] {
         let reply = gateway.any(&of(id, user("Hi"))).await;

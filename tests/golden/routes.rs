@@ -15,12 +15,14 @@ use serde_json::{Value, json};
 
 use super::settings;
 
-/// A gateway that can use every route of OpenAI's chat completions, Converse and InvokeModel.
+/// A gateway that can use every route of chats.
 const ALL: &[Route] = &[
     Route::Converse,
     Route::Invoke,
     Route::Chat,
     Route::MantleChat,
+    Route::Messages,
+    Route::MantleMessages,
 ];
 
 /// The names of the cases, and what each adds to a plain request.

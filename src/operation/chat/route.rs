@@ -28,6 +28,8 @@ pub const BUILT: &[Route] = &[
     Route::Invoke,
     Route::Chat,
     Route::MantleChat,
+    Route::Messages,
+    Route::MantleMessages,
 ];
 
 /// Returns the route of `chat` to `model`, and the reason for it.

@@ -11,7 +11,8 @@ use http::HeaderMap;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse, invoke, native,
+    Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse, invoke,
+    messages, native,
 };
 use crate::{
     call::{Call, Delivery, Route, Ticket},
@@ -105,6 +106,8 @@ impl Exchange for Chat {
             Route::Invoke => Some(&invoke::chat::Chats),
             Route::Chat => Some(&native::Native::Runtime),
             Route::MantleChat => Some(&native::Native::Mantle),
+            Route::Messages => Some(&messages::Messages(native::Native::Runtime)),
+            Route::MantleMessages => Some(&messages::Messages(native::Native::Mantle)),
             _ => None,
         }
     }

@@ -142,8 +142,8 @@ fn parse(data: &[u8]) -> Result<Completion, Error> {
     }
 }
 
-/// Returns the error for a reply that is not one of chat completions. An unknown path is a 200 too, and is not billed.
-fn malformed(what: &dyn std::fmt::Debug, data: &[u8]) -> Error {
+/// Returns the error for a reply that does not have the form of the endpoint. An unknown path is a 200 too, and is not billed.
+pub fn malformed(what: &dyn std::fmt::Debug, data: &[u8]) -> Error {
     let unknown = b"UnknownOperationException";
     let is_unknown = data.len() < 4096 && data.windows(unknown.len()).any(|part| part == unknown);
     if is_unknown {

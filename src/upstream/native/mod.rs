@@ -6,12 +6,12 @@
 mod body;
 mod decoder;
 pub mod error;
-mod guardrail;
+pub mod guardrail;
 mod messages;
-mod model;
+pub mod model;
 pub mod refusals;
 mod request;
-mod sse;
+pub mod sse;
 mod tools;
 mod translator;
 mod wire;
@@ -30,6 +30,7 @@ use crate::{
     operation::chat::Chat,
 };
 use decoder::NativeDecoder;
+pub(super) use decoder::malformed;
 use request::Encoded;
 
 /// The codec for chats over an OpenAI-compatible endpoint.

@@ -17,7 +17,7 @@ use aws_smithy_types::body::SdkBody;
 use futures_util::future::BoxFuture;
 
 pub use control_plane::DescribeError;
-pub use frames::{Frame, FrameError, FrameReader};
+pub use frames::{Frame, FrameError, FrameReader, encode_frame};
 pub use sdk::Clients;
 pub use settings::{AssumeRole, AwsSettings, Endpoints};
 pub use tls::TrustedRoots;
@@ -53,6 +53,10 @@ pub enum ServiceOperation {
     ChatCompletions,
     /// OpenAI's chat completions on `bedrock-mantle`, below this path. The body names the model.
     MantleChatCompletions(MantlePrefix),
+    /// Anthropic's Messages on `bedrock-runtime`. The body names the model.
+    Messages,
+    /// Anthropic's Messages on `bedrock-mantle`. The body names the model.
+    MantleMessages,
 }
 
 /// An HTTP response with a streaming body.

@@ -260,9 +260,12 @@ impl Clients {
                     .interceptor(exchange.clone());
                 call.send().await.err().map(|error| send_error(error, sent))
             }
-            ServiceOperation::ChatCompletions | ServiceOperation::MantleChatCompletions(_) => Some(
-                SendError::Other(format!("the SDK has no operation {operation:?}")),
-            ),
+            ServiceOperation::ChatCompletions
+            | ServiceOperation::MantleChatCompletions(_)
+            | ServiceOperation::Messages
+            | ServiceOperation::MantleMessages => Some(SendError::Other(format!(
+                "the SDK has no operation {operation:?}"
+            ))),
         };
         failure.map_or(Ok(()), Err)
     }

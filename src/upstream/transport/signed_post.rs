@@ -25,6 +25,8 @@ use crate::{
 pub enum PostEndpoint {
     RuntimeChat,
     MantleChat(MantlePrefix),
+    RuntimeMessages,
+    MantleMessages,
 }
 
 impl PostEndpoint {
@@ -33,6 +35,8 @@ impl PostEndpoint {
         match operation {
             ServiceOperation::ChatCompletions => Some(Self::RuntimeChat),
             ServiceOperation::MantleChatCompletions(prefix) => Some(Self::MantleChat(prefix)),
+            ServiceOperation::Messages => Some(Self::RuntimeMessages),
+            ServiceOperation::MantleMessages => Some(Self::MantleMessages),
             _ => None,
         }
     }
@@ -41,8 +45,15 @@ impl PostEndpoint {
         let prefix = match self {
             Self::RuntimeChat => "openai/v1",
             Self::MantleChat(prefix) => prefix.as_str(),
+            Self::RuntimeMessages | Self::MantleMessages => {
+                return "/anthropic/v1/messages".to_owned();
+            }
         };
         format!("/{prefix}/chat/completions")
+    }
+
+    fn is_mantle(self) -> bool {
+        matches!(self, Self::MantleChat(_) | Self::MantleMessages)
     }
 }
 
@@ -62,9 +73,9 @@ impl Clients {
             self.host(endpoint, region, session),
             endpoint.path()
         );
-        let service = match endpoint {
-            PostEndpoint::RuntimeChat => "bedrock",
-            PostEndpoint::MantleChat(_) => {
+        let service = match endpoint.is_mantle() {
+            false => "bedrock",
+            true => {
                 let configured = self.settings().mantle_signing_name.as_deref();
                 configured.unwrap_or("bedrock-mantle")
             }
@@ -137,22 +148,20 @@ impl Clients {
     /// Returns the base URL of an endpoint, without a trailing slash.
     fn host(&self, endpoint: PostEndpoint, region: &str, session: &Session) -> String {
         let endpoints = &self.settings().endpoints;
-        let (configured, variable) = match endpoint {
-            PostEndpoint::RuntimeChat => (&endpoints.runtime, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
-            PostEndpoint::MantleChat(_) => (&endpoints.mantle, "AWS_ENDPOINT_URL_BEDROCK_MANTLE"),
+        let (configured, variable) = match endpoint.is_mantle() {
+            false => (&endpoints.runtime, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
+            true => (&endpoints.mantle, "AWS_ENDPOINT_URL_BEDROCK_MANTLE"),
         };
         let given = configured
             .clone()
             .or_else(|| std::env::var(variable).ok())
             .or_else(|| session.config.endpoint_url().map(str::to_owned));
-        match (given, endpoint) {
-            (Some(url), _) => url.trim_end_matches('/').to_owned(),
-            (None, PostEndpoint::RuntimeChat) => {
+        match given {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None if endpoint.is_mantle() => format!("https://bedrock-mantle.{region}.api.aws"),
+            None => {
                 let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
                 format!("https://bedrock-runtime.{region}.amazonaws.com{suffix}")
-            }
-            (None, PostEndpoint::MantleChat(_)) => {
-                format!("https://bedrock-mantle.{region}.api.aws")
             }
         }
     }

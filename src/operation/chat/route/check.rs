@@ -13,7 +13,7 @@ pub fn check(model: &Model) -> Option<String> {
 
 pub(super) fn check_against(model: &Model, built: &[Route]) -> Option<String> {
     let facts = &model.facts;
-    let route = model.options.api.route()?;
+    let route = model.options.api.route(&facts.routes)?;
     let name = route.as_str();
     if facts.embed.is_some() {
         return (route != Route::Invoke).then(|| {

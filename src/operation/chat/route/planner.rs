@@ -89,7 +89,7 @@ pub fn choose(model: &Model, needs: &[Need], built: &[Route]) -> Result<Choice, 
             "This model is for {what}; it does not support chat."
         )));
     }
-    if let Some(route) = model.options.api.route() {
+    if let Some(route) = model.options.api.route(&facts.routes) {
         return configured(route, model, needs, built);
     }
     let lost = |route: Route, need: &Need| !carries(route, need.feature, facts);
