@@ -12,6 +12,7 @@ mod adapted;
 mod admin;
 mod admin_tokens;
 mod auth;
+mod aws_sdk;
 mod bad_bodies;
 mod budgets;
 mod caps;
