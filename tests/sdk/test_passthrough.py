@@ -1,4 +1,5 @@
-"""Tests the gateway with boto3, whose endpoint it is: requests and replies pass through under the gateway's rules."""
+"""Tests the gateway with boto3, whose endpoint it is: requests and replies pass through under the gateway's rules. boto3 sends
+API keys over TLS only."""
 
 import json
 import urllib.request
@@ -12,15 +13,25 @@ CLAUDE = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 50}
 
 
 @pytest.fixture
-def client(gateway, monkeypatch):
-    return make(gateway, gateway.wide_key, monkeypatch)
+def make(secure, certificate, monkeypatch):
+    """Returns a function that makes a client with a key of the gateway."""
+
+    def client(key):
+        monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", key)
+        return boto3.client(
+            "bedrock-runtime",
+            endpoint_url=secure.base_url.removesuffix("/v1"),
+            region_name="eu-west-1",
+            verify=str(certificate[0]),
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    return client
 
 
-def make(gateway, key, monkeypatch):
-    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", key)
-    endpoint = gateway.base_url.removesuffix("/v1")
-    config = Config(retries={"total_max_attempts": 1})
-    return boto3.client("bedrock-runtime", endpoint_url=endpoint, region_name="eu-west-1", config=config)
+@pytest.fixture
+def client(make, secure):
+    return make(secure.wide_key)
 
 
 def say(model, text, **more):
@@ -104,17 +115,17 @@ def test_errors_are_those_of_the_service_model(client, model, text, code, status
     assert "arn:aws" not in response["Error"]["Message"]
 
 
-def test_keys_are_checked(gateway, monkeypatch):
+def test_keys_are_checked(make, secure):
     with pytest.raises(ClientError) as caught:
-        make(gateway, "sk-wrong", monkeypatch).converse(**say("claude", "Hi"))
+        make("sk-wrong").converse(**say("claude", "Hi"))
     assert caught.value.response["Error"]["Code"] == "UnrecognizedClientException"
     # This key may not use the model.
     with pytest.raises(ClientError) as caught:
-        make(gateway, gateway.key, monkeypatch).converse(**say("oss", "Hi"))
+        make(secure.key).converse(**say("oss", "Hi"))
     assert caught.value.response["Error"]["Code"] == "AccessDeniedException"
 
 
-def test_calls_are_in_the_metrics(client, gateway):
+def test_calls_are_in_the_metrics(client, secure):
     client.converse(**say("claude", "Hello"))
-    metrics = urllib.request.urlopen(f"{gateway.admin_url}/metrics").read().decode()
+    metrics = urllib.request.urlopen(f"{secure.admin_url}/metrics").read().decode()
     assert '/model/{id}/converse"' in metrics

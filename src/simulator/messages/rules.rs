@@ -30,6 +30,9 @@ const NOT_HERE: [&str; 3] = [
     "amazon-bedrock-guardrailConfig",
 ];
 
+/// The documented version, and the one that Anthropic's SDKs send since 2.0.
+const VERSIONS: [&str; 2] = ["2023-06-01", "2026-10-21"];
+
 /// The geographies of inference profiles that the simulator knows.
 const PROFILES: [&str; 8] = ["us", "eu", "apac", "jp", "au", "in", "us-gov", "global"];
 
@@ -84,9 +87,9 @@ pub fn check_model(id: &str, host: Host) -> Result<(), Refusal> {
 /// 400 for a version or a beta that the host does not know, or a guardrail that bedrock-mantle would ignore.
 pub fn check_headers(headers: &HeaderMap, host: Host) -> Result<(), Refusal> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if text("anthropic-version") != Some("2023-06-01") {
+    if !text("anthropic-version").is_some_and(|version| VERSIONS.contains(&version)) {
         return Err(Refusal::invalid(
-            "anthropic-version: header is required, and must be 2023-06-01",
+            "anthropic-version: header is required, and must be a known version",
         ));
     }
     let Some(file) = FILE.as_ref() else {
