@@ -84,6 +84,8 @@ impl Reply for PassthroughReply {
     }
 }
 
+type Callback = Box<dyn FnOnce(&CallEnd) + Send>;
+
 type Pieces = Pin<Box<dyn Stream<Item = Result<Piece, Error>> + Send>>;
 
 /// A streamed reply, frame by frame. An error is its last item.
@@ -91,7 +93,7 @@ pub struct PieceStream {
     pub headers: HeaderMap,
     inner: Pieces,
     trace: Trace,
-    on_end: Vec<Box<dyn FnOnce(&CallEnd) + Send>>,
+    on_end: Vec<Callback>,
     /// Receives a future that reads the rest if the stream is dropped before its end.
     keep: Option<Box<dyn FnOnce(BoxFuture<'static, ()>) + Send>>,
     usage: Option<Usage>,
