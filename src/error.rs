@@ -237,6 +237,16 @@ impl Error {
         self.0.code.unwrap_or(self.0.kind.reason())
     }
 
+    /// Returns the label of a stream that this error ends, from a fixed list.
+    pub fn break_label(&self) -> &'static str {
+        match self.code() {
+            Some("upstream_truncated") => "truncated",
+            Some("upstream_checksum") => "crc",
+            Some("upstream_idle") => "idle",
+            _ => "upstream_error",
+        }
+    }
+
     /// Returns the path of the invalid request field.
     pub fn param(&self) -> Option<&str> {
         self.0.param.as_deref()

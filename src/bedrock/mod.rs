@@ -11,3 +11,4 @@ pub mod guardrail;
 pub mod guardrail_checks;
 pub mod reply;
 pub mod request;
+pub mod sdk_request;

@@ -204,8 +204,9 @@ fn every_model_has_routes_with_a_source() {
         let is_listed = |route| facts.routes.contains(&route);
         assert!(facts.unproven.iter().all(|route| is_listed(*route)), "{id}");
         assert!(facts.invoke.is_none() || is_listed(Route::Invoke), "{id}");
+        let is_native = |route: &Route| OPENAI.contains(route) || ANTHROPIC.contains(route);
         assert!(
-            facts.native.is_none() || facts.routes.iter().any(|route| OPENAI.contains(route)),
+            facts.native.is_none() || facts.routes.iter().any(is_native),
             "{id}"
         );
         assert_eq!(
@@ -245,3 +246,6 @@ const OPENAI: [Route; 4] = [
     Route::MantleChat,
     Route::MantleResponses,
 ];
+
+/// The routes whose bodies are Anthropic's.
+const ANTHROPIC: [Route; 2] = [Route::Messages, Route::MantleMessages];

@@ -141,6 +141,7 @@ pub fn options(section: &mut Section<'_>, places: Places) -> ModelOptions {
             ("invoke", Api::Invoke),
             ("chat", Api::Chat),
             ("responses", Api::Responses),
+            ("messages", Api::Messages),
             ("mantle", Api::Mantle),
         ],
         Api::Auto,

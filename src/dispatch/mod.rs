@@ -25,6 +25,7 @@ use crate::{
         draw::Draw,
         embed::Embed,
         moderate::Moderate,
+        passthrough::Passthrough,
         rank::Rank,
     },
     upstream::ProfileLookup,
@@ -42,6 +43,7 @@ pub struct Stacks {
     draw: Stack<Draw>,
     count: Stack<CountTokens>,
     moderate: Stack<Moderate>,
+    passthrough: Stack<Passthrough>,
 }
 
 impl Stacks {
@@ -52,7 +54,8 @@ impl Stacks {
             rank: pipeline::input_only(model, shared),
             draw: pipeline::input_only(model, shared),
             count: pipeline::count(model, shared),
-            moderate: pipeline::moderate(model, shared),
+            moderate: pipeline::unguarded(model, shared),
+            passthrough: pipeline::unguarded(model, shared),
         }
     }
 }
@@ -96,6 +99,12 @@ impl Dispatchable for CountTokens {
 impl Dispatchable for Moderate {
     fn stack(stacks: &Stacks) -> &Stack<Self> {
         &stacks.moderate
+    }
+}
+
+impl Dispatchable for Passthrough {
+    fn stack(stacks: &Stacks) -> &Stack<Self> {
+        &stacks.passthrough
     }
 }
 

@@ -10,9 +10,7 @@ use crate::{
         Reply, Resolve, Retrieve, layer,
     },
     model::Model,
-    operation::{
-        Operation, chat::Chat, count::CountTokens, input_only::InputOnly, moderate::Moderate,
-    },
+    operation::{Operation, chat::Chat, count::CountTokens, input_only::InputOnly},
     upstream::Upstream,
 };
 
@@ -66,8 +64,12 @@ where
     governed(model, shared, inner)
 }
 
-/// Builds the stack of `model` for moderations.
-pub fn moderate(model: &Model, shared: &Shared) -> Stack<Moderate> {
+/// Builds the stack of `model` for an operation to which the gateway applies no guardrail: moderations, which are one, and
+/// requests of AWS SDKs, which it rejects if it would have to.
+pub fn unguarded<T: Operation>(model: &Model, shared: &Shared) -> Stack<T>
+where
+    Upstream: Service<Call<T>, Response = Reply<T>, Error = Error, Future: Send>,
+{
     let inner = ServiceBuilder::new()
         .layer(layer(Deadline::default()))
         .service(shared.upstream.clone());

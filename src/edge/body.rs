@@ -161,6 +161,8 @@ pub enum Media {
     Json,
     /// `multipart/form-data`.
     Form,
+    /// JSON of any media type: AWS SDKs send `application/octet-stream` unless told otherwise.
+    Any,
 }
 
 impl Media {
@@ -172,13 +174,16 @@ impl Media {
                     || (essence.starts_with("application/") && essence.ends_with("+json"))
             }
             Self::Form => essence == "multipart/form-data",
+            Self::Any => true,
         }
     }
 
     /// What a client should send.
     fn advice(self) -> &'static str {
         match self {
-            Self::Json => "The body must be JSON: send 'content-type: application/json'.",
+            Self::Json | Self::Any => {
+                "The body must be JSON: send 'content-type: application/json'."
+            }
             Self::Form => {
                 "The body must be a form with files: send 'content-type: multipart/form-data', with a boundary."
             }

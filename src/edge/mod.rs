@@ -2,6 +2,7 @@
 
 mod access_log;
 mod auth;
+mod aws_errors;
 mod bad_head;
 mod body;
 mod body_guard;

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::{
     Router,
     http::{Method, Uri},
+    middleware,
     routing::{MethodRouter, get, post},
 };
 
 use super::{
-    Edge,
+    Edge, aws_errors,
     dialect::{
-        ChatCompletions, Completions, CountTokens, Embeddings, ImageEdits, ImageGenerations,
-        Moderations, Reranking,
+        AwsSdk, ChatCompletions, Completions, CountTokens, Embeddings, ImageEdits,
+        ImageGenerations, Moderations, Reranking,
     },
     endpoints, labels,
     serve::serve,
@@ -56,7 +57,19 @@ pub fn router(
             router.route(path, guarded(methods))
         })
     };
-    paths()
+    // The paths of Bedrock, for AWS SDKs.
+    let sdk = [
+        (labels::CONVERSE, post(serve::<AwsSdk<false, false>>)),
+        (labels::CONVERSE_STREAM, post(serve::<AwsSdk<false, true>>)),
+        (labels::INVOKE, post(serve::<AwsSdk<true, false>>)),
+        (labels::INVOKE_STREAM, post(serve::<AwsSdk<true, true>>)),
+    ];
+    let in_aws_form = || middleware::from_fn(aws_errors::in_aws_form);
+    sdk.into_iter()
+        .fold(paths(), |router, (path, methods)| {
+            // Outermost, because the client understands no other form, whoever rejects its request.
+            router.route(path, guarded(methods).route_layer(in_aws_form()))
+        })
         .nest("/v1", paths())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

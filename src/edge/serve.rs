@@ -66,6 +66,7 @@ async fn answer<D: Dialect>(
         let (caller, gateway, trace) = (caller.clone(), gateway.clone(), trace.clone());
         move || {
             D::parse(&Incoming {
+                path: parts.uri.path(),
                 headers: &parts.headers,
                 body: &bytes,
                 caller: &caller,
@@ -100,7 +101,8 @@ async fn answer<D: Dialect>(
         received,
     };
     let cut = edge.disconnect.cut.clone();
-    let commit_after = edge.limits.commit_after.filter(|_| call.body.is_stream());
+    let commits = D::IS_SSE && call.body.is_stream();
+    let commit_after = edge.limits.commit_after.filter(|_| commits);
     let permit = Arc::new(permit);
     let finished = finish::<D>(cx, destination, call, permit.clone(), view);
     let response = match commit_after {
@@ -136,6 +138,16 @@ impl ReadyReply {
         let mut response = match self.outgoing {
             Outgoing::Whole(body) => json_response(body),
             Outgoing::Events(source) => sse::response(entry, source, cut),
+            Outgoing::Raw(headers, body) => {
+                let mut response = Response::new(body.into());
+                *response.headers_mut() = headers;
+                response
+            }
+            Outgoing::RawEvents(headers, source) => {
+                let mut response = sse::response(entry, source, cut);
+                response.headers_mut().extend(headers);
+                response
+            }
         };
         self.headers.add_to(&mut response);
         response
@@ -145,7 +157,7 @@ impl ReadyReply {
     fn events(self) -> Result<Box<dyn EventSource>, Error> {
         match self.outgoing {
             Outgoing::Events(source) => Ok(source),
-            Outgoing::Whole(_) => Err(Error::new(
+            _ => Err(Error::new(
                 Kind::Internal,
                 "The gateway answered a streamed request with a whole reply.",
             )),

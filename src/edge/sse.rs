@@ -64,6 +64,9 @@ struct SseBody {
 impl SseBody {
     /// Returns true if nothing was sent for the interval of [`HEARTBEAT`].
     fn is_idle(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.source.heartbeat().is_empty() {
+            return false;
+        }
         if !self.armed {
             self.armed = true;
             self.heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
@@ -115,10 +118,8 @@ impl http_body::Body for SseBody {
             return Poll::Ready(None);
         }
         if self.is_idle(cx) {
-            // An SSE comment, which clients ignore.
-            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(
-                b": keep-alive\n\n",
-            )))));
+            let heartbeat = Bytes::from_static(self.source.heartbeat());
+            return Poll::Ready(Some(Ok(Frame::data(heartbeat))));
         }
         Poll::Pending
     }

@@ -132,7 +132,7 @@ impl Budget {
             refusal::within(max, known, call.body.cost_advice())?;
         }
         if !budgets.is_empty()
-            && let Some(member) = call.body.unbounded_member(&call.caller)
+            && let Some(member) = call.body.unbounded_member(&call.model, &call.caller)
         {
             return Err(refusal::counted(call, refusal::unbounded(member)));
         }

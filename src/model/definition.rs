@@ -184,6 +184,8 @@ pub enum Api {
     Chat,
     /// OpenAI's Responses on bedrock-runtime, or on bedrock-mantle if only that serves the model.
     Responses,
+    /// Anthropic's Messages on bedrock-runtime.
+    Messages,
     /// An API of bedrock-mantle.
     Mantle,
 }
@@ -197,7 +199,12 @@ impl Api {
             Self::Invoke => &[Route::Invoke],
             Self::Chat => &[Route::Chat],
             Self::Responses => &[Route::Responses, Route::MantleResponses],
-            Self::Mantle => &[Route::MantleChat, Route::MantleResponses],
+            Self::Messages => &[Route::Messages],
+            Self::Mantle => &[
+                Route::MantleChat,
+                Route::MantleResponses,
+                Route::MantleMessages,
+            ],
         }
     }
 }

@@ -1,10 +1,11 @@
-//! The OpenAI-compatible chat endpoints of Bedrock, as a model family supports them.
+//! The chat endpoints of Bedrock in the forms of OpenAI and Anthropic, as a model family supports them.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Sampling, ToolChoiceMode};
 
-/// How a model differs from OpenAI's API on the endpoints `chat` (bedrock-runtime) and `mantle_chat` (bedrock-mantle).
+/// How a model differs from OpenAI's API on the endpoints `chat` (bedrock-runtime) and `mantle_chat` (bedrock-mantle), and
+/// its ids and features on all endpoints of both hosts.
 /// The default, for a model that is not in the catalogue, is what most open-weight models accept.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -51,6 +52,10 @@ pub struct Native {
     pub tiers: Vec<String>,
     /// Accepts `verbosity`.
     pub verbosity: bool,
+    /// The values of `anthropic-beta` that Messages accepts on bedrock-runtime.
+    pub betas: Vec<String>,
+    /// The values of `anthropic-beta` that Messages accepts on bedrock-mantle.
+    pub mantle_betas: Vec<String>,
 }
 
 /// The path of a model's endpoints on bedrock-mantle. With the wrong one the service stalls or answers with a 401.
@@ -129,6 +134,8 @@ impl Default for Native {
             hides_reasoning: false,
             tiers: Vec::new(),
             verbosity: false,
+            betas: Vec::new(),
+            mantle_betas: Vec::new(),
         }
     }
 }

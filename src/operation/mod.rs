@@ -9,6 +9,7 @@ pub mod expansion;
 pub mod guarded;
 pub mod input_only;
 pub mod moderate;
+pub mod passthrough;
 pub mod rank;
 mod reply;
 
@@ -56,7 +57,7 @@ pub trait Operation: Clone + Send + Sync + 'static {
 
     /// Returns the path of a member that may change what the request costs in a way that the gateway does not know, unless
     /// the caller's key allows it. Such a request is rejected under a budget.
-    fn unbounded_member(&self, _caller: &Caller) -> Option<String> {
+    fn unbounded_member(&self, _model: &Model, _caller: &Caller) -> Option<String> {
         None
     }
 

@@ -22,6 +22,7 @@ mod in_call;
 mod invoke;
 mod knowledge;
 mod lists;
+mod messages;
 mod misfit;
 mod model;
 mod parts;
@@ -342,7 +343,7 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
         return lists::answer(simulator, &parts, list);
     }
     let (id, operation) = match routes::native(&parts.method, &parts.uri, &parts.headers) {
-        Some(native) => (String::new(), native),
+        Some(operation) => (String::new(), operation),
         None if chat::is_native_path(&parts.uri) => return Ok(chat::unknown_path()),
         None => routes::route(&parts.method, &parts.uri)?,
     };
@@ -372,12 +373,9 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
         &parts.headers,
         &body,
     );
-    if let Err(error) = &checked
-        && operation.is_on_mantle()
-    {
-        return Ok(chat::NativeRefusal::from(error.clone()).into_response());
+    if let Err(error) = checked {
+        return operation.refuse_signature(error);
     }
-    checked?;
     let scripted = simulator.shared().script.pop_front();
     if let Some(scripted) = scripted {
         return Ok(reply::from_script(scripted));
@@ -395,6 +393,9 @@ async fn operation(simulator: &Simulator, request: Request) -> Result<Response, 
         Operation::Chat(host) => Ok(chat::answer(simulator, &host, &parts.headers, &body).await),
         Operation::Responses(host) => {
             Ok(responses::answer(simulator, &host, &parts.headers, &body).await)
+        }
+        Operation::Messages(host) => {
+            Ok(messages::answer(simulator, host, &parts.headers, &body).await)
         }
     }
 }

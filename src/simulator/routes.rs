@@ -1,12 +1,15 @@
 //! Which operation a request is for.
 
-use axum::http::{HeaderMap, Method, Uri};
+use axum::{
+    http::{HeaderMap, Method, Uri},
+    response::{IntoResponse, Response},
+};
 
 use super::{
     ServiceError, apply_guardrail,
     chat::{self, Host},
     escapes::percent_decode,
-    guardrail_checks, knowledge, rerank, responses,
+    guardrail_checks, knowledge, messages, rerank, responses,
 };
 
 /// The operations that take a body.
@@ -20,23 +23,33 @@ pub enum Operation {
     ApplyGuardrail,
     Chat(Host),
     Responses(Host),
+    Messages(messages::Host),
     GuardrailChecks,
 }
 
 impl Operation {
-    /// Reports whether bedrock-mantle answers.
-    pub fn is_on_mantle(&self) -> bool {
-        matches!(
-            self,
-            Self::Chat(Host::Mantle(_)) | Self::Responses(Host::Mantle(_))
-        )
+    /// Reports a signature that does not match, in the form of the host.
+    ///
+    /// # Errors
+    /// `error`, on hosts other than bedrock-mantle.
+    pub fn refuse_signature(&self, error: ServiceError) -> Result<Response, ServiceError> {
+        match self {
+            Self::Chat(Host::Mantle(_)) | Self::Responses(Host::Mantle(_)) => {
+                Ok(chat::NativeRefusal::from(error).into_response())
+            }
+            Self::Messages(messages::Host::Mantle) => {
+                Ok(messages::Refusal::from(error).into_response())
+            }
+            _ => Err(error),
+        }
     }
 }
 
-/// The operation of a request to an OpenAI-compatible endpoint.
+/// The operation of a request in the form of OpenAI or Anthropic, whose body names the model.
 pub fn native(method: &Method, uri: &Uri, headers: &HeaderMap) -> Option<Operation> {
     let chat = chat::route(method, uri, headers).map(Operation::Chat);
     chat.or_else(|| responses::route(method, uri, headers).map(Operation::Responses))
+        .or_else(|| messages::route(method, uri, headers).map(Operation::Messages))
 }
 
 /// The operation of a request, and the id of its model, Knowledge Base or guardrail. Rerank names its model

@@ -12,11 +12,14 @@ mod draw;
 mod embed;
 pub mod failure;
 mod fan_out;
+mod frame_stream;
 mod guardrail;
 pub mod invoke;
 mod learned;
+mod messages;
 mod moderate;
 pub mod native;
+mod passthrough;
 mod profile_lookup;
 mod rank;
 mod redact;
@@ -46,7 +49,7 @@ pub use profile_lookup::{ProfileLookup, Unresolved};
 pub use redact::redact;
 pub use transport::{
     AssumeRole, AwsSettings, Clients, Endpoints, Frame, FrameError, FrameReader, Response,
-    SendError, ServiceOperation, Transport, TrustedRoots,
+    SendError, ServiceOperation, Transport, TrustedRoots, encode_frame,
 };
 
 use crate::{

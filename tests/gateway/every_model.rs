@@ -17,13 +17,6 @@ use crate::support::{
     video::video,
 };
 
-/// Models that Bedrock serves only on routes that this version has no codec for.
-const ROUTE_NOT_BUILT: [&str; 3] = [
-    "anthropic.claude-mythos-5",
-    "anthropic.claude-mythos-preview",
-    "openai.gpt-daybreak-blue-5.6-sol",
-];
-
 /// Models past their end of life of which no source has a price.
 const NO_PRICE: [&str; 2] = [
     "stability.stable-diffusion-xl-v0",
@@ -40,9 +33,6 @@ fn refusal(id: &str, facts: &Facts) -> Option<&'static str> {
         "speech" => Some("This model is for speech; it does not support chat."),
         // StartAsyncInvoke.
         "video" => Some("This model is for video; it does not support chat."),
-        _ if ROUTE_NOT_BUILT.contains(&id) => {
-            Some("This version of the gateway supports no route that serves this model.")
-        }
         _ if NO_PRICE.contains(&id) => Some("This gateway does not support this image model."),
         _ => None,
     }
@@ -188,7 +178,7 @@ async fn every_model_answers_or_is_refused_with_a_reason() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!((answers, catalogue::ids().count()), (165, 176));
+    assert_eq!((answers, catalogue::ids().count()), (168, 176));
     gateway
         .until(async || standing(&gateway, &key).await.1 == "0")
         .await;

@@ -6,6 +6,7 @@
 mod families;
 mod invoke;
 mod knowledge;
+mod messages;
 mod models_page;
 mod native;
 pub mod replies;
@@ -185,6 +186,9 @@ fn each_input_has_one_snapshot_and_no_snapshot_is_stale() {
         ("native", "responses"),
         ("responses_replies", "responses_reply"),
     ];
+    let messages = files("invoke", ".json")
+        .into_iter()
+        .map(|path| format!("messages_{}.snap", name(&path)));
     let native = native.into_iter().flat_map(|(folder, prefix)| {
         let paths = files(folder, ".json").into_iter();
         paths.map(move |path| format!("{prefix}_{}.snap", name(&path)))
@@ -198,6 +202,7 @@ fn each_input_has_one_snapshot_and_no_snapshot_is_stale() {
         .chain(invoked)
         .chain(invoke_replies)
         .chain(native)
+        .chain(messages)
         .chain(["routes.snap".to_owned()])
         .chain(
             ["embeddings", "images", "moderations", "rerank"]

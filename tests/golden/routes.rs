@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::settings;
 
-/// A gateway that can use every route of OpenAI's APIs, Converse and InvokeModel.
+/// A gateway that can use every route of chats.
 const ALL: &[Route] = &[
     Route::Converse,
     Route::Invoke,
@@ -23,6 +23,8 @@ const ALL: &[Route] = &[
     Route::MantleChat,
     Route::Responses,
     Route::MantleResponses,
+    Route::Messages,
+    Route::MantleMessages,
 ];
 
 /// The names of the cases, and what each adds to a plain request.

@@ -1,7 +1,5 @@
 """Official clients over TLS, with HTTP/2 and HTTP/1.1, and clients that abuse HTTP/2."""
 
-import datetime
-import ipaddress
 import json
 import os
 import pathlib
@@ -18,63 +16,10 @@ import h2.settings
 import httpx
 import openai
 import pytest
-from conftest import CONFIG, KEY, PATIENCE, WIDE_KEY, Gateway, Process
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from conftest import PATIENCE
 from hyperframe.frame import ContinuationFrame, HeadersFrame, PingFrame, RstStreamFrame, SettingsFrame
 
 HELLO = {"model": "claude", "messages": [{"role": "user", "content": "Hello there"}]}
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """Writes a certificate for the loopback address and its key. Returns their paths."""
-    folder = tmp_path_factory.mktemp("tls")
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "lintel")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    day = datetime.timedelta(days=1)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - day)
-        .not_valid_after(now + day)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
-        .sign(key, hashes.SHA256())
-    )
-    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
-    cert_file.write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    pkcs8, none = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    key_file.write_bytes(key.private_bytes(serialization.Encoding.PEM, pkcs8, none))
-    return cert_file, key_file
-
-
-@pytest.fixture(scope="module")
-def secure(simulator, certificate, tmp_path_factory):
-    """A gateway with TLS."""
-    cert_file, key_file = certificate
-    tls = f'[server]\nheader_timeout = "2s"\ntls = {{ cert_file = "{cert_file}", key_file = "{key_file}" }}'
-    config = tmp_path_factory.mktemp("lintel") / "config.toml"
-    config.write_text(CONFIG.replace("[server]", tls))
-    environment = {
-        "CANARY_KEY": KEY,
-        "WIDE_KEY": WIDE_KEY,
-        "AWS_ENDPOINT_URL_BEDROCK_RUNTIME": simulator,
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "simulator",
-        "AWS_SECRET_ACCESS_KEY": "simulator",
-    }
-    process = Process.start(["serve", "--config", str(config)], environment)
-    match = process.wait_for(r'"message":"serving".*"data":"([^"]+)","admin":"([^"]+)"')
-    yield Gateway(process, f"https://{match.group(1)}/v1", f"http://{match.group(2)}", simulator)
-    # HTTP/2 connections that a test left open do not delay the shutdown beyond `drain_timeout`.
-    assert process.stop() == 0
 
 
 @pytest.mark.parametrize(("http2", "version"), [(True, "HTTP/2"), (False, "HTTP/1.1")])

@@ -123,6 +123,8 @@ fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
         Api::Converse,
         Api::Invoke,
         Api::Chat,
+        Api::Responses,
+        Api::Messages,
         Api::Mantle,
     ];
     model.options.api = rng.choice(apis).unwrap();
@@ -130,7 +132,7 @@ fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
     let warnings = Warnings::default();
     let chat = lintel::edge::chat_request(body.as_bytes(), &warnings)
         .map_err(|error| format!("{error:?}: {body}"))?;
-    if chat.unbounded_member(&caller).is_some() {
+    if chat.unbounded_member(&model, &caller).is_some() {
         return Ok(false);
     }
     let Ok(plan) = chat.plan(&model, &caller) else {

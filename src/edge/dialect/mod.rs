@@ -1,6 +1,7 @@
 //! HTTP dialects of the operations. A dialect parses a request body into an operation, and writes its replies, stream
 //! events and errors in the format of one API.
 
+mod aws;
 mod chat_completions;
 mod chat_events;
 mod completions;
@@ -13,9 +14,10 @@ mod rerank;
 use std::task::{Context, Poll};
 
 use axum::http::HeaderMap;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use ulid::Ulid;
 
+pub use aws::{AwsSdk, name_and_status};
 pub use chat_completions::{ChatCompletions, ChatWriter, assistant_message, chat_request};
 pub use chat_events::EventWriter;
 pub use completions::{Completions, completion_request};
@@ -51,6 +53,9 @@ pub trait Dialect: Send + Sync + 'static {
     /// The media type of requests.
     const MEDIA: Media = Media::Json;
 
+    /// Streams are server-sent events, which may begin with a comment.
+    const IS_SSE: bool = true;
+
     /// Parses and validates a request, before anything is sent upstream.
     ///
     /// # Errors
@@ -75,6 +80,8 @@ pub trait Dialect: Send + Sync + 'static {
 
 /// A request whose body has been read.
 pub struct Incoming<'a> {
+    /// The path, with its escapes.
+    pub path: &'a str,
     pub headers: &'a HeaderMap,
     pub body: &'a [u8],
     pub caller: &'a Caller,
@@ -109,6 +116,10 @@ pub enum Outgoing {
     Whole(Vec<u8>),
     /// Server-sent events.
     Events(Box<dyn EventSource>),
+    /// A body with its headers.
+    Raw(HeaderMap, Bytes),
+    /// A stream of bytes with its headers.
+    RawEvents(HeaderMap, Box<dyn EventSource>),
 }
 
 /// A reply that is written as a sequence of events.
@@ -128,4 +139,9 @@ pub trait EventSource: Send {
 
     /// Returns the buffer of written events; the caller takes its content.
     fn written(&mut self) -> &mut BytesMut;
+
+    /// What is sent while there are no events. Empty if the format has nothing that clients ignore.
+    fn heartbeat(&self) -> &'static [u8] {
+        b": keep-alive\n\n"
+    }
 }

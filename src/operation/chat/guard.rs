@@ -91,12 +91,14 @@ pub fn in_call(
     let parts = |messages: &Vec<Message>| messages.iter().map(Message::texts).sum::<u64>();
     let texts = chat.conversations().map(parts).max().unwrap_or_default();
     let fetched = chat.retrieval.as_deref().map_or(0, |_| 2);
-    let units = text / UNIT + texts + fetched + ANSWER_TEXTS;
-    // The answer is compared with everything that was sent, at most.
-    let compared = |units| match chat.retrieval {
-        Some(_) => units,
-        None => 0,
-    };
+    fees(text, texts + fetched, images, chat.retrieval.is_some())
+}
+
+/// The most that the guardrail in a call can cost for `text` bytes in so many `texts`. If the answer `is_compared`, it is
+/// compared with everything that was sent, at most.
+pub fn fees(text: u64, texts: u64, images: u64, is_compared: bool) -> GuardrailFees {
+    let units = text / UNIT + texts + ANSWER_TEXTS;
+    let compared = |units| if is_compared { units } else { 0 };
     let price = catalogue::guardrail_price();
     let fixed = price.most(MostUnits {
         text: units,

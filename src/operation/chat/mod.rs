@@ -11,7 +11,7 @@ mod media_data;
 pub mod raw_fields;
 mod reply;
 pub mod route;
-mod worst_case;
+pub mod worst_case;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -252,7 +252,7 @@ impl Operation for Chat {
         })
     }
 
-    fn unbounded_member(&self, caller: &Caller) -> Option<String> {
+    fn unbounded_member(&self, _: &Model, caller: &Caller) -> Option<String> {
         let fields = self.bedrock.as_ref()?;
         let fields = fields.additional_model_request_fields.as_ref()?;
         let allowed = |name: &str| caller.raw_fields.iter().any(|glob| glob.matches(name));

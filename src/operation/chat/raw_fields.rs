@@ -82,6 +82,14 @@ const BOUNDED: [&str; 29] = [
 /// # Errors
 /// 400 with the member.
 pub fn check(fields: &Map<String, Value>) -> Result<(), Error> {
+    check_at(fields, "bedrock.additional_model_request_fields")
+}
+
+/// Checks the fields at the path `at`.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_at(fields: &Map<String, Value>, at: &str) -> Result<(), Error> {
     let mut open: Vec<&Value> = Vec::new();
     let mut members = Some(fields);
     loop {
@@ -95,7 +103,7 @@ pub fn check(fields: &Map<String, Value>) -> Result<(), Error> {
                 open.push(value);
                 continue;
             };
-            let at = format!("bedrock.additional_model_request_fields.{name}");
+            let at = format!("{at}.{name}");
             return Err(Error::invalid(at, text));
         }
         match open.pop() {
@@ -107,15 +115,18 @@ pub fn check(fields: &Map<String, Value>) -> Result<(), Error> {
     }
 }
 
+/// Returns the members that may change what a call costs.
+pub fn unbounded(fields: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let names = fields.keys().map(String::as_str);
+    names.filter(|name| !BOUNDED.contains(name))
+}
+
 /// Returns the first member that may change what a call costs, unless `allowed` accepts it.
 pub fn first_unbounded(
     fields: &Map<String, Value>,
     allowed: impl Fn(&str) -> bool,
 ) -> Option<&str> {
-    fields
-        .keys()
-        .map(String::as_str)
-        .find(|name| !BOUNDED.contains(name) && !allowed(name))
+    unbounded(fields).find(|name| !allowed(name))
 }
 
 #[cfg(test)]

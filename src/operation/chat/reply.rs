@@ -292,22 +292,12 @@ impl Stream for ChunkStream {
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => {
-                let reason = EndReason::Failed(break_label(error));
+                let reason = EndReason::Failed(error.break_label());
                 self.fail(reason, cx);
             }
             None => self.end(EndReason::Complete),
         }
         Poll::Ready(item)
-    }
-}
-
-/// Returns the label of a stream's failure, from a fixed list.
-fn break_label(error: &Error) -> &'static str {
-    match error.code() {
-        Some("upstream_truncated") => "truncated",
-        Some("upstream_checksum") => "crc",
-        Some("upstream_idle") => "idle",
-        _ => "upstream_error",
     }
 }
 

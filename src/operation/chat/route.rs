@@ -30,6 +30,8 @@ pub const BUILT: &[Route] = &[
     Route::MantleChat,
     Route::Responses,
     Route::MantleResponses,
+    Route::Messages,
+    Route::MantleMessages,
 ];
 
 /// Returns the route of `chat` to `model`, and the reason for it.

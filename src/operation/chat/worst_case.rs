@@ -3,6 +3,8 @@
 mod invoke;
 mod schemas;
 
+use std::sync::Arc;
+
 use super::{
     Amount, Chat, MAX_BUDGET, MIN_BUDGET, Message, Part, ToolInput, VISIBLE, WEB_SEARCH, guard,
     nearest_effort,
@@ -10,29 +12,29 @@ use super::{
 use crate::{
     call::{Caller, RetrievalRequest, Route},
     model::{Facts, Model, ReasoningStyle},
-    money::WorstCase,
+    money::{Price, WorstCase},
     openai::{chat::Tool, tool_choice::ToolChoice},
     operation::guarded,
 };
 
 /// The tokens that a family's template adds to a conversation without tools. This and the next three are more than any
 /// family was observed to add.
-const TEMPLATE: u64 = 200;
+pub const TEMPLATE: u64 = 200;
 
 /// The tokens that a family's template adds to a conversation with tools.
-const TOOLS_TEMPLATE: u64 = 1000;
+pub const TOOLS_TEMPLATE: u64 = 1000;
 
 /// The tokens that a family's template adds to a message.
-const MESSAGE: u64 = 32;
+pub const MESSAGE: u64 = 32;
 
 /// The tokens that a family's template adds to a tool.
-const TOOL: u64 = 64;
+pub const TOOL: u64 = 64;
 
 /// The smallest `max_output_tokens` that OpenAI's Responses accept.
 const RESPONSES_MIN_OUTPUT: u32 = 16;
 
 /// The tokens that families typically count for one image.
-const LIKELY_IMAGE: u64 = 1500;
+pub const LIKELY_IMAGE: u64 = 1500;
 
 /// The longest video that a model accepts that bills it by its length, in seconds. Source: Bedrock user guide, TwelveLabs
 /// Pegasus, 2026-11.
@@ -42,7 +44,7 @@ pub const MAX_VIDEO_SECONDS: u64 = 3600;
 const LONG_WINDOW: u64 = 1_000_000;
 
 /// The bound for a model with an unknown context window, in tokens.
-const UNKNOWN: u64 = 131_072;
+pub const UNKNOWN: u64 = 131_072;
 
 /// Returns the worst case of a chat. Counts one token per byte of text, because a token is at least one byte. Passages
 /// of Knowledge Bases count as much as their limits allow.
@@ -63,7 +65,11 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> 
         + invoke::added(chat, model, caller, route);
     // Media whose size does not bound its tokens can fill the context window, and so can a schema whose references the
     // gateway must resolve.
-    let window = window(chat, model);
+    let has_fields = chat
+        .bedrock
+        .as_ref()
+        .is_some_and(|own| own.additional_model_request_fields.is_some());
+    let window = window(model, has_fields);
     let passages = retrieval
         .filter(|_| facts.image)
         .map_or(0, |retrieval| u64::from(retrieval.max_images));
@@ -141,17 +147,11 @@ pub fn likely_tokens(chat: &Chat, model: &Model) -> u64 {
         .saturating_mul(u64::from(chat.choices().max(1)))
 }
 
-/// Returns the largest context window that the request can use, in tokens, if known. A beta header can enable a longer
-/// one than the catalogue's.
-fn window(chat: &Chat, model: &Model) -> Option<u64> {
-    let longer = model
-        .price
-        .as_ref()
-        .is_some_and(|price| !price.long_context.is_empty())
-        || chat
-            .bedrock
-            .as_ref()
-            .is_some_and(|own| own.additional_model_request_fields.is_some());
+/// Returns the largest context window that a request can use, in tokens, if known. A beta header can enable a longer
+/// one than the catalogue's, if the request `has_fields` in the model's own form.
+pub fn window(model: &Model, has_fields: bool) -> Option<u64> {
+    let is_priced = |price: &Arc<Price>| !price.long_context.is_empty();
+    let longer = model.price.as_ref().is_some_and(is_priced) || has_fields;
     let window = model.facts.context_window?;
     Some(if longer {
         window.max(LONG_WINDOW)
@@ -169,7 +169,7 @@ pub fn least_output(facts: &Facts, is_responses: bool) -> u32 {
 }
 
 /// The most output of a model, in tokens.
-fn all_output(facts: &Facts) -> u64 {
+pub fn all_output(facts: &Facts) -> u64 {
     facts
         .max_output_tokens
         .map_or_else(|| facts.context_window.unwrap_or(UNKNOWN), u64::from)

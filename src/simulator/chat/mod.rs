@@ -192,9 +192,9 @@ async fn complete(
     })
 }
 
-/// Reports whether the path is one of OpenAI's. bedrock-runtime answers unknown ones with 200.
+/// Reports whether the path is one of OpenAI's or Anthropic's. bedrock-runtime answers unknown ones with 200.
 pub fn is_native_path(uri: &Uri) -> bool {
-    ["/openai/", "/v1/", "/mantle/"]
+    ["/openai/", "/v1/", "/mantle/", "/anthropic/"]
         .iter()
         .any(|prefix| uri.path().starts_with(prefix))
 }

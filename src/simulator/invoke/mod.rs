@@ -1,9 +1,9 @@
 //! `POST /model/{modelId}/invoke`, and `invoke-with-response-stream` for chats. Every family has a body of its own:
 //! `families.json` says what a request may hold, and a module per vendor computes the reply.
 
-mod body;
+pub mod body;
 mod by_unit;
-mod chat;
+pub mod chat;
 mod cohere;
 mod nova;
 mod titan;

@@ -11,7 +11,8 @@ use http::HeaderMap;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse, invoke, native,
+    Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse, invoke,
+    messages, native,
 };
 use crate::{
     call::{Call, Delivery, Route, Ticket},
@@ -107,6 +108,8 @@ impl Exchange for Chat {
             Route::MantleChat => Some(&native::Native::Mantle),
             Route::Responses => Some(&native::Native::Responses),
             Route::MantleResponses => Some(&native::Native::MantleResponses),
+            Route::Messages => Some(&messages::Messages(native::Native::Runtime)),
+            Route::MantleMessages => Some(&messages::Messages(native::Native::Mantle)),
             _ => None,
         }
     }

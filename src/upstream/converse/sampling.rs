@@ -338,7 +338,7 @@ pub fn add_identity<'a>(
 }
 
 /// Adapts a text to the service model's pattern for metadata: replaces other characters by `_` and cuts it to 256.
-fn sanitized(text: Cow<'_, str>) -> Cow<'_, str> {
+pub fn sanitized(text: Cow<'_, str>) -> Cow<'_, str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || " \t:_@$#=/+,-.".contains(c);
     if text.len() <= METADATA_VALUE_MAX && text.chars().all(allowed) {
         return text;

@@ -8,13 +8,13 @@ mod counts;
 mod decoder;
 mod draft;
 pub mod error;
-mod guardrail;
+pub mod guardrail;
 mod messages;
-mod model;
+pub mod model;
 pub mod refusals;
 mod request;
 mod responses;
-mod sse;
+pub mod sse;
 mod stream;
 mod tools;
 mod translator;
@@ -35,6 +35,7 @@ use crate::{
 };
 use decoder::NativeDecoder;
 use draft::Encoded;
+pub(super) use error::malformed;
 
 /// The codec for chats over an OpenAI-compatible endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -84,6 +84,14 @@ impl FrameReader {
     /// # Errors
     /// If the bytes are not a valid frame. The reader cannot resynchronize after an error.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        Ok(self.next_raw()?.map(|(frame, _)| frame))
+    }
+
+    /// Returns the next complete frame with its bytes.
+    ///
+    /// # Errors
+    /// As [`next_frame`](Self::next_frame).
+    pub fn next_raw(&mut self) -> Result<Option<(Frame, Bytes)>, FrameError> {
         let Some(prelude) = self.pending.first_chunk::<PRELUDE>() else {
             return Ok(None);
         };
@@ -115,10 +123,32 @@ impl FrameReader {
         }
         let found =
             Headers::read(&frame[PRELUDE..PRELUDE + headers]).ok_or(FrameError::Malformed)?;
-        Ok(Some(
-            found.frame(frame.slice(PRELUDE + headers..total - CRC)),
-        ))
+        let payload = frame.slice(PRELUDE + headers..total - CRC);
+        Ok(Some((found.frame(payload), frame.clone())))
     }
+}
+
+/// Writes a frame whose headers are strings.
+pub fn encode_frame(headers: &[(&str, &str)], payload: &[u8]) -> Bytes {
+    let mut block = Vec::new();
+    for (name, value) in headers {
+        // All are far shorter than their limits.
+        block.push(u8::try_from(name.len()).unwrap_or_default());
+        block.extend_from_slice(name.as_bytes());
+        block.push(7);
+        block.extend_from_slice(&u16::try_from(value.len()).unwrap_or_default().to_be_bytes());
+        block.extend_from_slice(value.as_bytes());
+    }
+    let total = PRELUDE + block.len() + payload.len() + CRC;
+    let mut frame = Vec::with_capacity(total);
+    for length in [total, block.len()] {
+        frame.extend_from_slice(&u32::try_from(length).unwrap_or_default().to_be_bytes());
+    }
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+    frame.extend_from_slice(&block);
+    frame.extend_from_slice(payload);
+    frame.extend_from_slice(&crc32fast::hash(&frame).to_be_bytes());
+    frame.into()
 }
 
 /// The headers that the reader uses. A missing header is empty.

@@ -17,7 +17,7 @@ use aws_smithy_types::body::SdkBody;
 use futures_util::future::BoxFuture;
 
 pub use control_plane::DescribeError;
-pub use frames::{Frame, FrameError, FrameReader};
+pub use frames::{Frame, FrameError, FrameReader, encode_frame};
 pub use sdk::Clients;
 pub use settings::{AssumeRole, AwsSettings, Endpoints};
 pub use tls::TrustedRoots;
@@ -57,6 +57,10 @@ pub enum ServiceOperation {
     Responses,
     /// OpenAI's Responses on `bedrock-mantle`, below this path. The body names the model.
     MantleResponses(MantlePrefix),
+    /// Anthropic's Messages on `bedrock-runtime`. The body names the model.
+    Messages,
+    /// Anthropic's Messages on `bedrock-mantle`. The body names the model.
+    MantleMessages,
 }
 
 /// An HTTP response with a streaming body.

@@ -263,7 +263,9 @@ impl Clients {
             ServiceOperation::ChatCompletions
             | ServiceOperation::MantleChatCompletions(_)
             | ServiceOperation::Responses
-            | ServiceOperation::MantleResponses(_) => Some(SendError::Other(format!(
+            | ServiceOperation::MantleResponses(_)
+            | ServiceOperation::Messages
+            | ServiceOperation::MantleMessages => Some(SendError::Other(format!(
                 "the SDK has no operation {operation:?}"
             ))),
         };

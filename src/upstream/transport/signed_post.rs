@@ -27,6 +27,8 @@ pub enum PostEndpoint {
     MantleChat(MantlePrefix),
     RuntimeResponses,
     MantleResponses(MantlePrefix),
+    RuntimeMessages,
+    MantleMessages,
 }
 
 impl PostEndpoint {
@@ -37,6 +39,8 @@ impl PostEndpoint {
             ServiceOperation::MantleChatCompletions(prefix) => Some(Self::MantleChat(prefix)),
             ServiceOperation::Responses => Some(Self::RuntimeResponses),
             ServiceOperation::MantleResponses(prefix) => Some(Self::MantleResponses(prefix)),
+            ServiceOperation::Messages => Some(Self::RuntimeMessages),
+            ServiceOperation::MantleMessages => Some(Self::MantleMessages),
             _ => None,
         }
     }
@@ -45,6 +49,7 @@ impl PostEndpoint {
         let (prefix, path) = match self {
             Self::RuntimeChat => ("openai/v1", "chat/completions"),
             Self::MantleChat(prefix) => (prefix.as_str(), "chat/completions"),
+            Self::RuntimeMessages | Self::MantleMessages => ("anthropic/v1", "messages"),
             Self::RuntimeResponses => ("openai/v1", "responses"),
             Self::MantleResponses(prefix) => (prefix.as_str(), "responses"),
         };
@@ -52,7 +57,10 @@ impl PostEndpoint {
     }
 
     fn is_mantle(self) -> bool {
-        matches!(self, Self::MantleChat(_) | Self::MantleResponses(_))
+        matches!(
+            self,
+            Self::MantleChat(_) | Self::MantleResponses(_) | Self::MantleMessages
+        )
     }
 }
 
@@ -155,14 +163,12 @@ impl Clients {
             .clone()
             .or_else(|| std::env::var(variable).ok())
             .or_else(|| session.config.endpoint_url().map(str::to_owned));
-        match (given, endpoint.is_mantle()) {
-            (Some(url), _) => url.trim_end_matches('/').to_owned(),
-            (None, false) => {
+        match given {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None if endpoint.is_mantle() => format!("https://bedrock-mantle.{region}.api.aws"),
+            None => {
                 let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
                 format!("https://bedrock-runtime.{region}.amazonaws.com{suffix}")
-            }
-            (None, true) => {
-                format!("https://bedrock-mantle.{region}.api.aws")
             }
         }
     }

@@ -40,8 +40,12 @@ pub fn carries(route: Route, feature: Feature, facts: &Facts) -> bool {
             | Feature::Tools
             | Feature::ToolsWithReasoning
             | Feature::ForcedChoice
+            // The gateway emulates what the endpoint cannot enforce, as on Converse.
+            | Feature::JsonSchema
+            | Feature::JsonObject
             | Feature::Stop
-            | Feature::TopK => true,
+            | Feature::TopK
+            | Feature::RequestFields => true,
             _ => false,
         },
         Route::Rerank

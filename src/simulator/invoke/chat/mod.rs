@@ -1,11 +1,11 @@
 //! InvokeModel and InvokeModelWithResponseStream for chat models. Each family's body is checked and turned into the
 //! equivalent Converse request, which gets the same answer as there. The reply has the family's own form.
 
-mod anthropic;
+pub mod anthropic;
 mod openai;
 mod pegasus;
-mod replies;
-mod tags;
+pub mod replies;
+pub mod tags;
 mod template;
 
 use std::sync::LazyLock;
@@ -67,11 +67,11 @@ static FAMILIES: LazyLock<Vec<ChatFamily>> = LazyLock::new(|| {
 });
 
 /// A reply without its form.
-struct Outcome<'a> {
-    answer: &'a Answer,
-    cached: CacheUsage,
+pub struct Outcome<'a> {
+    pub answer: &'a Answer,
+    pub cached: CacheUsage,
     /// Whether the family's text may hold reasoning.
-    reasons: bool,
+    pub reasons: bool,
 }
 
 impl ChatFamily {
@@ -84,6 +84,11 @@ impl ChatFamily {
         let form = members.iter().find(|name| body.get(name).is_some());
         let name = format!("imported-model: {}", form.unwrap_or(&"messages"));
         FAMILIES.iter().find(|family| family.models.contains(&name))
+    }
+
+    /// The JSON schema of a body.
+    pub fn schema(&self) -> &Value {
+        &self.body
     }
 
     /// The family of a model, if it is a chat model.
@@ -218,7 +223,7 @@ pub async fn answer(
 }
 
 /// Adds what a guardrail reports.
-fn report_guardrail(body: &mut Value, answer: &Answer, intervened: bool) {
+pub fn report_guardrail(body: &mut Value, answer: &Answer, intervened: bool) {
     if let Some(trace) = &answer.guardrail.trace {
         body["amazon-bedrock-guardrailAction"] =
             if intervened { "INTERVENED" } else { "NONE" }.into();

@@ -1,7 +1,12 @@
 //! A JSON object that keeps the order of its members and the raw text of what clients sent.
 
+use std::fmt;
+
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Visitor},
+};
 use serde_json::{
     Map, Value,
     value::{RawValue, to_raw_value},
@@ -14,6 +19,32 @@ use crate::error::{Error, Kind};
 pub struct Body(Vec<(String, Box<RawValue>)>);
 
 impl Body {
+    /// Reads a JSON object, whose members keep their order and their text.
+    ///
+    /// # Errors
+    /// 400 if it is none, or has a member twice.
+    pub fn read(json: &[u8]) -> Result<Self, Error> {
+        serde_json::from_slice(json).map_err(|_| {
+            Error::invalid(
+                "body",
+                "The body must be a JSON object whose members have different names.",
+            )
+        })
+    }
+
+    /// Returns a member.
+    pub fn get(&self, name: &str) -> Option<&RawValue> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| &**value)
+    }
+
+    /// Removes a member. Returns whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let before = self.0.len();
+        self.0.retain(|(known, _)| known != name);
+        self.0.len() < before
+    }
+
     /// Sets a member. Replaces an earlier value in its place.
     ///
     /// # Errors
@@ -76,5 +107,28 @@ impl Body {
         }
         text.push('}');
         text.into()
+    }
+}
+
+impl<'de> Deserialize<'de> for Body {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Body;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
+                let mut body = Body::default();
+                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+                    if body.get(&name).is_some() {
+                        return Err(A::Error::custom("a member is repeated"));
+                    }
+                    body.0.push((name, value));
+                }
+                Ok(body)
+            }
+        }
+        deserializer.deserialize_map(Members)
     }
 }

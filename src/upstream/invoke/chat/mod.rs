@@ -1,15 +1,15 @@
 //! Chats over InvokeModel. A chat is first translated to Converse, as on every route of Bedrock's own APIs. A family
 //! then writes that request in its body, and reads its replies into the same steps as Converse.
 
-mod anthropic;
-mod body;
+pub(in crate::upstream) mod anthropic;
+pub(in crate::upstream) mod body;
 mod decoder;
 mod guardrail;
-mod headers;
+pub(in crate::upstream) mod headers;
 mod nova;
 mod openai;
 mod pegasus;
-mod reply;
+pub(in crate::upstream) mod reply;
 mod route_model;
 mod template;
 mod video_length;

@@ -56,7 +56,8 @@ impl Counts {
         }
     }
 
-    fn usage(self) -> Option<TokenUsage> {
+    /// Returns the counts as Converse reports them. `None` if the input or the output is unknown.
+    pub fn usage(self) -> Option<TokenUsage> {
         let cache_details = self.cache_write_1h.map(|input_tokens| {
             vec![crate::bedrock::reply::CacheDetail {
                 ttl: "1h".to_owned(),
@@ -94,6 +95,25 @@ struct InvocationMetrics {
     output_token_count: Option<i64>,
     cache_read_input_token_count: Option<i64>,
     cache_write_input_token_count: Option<i64>,
+}
+
+impl Envelope {
+    /// Returns the counts of the last event of a stream.
+    pub fn counts(&self) -> Option<Counts> {
+        let metrics = self.metrics.as_ref()?;
+        Some(Counts {
+            input: metrics.input_token_count,
+            output: metrics.output_token_count,
+            cache_read: metrics.cache_read_input_token_count,
+            cache_write: metrics.cache_write_input_token_count,
+            cache_write_1h: None,
+        })
+    }
+
+    /// Returns the trace of the guardrail in the form of Converse.
+    pub fn converse_trace(&self) -> Option<Value> {
+        guardrail::converse_trace(self.trace.clone()?)
+    }
 }
 
 /// One reply: its answer, and what is known about its end and its usage.
@@ -184,17 +204,9 @@ impl Reply {
             self.intervened = true;
             self.answer.skip_prefix();
         }
+        self.metrics = envelope.counts().or(self.metrics);
         if let Some(trace) = envelope.trace {
             self.trace = guardrail::converse_trace(trace).or(self.trace.take());
-        }
-        if let Some(metrics) = envelope.metrics {
-            self.metrics = Some(Counts {
-                input: metrics.input_token_count,
-                output: metrics.output_token_count,
-                cache_read: metrics.cache_read_input_token_count,
-                cache_write: metrics.cache_write_input_token_count,
-                cache_write_1h: None,
-            });
         }
     }
 

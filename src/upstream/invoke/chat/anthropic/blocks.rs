@@ -235,7 +235,7 @@ fn inline<'r>(source: &'r MediaSource<'_>) -> Result<&'r str, Error> {
 fn unsupported(what: &str) -> Error {
     Error::invalid(
         "messages",
-        format!("This model does not support {what} on its route, InvokeModel."),
+        format!("This model does not support {what} on this route."),
     )
     .with_code("unsupported_content")
 }

@@ -1,4 +1,4 @@
-//! Claude: the body and the replies of Anthropic's Messages.
+//! Claude: the body and the replies of Anthropic's Messages, which its own API on Bedrock shares.
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html>
 
 mod blocks;
@@ -18,6 +18,7 @@ use crate::{
         content::ConversationRole,
         request::{ConverseRequest, SystemContentBlock, Tool, ToolChoice},
     },
+    call::Warnings,
     error::Error,
 };
 use blocks::{Block, CacheControl, blocks, mark_last};
@@ -55,11 +56,25 @@ struct ToolDefinition<'a> {
 ///
 /// # Errors
 /// 400 if the request has content that Claude does not accept on this route.
-pub fn body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Body, Error> {
+pub(super) fn body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Body, Error> {
     let mut fields = request.additional_model_request_fields.clone();
     let mut body = Body::default();
     body.set("anthropic_version", VERSION)?;
-    body.set_list(BETAS, &betas(&mut fields, writer))?;
+    let betas = betas(&mut fields, &writer.invoke.betas, writer.warnings);
+    body.set_list(BETAS, &betas)?;
+    write(request, &fields, &mut body)?;
+    Ok(body)
+}
+
+/// Writes the members of Messages. `fields` are additional members.
+///
+/// # Errors
+/// 400 if the request has content that Claude does not accept.
+pub fn write(
+    request: &ConverseRequest<'_>,
+    fields: &Map<String, Value>,
+    body: &mut Body,
+) -> Result<(), Error> {
     let config = request.inference_config.as_ref();
     body.set_some("max_tokens", config.and_then(|config| config.max_tokens))?;
     body.set_list("system", &system(request))?;
@@ -75,16 +90,19 @@ pub fn body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Body, 
         body.set_some("top_p", config.top_p)?;
         body.set_list("stop_sequences", &config.stop_sequences)?;
     }
-    tools(request, &mut body)?;
+    tools(request, body)?;
     if let Some(config) = output_config(request) {
         body.set("output_config", &config)?;
     }
-    body.extend(&fields)?;
-    Ok(body)
+    body.extend(fields)
 }
 
-/// Removes the betas from the additional fields, and returns those that Bedrock accepts.
-fn betas(fields: &mut Map<String, Value>, writer: &Writer<'_>) -> Vec<String> {
+/// Removes the betas from the additional fields, and returns those that the route `accepts`.
+pub fn betas(
+    fields: &mut Map<String, Value>,
+    accepts: &[String],
+    warnings: &Warnings,
+) -> Vec<String> {
     let given = match fields.remove(BETAS) {
         Some(Value::Array(given)) => given,
         Some(one @ Value::String(_)) => vec![one],
@@ -93,10 +111,10 @@ fn betas(fields: &mut Map<String, Value>, writer: &Writer<'_>) -> Vec<String> {
     let mut accepted = Vec::new();
     for beta in given.iter().filter_map(Value::as_str) {
         let beta = if beta == RENAMED.0 { RENAMED.1 } else { beta };
-        if !writer.invoke.betas.iter().any(|known| known == beta) {
-            writer.warnings.dropped(
+        if !accepts.iter().any(|known| known == beta) {
+            warnings.dropped(
                 format!("bedrock.additional_model_request_fields.{BETAS}"),
-                "InvokeModel does not accept this beta",
+                "this route does not accept this beta",
             );
         } else if !accepted.iter().any(|known| known == beta) {
             accepted.push(beta.to_owned());
