@@ -65,10 +65,12 @@ impl Messages {
     ) -> Result<(Request, Arc<dyn Decoder>), Error> {
         let warnings = call.trace.warnings();
         let is_mantle = self.0 == Native::Mantle;
+        let invoke = call.model.facts.invoke.as_ref();
+        let takes_format = invoke.is_some_and(|invoke| invoke.structured_output);
         let body_facts = Invoke {
             family: InvokeFamily::Anthropic,
             // bedrock-mantle rejects output formats.
-            structured_output: !is_mantle,
+            structured_output: !is_mantle && takes_format,
             max_completion_tokens: false,
             max_output_tokens: None,
             system_last: false,
