@@ -89,10 +89,12 @@ impl Upstream {
             Err(error) if error.is_wrong_route() => error,
             result => return result,
         };
-        match self.learned.rerouted(&call) {
-            Some(rerouted) => self.send(Arc::new(rerouted)).await,
-            None => Err(error),
-        }
+        let Some(rerouted) = self.learned.rerouted(&call) else {
+            return Err(error);
+        };
+        let served = self.send(Arc::new(rerouted)).await?;
+        self.learned.learn(&call.model, call.plan.route);
+        Ok(served)
     }
 
     async fn send<T: Exchange>(&self, call: Arc<Call<T>>) -> Result<Served<T::Reply>, Error> {
