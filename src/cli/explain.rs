@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use super::{ConfigFile, Outcome, print, table};
 use crate::{
     call::{Caller, Warnings},
-    catalogue::{self, CatalogEntry},
+    catalogue,
     config::{self, Config, Environment},
     edge,
-    model::{Model, Target, Targets},
+    model::{Model, Target},
     operation::chat::{
         Chat,
         route::{self, Choice, Explanation, Feature, RouteExplanation},
@@ -84,18 +84,8 @@ fn model(
             .unwrap_or("us-east-1"),
     };
     let target = Target::new(name, region);
-    let Some(template) = config.and_then(|config| config.models.raw()) else {
-        return Ok(Arc::new(catalogue::model(name, target)));
-    };
-    let CatalogEntry { base, facts, price } = catalogue::lookup(&target);
-    Ok(Arc::new(Model {
-        name: name.to_owned(),
-        targets: Targets::one(target),
-        base: base.map(str::to_owned),
-        facts,
-        price,
-        ..Model::clone(template)
-    }))
+    let known = config.and_then(|config| config.models.known_raw(&target));
+    Ok(known.unwrap_or_else(|| Arc::new(catalogue::model(name, target))))
 }
 
 fn read(path: &PathBuf) -> Result<Chat, String> {

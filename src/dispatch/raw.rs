@@ -68,6 +68,27 @@ impl Models {
         Ok(Arc::new(raw_model(template, target, &described)))
     }
 
+    /// Returns the model that calls of `target` by its raw ID reach, as far as the catalogue knows without asking AWS. `None`
+    /// if raw IDs are not accepted.
+    pub fn known_raw(&self, target: &Target) -> Option<Arc<Model>> {
+        let template = self.raw()?;
+        let base = base_of(target);
+        let is_same = |model: &&Arc<Model>| {
+            let own = model.base.clone().or_else(|| base_of(model.target()));
+            let bases = own.as_ref().zip(base.as_ref());
+            model.target().id == target.id || bases.is_some_and(|(own, base)| same_model(own, base))
+        };
+        // The first of the smallest, as the gateway prefers.
+        let governing = self
+            .named()
+            .filter(is_same)
+            .min_by_key(|model| model.target().id != target.id);
+        Some(match governing {
+            Some(model) => with_target(model, target.clone()),
+            None => Arc::new(raw_model(template, target.clone(), target)),
+        })
+    }
+
     /// Returns the template of raw IDs, and the target `name`.
     ///
     /// # Errors

@@ -226,6 +226,15 @@ impl Price {
     }
 }
 
+impl Price {
+    /// Returns the cost of `usage` in the most expensive tier that has a price, for a tier that is not known.
+    pub fn dearest_cost(&self, usage: &Usage) -> Option<Cost> {
+        let tiers = [Tier::Standard, Tier::Flex, Tier::Priority, Tier::Optimized];
+        let costs = tiers.into_iter().filter_map(|tier| self.cost(usage, tier));
+        costs.max_by_key(Cost::total)
+    }
+}
+
 /// Returns the cost of `count` units. `None` if there are any, and they have no price.
 pub fn of_units(price: Option<NanoUsd>, count: u64) -> Option<NanoUsd> {
     match count {

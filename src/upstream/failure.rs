@@ -3,9 +3,14 @@
 //! Names and statuses are those of the service model `bedrock-runtime`. Messages for clients never contain an ARN, an
 //! AWS account id or a header of the gateway. The log gets the service's unredacted text.
 
+mod wrong_route;
+
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
+
+use wrong_route::is_invalid_id;
+pub use wrong_route::is_wrong_route;
 
 use super::{
     native::error::NativeError, redact::redact, transport::FrameError, transport::SendError,
@@ -17,6 +22,8 @@ use crate::{
 
 /// `retry-after` for throttling. AWS sends none; the first backoff of its SDKs is about this long.
 const THROTTLE_WAIT: Duration = Duration::from_secs(1);
+/// The start of the message of an error that quotes Bedrock's own.
+pub const REJECTED: &str = "Bedrock rejected the request: ";
 /// `retry-after` while Bedrock loads a model, or while the gateway has no credentials.
 const MODEL_NOT_READY_WAIT: Duration = Duration::from_secs(10);
 /// `retry-after` for an exhausted quota. Quotas are per day, so a retry within the hour cannot succeed.
@@ -319,7 +326,7 @@ pub fn validation(reply: &ErrorReply) -> Error {
         )
         .with_code("content_policy_violation");
     }
-    if lower.contains("model identifier is invalid") {
+    if is_invalid_id(&lower) {
         return model_not_found(
             "Bedrock has no model with the id that is configured for this name. Contact the gateway's operator.",
         )
@@ -338,19 +345,9 @@ pub fn validation(reply: &ErrorReply) -> Error {
     }
     Error::new(
         Kind::InvalidRequest,
-        format!("Bedrock rejected the request: {}", redact(message)),
+        format!("{REJECTED}{}", redact(message)),
     )
     .with_code("invalid_request")
-}
-
-/// Reports whether a message, in lower case, says that another API serves the model.
-pub fn is_wrong_route(message: &str) -> bool {
-    let api = "does not support the '";
-    message.contains("isn't supported on this route")
-        || message.contains("this action doesn't support the model")
-        || message
-            .split_once(api)
-            .is_some_and(|(_, rest)| rest.contains("' api"))
 }
 
 fn resource_not_found(reply: &ErrorReply) -> Error {

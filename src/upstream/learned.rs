@@ -41,8 +41,8 @@ impl LearnedRoutes {
         known.map(|(route, _)| route).collect()
     }
 
-    /// Remembers that `route` does not serve `model`.
-    fn learn(&self, model: &Model, route: Route) {
+    /// Remembers that `route` does not serve `model`. Call it only after another route has served it.
+    pub(super) fn learn(&self, model: &Model, route: Route) {
         let now = Instant::now();
         let mut known = self.0.get(&key(model)).unwrap_or_default();
         known.retain(|(other, until)| *other != route && *until > now);
@@ -51,7 +51,7 @@ impl LearnedRoutes {
     }
 
     /// Returns `call` on the next route that serves its model, after the service has refused the planned one. `None` if
-    /// there is no other, or if it could cost more than what was reserved; then nothing is remembered.
+    /// there is no other, or if it could cost more than what was reserved.
     pub(super) fn rerouted<T: Operation>(&self, call: &Call<T>) -> Option<Call<T>> {
         let refused = call.plan.route;
         let mut model = Model::clone(&call.model);
@@ -61,7 +61,6 @@ impl LearnedRoutes {
         if plan.route == refused || most(&plan, &model) > most(&call.plan, &call.model) {
             return None;
         }
-        self.learn(&call.model, refused);
         call.trace.warnings().add(format!(
             "model: sent on the route '{}' (Bedrock answered that '{}' does not serve it)",
             plan.route.as_str(),

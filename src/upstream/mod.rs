@@ -92,12 +92,16 @@ impl Upstream {
             Err(error) if error.is_wrong_route() => error,
             result => return result,
         };
-        match self.learned.rerouted(&call) {
-            Some(rerouted) if call.trace.spending().may_reroute(rerouted.plan.route).await => {
-                self.send(Arc::new(rerouted)).await
-            }
-            _ => Err(error),
+        let Some(rerouted) = self.learned.rerouted(&call) else {
+            return Err(error);
+        };
+        let spending = call.trace.spending();
+        if !spending.may_reroute(rerouted.plan.route).await {
+            return Err(error);
         }
+        let served = self.send(Arc::new(rerouted)).await?;
+        self.learned.learn(&call.model, call.plan.route);
+        Ok(served)
     }
 
     async fn send<T: Exchange>(&self, call: Arc<Call<T>>) -> Result<Served<T::Reply>, Error> {

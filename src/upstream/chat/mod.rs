@@ -45,6 +45,12 @@ pub trait Decoder: Send + Sync {
 
     /// Records the result of a repair: the second answer, or the code of the failure.
     fn repaired(&self, second: Result<&WholeAnswer, &'static str>);
+
+    /// Returns the decoder for a request without its `service_tier`, which the endpoint refuses. `None` where requests keep
+    /// their tier.
+    fn at_standard_tier(&self) -> Option<Arc<dyn Decoder>> {
+        None
+    }
 }
 
 /// Decodes a streamed reply incrementally.
@@ -164,13 +170,13 @@ async fn stream(
     call: &Call<Chat>,
     (request, decoder): (Request, Arc<dyn Decoder>),
 ) -> Result<EventStream, Error> {
-    let (mut stream, ticket) = attempted(upstream, call, request, |request| StreamAttempt {
+    let attempt = |request, decoder| StreamAttempt {
         call,
         request,
-        decoder: decoder.clone(),
+        decoder,
         tasks: &upstream.tasks,
-    })
-    .await?;
+    };
+    let (mut stream, ticket) = attempted(upstream, call, request, decoder, attempt).await?;
     stream.set_ticket(ticket);
     Ok(stream)
 }
@@ -208,12 +214,12 @@ async fn send_whole(
     request: Request,
     decoder: Arc<dyn Decoder>,
 ) -> Result<WholeAnswer, Error> {
-    let (answer, ticket) = attempted(upstream, call, request, |request| WholeAttempt {
+    let attempt = |request, decoder| WholeAttempt {
         call,
         request,
-        decoder: decoder.clone(),
-    })
-    .await?;
+        decoder,
+    };
+    let (answer, ticket) = attempted(upstream, call, request, decoder, attempt).await?;
     if let Some(usage) = answer.usage() {
         ticket.used(usage);
     }
@@ -221,25 +227,35 @@ async fn send_whole(
 }
 
 /// Sends `request` in the attempts that `attempt` makes. If the endpoint refuses an optional member, sends it once more
-/// without that member.
+/// without that member, and remembers the refusal if that helps.
 async fn attempted<A: Attempt>(
     upstream: &Upstream,
     call: &Call<Chat>,
     request: Request,
-    attempt: impl Fn(Request) -> A + Send + Sync,
+    decoder: Arc<dyn Decoder>,
+    attempt: impl Fn(Request, Arc<dyn Decoder>) -> A + Send + Sync,
 ) -> Result<A::Output, Error> {
     let (attempts, subject) = (&upstream.attempts, Subject::of(call));
     let operation = request.operation;
-    let request = upstream.refusals.without_known(call, request);
-    let first = attempts.run(subject, operation, attempt(request.clone()));
+    let reduced = upstream.refusals.without_known(call, request);
+    let (request, decoder) = (reduced.request.clone(), reduced.decoder(decoder));
+    let first = attempts.run(
+        subject,
+        operation,
+        attempt(request.clone(), decoder.clone()),
+    );
     let error = match first.await {
         Ok(output) => return Ok(output),
         Err(error) => error,
     };
-    match upstream.refusals.learn(call, &request, &error) {
-        Some(rest) => attempts.run(subject, operation, attempt(rest)).await,
-        None => Err(error),
-    }
+    let Some((member, reduced)) = upstream.refusals.reduced(call, &request, &error) else {
+        return Err(error);
+    };
+    let decoder = reduced.decoder(decoder);
+    let second = attempts.run(subject, operation, attempt(reduced.request, decoder));
+    let output = second.await?;
+    upstream.refusals.learn(call, operation, member);
+    Ok(output)
 }
 
 /// An attempt to open a stream.

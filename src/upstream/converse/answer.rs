@@ -67,6 +67,8 @@ impl Answer {
 
     /// Adds text of the model.
     pub fn text(&mut self, text: String, out: &mut VecDeque<Chunk>) {
+        // Counted here, because filters can remove text that is billed.
+        self.size.reply_bytes += text.len();
         if self.plan.json_tool.is_some() {
             self.held.push_str(&text);
         } else {
@@ -106,6 +108,7 @@ impl Answer {
         kind: Option<&str>,
         out: &mut VecDeque<Chunk>,
     ) {
+        self.size.reply_bytes += name.len();
         if kind == Some(SERVER_TOOL_USE) {
             let state = Block::ServerCall {
                 id: id.to_owned(),
@@ -117,10 +120,9 @@ impl Answer {
         }
         let plan = self.plan.clone();
         if plan.json_tool.as_deref() == Some(name) {
-            let state = if self.json_tool_used {
-                Block::Muted
-            } else {
-                Block::Json
+            let state = match self.json_tool_used {
+                true => Block::Muted,
+                false => Block::Json,
             };
             self.json_tool_used = true;
             self.open.push((block, state));
@@ -145,7 +147,9 @@ impl Answer {
             }
         } else if plan.legacy {
             out.push_back(Chunk::FunctionCall(shown));
-            Block::Function { arguments: false }
+            Block::Function {
+                arguments: String::new(),
+            }
         } else {
             out.push_back(Chunk::ToolCall {
                 index,
@@ -154,7 +158,7 @@ impl Answer {
             });
             Block::ToolCall {
                 index,
-                arguments: false,
+                arguments: String::new(),
             }
         };
         self.open.push((block, state));
@@ -166,28 +170,24 @@ impl Answer {
             return;
         }
         self.size.reply_bytes += fragment.len();
-        match self
-            .open
-            .iter_mut()
-            .find(|(open, _)| *open == block)
-            .map(|(_, state)| state)
-        {
+        match self.opened(block) {
             Some(Block::ToolCall { index, arguments }) => {
-                *arguments = true;
+                arguments.push_str(&fragment);
                 out.push_back(Chunk::ToolArguments {
                     index: *index,
                     fragment,
                 });
             }
             Some(Block::Function { arguments }) => {
-                *arguments = true;
+                arguments.push_str(&fragment);
                 out.push_back(Chunk::FunctionArguments(fragment));
             }
             Some(Block::Custom { input, .. } | Block::ServerCall { input, .. }) => {
                 input.push_str(&fragment)
             }
             Some(Block::Json) => self.content(fragment, out),
-            _ => {}
+            Some(_) => {}
+            None => self.unknown("a part of the arguments of no known tool call"),
         }
     }
 
@@ -248,12 +248,7 @@ impl Answer {
 
     /// Adds content to the result of a tool that AWS runs.
     pub fn server_result_content(&mut self, block: u32, more: Vec<Value>) {
-        let open = self
-            .open
-            .iter_mut()
-            .find(|(open, _)| *open == block)
-            .map(|(_, state)| state);
-        if let Some(Block::ServerResult(result)) = open
+        if let Some(Block::ServerResult(result)) = self.opened(block)
             && let Some(Value::Array(content)) = result.get_mut("content")
         {
             // Clients send the result back, and only these types can be part of a request.
@@ -302,6 +297,7 @@ impl Answer {
         self.pieces(pieces, out);
         let held = self.prefix.finish();
         self.content(held, out);
+        self.size.is_blocked = self.size.is_blocked_by(stop_reason);
         let empty = !self.has_content && self.tool_calls == 0;
         let reason = finish_reason(
             stop_reason,
@@ -339,6 +335,12 @@ impl Answer {
 
     fn close(&mut self, state: Block, out: &mut VecDeque<Chunk>) {
         out.extend(state.closed(self.position, &self.warnings));
+    }
+
+    fn opened(&mut self, block: u32) -> Option<&mut Block> {
+        let mut open = self.open.iter_mut();
+        open.find(|(open, _)| *open == block)
+            .map(|(_, state)| state)
     }
 
     fn reasoning_block(&mut self, index: u32) -> &mut ReasoningBlock {
@@ -380,7 +382,6 @@ impl Answer {
                 Piece::Content(text) => self.content(text, out),
                 Piece::Reasoning(text) => {
                     self.size.reasoning_bytes += text.len();
-                    self.size.reply_bytes += text.len();
                     out.push_back(Chunk::ReasoningContent(text));
                 }
             }
@@ -394,7 +395,6 @@ impl Answer {
         }
         self.has_content = true;
         self.position += text.chars().count();
-        self.size.reply_bytes += text.len();
         out.push_back(Chunk::Content(text));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -19,13 +19,13 @@ pub enum Block {
     /// A function call.
     ToolCall {
         index: u32,
-        /// Whether any arguments have arrived.
-        arguments: bool,
+        /// The arguments so far.
+        arguments: String,
     },
     /// A legacy `function_call`.
     Function {
-        /// Whether any arguments have arrived.
-        arguments: bool,
+        /// The arguments so far.
+        arguments: String,
     },
     /// A call of a custom tool, whose input is text.
     Custom {
@@ -61,15 +61,11 @@ impl Block {
     /// Unicode code points.
     pub fn closed(self, position: usize, warnings: &Warnings) -> Option<Chunk> {
         match self {
-            // Bedrock sends no delta for a tool without parameters, but OpenAI clients parse the arguments as JSON.
-            Self::ToolCall {
-                index,
-                arguments: false,
-            } => Some(Chunk::ToolArguments {
-                index,
-                fragment: "{}".to_owned(),
-            }),
-            Self::Function { arguments: false } => Some(Chunk::FunctionArguments("{}".to_owned())),
+            Self::ToolCall { index, arguments } => completion(&arguments, warnings)
+                .map(|fragment| Chunk::ToolArguments { index, fragment }),
+            Self::Function { arguments } => {
+                completion(&arguments, warnings).map(Chunk::FunctionArguments)
+            }
             Self::Custom {
                 index,
                 id,
@@ -104,6 +100,19 @@ impl Block {
             _ => None,
         }
     }
+}
+
+/// Returns what the arguments of a call lack. Bedrock sends no delta for a tool without parameters, but OpenAI clients parse
+/// the arguments as JSON. Arguments that break off are passed on as they are, because nothing is known of the rest.
+fn completion(arguments: &str, warnings: &Warnings) -> Option<String> {
+    if arguments.is_empty() {
+        return Some("{}".to_owned());
+    }
+    if serde_json::from_str::<IgnoredAny>(arguments).is_err() {
+        warnings
+            .add("tool_calls: the arguments of a call are not valid JSON (the model broke off)");
+    }
+    None
 }
 
 /// An open reasoning block.

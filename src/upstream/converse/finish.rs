@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{guardrail, plan::ReplyPlan};
+use super::{
+    guardrail,
+    plan::ReplyPlan,
+    reported::{Estimate, Reported},
+};
 use crate::{
-    bedrock::reply::{PerformanceConfig, PromptRouterTrace, ServiceTier, TokenUsage},
+    bedrock::reply::{PerformanceConfig, PromptRouterTrace, ServiceTier},
     call::Warnings,
     catalogue,
     error::{Error, Kind, RetryAdvice},
@@ -84,10 +88,23 @@ pub fn finish_reason(
 /// The size of an answer in bytes, for usage estimates.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReplySize {
-    /// All output, including reasoning and tool arguments.
+    /// All output of the model, including reasoning, calls, and text that the client does not get.
     pub reply_bytes: usize,
     /// Reasoning text.
     pub reasoning_bytes: usize,
+    /// The text is not that of the model, or there is none, because a guardrail or a filter intervened.
+    pub is_blocked: bool,
+}
+
+impl ReplySize {
+    /// Reports whether a stop reason means that the model need not have written anything.
+    pub fn is_blocked_by(&self, stop_reason: &str) -> bool {
+        match stop_reason {
+            "guardrail_intervened" => true,
+            "content_filtered" => self.reply_bytes == 0,
+            _ => false,
+        }
+    }
 }
 
 /// The members of a reply that determine its price. Absent if the service does not report them.
@@ -103,21 +120,23 @@ pub struct Terms<'a> {
     pub guardrail: Option<&'a Value>,
 }
 
-/// Returns the usage that the service reports, or an estimate, with its cost.
+/// Returns the usage that the service reports, or an estimate if there is none or it is impossible, with its cost.
 pub fn usage(
-    reported: Option<TokenUsage>,
+    reported: &Reported,
     terms: Terms<'_>,
     reasoning: Option<u64>,
     size: ReplySize,
     plan: &ReplyPlan,
 ) -> Usage {
-    let mut usage = reported
-        .map(from_reported)
-        .filter(Usage::is_plausible)
-        .unwrap_or_else(|| estimate(plan.request_bytes, size.reply_bytes));
+    // Four bytes per token.
+    let tokens = |bytes: usize| bytes.div_ceil(4) as u64;
+    let estimate = Estimate {
+        input: tokens(plan.request_bytes),
+        output: tokens(size.reply_bytes).max(plan.unseen),
+    };
+    let mut usage = reported.usage(reasoning, size, estimate);
     usage.video_seconds = plan.video_seconds;
-    // Estimates four bytes per token if the service does not report reasoning tokens.
-    let estimated = || size.reasoning_bytes.div_ceil(4) as u64;
+    let estimated = || tokens(size.reasoning_bytes);
     usage.reasoning = reasoning.unwrap_or_else(estimated).min(usage.output);
     usage.reasoning_estimated = reasoning.is_none() && usage.reasoning > 0;
     let Terms {
@@ -133,12 +152,18 @@ pub fn usage(
         Some("default") => Some("default"),
         _ => None,
     };
-    let tier = match tier.as_ref().map(|tier| tier.kind.as_str()) {
+    let kind = tier.as_ref().map(|tier| tier.kind.as_str());
+    let tier = match kind {
         Some("flex") => Tier::Flex,
         Some("priority") => Tier::Priority,
         Some("default" | "reserved") if plan.tier != Tier::Optimized => Tier::Standard,
         _ => plan.tier,
     };
+    // A tier of another name may cost more than any known one.
+    let is_unknown = kind.is_some_and(|kind| {
+        !["", "auto", "default", "flex", "priority", "reserved"].contains(&kind)
+    });
+    usage.estimated |= is_unknown;
     // Optimized latency has a separate quota. Beyond it, the service answers at standard latency and bills that price.
     let tier = match performance.map(|performance| performance.latency == "optimized") {
         Some(true) => Tier::Optimized,
@@ -156,7 +181,10 @@ pub fn usage(
         guardrails: guardrail::cost(guardrail, plan.guardrail, usage.output),
         ..Cost::default()
     };
-    let cost = price.and_then(|price: Arc<Price>| price.cost(&usage, tier));
+    let cost = price.and_then(|price: Arc<Price>| match is_unknown {
+        true => price.dearest_cost(&usage),
+        false => price.cost(&usage, tier),
+    });
     usage.cost = cost.map(|cost| cost + more);
     usage
 }
@@ -176,48 +204,4 @@ pub fn reasoning_tokens(fields: Option<&Value>) -> Option<u64> {
     ["thinking_tokens", "reasoning_tokens"]
         .iter()
         .find_map(|name| details.get(name)?.as_u64())
-}
-
-/// Converts the reported token counts. Negative counts, which the service model does not allow, become zero.
-fn from_reported(usage: TokenUsage) -> Usage {
-    let count = |n: i64| u64::try_from(n).unwrap_or(0);
-    let cached =
-        |documented: Option<i64>, other: Option<i64>| count(documented.or(other).unwrap_or(0));
-    let cache_write = cached(
-        usage.cache_write_input_tokens,
-        usage.cache_write_input_token_count,
-    );
-    let details = usage.cache_details.unwrap_or_default();
-    let hour: u64 = details
-        .iter()
-        .filter(|detail| detail.ttl == "1h")
-        .map(|detail| count(detail.input_tokens))
-        .fold(0, u64::saturating_add);
-    Usage {
-        input: count(usage.input_tokens),
-        cache_read: cached(
-            usage.cache_read_input_tokens,
-            usage.cache_read_input_token_count,
-        ),
-        cache_write,
-        cache_write_1h: hour.min(cache_write),
-        output: count(usage.output_tokens),
-        server_tool_uses: usage
-            .server_tool_usage
-            .into_values()
-            .map(count)
-            .fold(0, u64::saturating_add),
-        ..Usage::default()
-    }
-}
-
-/// Estimates the usage at four bytes per token.
-fn estimate(request_bytes: usize, reply_bytes: usize) -> Usage {
-    let tokens = |bytes: usize| bytes.div_ceil(4) as u64;
-    Usage {
-        input: tokens(request_bytes),
-        output: tokens(reply_bytes),
-        estimated: true,
-        ..Usage::default()
-    }
 }

@@ -26,6 +26,7 @@ mod raw;
 pub(super) mod reasoning;
 pub(super) mod repair;
 pub(super) mod reply;
+pub(super) mod reported;
 pub(super) mod sampling;
 pub(super) mod schema;
 mod schema_check;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::money::{GuardrailFees, Price, Tier};
 
 /// How to decode the reply to a request.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ReplyPlan {
     /// The client's tool names by the names that were sent, for names that were changed.
     pub names: HashMap<String, String>,
@@ -52,4 +52,16 @@ pub struct ReplyPlan {
     pub video_seconds: u64,
     /// Length of the request in bytes, for the estimate of input tokens if the service reports no usage.
     pub request_bytes: usize,
+    /// The most output that can be billed without being seen, in tokens, for the estimate of output tokens.
+    pub unseen: u64,
+}
+
+impl ReplyPlan {
+    /// Returns the plan for the reply to the same request without a service tier.
+    pub fn at_standard_tier(&self) -> Self {
+        Self {
+            tier: Tier::Standard,
+            ..self.clone()
+        }
+    }
 }

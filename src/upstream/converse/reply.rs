@@ -43,7 +43,7 @@ pub fn whole_reply(
     let reasoning = finish::reasoning_tokens(fields);
     let trace = reply.trace.unwrap_or_default();
     let usage = finish::usage(
-        reply.usage,
+        &reply.usage.into(),
         finish::Terms {
             tier: reply.service_tier,
             performance: reply.performance_config,

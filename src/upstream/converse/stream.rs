@@ -64,7 +64,7 @@ impl StreamTranslator {
             .as_ref()
             .and_then(|metadata| metadata.usage.clone());
         finish::usage(
-            counted,
+            &counted.into(),
             finish::Terms::default(),
             self.reasoning,
             self.answer.size,
@@ -155,7 +155,7 @@ impl StreamTranslator {
         let trace = metadata.trace.unwrap_or_default();
         let router = trace.prompt_router.as_ref();
         let usage = finish::usage(
-            metadata.usage,
+            &metadata.usage.into(),
             finish::Terms {
                 tier: metadata.service_tier,
                 performance: metadata.performance_config,

@@ -13,6 +13,29 @@ fn answers_about_another_api_are_recognized() {
             true,
         ),
         ("this model does not support the 'n' parameter", false),
+        (
+            "the model 'a.b-1:0' does not support the '/v1/chat/completions' api.",
+            true,
+        ),
+        ("model a.b isn't supported on this route.", true),
+        // Echoes of the client's text.
+        (
+            "invalid value for 'messages[0].content': 'bedrock does not support the foo api'",
+            false,
+        ),
+        (
+            "tool description 'it does not support the foo api' is invalid",
+            false,
+        ),
+        (
+            "the model 'x' cannot read 'this model does not support the x api",
+            false,
+        ),
+        (
+            "the model 'x' isn't supported on this route, said the user",
+            false,
+        ),
+        ("the value 'the model isn't supported on this route", false),
     ] {
         assert_eq!(is_wrong_route(message), expected, "{message}");
     }

@@ -5,14 +5,14 @@ use serde_json::Value;
 use crate::{
     bedrock::reply::{ServiceTier, TokenUsage},
     money,
-    upstream::converse::{ReplyPlan, finish},
+    upstream::converse::{ReplyPlan, finish, reported::Reported},
 };
 
 /// What is known of the usage of an answer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// The tokens by the buckets that AWS bills, once they are reported.
-    pub tokens: Option<TokenUsage>,
+    /// The tokens by the buckets that AWS bills.
+    pub tokens: Reported,
     /// The tokens of reasoning, which are part of the output.
     pub reasoning: Option<u64>,
     /// The tier that answered.
@@ -27,34 +27,9 @@ impl Counts {
         size: finish::ReplySize,
         plan: &ReplyPlan,
     ) -> money::Usage {
-        self.priced(self.tokens.clone(), guardrail, size, plan)
-    }
-
-    /// Estimates the usage of an answer that broke off, of which `unseen` tokens of output can be hidden. What the service
-    /// has reported so far is a lower bound.
-    pub fn estimate(&self, unseen: u64, size: finish::ReplySize, plan: &ReplyPlan) -> money::Usage {
-        let guess = self.priced(None, None, size, plan);
-        let known = self.tokens.clone().unwrap_or_default();
-        let most = |guess: u64, known: i64| i64::try_from(guess).unwrap_or(i64::MAX).max(known);
-        let counts = TokenUsage {
-            input_tokens: most(guess.input, known.input_tokens),
-            output_tokens: most(guess.output.max(unseen), known.output_tokens),
-            ..known
-        };
-        let mut usage = self.priced(Some(counts), None, size, plan);
-        usage.estimated = true;
-        usage
-    }
-
-    fn priced(
-        &self,
-        counts: Option<TokenUsage>,
-        guardrail: Option<&Value>,
-        size: finish::ReplySize,
-        plan: &ReplyPlan,
-    ) -> money::Usage {
         let tier = self.tier.as_deref().map(|tier| match tier {
             "standard" => "default",
+            "scale" => "reserved",
             other => other,
         });
         let terms = finish::Terms {
@@ -64,7 +39,14 @@ impl Counts {
             guardrail,
             ..finish::Terms::default()
         };
-        finish::usage(counts, terms, self.reasoning, size, plan)
+        finish::usage(&self.tokens, terms, self.reasoning, size, plan)
+    }
+
+    /// Estimates the usage of an answer that broke off. What the service has reported so far is a lower bound.
+    pub fn estimate(&self, size: finish::ReplySize, plan: &ReplyPlan) -> money::Usage {
+        let mut counts = self.clone();
+        counts.tokens.outdate();
+        counts.usage(None, size, plan)
     }
 }
 

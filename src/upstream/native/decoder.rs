@@ -35,8 +35,6 @@ pub struct NativeDecoder {
     /// Identifies the answer among all answers of the gateway.
     pub answer_id: String,
     pub id_form: ToolUseIdForm,
-    /// The most output that can be billed without being seen, in tokens.
-    pub unseen: u64,
 }
 
 impl NativeDecoder {
@@ -60,12 +58,7 @@ impl NativeDecoder {
 
     fn decoder_of(&self, translator: impl EventTranslator + 'static) -> Box<dyn StreamDecoder> {
         let (plan, warnings) = (self.plan.clone(), self.warnings.clone());
-        Box::new(NativeStreamDecoder::new(
-            translator,
-            plan,
-            warnings,
-            self.unseen,
-        ))
+        Box::new(NativeStreamDecoder::new(translator, plan, warnings))
     }
 }
 
@@ -87,6 +80,16 @@ impl Decoder for NativeDecoder {
             true => self.decoder_of(self.item_translator()),
             false => self.decoder_of(self.translator()),
         }
+    }
+
+    fn at_standard_tier(&self) -> Option<Arc<dyn Decoder>> {
+        let plan = self.plan.at_standard_tier();
+        Some(Arc::new(Self {
+            plan: Arc::new(plan),
+            warnings: self.warnings.clone(),
+            answer_id: self.answer_id.clone(),
+            ..*self
+        }))
     }
 
     fn repair(&self, request: &Request, answer: &WholeAnswer) -> Result<Option<Request>, Error> {

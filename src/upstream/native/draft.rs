@@ -36,8 +36,6 @@ pub struct Encoded {
     pub body: Bytes,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub plan: ReplyPlan,
-    /// The most output that can be billed without being seen, in tokens.
-    pub unseen: u64,
 }
 
 /// What must be known before the conversation is written.
@@ -72,7 +70,6 @@ pub struct Settings<'a> {
 pub struct Envelope {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub plan: ReplyPlan,
-    pub unseen: u64,
 }
 
 impl Envelope {
@@ -81,11 +78,7 @@ impl Envelope {
     /// # Errors
     /// If the body cannot be serialized.
     pub fn with_body(self, body: &impl Serialize) -> Result<Encoded, Error> {
-        let Self {
-            headers,
-            plan,
-            unseen,
-        } = self;
+        let Self { headers, plan } = self;
         let body = serde_json::to_vec(body).map(Bytes::from).map_err(|error| {
             Error::new(
                 Kind::Internal,
@@ -97,7 +90,6 @@ impl Envelope {
             body,
             headers,
             plan,
-            unseen,
         })
     }
 }
@@ -205,7 +197,7 @@ impl Shape<'_> {
         };
         structured::expect(&structured, &mut plan);
         let hides = self.native.hides_reasoning && thinking.enabled;
-        let unseen = config.max_tokens.filter(|_| hides).map_or(0, u64::from);
+        plan.unseen = config.max_tokens.filter(|_| hides).map_or(0, u64::from);
         Ok(Settings {
             config,
             fields,
@@ -214,11 +206,7 @@ impl Shape<'_> {
             schema,
             service_tier,
             reasons: thinking.enabled,
-            envelope: Envelope {
-                headers,
-                plan,
-                unseen,
-            },
+            envelope: Envelope { headers, plan },
         })
     }
 

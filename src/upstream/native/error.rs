@@ -99,7 +99,7 @@ impl NativeError {
             message: Some(self.message.clone()),
             ..ErrorReply::default()
         };
-        if says("does not support the") && says("api") || says("isn't supported on this route") {
+        if failure::is_wrong_route(&lower) {
             return Error::new(
                 Kind::NotFound,
                 "Bedrock does not serve this model on the endpoint that is configured for it. Contact the gateway's operator.",

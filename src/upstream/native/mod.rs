@@ -93,7 +93,6 @@ impl Codec<Chat> for Native {
                 body,
                 headers,
                 plan,
-                unseen,
             } = match self.is_responses() {
                 true => shape.encode_responses(&call.body, &cx)?,
                 false => shape.encode(&call.body, &cx)?,
@@ -119,7 +118,6 @@ impl Codec<Chat> for Native {
                     warnings: call.trace.warnings().clone(),
                     answer_id: format!("{} {nth} {choice}", call.request_id),
                     id_form: model.facts.tool_use_id,
-                    unseen,
                 });
                 requests.push((request.clone(), decoder));
             }

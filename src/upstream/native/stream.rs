@@ -44,8 +44,8 @@ pub trait EventTranslator: Send {
     /// If its reason means that there is no answer.
     fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), Error>;
 
-    /// Estimates the usage of an answer that broke off, of which `unseen` tokens of output can be hidden.
-    fn estimate(&self, unseen: u64) -> Usage;
+    /// Estimates the usage of an answer that broke off.
+    fn estimate(&self) -> Usage;
 }
 
 /// Decodes server-sent events into chunks. The end is emitted once nothing can follow, so that a stream that breaks after
@@ -56,19 +56,16 @@ pub struct NativeStreamDecoder<T> {
     check: StreamCheck,
     plan: Arc<ReplyPlan>,
     warnings: Warnings,
-    /// The most output that can be billed without being seen, in tokens.
-    unseen: u64,
 }
 
 impl<T: EventTranslator> NativeStreamDecoder<T> {
-    pub fn new(translator: T, plan: Arc<ReplyPlan>, warnings: Warnings, unseen: u64) -> Self {
+    pub fn new(translator: T, plan: Arc<ReplyPlan>, warnings: Warnings) -> Self {
         Self {
             events: SseReader::default(),
             translator,
             check: StreamCheck::default(),
             plan,
             warnings,
-            unseen,
         }
     }
 
@@ -144,6 +141,6 @@ impl<T: EventTranslator> StreamDecoder for NativeStreamDecoder<T> {
     }
 
     fn estimate(&self) -> Usage {
-        self.translator.estimate(self.unseen)
+        self.translator.estimate()
     }
 }

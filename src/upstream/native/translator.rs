@@ -9,7 +9,7 @@ use super::{
     error::{NativeError, malformed},
     guardrail,
     stream::EventTranslator,
-    wire::{Completion, Message, ToolCall, Usage},
+    wire::{Choice, Completion, Message, ToolCall, Usage},
 };
 use crate::{
     bedrock::reply::TokenUsage,
@@ -24,6 +24,9 @@ use crate::{
 /// The block of all reasoning. The calls follow.
 const REASONING: u32 = 0;
 
+/// What the warning calls a call that the client cannot make.
+pub const NAMELESS: &str = "a tool call without a name";
+
 /// Cap on the calls of an answer. Bounds what a faulty stream can allocate.
 const MAX_CALLS: usize = 1024;
 
@@ -36,6 +39,8 @@ pub struct Translator {
     answer_id: String,
     id_form: ToolUseIdForm,
     calls: Vec<Call>,
+    /// The position in `calls` of the call that arrived last.
+    last_call: usize,
     /// `finish_reason`, once it arrived.
     finish: Option<String>,
     counts: Counts,
@@ -71,6 +76,7 @@ impl Translator {
             answer_id,
             id_form,
             calls: Vec::new(),
+            last_call: 0,
             finish: None,
             counts: Counts::default(),
             usage_is_final: false,
@@ -82,24 +88,41 @@ impl Translator {
 
     /// Adds a whole reply or an event.
     fn add(&mut self, completion: Completion, out: &mut VecDeque<Chunk>) {
-        self.usage_is_final |= completion.usage.is_some() && self.finish.is_some();
+        let was_finished = self.finish.is_some();
+        self.choices(completion.choices.unwrap_or_default(), out);
         if let Some(usage) = completion.usage {
-            self.counts.tokens = Some(tokens(usage));
+            // What arrives before the reason can be the count of the input alone.
+            let is_final = self.finish.is_some();
+            self.counts.tokens.add(tokens(usage), is_final);
+            self.usage_is_final = was_finished;
             let details = usage.completion_tokens_details;
             self.counts.reasoning = details.and_then(|details| details.reasoning_tokens);
         }
         self.counts.tier = completion.service_tier.or(self.counts.tier.take());
         self.trace = completion.trace.or(self.trace.take());
         self.intervened |= completion.guardrail_action.as_deref() == Some("INTERVENED");
-        // The gateway asks for one choice.
-        let choice = completion.choices.into_iter().flatten().next();
-        let Some(choice) = choice.filter(|_| self.finish.is_none()) else {
-            return;
-        };
-        if let Some(message) = choice.message.or(choice.delta) {
-            self.message(message, out);
+    }
+
+    /// Adds the choice that was requested, which is the first. Others are not part of the answer.
+    fn choices(&mut self, choices: Vec<Choice>, out: &mut VecDeque<Chunk>) {
+        let (own, others): (Vec<Choice>, Vec<Choice>) =
+            choices.into_iter().partition(|choice| choice.index == 0);
+        if !others.is_empty() {
+            self.answer.unknown("a choice that was not requested");
         }
-        self.finish = choice.finish_reason.or(self.finish.take());
+        for choice in own {
+            let before = self.answer.size.reply_bytes;
+            if let Some(message) = choice.message.or(choice.delta) {
+                self.message(message, out);
+            }
+            if self.answer.size.reply_bytes > before {
+                // Text can follow the reason. It is part of the answer, and usage that came before does not count it.
+                self.counts.tokens.outdate();
+                self.usage_is_final = false;
+            }
+            let reason = choice.finish_reason.filter(|reason| !reason.is_empty());
+            self.finish = reason.or(self.finish.take());
+        }
     }
 
     /// Adds a whole reply and emits its end.
@@ -138,11 +161,10 @@ impl Translator {
         let known = self.calls.iter().position(|known| known.index == index);
         let at = match known {
             Some(at) => at,
-            None if self.calls.len() == MAX_CALLS => return,
+            None if self.calls.len() == MAX_CALLS => {
+                return self.answer.unknown("a tool call beyond the limit");
+            }
             None => {
-                if let Some(last) = self.calls.len().checked_sub(1) {
-                    self.answer.block_stop(block(last), out);
-                }
                 self.calls.push(Call {
                     index,
                     ..Call::default()
@@ -150,6 +172,7 @@ impl Translator {
                 self.calls.len() - 1
             }
         };
+        self.last_call = at;
         let function = call.function.unwrap_or_default();
         let mut arguments = function.arguments.unwrap_or_default();
         if !self.calls[at].started {
@@ -164,6 +187,18 @@ impl Translator {
             self.answer.tool_start(block(at), &id, &name, None, out);
         }
         self.answer.tool_input(block(at), arguments, out);
+    }
+
+    /// Ends the calls. The fragments of several calls can alternate, so none ends before the answer does. The last one stays
+    /// open if the limit cut it off.
+    fn close_calls(&mut self, is_cut: bool, out: &mut VecDeque<Chunk>) {
+        for (at, call) in self.calls.iter().enumerate() {
+            if !call.started {
+                self.answer.unknown(NAMELESS);
+            } else if !is_cut || at != self.last_call {
+                self.answer.block_stop(block(at), out);
+            }
+        }
     }
 }
 
@@ -186,7 +221,8 @@ impl EventTranslator for Translator {
     }
 
     fn end(&mut self, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
-        let reason = match self.finish.as_deref().unwrap_or_default() {
+        let finish = self.finish.clone().unwrap_or_default();
+        let reason = match finish.as_str() {
             _ if self.intervened => "guardrail_intervened",
             "stop" => "end_turn",
             "length" => "max_tokens",
@@ -194,6 +230,7 @@ impl EventTranslator for Translator {
             "content_filter" => "content_filtered",
             other => other,
         };
+        self.close_calls(reason == "max_tokens", out);
         self.answer.finish(reason, None, out)?;
         self.ended = true;
         let trace = self.trace.as_ref().and_then(guardrail::trace);
@@ -209,8 +246,8 @@ impl EventTranslator for Translator {
         Ok(())
     }
 
-    fn estimate(&self, unseen: u64) -> money::Usage {
-        self.counts.estimate(unseen, self.answer.size, &self.plan)
+    fn estimate(&self) -> money::Usage {
+        self.counts.estimate(self.answer.size, &self.plan)
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Completion {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Choice {
+    /// The position of the choice.
+    pub index: u64,
     /// In a whole reply.
     pub message: Option<Message>,
     /// In a stream.

@@ -104,7 +104,7 @@ impl Meter {
             guardrail: trace.and_then(|trace| trace.guardrail.as_ref()),
         };
         let size = ReplySize::default();
-        Some(usage(Some(reported), terms, None, size, &self.plan))
+        Some(usage(&Some(reported).into(), terms, None, size, &self.plan))
     }
 
     fn of_invoke(
@@ -113,7 +113,7 @@ impl Meter {
         headers: &ReplyHeaders,
         envelope: &Envelope,
     ) -> Option<Usage> {
-        let reported = counts.usage()?;
+        let reported = counts.is_complete().then(|| counts.usage())?;
         let trace = envelope.converse_trace();
         let terms = Terms {
             tier: headers.tier(),
@@ -122,6 +122,6 @@ impl Meter {
             guardrail: trace.as_ref(),
         };
         let size = ReplySize::default();
-        Some(usage(Some(reported), terms, None, size, &self.plan))
+        Some(usage(&Some(reported).into(), terms, None, size, &self.plan))
     }
 }

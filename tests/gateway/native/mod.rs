@@ -1,10 +1,12 @@
 //! Chats over the OpenAI-compatible endpoints of Bedrock.
 
+mod calls;
 mod errors;
 mod money;
 mod requests;
 mod streams;
 mod tools;
+mod usage;
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -20,6 +22,12 @@ pub const SETTINGS: &str = r#"
     retry = { attempts = 3, base = "1ms" }
     [models.oss_converse]
     target = "openai.gpt-oss-120b-1:0"
+    [models.oss_invoke]
+    target = "openai.gpt-oss-120b-1:0"
+    api = "invoke"
+    [models.claude_invoke]
+    target = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+    api = "invoke"
     [models.oss_mantle]
     target = "openai.gpt-oss-120b-1:0"
     api = "mantle"

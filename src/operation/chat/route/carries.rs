@@ -6,11 +6,13 @@ use crate::{
     model::{Endpoints, Facts, InvokeFamily, Native, NativeTools, ToolChoiceMode},
 };
 
-/// Reports whether `route` carries `feature` for a model with these facts. Converse carries everything, because its codec
-/// emulates what the model lacks, or warns.
+/// Reports whether `route` carries `feature` for a model with these facts. Converse carries everything else than stop
+/// sequences, because its codec emulates what the model lacks, or warns.
 pub fn carries(route: Route, feature: Feature, facts: &Facts) -> bool {
     let native = facts.native.as_ref();
     match route {
+        // It is emulated in the same way on every route.
+        Route::Converse if feature == Feature::Stop => facts.stop,
         Route::Converse => true,
         Route::Invoke => by_invoke(feature, facts),
         Route::Chat => match feature {
@@ -111,8 +113,8 @@ fn by_invoke(feature: Feature, facts: &Facts) -> bool {
         | Feature::Metadata
         | Feature::JsonSchema
         | Feature::JsonObject
-        | Feature::Stop
         | Feature::TopK
         | Feature::RequestFields => true,
+        Feature::Stop => facts.stop,
     }
 }

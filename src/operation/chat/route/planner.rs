@@ -93,7 +93,10 @@ pub fn choose(model: &Model, needs: &[Need], built: &[Route]) -> Result<Choice, 
         return configured(route, model, needs, built);
     }
     let lost = |route: Route, need: &Need| !carries(route, need.feature, facts);
-    let carries_all = |route: &Route| !needs.iter().any(|need| lost(*route, need));
+    // What no route carries does not decide about the route.
+    let is_carried = |need: &Need| usable(model, built).any(|route| !lost(route, need));
+    let deciding = |need: &&Need| need.feature.is_essential() || is_carried(need);
+    let carries_all = |route: &Route| !needs.iter().filter(deciding).any(|need| lost(*route, need));
     let essential = || needs.iter().filter(|need| need.feature.is_essential());
     let carries_essential = |route: &Route| !essential().any(|need| lost(*route, need));
     let found = usable(model, built).find(carries_all);

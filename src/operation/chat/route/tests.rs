@@ -102,6 +102,18 @@ fn essential_need_is_never_dropped() {
 }
 
 #[test]
+fn stop_sequences_that_every_route_emulates_do_not_move_a_chat() {
+    for id in ["us.xai.grok-4.6", "us.openai.gpt-5.6-sol"] {
+        let first = chosen(&model(id), &[]).unwrap();
+        assert_eq!(chosen(&model(id), &[Feature::Stop]), Ok(first), "{id}");
+    }
+    let mut grok = model("us.xai.grok-4.6");
+    std::sync::Arc::make_mut(&mut grok.facts).stop = true;
+    let (route, reason) = chosen(&grok, &[Feature::Stop]).unwrap();
+    assert_eq!((route == Route::Chat, reason), (false, Some("stop")));
+}
+
+#[test]
 fn learned_refusal_moves_to_the_next_route_but_not_to_mantle() {
     let mut claude = model("us.anthropic.claude-opus-5");
     claude.refused = vec![Route::Converse];

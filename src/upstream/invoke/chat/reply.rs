@@ -16,6 +16,7 @@ use crate::{
         ReplyPlan,
         answer::Answer,
         finish::{self, Terms},
+        reported::Reported,
     },
 };
 
@@ -56,22 +57,27 @@ impl Counts {
         }
     }
 
-    /// Returns the counts as Converse reports them. `None` if the input or the output is unknown.
-    pub fn usage(self) -> Option<TokenUsage> {
+    /// Returns the counts as Converse reports them.
+    pub fn usage(self) -> TokenUsage {
         let cache_details = self.cache_write_1h.map(|input_tokens| {
             vec![crate::bedrock::reply::CacheDetail {
                 ttl: "1h".to_owned(),
                 input_tokens,
             }]
         });
-        Some(TokenUsage {
-            input_tokens: self.input?,
-            output_tokens: self.output?,
+        TokenUsage {
+            input_tokens: self.input.unwrap_or(0),
+            output_tokens: self.output.unwrap_or(0),
             cache_read_input_tokens: self.cache_read,
             cache_write_input_tokens: self.cache_write,
             cache_details,
             ..TokenUsage::default()
-        })
+        }
+    }
+
+    /// Returns whether input and output are known.
+    pub fn is_complete(self) -> bool {
+        self.input.is_some() && self.output.is_some()
     }
 }
 
@@ -126,6 +132,8 @@ pub struct Reply {
     pub chunks: VecDeque<Chunk>,
     /// The counts in the body. Later counts replace earlier ones.
     counts: Counts,
+    /// The output in `counts` arrived in the event that ended the message, or later.
+    is_counted: bool,
     metrics: Option<Counts>,
     /// Reasoning tokens, if the body reports them.
     reasoning: Option<u64>,
@@ -146,6 +154,7 @@ impl Reply {
             headers,
             chunks: VecDeque::new(),
             counts: Counts::default(),
+            is_counted: false,
             metrics: None,
             reasoning: None,
             stop: None,
@@ -185,11 +194,16 @@ impl Reply {
 
     /// Sets the stop reason, in Converse's words.
     pub fn stop(&mut self, reason: &str, sequence: Option<String>) {
+        // An empty reason is none.
+        if reason.is_empty() {
+            return;
+        }
         self.stop = Some((reason.to_owned(), sequence));
     }
 
     /// Adds token counts of the body.
     pub fn count(&mut self, counts: Counts) {
+        self.is_counted |= counts.output.is_some();
         self.counts = counts.or(self.counts);
     }
 
@@ -198,8 +212,9 @@ impl Reply {
         self.reasoning = tokens.or(self.reasoning);
     }
 
-    /// Reads the members that Bedrock adds to a body or an event.
+    /// Begins to read a body or an event: reads the members that Bedrock adds to it.
     pub fn envelope(&mut self, envelope: Envelope) {
+        self.is_counted &= self.stop.is_some();
         if envelope.guardrail_action.as_deref() == Some("INTERVENED") {
             self.intervened = true;
             self.answer.skip_prefix();
@@ -249,9 +264,16 @@ impl Reply {
 
     /// Returns the usage: of the metrics, the headers and the body, in this order, or else an estimate.
     fn usage(&self) -> Usage {
-        let counts = self.metrics.unwrap_or_default();
-        let counts = counts.or(self.headers.counts).or(self.counts);
-        self.usage_of(counts.usage())
+        let metrics = self.metrics.unwrap_or_default();
+        let counts = metrics.or(self.headers.counts).or(self.counts);
+        let is_output_final =
+            metrics.output.or(self.headers.counts.output).is_some() || self.is_counted;
+        let mut reported = Reported::default();
+        for source in [self.counts, self.headers.counts] {
+            reported.add(source.usage(), false);
+        }
+        reported.add(counts.usage(), is_output_final && counts.is_complete());
+        self.usage_of(&reported)
     }
 
     /// Returns the usage of a reply that broke off. The counts so far may be too low.
@@ -259,22 +281,12 @@ impl Reply {
         if self.stop.is_some() {
             return self.usage();
         }
-        let estimate = self.usage_of(None);
-        let count = |count: Option<i64>| count.and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        let counted = TokenUsage {
-            input_tokens: estimate.input.max(count(self.counts.input)).cast_signed(),
-            output_tokens: estimate.output.max(count(self.counts.output)).cast_signed(),
-            cache_read_input_tokens: self.counts.cache_read,
-            cache_write_input_tokens: self.counts.cache_write,
-            ..TokenUsage::default()
-        };
-        Usage {
-            estimated: true,
-            ..self.usage_of(Some(counted))
-        }
+        let mut reported = Reported::default();
+        reported.add(self.counts.usage(), false);
+        self.usage_of(&reported)
     }
 
-    fn usage_of(&self, reported: Option<TokenUsage>) -> Usage {
+    fn usage_of(&self, reported: &Reported) -> Usage {
         let terms = Terms {
             tier: self.headers.tier(),
             performance: self.headers.performance(),

@@ -22,7 +22,7 @@ use crate::{
             counts::{self, Counts},
             error::{NativeError, malformed},
             stream::EventTranslator,
-            translator::unique_id,
+            translator::{NAMELESS, unique_id},
         },
     },
 };
@@ -149,8 +149,11 @@ impl ItemTranslator {
         let Some(item) = self.item(index) else {
             return;
         };
-        if item.is_started || call.name.is_empty() {
+        if item.is_started {
             return;
+        }
+        if call.name.is_empty() {
+            return self.answer.unknown(NAMELESS);
         }
         item.is_started = true;
         let id = unique_id(&call.call_id, &self.answer_id, self.calls, self.id_form);
@@ -216,7 +219,7 @@ impl ItemTranslator {
     /// Reads the end of the answer and emits it.
     fn finish(&mut self, response: Response, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
         if let Some(usage) = response.usage {
-            self.counts.tokens = Some(tokens(usage));
+            self.counts.tokens.add(tokens(usage), true);
             let details = usage.output_tokens_details;
             self.counts.reasoning = details.and_then(|details| details.reasoning_tokens);
         }
@@ -323,8 +326,8 @@ impl EventTranslator for ItemTranslator {
         Ok(())
     }
 
-    fn estimate(&self, unseen: u64) -> money::Usage {
-        self.counts.estimate(unseen, self.answer.size, &self.plan)
+    fn estimate(&self) -> money::Usage {
+        self.counts.estimate(self.answer.size, &self.plan)
     }
 }
 

@@ -29,6 +29,8 @@ struct Completion {
 
 #[derive(Deserialize)]
 struct Choice {
+    #[serde(default)]
+    index: u64,
     #[serde(default, alias = "delta")]
     message: Option<Message>,
     #[serde(default, alias = "stop_reason")]
@@ -103,7 +105,7 @@ struct CompletionDetails {
 impl Reader for OpenAi {
     fn whole(&mut self, body: &[u8], reply: &mut Reply) -> Result<(), Error> {
         let completion: Completion = parse(body)?;
-        if completion.choices.is_empty() {
+        if !completion.choices.iter().any(|choice| choice.index == 0) {
             return Err(malformed("no `choices`"));
         }
         self.completion(completion, reply);
@@ -121,9 +123,16 @@ impl Reader for OpenAi {
 
 impl OpenAi {
     fn completion(&mut self, completion: Completion, reply: &mut Reply) {
-        if let Some(choice) = completion.choices.into_iter().next() {
+        let (own, others): (Vec<Choice>, Vec<Choice>) = completion
+            .choices
+            .into_iter()
+            .partition(|choice| choice.index == 0);
+        if !others.is_empty() {
+            reply.answer.unknown("a choice that was not requested");
+        }
+        for choice in own {
             self.message(choice.message.unwrap_or_default(), reply);
-            if let Some(reason) = choice.finish_reason {
+            if let Some(reason) = choice.finish_reason.filter(|one| !one.is_empty()) {
                 self.stop(&reason, reply);
             }
         }
@@ -150,12 +159,15 @@ impl OpenAi {
         }
         reply.text(message.refusal.unwrap_or_default());
         for (at, call) in (0..).zip(message.tool_calls.unwrap_or_default()) {
-            let block = call.index.unwrap_or(at) + REASONING + 1;
-            if let Some(name) = &call.function.name
-                && !self.calls.contains(&block)
-            {
+            let block = call.index.unwrap_or(at).saturating_add(REASONING + 1);
+            if !self.calls.contains(&block) {
+                let name = call.function.name.filter(|name| !name.is_empty());
+                let Some(name) = name else {
+                    reply.answer.unknown("a tool call without a name");
+                    continue;
+                };
                 self.calls.push(block);
-                reply.tool_start(block, &call.id.unwrap_or_default(), name);
+                reply.tool_start(block, &call.id.unwrap_or_default(), &name);
             }
             reply.tool_input(block, call.function.arguments.unwrap_or_default());
         }
@@ -192,7 +204,7 @@ fn count(usage: Usage, reply: &mut Reply) {
     reply.count(Counts {
         input: usage
             .prompt_tokens
-            .map(|tokens| tokens.saturating_sub(cached).max(0)),
+            .map(|tokens| tokens.saturating_sub(cached)),
         output: usage.completion_tokens,
         cache_read: cached_tokens,
         cache_write: cache_write_tokens,
