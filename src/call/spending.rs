@@ -49,6 +49,8 @@ pub struct Spend {
     pub unpriced_fees: bool,
     /// The cost of guardrails that the gateway applied itself.
     pub guardrails: NanoUsd,
+    /// The cost of some of these guardrails was not reported, and what was reserved is charged.
+    pub presumed_guardrails: bool,
     /// The tokens that masks and passages added to the input of every request, at most.
     pub input_growth: u64,
     /// The cost of calls that the gateway made for this one; they have records of their own.
@@ -87,6 +89,14 @@ impl Spending {
     /// Adds the cost of a guardrail.
     pub fn add_guardrail(&self, cost: NanoUsd) {
         self.with(|spend| spend.guardrails = spend.guardrails + cost);
+    }
+
+    /// Adds the most that a guardrail can cost that did not report its cost.
+    pub fn presume_guardrail(&self, most: NanoUsd) {
+        self.with(|spend| {
+            spend.guardrails = spend.guardrails + most;
+            spend.presumed_guardrails = true;
+        });
     }
 
     /// Adds a call that the gateway made for this one; `None` if its cost is unknown.

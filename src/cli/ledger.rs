@@ -67,11 +67,12 @@ pub async fn run(args: Args) -> Outcome {
     };
     print(&format!(
         "{} lines matched calls of this gateway, {} could not be parsed; {} records were corrected by ${}, \
-         {} are on routes that the log does not show\n",
+         {} were left unchanged because the log does not report all of their cost, {} are on routes that the log does not show\n",
         text("matched_lines"),
         text("unreadable_lines"),
         text("corrected_records"),
         text("delta_usd"),
+        text("left_records"),
         text("not_comparable_records")
     ))
 }

@@ -14,7 +14,7 @@ use crate::{
 /// `[defaults]`: settings of every model that does not set its own.
 pub struct Defaults {
     max_tokens: u32,
-    timeouts: Timeouts,
+    pub timeouts: Timeouts,
     raw_model_ids: bool,
     dropped_parameters: DroppedParameters,
     pub retry: RetryPolicy,

@@ -12,8 +12,10 @@ use crate::{
 /// The score from which an input falls into a category, if the operator sets none.
 const THRESHOLD: f64 = 0.4;
 
-/// What stands for the ID of a model in replies and in the ledger. Bedrock's guardrails have no model.
-const TARGET: &str = "guardrail-checks";
+/// What stands for the ID of a model in replies and in the ledger, because guardrails have no model and the ID of the
+/// operator's guardrail is private.
+const CHECKS: &str = "guardrail-checks";
+const GUARDRAIL: &str = "guardrail";
 
 /// Reads the settings of the model for moderations.
 pub fn moderations(mut section: Section<'_>, defaults: &Defaults, region: &str) -> Model {
@@ -39,8 +41,12 @@ pub fn moderations(mut section: Section<'_>, defaults: &Defaults, region: &str) 
     });
     let limits = governance::limits(&mut section);
     section.finish();
+    let target = match guardrail {
+        Some(_) => GUARDRAIL,
+        None => CHECKS,
+    };
     Model {
-        base: Some(TARGET.to_owned()),
+        base: Some(target.to_owned()),
         facts: Arc::new(Facts {
             modality: moderate::MODALITY.to_owned(),
             routes: vec![Route::GuardrailChecks, Route::ApplyGuardrail],
@@ -54,7 +60,8 @@ pub fn moderations(mut section: Section<'_>, defaults: &Defaults, region: &str) 
             ..ModelOptions::default()
         },
         retry: defaults.retry,
+        timeouts: defaults.timeouts,
         limits,
-        ..Model::new(moderate::MODEL, Target::new(TARGET, &region))
+        ..Model::new(moderate::MODEL, Target::new(target, &region))
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use tokio::time::timeout;
 
 use super::{
@@ -49,15 +49,21 @@ impl Reconciliation {
     }
 }
 
-/// The members of a line of Bedrock's model invocation log that a reconciliation reads.
+/// What a line of Bedrock's model invocation log says about its caller. Lines about other calls may have any other members.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Invoker {
+    #[serde(default)]
+    request_metadata: Option<HashMap<String, Value>>,
+}
+
+/// The members of a line about a call of this gateway that a reconciliation reads.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Invocation {
     /// Bedrock's own id of the request.
     #[serde(default)]
     request_id: Option<String>,
-    #[serde(default)]
-    request_metadata: HashMap<String, String>,
     #[serde(default)]
     input: TokenCounts,
     #[serde(default)]
@@ -115,11 +121,16 @@ impl Ledger {
             .lines()
             .filter(|line| !line.trim().is_empty())
         {
-            let Ok(line) = serde_json::from_str::<Invocation>(line) else {
+            let Ok(Invoker { request_metadata }) = serde_json::from_str(line) else {
                 reconciliation.unreadable += 1;
                 continue;
             };
-            let Some(id) = line.request_metadata.get(REQUEST_ID) else {
+            let metadata = request_metadata.unwrap_or_default();
+            let Some(id) = metadata.get(REQUEST_ID).and_then(Value::as_str) else {
+                continue;
+            };
+            let Ok(line) = serde_json::from_str::<Invocation>(line) else {
+                reconciliation.unreadable += 1;
                 continue;
             };
             // Logs that are put together may overlap.
@@ -135,7 +146,7 @@ impl Ledger {
             }
             reconciliation.matched += 1;
             // A call may have sent several requests.
-            let sum = by_request.entry(id.clone()).or_default();
+            let sum = by_request.entry(id.to_owned()).or_default();
             *sum = *sum + usage;
         }
         // What is settled by now must be in the store before it is searched.

@@ -26,6 +26,9 @@ pub struct Draw {
     /// The accepted values of `output_format`. If empty, the model writes PNG.
     #[serde(default)]
     pub formats: Vec<String>,
+    /// The largest `seed`, if the model takes one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_seed: Option<u32>,
 }
 
 /// The form of the request body and of the response body of an image model.

@@ -36,7 +36,17 @@ pub struct MostUnits {
     pub images: u64,
 }
 
+/// More units than any evaluation has. No context window comes near a billion units, so a larger count is a fault of the
+/// service, and its cost would exhaust any budget.
+const IMPLAUSIBLE: u64 = 1 << 30;
+
 impl GuardrailPrice {
+    /// The cost of the units that the service reports. `None` if it reports more than an evaluation can have.
+    pub fn plausible_cost(&self, units: &GuardrailUsage) -> Option<NanoUsd> {
+        let most = NanoUsd(self.content.0.saturating_mul(IMPLAUSIBLE));
+        Some(self.cost(units)).filter(|cost| *cost < most)
+    }
+
     /// The cost of the units that the service reports.
     pub fn cost(&self, units: &GuardrailUsage) -> NanoUsd {
         [

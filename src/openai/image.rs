@@ -1,6 +1,8 @@
 //! `POST /v1/images/generations` and `POST /v1/images/edits`, <https://platform.openai.com/docs/api-reference/images>.
 
-use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeSeq};
 use serde_json::{Number, value::RawValue};
 
 /// The request. A form for edits has the same members, and files. `None` means absent or null.
@@ -36,6 +38,13 @@ pub struct ImageRequest {
     pub stream: Option<bool>,
     #[serde(default)]
     pub partial_images: Option<u32>,
+    /// Files, which only the form for edits has.
+    #[serde(default)]
+    pub image: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub images: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub mask: Option<Box<RawValue>>,
     #[serde(default)]
     pub user: Option<String>,
     /// An extension: the maximum cost of the call, in US dollars.
@@ -103,17 +112,40 @@ pub const FLAGS: [&str; 1] = ["stream"];
 
 /// The reply.
 #[derive(Debug, Serialize)]
-pub struct ImageList<'a> {
+pub struct ImageList {
     pub created: u64,
-    pub data: Vec<ImageData<'a>>,
-    pub output_format: &'a str,
+    pub data: Images,
+    pub output_format: &'static str,
     pub usage: ImageUsage,
+}
+
+/// The images of a reply, as Base64. Each is dropped once it is written, so that a large reply is not in memory twice.
+#[derive(Debug, Default)]
+pub struct Images(RefCell<Vec<String>>);
+
+impl Images {
+    pub fn new(images: Vec<String>) -> Self {
+        Self(RefCell::new(images))
+    }
+}
+
+impl Serialize for Images {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let images = self.0.take();
+        let mut list = serializer.serialize_seq(Some(images.len()))?;
+        for b64_json in images {
+            list.serialize_element(&ImageData {
+                b64_json: &b64_json,
+            })?;
+        }
+        list.end()
+    }
 }
 
 /// An image.
 #[derive(Debug, Serialize)]
-pub struct ImageData<'a> {
-    pub b64_json: &'a str,
+struct ImageData<'a> {
+    b64_json: &'a str,
 }
 
 /// The usage. Images are not billed by tokens, so that all of OpenAI's members are zero.

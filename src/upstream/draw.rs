@@ -10,14 +10,14 @@ use super::{
 use crate::{
     call::{Call, Route},
     error::Error,
-    operation::draw::{Draw, DrawReply},
+    operation::draw::{Draw, DrawReply, Image},
 };
 
 /// Cap on the body of a reply, in bytes. An image of 4096 by 4096 pixels has at most 64 MiB.
 const MAX_REPLY_BYTES: usize = 96 << 20;
 
 impl Exchange for Draw {
-    type Decoder = Box<dyn PartDecoder<Part = String>>;
+    type Decoder = Box<dyn PartDecoder<Part = Image>>;
 
     fn codec(route: Route) -> Option<&'static dyn Codec<Self>> {
         match route {
@@ -32,6 +32,13 @@ impl Exchange for Draw {
         requests: Vec<(Request, Self::Decoder)>,
     ) -> Result<DrawReply, Error> {
         let (images, usage) = fan_out::all(upstream, call, requests, MAX_REPLY_BYTES).await?;
+        let wanted = call.body.format.as_deref();
+        let other = |image: &&Image| wanted.is_some_and(|wanted| wanted != image.format);
+        if let Some(Image { format, .. }) = images.iter().find(other) {
+            call.trace.warnings().add(format!(
+                "output_format: the model returned {format} (it did not follow the parameter)"
+            ));
+        }
         let total = call.trace.spending().total();
         Ok(DrawReply {
             images,

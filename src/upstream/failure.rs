@@ -104,6 +104,19 @@ pub fn truncated(detail: impl Into<String>) -> Error {
     .may_be_billed()
 }
 
+/// Returns the error for a reply of more than `max` bytes. It would be as large again, so it is not requested twice.
+pub fn too_large(max: usize) -> Error {
+    let text = format!(
+        "Bedrock's reply is larger than {} MiB, the most that this gateway reads for this kind of request. Request a \
+         smaller one.",
+        max >> 20
+    );
+    Error::new(Kind::Upstream, text)
+        .with_code("upstream_too_large")
+        .without_retry()
+        .may_be_billed()
+}
+
 /// Returns the error for a request that got no reply.
 pub fn from_send(error: SendError) -> Error {
     match error {

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::HeaderMap;
 use tokio::time::timeout;
@@ -20,6 +21,10 @@ use crate::{
 /// Maximum number of requests in flight per call.
 const MAX_IN_FLIGHT: usize = 8;
 
+/// The bytes of bodies that one call holds at a time beside the body that its requests share, because
+/// `server.max_buffered_bodies` does not count them. A larger body is alone.
+const MAX_COPIED_BYTES: usize = 32 << 20;
+
 /// How long a failed call waits for its other requests. One that hangs must not keep the client from its error; it is
 /// settled as lost.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,6 +37,12 @@ pub trait PartDecoder: Send + Sync {
     /// What the request adds to the reply of the call.
     type Part: Send;
 
+    /// The end of the request's body, if it differs from the bodies of the call's other requests. The body of [`Request`]
+    /// then lacks it, so that all requests share these bytes until they are sent.
+    fn tail(&self) -> Option<&[u8]> {
+        None
+    }
+
     /// Reads a reply.
     ///
     /// # Errors
@@ -42,6 +53,10 @@ pub trait PartDecoder: Send + Sync {
 // For any lifetime, because the compiler forgets in futures that it is `'static`.
 impl<'a, P: Send> PartDecoder for Box<dyn PartDecoder<Part = P> + 'a> {
     type Part = P;
+
+    fn tail(&self) -> Option<&[u8]> {
+        (**self).tail()
+    }
 
     fn read(&self, headers: &HeaderMap, body: &[u8]) -> Result<Billed<P>, Error> {
         (**self).read(headers, body)
@@ -73,6 +88,7 @@ where
 {
     let failed = &AtomicBool::new(false);
     let count = requests.len();
+    let in_flight = max_in_flight(&requests);
     let parts = requests
         .into_iter()
         .enumerate()
@@ -82,7 +98,7 @@ where
                 return (index, Err(abandoned()));
             }
             let attempt = PartAttempt {
-                request,
+                request: whole(request, &decoder),
                 decoder,
                 max_bytes,
                 failed,
@@ -92,7 +108,7 @@ where
             (index, result)
         });
     let parts: Vec<_> = parts.collect();
-    let mut results = stream::iter(parts).buffer_unordered(MAX_IN_FLIGHT);
+    let mut results = stream::iter(parts).buffer_unordered(in_flight);
     let mut answers: Vec<Option<D::Part>> = Vec::new();
     answers.resize_with(count, || None);
     let mut usage: Option<Usage> = None;
@@ -107,6 +123,26 @@ where
     }
     let answers = answers.into_iter().flatten().collect();
     Ok((answers, usage.unwrap_or_default()))
+}
+
+/// The number of requests that run at a time: fewer if each has a large body of its own.
+fn max_in_flight<D: PartDecoder>(requests: &[(Request, D)]) -> usize {
+    let copied = requests
+        .iter()
+        .filter_map(|(request, decoder)| Some(request.body.len() + decoder.tail()?.len()));
+    let largest = copied.max().unwrap_or_default();
+    (MAX_COPIED_BYTES / largest.max(1)).clamp(1, MAX_IN_FLIGHT)
+}
+
+/// Returns `request` with the end of its body, just before it is sent.
+fn whole(request: Request, decoder: &impl PartDecoder) -> Request {
+    match decoder.tail() {
+        Some(tail) => Request {
+            body: Bytes::from([&request.body, tail].concat()),
+            ..request
+        },
+        None => request,
+    }
 }
 
 /// The error for a request that was not sent, because nobody receives its reply.
@@ -173,3 +209,6 @@ impl<D: PartDecoder> Attempt for PartAttempt<'_, D> {
         !self.failed.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests;

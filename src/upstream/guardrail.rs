@@ -14,7 +14,7 @@ use crate::{
     bedrock::guardrail::ApplyGuardrailReply,
     call::{SentMark, Trace},
     catalogue,
-    error::{Error, Kind},
+    error::Error,
     metrics,
     model::{Guardrail, Model, Target},
     money::{MostUnits, NanoUsd},
@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The time limit of one judgment, including retries.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The operation's name in the log.
 pub(super) const APPLY: &str = "ApplyGuardrail";
@@ -142,13 +142,7 @@ impl Judge for Guardrails {
     fn judge<'a>(&'a self, case: Case<'a>) -> BoxFuture<'a, Result<Verdict, Error>> {
         Box::pin(async move {
             let asked = timeout(TIMEOUT, self.ask(case)).await;
-            let verdict = asked.unwrap_or_else(|_| {
-                let text = format!(
-                    "The guardrail did not answer within {} s.",
-                    TIMEOUT.as_secs()
-                );
-                Err(Error::new(Kind::UpstreamTimeout, text).with_code("guardrail_timeout"))
-            });
+            let verdict = asked.unwrap_or_else(|_| Err(failure::timed_out(TIMEOUT)));
             let action = match &verdict {
                 Ok(verdict) => match verdict.action {
                     Action::Pass => "pass",
@@ -172,18 +166,14 @@ impl Attempt for JudgeAttempt<'_> {
     type Output = Verdict;
 
     async fn attempt(&mut self, send: Try<'_>) -> Result<Verdict, Error> {
-        let mut fee = FeeGuard {
-            trace: self.case.trace,
-            cost: most(self.case.content),
-            sent: send.sent(),
-        };
+        let mut fee = FeeGuard::new(self.case.trace, most(self.case.content), send.sent());
         let reply = match send.send(self.request.clone()).await {
             Ok(reply) => reply,
             Err(error) => return Err(failure::from_send(APPLY, error)),
         };
         let (parts, body) = reply.into_parts();
         if parts.status.is_client_error() {
-            fee.cost = NanoUsd::default();
+            fee.report(NanoUsd::default());
         }
         let body = collected(body, MAX_REPLY_BYTES).await;
         if !parts.status.is_success() {
@@ -194,13 +184,12 @@ impl Attempt for JudgeAttempt<'_> {
                 &body.unwrap_or_default(),
             ));
         }
-        let body =
-            body.map_err(|error| failure::malformed(APPLY, error.detail().unwrap_or_default()))?;
+        let body = body.map_err(|error| failure::unread(APPLY, error))?;
         let reply: ApplyGuardrailReply = serde_json::from_slice(&body).map_err(|error| {
             let (kind, column) = (error.classify(), error.column());
             failure::malformed(APPLY, &format!("{kind:?} at column {column}"))
         })?;
-        fee.cost = catalogue::guardrail_price().cost(&reply.usage);
+        fee.report(catalogue::guardrail_price().cost(&reply.usage));
         wire::verdict(reply, self.case.content)
     }
 }
@@ -226,15 +215,46 @@ pub(super) fn most(content: &[Content<'_>]) -> NanoUsd {
 /// Records the cost of a request when it ends, even if it is cancelled: what was sent can be billed, unless the service
 /// rejects it.
 pub(super) struct FeeGuard<'a> {
-    pub trace: &'a Trace,
-    pub cost: NanoUsd,
-    pub sent: SentMark,
+    trace: &'a Trace,
+    /// The most that the request can cost. It is charged if no cost is reported.
+    most: NanoUsd,
+    reported: Option<NanoUsd>,
+    sent: SentMark,
+}
+
+impl<'a> FeeGuard<'a> {
+    pub fn new(trace: &'a Trace, most: NanoUsd, sent: SentMark) -> Self {
+        Self {
+            trace,
+            most,
+            reported: None,
+            sent,
+        }
+    }
+
+    /// Records the cost that the service reports. More than the request can cost is a fault of the service, which would
+    /// exhaust any budget, so it counts as not reported.
+    pub fn report(&mut self, cost: NanoUsd) {
+        if cost <= self.most {
+            self.reported = Some(cost);
+            return;
+        }
+        tracing::warn!(cost_usd = %cost, most_usd = %self.most, "a guardrail reported more units than its input has");
+        self.trace.warnings().add(
+            "usage.cost: the most that the guardrail can cost (it reported more units than its input has)",
+        );
+    }
 }
 
 impl Drop for FeeGuard<'_> {
     fn drop(&mut self) {
-        if self.sent.is_set() {
-            self.trace.spending().add_guardrail(self.cost);
+        if !self.sent.is_set() {
+            return;
+        }
+        let spending = self.trace.spending();
+        match self.reported {
+            Some(cost) => spending.add_guardrail(cost),
+            None => spending.presume_guardrail(self.most),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     call::{Call, Route, Ticket},
-    error::{Error, Kind},
+    error::Error,
     money::Usage,
     operation::rank::{Rank, RankReply, Ranked},
 };
@@ -34,11 +34,16 @@ impl Exchange for Rank {
     ) -> Result<RankReply, Error> {
         let mut results = Vec::new();
         let mut usage: Option<Usage> = None;
+        let mut pages = 0;
         for (first, decoder) in requests {
             let mut next = Some(first);
             while let Some(request) = next {
-                if usage.is_some() && !call.trace.spending().may_repeat().await {
-                    return Err(unaffordable());
+                pages += 1;
+                let is_reserved = pages <= call.plan.worst.requests;
+                if !is_reserved && !call.trace.spending().may_repeat().await {
+                    let text = "results: the rest is missing (Bedrock returned more pages than were reserved, and the budget does not cover another)";
+                    call.trace.warnings().add(text);
+                    break;
                 }
                 let page = fetch(upstream, call, request, &*decoder).await?;
                 usage = Some(usage.map_or(page.usage, |usage| usage + page.usage));
@@ -49,7 +54,16 @@ impl Exchange for Rank {
             }
         }
         check(&results, &call.body)?;
-        results.truncate(call.body.results());
+        results.sort_by(|a: &Ranked, b| b.score.total_cmp(&a.score));
+        let wanted = call.body.results();
+        results.truncate(wanted);
+        if results.len() < wanted {
+            let text = format!(
+                "results: only {} (Bedrock returned fewer than the {wanted} requested)",
+                results.len()
+            );
+            call.trace.warnings().add(text);
+        }
         let total = call.trace.spending().total();
         Ok(RankReply {
             results,
@@ -77,8 +91,11 @@ async fn fetch(
 /// Checks that the results are those of distinct documents of the request.
 ///
 /// # Errors
-/// If one is of another document, or a score is no number.
+/// If there are none, one is of another document, or a score is no number.
 fn check(results: &[Ranked], rank: &Rank) -> Result<(), Error> {
+    if results.is_empty() {
+        return Err(malformed("no results"));
+    }
     let mut seen = vec![false; rank.documents.len()];
     for Ranked { index, score } in results {
         let is_new = seen
@@ -89,18 +106,6 @@ fn check(results: &[Ranked], rank: &Rank) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// The error for a page of results that may be billed and that no budget covers.
-fn unaffordable() -> Error {
-    Error::new(
-        Kind::BudgetSpent,
-        "Bedrock returned only a part of the results, and the budget does not cover another request for the rest. Lower \
-         'top_n'.",
-    )
-    .with_code("insufficient_quota")
-    .with_param("top_n")
-    .without_retry()
 }
 
 struct PageAttempt<'a> {

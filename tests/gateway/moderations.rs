@@ -1,5 +1,7 @@
 //! `POST /v1/moderations`.
 
+mod faults;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -175,8 +177,8 @@ async fn configured_guardrail_decides_instead() {
     assert_eq!(reply.header("x-lintel-route"), Some("apply_guardrail"));
     assert_eq!(
         reply.header("x-lintel-model"),
-        Some("guardrail-checks"),
-        "not the guardrail's id"
+        Some("guardrail"),
+        "not the guardrail's id, which is private"
     );
     let sent = gateway.sent();
     assert_eq!(sent.model_id, "abc123/version/1");

@@ -1,5 +1,7 @@
 //! `POST /v1/rerank`.
 
+mod pages;
+
 use http::StatusCode;
 use lintel::simulator::ScriptedReply;
 use serde_json::{Value, json};
@@ -286,32 +288,6 @@ async fn the_operators_price_replaces_the_catalogues() {
     assert_eq!(reply.header("x-lintel-cost-usd"), Some("0.5"));
 }
 
-/// The simulator returns 500 results on a page, and bills each.
-#[tokio::test]
-async fn every_page_of_results_is_fetched_reserved_and_booked() {
-    let gateway = Gateway::start_with(SETTINGS).await;
-    let mut request = request("ranker");
-    request["documents"] = json!(vec!["short"; 501]);
-    let (id, secret) = key(&gateway, budget(1.0)).await;
-    let reply = gateway.ask(RERANK, &secret, &request).await;
-    assert_eq!(order(&reply), (0..501).collect::<Vec<_>>());
-    assert_eq!(reply.header("x-lintel-attempts"), Some("2"));
-    assert_eq!(only_record(&gateway, &id).await.1, 12 * QUERY);
-    assert_eq!(queries(&gateway), 12);
-    let (id, secret) = key(&gateway, budget(0.012)).await;
-    let reply = gateway.ask(RERANK, &secret, &request).await;
-    assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
-    assert_eq!(reply.error()["param"], "top_n");
-    assert_eq!(only_record(&gateway, &id).await.1, 6 * QUERY);
-    request["top_n"] = 500.into();
-    let (id, secret) = key(&gateway, budget(0.012)).await;
-    assert_eq!(
-        order(&gateway.ask(RERANK, &secret, &request).await).len(),
-        500
-    );
-    assert_eq!(only_record(&gateway, &id).await.1, 6 * QUERY);
-}
-
 #[tokio::test]
 async fn failures_are_openai_errors_and_booked_if_they_may_be_billed() {
     let gateway = Gateway::start_with(SETTINGS).await;
@@ -335,6 +311,7 @@ async fn failures_are_openai_errors_and_booked_if_they_may_be_billed() {
     }
     for body in [
         r#"{"results": 7}"#,
+        r#"{"results": []}"#,
         r#"{"results": [{"index": 3, "relevanceScore": 0.5}]}"#,
         r#"{"results": [{"index": 1, "relevanceScore": 0.5}, {"index": 1, "relevanceScore": 0.5}]}"#,
     ] {

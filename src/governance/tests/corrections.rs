@@ -93,6 +93,25 @@ async fn reconciliation_ignores_counts_that_no_request_can_have() {
     assert_eq!((done.unreadable, done.corrected), (1, 0));
 }
 
+/// Lines about other calls could not be parsed if they had `null`, or anything else that this gateway does not write.
+#[tokio::test]
+async fn lines_about_other_calls_are_not_unreadable() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::at("2026-03-01T12:00:00Z");
+    let ledger = open(&folder.path().join("a.db"), hands.clock()).await;
+    presume(&ledger, "1", "2/10/-/-/-", 9000).await;
+    let log = [
+        r#"{"requestId":"x","requestMetadata":null,"input":{"inputTokenCount":1}}"#,
+        r#"{"requestId":"y","requestMetadata":{"team":7},"input":null}"#,
+        r#"{"requestId":7,"input":{"inputTokenCount":"many"}}"#,
+        &logged("a", "1", r#""inputTokenCount":1"#),
+        "no JSON",
+    ];
+    let log = log.join("\n");
+    let done = ledger.reconcile(&log, None, audit()).await.unwrap();
+    assert_eq!((done.unreadable, done.matched, done.corrected), (1, 1, 1));
+}
+
 /// Calls on routes that the log does not show were settled as zero, although AWS had billed them.
 #[tokio::test]
 async fn complete_log_says_nothing_about_calls_on_routes_that_it_does_not_show() {

@@ -154,7 +154,7 @@ impl Settling {
         if self.worst.total_input_tokens.is_some() {
             cost = cost.min(self.hold.max_cost()).max(known_cost);
         }
-        if spend.unpriced_fees {
+        if spend.unpriced_fees || spend.presumed_guardrails {
             certainty = Certainty::Presumed;
         }
         (Some(cost + spend.fees + spend.guardrails), certainty)

@@ -3,7 +3,7 @@
 mod reply;
 mod size;
 
-pub use reply::DrawReply;
+pub use reply::{DrawReply, Image};
 pub use size::{RATIOS, Size};
 
 use serde_json::{Map, Value};
@@ -86,6 +86,7 @@ impl Draw {
             }
         }
         self.check_format(facts)?;
+        self.check_seed(facts)?;
         let most = match facts.needs.iter().any(|member| member == "style_image") {
             true => 2,
             false => 1,
@@ -106,6 +107,19 @@ impl Draw {
                             without one (white: change, black: keep), or leave it out and make these areas of 'image' \
                             transparent.";
                 Err(Error::invalid("mask", text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// 400 for a seed that the model does not take.
+    fn check_seed(&self, facts: &Facts) -> Result<(), Error> {
+        let seed = self.controls.get("seed").and_then(Value::as_u64);
+        match (seed, facts.max_seed) {
+            (Some(seed), Some(most)) if seed > u64::from(most) => {
+                let text = format!("'seed' is {seed}; this model takes at most {most}.");
+                Err(Error::invalid("seed", text))
             }
             _ => Ok(()),
         }

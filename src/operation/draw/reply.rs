@@ -6,9 +6,17 @@ use crate::{
 /// The images of a call.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DrawReply {
-    /// Each image as Base64.
-    pub images: Vec<String>,
+    pub images: Vec<Image>,
     pub usage: Usage,
+}
+
+/// An image that the model made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The bytes of the image, as Base64.
+    pub data: String,
+    /// `png`, `jpeg` or `webp`.
+    pub format: &'static str,
 }
 
 impl Reply for DrawReply {

@@ -23,6 +23,10 @@ const MAX_CHARS: usize = 32_000;
 /// of them, and a token is at least a byte. Source: pricing page of Amazon Bedrock, Rerank models, 2026-11.
 const CHUNK_BYTES: usize = 254;
 
+/// The results that a page has at least, if there are more pages. Bedrock documents no number: its reply has another page
+/// if the results do not fit in one. If pages are smaller, the reservation is extended for each further one.
+const PAGE_RESULTS: usize = 500;
+
 /// A request to rank documents.
 #[derive(Clone, Debug, Default)]
 pub struct Rank {
@@ -49,6 +53,15 @@ impl Rank {
         };
         let chunks: u64 = self.documents.iter().map(chunks).sum();
         chunks.div_ceil(CHUNKS_PER_QUERY).max(1)
+    }
+
+    /// The requests for all pages of results on `route`.
+    fn pages(&self, route: Route) -> u32 {
+        let pages = match route {
+            Route::Rerank => self.results().div_ceil(PAGE_RESULTS),
+            _ => 1,
+        };
+        u32::try_from(pages).unwrap_or(u32::MAX)
     }
 
     /// The usage of one request. Tokens are counted as four bytes each; they cost nothing.
@@ -95,17 +108,18 @@ impl Operation for Rank {
     fn plan(&self, model: &Model, caller: &Caller) -> Result<Plan, Error> {
         ranks(model)?;
         self.check_texts()?;
+        let route = match model.options.has_api_key {
+            true => Route::Invoke,
+            false => Route::Rerank,
+        };
         Ok(Plan {
-            route: match model.options.has_api_key {
-                true => Route::Invoke,
-                false => Route::Rerank,
-            },
+            route,
             // The service takes API keys only on InvokeModel.
             reason: model.options.has_api_key.then_some("bearer"),
             delivery: Delivery::Whole,
             worst: WorstCase {
                 queries: self.queries(),
-                requests: 1,
+                requests: self.pages(route),
                 fees: input_only::most_of_guardrail(self, model, caller),
                 ..WorstCase::default()
             },
@@ -124,7 +138,7 @@ impl Operation for Rank {
     }
 
     fn cost_advice(&self) -> &'static str {
-        "Send fewer or shorter documents"
+        "Send fewer or shorter documents, or lower 'top_n'"
     }
 }
 

@@ -42,7 +42,7 @@ pub fn cost(trace: Option<&Value>, most: GuardrailFees, output_tokens: u64) -> N
     let price = catalogue::guardrail_price();
     let billed = |assessment: &Value| {
         let usage = assessment.pointer("/invocationMetrics/usage")?;
-        Some(price.cost(&GuardrailUsage::deserialize(usage).ok()?))
+        price.plausible_cost(&GuardrailUsage::deserialize(usage).ok()?)
     };
     let by_id = |member| {
         let all = trace?.get(member)?.as_object()?;

@@ -1,6 +1,8 @@
 //! Converts failures of ApplyGuardrail and InvokeGuardrailChecks into [`Error`]s. `operation` is the name of the one that failed,
 //! for the log.
 
+use std::time::Duration;
+
 use http::{HeaderMap, StatusCode};
 
 use crate::{
@@ -48,6 +50,23 @@ pub fn from_reply(operation: &str, status: StatusCode, headers: &HeaderMap, body
         .with_retry_advice(RetryAdvice::Once),
     };
     error.with_detail(format!("{operation}: {detail}"))
+}
+
+/// The error for a guardrail that did not answer in time.
+pub fn timed_out(limit: Duration) -> Error {
+    let text = format!(
+        "The guardrail did not answer within {} s.",
+        limit.as_secs_f64()
+    );
+    Error::new(Kind::UpstreamTimeout, text).with_code("guardrail_timeout")
+}
+
+/// Converts a reply whose body could not be read. One that is too large is not requested twice.
+pub fn unread(operation: &str, error: Error) -> Error {
+    match error.retry_advice() {
+        RetryAdvice::Never => error,
+        _ => malformed(operation, error.detail().unwrap_or_default()),
+    }
 }
 
 /// The error for a reply that is not in the form of the service model.

@@ -94,13 +94,19 @@ fn metadata_header<T>(call: &Call<T>) -> (HeaderName, HeaderValue) {
 }
 
 pub(super) fn serialize(body: &impl Serialize) -> Result<Bytes, Error> {
-    serde_json::to_vec(body).map(Bytes::from).map_err(|error| {
-        Error::new(
+    serialize_into(Vec::new(), body)
+}
+
+/// Serializes a body into `buffer`.
+fn serialize_into(mut buffer: Vec<u8>, body: &impl Serialize) -> Result<Bytes, Error> {
+    match serde_json::to_writer(&mut buffer, body) {
+        Ok(()) => Ok(Bytes::from(buffer)),
+        Err(error) => Err(Error::new(
             Kind::Internal,
             "The gateway could not serialize the request to Bedrock.",
         )
-        .with_detail(error.to_string())
-    })
+        .with_detail(error.to_string())),
+    }
 }
 
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {

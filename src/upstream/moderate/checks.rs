@@ -102,11 +102,18 @@ impl ModerationDecoder for ChecksDecoder {
             failure::malformed(INVOKE, &format!("{kind:?} at column {column}"))
         })?;
         let mut verdict = Verdict::default();
+        let mut missing = Category::ALL.to_vec();
         for result in reply.results.content_filter.results {
             if let Some(category) = Category::of_bedrock(&result.category) {
+                missing.retain(|one| *one != category);
                 let score = result.severity_score.clamp(0.0, 1.0);
                 verdict.add(category, score, score > 0.0 && score >= self.threshold);
             }
+        }
+        // Without its result, a category would look clean.
+        if let Some(category) = missing.first() {
+            let detail = format!("no result of {}", category.bedrock_name());
+            return Err(failure::malformed(INVOKE, &detail));
         }
         Ok((verdict, cost(reply.usage.content_filter.text_units)))
     }

@@ -6,11 +6,12 @@ mod named;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::timeout;
 
 use super::{
     Attempt, Codec, Exchange, Request, ServiceOperation, Subject, Try, Upstream, abandoned,
     collected,
-    guardrail::{APPLY, FeeGuard, failure},
+    guardrail::{APPLY, FeeGuard, TIMEOUT, failure},
 };
 use crate::{
     call::{Call, Route},
@@ -72,7 +73,11 @@ impl Exchange for Moderate {
                 request,
                 decoder,
             };
-            let verdict = upstream.attempts.run(subject, operation, attempt).await?;
+            let judging = call.trace.judging();
+            let asked = upstream.attempts.run(subject, operation, attempt);
+            let asked = timeout(TIMEOUT, asked).await;
+            let verdict = asked.unwrap_or_else(|_| Err(failure::timed_out(TIMEOUT)))?;
+            judging.answered();
             Ok((input, verdict))
         });
         let found: Vec<_> = found.collect();
@@ -117,11 +122,7 @@ impl Attempt for ModerationAttempt<'_> {
         let trace = &self.call.trace;
         // Not the guardrail, whose ID is private to the operator.
         trace.attempt(self.call.model.target());
-        let mut fee = FeeGuard {
-            trace,
-            cost: self.decoder.most(),
-            sent: send.sent(),
-        };
+        let mut fee = FeeGuard::new(trace, self.decoder.most(), send.sent());
         let name = match self.request.operation {
             ServiceOperation::ApplyGuardrail => APPLY,
             _ => checks::INVOKE,
@@ -130,7 +131,7 @@ impl Attempt for ModerationAttempt<'_> {
         let reply = reply.map_err(|error| failure::from_send(name, error))?;
         let (parts, body) = reply.into_parts();
         if parts.status.is_client_error() {
-            fee.cost = NanoUsd::default();
+            fee.report(NanoUsd::default());
         }
         let body = collected(body, MAX_REPLY_BYTES).await;
         if !parts.status.is_success() {
@@ -142,10 +143,12 @@ impl Attempt for ModerationAttempt<'_> {
                 &body,
             ));
         }
-        let body =
-            body.map_err(|error| failure::malformed(name, error.detail().unwrap_or_default()))?;
+        let body = body.map_err(|error| failure::unread(name, error))?;
         let (verdict, cost) = self.decoder.read(&body)?;
-        fee.cost = cost;
+        fee.report(cost);
         Ok(verdict)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,9 +24,14 @@ async fn files_and_members_of_a_form_reach_the_model() {
     )
     .await;
     assert_eq!(images(&reply).len(), 2);
-    assert_eq!(reply.json()["output_format"], "webp");
+    // The simulator writes only PNG.
+    assert_eq!(reply.json()["output_format"], "png");
     assert_eq!(reply.header("x-lintel-cost-usd"), Some("0.14"));
-    assert_eq!(reply.header("x-lintel-warnings"), None);
+    let warnings = reply.header("x-lintel-warnings").unwrap();
+    assert!(
+        warnings.starts_with("output_format: the model returned png"),
+        "{warnings}"
+    );
     let mut bodies = gateway.bodies();
     bodies.sort_by_key(|body| body["seed"].as_u64());
     let body = |seed: u64| json!({"image": PNG, "prompt": "a hat", "mask": PNG, "grow_mask": 3, "seed": seed, "output_format": "webp"});
@@ -115,6 +120,10 @@ async fn a_wrong_form_is_a_400_that_names_the_member() {
         (vec![model, prompt, image, image], "image"),
         (vec![model, prompt, image, ("mask", ALPHA)], "mask"),
         (vec![model, prompt, image, ("mask", "no image")], "mask"),
+        (
+            vec![model, prompt, image, ("mask", PNG), ("mask", PNG)],
+            "mask",
+        ),
         (vec![model, prompt, image, ("markup", ALPHA)], "markup"),
         (vec![model, prompt, prompt, image], "prompt"),
         (vec![model, prompt, image, ("n", "two")], "n"),

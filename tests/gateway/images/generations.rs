@@ -1,6 +1,7 @@
 //! What a request for images may hold, and how it reaches the model.
 
 use http::{Request, StatusCode};
+use lintel::simulator::ScriptedReply;
 use serde_json::{Value, json};
 
 use super::{GENERATIONS, SETTINGS, generate, images, request};
@@ -57,6 +58,43 @@ async fn each_image_is_a_request_of_its_own() {
     assert_eq!(seeds, [7, 8, 9]);
 }
 
+/// One image was billed before the model rejected the seed of another, which the client had not sent.
+#[tokio::test]
+async fn seeds_after_the_largest_begin_again() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let mut request = request("core", "a panda");
+    request["n"] = 3.into();
+    request["seed"] = 4_294_967_294_u32.into();
+    assert_eq!(images(&generate(&gateway, &request).await).len(), 3);
+    let bodies = gateway.bodies();
+    let mut seeds: Vec<_> = bodies.iter().map(|body| body["seed"].as_u64()).collect();
+    seeds.sort_unstable();
+    assert_eq!(seeds, [Some(1), Some(2), Some(4_294_967_294)]);
+}
+
+/// JPEG was called PNG, because PNG had been requested.
+#[tokio::test]
+async fn output_format_is_that_of_the_image() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    // The signature of a JPEG.
+    let body = json!({"images": ["/9j/4AAQSkZJRg=="], "finish_reasons": [null]});
+    for (format, warning) in [
+        (json!(null), None),
+        (json!("jpeg"), None),
+        (json!("png"), Some("output_format: the model returned jpeg")),
+    ] {
+        let reply = ScriptedReply::json(200, body.to_string());
+        gateway.simulator.script(reply);
+        let mut request = request("core", "a panda");
+        request["output_format"] = format;
+        let reply = generate(&gateway, &request).await;
+        assert_eq!(reply.json()["output_format"], "jpeg");
+        let warnings = reply.header("x-lintel-warnings");
+        let begins = |warning| warnings.is_some_and(|text| text.starts_with(warning));
+        assert!(warning.map_or(warnings.is_none(), begins), "{warnings:?}");
+    }
+}
+
 #[tokio::test]
 async fn size_becomes_the_nearest_ratio_and_other_members_their_own() {
     let gateway = Gateway::start_with(SETTINGS).await;
@@ -76,7 +114,11 @@ async fn size_becomes_the_nearest_ratio_and_other_members_their_own() {
     assert_eq!(gateway.bodies()[0], body);
     request["aspect_ratio"] = "21:9".into();
     let reply = generate(&gateway, &request).await;
-    assert_eq!(reply.header("x-lintel-warnings"), None);
+    let warnings = reply.header("x-lintel-warnings").unwrap();
+    assert!(
+        warnings.starts_with("size: ignored, 'aspect_ratio' is set"),
+        "{warnings}"
+    );
     assert_eq!(gateway.bodies()[1]["aspect_ratio"], "21:9");
     request["model"] = "canvas".into();
     request["output_format"] = "png".into();
@@ -119,6 +161,9 @@ async fn a_wrong_request_is_a_400_that_names_the_member() {
         (one("stream", json!(true)), "stream"),
         (one("aspect_ratio", json!("7:5")), "aspect_ratio"),
         (one("seed", json!(-1)), "seed"),
+        (one("seed", json!(4_294_967_295_u32)), "seed"),
+        (one("image", json!("AAAA")), "image"),
+        (one("mask", json!(["AAAA"])), "mask"),
         (one("max_cost_usd", json!(0.039)), "max_cost_usd"),
     ] {
         let reply = generate(&gateway, &request).await;
@@ -129,6 +174,15 @@ async fn a_wrong_request_is_a_400_that_names_the_member() {
     many["n"] = 3.into();
     assert_eq!(generate(&gateway, &many).await.error()["param"], "n");
     assert!(gateway.simulator.received().is_empty());
+    let file = generate(&gateway, &one("image", json!("AAAA")))
+        .await
+        .error();
+    assert!(
+        file["message"]
+            .as_str()
+            .unwrap()
+            .contains("/v1/images/edits")
+    );
     let url = generate(&gateway, &one("response_format", json!("url"))).await;
     assert!(
         url.error()["message"]

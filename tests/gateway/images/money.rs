@@ -158,6 +158,8 @@ async fn what_may_be_billed_is_booked_and_never_more_than_was_reserved() {
         "{}",
         r#"{"images": [7]}"#,
         r#"{"images": ["?"], "finish_reasons": [null]}"#,
+        // Base64 of a text.
+        r#"{"images": ["aGVsbG8="], "finish_reasons": [null]}"#,
     ] {
         gateway.simulator.script(ScriptedReply::json(200, body));
         let (id, secret) = key(&gateway, budget(0.04)).await;

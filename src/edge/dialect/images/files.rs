@@ -36,6 +36,10 @@ pub fn form(parts: &[Part<'_>]) -> Result<Form, Error> {
     for part in parts {
         match part.name {
             "image" | "image[]" => images.push(image(part, "image")?),
+            "mask" if mask.is_some() => {
+                let text = "The form has 'mask' more than once; it applies to the first image.";
+                return Err(Error::invalid("mask", text));
+            }
             "mask" => mask = Some(image(part, "mask")?),
             name if part.is_file => {
                 let text =

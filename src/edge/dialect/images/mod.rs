@@ -9,9 +9,12 @@ use super::{Dialect, Incoming, Media, Outgoing, ParsedRequest, ReplyContext, cha
 use crate::{
     edge::{form, labels},
     error::Error,
-    openai::image::{ImageData, ImageList, ImageUsage},
+    openai::image::{ImageList, ImageUsage, Images},
     operation::draw::{Draw, DrawReply},
 };
+
+/// The most bytes of a reply beside its images, roughly.
+const OTHER_MEMBERS: usize = 2048;
 
 /// The dialect of requests for images, in JSON.
 pub struct ImageGenerations;
@@ -19,14 +22,9 @@ pub struct ImageGenerations;
 /// The dialect of requests to edit images, in a form with files.
 pub struct ImageEdits;
 
-/// The parts of the request that the reply contains.
-pub struct View {
-    format: String,
-}
-
 impl Dialect for ImageGenerations {
     type Operation = Draw;
-    type View = View;
+    type View = ();
     const ROUTE: &'static str = labels::IMAGE_GENERATIONS;
     const INPUT: &'static str = "prompt";
 
@@ -39,14 +37,14 @@ impl Dialect for ImageGenerations {
         Ok(parsed(draw, model))
     }
 
-    fn reply(reply: DrawReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
-        write(&reply, &view, cx)
+    fn reply(reply: DrawReply, (): (), cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
+        write(reply, cx)
     }
 }
 
 impl Dialect for ImageEdits {
     type Operation = Draw;
-    type View = View;
+    type View = ();
     const ROUTE: &'static str = labels::IMAGE_EDITS;
     const INPUT: &'static str = "prompt";
     const MEDIA: Media = Media::Form;
@@ -70,42 +68,34 @@ impl Dialect for ImageEdits {
         Ok(parsed(draw, model))
     }
 
-    fn reply(reply: DrawReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
-        write(&reply, &view, cx)
+    fn reply(reply: DrawReply, (): (), cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
+        write(reply, cx)
     }
 }
 
-fn parsed<D: Dialect<Operation = Draw, View = View>>(
-    draw: Draw,
-    model: String,
-) -> ParsedRequest<D> {
-    let format = draw.format.clone();
+fn parsed<D: Dialect<Operation = Draw, View = ()>>(draw: Draw, model: String) -> ParsedRequest<D> {
     ParsedRequest {
         end_user: draw.user.clone(),
         operation: draw,
         model,
-        view: View {
-            format: format.unwrap_or_else(|| "png".to_owned()),
-        },
+        view: (),
     }
 }
 
-fn write(reply: &DrawReply, view: &View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
+fn write(reply: DrawReply, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
     let DrawReply { images, usage } = reply;
+    let bytes: usize = images.iter().map(|image| image.data.len()).sum();
     let list = ImageList {
         created: cx.created,
-        data: images
-            .iter()
-            .map(|b64_json| ImageData { b64_json })
-            .collect(),
-        output_format: &view.format,
+        output_format: images.first().map_or("png", |image| image.format),
         usage: ImageUsage {
             images: usage.output_images,
-            cost: chat_completions::cost(usage),
+            cost: chat_completions::cost(&usage),
             ..ImageUsage::default()
         },
+        data: Images::new(images.into_iter().map(|image| image.data).collect()),
     };
-    serde_json::to_vec(&list)
-        .map(Outgoing::Whole)
-        .map_err(chat_completions::unwritable)
+    let mut body = Vec::with_capacity(bytes + OTHER_MEMBERS);
+    serde_json::to_writer(&mut body, &list).map_err(chat_completions::unwritable)?;
+    Ok(Outgoing::Whole(body))
 }

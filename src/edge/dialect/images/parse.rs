@@ -60,6 +60,16 @@ fn check(request: &ImageRequest) -> Result<(), Error> {
     let unsupported = |param: &'static str, text: &'static str| {
         Err(Error::invalid(param, text).with_code("unsupported_parameter"))
     };
+    let files = [
+        ("image", &request.image),
+        ("images", &request.images),
+        ("mask", &request.mask),
+    ];
+    if let Some((member, _)) = files.iter().find(|(_, file)| file.is_some()) {
+        let text = "Requests in JSON make images from a text. To edit an image, send it as the file 'image' of a form to \
+                    /v1/images/edits.";
+        return unsupported(member, text);
+    }
     match request.response_format.as_deref() {
         None | Some("b64_json") => {}
         Some("url") => {

@@ -1,7 +1,6 @@
 //! Amazon Nova Canvas and Titan Image Generator.
 //! <https://docs.aws.amazon.com/nova/latest/userguide/image-gen-req-resp-structure.html>
 
-use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -10,8 +9,8 @@ use crate::{
     call::Warnings,
     error::Error,
     money::Usage,
-    operation::draw::Draw,
-    upstream::{PartDecoder, fan_out::Billed, invoke::parse},
+    operation::draw::{Draw, Image},
+    upstream::{fan_out::Billed, invoke::parse},
 };
 
 #[derive(Deserialize)]
@@ -24,7 +23,7 @@ struct Reply {
     error: Option<String>,
 }
 
-/// Builds the body of a request: an image from a text, or a variation of an image.
+/// Builds the body of a request: an image from a text, or a variation of an image, without the seed.
 pub fn body(draw: &Draw, warnings: &Warnings) -> Value {
     // Another quality has another price, which is not known.
     let mut config = json!({"numberOfImages": 1, "quality": "standard"});
@@ -35,7 +34,7 @@ pub fn body(draw: &Draw, warnings: &Warnings) -> Value {
     let mut params = json!({"text": draw.prompt});
     for (name, value) in &draw.controls {
         match name.as_str() {
-            "seed" => config["seed"] = value.clone(),
+            "seed" => {}
             "negative_prompt" => params["negativeText"] = value.clone(),
             name => warnings.dropped(name.to_owned(), "this model does not take it"),
         }
@@ -52,16 +51,13 @@ pub fn body(draw: &Draw, warnings: &Warnings) -> Value {
 }
 
 /// Reads the reply to a request with this usage.
-pub struct Decoder(pub Usage);
-
-impl PartDecoder for Decoder {
-    type Part = String;
-
-    fn read(&self, _: &HeaderMap, body: &[u8]) -> Result<Billed<String>, Error> {
-        let Reply { images, error } = parse(body)?;
-        match error {
-            Some(error) => Ok(filtered(error.trim_end_matches('.'), self.0)),
-            None => image(images.unwrap_or_default(), self.0),
-        }
+///
+/// # Errors
+/// If the reply has no image.
+pub fn read(body: &[u8], usage: Usage) -> Result<Billed<Image>, Error> {
+    let Reply { images, error } = parse(body)?;
+    match error {
+        Some(error) => Ok(filtered(error.trim_end_matches('.'), usage)),
+        None => image(images.unwrap_or_default(), usage),
     }
 }

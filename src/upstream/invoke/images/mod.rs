@@ -3,17 +3,28 @@
 mod amazon;
 mod stability;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use std::io::{self, Read};
 
-use super::{malformed, metadata_header, serialize};
+use base64::{engine::general_purpose::STANDARD, read::DecoderReader};
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::Value;
+
+use super::{malformed, metadata_header, serialize_into};
 use crate::{
     call::Call,
     error::{Error, Kind},
-    model::{DrawFamily, Model},
+    model::{Draw as Facts, DrawFamily, Model},
     money::{Tier, Usage},
-    operation::draw::{Draw, draws},
+    operation::draw::{Draw, Image, draws},
     upstream::{Codec, PartDecoder, Request, ServiceOperation, fan_out::Billed},
 };
+
+/// The bytes that show the format of an image.
+const SIGNATURE: u64 = 64;
+
+/// The most bytes of a body beside its images and prompts, roughly.
+const OTHER_MEMBERS: usize = 4096;
 
 /// The codec for images over InvokeModel.
 pub struct Images;
@@ -22,37 +33,78 @@ impl Codec<Draw> for Images {
     fn encode(
         &self,
         call: &Call<Draw>,
-    ) -> Result<Vec<(Request, Box<dyn PartDecoder<Part = String>>)>, Error> {
-        let facts = draws(&call.model, call.body.is_edit)?;
-        let headers = vec![metadata_header(call)];
-        let mut body = match facts.family {
+    ) -> Result<Vec<(Request, Box<dyn PartDecoder<Part = Image>>)>, Error> {
+        let draw = &*call.body;
+        let facts = draws(&call.model, draw.is_edit)?;
+        // The seed is the last member, so that requests with different seeds share the rest of the body.
+        let (body, end) = match facts.family {
             DrawFamily::StabilityGenerate | DrawFamily::StabilityEdit => {
-                stability::body(&call.body, facts, call.trace.warnings())
+                (stability::body(draw, facts, call.trace.warnings()), "}")
             }
-            DrawFamily::AmazonImage => amazon::body(&call.body, call.trace.warnings()),
+            DrawFamily::AmazonImage => (amazon::body(draw, call.trace.warnings()), "}}"),
+        };
+        let shared = shared(&body, draw)?;
+        let seed = draw.controls.get("seed").and_then(Value::as_u64);
+        let seed = seed.filter(|_| facts.takes.iter().any(|member| member == "seed"));
+        let request = Request {
+            operation: ServiceOperation::InvokeModel,
+            headers: vec![metadata_header(call)],
+            body: match seed {
+                Some(_) => shared.slice(..shared.len() - end.len()),
+                None => shared,
+            },
         };
         let usage = usage(&call.model);
-        let requests = (0..call.body.n).map(|index| {
-            let seed = match facts.family {
-                DrawFamily::AmazonImage => body.pointer_mut("/imageGenerationConfig/seed"),
-                _ => body.pointer_mut("/seed"),
+        let requests = (0..u64::from(draw.n)).map(|index| {
+            let decoder = Decoder {
+                family: facts.family,
+                usage,
+                tail: seed
+                    .map(|first| format!(r#","seed":{}{end}"#, nth_seed(first, index, facts))),
             };
-            // Equal seeds would make equal images.
-            if let Some(seed) = seed.filter(|_| index > 0) {
-                *seed = seed.as_u64().unwrap_or_default().wrapping_add(1).into();
-            }
-            let request = Request {
-                operation: ServiceOperation::InvokeModel,
-                headers: headers.clone(),
-                body: serialize(&body)?,
-            };
-            let decoder: Box<dyn PartDecoder<Part = String>> = match facts.family {
-                DrawFamily::AmazonImage => Box::new(amazon::Decoder(usage)),
-                _ => Box::new(stability::Decoder(usage)),
-            };
-            Ok((request, decoder))
+            let decoder: Box<dyn PartDecoder<Part = Image>> = Box::new(decoder);
+            (request.clone(), decoder)
         });
-        requests.collect()
+        Ok(requests.collect())
+    }
+}
+
+/// Serializes `body` into a buffer that does not have to grow, because images are large.
+fn shared(body: &Value, draw: &Draw) -> Result<Bytes, Error> {
+    let images = draw.images.iter().chain(&draw.mask);
+    let images: usize = images.map(|image| image.data.len()).sum();
+    serialize_into(Vec::with_capacity(images + OTHER_MEMBERS), body)
+}
+
+/// The seed of an image. Equal seeds would make equal images. After the largest seed comes 1, because 0 asks for a random
+/// one.
+fn nth_seed(first: u64, index: u64, facts: &Facts) -> u64 {
+    let most = u64::from(facts.max_seed.unwrap_or(u32::MAX));
+    let seed = first + index;
+    if seed > most { seed - most } else { seed }
+}
+
+/// Reads the reply to one request.
+struct Decoder {
+    family: DrawFamily,
+    /// The usage of the request.
+    usage: Usage,
+    /// The seed, and the end of the body.
+    tail: Option<String>,
+}
+
+impl PartDecoder for Decoder {
+    type Part = Image;
+
+    fn tail(&self) -> Option<&[u8]> {
+        self.tail.as_deref().map(str::as_bytes)
+    }
+
+    fn read(&self, _: &HeaderMap, body: &[u8]) -> Result<Billed<Image>, Error> {
+        match self.family {
+            DrawFamily::AmazonImage => amazon::read(body, self.usage),
+            _ => stability::read(body, self.usage),
+        }
     }
 }
 
@@ -70,21 +122,38 @@ fn usage(model: &Model) -> Usage {
 /// The image of a reply.
 ///
 /// # Errors
-/// If there is none, or it is not Base64.
-fn image(images: Vec<String>, usage: Usage) -> Result<Billed<String>, Error> {
-    let image = images.into_iter().next().filter(|image| !image.is_empty());
-    let image = image.ok_or_else(|| malformed("no image"))?;
-    match STANDARD.decode(&image) {
-        Ok(_) => Ok(Billed {
-            usage,
-            result: Ok(image),
-        }),
-        Err(_) => Err(malformed("an image that is not Base64")),
+/// If there is none, or it is not Base64 of a PNG, a JPEG or a WebP.
+fn image(images: Vec<String>, usage: Usage) -> Result<Billed<Image>, Error> {
+    let data = images.into_iter().next().filter(|image| !image.is_empty());
+    let data = data.ok_or_else(|| malformed("no image"))?;
+    let format = format(&data)?;
+    Ok(Billed {
+        usage,
+        result: Ok(Image { data, format }),
+    })
+}
+
+/// The format of an image. Decodes it piece by piece, because a copy of it would take memory.
+fn format(data: &str) -> Result<&'static str, Error> {
+    let mut bytes = DecoderReader::new(data.as_bytes(), &STANDARD);
+    let mut head = Vec::new();
+    let read = (&mut bytes).take(SIGNATURE).read_to_end(&mut head);
+    if read
+        .and_then(|_| io::copy(&mut bytes, &mut io::sink()))
+        .is_err()
+    {
+        return Err(malformed("an image that is not Base64"));
+    }
+    match infer::get(&head).map(|kind| kind.mime_type()) {
+        Some("image/png") => Ok("png"),
+        Some("image/jpeg") => Ok("jpeg"),
+        Some("image/webp") => Ok("webp"),
+        _ => Err(malformed("an image that is no PNG, JPEG or WebP")),
     }
 }
 
 /// A reply that the model's safety system withheld. Bedrock does not say that it is free, so it counts as billed.
-fn filtered(reason: &str, usage: Usage) -> Billed<String> {
+fn filtered(reason: &str, usage: Usage) -> Billed<Image> {
     let reason: String = reason.chars().take(200).collect();
     let error = Error::new(
         Kind::InvalidRequest,
@@ -97,3 +166,6 @@ fn filtered(reason: &str, usage: Usage) -> Billed<String> {
         result: Err(error.with_code("content_policy_violation")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,6 @@
 //! Stability AI's models: a flat body, whose members differ from model to model.
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/stable-image-services.html>
 
-use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -11,8 +10,8 @@ use crate::{
     error::{Error, Kind, RetryAdvice},
     model::Draw as Facts,
     money::Usage,
-    operation::draw::Draw,
-    upstream::{PartDecoder, fan_out::Billed, invoke::parse},
+    operation::draw::{Draw, Image},
+    upstream::{fan_out::Billed, invoke::parse},
 };
 
 /// The `finish_reasons` of a failure that is no refusal.
@@ -27,10 +26,11 @@ struct Reply {
     finish_reasons: Vec<Option<String>>,
 }
 
-/// Builds the body of a request from the members that the model has. Warns about all others.
+/// Builds the body of a request from the members that the model has, without the seed. Warns about all others.
 pub fn body(draw: &Draw, facts: &Facts, warnings: &Warnings) -> Value {
     let mut body = Map::new();
-    for member in facts.needs.iter().chain(&facts.takes) {
+    let members = facts.needs.iter().chain(&facts.takes);
+    for member in members.filter(|member| *member != "seed") {
         if let Some(value) = draw.member(member) {
             body.insert(member.clone(), value);
         }
@@ -45,11 +45,18 @@ pub fn body(draw: &Draw, facts: &Facts, warnings: &Warnings) -> Value {
     let controls = draw.controls.keys().map(String::as_str);
     let given = controls.chain(draw.mask.as_ref().map(|_| "mask"));
     let given = given.chain((!draw.prompt.is_empty()).then_some("prompt"));
-    for member in given.filter(|member| !has(member)) {
+    let is_lost = |member: &&str| !has(member) && !(*member == "seed" && takes("seed"));
+    for member in given.filter(is_lost) {
         warnings.dropped(member.to_owned(), "this model does not take it");
     }
-    if let Some(size) = draw.size.filter(|_| !has("aspect_ratio")) {
+    if let Some(size) = draw.size {
         match takes("aspect_ratio") {
+            true if has("aspect_ratio") => {
+                warnings.dropped(
+                    "size",
+                    "'aspect_ratio' is set, and this model has only ratios",
+                );
+            }
             true => {
                 let ratio = size.nearest_ratio();
                 warnings.add(format!(
@@ -64,23 +71,20 @@ pub fn body(draw: &Draw, facts: &Facts, warnings: &Warnings) -> Value {
 }
 
 /// Reads the reply to a request with this usage.
-pub struct Decoder(pub Usage);
-
-impl PartDecoder for Decoder {
-    type Part = String;
-
-    fn read(&self, _: &HeaderMap, body: &[u8]) -> Result<Billed<String>, Error> {
-        let reply: Reply = parse(body)?;
-        match reply.finish_reasons.into_iter().flatten().next() {
-            None => image(reply.images, self.0),
-            Some(reason) if reason == FAILURE => Err(Error::new(
-                Kind::Upstream,
-                "The model failed while making the image.",
-            )
-            .with_code("model_error")
-            .with_retry_advice(RetryAdvice::Often)
-            .may_be_billed()),
-            Some(reason) => Ok(filtered(&reason, self.0)),
-        }
+///
+/// # Errors
+/// If the reply has no image, or the model failed.
+pub fn read(body: &[u8], usage: Usage) -> Result<Billed<Image>, Error> {
+    let reply: Reply = parse(body)?;
+    match reply.finish_reasons.into_iter().flatten().next() {
+        None => image(reply.images, usage),
+        Some(reason) if reason == FAILURE => Err(Error::new(
+            Kind::Upstream,
+            "The model failed while making the image.",
+        )
+        .with_code("model_error")
+        .with_retry_advice(RetryAdvice::Often)
+        .may_be_billed()),
+        Some(reason) => Ok(filtered(&reason, usage)),
     }
 }
