@@ -10,9 +10,11 @@ pub const IMAGE_GENERATIONS: &str = "/v1/images/generations";
 pub const IMAGE_EDITS: &str = "/v1/images/edits";
 pub const COUNT_TOKENS: &str = "/v1/count_tokens";
 pub const MODERATIONS: &str = "/v1/moderations";
+pub const MESSAGES: &str = "/v1/messages";
+pub const MESSAGES_COUNT_TOKENS: &str = "/v1/messages/count_tokens";
 
 /// Every path of the data port, as it is documented.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 14] = [
     CHAT_COMPLETIONS,
     COMPLETIONS,
     EMBEDDINGS,
@@ -21,6 +23,8 @@ const PATHS: [&str; 12] = [
     IMAGE_EDITS,
     COUNT_TOKENS,
     MODERATIONS,
+    MESSAGES,
+    MESSAGES_COUNT_TOKENS,
     "/v1/usage",
     "/v1/knowledge_bases",
     "/v1/models",

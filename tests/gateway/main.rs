@@ -38,6 +38,7 @@ mod kills;
 mod knowledge;
 mod last_cent;
 mod limits;
+mod messages;
 mod misfits;
 mod models;
 mod moderations;

@@ -8,6 +8,8 @@ use super::{ANY_KEY, Gateway, KEY, Reply};
 pub const EMBEDDINGS: &str = "/v1/embeddings";
 pub const COMPLETIONS: &str = "/v1/completions";
 pub const COUNT_TOKENS: &str = "/v1/count_tokens";
+pub const MESSAGES: &str = "/v1/messages";
+pub const MESSAGES_COUNT_TOKENS: &str = "/v1/messages/count_tokens";
 pub const MODERATIONS: &str = "/v1/moderations";
 
 impl Gateway {

@@ -1,0 +1,116 @@
+//! Writes the events of a streamed message.
+
+use bytes::{BufMut, BytesMut};
+
+use super::steps::Steps;
+use crate::{
+    anthropic::{
+        event::Event,
+        reply::{Extensions, Message, Usage},
+    },
+    call::Trace,
+    edge::{
+        anthropic,
+        dialect::{EventWriter, HEARTBEAT, ReplyContext, chat_completions::kb},
+    },
+    error::Error,
+    operation::chat::ChoiceChunk,
+};
+
+/// Writes the events of one message.
+pub struct Writer {
+    out: BytesMut,
+    message_id: String,
+    request_id: String,
+    model: String,
+    steps: Steps,
+    trace: Trace,
+    has_begun: bool,
+}
+
+impl Writer {
+    /// Creates a writer. `model` is the name that the client requested.
+    pub fn new(model: String, steps: Steps, cx: ReplyContext<'_>) -> Self {
+        Self {
+            out: BytesMut::new(),
+            message_id: message_id(cx),
+            request_id: format!("req_{}", cx.id),
+            model,
+            steps,
+            trace: cx.trace.clone(),
+            has_begun: false,
+        }
+    }
+
+    fn begin(&mut self) {
+        if std::mem::replace(&mut self.has_begun, true) {
+            return;
+        }
+        let message = Message {
+            id: &self.message_id,
+            r#type: "message",
+            role: "assistant",
+            model: &self.model,
+            content: Vec::new(),
+            stop_reason: None,
+            stop_sequence: None,
+            // Bedrock reports the counts at the end.
+            usage: Usage::default(),
+            extensions: Extensions::default(),
+        };
+        write(&mut self.out, &Event::MessageStart { message });
+        write(&mut self.out, &Event::Ping);
+    }
+}
+
+/// Returns the ID of the message, which contains that of the request.
+pub fn message_id(cx: ReplyContext<'_>) -> String {
+    format!("msg_{}", cx.id)
+}
+
+fn write(out: &mut BytesMut, event: &Event<'_>) {
+    out.put_slice(b"event: ");
+    out.put_slice(event.name().as_bytes());
+    out.put_slice(b"\ndata: ");
+    // Serializing plain structs into memory cannot fail.
+    let _ = serde_json::to_writer((&mut *out).writer(), event);
+    out.put_slice(b"\n\n");
+}
+
+impl EventWriter for Writer {
+    fn chunk(&mut self, ChoiceChunk { chunk, .. }: &ChoiceChunk) {
+        self.begin();
+        let out = &mut self.out;
+        self.steps.push(chunk, &mut |event| write(out, &event));
+    }
+
+    fn error(&mut self, error: &Error) {
+        let event = anthropic::error_event(error, Some(&self.request_id));
+        self.out.put_slice(&event);
+    }
+
+    fn done(&mut self) {
+        self.begin();
+        let end = Event::MessageDelta {
+            delta: self.steps.end(),
+            usage: self.steps.usage().clone(),
+            extensions: Extensions {
+                kb: self.trace.retrieval().map(|retrieval| kb(retrieval)),
+                bedrock_guardrail: self.steps.guardrail(),
+            },
+        };
+        write(&mut self.out, &end);
+        write(&mut self.out, &Event::MessageStop);
+    }
+
+    fn heartbeat(&mut self) {
+        match self.has_begun {
+            true => write(&mut self.out, &Event::Ping),
+            false => self.out.put_slice(HEARTBEAT),
+        }
+    }
+
+    fn written(&mut self) -> &mut BytesMut {
+        &mut self.out
+    }
+}
