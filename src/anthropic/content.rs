@@ -44,7 +44,7 @@ pub struct Message {
     pub output_config: Option<OutputConfig>,
     /// Always absent in what the gateway sends on, because it removes no messages.
     #[serde(default)]
-    pub clear_at: Option<IgnoredAny>,
+    pub clear_at: Option<Box<RawValue>>,
 }
 
 /// `content` or `system`: a string, or a list of blocks.
@@ -123,7 +123,7 @@ pub struct Block {
     pub input: Option<Box<RawValue>>,
     /// Who called the tool; ignored, but clients send it back.
     #[serde(default)]
-    pub caller: Option<IgnoredAny>,
+    pub caller: Option<Box<RawValue>>,
     /// For `tool_result`, with `content` and `is_error`.
     #[serde(default)]
     pub tool_use_id: Option<Box<str>>,

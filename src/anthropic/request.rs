@@ -1,7 +1,7 @@
 //! The requests of `POST /v1/messages` and `POST /v1/messages/count_tokens`,
 //! <https://platform.claude.com/docs/en/api/messages/create>.
 
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::content::{Content, Message};
@@ -64,12 +64,12 @@ pub struct MessagesRequest {
     pub context_management: Option<Box<RawValue>>,
     /// Beta flags in the body, where SDKs and Bedrock's clients put them.
     #[serde(default, deserialize_with = "capped::optional_list::<_, _, MAX_BETAS>")]
-    pub betas: Option<Vec<IgnoredAny>>,
+    pub betas: Option<Vec<Box<RawValue>>>,
     #[serde(default, deserialize_with = "capped::optional_list::<_, _, MAX_BETAS>")]
-    pub anthropic_beta: Option<Vec<IgnoredAny>>,
+    pub anthropic_beta: Option<Vec<Box<RawValue>>>,
     /// Settings that the client checks in the reply, so that they cannot be ignored.
     #[serde(default)]
-    pub safeguards: Option<IgnoredAny>,
+    pub safeguards: Option<Box<RawValue>>,
     /// An extension: options for retrieval from Knowledge Bases.
     #[serde(default)]
     pub kb: Option<Kb>,
@@ -102,11 +102,11 @@ pub struct Tool {
     pub defer_loading: Option<bool>,
     /// This and the members below have no counterpart in Converse, and the answer does not depend on them.
     #[serde(default)]
-    pub eager_input_streaming: Option<IgnoredAny>,
+    pub eager_input_streaming: Option<Box<RawValue>>,
     #[serde(default)]
-    pub allowed_callers: Option<IgnoredAny>,
+    pub allowed_callers: Option<Box<RawValue>>,
     #[serde(default)]
-    pub input_examples: Option<IgnoredAny>,
+    pub input_examples: Option<Box<RawValue>>,
 }
 
 /// `tool_choice`.
@@ -133,7 +133,7 @@ pub struct Thinking {
     #[serde(default)]
     pub display: Option<String>,
     #[serde(default)]
-    pub block_binding: Option<IgnoredAny>,
+    pub block_binding: Option<Box<RawValue>>,
 }
 
 /// `output_config`.
@@ -144,7 +144,7 @@ pub struct OutputConfig {
     #[serde(default)]
     pub format: Option<OutputFormat>,
     #[serde(default)]
-    pub task_budget: Option<IgnoredAny>,
+    pub task_budget: Option<Box<RawValue>>,
 }
 
 /// The schema of a structured answer.

@@ -1,9 +1,9 @@
 //! `POST /v1/messages/count_tokens`.
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::message;
+use super::{last_sent, message};
 use crate::support::{
     ANY_KEY, Gateway,
     endpoints::{MESSAGES, MESSAGES_COUNT_TOKENS},
@@ -25,9 +25,7 @@ async fn count_is_what_a_message_would_be_billed() {
         counted.json(),
         json!({"input_tokens": billed["usage"]["input_tokens"]})
     );
-    let sent = gateway.sent();
-    assert!(sent.path.ends_with("/count-tokens"), "{}", sent.path);
-    let body: Value = serde_json::from_slice(&sent.body).unwrap();
+    let body = last_sent(&gateway);
     assert_eq!(body["input"]["converse"]["system"][0]["text"], "Be brief");
 }
 

@@ -22,6 +22,11 @@ async fn send(gateway: &Gateway, request: &Value) -> Reply {
     gateway.ask(MESSAGES, KEY, request).await
 }
 
+/// Returns the last body that Bedrock received.
+fn last_sent(gateway: &Gateway) -> Value {
+    gateway.bodies().pop().unwrap()
+}
+
 /// Returns the events of a stream as their names and data. Checks that each name is the `type` of the data.
 fn events(reply: &Reply) -> Vec<Value> {
     let events = reply.text().split_terminator("\n\n");

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use super::{events, joined};
+use super::{events, joined, last_sent};
 use crate::support::{ANY_KEY, Gateway, Reply};
 
 /// The models of the recordings that Bedrock names differently.
@@ -118,10 +118,6 @@ async fn recordings_are_answered_by_models_of_other_vendors() {
     }
 }
 
-fn sent(gateway: &Gateway) -> Value {
-    serde_json::from_slice(&gateway.sent().body).unwrap()
-}
-
 fn recording(name: &str) -> Value {
     let mut all = recordings().into_iter();
     all.find(|(found, _)| found == name).unwrap().1
@@ -137,7 +133,7 @@ async fn billing_line_and_deferred_tools_are_not_sent() {
         true,
     )
     .await;
-    let body = sent(&gateway);
+    let body = last_sent(&gateway);
     assert!(!body.to_string().contains("x-anthropic-billing-header"));
     let tools = body["toolConfig"]["tools"].as_array().unwrap();
     let names: Vec<_> = tools
@@ -160,7 +156,7 @@ async fn billing_line_and_deferred_tools_are_not_sent() {
 async fn thinking_comes_back_in_place_and_unsigned_thinking_is_dropped() {
     let gateway = Gateway::start_with(SETTINGS).await;
     replay(&gateway, &recording("claude-code-redacted"), None, true).await;
-    let body = sent(&gateway);
+    let body = last_sent(&gateway);
     let blocks = body["messages"][1]["content"].as_array().unwrap();
     let kinds: Vec<_> = blocks
         .iter()
@@ -193,7 +189,7 @@ async fn thinking_comes_back_in_place_and_unsigned_thinking_is_dropped() {
     )
     .await;
     assert_eq!(reply.status, StatusCode::OK);
-    assert!(!sent(&gateway).to_string().contains("reasoningContent"));
+    assert!(!last_sent(&gateway).to_string().contains("reasoningContent"));
 }
 
 /// The same conversation gives the same prefix, so that the cache and the signatures hold.
@@ -202,9 +198,9 @@ async fn same_request_gives_the_same_bytes() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let first = recording("claude-code-two-results");
     replay(&gateway, &first, None, true).await;
-    let once = sent(&gateway);
+    let once = last_sent(&gateway);
     replay(&gateway, &first, None, true).await;
-    let mut again = sent(&gateway);
+    let mut again = last_sent(&gateway);
     again["requestMetadata"] = once["requestMetadata"].clone();
     assert_eq!(once, again);
 }

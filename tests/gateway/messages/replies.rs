@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{events, joined, message, send, types};
+use super::{events, joined, last_sent, message, send, types};
 use crate::support::{Gateway, Reply};
 
 /// A model that thinks if it is asked to, and one that does not think.
@@ -140,7 +140,7 @@ async fn signatures_are_those_that_bedrock_sends_and_come_back_in_place() {
     turns.push(json!({"role": "user", "content": [result]}));
     let second = sent_as(&gateway, "haiku", &request, false).await;
     assert_eq!(second.status, StatusCode::OK, "{}", second.text());
-    let sent: Value = serde_json::from_slice(&gateway.sent().body).unwrap();
+    let sent = last_sent(&gateway);
     let blocks = &sent["messages"][1]["content"];
     assert_eq!(
         blocks[0]["reasoningContent"]["reasoningText"]["signature"],
@@ -156,6 +156,7 @@ async fn hidden_thinking_of_models_that_do_not_sign_it_is_left_out() {
     request["max_tokens"] = 4000.into();
     for (display, count) in [("omitted", 1), ("summarized", 2)] {
         request["thinking"] = json!({"type": "adaptive", "display": display});
+        request["output_config"] = json!({"effort": "high"});
         for stream in [false, true] {
             let reply = sent_as(&gateway, "oss", &request, stream).await;
             let message = match stream {
