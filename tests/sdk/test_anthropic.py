@@ -1,7 +1,19 @@
-"""Runs Anthropic's official Python SDK against the gateway."""
+"""Runs Anthropic's official Python SDK against the gateway, and sends every example in docs/messages.md."""
+
+import json
+import pathlib
+import re
+import typing
+import urllib.error
+import urllib.request
 
 import anthropic
 import pytest
+from anthropic.types import message_create_params
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "messages.md"
+ROW = re.compile(r"^\| `([^`]+)` \| `(\{.*\})` \| (\w+) \|", re.MULTILINE)
+ROWS = ROW.findall(PAGE.read_text())
 
 TOOL = {
     "name": "look_up",
@@ -128,3 +140,29 @@ def test_broken_stream_raises(client):
         with pytest.raises(anthropic.APIError):
             with client.messages.stream(messages=messages, **request) as stream:
                 stream.get_final_message()
+
+
+@pytest.mark.parametrize("member, example, outcome", ROWS)
+def test_documented_example_has_its_outcome(gateway, member, example, outcome):
+    request = {"model": "haiku", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}], **json.loads(example)}
+    headers = {"content-type": "application/json", "x-api-key": gateway.wide_key}
+    body = json.dumps(request).encode()
+    try:
+        reply = urllib.request.urlopen(urllib.request.Request(f"{gateway.base_url}/messages", body, headers))
+        warnings = reply.headers.get("x-lintel-warnings") or ""
+        reply.close()
+        assert outcome != "refused"
+        if outcome == "ignored":
+            assert f"{member}: ignored" in warnings
+        else:
+            assert f"{member}: ignored" not in warnings
+    except urllib.error.HTTPError as error:
+        text = error.read().decode()
+        assert outcome == "refused" and error.code == 400 and member in text, text
+
+
+def test_page_covers_every_member_of_the_request():
+    members = typing.get_type_hints(message_create_params.MessageCreateParamsBase)
+    documented = PAGE.read_text()
+    missing = [member for member in members if f"`{member}`" not in documented]
+    assert not missing

@@ -267,7 +267,7 @@ async fn broken_stream_ends_with_an_error_event_and_never_looks_complete() {
 #[tokio::test]
 async fn error_after_an_early_answer_is_an_event() {
     let gateway = Gateway::start_with("commit_after = \"50ms\"").await;
-    let mut request = message("[simulate slow 200ms] [simulate validation]");
+    let mut request = of("hasty", message("[simulate hang]"));
     request["stream"] = true.into();
     let reply = send(&gateway, &request).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());

@@ -114,3 +114,69 @@ impl EventWriter for Writer {
         &mut self.out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ulid::Ulid;
+
+    use super::*;
+    use crate::{
+        catalogue, model::Target, openai::completion::ThinkingBlock, operation::chat::Chunk,
+    };
+
+    fn writer() -> Writer {
+        let target = Target::new("us.anthropic.claude-sonnet-5-5", "us-east-1");
+        let (model, trace) = (catalogue::model("m", target), Trace::default());
+        let cx = ReplyContext {
+            id: Ulid::nil(),
+            created: 0,
+            model: &model,
+            trace: &trace,
+        };
+        Writer::new("m".to_owned(), Steps::new(&model, true), cx)
+    }
+
+    fn written(writer: &mut Writer) -> String {
+        String::from_utf8(writer.written().split().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn idle_stream_sends_pings_once_it_has_begun() {
+        let mut writer = writer();
+        writer.heartbeat();
+        assert_eq!(written(&mut writer), ": keep-alive\n\n");
+        let chunk = Chunk::Content("Hi".to_owned());
+        writer.chunk(&ChoiceChunk { choice: 0, chunk });
+        assert!(written(&mut writer).starts_with("event: message_start\n"));
+        writer.heartbeat();
+        assert_eq!(
+            written(&mut writer),
+            "event: ping\ndata: {\"type\":\"ping\"}\n\n"
+        );
+    }
+
+    /// Claude hides its thinking, and wants its signature back nevertheless.
+    #[test]
+    fn hidden_thinking_is_a_block_with_only_a_signature() {
+        let mut writer = writer();
+        let block = ThinkingBlock::Thinking {
+            thinking: String::new(),
+            signature: Some("lintel.0123abcd.SIG".to_owned()),
+        };
+        let chunk = Chunk::Thinking(block);
+        writer.chunk(&ChoiceChunk { choice: 0, chunk });
+        let text = written(&mut writer);
+        let names = text.lines().filter_map(|line| line.strip_prefix("event: "));
+        assert_eq!(
+            names.collect::<Vec<_>>(),
+            [
+                "message_start",
+                "ping",
+                "content_block_start",
+                "content_block_delta",
+                "content_block_stop"
+            ]
+        );
+        assert!(text.contains(r#""delta":{"type":"signature_delta","signature":"SIG"}"#));
+    }
+}

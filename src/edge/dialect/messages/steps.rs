@@ -174,6 +174,12 @@ impl Steps {
     /// Bedrock sent them. The data of other models keep their mark, because nothing else tells whose they are.
     fn signed(&mut self, block: &ThinkingBlock, emit: Sink<'_>) {
         match block {
+            // The text is complete, and only models that sign it need more back.
+            ThinkingBlock::Thinking { .. } if !self.is_signed => {
+                if self.open == Some(Open::Thinking) {
+                    self.stop(emit);
+                }
+            }
             ThinkingBlock::Thinking { signature, .. } => {
                 self.thinking("", emit);
                 let signature = unmarked(signature.as_deref().unwrap_or_default());
