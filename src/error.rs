@@ -107,6 +107,7 @@ struct Fields {
     param: Option<String>,
     detail: Option<String>,
     log_message: Option<String>,
+    quote: Option<String>,
     retry_after: Option<Duration>,
     should_retry: Option<bool>,
     retry_advice: RetryAdvice,
@@ -126,6 +127,7 @@ impl Error {
             param: None,
             detail: None,
             log_message: None,
+            quote: None,
             retry_after: None,
             should_retry: None,
             retry_advice: RetryAdvice::Never,
@@ -172,6 +174,7 @@ impl Error {
         let message = format!("{} Bedrock says: {text}", self.0.message);
         let plain = std::mem::replace(&mut self.0.message, message.into());
         self.0.log_message.get_or_insert(plain.into_owned());
+        self.0.quote = Some(text.to_owned());
         self
     }
 
@@ -225,6 +228,11 @@ impl Error {
     /// Returns the text for the client.
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// Returns the sentence of the service that the message quotes.
+    pub fn quote(&self) -> Option<&str> {
+        self.0.quote.as_deref()
     }
 
     /// Returns OpenAI's machine-readable `code`.

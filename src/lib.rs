@@ -50,6 +50,7 @@ pub mod model;
 pub mod money;
 
 // Wire types, errors and metrics.
+pub mod anthropic;
 pub mod bedrock;
 pub mod error;
 pub mod metrics;

@@ -10,13 +10,15 @@ pub const IMAGE_GENERATIONS: &str = "/v1/images/generations";
 pub const IMAGE_EDITS: &str = "/v1/images/edits";
 pub const COUNT_TOKENS: &str = "/v1/count_tokens";
 pub const MODERATIONS: &str = "/v1/moderations";
+pub const MESSAGES: &str = "/v1/messages";
+pub const MESSAGES_COUNT_TOKENS: &str = "/v1/messages/count_tokens";
 pub const CONVERSE: &str = "/model/{id}/converse";
 pub const CONVERSE_STREAM: &str = "/model/{id}/converse-stream";
 pub const INVOKE: &str = "/model/{id}/invoke";
 pub const INVOKE_STREAM: &str = "/model/{id}/invoke-with-response-stream";
 
 /// Every path of the data port, as it is documented.
-const PATHS: [&str; 16] = [
+const PATHS: [&str; 18] = [
     CHAT_COMPLETIONS,
     COMPLETIONS,
     EMBEDDINGS,
@@ -29,6 +31,8 @@ const PATHS: [&str; 16] = [
     CONVERSE_STREAM,
     INVOKE,
     INVOKE_STREAM,
+    MESSAGES,
+    MESSAGES_COUNT_TOKENS,
     "/v1/usage",
     "/v1/knowledge_bases",
     "/v1/models",

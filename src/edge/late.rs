@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use super::dialect::{Dialect, EventSource};
+use super::dialect::{Dialect, EventSource, HEARTBEAT};
 use crate::error::Error;
 
 /// An SSE comment, which clients ignore.
@@ -41,7 +41,7 @@ pub async fn within<D: Dialect, T: Send + 'static>(
             beginning: Some(Box::pin(async move { events(answer.await?) })),
             events: None,
             written: BytesMut::from(COMMENT),
-            error: D::error,
+            error: D::error_event,
         })),
     }
 }
@@ -70,11 +70,14 @@ impl EventSource for LateEvents {
         self.beginning = None;
         match &mut self.events {
             Some(events) => events.fail(error),
-            None => {
-                self.written.extend_from_slice(b"data: ");
-                self.written.extend_from_slice(&(self.error)(error));
-                self.written.extend_from_slice(b"\n\n");
-            }
+            None => self.written.extend_from_slice(&(self.error)(error)),
+        }
+    }
+
+    fn heartbeat(&mut self) {
+        match &mut self.events {
+            Some(events) => events.heartbeat(),
+            None => self.written.extend_from_slice(HEARTBEAT),
         }
     }
 

@@ -1,6 +1,7 @@
 //! HTTP on the data port: routes, dialects and the outer middleware stack. Only this module chooses HTTP statuses.
 
 mod access_log;
+mod anthropic;
 mod auth;
 mod aws_errors;
 mod bad_head;
@@ -115,6 +116,8 @@ pub fn router(edge: Arc<Edge>) -> Router {
     let order = ServiceBuilder::new()
         // Outermost, because it assigns the request ID and logs every response, after its last byte is sent.
         .layer(middleware::from_fn(access_log::access_log))
+        // Outside all that may answer with an error, so that every error of a path has the path's form.
+        .layer(middleware::from_fn(anthropic::shape))
         .layer(middleware::from_fn(reject))
         // Before `auth`, because a browser's preflight request has no key.
         .option_layer(cors(&edge.cors_origins))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{Method, Uri},
+    http::{Method, StatusCode, Uri},
     middleware,
     routing::{MethodRouter, get, post},
 };
@@ -13,7 +13,7 @@ use super::{
     Edge, aws_errors,
     dialect::{
         AwsSdk, ChatCompletions, Completions, CountTokens, Embeddings, ImageEdits,
-        ImageGenerations, Moderations, Reranking,
+        ImageGenerations, Messages, MessagesCountTokens, Moderations, Reranking,
     },
     endpoints, labels,
     serve::serve,
@@ -29,6 +29,9 @@ const NOT_SERVED: [&str; 6] = [
     "/files",
     "/batches",
 ];
+
+/// The paths that Claude Code asks for with HEAD before it connects.
+const PROBES: [&str; 2] = ["/", "/api/hello"];
 
 /// Prefixes of the paths that only support GET. All other paths only support POST.
 const READ_ONLY: [&str; 3] = ["/models", "/knowledge_bases", "/usage"];
@@ -47,6 +50,8 @@ pub fn router(
             ("/images/edits", post(serve::<ImageEdits>)),
             ("/count_tokens", post(serve::<CountTokens>)),
             ("/moderations", post(serve::<Moderations>)),
+            ("/messages", post(serve::<Messages>)),
+            ("/messages/count_tokens", post(serve::<MessagesCountTokens>)),
             ("/models", get(endpoints::models::list)),
             ("/models/{*model}", get(endpoints::models::retrieve)),
             ("/knowledge_bases", get(endpoints::knowledge_bases::list)),
@@ -75,7 +80,14 @@ pub fn router(
         .method_not_allowed_fallback(method_not_allowed)
 }
 
-async fn not_found(method: Method, uri: Uri) -> Error {
+/// Answers requests for unknown paths.
+///
+/// # Errors
+/// 404, except for Claude Code's check of whether the server is up, which has no key.
+async fn not_found(method: Method, uri: Uri) -> Result<StatusCode, Error> {
+    if method == Method::HEAD && PROBES.contains(&uri.path()) {
+        return Ok(StatusCode::OK);
+    }
     let path: String = uri.path().chars().take(100).collect();
     let bare = path.strip_prefix("/v1").unwrap_or(&path);
     let message = if NOT_SERVED.iter().any(|known| bare.starts_with(known)) {
@@ -89,7 +101,7 @@ async fn not_found(method: Method, uri: Uri) -> Error {
             labels::method(&method)
         )
     };
-    Error::new(Kind::NotFound, message).with_code("unknown_url")
+    Err(Error::new(Kind::NotFound, message).with_code("unknown_url"))
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Error {

@@ -81,6 +81,7 @@ async fn answer<D: Dialect>(
         end_user,
         view,
     } = trace.compute(parse).await?;
+    let model = D::model_name(model, gateway.dispatch.models(), &caller);
     let destination = gateway.dispatch.resolve_for(&model, &caller).await?;
     let users = caller.end_users.as_ref().zip(end_user);
     let call = Call {
@@ -186,6 +187,7 @@ async fn finish<D: Dialect>(
     let reply_cx = ReplyContext {
         id: entry.id(),
         created: body::unix_seconds(),
+        model: &served.model,
         trace,
     };
     let outgoing = D::reply(served.reply, view, reply_cx)?;

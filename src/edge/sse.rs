@@ -24,7 +24,7 @@ use crate::error::Error;
 /// Events that are ready are sent together, up to about this many bytes. Then the streams of others have their turn.
 const MAX_FRAME: usize = 8 * 1024;
 
-/// The interval of keep-alive comments. Proxies close idle connections, and a model may reason for minutes.
+/// The interval of heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Builds the response to a streamed request.
@@ -51,7 +51,7 @@ pub fn response(entry: &Entry, source: Box<dyn EventSource>, cut: CancellationTo
 
 struct SseBody {
     source: Box<dyn EventSource>,
-    /// The time of the next keep-alive comment; runs only while `armed`.
+    /// The time of the next heartbeat; runs only while `armed`.
     heartbeat: Pin<Box<Sleep>>,
     armed: bool,
     entry: Entry,
@@ -64,9 +64,6 @@ struct SseBody {
 impl SseBody {
     /// Returns true if nothing was sent for the interval of [`HEARTBEAT`].
     fn is_idle(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.source.heartbeat().is_empty() {
-            return false;
-        }
         if !self.armed {
             self.armed = true;
             self.heartbeat.as_mut().reset(Instant::now() + HEARTBEAT);
@@ -118,8 +115,11 @@ impl http_body::Body for SseBody {
             return Poll::Ready(None);
         }
         if self.is_idle(cx) {
-            let heartbeat = Bytes::from_static(self.source.heartbeat());
-            return Poll::Ready(Some(Ok(Frame::data(heartbeat))));
+            self.source.heartbeat();
+            let written = self.source.written().split().freeze();
+            if !written.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(written))));
+            }
         }
         Poll::Pending
     }

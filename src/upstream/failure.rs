@@ -327,6 +327,8 @@ pub fn validation(reply: &ErrorReply) -> Error {
             Kind::InvalidRequest,
             "The input is longer than the model's context window. Shorten it.",
         )
+        // Clients read from the service's numbers how much they have to leave out.
+        .with_quote(&redact(message))
         .with_code("context_length_exceeded");
     }
     if lower.contains("blocked by our content filters") {

@@ -1,4 +1,4 @@
-//! Chats and embeddings that race for the last money of one budget.
+//! Chats of all dialects and embeddings that race for the last money of one budget.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Gateway, KEY, Reply,
-    endpoints::{COMPLETIONS, EMBEDDINGS},
+    endpoints::{COMPLETIONS, EMBEDDINGS, MESSAGES},
     money::{SETTINGS, booked, budget, key, nano, standing},
 };
 
@@ -28,9 +28,10 @@ fn request(nth: usize) -> (&'static str, Value) {
         json!({"model": "priced", "max_tokens": 100, "stream": stream,
                "messages": [{"role": "user", "content": prompt}]})
     };
-    match nth % 5 {
+    match nth % 6 {
         0 => (CHAT, chat(false)),
         1 => (CHAT, chat(true)),
+        5 => (MESSAGES, chat(true)),
         2 => (
             COMPLETIONS,
             json!({"model": "priced", "max_tokens": 100, "prompt": prompt}),
@@ -79,7 +80,10 @@ fn is_refused_by_the_budget(reply: &Reply) -> bool {
     if reply.status != StatusCode::TOO_MANY_REQUESTS {
         return false;
     }
-    let message = reply.error()["message"].as_str().unwrap().to_owned();
+    let message = reply.json()["error"]["message"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     message.contains("the budget 'key:")
 }
 
@@ -135,10 +139,10 @@ async fn calls_that_fail_in_a_race_neither_exceed_the_budget_nor_get_lost() {
         let before = gateway.billed();
         let calls = (0..60).map(async |nth| {
             let (path, mut body) = request(nth + round);
-            let fault = ["throttle", "reset", "validation", "slow 5ms"][nth / 5 % 4];
+            let fault = ["throttle", "reset", "validation", "slow 5ms"][nth / 6 % 4];
             let text = format!("[simulate {fault}] {}", "a ".repeat(280));
             match path {
-                CHAT => body["messages"][0]["content"] = text.into(),
+                CHAT | MESSAGES => body["messages"][0]["content"] = text.into(),
                 COMPLETIONS => body["prompt"] = text.into(),
                 _ if nth.is_multiple_of(2) => body["input"] = json!([text, "short", "texts"]),
                 _ => body["input"] = text.into(),

@@ -42,6 +42,7 @@ mod knowledge;
 mod last_cent;
 mod limits;
 mod messages;
+mod messages_route;
 mod misfits;
 mod models;
 mod moderations;

@@ -6,7 +6,14 @@ import subprocess
 
 import pytest
 
-FILES = ["node.test.mjs", "clients.test.mjs", "frameworks.test.mjs", "knowledge.test.mjs", "embeddings.test.mjs"]
+FILES = [
+    "node.test.mjs",
+    "anthropic.test.mjs",
+    "clients.test.mjs",
+    "frameworks.test.mjs",
+    "knowledge.test.mjs",
+    "embeddings.test.mjs",
+]
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -8,7 +8,7 @@ use std::{
 use bytes::BytesMut;
 use futures_util::Stream;
 
-use super::EventSource;
+use super::{EventSource, HEARTBEAT};
 use crate::{
     error::Error,
     openai::chat::StreamOptions,
@@ -48,6 +48,11 @@ pub trait EventWriter: Send {
     /// Writes the end of a complete stream.
     fn done(&mut self);
 
+    /// Writes what keeps an idle stream alive.
+    fn heartbeat(&mut self) {
+        self.written().extend_from_slice(HEARTBEAT);
+    }
+
     /// Returns the buffer of written events; the caller takes its content.
     fn written(&mut self) -> &mut BytesMut;
 }
@@ -82,6 +87,10 @@ impl<W: EventWriter> EventSource for ChatEvents<W> {
 
     fn fail(&mut self, error: &Error) {
         self.writer.error(error);
+    }
+
+    fn heartbeat(&mut self) {
+        self.writer.heartbeat();
     }
 
     fn cut(&mut self) {

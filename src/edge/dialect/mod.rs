@@ -8,6 +8,7 @@ mod completions;
 mod count_tokens;
 mod embeddings;
 mod images;
+mod messages;
 mod moderations;
 mod rerank;
 
@@ -24,6 +25,7 @@ pub use completions::{Completions, completion_request};
 pub use count_tokens::CountTokens;
 pub use embeddings::{Embeddings, embedding_request};
 pub use images::{ImageEdits, ImageGenerations};
+pub use messages::{Messages, MessagesCountTokens};
 pub use moderations::Moderations;
 pub use rerank::{Reranking, rerank_request};
 
@@ -31,11 +33,15 @@ pub use super::body::Media;
 use super::rescue;
 use crate::{
     call::{Caller, Trace, Warnings},
-    dispatch::Dispatchable,
+    dispatch::{Dispatchable, Models},
     error::Error,
     knowledge::KnowledgeBases,
+    model::Model,
     operation::Operation,
 };
+
+/// An SSE comment, which clients ignore.
+pub const HEARTBEAT: &[u8] = b": keep-alive\n\n";
 
 /// An HTTP API for an operation.
 pub trait Dialect: Send + Sync + 'static {
@@ -76,6 +82,16 @@ pub trait Dialect: Send + Sync + 'static {
     fn error(error: &Error) -> Vec<u8> {
         rescue::envelope(error)
     }
+
+    /// Writes the event that ends a stream which failed before its first event.
+    fn error_event(error: &Error) -> Vec<u8> {
+        [b"data: ".as_slice(), &Self::error(error), b"\n\n"].concat()
+    }
+
+    /// Returns the name of the model by which the gateway knows the one that the client names.
+    fn model_name(name: String, _models: &Models, _caller: &Caller) -> String {
+        name
+    }
 }
 
 /// A request whose body has been read.
@@ -107,6 +123,8 @@ pub struct ReplyContext<'a> {
     pub id: Ulid,
     /// The creation time of the reply, in Unix seconds.
     pub created: u64,
+    /// The model that served the call.
+    pub model: &'a Model,
     pub trace: &'a Trace,
 }
 
@@ -134,14 +152,14 @@ pub trait EventSource: Send {
     /// Writes the error event that ends a failed reply. No event may follow it.
     fn fail(&mut self, error: &Error);
 
+    /// Writes what keeps an idle stream alive, because proxies close idle connections and a model may reason for minutes.
+    fn heartbeat(&mut self) {
+        self.written().extend_from_slice(HEARTBEAT);
+    }
+
     /// Cuts the call off, because the gateway shuts down.
     fn cut(&mut self);
 
     /// Returns the buffer of written events; the caller takes its content.
     fn written(&mut self) -> &mut BytesMut;
-
-    /// What is sent while there are no events. Empty if the format has nothing that clients ignore.
-    fn heartbeat(&self) -> &'static [u8] {
-        b": keep-alive\n\n"
-    }
 }

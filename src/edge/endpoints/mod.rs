@@ -1,5 +1,6 @@
 //! Endpoints that do not call a model, one per file.
 
+mod anthropic_models;
 pub mod knowledge_bases;
 pub mod models;
 pub mod usage;

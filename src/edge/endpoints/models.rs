@@ -6,16 +6,18 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::{Path, State, rejection::PathRejection},
+    http::HeaderMap,
     response::Response,
 };
 
 use serde_json::value::RawValue;
 
+use super::anthropic_models;
 use crate::{
     call::{Caller, Route},
     catalogue,
     dispatch::Models,
-    edge::{Edge, Gateway, json},
+    edge::{Edge, Gateway, anthropic, json},
     error::Error,
     model::{DrawFamily, Facts, LifecycleStatus, Model, ReasoningStyle},
     money::{self, NanoUsd, PicoUsd},
@@ -31,6 +33,7 @@ use crate::{
 pub async fn list(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
+    headers: HeaderMap,
 ) -> Result<Response, Error> {
     let gateway = edge.gateway.load_full();
     let discovered = discovered(&edge, &gateway, &caller).await;
@@ -39,10 +42,13 @@ pub async fn list(
         let object = object(&edge, &found.id, model, false, &model.use_cases);
         described(object, found, model)
     }));
-    json(&ModelList {
-        object: "list",
-        data,
-    })
+    match headers.contains_key(anthropic::VERSION) {
+        true => json(&anthropic_models::list(&data)),
+        false => json(&ModelList {
+            object: "list",
+            data,
+        }),
+    }
 }
 
 /// Returns the models of the AWS account that the caller may use and the gateway has a route to, each with the model that
@@ -87,22 +93,27 @@ fn answers(found: &DiscoveredModel, model: &Model) -> bool {
 pub async fn retrieve(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
+    headers: HeaderMap,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Error> {
+    let write = |object: &ModelObject<'_>| match headers.contains_key(anthropic::VERSION) {
+        true => json(&anthropic_models::info(object)),
+        false => json(object),
+    };
     let Path(name) = name
         .map_err(|_| Error::invalid("model", "The model name in the path is not valid UTF-8."))?;
     let gateway = edge.gateway.load_full();
     let models = gateway.dispatch.models();
     let found = visible(&edge, models, &caller).find(|model| model.id == name);
     match found {
-        Some(model) => json(&model),
+        Some(model) => write(&model),
         None => {
             let model = gateway.dispatch.resolve_for(&name, &caller).await?.model;
             let object = object(&edge, &name, &model, false, &model.use_cases);
             let found = edge.discovery.as_ref().and_then(|all| all.find(&name));
             match &found {
-                Some(found) => json(&described(object, found, &model)),
-                None => json(&object),
+                Some(found) => write(&described(object, found, &model)),
+                None => write(&object),
             }
         }
     }

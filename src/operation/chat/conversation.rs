@@ -130,6 +130,16 @@ pub struct ToolResult {
     pub is_error: bool,
 }
 
+/// The start of the mark by which the gateway knows the model of a signature.
+const MARK: &str = "lintel.";
+
+/// Returns a signature without the mark of its model, as the service sent it.
+pub fn unmarked(signature: &str) -> &str {
+    let marked = signature.strip_prefix(MARK);
+    let own = marked.and_then(|rest| rest.split_once('.'));
+    own.map_or(signature, |(_, own)| own)
+}
+
 impl Part {
     /// Returns the text of a text part.
     pub fn as_text(&self) -> Option<&str> {

@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 pub use chunk::{BoxChunks, ChoiceChunk, Chunk};
 pub use conversation::{
     Media, Message, Origin, Part, RedactedThinking, RetrievedText, Role, Thinking, ToolInput,
-    ToolResult, ToolUse,
+    ToolResult, ToolUse, unmarked,
 };
 pub use effort::{
     Amount, MAX_BUDGET, MIN_BUDGET, ReasoningRequest, SCALE, VISIBLE, budget_of, effort_for,

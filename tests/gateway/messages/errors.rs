@@ -1,207 +1,298 @@
-//! Errors of Messages, and streams that break.
+//! Errors, before a dialect parses, by the dialect, of Bedrock, and in a stream.
 
-use bytes::Bytes;
-use http::StatusCode;
-use lintel::simulator::ScriptedReply;
+use axum::body::Body;
+use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
-use super::{ENDPOINTS, start};
-use crate::support::{money::of, streamed, user};
+use super::{events, message, send, types};
+use crate::support::{
+    Gateway, KEY, Reply,
+    endpoints::{MESSAGES, MESSAGES_COUNT_TOKENS},
+    money::{SETTINGS, budget, key, of},
+};
 
-fn error(kind: &str, message: &str) -> Value {
-    json!({"type": "error", "error": {"type": kind, "message": message}})
+/// Checks the form of an error, and returns its type and message.
+fn error(reply: &Reply) -> (String, String) {
+    let body = reply.json();
+    let members: Vec<_> = body.as_object().unwrap().keys().collect();
+    assert_eq!(members, ["type", "error", "request_id"], "{body}");
+    assert_eq!(body["type"], "error");
+    let members: Vec<_> = body["error"].as_object().unwrap().keys().collect();
+    assert_eq!(members, ["type", "message"]);
+    assert_eq!(body["request_id"], reply.header("request-id").unwrap());
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    let text = |member: &str| body["error"][member].as_str().unwrap().to_owned();
+    (text("type"), text("message"))
+}
+
+async fn bare(gateway: &Gateway, method: Method, path: &str, secret: Option<&str>) -> Reply {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("http://{}{path}", gateway.data))
+        .header("content-type", "application/json");
+    if let Some(secret) = secret {
+        request = request.header("x-api-key", secret);
+    }
+    gateway.send(request.body(Body::from("{")).unwrap()).await
 }
 
 #[tokio::test]
-async fn every_error_has_its_status_and_code() {
-    let gateway = start().await;
-    for (status, body, expected, code) in [
+async fn errors_before_the_body_is_parsed_have_the_form_of_the_path() {
+    let gateway = Gateway::start().await;
+    for path in [MESSAGES, "/messages", MESSAGES_COUNT_TOKENS] {
+        for secret in [None, Some("sk-wrong")] {
+            let reply = bare(&gateway, Method::POST, path, secret).await;
+            assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+            assert_eq!(error(&reply).0, "authentication_error");
+            assert_eq!(reply.header("x-should-retry"), Some("false"));
+        }
+        let reply = bare(&gateway, Method::POST, path, Some(KEY)).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+        assert_eq!(error(&reply).0, "invalid_request_error");
+        let reply = bare(&gateway, Method::PUT, path, Some(KEY)).await;
+        assert_eq!(reply.status, StatusCode::METHOD_NOT_ALLOWED);
+        error(&reply);
+    }
+    let reply = bare(&gateway, Method::POST, "/v1/messages/batches", Some(KEY)).await;
+    assert_eq!(reply.status, StatusCode::NOT_FOUND);
+    assert_eq!(error(&reply).0, "not_found_error");
+}
+
+#[tokio::test]
+async fn body_that_is_too_large_is_request_too_large() {
+    let gateway = Gateway::start_with("max_body = \"1KiB\"").await;
+    let reply = send(&gateway, &message(&"x".repeat(2000))).await;
+    assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(error(&reply).0, "request_too_large");
+}
+
+#[tokio::test]
+async fn invalid_members_are_named() {
+    let gateway = Gateway::start().await;
+    let with = |member: &str, value: Value| {
+        let mut request = message("Hi");
+        request[member] = value;
+        request
+    };
+    for (request, named) in [
         (
-            400,
-            error("invalid_request_error", "max_tokens: too high"),
-            400,
-            "invalid_request",
+            json!({"model": "claude", "messages": [{"role": "user", "content": "Hi"}]}),
+            "max_tokens",
+        ),
+        (with("messages", json!([])), "messages"),
+        (
+            with("messages", json!([{"role": "tool", "content": "Hi"}])),
+            "messages[0].role",
         ),
         (
-            400,
-            error("invalid_request_error", "Internal server error"),
-            502,
-            "upstream_error",
+            with("thinking", json!({"type": "enabled", "budget_tokens": 600})),
+            "thinking.budget_tokens",
         ),
         (
-            400,
-            error(
-                "invalid_request_error",
-                "prompt is too long: 9 tokens > 8 maximum",
+            with("thinking", json!({"type": "sometimes"})),
+            "thinking.type",
+        ),
+        (
+            with("output_config", json!({"effort": "huge"})),
+            "output_config.effort",
+        ),
+        (
+            with("tools", json!([{"name": "f"}])),
+            "tools[0].input_schema",
+        ),
+        (
+            with("tools", json!([{"type": "bash_20250124", "name": "bash"}])),
+            "tools[0].type",
+        ),
+        (
+            with(
+                "tools",
+                json!([{"type": "code_execution_20250825", "name": "code_execution"}]),
             ),
-            400,
-            "context_length_exceeded",
+            "tools[0].type",
         ),
         (
-            403,
-            error("permission_error", "No"),
-            502,
-            "upstream_access_denied",
+            with("tool_choice", json!({"type": "tool"})),
+            "tool_choice.name",
         ),
         (
-            404,
-            error("not_found_error", "No such model"),
-            404,
-            "model_not_found",
+            with("mcp_servers", json!([{"url": "https://example.com"}])),
+            "mcp_servers",
         ),
+        (with("safeguards", json!({})), "safeguards"),
+        (with("temperature", json!(1.5)), "temperature"),
+        (with("system", json!([{"type": "image"}])), "system"),
         (
-            429,
-            error("rate_limit_error", "Slow down"),
-            429,
-            "rate_limit_exceeded",
-        ),
-        (
-            529,
-            error("overloaded_error", "Overloaded"),
-            503,
-            "upstream_unavailable",
-        ),
-        (
-            400,
-            error(
-                "invalid_request_error",
-                "The data retention mode 'none' is not available",
+            with(
+                "messages",
+                json!([{"role": "user", "content": [{"type": "text"}]}]),
             ),
-            403,
-            "data_retention",
+            "messages[0].content[0].text",
         ),
         (
-            200,
-            json!({"Output": {"__type": "com.amazon.coral.service#UnknownOperationException"}}),
-            502,
-            "upstream_malformed",
-        ),
-        (
-            200,
-            json!({"type": "message", "content": []}),
-            502,
-            "upstream_truncated",
-        ),
-        (
-            200,
-            error("overloaded_error", "Overloaded"),
-            503,
-            "upstream_unavailable",
+            with(
+                "messages",
+                json!([{"role": "user", "content": [{"type": "image", "source": {"type": "file", "file_id": "f"}}]}]),
+            ),
+            "messages[0].content[0].source.type",
         ),
     ] {
-        for request in [user("Hi"), streamed("Hi")] {
-            gateway
-                .simulator
-                .script(ScriptedReply::json(status, body.to_string()));
-            let is_stream = request["stream"] == true;
-            let reply = gateway.chat(&of("once", request)).await;
-            assert_eq!(reply.status, expected, "{body}: {}", reply.text());
-            let not_a_stream = is_stream && status == 200 && body["type"] == "message";
-            let code = if not_a_stream {
-                "upstream_malformed"
-            } else {
-                code
-            };
-            assert_eq!(reply.error()["code"], code, "{body}");
-        }
+        let reply = send(&gateway, &request).await;
+        assert_eq!(
+            reply.status,
+            StatusCode::BAD_REQUEST,
+            "{named}: {}",
+            reply.text()
+        );
+        let (kind, text) = error(&reply);
+        assert_eq!(kind, "invalid_request_error");
+        assert!(text.contains(named), "{named}: {text}");
     }
-}
-
-/// A refusal of the endpoint moves a call to the next route, once.
-#[tokio::test]
-async fn refused_route_is_left_for_another() {
-    let gateway = crate::support::Gateway::start_with(
-        "[models.auto]\ntarget = \"us.anthropic.claude-opus-4-8\"\nfacts = { routes = [\"messages\", \"converse\"] }\n",
-    )
-    .await;
-    let refusal = error(
-        "invalid_request_error",
-        "The model does not support the 'messages' API",
-    );
-    gateway
-        .simulator
-        .script(ScriptedReply::json(400, refusal.to_string()));
-    let reply = gateway.chat(&of("auto", user("Hi"))).await;
-    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
-    assert_eq!(
-        reply.header("x-lintel-route"),
-        Some("converse; reason=learned")
-    );
+    assert!(gateway.simulator.received().is_empty(), "nothing is sent");
 }
 
 #[tokio::test]
-async fn stream_without_its_end_never_looks_complete() {
-    let gateway = start().await;
-    for name in ENDPOINTS {
-        for fault in [
-            "cut",
-            "reset",
-            "truncate",
-            "no-stop",
-            "no-done",
-            "bad-crc",
-            "exception api_error",
-            "exception overloaded_error",
-        ] {
-            let text = format!("[simulate words 40] [simulate {fault}]");
-            let reply = gateway.chat(&of(name, streamed(&text))).await;
-            let text = reply.text();
-            assert!(text.contains("\"error\""), "{name} {fault}: {text}");
-            assert!(!text.contains("[DONE]"), "{name} {fault}: {text}");
+async fn failures_of_bedrock_have_the_types_and_statuses_of_the_api() {
+    let gateway = Gateway::start().await;
+    for (fault, status, kind) in [
+        ("throttle", 429, "rate_limit_error"),
+        ("quota", 429, "rate_limit_error"),
+        ("unavailable", 503, "api_error"),
+        ("internal", 502, "api_error"),
+        ("access-denied", 502, "api_error"),
+        ("not-found", 404, "not_found_error"),
+        ("validation", 400, "invalid_request_error"),
+        ("too-long", 400, "invalid_request_error"),
+        ("model-timeout", 504, "timeout_error"),
+    ] {
+        for stream in [false, true] {
+            let mut request = message(&format!("[simulate {fault}]"));
+            request["stream"] = stream.into();
+            let reply = send(&gateway, &request).await;
+            assert_eq!(reply.status, status, "{fault}: {}", reply.text());
+            let (found, text) = error(&reply);
+            assert_eq!(found, kind, "{fault}");
+            // Claude Code recognizes the sentence, and compacts the conversation.
             assert!(
-                !text.contains("\"finish_reason\":\"stop\""),
-                "{name} {fault}"
+                fault != "too-long" || text == "Input is too long for requested model.",
+                "{text}"
             );
         }
-        for (fault, status) in [
-            ("first-exception rate_limit_error", 429),
-            ("first-exception api_error", 502),
-            ("throttle", 429),
-        ] {
-            let text = format!("[simulate {fault}]");
-            let reply = gateway.chat(&of(name, streamed(&text))).await;
-            assert_eq!(reply.status, status, "{name} {fault}: {}", reply.text());
-        }
     }
 }
 
 #[tokio::test]
-async fn stream_is_decoded_however_it_is_cut() {
-    let gateway = start().await;
-    let events = [
-        json!({"type": "message_start", "message": {"usage": {"input_tokens": 10, "output_tokens": 1}}}),
-        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}}),
-        json!({"type": "ping"}),
-        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "Häm"}}),
-        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "c2ln"}}),
-        json!({"type": "content_block_stop", "index": 0}),
-        json!({"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}}),
-        json!({"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "Grüße"}}),
-        json!({"type": "content_block_stop", "index": 1}),
-        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 20}}),
-        json!({"type": "message_stop"}),
-    ];
-    let text: String = events
-        .iter()
-        .map(|event| {
-            format!(
-                "event: {}\ndata: {event}\n\n",
-                event["type"].as_str().unwrap()
-            )
-        })
-        .collect();
-    for size in [1, 2, 3, 7, 64, 100_000] {
-        let parts = text.as_bytes().chunks(size).map(Bytes::copy_from_slice);
-        gateway
-            .simulator
-            .script(ScriptedReply::stream(parts.collect()));
-        let mut request = of("runtime", streamed("Hi"));
-        request["stream_options"] = json!({"include_usage": true});
-        let reply = gateway.chat(&request).await;
-        let outcome = super::outcome(&reply);
-        assert_eq!(outcome[0]["content"], "Grüße", "{size}");
-        assert_eq!(outcome[0]["reasoning_content"], "Häm", "{size}");
-        assert_eq!(outcome[2]["prompt_tokens"], 10, "{size}");
-        assert_eq!(outcome[2]["completion_tokens"], 20, "{size}");
+async fn unknown_and_forbidden_models_are_rejected() {
+    let gateway = Gateway::start().await;
+    let reply = send(&gateway, &of("unknown", message("Hi"))).await;
+    assert_eq!(
+        (reply.status, error(&reply).0.as_str()),
+        (StatusCode::NOT_FOUND, "not_found_error")
+    );
+    let reply = gateway.ask(MESSAGES, "sk-test-some", &message("Hi")).await;
+    assert_eq!(
+        (reply.status, error(&reply).0.as_str()),
+        (StatusCode::FORBIDDEN, "permission_error")
+    );
+}
+
+#[tokio::test]
+async fn spent_budget_is_a_billing_error_that_clients_do_not_retry() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let (_, secret) = key(&gateway, budget(0.000_001)).await;
+    let reply = gateway
+        .ask(MESSAGES, &secret, &of("priced", message("Hi")))
+        .await;
+    assert_eq!(
+        reply.status,
+        StatusCode::TOO_MANY_REQUESTS,
+        "{}",
+        reply.text()
+    );
+    let (kind, text) = error(&reply);
+    assert_eq!(kind, "billing_error");
+    assert!(text.contains("The budget resets at"), "{text}");
+    assert_eq!(reply.header("x-should-retry"), Some("false"));
+    assert!(reply.header("retry-after").is_some());
+    assert_eq!(
+        reply.header("anthropic-ratelimit-unified-status"),
+        Some("rejected")
+    );
+    let reset = reply.header("anthropic-ratelimit-unified-reset").unwrap();
+    assert!(reset.parse::<u64>().unwrap() > 1_700_000_000);
+}
+
+#[tokio::test]
+async fn rate_limits_are_reported_in_headers() {
+    let gateway = Gateway::start().await;
+    let settings = json!({"limits": {"requests_per_minute": 1, "burst": 1}});
+    let (_, secret) = key(&gateway, settings).await;
+    let request = of("nova", message("Hi"));
+    let first = gateway.ask(MESSAGES, &secret, &request).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.text());
+    assert_eq!(
+        first.header("anthropic-ratelimit-requests-remaining"),
+        Some("0")
+    );
+    let reset = first.header("anthropic-ratelimit-requests-reset").unwrap();
+    assert!(reset.ends_with('Z'), "{reset}");
+    let second = gateway.ask(MESSAGES, &secret, &request).await;
+    assert_eq!(second.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(error(&second).0, "rate_limit_error");
+    assert!(second.header("retry-after").is_some());
+}
+
+#[tokio::test]
+async fn broken_stream_ends_with_an_error_event_and_never_looks_complete() {
+    let gateway = Gateway::start().await;
+    for fault in [
+        "cut",
+        "no-stop",
+        "truncate",
+        "bad-crc",
+        "exception throttlingException",
+    ] {
+        let mut request = message(&format!("a b c d e f g h [simulate {fault}]"));
+        request["stream"] = true.into();
+        let reply = send(&gateway, &request).await;
+        assert_eq!(reply.status, StatusCode::OK, "{fault}: {}", reply.text());
+        let events = events(&reply);
+        let types = types(&events);
+        assert_eq!(types.first(), Some(&"message_start"), "{fault}");
+        assert_eq!(types.last(), Some(&"error"), "{fault}: {types:?}");
+        for end in ["message_delta", "message_stop"] {
+            assert!(!types.contains(&end), "{fault}: {types:?}");
+        }
+        let last = events.last().unwrap();
+        assert_eq!(last["request_id"], reply.header("request-id").unwrap());
+        assert!(last["error"]["message"].is_string());
     }
+}
+
+/// With `commit_after`, status 200 is sent before the error is known.
+#[tokio::test]
+async fn error_after_an_early_answer_is_an_event() {
+    let gateway = Gateway::start_with("commit_after = \"50ms\"").await;
+    let mut request = of("hasty", message("[simulate hang]"));
+    request["stream"] = true.into();
+    let reply = send(&gateway, &request).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let text = reply.text();
+    let (comment, event) = text.split_once("\n\n").unwrap();
+    assert_eq!(comment, ": waiting");
+    assert!(
+        event.starts_with("event: error\ndata: {\"type\":\"error\""),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn paths_of_other_dialects_keep_their_form() {
+    let gateway = Gateway::start().await;
+    let request = gateway
+        .request(Method::POST, "/v1/chat/completions")
+        .header("anthropic-version", "2023-06-01");
+    let reply = gateway.send(request.body(Body::from("{")).unwrap()).await;
+    assert_eq!(reply.error()["code"], "invalid_json");
+    assert!(reply.header("request-id").is_none());
 }

@@ -1,6 +1,6 @@
 //! Requests to endpoints other than chat completions.
 
-use http::Request;
+use http::{HeaderName, Request};
 use serde_json::Value;
 
 use super::{ANY_KEY, Gateway, KEY, Reply};
@@ -8,7 +8,14 @@ use super::{ANY_KEY, Gateway, KEY, Reply};
 pub const EMBEDDINGS: &str = "/v1/embeddings";
 pub const COMPLETIONS: &str = "/v1/completions";
 pub const COUNT_TOKENS: &str = "/v1/count_tokens";
+pub const MESSAGES: &str = "/v1/messages";
+pub const MESSAGES_COUNT_TOKENS: &str = "/v1/messages/count_tokens";
 pub const MODERATIONS: &str = "/v1/moderations";
+
+/// Returns true if a header of a reply is one of Anthropic's API.
+pub fn is_of_anthropic(name: &HeaderName) -> bool {
+    name.as_str() == "request-id" || name.as_str().starts_with("anthropic-ratelimit-")
+}
 
 impl Gateway {
     /// `POST path` with the key `secret`.

@@ -231,7 +231,9 @@ impl Gateway {
         let (parts, body) = response.into_parts();
         for name in parts.headers.keys() {
             let is_of_aws = is_sdk && name.as_str().starts_with("x-amzn-");
-            let is_allowed = is_of_aws || ALLOWED_HEADERS.contains(&name.as_str());
+            let is_allowed = is_of_aws
+                || endpoints::is_of_anthropic(name)
+                || ALLOWED_HEADERS.contains(&name.as_str());
             assert!(is_allowed, "the reply must not have the header {name}");
         }
         let body = tokio::time::timeout(PATIENCE, body.collect())

@@ -110,9 +110,8 @@ impl EventSource for Frames {
         &mut self.written
     }
 
-    fn heartbeat(&self) -> &'static [u8] {
-        &[]
-    }
+    /// The format has nothing that clients ignore.
+    fn heartbeat(&mut self) {}
 }
 
 /// Returns the name and the status of an error in Bedrock's service model.

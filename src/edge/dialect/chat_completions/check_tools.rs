@@ -58,7 +58,11 @@ pub fn tools(request: &ChatRequest) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_function(function: &Function, at: &impl Fn(&str) -> String) -> Result<(), Error> {
+/// Validates a function. `at` returns the path of a member.
+///
+/// # Errors
+/// 400 with the invalid member.
+pub fn check_function(function: &Function, at: &impl Fn(&str) -> String) -> Result<(), Error> {
     name(&function.name, || at("name"))?;
     match &function.parameters {
         Some(schema) if !schema.get().starts_with('{') => Err(Error::invalid(

@@ -1,9 +1,9 @@
 //! `POST /v1/chat/completions`, <https://platform.openai.com/docs/api-reference/chat/create>.
 
-mod check_tools;
+pub mod check_tools;
 mod conversation;
 mod events;
-mod kb_request;
+pub mod kb_request;
 mod reasoning;
 mod validate;
 mod whole;
@@ -11,7 +11,7 @@ mod whole;
 use axum::http::HeaderMap;
 
 pub use events::ChatWriter;
-pub use whole::{assistant_message, cost, unwritable, usage};
+pub use whole::{assistant_message, cost, kb, unwritable, usage};
 
 use super::{
     Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext,
@@ -21,7 +21,11 @@ use crate::{
     call::Warnings,
     edge::{body, labels},
     error::Error,
-    openai::{chat::ChatRequest, extension::GuardrailOptions, knowledge_base::Kb},
+    openai::{
+        chat::ChatRequest,
+        extension::{BedrockOptions, GuardrailOptions},
+        knowledge_base::Kb,
+    },
     operation::{
         chat::{Chat, ChatReply},
         expansion,
@@ -46,7 +50,7 @@ impl Dialect for ChatCompletions {
 
     fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
         let (options, mut chat) = parse(request.body, request.warnings)?;
-        guardrail(request.headers, &mut chat);
+        guardrail(request.headers, &mut chat.bedrock);
         chat.retrieval = kb_request::take(
             options.kb,
             &mut chat,
@@ -170,7 +174,7 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
 
 /// Applies the guardrail headers of InvokeModel, for clients that cannot add members to the body. A guardrail in the body
 /// takes precedence.
-fn guardrail(headers: &HeaderMap, chat: &mut Chat) {
+pub fn guardrail(headers: &HeaderMap, bedrock: &mut Option<BedrockOptions>) {
     let text = |name: &str| {
         headers
             .get(name)
@@ -184,7 +188,7 @@ fn guardrail(headers: &HeaderMap, chat: &mut Chat) {
         return;
     };
     let trace = text("x-amzn-bedrock-trace").map(|trace| trace.to_ascii_lowercase());
-    let own = chat.bedrock.get_or_insert_default();
+    let own = bedrock.get_or_insert_default();
     own.guardrail.get_or_insert_with(|| GuardrailOptions {
         identifier,
         version,

@@ -1,0 +1,117 @@
+//! Parses a request into a chat.
+
+use axum::http::HeaderMap;
+
+use super::{check, conversation, options, tools};
+use crate::{
+    anthropic::request::MessagesRequest,
+    call::Warnings,
+    edge::{
+        body,
+        dialect::{Incoming, chat_completions::guardrail},
+    },
+    error::Error,
+    openai::{
+        knowledge_base::{Kb, KbOptions, Names},
+        stop::Stop,
+    },
+    operation::{chat::Chat, expansion},
+};
+
+/// The header that names Knowledge Bases, for clients that cannot add members to the body.
+const KB_HEADER: &str = "x-lintel-kb";
+
+/// A parsed request.
+pub struct Parsed {
+    /// The name of the model, as the client wrote it.
+    pub model: String,
+    /// Retrieval options, which are not validated yet.
+    pub kb: Option<Kb>,
+    pub chat: Chat,
+}
+
+/// Parses and validates the request of a message.
+///
+/// # Errors
+/// 400 with the invalid member, or with the byte offset of a syntax error.
+pub fn messages(request: &Incoming<'_>) -> Result<Parsed, Error> {
+    let body: MessagesRequest = body::parse(request.body, request.warnings)?;
+    check::max_tokens(&body, request.headers)?;
+    parsed(body, request)
+}
+
+/// Parses and validates a request to count the tokens of a message, which needs no `max_tokens`.
+///
+/// # Errors
+/// As [`messages`].
+pub fn count(request: &Incoming<'_>) -> Result<Parsed, Error> {
+    let body: MessagesRequest = body::parse(request.body, request.warnings)?;
+    let mut parsed = parsed(body, request)?;
+    parsed.chat.stream = false;
+    Ok(parsed)
+}
+
+fn parsed(body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, Error> {
+    let (headers, warnings): (&HeaderMap, &Warnings) = (request.headers, request.warnings);
+    check::check(&body, warnings)?;
+    let effort = options::effort(&body);
+    let output = body.output_config.unwrap_or_default();
+    if output.task_budget.is_some() {
+        warnings.dropped(
+            "output_config.task_budget",
+            "Converse has no such parameter",
+        );
+    }
+    options::context_management(body.context_management.as_deref(), warnings);
+    let format = output.format.or(body.output_format);
+    let tools = tools::tools(body.tools, &body.messages, warnings)?;
+    let (tool_choice, parallel) = tools::choice(body.tool_choice)?;
+    let mut bedrock = body.bedrock;
+    guardrail(headers, &mut bedrock);
+    let chat = Chat {
+        stream: body.stream == Some(true),
+        max_tokens: body.max_tokens,
+        temperature: body.temperature,
+        top_p: body.top_p,
+        top_k: body.top_k,
+        stop: body
+            .stop_sequences
+            .filter(|stops| !stops.is_empty())
+            .map(Stop),
+        tool_choice: tool_choice.filter(|_| !tools.is_empty()),
+        parallel_tool_calls: parallel,
+        tools: (!tools.is_empty()).then_some(tools),
+        user: body.metadata.and_then(|metadata| metadata.user_id),
+        service_tier: options::service_tier(body.service_tier),
+        response_format: options::response_format(format)?,
+        reasoning: options::reasoning(body.thinking.as_ref(), effort.as_deref(), warnings)?,
+        hide_reasoning: options::hides_thinking(body.thinking.as_ref()),
+        cache_control: body.cache_control,
+        bedrock,
+        max_cost: body::max_cost(body.max_cost_usd.as_deref())?,
+        messages: conversation::messages(body.system, body.messages, warnings)?,
+        bytes: request.body.len(),
+        expansion: expansion::of_body(request.body),
+        ..Chat::default()
+    };
+    Ok(Parsed {
+        model: body.model,
+        kb: body.kb.or_else(|| kb(headers)),
+        chat,
+    })
+}
+
+/// Returns the Knowledge Bases of the header: one name, or several with commas between them.
+fn kb(headers: &HeaderMap) -> Option<Kb> {
+    let text = headers.get(KB_HEADER)?.to_str().ok()?;
+    let names = text.split(',').map(|name| name.trim().to_owned());
+    let names: Vec<String> = names.filter(|name| !name.is_empty()).collect();
+    let name = match <[String; 1]>::try_from(names) {
+        Ok([name]) => Names::One(name),
+        Err(names) => Names::Many(names),
+    };
+    Some(Kb(KbOptions {
+        name,
+        ..KbOptions::default()
+    }))
+}
