@@ -123,6 +123,7 @@ fn check_chat(mut model: Model, rng: &mut Rng) -> Result<bool, String> {
         Api::Converse,
         Api::Invoke,
         Api::Chat,
+        Api::Responses,
         Api::Mantle,
     ];
     model.options.api = rng.choice(apis).unwrap();
