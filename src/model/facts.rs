@@ -330,21 +330,8 @@ impl Default for Facts {
     fn default() -> Self {
         Self {
             modality: "chat".to_owned(),
-            routes: vec![
-                Route::Converse,
-                Route::Invoke,
-                Route::Chat,
-                Route::MantleChat,
-                Route::Responses,
-                Route::MantleResponses,
-            ],
-            unproven: vec![
-                Route::Invoke,
-                Route::Chat,
-                Route::MantleChat,
-                Route::Responses,
-                Route::MantleResponses,
-            ],
+            routes: Route::OF_UNKNOWN_MODELS.to_vec(),
+            unproven: Route::OF_UNKNOWN_MODELS[1..].to_vec(),
             invoke: None,
             native: None,
             context_window: None,

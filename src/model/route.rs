@@ -35,6 +35,16 @@ pub enum Route {
 }
 
 impl Route {
+    /// The routes of a chat model that is not in the catalogue. All but the first are unproven.
+    pub const OF_UNKNOWN_MODELS: [Self; 6] = [
+        Self::Converse,
+        Self::Invoke,
+        Self::Chat,
+        Self::MantleChat,
+        Self::Responses,
+        Self::MantleResponses,
+    ];
+
     /// The name in headers, logs and the catalogue.
     pub fn as_str(self) -> &'static str {
         match self {
