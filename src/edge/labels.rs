@@ -10,9 +10,12 @@ pub const IMAGE_GENERATIONS: &str = "/v1/images/generations";
 pub const IMAGE_EDITS: &str = "/v1/images/edits";
 pub const COUNT_TOKENS: &str = "/v1/count_tokens";
 pub const MODERATIONS: &str = "/v1/moderations";
+pub const RESPONSES: &str = "/v1/responses";
+pub const INPUT_TOKENS: &str = "/v1/responses/input_tokens";
+pub const COMPACTIONS: &str = "/v1/responses/compact";
 
 /// Every path of the data port, as it is documented.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 15] = [
     CHAT_COMPLETIONS,
     COMPLETIONS,
     EMBEDDINGS,
@@ -21,6 +24,9 @@ const PATHS: [&str; 12] = [
     IMAGE_EDITS,
     COUNT_TOKENS,
     MODERATIONS,
+    RESPONSES,
+    COMPACTIONS,
+    INPUT_TOKENS,
     "/v1/usage",
     "/v1/knowledge_bases",
     "/v1/models",

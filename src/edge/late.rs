@@ -41,7 +41,7 @@ pub async fn within<D: Dialect, T: Send + 'static>(
             beginning: Some(Box::pin(async move { events(answer.await?) })),
             events: None,
             written: BytesMut::from(COMMENT),
-            error: D::error,
+            error: D::late_error,
         })),
     }
 }
@@ -71,9 +71,7 @@ impl EventSource for LateEvents {
         match &mut self.events {
             Some(events) => events.fail(error),
             None => {
-                self.written.extend_from_slice(b"data: ");
                 self.written.extend_from_slice(&(self.error)(error));
-                self.written.extend_from_slice(b"\n\n");
             }
         }
     }
@@ -82,6 +80,13 @@ impl EventSource for LateEvents {
         self.beginning = None;
         if let Some(events) = &mut self.events {
             events.cut();
+        }
+    }
+
+    fn heartbeat(&mut self) {
+        match &mut self.events {
+            Some(events) => events.heartbeat(),
+            None => self.written.extend_from_slice(COMMENT),
         }
     }
 

@@ -11,8 +11,8 @@ use axum::{
 use super::{
     Edge,
     dialect::{
-        ChatCompletions, Completions, CountTokens, Embeddings, ImageEdits, ImageGenerations,
-        Moderations, Reranking,
+        ChatCompletions, Compactions, Completions, CountTokens, Embeddings, ImageEdits,
+        ImageGenerations, InputTokens, Moderations, Reranking, Responses,
     },
     endpoints, labels,
     serve::serve,
@@ -20,8 +20,9 @@ use super::{
 use crate::error::{Error, Kind};
 
 /// Prefixes of known API paths that this version does not support; their 404 says so.
-const NOT_SERVED: [&str; 6] = [
+const NOT_SERVED: [&str; 7] = [
     "/responses",
+    "/conversations",
     "/images",
     "/audio",
     "/messages",
@@ -46,6 +47,12 @@ pub fn router(
             ("/images/edits", post(serve::<ImageEdits>)),
             ("/count_tokens", post(serve::<CountTokens>)),
             ("/moderations", post(serve::<Moderations>)),
+            (
+                "/responses",
+                post(serve::<Responses>).get(endpoints::responses::upgrade),
+            ),
+            ("/responses/compact", post(serve::<Compactions>)),
+            ("/responses/input_tokens", post(serve::<InputTokens>)),
             ("/models", get(endpoints::models::list)),
             ("/models/{*model}", get(endpoints::models::retrieve)),
             ("/knowledge_bases", get(endpoints::knowledge_bases::list)),

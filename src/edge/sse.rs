@@ -24,7 +24,7 @@ use crate::error::Error;
 /// Events that are ready are sent together, up to this many bytes. The limit bounds the memory held for a slow client.
 const MAX_FRAME: usize = 32 * 1024;
 
-/// The interval of keep-alive comments. Proxies close idle connections, and a model may reason for minutes.
+/// The interval of signs of life. Proxies close idle connections, and a model may reason for minutes.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Builds the response to a streamed request.
@@ -50,7 +50,7 @@ pub fn response(entry: &Entry, source: Box<dyn EventSource>, cut: CancellationTo
 
 struct SseBody {
     source: Box<dyn EventSource>,
-    /// The time of the next keep-alive comment; runs only while `armed`.
+    /// The time of the next sign of life; runs only while `armed`.
     heartbeat: Pin<Box<Sleep>>,
     armed: bool,
     entry: Entry,
@@ -106,10 +106,9 @@ impl http_body::Body for SseBody {
             return Poll::Ready(None);
         }
         if self.is_idle(cx) {
-            // An SSE comment, which clients ignore.
-            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(
-                b": keep-alive\n\n",
-            )))));
+            self.source.heartbeat();
+            let written = self.source.written().split().freeze();
+            return Poll::Ready(Some(Ok(Frame::data(written))));
         }
         Poll::Pending
     }

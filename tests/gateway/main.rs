@@ -48,6 +48,7 @@ mod reasoning_order;
 mod regressions;
 mod requests;
 mod rerank;
+mod response_api;
 mod responses;
 mod retries;
 mod routes;

@@ -48,6 +48,11 @@ pub trait EventWriter: Send {
     /// Writes the end of a complete stream.
     fn done(&mut self);
 
+    /// Writes a sign of life; by default an SSE comment, which clients ignore.
+    fn heartbeat(&mut self) {
+        self.written().extend_from_slice(b": keep-alive\n\n");
+    }
+
     /// Returns the buffer of written events; the caller takes its content.
     fn written(&mut self) -> &mut BytesMut;
 }
@@ -86,6 +91,10 @@ impl<W: EventWriter> EventSource for ChatEvents<W> {
 
     fn cut(&mut self) {
         self.stream.cut();
+    }
+
+    fn heartbeat(&mut self) {
+        self.writer.heartbeat();
     }
 
     fn written(&mut self) -> &mut BytesMut {

@@ -9,6 +9,7 @@ mod embeddings;
 mod images;
 mod moderations;
 mod rerank;
+mod responses;
 
 use std::task::{Context, Poll};
 
@@ -24,9 +25,10 @@ pub use embeddings::{Embeddings, embedding_request};
 pub use images::{ImageEdits, ImageGenerations};
 pub use moderations::Moderations;
 pub use rerank::{Reranking, rerank_request};
+pub use responses::{Compactions, InputTokens, Responses};
 
 pub use super::body::Media;
-use super::rescue;
+use super::{rescue, seal::Seals};
 use crate::{
     call::{Caller, Trace, Warnings},
     dispatch::Dispatchable,
@@ -71,6 +73,16 @@ pub trait Dialect: Send + Sync + 'static {
     fn error(error: &Error) -> Vec<u8> {
         rescue::envelope(error)
     }
+
+    /// Changes what an error tells the client about another attempt, where clients of this API would misunderstand it.
+    fn adapt(error: Error) -> Error {
+        error
+    }
+
+    /// Serializes the events of an error that ends a stream before its first chunk.
+    fn late_error(error: &Error) -> Vec<u8> {
+        [b"data: ".as_slice(), &Self::error(error), b"\n\n"].concat()
+    }
 }
 
 /// A request whose body has been read.
@@ -79,6 +91,8 @@ pub struct Incoming<'a> {
     pub body: &'a [u8],
     pub caller: &'a Caller,
     pub knowledge_bases: &'a KnowledgeBases,
+    /// Opens what earlier replies sealed for the client.
+    pub seals: &'a Seals,
     pub warnings: &'a Warnings,
 }
 
@@ -125,6 +139,12 @@ pub trait EventSource: Send {
 
     /// Cuts the call off, because the gateway shuts down.
     fn cut(&mut self);
+
+    /// Writes a sign of life. Proxies close idle connections, and a model may reason for minutes.
+    fn heartbeat(&mut self) {
+        // An SSE comment, which clients ignore.
+        self.written().extend_from_slice(b": keep-alive\n\n");
+    }
 
     /// Returns the buffer of written events; the caller takes its content.
     fn written(&mut self) -> &mut BytesMut;

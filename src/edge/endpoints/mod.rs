@@ -2,4 +2,5 @@
 
 pub mod knowledge_bases;
 pub mod models;
+pub mod responses;
 pub mod usage;

@@ -39,8 +39,8 @@ pub fn tools(request: &ChatRequest) -> Result<(), Error> {
     for (index, tool) in request.tools.iter().flatten().enumerate() {
         let at = |member: &str| format!("tools[{index}].{member}");
         match (tool.kind.as_str(), &tool.function, &tool.custom) {
-            ("function", Some(function), _) => {
-                check_function(function, &|member| at(&format!("function.{member}")))?
+            ("function", Some(one), _) => {
+                function(one, &|member| at(&format!("function.{member}")))?
             }
             ("custom", _, Some(custom)) => name(&custom.name, || at("custom.name"))?,
             (kind, None, None) if WEB_SEARCH.contains(&kind) || kind == FILE_SEARCH => {}
@@ -52,13 +52,17 @@ pub fn tools(request: &ChatRequest) -> Result<(), Error> {
             }
         }
     }
-    for (index, function) in request.functions.iter().flatten().enumerate() {
-        check_function(function, &|member| format!("functions[{index}].{member}"))?;
+    for (index, one) in request.functions.iter().flatten().enumerate() {
+        function(one, &|member| format!("functions[{index}].{member}"))?;
     }
     Ok(())
 }
 
-fn check_function(function: &Function, at: &impl Fn(&str) -> String) -> Result<(), Error> {
+/// Validates a function. `at` returns the path of a member.
+///
+/// # Errors
+/// 400 with the invalid member.
+pub fn function(function: &Function, at: &impl Fn(&str) -> String) -> Result<(), Error> {
     name(&function.name, || at("name"))?;
     match &function.parameters {
         Some(schema) if !schema.get().starts_with('{') => Err(Error::invalid(
@@ -74,12 +78,12 @@ fn check_function(function: &Function, at: &impl Fn(&str) -> String) -> Result<(
     }
 }
 
-/// Validates `response_format.json_schema`.
+/// Validates the schema of an answer, which is at the path `at`.
 ///
 /// # Errors
 /// 400 with the invalid member.
-pub fn schema(json_schema: &JsonSchema) -> Result<(), Error> {
-    let at = |member: &str| format!("response_format.json_schema.{member}");
+pub fn schema(json_schema: &JsonSchema, at: &str) -> Result<(), Error> {
+    let at = |member: &str| format!("{at}.{member}");
     if !(1..=64).contains(&json_schema.name.chars().count()) {
         return Err(Error::invalid(
             at("name"),

@@ -1,9 +1,9 @@
 //! `POST /v1/chat/completions`, <https://platform.openai.com/docs/api-reference/chat/create>.
 
-mod check_tools;
+pub mod check_tools;
 mod conversation;
 mod events;
-mod kb_request;
+pub mod kb_request;
 mod reasoning;
 mod validate;
 mod whole;
@@ -11,7 +11,7 @@ mod whole;
 use axum::http::HeaderMap;
 
 pub use events::ChatWriter;
-pub use whole::{assistant_message, cost, unwritable, usage};
+pub use whole::{assistant_message, cost, kb, unwritable, usage};
 
 use super::{
     Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext,
@@ -170,7 +170,7 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
 
 /// Applies the guardrail headers of InvokeModel, for clients that cannot add members to the body. A guardrail in the body
 /// takes precedence.
-fn guardrail(headers: &HeaderMap, chat: &mut Chat) {
+pub fn guardrail(headers: &HeaderMap, chat: &mut Chat) {
     let text = |name: &str| {
         headers
             .get(name)
