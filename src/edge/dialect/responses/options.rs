@@ -102,7 +102,7 @@ fn unsupported(request: &Request) -> Result<(), Error> {
         ),
         ("functions", request.functions.is_some(), "send 'tools'"),
     ];
-    for (param, _, advice) in members.into_iter().filter(|(_, is_set, _)| *is_set) {
+    if let Some((param, _, advice)) = members.into_iter().find(|(_, is_set, _)| *is_set) {
         return Err(
             Error::invalid(param, format!("'{param}' is not supported here: {advice}."))
                 .with_code("unsupported_parameter"),

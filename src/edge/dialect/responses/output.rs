@@ -161,7 +161,7 @@ impl Output {
 
     /// Adds a chunk of output.
     fn add(&mut self, chunk: Chunk) {
-        let Some(chunk) = self.to_open_call(chunk) else {
+        let Some(chunk) = self.give_to_open_call(chunk) else {
             return;
         };
         match chunk {

@@ -101,7 +101,7 @@ fn object(text: &str) -> Box<RawValue> {
 
 impl Output {
     /// Gives the chunk to the open call. Returns it if there is none, or if the call ends before it.
-    pub(super) fn to_open_call(&mut self, chunk: Chunk) -> Option<Chunk> {
+    pub(super) fn give_to_open_call(&mut self, chunk: Chunk) -> Option<Chunk> {
         let index = self.items.len();
         let Some(Open::Call(call)) = &mut self.open else {
             return Some(chunk);
