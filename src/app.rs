@@ -21,7 +21,7 @@ use crate::{
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
     dispatch::{Dispatch, Reentry, pipeline::Shared},
-    edge::{self, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Room, UsagePages},
+    edge::{self, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Room, Seals, UsagePages},
     governance::{Clock, Ledger},
     knowledge::BedrockKnowledgeBases,
     middleware::{
@@ -190,6 +190,7 @@ impl App {
             ledger: ledger.clone(),
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
+            seals: Seals::new(&config.server.seal_keys),
             cors_origins: config.server.cors_origins,
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)

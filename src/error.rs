@@ -184,6 +184,12 @@ impl Error {
         self
     }
 
+    /// Removes the time after which the client may retry, because clients of some APIs would wait for too long.
+    pub fn without_retry_after(mut self) -> Self {
+        self.0.retry_after = None;
+        self
+    }
+
     /// Stops OpenAI's SDKs from retrying, by the header `x-should-retry: false`.
     pub fn without_retry(mut self) -> Self {
         self.0.should_retry = Some(false);

@@ -99,6 +99,8 @@ pub struct ServerSettings {
     pub tls: Option<TlsSettings>,
     /// HTTP/2 without TLS.
     pub h2c: bool,
+    /// Secrets that seal what clients keep for the gateway. The first seals, and all open.
+    pub seal_keys: Vec<Secret>,
 }
 
 #[derive(Clone, Debug)]
@@ -241,7 +243,7 @@ fn read(
         }
     }
     let mut root = Section::root(tree, diagnostics);
-    let server = server::server(root.section("server"));
+    let server = server::server(root.section("server"), environment);
     let admin = sections::admin(root.section("admin"), environment);
     let aws = sections::aws(root.section("aws"), environment, demo.as_ref());
     let defaults = models::defaults(

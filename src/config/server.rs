@@ -5,10 +5,13 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use bytesize::ByteSize;
 
-use super::{ServerSettings, options, reader::Section, sections};
-use crate::server::{Tls, TlsSettings};
+use super::{Environment, ServerSettings, keys, options, reader::Section, sections};
+use crate::{
+    call::Secret,
+    server::{Tls, TlsSettings},
+};
 
-pub fn server(mut section: Section<'_>) -> Option<ServerSettings> {
+pub fn server(mut section: Section<'_>, environment: &Environment) -> Option<ServerSettings> {
     let listen = sections::address(&mut section, ([127, 0, 0, 1], 8080));
     let max_body = section.size_or("max_body", ByteSize::mib(32));
     let max_buffered = section.size_or("max_buffered_bodies", ByteSize::gib(1));
@@ -47,6 +50,7 @@ pub fn server(mut section: Section<'_>) -> Option<ServerSettings> {
         }
     }
     let trusted_proxies = options::networks(&mut section, "trusted_proxies");
+    let seal_keys = seal_keys(&mut section, environment);
     let tls = tls(&mut section);
     let h2c = section.boolean("h2c", false);
     if h2c && tls.is_some() {
@@ -74,7 +78,24 @@ pub fn server(mut section: Section<'_>) -> Option<ServerSettings> {
         trusted_proxies,
         tls,
         h2c,
+        seal_keys,
     })
+}
+
+/// Reads the secrets in the variables of `seal_key_env`.
+fn seal_keys(section: &mut Section<'_>, environment: &Environment) -> Vec<Secret> {
+    let names = section.strings("seal_key_env").unwrap_or_default();
+    let secrets = names.iter().filter_map(|name| {
+        let Some(secret) = environment.variable(name) else {
+            section.problem_at("seal_key_env", format!("{name} is not set"));
+            return None;
+        };
+        if let Some(weakness) = keys::weakness(secret) {
+            section.problem_at("seal_key_env", format!("the secret in {name} {weakness}"));
+        }
+        Some(Secret::new(secret))
+    });
+    secrets.collect()
 }
 
 /// Reads `tls` of a port, and checks that its files can be used.

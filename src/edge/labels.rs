@@ -10,6 +10,9 @@ pub const IMAGE_GENERATIONS: &str = "/v1/images/generations";
 pub const IMAGE_EDITS: &str = "/v1/images/edits";
 pub const COUNT_TOKENS: &str = "/v1/count_tokens";
 pub const MODERATIONS: &str = "/v1/moderations";
+pub const RESPONSES: &str = "/v1/responses";
+pub const INPUT_TOKENS: &str = "/v1/responses/input_tokens";
+pub const COMPACTIONS: &str = "/v1/responses/compact";
 pub const MESSAGES: &str = "/v1/messages";
 pub const MESSAGES_COUNT_TOKENS: &str = "/v1/messages/count_tokens";
 pub const CONVERSE: &str = "/model/{id}/converse";
@@ -18,7 +21,7 @@ pub const INVOKE: &str = "/model/{id}/invoke";
 pub const INVOKE_STREAM: &str = "/model/{id}/invoke-with-response-stream";
 
 /// Every path of the data port, as it is documented.
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 21] = [
     CHAT_COMPLETIONS,
     COMPLETIONS,
     EMBEDDINGS,
@@ -33,6 +36,9 @@ const PATHS: [&str; 18] = [
     INVOKE_STREAM,
     MESSAGES,
     MESSAGES_COUNT_TOKENS,
+    RESPONSES,
+    COMPACTIONS,
+    INPUT_TOKENS,
     "/v1/usage",
     "/v1/knowledge_bases",
     "/v1/models",

@@ -21,6 +21,7 @@ mod receive;
 mod reply_headers;
 mod rescue;
 mod routes;
+mod seal;
 mod serve;
 mod shape;
 mod shed;
@@ -58,6 +59,7 @@ pub use keys::{Key, Keys, VirtualKey};
 pub use logins::Logins;
 use pieces::Pieces;
 pub use receive::Room;
+pub use seal::Seals;
 
 use crate::{
     dispatch::Dispatch,
@@ -88,6 +90,8 @@ pub struct Edge {
     pub ledger: Ledger,
     pub disconnect: DisconnectPolicy,
     pub limits: Limits,
+    /// Seals what clients keep for the gateway.
+    pub seals: Seals,
     /// Browser origins that CORS allows. If empty, responses have no CORS headers.
     pub cors_origins: Vec<HeaderValue>,
     /// The start time of the gateway, in Unix seconds.

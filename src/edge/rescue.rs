@@ -58,6 +58,11 @@ pub fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
     .into_response()
 }
 
+/// Returns OpenAI's `type` of an error.
+pub fn error_type(error: &Error) -> &'static str {
+    status_and_type(error.kind()).1
+}
+
 fn status_and_type(kind: Kind) -> (StatusCode, &'static str) {
     match kind {
         Kind::InvalidRequest => (StatusCode::BAD_REQUEST, "invalid_request_error"),

@@ -12,8 +12,9 @@ use axum::{
 use super::{
     Edge, aws_errors,
     dialect::{
-        AwsSdk, ChatCompletions, Completions, CountTokens, Embeddings, ImageEdits,
-        ImageGenerations, Messages, MessagesCountTokens, Moderations, Reranking,
+        AwsSdk, ChatCompletions, Compactions, Completions, CountTokens, Embeddings, ImageEdits,
+        ImageGenerations, InputTokens, Messages, MessagesCountTokens, Moderations, Reranking,
+        Responses,
     },
     endpoints, labels,
     serve::serve,
@@ -21,8 +22,9 @@ use super::{
 use crate::error::{Error, Kind};
 
 /// Prefixes of known API paths that this version does not support; their 404 says so.
-const NOT_SERVED: [&str; 6] = [
+const NOT_SERVED: [&str; 7] = [
     "/responses",
+    "/conversations",
     "/images",
     "/audio",
     "/messages",
@@ -52,6 +54,12 @@ pub fn router(
             ("/moderations", post(serve::<Moderations>)),
             ("/messages", post(serve::<Messages>)),
             ("/messages/count_tokens", post(serve::<MessagesCountTokens>)),
+            (
+                "/responses",
+                post(serve::<Responses>).get(endpoints::responses::upgrade),
+            ),
+            ("/responses/compact", post(serve::<Compactions>)),
+            ("/responses/input_tokens", post(serve::<InputTokens>)),
             ("/models", get(endpoints::models::list)),
             ("/models/{*model}", get(endpoints::models::retrieve)),
             ("/knowledge_bases", get(endpoints::knowledge_bases::list)),

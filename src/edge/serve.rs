@@ -40,7 +40,7 @@ pub async fn serve<D: Dialect>(
 ) -> Response {
     let mut response = match answer::<D>(&edge, &entry, request).await {
         Ok(response) => response,
-        Err(error) => rescue::respond(error, D::error),
+        Err(error) => rescue::respond(D::adapt(error), D::error),
     };
     let trace = entry.trace();
     reply_headers::add_rate_limits(&mut response, &trace.rate_limits());
@@ -64,6 +64,7 @@ async fn answer<D: Dialect>(
     trace.set_body_size(bytes.len());
     let parse = {
         let (caller, gateway, trace) = (caller.clone(), gateway.clone(), trace.clone());
+        let seals = edge.seals.clone();
         move || {
             D::parse(&Incoming {
                 path: parts.uri.path(),
@@ -71,6 +72,7 @@ async fn answer<D: Dialect>(
                 body: &bytes,
                 caller: &caller,
                 knowledge_bases: &gateway.knowledge_bases,
+                seals: &seals,
                 warnings: trace.warnings(),
             })
         }

@@ -53,6 +53,7 @@ mod reasoning_order;
 mod regressions;
 mod requests;
 mod rerank;
+mod response_api;
 mod responses;
 mod retries;
 mod routes;

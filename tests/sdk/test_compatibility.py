@@ -1,4 +1,4 @@
-"""Sends every example in docs/compatibility.md, and checks that the page covers every member of OpenAI's request."""
+"""Sends every example in docs/compatibility.md and docs/responses.md, and checks that they cover every member of OpenAI's requests."""
 
 import json
 import pathlib
@@ -10,11 +10,13 @@ import urllib.request
 import pytest
 from openai.types import completion_create_params, embedding_create_params, image_generate_params
 from openai.types.chat import completion_create_params as chat_create_params
+from openai.types.responses import response_create_params
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "compatibility.md"
+DOCS = pathlib.Path(__file__).parents[2] / "docs"
 ROW = re.compile(r"^\| `([^`]+)` \| `(\{.*\})` \| (\w+) \|", re.MULTILINE)
 CLAUDE = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 TITAN = "amazon.titan-embed-text-v2:0"
+RESPONSES = ("/responses", {"model": CLAUDE, "input": "Hi"})
 CHAT = ("/chat/completions", {"model": CLAUDE, "messages": [{"role": "user", "content": "Hi"}]})
 # Sections of the page that have a path of their own, and the request that an example changes. All others are about chats.
 SECTIONS = {
@@ -26,10 +28,11 @@ SECTIONS = {
 
 
 def rows():
-    for section in PAGE.read_text().split("\n## "):
-        path, request = SECTIONS.get(section.splitlines()[0], CHAT)
-        for member, example, outcome in ROW.findall(section):
-            yield path, member, {**request, **json.loads(example)}, outcome
+    for page, default in [("compatibility.md", CHAT), ("responses.md", RESPONSES)]:
+        for section in (DOCS / page).read_text().split("\n## "):
+            path, request = SECTIONS.get(section.splitlines()[0], default)
+            for member, example, outcome in ROW.findall(section):
+                yield path, member, {**request, **json.loads(example)}, outcome
 
 
 ROWS = list(rows())
@@ -71,6 +74,7 @@ def test_example_has_the_documented_outcome(gateway, path, member, changed, outc
     ("path", "official", "more", "at_least"),
     [
         ("/chat/completions", chat_create_params.CompletionCreateParamsBase, {"stream"}, 30),
+        ("/responses", response_create_params.ResponseCreateParamsBase, {"stream"}, 25),
         ("/completions", completion_create_params.CompletionCreateParamsBase, {"stream"}, 15),
         ("/embeddings", embedding_create_params.EmbeddingCreateParams, set(), 5),
         ("/images/generations", image_generate_params.ImageGenerateParamsBase, {"stream"}, 10),
@@ -84,5 +88,5 @@ def test_every_member_of_the_official_client_is_documented(path, official, more,
 
 
 def test_every_section_of_the_page_has_examples():
-    for path, _ in [CHAT, *SECTIONS.values()]:
+    for path, _ in [CHAT, RESPONSES, *SECTIONS.values()]:
         assert sum(row[0] == path for row in ROWS) > 10, path

@@ -126,13 +126,19 @@ fn the_page_on_compatibility_has_every_member_of_each_request() {
         ("src/openai/embedding.rs", "EmbeddingRequest", embeddings, 6),
         ("src/openai/rerank.rs", "RerankRequest", rerank, 6),
         ("src/openai/image.rs", "ImageRequest", images, 30),
+        (
+            "src/openai/responses/served/request.rs",
+            "Request",
+            &read(&root().join("docs/responses.md")),
+            40,
+        ),
     ] {
         let members = members(file, request);
         assert!(members.len() > least, "{file}: {members:?}");
         for member in members {
             assert!(
                 section.contains(&format!("\n| `{member}` |")),
-                "docs/compatibility.md does not describe `{member}` of {request}"
+                "no page describes `{member}` of {request}"
             );
         }
     }

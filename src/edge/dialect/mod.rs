@@ -11,6 +11,7 @@ mod images;
 mod messages;
 mod moderations;
 mod rerank;
+mod responses;
 
 use std::task::{Context, Poll};
 
@@ -28,9 +29,10 @@ pub use images::{ImageEdits, ImageGenerations};
 pub use messages::{Messages, MessagesCountTokens};
 pub use moderations::Moderations;
 pub use rerank::{Reranking, rerank_request};
+pub use responses::{Compactions, InputTokens, Responses};
 
 pub use super::body::Media;
-use super::rescue;
+use super::{rescue, seal::Seals};
 use crate::{
     call::{Caller, Trace, Warnings},
     dispatch::{Dispatchable, Models},
@@ -92,6 +94,11 @@ pub trait Dialect: Send + Sync + 'static {
     fn model_name(name: String, _models: &Models, _caller: &Caller) -> String {
         name
     }
+
+    /// Changes what an error tells the client about another attempt, where clients of this API would misunderstand it.
+    fn adapt(error: Error) -> Error {
+        error
+    }
 }
 
 /// A request whose body has been read.
@@ -102,6 +109,8 @@ pub struct Incoming<'a> {
     pub body: &'a [u8],
     pub caller: &'a Caller,
     pub knowledge_bases: &'a KnowledgeBases,
+    /// Opens what earlier replies sealed for the client.
+    pub seals: &'a Seals,
     pub warnings: &'a Warnings,
 }
 

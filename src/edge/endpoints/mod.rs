@@ -3,4 +3,5 @@
 mod anthropic_models;
 pub mod knowledge_bases;
 pub mod models;
+pub mod responses;
 pub mod usage;

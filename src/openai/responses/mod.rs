@@ -5,6 +5,7 @@ mod event;
 mod item;
 mod reply;
 mod request;
+pub mod served;
 
 pub use event::Event;
 pub use item::{

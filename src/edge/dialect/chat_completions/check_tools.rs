@@ -39,8 +39,8 @@ pub fn tools(request: &ChatRequest) -> Result<(), Error> {
     for (index, tool) in request.tools.iter().flatten().enumerate() {
         let at = |member: &str| format!("tools[{index}].{member}");
         match (tool.kind.as_str(), &tool.function, &tool.custom) {
-            ("function", Some(function), _) => {
-                check_function(function, &|member| at(&format!("function.{member}")))?
+            ("function", Some(one), _) => {
+                check_function(one, &|member| at(&format!("function.{member}")))?
             }
             ("custom", _, Some(custom)) => name(&custom.name, || at("custom.name"))?,
             (kind, None, None) if WEB_SEARCH.contains(&kind) || kind == FILE_SEARCH => {}
@@ -52,8 +52,8 @@ pub fn tools(request: &ChatRequest) -> Result<(), Error> {
             }
         }
     }
-    for (index, function) in request.functions.iter().flatten().enumerate() {
-        check_function(function, &|member| format!("functions[{index}].{member}"))?;
+    for (index, one) in request.functions.iter().flatten().enumerate() {
+        check_function(one, &|member| format!("functions[{index}].{member}"))?;
     }
     Ok(())
 }
@@ -78,12 +78,12 @@ pub fn check_function(function: &Function, at: &impl Fn(&str) -> String) -> Resu
     }
 }
 
-/// Validates `response_format.json_schema`.
+/// Validates the schema of an answer, which is at the path `at`.
 ///
 /// # Errors
 /// 400 with the invalid member.
-pub fn schema(json_schema: &JsonSchema) -> Result<(), Error> {
-    let at = |member: &str| format!("response_format.json_schema.{member}");
+pub fn schema(json_schema: &JsonSchema, at: &str) -> Result<(), Error> {
+    let at = |member: &str| format!("{at}.{member}");
     if !(1..=64).contains(&json_schema.name.chars().count()) {
         return Err(Error::invalid(
             at("name"),

@@ -112,7 +112,9 @@ fn unsupported(request: &ChatRequest) -> Result<(), Error> {
     if let Some(format) = &request.response_format {
         match (format.kind.as_str(), &format.json_schema) {
             ("text" | "json_object", _) => {}
-            ("json_schema", Some(json_schema)) => schema(json_schema)?,
+            ("json_schema", Some(json_schema)) => {
+                schema(json_schema, "response_format.json_schema")?;
+            }
             ("json_schema", None) => {
                 return Err(Error::invalid(
                     "response_format.json_schema",

@@ -98,7 +98,7 @@ pub fn response_format(format: Option<OutputFormat>) -> Result<Option<ResponseFo
         schema,
         strict: Some(true),
     };
-    check_tools::schema(&json_schema).map_err(|error| error.with_param("output_config.format"))?;
+    check_tools::schema(&json_schema, "output_config.format")?;
     Ok(Some(ResponseFormat {
         kind: "json_schema".to_owned(),
         json_schema: Some(json_schema),

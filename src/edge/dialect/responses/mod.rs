@@ -1,0 +1,187 @@
+//! `POST /v1/responses`, <https://platform.openai.com/docs/api-reference/responses/create>, and its compaction. The items
+//! become a conversation, so that every model answers them on every route.
+
+mod choice;
+mod content;
+mod conversation;
+mod events;
+mod input_tokens;
+mod item;
+mod names;
+mod options;
+mod output;
+mod parse;
+mod rendered;
+mod reply;
+mod sealed;
+mod tools;
+
+use std::time::Duration;
+
+pub use input_tokens::InputTokens;
+
+use events::Events;
+use output::{Output, OutputSettings};
+use reply::{Head, ResponseWriter};
+
+use super::{
+    Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_completions,
+    chat_events::ChatEvents,
+};
+use crate::{
+    edge::{body, labels},
+    error::{Error, Kind},
+    openai::responses::served::{CompactedResponse, Settings},
+    operation::chat::{Chat, ChatReply, WholeReply},
+};
+
+/// The longest time that a client is told to wait. Codex waits for as long as it is told, six times; without a time, it
+/// stops and shows the error.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// The dialect of OpenAI's Responses API.
+pub struct Responses;
+
+/// The dialect that replaces a conversation by a summary, `POST /v1/responses/compact`.
+pub struct Compactions;
+
+/// The parts of the request that the reply depends on.
+pub struct View {
+    model: String,
+    settings: Settings,
+    output: OutputSettings,
+    /// What the Knowledge Bases are searched for.
+    query: Option<String>,
+    has_search_results: bool,
+    has_warnings: bool,
+}
+
+impl Dialect for Responses {
+    type Operation = Chat;
+    type View = View;
+    const ROUTE: &'static str = labels::RESPONSES;
+    const INPUT: &'static str = "input";
+
+    fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
+        let parsed = parse::request(request, false)?;
+        Ok(ParsedRequest {
+            operation: parsed.chat,
+            model: parsed.view.model.clone(),
+            end_user: parsed.end_user,
+            view: parsed.view,
+        })
+    }
+
+    fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
+        match reply {
+            ChatReply::Whole(whole) => {
+                let (head, output) = whole_output(whole, view, cx);
+                let object = head.answered(&output);
+                let body = serde_json::to_vec(&object).map_err(chat_completions::unwritable)?;
+                Ok(Outgoing::Whole(body))
+            }
+            ChatReply::Stream(stream) => {
+                let (head, output) = begin(view, cx, false);
+                let writer = ResponseWriter::new(head, output);
+                Ok(Outgoing::Events(Box::new(ChatEvents::new(stream, writer))))
+            }
+        }
+    }
+
+    fn adapt(error: Error) -> Error {
+        let is_long = error
+            .retry_after()
+            .is_some_and(|after| after > MAX_RETRY_AFTER);
+        match is_long || error.kind() == Kind::UpstreamQuota {
+            true => error.without_retry_after(),
+            false => error,
+        }
+    }
+
+    fn error_event(error: &Error) -> Vec<u8> {
+        let head = Head {
+            id: "resp_0".to_owned(),
+            created: body::unix_seconds(),
+            model: String::new(),
+            settings: Settings::default(),
+            retrieval: None,
+            query: None,
+            has_search_results: false,
+            warnings: None,
+        };
+        let mut events = Events::new(false);
+        events.fail(error, head.object(&[]));
+        events.out.to_vec()
+    }
+}
+
+impl Dialect for Compactions {
+    type Operation = Chat;
+    type View = View;
+    const ROUTE: &'static str = labels::COMPACTIONS;
+    const INPUT: &'static str = "input";
+
+    fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
+        let parsed = parse::request(request, true)?;
+        Ok(ParsedRequest {
+            operation: parsed.chat,
+            model: parsed.view.model.clone(),
+            end_user: parsed.end_user,
+            view: parsed.view,
+        })
+    }
+
+    fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
+        let ChatReply::Whole(whole) = reply else {
+            let text = "The gateway streamed a compaction.";
+            return Err(Error::new(Kind::Internal, text));
+        };
+        let (head, output) = whole_output(whole, view, cx);
+        if output.items.is_empty() {
+            return Err(parse::not_summarized(output.blocked));
+        }
+        let object = CompactedResponse {
+            id: &head.id,
+            object: "response.compaction",
+            created_at: head.created,
+            output: &output.items,
+            usage: output.usage.as_ref().map(reply::usage),
+        };
+        let body = serde_json::to_vec(&object).map_err(chat_completions::unwritable)?;
+        Ok(Outgoing::Whole(body))
+    }
+
+    fn adapt(error: Error) -> Error {
+        Responses::adapt(error)
+    }
+}
+
+/// Returns the head and the output of a whole reply. A response has one choice.
+fn whole_output(whole: WholeReply, view: View, cx: ReplyContext<'_>) -> (Head, Output) {
+    let (head, mut output) = begin(view, cx, true);
+    head.add_search(&mut output);
+    for chunk in whole.choices.into_iter().next().unwrap_or_default() {
+        output.chunk(chunk);
+    }
+    output.usage = Some(whole.usage);
+    output.guardrail = whole.guardrail;
+    (head, output)
+}
+
+fn begin(view: View, cx: ReplyContext<'_>, is_silent: bool) -> (Head, Output) {
+    let head = Head {
+        id: format!("resp_{}", cx.id),
+        created: cx.created,
+        model: view.model,
+        settings: view.settings,
+        retrieval: cx.trace.retrieval().cloned(),
+        query: view.query,
+        has_search_results: view.has_search_results,
+        warnings: view.has_warnings.then(|| cx.trace.warnings().clone()),
+    };
+    let settings = OutputSettings {
+        id: cx.id.to_string(),
+        ..view.output
+    };
+    (head, Output::new(settings, Events::new(is_silent)))
+}

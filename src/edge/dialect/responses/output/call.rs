@@ -1,0 +1,219 @@
+//! Items that are complete when they end: calls of tools and images.
+
+use serde::de::IgnoredAny;
+use serde_json::{Value, json, value::RawValue};
+
+use super::{
+    super::{events::Events, names::Named},
+    Open, Output,
+};
+use crate::{
+    openai::{
+        completion::{CustomCall, Image},
+        responses::served::{EventBody, OutputItem, Status},
+    },
+    operation::chat::Chunk,
+};
+
+/// A call whose arguments arrive.
+#[derive(Debug)]
+pub struct Call {
+    id: String,
+    /// The number of the call in the answer.
+    index: u32,
+    call_id: String,
+    named: Named,
+    is_search: bool,
+    arguments: String,
+}
+
+impl Call {
+    fn item(&self, status: Status, arguments: &str) -> OutputItem {
+        let (id, call_id) = (self.id.clone(), self.call_id.clone());
+        if self.is_search {
+            return OutputItem::ToolSearchCall {
+                id,
+                status,
+                call_id,
+                execution: "client",
+                arguments: object(arguments),
+            };
+        }
+        let Named { namespace, name } = self.named.clone();
+        OutputItem::FunctionCall {
+            id,
+            status,
+            call_id,
+            name,
+            namespace,
+            arguments: arguments.to_owned(),
+        }
+    }
+
+    fn add(&mut self, fragment: &str, index: usize, events: &mut Events) {
+        self.arguments.push_str(fragment);
+        if self.is_search {
+            return;
+        }
+        let body = EventBody {
+            item_id: Some(&self.id),
+            output_index: Some(index),
+            delta: Some(fragment),
+            ..EventBody::default()
+        };
+        events.write("response.function_call_arguments.delta", body);
+    }
+
+    /// Reports whether no more arguments can follow.
+    fn is_complete(&self) -> bool {
+        serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok()
+    }
+
+    /// Writes the event that ends the arguments, and returns the item.
+    pub fn end(mut self, status: Status, index: usize, events: &mut Events) -> OutputItem {
+        if self.arguments.is_empty() {
+            self.arguments.push_str("{}");
+        }
+        if !self.is_search {
+            let body = EventBody {
+                item_id: Some(&self.id),
+                output_index: Some(index),
+                name: Some(&self.named.name),
+                arguments: Some(&self.arguments),
+                ..EventBody::default()
+            };
+            events.write("response.function_call_arguments.done", body);
+        }
+        self.item(status, &self.arguments)
+    }
+}
+
+/// Returns JSON text as an object. Text that is none becomes the query.
+fn object(text: &str) -> Box<RawValue> {
+    let own = RawValue::from_string(text.to_owned());
+    let own = own.ok().filter(|own| own.get().starts_with('{'));
+    own.unwrap_or_else(|| {
+        let query = json!({"query": text}).to_string();
+        // A serialized value is valid JSON.
+        RawValue::from_string(query).unwrap_or_default()
+    })
+}
+
+impl Output {
+    /// Gives the chunk to the open call. Returns it if there is none, or if the call ends before it.
+    pub(super) fn give_to_open_call(&mut self, chunk: Chunk) -> Option<Chunk> {
+        let index = self.items.len();
+        let Some(Open::Call(call)) = &mut self.open else {
+            return Some(chunk);
+        };
+        match chunk {
+            Chunk::ToolArguments {
+                index: nth,
+                fragment,
+            } if nth == call.index => {
+                call.add(&fragment, index, &mut self.events);
+                if !self.held.is_empty() && call.is_complete() {
+                    self.release();
+                }
+                None
+            }
+            // Some routes write several calls at once.
+            chunk if !call.is_complete() => {
+                self.held.push(chunk);
+                None
+            }
+            chunk => Some(chunk),
+        }
+    }
+
+    /// Ends the open call, and adds what waited for its end.
+    pub(super) fn release(&mut self) {
+        self.close(Status::Completed);
+        for chunk in std::mem::take(&mut self.held) {
+            self.add(chunk);
+        }
+    }
+
+    pub(super) fn start_call(&mut self, index: u32, call_id: &str, name: &str) {
+        self.close(Status::Completed);
+        let is_search = self.settings.names.is_search(name);
+        let call = Call {
+            id: self.next_id(if is_search { "tsc" } else { "fc" }),
+            index,
+            call_id: call_id.to_owned(),
+            named: self.settings.names.client(name),
+            is_search,
+            arguments: String::new(),
+        };
+        let begun = call.item(Status::InProgress, if is_search { "{}" } else { "" });
+        self.added(&begun);
+        self.open = Some(Open::Call(call));
+    }
+
+    pub(super) fn custom_call(&mut self, call_id: &str, call: CustomCall) {
+        self.close(Status::Completed);
+        let id = self.next_id("ctc");
+        let Named { namespace, name } = self.settings.names.client(&call.name);
+        let item = |status, input: &str| OutputItem::CustomToolCall {
+            id: id.clone(),
+            status,
+            call_id: call_id.to_owned(),
+            name: name.clone(),
+            namespace: namespace.clone(),
+            input: input.to_owned(),
+        };
+        self.added(&item(Status::InProgress, ""));
+        let body = EventBody {
+            item_id: Some(&id),
+            output_index: Some(self.items.len()),
+            ..EventBody::default()
+        };
+        // The input was JSON, so it is known only when it is complete.
+        let delta = EventBody {
+            delta: Some(&call.input),
+            ..body
+        };
+        self.events
+            .write("response.custom_tool_call_input.delta", delta);
+        let done = EventBody {
+            input: Some(&call.input),
+            ..body
+        };
+        self.events
+            .write("response.custom_tool_call_input.done", done);
+        self.done(item(Status::Completed, &call.input));
+    }
+
+    pub(super) fn image(&mut self, image: Image) {
+        self.close(Status::Completed);
+        let Image::ImageUrl { image_url } = image;
+        let data = image_url.url.split_once("base64,");
+        let item = OutputItem::ImageGenerationCall {
+            id: self.next_id("ig"),
+            status: Status::Completed,
+            result: data.map_or_else(String::new, |(_, data)| data.to_owned()),
+        };
+        self.whole_item(item.clone(), item, &[]);
+    }
+
+    /// Adds a search that AWS ran. Its results are part of the model's text.
+    pub(super) fn server_tool(&mut self, block: &Value) {
+        let Some(call) = block.get("toolUse") else {
+            return;
+        };
+        self.close(Status::Completed);
+        let query = call.pointer("/input/query").and_then(Value::as_str);
+        let item = |status| OutputItem::WebSearchCall {
+            id: self.next_id("ws"),
+            status,
+            action: json!({"type": "search", "query": query.unwrap_or_default()}),
+        };
+        let (begun, done) = (item(Status::InProgress), item(Status::Completed));
+        let events = [
+            "response.web_search_call.in_progress",
+            "response.web_search_call.searching",
+            "response.web_search_call.completed",
+        ];
+        self.whole_item(begun, done, &events);
+    }
+}

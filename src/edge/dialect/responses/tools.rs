@@ -1,0 +1,241 @@
+//! Converts tools to those of a chat. Tools that only OpenAI runs are dropped, because agents offer them in every request.
+
+use serde_json::value::RawValue;
+
+use super::{
+    item,
+    names::{TOOL_SEARCH, ToolNames},
+};
+use crate::{
+    call::Warnings,
+    edge::dialect::chat_completions::check_tools,
+    error::Error,
+    openai::{
+        chat::{CustomTool, Function, Tool as ChatTool},
+        knowledge_base::FILE_SEARCH,
+        responses::served::Tool,
+    },
+    operation::chat::WEB_SEARCH,
+};
+
+/// Maximum number of tools of a request, with those in namespaces.
+const MAX_TOOLS: usize = 1024;
+
+/// The tools of a request.
+#[derive(Debug, Default)]
+pub struct Tools {
+    pub list: Vec<ChatTool>,
+    /// The path and the type of the tools that were dropped.
+    pub dropped: Vec<(String, String)>,
+    /// Tools that the model gets once a search has found them, by the name that the model sees.
+    deferred: Vec<String>,
+    /// The bytes that the tools gain over the body.
+    pub added: usize,
+}
+
+/// Where a list of tools is.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The path of the list: `tools`.
+    pub at: &'a str,
+    /// A search found the tools, so none of them is deferred.
+    pub is_found: bool,
+}
+
+impl Tools {
+    /// Adds a list of tools.
+    ///
+    /// # Errors
+    /// 400 with the path of an invalid tool.
+    pub fn add(
+        &mut self,
+        list: &[Box<RawValue>],
+        place: Place<'_>,
+        names: &mut ToolNames,
+        warnings: &Warnings,
+    ) -> Result<(), Error> {
+        let mut parsed = Vec::with_capacity(list.len());
+        for (index, raw) in list.iter().enumerate() {
+            let at = format!("{}[{index}]", place.at);
+            let tool: Tool = item::parse(raw, &at)?;
+            if let ("function" | "custom", Some(name)) = (tool.kind.as_str(), &tool.name) {
+                names.add_plain(name);
+            }
+            parsed.push((at, tool));
+        }
+        for (at, tool) in parsed {
+            match tool.kind.as_str() {
+                "namespace" => self.namespace(tool, place, &at, names, warnings)?,
+                _ => self.tool(tool, None, place, &at, names, warnings)?,
+            }
+        }
+        match self.list.len() > MAX_TOOLS {
+            true => Err(Error::invalid(
+                place.at,
+                format!("At most {MAX_TOOLS} tools are allowed, with those in namespaces."),
+            )),
+            false => Ok(()),
+        }
+    }
+
+    fn namespace(
+        &mut self,
+        namespace: Tool,
+        place: Place<'_>,
+        at: &str,
+        names: &mut ToolNames,
+        warnings: &Warnings,
+    ) -> Result<(), Error> {
+        let name = namespace.name.unwrap_or_default();
+        check_tools::name(&name, || format!("{at}.name"))?;
+        let about = namespace.description.unwrap_or_default();
+        let mut is_first = true;
+        for (index, raw) in namespace.tools.iter().flatten().enumerate() {
+            let at = format!("{at}.tools[{index}]");
+            let mut tool: Tool = item::parse(raw, &at)?;
+            if is_first && !about.is_empty() {
+                // Nothing else tells the model what the tools have in common.
+                let own = tool.description.unwrap_or_default();
+                tool.description = Some(format!("{about}\n\n{own}").trim_end().to_owned());
+            }
+            is_first = false;
+            self.added += name.len() + 4;
+            self.tool(tool, Some(&name), place, &at, names, warnings)?;
+        }
+        Ok(())
+    }
+
+    fn tool(
+        &mut self,
+        tool: Tool,
+        namespace: Option<&str>,
+        place: Place<'_>,
+        at: &str,
+        names: &mut ToolNames,
+        warnings: &Warnings,
+    ) -> Result<(), Error> {
+        let name = tool.name.as_deref().unwrap_or_default();
+        match tool.kind.as_str() {
+            "function" | "custom" => {
+                check_tools::name(name, || format!("{at}.name"))?;
+                let sent = names.sent(namespace, name);
+                if tool.defer_loading == Some(true) && !place.is_found {
+                    self.deferred.push(sent);
+                    return Ok(());
+                }
+                // A tool that is found twice is one tool.
+                if place.is_found && self.has(&sent) {
+                    return Ok(());
+                }
+                let list = match tool.kind.as_str() {
+                    "function" => function(tool, sent, at)?,
+                    _ => custom(tool, sent),
+                };
+                self.list.push(list);
+            }
+            TOOL_SEARCH if tool.execution.as_deref() == Some("client") => {
+                names.add_search();
+                let list = function(tool, TOOL_SEARCH.to_owned(), at)?;
+                self.list.push(list);
+            }
+            FILE_SEARCH => self.list.push(ChatTool {
+                vector_store_ids: tool.vector_store_ids,
+                max_num_results: tool.max_num_results,
+                ranking_options: tool.ranking_options,
+                filters: tool.filters,
+                ..of_kind(FILE_SEARCH)
+            }),
+            kind => {
+                let kind: String = kind.chars().take(40).collect();
+                warnings.add(format!("{at}: ignored, '{kind}' is not available here"));
+                self.dropped.push((at.to_owned(), kind));
+            }
+        }
+        Ok(())
+    }
+
+    fn has(&self, sent: &str) -> bool {
+        self.list.iter().any(|tool| {
+            let function = tool.function.as_ref().map(|function| &function.name);
+            let custom = tool.custom.as_ref().map(|custom| &custom.name);
+            function.or(custom).is_some_and(|name| name == sent)
+        })
+    }
+
+    /// Reports whether the request has the tool, even if it is deferred.
+    pub fn knows(&self, sent: &str) -> bool {
+        self.has(sent) || self.deferred.iter().any(|name| name == sent)
+    }
+
+    /// Rejects a request that offers nothing but tools that are not available, because an answer without them would be
+    /// wrong. A web search stays, because some models have it.
+    ///
+    /// # Errors
+    /// 400 with the first tool that is not available.
+    pub fn check(&mut self) -> Result<(), Error> {
+        if !self.list.is_empty() || !self.deferred.is_empty() {
+            return Ok(());
+        }
+        match self.dropped.first() {
+            Some((_, kind)) if is_web_search(kind) => {
+                self.list.push(of_kind(WEB_SEARCH[0]));
+                Ok(())
+            }
+            Some((at, kind)) => Err(unavailable(format!("{at}.type"), kind)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Creates the error for a tool that is not available.
+pub fn unavailable(param: String, kind: &str) -> Error {
+    let text = format!(
+        "The tool '{kind}' is not available here. Use tools of type 'function' or 'custom', or 'file_search' with Knowledge Bases."
+    );
+    Error::invalid(param, text).with_code("unsupported_parameter")
+}
+
+fn is_web_search(kind: &str) -> bool {
+    kind.starts_with(WEB_SEARCH[0])
+}
+
+fn function(tool: Tool, name: String, at: &str) -> Result<ChatTool, Error> {
+    let function = Function {
+        name,
+        description: tool.description.filter(|text| !text.is_empty()),
+        parameters: tool.parameters,
+        strict: tool.strict,
+        cache_control: None,
+    };
+    check_tools::check_function(&function, &|member| format!("{at}.{member}"))?;
+    Ok(ChatTool {
+        function: Some(function),
+        ..of_kind("function")
+    })
+}
+
+fn custom(tool: Tool, name: String) -> ChatTool {
+    let custom = CustomTool {
+        name,
+        description: tool.description.filter(|text| !text.is_empty()),
+        format: tool.format,
+    };
+    ChatTool {
+        custom: Some(custom),
+        ..of_kind("custom")
+    }
+}
+
+fn of_kind(kind: &str) -> ChatTool {
+    ChatTool {
+        kind: kind.to_owned(),
+        function: None,
+        custom: None,
+        cache_control: None,
+        vector_store_ids: None,
+        max_num_results: None,
+        ranking_options: None,
+        filters: None,
+        file_search: None,
+    }
+}
