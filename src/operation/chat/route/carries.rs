@@ -11,8 +11,10 @@ use crate::{
 pub fn carries(route: Route, feature: Feature, facts: &Facts) -> bool {
     let native = facts.native.as_ref();
     match route {
-        // It is emulated in the same way on every route.
-        Route::Converse if feature == Feature::Stop => facts.stop,
+        // Emulated in the same way on every route, so no reason to leave or to choose Converse.
+        Route::Converse if feature == Feature::Stop => {
+            facts.stop || facts.routes.first() == Some(&Route::Converse)
+        }
         Route::Converse => true,
         Route::Invoke => by_invoke(feature, facts),
         Route::Chat => match feature {
