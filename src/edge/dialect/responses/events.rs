@@ -117,9 +117,9 @@ fn code(error: &Error) -> &'static str {
 /// Returns the text of an error. Codex waits for as long as the text says.
 fn message(error: &Error) -> String {
     let text = error.message().to_owned();
-    match error.retry_after() {
+    match super::wait(error) {
         Some(after) if error.kind() != Kind::BudgetSpent => {
-            let seconds = after.as_secs().max(1);
+            let seconds = after.as_millis().div_ceil(1000).max(1);
             format!("{text} Please try again in {seconds}s.")
         }
         _ => text,

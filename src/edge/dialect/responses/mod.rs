@@ -89,12 +89,9 @@ impl Dialect for Responses {
     }
 
     fn adapt(error: Error) -> Error {
-        let is_long = error
-            .retry_after()
-            .is_some_and(|after| after > MAX_RETRY_AFTER);
-        match is_long || error.kind() == Kind::UpstreamQuota {
-            true => error.without_retry_after(),
-            false => error,
+        match wait(&error) {
+            Some(_) => error,
+            None => error.without_retry_after(),
         }
     }
 
@@ -154,6 +151,12 @@ impl Dialect for Compactions {
     fn adapt(error: Error) -> Error {
         Responses::adapt(error)
     }
+}
+
+/// Returns the time that the client is told to wait, if another attempt can succeed soon.
+fn wait(error: &Error) -> Option<Duration> {
+    let after = error.retry_after()?;
+    (after <= MAX_RETRY_AFTER && error.kind() != Kind::UpstreamQuota).then_some(after)
 }
 
 /// Returns the head and the output of a whole reply. A response has one choice.
