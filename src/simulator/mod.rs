@@ -48,7 +48,6 @@ use std::{
 };
 
 use aws_smithy_types::date_time::{DateTime, Format};
-
 use axum::{
     Router,
     extract::{Request, State},

@@ -279,14 +279,7 @@ impl Gateway {
     /// Sends a chat completion request, and returns the response before its body is read. Dropping it disconnects the
     /// client.
     pub async fn open(&self, body: &Value) -> http::Response<hyper::body::Incoming> {
-        let request = self
-            .request(Method::POST, "/v1/chat/completions")
-            .header("content-type", "application/json");
-        let request = request.body(body.to_string().into()).unwrap();
-        tokio::time::timeout(PATIENCE, self.client.request(request))
-            .await
-            .expect("the reply timed out")
-            .unwrap()
+        self.open_as(KEY, body).await
     }
 
     /// Does the same as [`open`](Self::open) with another key.

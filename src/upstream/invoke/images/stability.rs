@@ -45,7 +45,7 @@ pub fn body(draw: &Draw, facts: &Facts, warnings: &Warnings) -> Value {
     let controls = draw.controls.keys().map(String::as_str);
     let given = controls.chain(draw.mask.as_ref().map(|_| "mask"));
     let given = given.chain((!draw.prompt.is_empty()).then_some("prompt"));
-    let is_lost = |member: &&str| !has(member) && !(*member == "seed" && takes("seed"));
+    let is_lost = |member: &&str| !(has(member) || *member == "seed" && takes("seed"));
     for member in given.filter(is_lost) {
         warnings.dropped(member.to_owned(), "this model does not take it");
     }
