@@ -29,6 +29,7 @@ use lintel::{
         invoke,
     },
 };
+use serde_json::Value;
 
 use bill::Most;
 use requests::Generator;
@@ -191,6 +192,14 @@ fn check_sent(
         Some(own) => &invoke::chat::route_model(model, own, false),
         None => model,
     };
+    let is_messages = matches!(plan.route, Route::Messages | Route::MantleMessages);
+    let bodies = match is_messages {
+        true => native::sent(chat, model, caller, plan),
+        false => Some(Vec::new()),
+    };
+    let Some(mut bodies) = bodies.map(Vec::into_iter) else {
+        return Ok(false);
+    };
     for messages in chat.conversations() {
         let cx = Context {
             model,
@@ -211,6 +220,14 @@ fn check_sent(
             sent = serde_json::from_slice(&body).unwrap();
             most = bill::of_invoke(&sent, &model.facts, most);
         }
+        if is_messages {
+            // Messages has the body of InvokeModel.
+            sent = bodies.nth(chat.n.unwrap_or(1) as usize - 1).unwrap();
+            most = bill::of_invoke(&sent, &model.facts, most);
+        }
+        if plan.route == Route::Converse {
+            check_passthrough(&sent, model, caller, rng)?;
+        }
         within(&most, price, each, rng)
             .map_err(|wrong| format!("{}: {wrong}: {worst:?}: {sent}", model.target().id))?;
         requests += chat.n.unwrap_or(1);
@@ -220,6 +237,31 @@ fn check_sent(
         true => Ok(true),
         false => Err(format!("{requests} requests: {worst:?}")),
     }
+}
+
+/// Checks the request of an AWS SDK with the same body.
+fn check_passthrough(
+    body: &Value,
+    model: &Model,
+    caller: &Arc<Caller>,
+    rng: &mut Rng,
+) -> Result<(), String> {
+    let warnings = Warnings::default();
+    let request = lintel::edge::sdk_converse_request(body.to_string().as_bytes(), &warnings, false);
+    let Ok(request) = request else {
+        return Ok(());
+    };
+    let (Ok(plan), Some(price)) = (request.plan(model, caller), model.price.as_deref()) else {
+        return Ok(());
+    };
+    let worst = plan.worst;
+    let Some(each) = worst.cost_of_one(price, worst.output_tokens) else {
+        return Ok(());
+    };
+    let sent = native::sent(&request, model, caller, &plan).ok_or("not encoded")?;
+    let most = bill::of_converse(&sent[0], &model.facts);
+    within(&most, price, each, rng)
+        .map_err(|wrong| format!("{}: AWS SDK: {wrong}: {worst:?}: {body}", model.target().id))
 }
 
 /// Checks that no usage within `most` costs more than `reserved`.

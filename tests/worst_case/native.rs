@@ -1,4 +1,4 @@
-//! The OpenAI-compatible endpoints: what they receive, and what they could bill for it.
+//! What endpoints receive that name the model in the body, and what the OpenAI-compatible ones could bill for it.
 
 use std::sync::Arc;
 
@@ -6,25 +6,29 @@ use lintel::{
     call::{Call, Caller, Plan, Trace},
     model::{Facts, Model},
     money::Tier,
-    operation::chat::Chat,
     upstream::Exchange,
 };
 use serde_json::Value;
 
 use crate::bill::{MESSAGE, Most, TEMPLATE, TOOL, TOOLS, longest_form};
 
-/// Returns the bodies that `chat` becomes, or `None` if it is rejected.
-pub fn sent(chat: &Chat, model: &Model, caller: &Arc<Caller>, plan: &Plan) -> Option<Vec<Value>> {
+/// Returns the bodies that `body` becomes, or `None` if it is rejected.
+pub fn sent<T: Exchange>(
+    body: &T,
+    model: &Model,
+    caller: &Arc<Caller>,
+    plan: &Plan,
+) -> Option<Vec<Value>> {
     let call = Call {
         request_id: "req_0".into(),
         caller: caller.clone(),
         model: Arc::new(model.clone()),
-        body: Arc::new(chat.clone()),
+        body: Arc::new(body.clone()),
         plan: plan.clone(),
         end_user: String::new(),
         trace: Trace::default(),
     };
-    let requests = Chat::codec(plan.route)?.encode(&call).ok()?;
+    let requests = T::codec(plan.route)?.encode(&call).ok()?;
     let bodies = requests
         .iter()
         .map(|(request, _)| serde_json::from_slice(&request.body));

@@ -19,7 +19,7 @@ use axum::http::HeaderMap;
 use bytes::{Bytes, BytesMut};
 use ulid::Ulid;
 
-pub use aws::{AwsSdk, name_and_status};
+pub use aws::{AwsSdk, name_and_status, sdk_converse_request};
 pub use chat_completions::{ChatCompletions, ChatWriter, assistant_message, chat_request};
 pub use chat_events::EventWriter;
 pub use completions::{Completions, completion_request};

@@ -6,13 +6,13 @@ use crate::{
     bedrock::sdk_request::{SdkBlock, SdkConverse, SdkMedia},
     model::{Model, ReasoningStyle},
     money::Tier,
-    operation::chat::raw_fields,
+    operation::{chat::raw_fields, expansion},
 };
 
 /// Counts of a body.
 #[derive(Clone, Debug, Default)]
 pub struct Size {
-    /// The bytes of the body without those of inline media.
+    /// The bytes of the body without those of inline media, with what its text gains when a tokenizer normalizes it.
     pub text: u64,
     /// The number of texts, each of which a guardrail bills in whole units.
     pub texts: u64,
@@ -43,12 +43,12 @@ pub struct Size {
 }
 
 impl Size {
-    /// Counts a Converse request of `bytes`.
-    pub fn of(request: &SdkConverse<'_>, bytes: usize) -> Self {
+    /// Counts a Converse request, whose text is `json`.
+    pub fn of(request: &SdkConverse<'_>, json: &[u8]) -> Self {
         let fields = request.additional_model_request_fields.as_ref();
         let config = request.inference_config.as_ref();
         let mut size = Self {
-            text: bytes as u64,
+            text: (json.len() + expansion::of_body(json)) as u64,
             messages: request.messages.len() as u64,
             guardrail: request.guardrail_config.is_some(),
             asks_for_trace: request
@@ -166,10 +166,10 @@ const MEDIA: [&str; 14] = [
     "s3Location",
 ];
 
-/// Counts an InvokeModel body of `bytes`. `header` returns a header of the request.
+/// Counts an InvokeModel body, whose text is `json`. `header` returns a header of the request.
 pub fn invoke_size<'h>(
     body: &Map<String, Value>,
-    bytes: usize,
+    json: &[u8],
     header: impl Fn(&str) -> Option<&'h str>,
 ) -> Size {
     let list = |name: &str| body.get(name).and_then(Value::as_array).map_or(0, Vec::len) as u64;
@@ -187,7 +187,7 @@ pub fn invoke_size<'h>(
         .filter_map(|name| body.get(*name))
         .chain(nested);
     let mut size = Size {
-        text: bytes as u64,
+        text: (json.len() + expansion::of_body(json)) as u64,
         messages: list("messages").max(1),
         tools: list("tools") + nested_tools,
         guardrail: header("x-amzn-bedrock-guardrailidentifier").is_some(),

@@ -14,6 +14,7 @@ use bytes::BytesMut;
 use futures_util::Stream;
 
 use exception::exception;
+pub use parse::converse as sdk_converse_request;
 
 use super::{Dialect, EventSource, Incoming, Media, Outgoing, ParsedRequest, ReplyContext};
 use crate::{
@@ -41,7 +42,7 @@ impl<const INVOKE: bool, const STREAM: bool> Dialect for AwsSdk<INVOKE, STREAM> 
     fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
         let operation = match INVOKE {
             true => parse::invoke(request, STREAM),
-            false => parse::converse(request, STREAM),
+            false => parse::converse(request.body, request.warnings, STREAM),
         }?;
         Ok(ParsedRequest {
             operation,

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::super::Incoming;
 use crate::{
     bedrock::sdk_request::SdkConverse,
+    call::Warnings,
     edge::{body, shape},
     error::Error,
     operation::{
@@ -66,16 +67,16 @@ fn unescaped(text: &str) -> Option<String> {
 ///
 /// # Errors
 /// 400 with the member that is not valid, or that the gateway does not know.
-pub fn converse(request: &Incoming<'_>, stream: bool) -> Result<Passthrough, Error> {
-    let parsed: SdkConverse<'_> = body::parse(request.body, request.warnings)?;
+pub fn converse(json: &[u8], warnings: &Warnings, stream: bool) -> Result<Passthrough, Error> {
+    let parsed: SdkConverse<'_> = body::parse(json, warnings)?;
     if let Some(fields) = &parsed.additional_model_request_fields {
         raw_fields::check_at(fields, "additionalModelRequestFields")?;
     }
-    let size = Size::of(&parsed, request.body.len());
+    let size = Size::of(&parsed, json);
     Ok(Passthrough {
         operation: SdkOperation::Converse,
         stream,
-        body: Bytes::copy_from_slice(request.body),
+        body: Bytes::copy_from_slice(json),
         headers: Vec::new(),
         metadata: pairs(parsed.request_metadata.unwrap_or_default()),
         size,
@@ -92,7 +93,7 @@ pub fn invoke(request: &Incoming<'_>, stream: bool) -> Result<Passthrough, Error
     let members: Map<String, Value> = serde_json::from_slice(request.body)
         .map_err(|_| Error::invalid("body", "The body must be a JSON object."))?;
     let header = |name: &str| text(request.headers, name);
-    let size = invoke_size(&members, request.body.len(), header);
+    let size = invoke_size(&members, request.body, header);
     let metadata = header(METADATA).map(serde_json::from_str::<BTreeMap<String, String>>);
     let metadata = metadata.transpose().map_err(|_| {
         Error::invalid(
