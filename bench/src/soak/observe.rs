@@ -17,6 +17,8 @@ use crate::BoxError;
 
 /// No client of the storm comes from this address.
 const ADDRESS: u8 = 19;
+/// How often it is tried to fill the gateway.
+const FILLS: usize = 3;
 
 /// The state of the gateway at one time.
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +73,19 @@ async fn metrics(admin: SocketAddr) -> Result<String, BoxError> {
 }
 
 /// Takes every permit of `max_in_flight` and all memory for bodies. Returns how many requests were refused although the
-/// gateway should have been empty.
-pub async fn refused(setup: &Setup, scale: Scale) -> Result<usize, BoxError> {
+/// gateway should have been empty, or `None` if the machine was too slow to fill it within the time limits of a request.
+pub async fn refused(setup: &Setup, scale: Scale) -> Result<Option<usize>, BoxError> {
+    for _ in 0..FILLS {
+        if let Some(refused) = fill(setup, scale).await? {
+            return Ok(Some(refused));
+        }
+        // The requests of the last time are gone when their time limit is over.
+        sleep(Duration::from_secs(30)).await;
+    }
+    Ok(None)
+}
+
+async fn fill(setup: &Setup, scale: Scale) -> Result<Option<usize>, BoxError> {
     let to = setup.data;
     let key = secret("GOOD");
     let mut refused = 0;
@@ -107,8 +120,5 @@ pub async fn refused(setup: &Setup, scale: Scale) -> Result<usize, BoxError> {
         let mut head = [0; 12];
         refused += usize::from(stream.try_read(&mut head).is_ok() && head.ends_with(b"503"));
     }
-    if more.status != 503 && refused == 0 {
-        return Err("the machine is too slow to fill the gateway within header_timeout".into());
-    }
-    Ok(refused)
+    Ok((more.status == 503 || refused > 0).then_some(refused))
 }

@@ -19,7 +19,8 @@ pub struct Report {
     /// Before and after the storm, when nothing is left of any call.
     pub start: Sample,
     pub end: Sample,
-    pub refused: usize,
+    /// Requests that an empty gateway refused. `None`: the machine was too slow to find out.
+    pub refused: Option<usize>,
     pub counts: Arc<Counts>,
     pub cpu: Cpu,
 }
@@ -127,6 +128,7 @@ impl Report {
         println!(
             "| requests refused by an empty gateway | – | – | {} | 0 |",
             self.refused
+                .map_or("not measured".to_owned(), |refused| refused.to_string())
         );
         println!();
         let rss = self
@@ -157,8 +159,10 @@ impl Report {
         if !self.end.is_quiet(self.start.descriptors) {
             faults.push("connections, calls, holds or descriptors are left".to_owned());
         }
-        if self.refused > 0 {
-            faults.push(format!("permits for {} requests are left", self.refused));
+        match self.refused {
+            Some(0) => {}
+            Some(refused) => faults.push(format!("permits for {refused} requests are left")),
+            None => faults.push("the machine is too slow to fill the gateway".to_owned()),
         }
         if self.grows() {
             faults.push("the memory keeps growing".to_owned());
