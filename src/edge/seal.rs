@@ -46,11 +46,9 @@ impl Seals {
     /// secret, content opens only in this process.
     pub fn new(secrets: &[Secret]) -> Self {
         let mut random = [0; 32];
-        if secrets.is_empty() {
-            // Fails only if the system has no source of randomness. TLS could not start then either.
-            let _ = rand::fill(&mut random);
-        }
-        let own = secrets.is_empty().then_some(random.as_slice());
+        // Without a source of randomness nothing is sealed, because anybody could open it.
+        let has_own = secrets.is_empty() && rand::fill(&mut random).is_ok();
+        let own = has_own.then_some(random.as_slice());
         let secrets = secrets.iter().map(|secret| secret.expose().as_bytes());
         Self(secrets.chain(own).filter_map(derive).collect())
     }

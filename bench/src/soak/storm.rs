@@ -32,6 +32,10 @@ const RAMP: u32 = 4;
 /// Longer than `keep_alive`, after which the gateway cuts off a client that does not read.
 const DEAF: Duration = Duration::from_secs(25);
 
+/// Words of an answer that no buffer between the simulator and a slow reader holds. Not more, because the simulator renders
+/// them all at once, and that time is missing for the calls of others.
+const LONG: usize = 400;
+
 const FAULTS: [&str; 11] = [
     "reset",
     "cut",
@@ -159,8 +163,8 @@ async fn slow(
     let mut stream = wire::connect(to, address, is_reader.then_some(4096)).await?;
     let mut byte = [0];
     if is_reader {
-        let text = "Hello [simulate words 1500]";
-        let request = wire::chat(secret("SLOW"), "fragile", text, true);
+        let text = format!("Hello [simulate words {LONG}]");
+        let request = wire::chat(secret("SLOW"), "fragile", &text, true);
         stream.write_all(&request).await?;
         counts.readers.fetch_add(1, Relaxed);
         if is_silent {
