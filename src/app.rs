@@ -1,7 +1,10 @@
 //! Assembly: builds a running gateway from a configuration.
 
+mod lasting;
+mod reload;
+mod watch;
+
 use std::{
-    collections::BTreeSet,
     io,
     net::SocketAddr,
     sync::{Arc, Mutex},
@@ -10,23 +13,22 @@ use std::{
 
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc},
+    sync::{Notify, Semaphore, mpsc},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use arc_swap::ArcSwap;
 
+pub use self::reload::Source;
+use self::{lasting::Lasting, reload::Reloader};
 use crate::{
-    admin::{self, Admin, Api, KeyStore},
+    admin::{self, Admin, Api, KeyStore, Reload},
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
-    dispatch::{Dispatch, Reentry, pipeline::Shared},
-    edge::{self, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Room, Seals, UsagePages},
+    edge::{self, DisconnectPolicy, Edge, Keys, Limits, Logins, Room, Seals, UsagePages},
     governance::{Clock, Ledger},
     knowledge::BedrockKnowledgeBases,
-    middleware::{
-        Budget, BudgetSettings, Guard, InFlight, Media, RateLimit, Reasoning, Resolve, Retrieve,
-    },
+    middleware::{Guard, InFlight, RateLimit, Reasoning},
     server,
     telemetry::Telemetry,
     upstream::{Clients, Discovery, Guardrails, ProfileLookup, Upstream},
@@ -46,6 +48,10 @@ pub struct App {
     ledger: Ledger,
     alerts: mpsc::Receiver<Alert>,
     alerts_sender: Alerts,
+    /// The file that a reload reads. Without one, nothing is reloaded.
+    pub source: Option<Source>,
+    /// Notified to reload.
+    pub reload: Arc<Notify>,
     /// Cancelled if nobody watches the readiness, so that a shutdown need not wait for `pre_stop`.
     pub hurry: CancellationToken,
     /// The address that the data port listens on.
@@ -80,7 +86,7 @@ impl App {
         let ledger = Ledger::open_at(&config.store, alerts_sender.clone(), clock)
             .await
             .map_err(store)?;
-        track(&ledger, &config).await.map_err(store)?;
+        reload::track(&ledger, &config).await.map_err(store)?;
         Ok(Self {
             config,
             data,
@@ -90,6 +96,8 @@ impl App {
             ledger,
             alerts,
             alerts_sender,
+            source: None,
+            reload: Arc::default(),
             hurry: CancellationToken::new(),
             data_addr,
             admin_addr,
@@ -113,6 +121,8 @@ impl App {
             ledger,
             alerts,
             alerts_sender,
+            source,
+            reload,
             hurry,
             ..
         } = self;
@@ -120,8 +130,25 @@ impl App {
             tracing::warn!("{warning}");
         }
         let tasks = TaskTracker::new();
-        let keys = Keys::new(config.keys);
-        let key_store = KeyStore::new(keys.clone(), ledger.clone(), config.teams)
+        let clients = Arc::new(Clients::new(
+            config.aws.settings.clone(),
+            config.aws.region.clone(),
+            [],
+        ));
+        let lasting = Lasting {
+            clients: clients.clone(),
+            ledger: ledger.clone(),
+            alerts: alerts_sender,
+            keys: Keys::default(),
+            rate_limit: RateLimit::default(),
+            in_flight: InFlight::default(),
+            reasoning: Reasoning::default(),
+            lookup: ProfileLookup::new(clients.clone()),
+            retriever: Arc::new(BedrockKnowledgeBases::new(clients.clone())),
+            guard: Guard(Arc::new(Guardrails::new(clients.clone()))),
+            upstream: Upstream::new(clients.clone(), tasks.clone()),
+        };
+        let key_store = KeyStore::new(lasting.keys.clone(), ledger.clone(), config.teams.clone())
             .with_background(tasks.clone(), shutdown.clone());
         if let Err(error) = key_store.load().await {
             tracing::error!(
@@ -129,75 +156,43 @@ impl App {
                 "virtual keys could not be loaded; requests that use them are rejected"
             );
         }
-        let kb_regions: BTreeSet<String> = config
-            .knowledge_bases
-            .iter()
-            .map(|base| base.target.region.clone())
-            .collect();
-        let targets = config.models.named().flat_map(|model| model.targets.iter());
-        let built_in = config.models.built_in().map(|model| model.target());
-        let regions = targets
-            .chain(built_in)
-            .map(|target| target.region.clone())
-            .chain(kb_regions.iter().cloned())
-            .chain([config.aws.region.clone()]);
-        let clients = Arc::new(Clients::new(
-            config.aws.settings,
-            config.aws.region.clone(),
-            regions,
-        ));
-        let budget = Budget::new(BudgetSettings {
-            ledger: ledger.clone(),
-            allow_unpriced: config.allow_unpriced,
-            alert_request: config.budget.alert_request,
-            alerts: alerts_sender,
-        });
-        let reentry = Arc::new(Reentry::default());
-        let rate_limit = RateLimit::default();
-        let upstream = Upstream::new(clients.clone(), tasks.clone());
-        let shared = Shared {
-            rate_limit: rate_limit.clone(),
-            in_flight: InFlight::default(),
-            resolve: Resolve {
-                lookup: ProfileLookup::new(clients.clone()),
-                learned: upstream.learned(),
-            },
-            budget,
-            reasoning: Reasoning::default(),
-            retrieve: Retrieve {
-                retriever: Arc::new(BedrockKnowledgeBases::new(clients.clone())),
-                completer: reentry.clone(),
-            },
-            media: Media(config.remote_media),
-            guard: Guard(Arc::new(Guardrails::new(clients.clone()))),
-            upstream,
-        };
-        let dispatch = Dispatch::new(Arc::new(config.models), &shared);
-        reentry.set(dispatch.clone());
+        let kb_regions = lasting::knowledge_base_regions(&config);
+        let gateway = lasting.gateway(&config);
         let discovery = config.aws.discovery;
-        let discovery = discovery.then(|| Discovery::new(clients.clone(), config.aws.region));
+        let discovery =
+            discovery.then(|| Discovery::new(clients.clone(), config.aws.region.clone()));
         let disconnect = disconnect_policy(config.drain, config.server.max_in_flight);
         let edge = Arc::new(Edge {
-            gateway: ArcSwap::from_pointee(Gateway {
-                dispatch,
-                keys,
-                knowledge_bases: config.knowledge_bases,
-            }),
+            gateway: ArcSwap::from_pointee(gateway),
             logins: Logins::new(config.server.failed_logins_per_minute),
-            rate_limit,
+            rate_limit: lasting.rate_limit.clone(),
             usage_pages: UsagePages::default(),
             discovery: discovery.clone(),
             ledger: ledger.clone(),
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
             seals: Seals::new(&config.server.seal_keys),
-            cors_origins: config.server.cors_origins,
+            cors_origins: config.server.cors_origins.clone(),
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |now| now.as_secs()),
         });
         telemetry.keep_up(&tasks, shutdown.clone());
         let drained = CancellationToken::new();
+        let reloader = source.map(|source| {
+            let edge = edge.clone();
+            Arc::new(Reloader::new(
+                source,
+                lasting,
+                edge,
+                key_store.clone(),
+                &config,
+            ))
+        });
+        if let Some(reloader) = reloader.clone() {
+            let watches = config.server.watch_config;
+            tasks.spawn(watch::watch(reloader, reload, watches, drained.clone()));
+        }
         // Until the last call has ended, because calls may send several requests.
         let ready = (clients.clone(), kb_regions);
         let stopped = drained.clone();
@@ -253,6 +248,7 @@ impl App {
             api: Api {
                 ledger: ledger.clone(),
                 keys: key_store,
+                reloader: reloader.map(|reloader| reloader as Arc<dyn Reload>),
             },
             token: config.admin.token,
             tokens: config.admin.tokens,
@@ -340,18 +336,6 @@ fn limits(server: &ServerSettings) -> Limits {
         max_in_flight: server.max_in_flight,
         max_requests_per_second: server.max_requests_per_second,
     }
-}
-
-/// Tracks every budget of the configuration in the ledger, which restores what is already spent.
-async fn track(ledger: &Ledger, config: &Config) -> Result<(), String> {
-    let keys = || config.keys.iter().map(|key| &*key.caller);
-    let budgets = keys().flat_map(|caller| &caller.budgets);
-    let budgets = budgets.chain(config.teams.values().flat_map(|team| &team.budgets));
-    let budgets = budgets
-        .chain(config.models.named().flat_map(|model| &model.budgets))
-        .chain(&config.budget.budgets);
-    ledger.set_all_budgets(budgets.cloned()).await?;
-    ledger.restore_end_users(keys()).await
 }
 
 /// Returns the environment variable that overrides the setting at `path`.

@@ -5,6 +5,7 @@
 //! OpenTelemetry's `gen_ai` conventions if those define one, and Prometheus naming otherwise.
 
 mod buckets;
+mod configuration;
 mod governance;
 mod guardrail;
 mod knowledge;
@@ -17,6 +18,7 @@ mod upstream;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
 pub use buckets::BUCKETS;
+pub use configuration::config_reloaded;
 pub use governance::{
     alert, budget, budget_refusal, estimate_error, expensive_request, rate_limit, refusal, spent,
 };
@@ -71,6 +73,8 @@ pub const KB_ERRORS: &str = "lintel_kb_errors_total";
 pub const CONNECTIONS: &str = "lintel_connections";
 pub const CONNECTION_FAILURES: &str = "lintel_connection_failures_total";
 pub const LOG_LINES_LOST: &str = "lintel_log_lines_lost_total";
+pub const RELOAD_OK: &str = "lintel_config_last_reload_successful";
+pub const RELOADED_AT: &str = "lintel_config_last_reload_timestamp_seconds";
 pub const BUILD_INFO: &str = "lintel_build_info";
 pub const TOKEN_USAGE: &str = "gen_ai_client_token_usage";
 pub const REQUEST_DURATION: &str = "gen_ai_server_request_duration_seconds";
@@ -89,6 +93,15 @@ pub fn describe() {
         OVERHEAD,
         Unit::Seconds,
         "Time to the response headers, less the time spent waiting for Bedrock"
+    );
+    describe_gauge!(
+        RELOAD_OK,
+        "Whether the last reload of the configuration was successful (1) or was refused (0)"
+    );
+    describe_gauge!(
+        RELOADED_AT,
+        Unit::Seconds,
+        "When a configuration was last put in force, in Unix time"
     );
     describe_counter!(
         SHED,

@@ -3,6 +3,7 @@
 
 mod budgets;
 mod keys;
+mod reload;
 mod usage;
 
 use std::{net::IpAddr, ops::Range, sync::Arc, time::Duration};
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+pub use self::reload::{Reload, Reloaded};
 use super::{error::ApiError, key_store::KeyStore};
 use crate::{
     edge::Peer,
@@ -31,6 +33,8 @@ use crate::{
 pub struct Api {
     pub ledger: Ledger,
     pub keys: KeyStore,
+    /// `None` if the configuration does not come from a file, or no gateway runs in this process.
+    pub reloader: Option<Arc<dyn Reload>>,
 }
 
 type Answer = Result<Response, ApiError>;
@@ -46,6 +50,7 @@ pub fn router(api: Api) -> Router {
         .route("/admin/budgets/override", post(budgets::override_limit))
         .route("/admin/ledger/reconcile", post(reconcile))
         .route("/admin/audit", get(audit))
+        .route("/admin/reload", post(reload::reload))
         .route(
             "/admin/{*path}",
             any(|| async { ApiError::not_found("The admin API has no such path.") }),

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -22,14 +23,12 @@ use crate::{
 /// The longest time for which two secrets of a key are valid.
 const MAX_OVERLAP: Duration = Duration::from_secs(30 * 86_400);
 
-/// How often the last use of keys is stored.
-const LAST_USE_INTERVAL: Duration = Duration::from_secs(60);
-
 #[derive(Clone)]
 pub struct KeyStore {
     pub(super) keys: Keys,
     pub(super) ledger: Ledger,
-    teams: Arc<Teams>,
+    /// Shared by all clones, because a reload replaces it.
+    pub(super) teams: Arc<ArcSwap<Teams>>,
     /// Held during a change, which reads before it writes.
     pub(super) changing: Arc<tokio::sync::Mutex<()>>,
     /// Runs what outlives a request, if this is a gateway and not a command of the CLI.
@@ -44,7 +43,7 @@ impl KeyStore {
         Self {
             keys,
             ledger,
-            teams: Arc::new(teams),
+            teams: Arc::new(ArcSwap::from_pointee(teams)),
             changing: Arc::default(),
             background: None,
         }
@@ -55,50 +54,6 @@ impl KeyStore {
         Self {
             background: Some((tasks, shutdown)),
             ..self
-        }
-    }
-
-    /// Loads every key of the ledger into memory.
-    ///
-    /// # Errors
-    /// If the ledger cannot be read.
-    pub async fn load(&self) -> Result<(), String> {
-        let mut loaded = Vec::new();
-        for row in self.ledger.keys().await? {
-            match self.settings(&row) {
-                Ok(settings) => loaded.push((row, settings)),
-                // Its team may have left the configuration. The key is rejected rather than used without its limits.
-                Err(error) => tracing::error!(
-                    key_id = row.id,
-                    error = error.message,
-                    "a virtual key has invalid settings; its requests are rejected"
-                ),
-            }
-        }
-        let callers = || loaded.iter().map(|(_, settings)| &*settings.caller);
-        let budgets = callers().flat_map(|caller| caller.budgets.iter().cloned());
-        self.ledger.set_all_budgets(budgets).await?;
-        self.ledger.restore_end_users(callers()).await?;
-        for (row, settings) in loaded {
-            self.keys.put(&row.id, Some(virtual_key(&row, settings)));
-        }
-        Ok(())
-    }
-
-    /// Stores when keys were last used, until `shutdown`.
-    pub async fn note_uses(self, shutdown: CancellationToken) {
-        let mut noted: HashMap<String, i64> = HashMap::new();
-        let mut last = false;
-        while !last {
-            tokio::select! {
-                () = tokio::time::sleep(LAST_USE_INTERVAL) => {}
-                () = shutdown.cancelled() => last = true,
-            }
-            let mut uses = self.keys.last_used();
-            uses.retain(|(id, at)| *at > 0 && noted.insert(id.clone(), *at) != Some(*at));
-            if !uses.is_empty() {
-                self.ledger.record_key_uses(uses).await;
-            }
         }
     }
 
@@ -215,7 +170,7 @@ impl KeyStore {
     /// 400 if no setting has this name.
     fn check_setting(&self, name: &str) -> Result<(), ApiError> {
         let any = json!({name: true});
-        let problems = config::virtual_key(any, "", &self.teams).err();
+        let problems = config::virtual_key(any, "", &self.teams.load()).err();
         let unknown = |problem: &Problem| problem.message.starts_with("unknown key");
         match problems.into_iter().flatten().find(unknown) {
             Some(problem) => Err(ApiError::invalid(problem.to_string())),
@@ -295,19 +250,21 @@ impl KeyStore {
         Ok(())
     }
 
-    fn settings(&self, row: &KeyRow) -> Result<KeySettings, ApiError> {
-        config::virtual_key(parsed(&row.settings), &row.id, &self.teams).map_err(|problems| {
-            let problems: Vec<String> = problems
-                .iter()
-                .map(|problem| format!("{}: {}", problem.path, problem.message))
-                .collect();
-            ApiError::invalid(problems.join("; "))
-        })
+    pub(super) fn settings(&self, row: &KeyRow) -> Result<KeySettings, ApiError> {
+        config::virtual_key(parsed(&row.settings), &row.id, &self.teams.load()).map_err(
+            |problems| {
+                let problems: Vec<String> = problems
+                    .iter()
+                    .map(|problem| format!("{}: {}", problem.path, problem.message))
+                    .collect();
+                ApiError::invalid(problems.join("; "))
+            },
+        )
     }
 }
 
 /// Returns the key of a row with these settings.
-fn virtual_key(row: &KeyRow, settings: KeySettings) -> VirtualKey {
+pub(super) fn virtual_key(row: &KeyRow, settings: KeySettings) -> VirtualKey {
     let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
     let digest = |text: &str| {
         hex::decode(text)

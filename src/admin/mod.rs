@@ -3,6 +3,7 @@
 pub mod api;
 mod authorize;
 mod error;
+mod key_loading;
 mod key_store;
 mod revocation;
 
@@ -20,7 +21,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-pub use api::Api;
+pub use api::{Api, Reload, Reloaded};
 pub use authorize::MAX_FAILURES;
 pub use key_store::KeyStore;
 

@@ -1,4 +1,7 @@
-use super::{ConfigFile, Outcome, print};
+use http::Method;
+use serde_json::Value;
+
+use super::{ConfigFile, Outcome, client, print, run_async};
 use crate::config::{self, Environment};
 
 #[derive(Debug, clap::Args)]
@@ -8,6 +11,9 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Print what a reload would change in the gateway that runs with this configuration
+    #[arg(long)]
+    diff: bool,
 }
 
 pub fn run(args: &Args) -> Outcome {
@@ -19,6 +25,9 @@ pub fn run(args: &Args) -> Outcome {
         Ok((config, resolved)) => {
             for warning in config::warnings(&config) {
                 eprintln!("warning: {warning}");
+            }
+            if args.diff {
+                return run_async(diff(args));
             }
             let text = if args.json {
                 let rows = resolved.iter().map(
@@ -35,5 +44,29 @@ pub fn run(args: &Args) -> Outcome {
             print(&text)
         }
         Err(problems) => Outcome::Misconfigured(args.file.config.display().to_string(), problems),
+    }
+}
+
+/// Asks the running gateway, because only it knows what is in force.
+async fn diff(args: &Args) -> Outcome {
+    let path = "/admin/reload?dry_run=true";
+    let answer = match client::ask(&args.file.config, Method::POST, path, None).await {
+        Ok(answer) => answer.json(),
+        Err(outcome) => return outcome,
+    };
+    if args.json {
+        return print(&format!("{answer:#}\n"));
+    }
+    let lines = |name: &str, note: &str| {
+        let lines = answer[name].as_array().cloned().unwrap_or_default();
+        let lines = lines.iter().filter_map(Value::as_str);
+        lines
+            .map(|line| format!("{line}{note}\n"))
+            .collect::<String>()
+    };
+    let text = lines("changed", "") + &lines("needs_restart", "  # needs a restart");
+    match text.is_empty() {
+        true => print("nothing would change\n"),
+        false => print(&text),
     }
 }

@@ -155,6 +155,7 @@ async fn in_this_process(
     let router: Router = api::router(api::Api {
         ledger: ledger.clone(),
         keys,
+        reloader: None,
     });
     let response = router
         .oneshot(request.map(Body::from))

@@ -111,7 +111,7 @@ async fn gateway(config: Config, secret: &str) -> Outcome {
         .iter()
         .next()
         .map(|base| base.name.clone());
-    let (app, shutdown) = match start(config).await {
+    let (app, shutdown) = match start(config, None).await {
         Ok(started) => started,
         Err(message) => return Outcome::Failed(message),
     };

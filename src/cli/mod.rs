@@ -14,13 +14,14 @@ mod simulate;
 mod table;
 mod usage;
 
-use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::App,
+    app::{App, Source},
     config::{Config, Environment, Flag, Origin, Problem},
     governance::Ledger,
     telemetry::{Log, Telemetry},
@@ -179,13 +180,15 @@ fn run_async(command: impl Future<Output = Outcome>) -> Outcome {
 }
 
 /// Sets up logging, metrics and signals, and opens the gateway's ports.
-async fn start(config: Config) -> Result<(App, CancellationToken), String> {
+async fn start(config: Config, source: Option<Source>) -> Result<(App, CancellationToken), String> {
     let log = Log::start();
     let telemetry = Telemetry::install(Some(&log)).map_err(|error| error.to_string())?;
-    let app = App::bind(config, telemetry)
+    let mut app = App::bind(config, telemetry)
         .await
         .map_err(|error| error.to_string())?;
-    let shutdown = shutdown_on_signal(Some(app.ledger()), app.hurry.clone(), Some(log))
+    let reload = source.is_some().then(|| app.reload.clone());
+    app.source = source;
+    let shutdown = handle_signals(Some(app.ledger()), app.hurry.clone(), reload, Some(log))
         .map_err(|error| error.to_string())?;
     Ok((app, shutdown))
 }
@@ -194,16 +197,18 @@ async fn start(config: Config) -> Result<(App, CancellationToken), String> {
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// A token that the first SIGTERM or SIGINT cancels. The second one ends the process as soon as the ledger and `log` are
-/// flushed. SIGINT also cancels `hurry`, because it comes from a terminal. `log` is kept until the runtime ends.
-fn shutdown_on_signal(
+/// flushed. SIGINT also cancels `hurry`, because it comes from a terminal. SIGHUP notifies `reload`. `log` is kept until the
+/// runtime ends.
+fn handle_signals(
     ledger: Option<Ledger>,
     hurry: CancellationToken,
+    reload: Option<Arc<Notify>>,
     log: Option<Log>,
 ) -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // By default SIGHUP would end the process and cut every stream. There is no reload yet that it could trigger.
+    // By default SIGHUP would end the process and cut every stream.
     let mut hangup = signal(SignalKind::hangup())?;
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();
@@ -216,7 +221,10 @@ fn shutdown_on_signal(
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => hurry.cancel(),
                 _ = hangup.recv() => {
-                    tracing::warn!("SIGHUP is ignored, because this version cannot reload; restart to change the configuration");
+                    match &reload {
+                        Some(reload) => reload.notify_one(),
+                        None => tracing::warn!("SIGHUP is ignored, because there is no configuration file to reload"),
+                    }
                     continue;
                 }
             }

@@ -1,5 +1,5 @@
 use super::{ConfigFile, Outcome, PortFlags, start};
-use crate::config;
+use crate::{app::Source, config};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -10,13 +10,19 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Outcome {
-    let config = match config::load(&args.file.config, &args.ports.environment(), None) {
-        Ok((config, _)) => config,
+    let environment = args.ports.environment();
+    let (config, values) = match config::load(&args.file.config, &environment, None) {
+        Ok(loaded) => loaded,
         Err(problems) => {
             return Outcome::Misconfigured(args.file.config.display().to_string(), problems);
         }
     };
-    match start(config).await {
+    let source = Source {
+        path: args.file.config,
+        environment,
+        values,
+    };
+    match start(config, Some(source)).await {
         Ok((app, shutdown)) => {
             tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %app.data_addr, admin = %app.admin_addr, "serving");
             app.run(shutdown).await;

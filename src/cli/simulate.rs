@@ -1,7 +1,7 @@
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, shutdown_on_signal};
+use super::{Outcome, handle_signals};
 use crate::simulator::{self, SecretKey, Simulator};
 
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub async fn run(args: Args) -> Outcome {
     let started = listener.local_addr().and_then(|address| {
         Ok((
             address,
-            shutdown_on_signal(None, CancellationToken::new(), None)?,
+            handle_signals(None, CancellationToken::new(), None, None)?,
         ))
     });
     let (address, shutdown) = match started {

@@ -101,6 +101,8 @@ pub struct ServerSettings {
     pub h2c: bool,
     /// Secrets that seal what clients keep for the gateway. The first seals, and all open.
     pub seal_keys: Vec<Secret>,
+    /// Changes of the file are put in force.
+    pub watch_config: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -52,6 +52,7 @@ pub fn server(mut section: Section<'_>, environment: &Environment) -> Option<Ser
     let trusted_proxies = options::networks(&mut section, "trusted_proxies");
     let seal_keys = seal_keys(&mut section, environment);
     let tls = tls(&mut section);
+    let watch_config = section.boolean("watch_config", false);
     let h2c = section.boolean("h2c", false);
     if h2c && tls.is_some() {
         section.problem_at(
@@ -79,6 +80,7 @@ pub fn server(mut section: Section<'_>, environment: &Environment) -> Option<Ser
         tls,
         h2c,
         seal_keys,
+        watch_config,
     })
 }
 

@@ -46,42 +46,57 @@ pub struct VirtualKey {
 /// All keys. Static keys are indexed by digest, because an attacker cannot choose a digest bit by bit; virtual keys are
 /// indexed by public ID. Digests are compared in constant time. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Keys(Arc<Inner>);
+pub struct Keys {
+    configured: Arc<Configured>,
+    virtual_keys: Arc<RwLock<HashMap<String, Arc<VirtualKey>>>>,
+}
 
+/// The static keys.
 #[derive(Debug, Default)]
-struct Inner {
-    static_keys: HashMap<[u8; 32], Arc<Key>>,
+struct Configured {
+    by_digest: HashMap<[u8; 32], Arc<Key>>,
     by_certificate: HashMap<String, Arc<Key>>,
-    virtual_keys: RwLock<HashMap<String, Arc<VirtualKey>>>,
 }
 
 impl Keys {
     /// Creates the table with the static `keys`.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Self {
-        let (mut static_keys, mut by_certificate) = (HashMap::new(), HashMap::new());
-        for key in keys.into_iter().map(Arc::new) {
-            let names = key.client_certificates.iter();
-            by_certificate.extend(names.map(|name| (name.clone(), key.clone())));
-            if let Some(digest) = key.digest {
-                static_keys.insert(digest, key);
-            }
-        }
-        Self(Arc::new(Inner {
-            static_keys,
-            by_certificate,
-            virtual_keys: RwLock::default(),
-        }))
+        Self::default().with_static(keys)
     }
 
-    /// Inserts or replaces the virtual key `id`, or removes it if `key` is `None`. Takes effect with the next request.
+    /// Returns the table with other static keys. Both share the virtual keys.
+    pub fn with_static(&self, keys: impl IntoIterator<Item = Key>) -> Self {
+        let mut configured = Configured::default();
+        for key in keys.into_iter().map(Arc::new) {
+            let names = key.client_certificates.iter();
+            let names = names.map(|name| (name.clone(), key.clone()));
+            configured.by_certificate.extend(names);
+            if let Some(digest) = key.digest {
+                configured.by_digest.insert(digest, key);
+            }
+        }
+        Self {
+            configured: Arc::new(configured),
+            virtual_keys: self.virtual_keys.clone(),
+        }
+    }
+
+    /// Inserts or replaces the virtual key `id`, or removes it if `key` is `None`. Takes effect with the next request. A key
+    /// that was revoked stays so, whatever its replacement says.
     pub fn put(&self, id: &str, key: Option<VirtualKey>) {
         let mut virtual_keys = self
-            .0
             .virtual_keys
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         match key {
-            Some(key) => virtual_keys.insert(id.to_owned(), Arc::new(key)),
+            Some(mut key) => {
+                if let Some(old) = virtual_keys.get(id) {
+                    key.revoked |= old.revoked;
+                    let last_used = key.last_used.get_mut();
+                    *last_used = (*last_used).max(old.last_used.load(Ordering::Relaxed));
+                }
+                virtual_keys.insert(id.to_owned(), Arc::new(key))
+            }
             None => virtual_keys.remove(id),
         };
     }
@@ -89,7 +104,6 @@ impl Keys {
     /// Rejects the virtual key `id` from now on. Returns false if it is not in memory, and therefore rejected already.
     pub fn revoke(&self, id: &str) -> bool {
         let mut virtual_keys = self
-            .0
             .virtual_keys
             .write()
             .unwrap_or_else(PoisonError::into_inner);
@@ -123,7 +137,6 @@ impl Keys {
             SecretKind::Malformed => Err("malformed"),
             SecretKind::Virtual(id) => {
                 let key = self
-                    .0
                     .virtual_keys
                     .read()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -148,7 +161,7 @@ impl Keys {
                 Ok(key.caller.clone())
             }
             SecretKind::Other => {
-                let key = self.0.static_keys.get(&digest).filter(|key| {
+                let key = self.configured.by_digest.get(&digest).filter(|key| {
                     let known = key.digest.as_ref();
                     known.is_some_and(|known| known.ct_eq(&digest).into())
                 });
@@ -167,7 +180,7 @@ impl Keys {
         address: Option<IpAddr>,
         now: SystemTime,
     ) -> Result<Arc<Caller>, &'static str> {
-        let keys = &self.0.by_certificate;
+        let keys = &self.configured.by_certificate;
         let key = names.iter().find_map(|name| keys.get(name));
         key.ok_or("missing")?.usable(address, now)
     }
@@ -175,7 +188,6 @@ impl Keys {
     /// Returns the ID of each virtual key and when it was last used, in Unix seconds.
     pub fn last_used(&self) -> Vec<(String, i64)> {
         let virtual_keys = self
-            .0
             .virtual_keys
             .read()
             .unwrap_or_else(PoisonError::into_inner);

@@ -90,10 +90,15 @@ impl Ledger {
         let scope = key_scope(&caller.key_id);
         self.set_budgets(&scope, caller.budgets.clone()).await?;
         if caller.end_users.is_none() {
-            let mut accounts = self.accounts();
-            accounts.set_user_budgets(&caller.key_id, Vec::new(), self.now());
+            self.end_user_budgets(&caller.key_id);
         }
         self.restore_end_users([caller]).await
+    }
+
+    /// Ends the budgets of the end users of a key.
+    pub fn end_user_budgets(&self, key_id: &str) {
+        let now = self.now();
+        self.accounts().set_user_budgets(key_id, Vec::new(), now);
     }
 
     /// Reads the current windows of these budgets from the ledger, unless they are open.

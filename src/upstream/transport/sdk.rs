@@ -3,10 +3,11 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use aws_config::Region;
 use aws_sdk_bedrockagentruntime as agent;
 use aws_sdk_bedrockruntime::{Client, config::Token};
@@ -32,7 +33,7 @@ pub struct Clients {
     settings: AwsSettings,
     session: OnceCell<Session>,
     default_region: String,
-    by_region: HashMap<String, RegionClients>,
+    by_region: ArcSwap<HashMap<String, Arc<RegionClients>>>,
 }
 
 /// The clients of one region.
@@ -54,22 +55,30 @@ const REFRESH_EVERY: Duration = Duration::from_secs(5);
 const REFRESH_RETRIEVE_EVERY: Duration = Duration::from_secs(60);
 
 impl Clients {
-    /// Creates the clients for `regions`, which must contain the region of every configured target.
+    /// Creates the clients for `regions`.
     pub fn new(
         settings: AwsSettings,
         default_region: String,
         regions: impl IntoIterator<Item = String>,
     ) -> Self {
-        let by_region = regions
-            .into_iter()
-            .map(|region| (region, RegionClients::default()))
-            .collect();
-        Self {
+        let clients = Self {
             settings,
             session: OnceCell::new(),
             default_region,
-            by_region,
+            by_region: ArcSwap::default(),
+        };
+        clients.add(regions);
+        clients
+    }
+
+    /// Adds clients for `regions`, among which must be that of every target. Those of regions that no longer are in the
+    /// configuration stay, because calls in flight may need them.
+    pub fn add(&self, regions: impl IntoIterator<Item = String>) {
+        let mut by_region = HashMap::clone(&self.by_region.load());
+        for region in regions {
+            by_region.entry(region).or_default();
         }
+        self.by_region.store(Arc::new(by_region));
     }
 
     /// Checks that credentials or an API key are available, for the readiness probe. Does not call Bedrock.
@@ -86,7 +95,7 @@ impl Clients {
     /// Creates every client ahead of the first request, and then keeps the credentials fresh until the future is
     /// dropped. `knowledge_bases` are the regions that also need an agent client.
     pub async fn keep_ready(&self, knowledge_bases: &BTreeSet<String>) {
-        for region in self.by_region.keys() {
+        for region in self.by_region.load_full().keys() {
             if let Err(error) = self.client(region).await {
                 tracing::warn!(?error, region, "cannot create the Bedrock client");
             }
@@ -117,17 +126,17 @@ impl Clients {
     pub(super) async fn parts(
         &self,
         region: &str,
-    ) -> Result<(&RegionClients, &Session), SendError> {
-        let clients = self.by_region.get(region);
+    ) -> Result<(Arc<RegionClients>, &Session), SendError> {
+        let clients = self.by_region.load().get(region).cloned();
         let clients =
             clients.ok_or_else(|| SendError::Other(format!("no client for region {region}")))?;
         let session = self.session().await.map_err(SendError::Other)?;
         Ok((clients, session))
     }
 
-    async fn client(&self, region: &str) -> Result<&Client, SendError> {
+    async fn client(&self, region: &str) -> Result<Client, SendError> {
         let (clients, session) = self.parts(region).await?;
-        Ok(clients.runtime.get_or_init(|| {
+        let client = clients.runtime.get_or_init(|| {
             let mut config = aws_sdk_bedrockruntime::config::Builder::from(&session.config)
                 .region(Region::new(region.to_owned()));
             if let Some(url) = &self.settings.endpoints.runtime {
@@ -139,20 +148,22 @@ impl Clients {
                     .auth_scheme_preference([HTTP_BEARER_AUTH_SCHEME_ID]);
             }
             Client::from_conf(config.build())
-        }))
+        });
+        Ok(client.clone())
     }
 
     /// Returns the client for Knowledge Bases and Rerank of a region.
-    async fn agent(&self, region: &str) -> Result<&agent::Client, SendError> {
+    async fn agent(&self, region: &str) -> Result<agent::Client, SendError> {
         let (clients, session) = self.parts(region).await?;
-        Ok(clients.agent.get_or_init(|| {
+        let client = clients.agent.get_or_init(|| {
             let mut config = agent::config::Builder::from(&session.config)
                 .region(Region::new(region.to_owned()));
             if let Some(url) = &self.settings.endpoints.agent_runtime {
                 config = config.endpoint_url(url);
             }
             agent::Client::from_conf(config.build())
-        }))
+        });
+        Ok(client.clone())
     }
 
     /// Sends `request` once.

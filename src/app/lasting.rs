@@ -1,0 +1,87 @@
+//! What a reload keeps, and how it becomes a gateway together with what a reload replaces.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use crate::{
+    call::Alerts,
+    config::Config,
+    dispatch::{Dispatch, Reentry, pipeline::Shared},
+    edge::{Gateway, Keys},
+    governance::Ledger,
+    knowledge::BedrockKnowledgeBases,
+    middleware::{
+        Budget, BudgetSettings, Guard, InFlight, Media, RateLimit, Reasoning, Resolve, Retrieve,
+    },
+    upstream::{Clients, ProfileLookup, Upstream},
+};
+
+/// The parts of a process that outlive a reload: connections, counters and what was learned.
+#[derive(Clone)]
+pub struct Lasting {
+    pub clients: Arc<Clients>,
+    pub ledger: Ledger,
+    pub alerts: Alerts,
+    /// The virtual keys of every gateway.
+    pub keys: Keys,
+    pub rate_limit: RateLimit,
+    pub in_flight: InFlight,
+    pub reasoning: Reasoning,
+    pub lookup: ProfileLookup,
+    pub retriever: Arc<BedrockKnowledgeBases>,
+    pub guard: Guard,
+    pub upstream: Upstream,
+}
+
+impl Lasting {
+    /// Builds the gateway of `config`.
+    pub fn gateway(&self, config: &Config) -> Gateway {
+        self.clients.add(regions(config));
+        let reentry = Arc::new(Reentry::default());
+        let shared = Shared {
+            rate_limit: self.rate_limit.clone(),
+            in_flight: self.in_flight.clone(),
+            resolve: Resolve {
+                lookup: self.lookup.clone(),
+                learned: self.upstream.learned(),
+            },
+            budget: Budget::new(BudgetSettings {
+                ledger: self.ledger.clone(),
+                allow_unpriced: config.allow_unpriced,
+                alert_request: config.budget.alert_request,
+                alerts: self.alerts.clone(),
+            }),
+            reasoning: self.reasoning.clone(),
+            retrieve: Retrieve {
+                retriever: self.retriever.clone(),
+                completer: reentry.clone(),
+            },
+            media: Media(config.remote_media.clone()),
+            guard: self.guard.clone(),
+            upstream: self.upstream.clone(),
+        };
+        let dispatch = Dispatch::new(Arc::new(config.models.clone()), &shared);
+        reentry.set(dispatch.clone());
+        Gateway {
+            dispatch,
+            keys: self.keys.with_static(config.keys.iter().cloned()),
+            knowledge_bases: config.knowledge_bases.clone(),
+        }
+    }
+}
+
+/// Returns the regions of Knowledge Bases.
+pub fn knowledge_base_regions(config: &Config) -> BTreeSet<String> {
+    let bases = config.knowledge_bases.iter();
+    bases.map(|base| base.target.region.clone()).collect()
+}
+
+/// Returns every region that a call may need.
+fn regions(config: &Config) -> impl Iterator<Item = String> {
+    let named = config.models.named().flat_map(|model| model.targets.iter());
+    let built_in = config.models.built_in().map(|model| model.target());
+    named
+        .chain(built_in)
+        .map(|target| target.region.clone())
+        .chain(knowledge_base_regions(config))
+        .chain([config.aws.region.clone()])
+}
