@@ -51,6 +51,7 @@ mod proxies;
 mod raw_ids;
 mod reasoning_order;
 mod regressions;
+mod reload;
 mod requests;
 mod rerank;
 mod response_api;

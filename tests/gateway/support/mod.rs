@@ -159,7 +159,7 @@ pub fn sha256(text: &str) -> String {
 
 /// Installs the metrics recorder once, because a process can have only one. All gateways share it, so tests distinguish
 /// metrics by model.
-fn telemetry() -> Telemetry {
+pub fn telemetry() -> Telemetry {
     static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
     TELEMETRY
         .get_or_init(|| Telemetry::install(None).unwrap())
@@ -204,6 +204,11 @@ impl Gateway {
         config.aws.settings.static_credentials =
             Some(("simulator".into(), Secret::new("simulator")));
         let app = App::bind(config, telemetry()).await.unwrap();
+        Self::run(simulator, app, shutdown)
+    }
+
+    /// Runs `app`, which calls `simulator`.
+    pub fn run(simulator: Simulator, app: App, shutdown: CancellationToken) -> Self {
         let (data, admin) = (app.data_addr, app.admin_addr);
         #[expect(
             clippy::disallowed_methods,
