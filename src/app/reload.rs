@@ -38,7 +38,8 @@ const PLACES: [&str; 3] = ["aws.region", "aws.residency", "aws.mantle"];
 pub struct Source {
     pub path: PathBuf,
     pub environment: Environment,
-    /// The values that the process started with.
+    /// The text that the process started with, and its values.
+    pub text: String,
     pub values: Vec<ResolvedValue>,
 }
 
@@ -55,6 +56,8 @@ pub struct Reloader {
 
 /// What of the configuration in force the next reload needs.
 struct InForce {
+    /// The text that was read last, although it may have been refused.
+    text: String,
     values: BTreeMap<String, String>,
     budgets: BTreeSet<Arc<str>>,
     /// Keys whose end users have budgets.
@@ -70,7 +73,7 @@ impl Reloader {
         config: &Config,
     ) -> Self {
         metrics::config_reloaded(true);
-        let in_force = InForce::of(config, source.values);
+        let in_force = InForce::of(config, source.text, source.values);
         Self {
             path: source.path,
             environment: source.environment,
@@ -86,15 +89,28 @@ impl Reloader {
         &self.path
     }
 
+    /// Reports whether this is the text that was read last.
+    pub async fn has_read(&self, text: &[u8]) -> bool {
+        self.in_force.lock().await.text.as_bytes() == text
+    }
+
     async fn replace(&self, is_dry: bool) -> Result<Reloaded, Vec<Problem>> {
         let mut in_force = self.in_force.lock().await;
         let (path, environment) = (self.path.clone(), self.environment.clone());
-        let read = tokio::task::spawn_blocking(move || config::load(&path, &environment, None));
+        let read = tokio::task::spawn_blocking(move || {
+            let text = config::read_file(&path)?;
+            let parsed = config::parse(&text, &environment, None);
+            Ok::<_, Vec<Problem>>((text, parsed))
+        });
         let read = read
             .await
             .map_err(|error| vec![problem("", error.to_string())])?;
-        let (config, values) = read?;
-        let next = InForce::of(&config, values);
+        let (text, parsed) = read?;
+        if !is_dry {
+            in_force.text = text.clone();
+        }
+        let (config, values) = parsed?;
+        let next = InForce::of(&config, text, values);
         let reloaded = in_force.compared(&next)?;
         if is_dry {
             return Ok(reloaded);
@@ -172,13 +188,14 @@ impl Reload for Reloader {
 }
 
 impl InForce {
-    fn of(config: &Config, values: Vec<ResolvedValue>) -> Self {
+    fn of(config: &Config, text: String, values: Vec<ResolvedValue>) -> Self {
         let values = values.into_iter().map(|value| (value.path, value.value));
         let with_users = config
             .keys
             .iter()
             .filter(|key| key.caller.end_users.is_some());
         Self {
+            text,
             values: values.collect(),
             budgets: budgets(config).map(|budget| budget.scope.clone()).collect(),
             with_users: with_users.map(|key| key.caller.key_id.clone()).collect(),

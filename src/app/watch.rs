@@ -23,8 +23,7 @@ pub async fn watch(
 ) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut loaded = read(reloader.path()).await;
-    let mut seen = loaded.clone();
+    let mut seen = None;
     loop {
         tokio::select! {
             () = stopped.cancelled() => return,
@@ -33,12 +32,12 @@ pub async fn watch(
                 let now = read(reloader.path()).await;
                 let is_settled = now == seen;
                 seen = now;
-                if !is_settled || seen == loaded || seen.is_none() {
-                    continue;
+                match &seen {
+                    Some(text) if is_settled && !reloader.has_read(text).await => {}
+                    _ => continue,
                 }
             }
         }
-        loaded = read(reloader.path()).await;
         // It reports every problem itself.
         let _ = reloader.reload(false).await;
     }

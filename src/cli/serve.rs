@@ -11,8 +11,12 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Outcome {
     let environment = args.ports.environment();
-    let (config, values) = match config::load(&args.file.config, &environment, None) {
-        Ok(loaded) => loaded,
+    let read = config::read_file(&args.file.config).and_then(|text| {
+        let (config, values) = config::parse(&text, &environment, None)?;
+        Ok((config, text, values))
+    });
+    let (config, text, values) = match read {
+        Ok(read) => read,
         Err(problems) => {
             return Outcome::Misconfigured(args.file.config.display().to_string(), problems);
         }
@@ -20,6 +24,7 @@ pub async fn run(args: Args) -> Outcome {
     let source = Source {
         path: args.file.config,
         environment,
+        text,
         values,
     };
     match start(config, Some(source)).await {

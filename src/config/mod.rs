@@ -223,7 +223,11 @@ pub fn parse(
     }
 }
 
-fn read_file(path: &Path) -> Result<String, Vec<Problem>> {
+/// Reads the text of the file at `path`.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_file(path: &Path) -> Result<String, Vec<Problem>> {
     std::fs::read_to_string(path).map_err(|error| {
         vec![Problem {
             path: String::new(),

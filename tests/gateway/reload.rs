@@ -34,20 +34,22 @@ impl FromFile {
         );
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lintel.toml");
-        fs::write(&path, format!("{aws}{more}")).unwrap();
+        let text = format!("{aws}{more}");
+        fs::write(&path, &text).unwrap();
         let variables = [("TEST_KEY", KEY), ("LINTEL_ADMIN_TOKEN", ADMIN_TOKEN)];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let environment = Environment {
             variables: variables.into(),
             flags: Vec::new(),
         };
-        let (mut config, values) = config::load(&path, &environment, None).unwrap();
+        let (mut config, values) = config::parse(&text, &environment, None).unwrap();
         config.aws.settings.static_credentials =
             Some(("simulator".into(), Secret::new("simulator")));
         let mut app = App::bind(config, telemetry()).await.unwrap();
         app.source = Some(Source {
             path,
             environment,
+            text,
             values,
         });
         let gateway = Gateway::run(simulator, app, CancellationToken::new());
@@ -90,7 +92,7 @@ fn asks(model: &str) -> Value {
 async fn row_74_invalid_configuration_is_refused_whole_with_every_problem() {
     let running = FromFile::start("", &format!("{NOVA}{KEYS}")).await;
     for (wrong, named) in [
-        ("[models.other\n", vec!["invalid"]),
+        ("[models.other\n", vec!["unclosed table"]),
         (
             "[models.other]\ntarget = \"amazon.nova-micro-v1:0\"\nprise = 1\nprice = { input = -1, output = 1 }\n",
             vec!["models.other.prise", "models.other.price.input"],
@@ -229,7 +231,7 @@ async fn settings_that_need_a_restart_are_named_until_there_is_one() {
 async fn dry_run_says_what_a_reload_would_change_and_changes_nothing() {
     let running = FromFile::start("", &format!("{NOVA}{KEYS}")).await;
     let other =
-        "[models.other]\ntarget = \"us.anthropic.claude-sonnet-5-5\"\nregion = \"us-west-2\"\n";
+        "[models.other]\ntarget = \"us.anthropic.claude-sonnet-5-5\"\nregions = [\"us-west-2\"]\n";
     running.write(&format!("{NOVA}{other}{KEYS}"));
     let path = "/admin/reload?dry_run=true";
     let (status, reloaded) = running
