@@ -21,7 +21,10 @@ use crate::{
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
     dispatch::{Dispatch, Reentry, pipeline::Shared},
-    edge::{self, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Room, Seals, UsagePages},
+    edge::{
+        self, AwsPairs, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Room, Seals,
+        UsagePages,
+    },
     governance::{Clock, Ledger},
     knowledge::BedrockKnowledgeBases,
     middleware::{
@@ -121,7 +124,9 @@ impl App {
         }
         let tasks = TaskTracker::new();
         let keys = Keys::new(config.keys);
+        let aws_pairs = AwsPairs::new(&config.server.sigv4_keys);
         let key_store = KeyStore::new(keys.clone(), ledger.clone(), config.teams)
+            .with_aws_pairs(aws_pairs.clone())
             .with_background(tasks.clone(), shutdown.clone());
         if let Err(error) = key_store.load().await {
             tracing::error!(
@@ -191,6 +196,7 @@ impl App {
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
             seals: Seals::new(&config.server.seal_keys),
+            aws_pairs,
             cors_origins: config.server.cors_origins,
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)

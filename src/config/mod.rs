@@ -101,6 +101,8 @@ pub struct ServerSettings {
     pub h2c: bool,
     /// Secrets that seal what clients keep for the gateway. The first seals, and all open.
     pub seal_keys: Vec<Secret>,
+    /// Secrets from which the key pairs of AWS SDKs are derived. The pairs of the first are issued, and those of all are accepted.
+    pub sigv4_keys: Vec<Secret>,
 }
 
 #[derive(Clone, Debug)]

@@ -52,6 +52,8 @@ pub struct Keys(Arc<Inner>);
 struct Inner {
     static_keys: HashMap<[u8; 32], Arc<Key>>,
     by_certificate: HashMap<String, Arc<Key>>,
+    /// Static keys with a secret, by name.
+    by_name: HashMap<String, Arc<Key>>,
     virtual_keys: RwLock<HashMap<String, Arc<VirtualKey>>>,
 }
 
@@ -59,16 +61,19 @@ impl Keys {
     /// Creates the table with the static `keys`.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Self {
         let (mut static_keys, mut by_certificate) = (HashMap::new(), HashMap::new());
+        let mut by_name = HashMap::new();
         for key in keys.into_iter().map(Arc::new) {
             let names = key.client_certificates.iter();
             by_certificate.extend(names.map(|name| (name.clone(), key.clone())));
             if let Some(digest) = key.digest {
+                by_name.insert(key.caller.key_id.clone(), key.clone());
                 static_keys.insert(digest, key);
             }
         }
         Self(Arc::new(Inner {
             static_keys,
             by_certificate,
+            by_name,
             virtual_keys: RwLock::default(),
         }))
     }
@@ -122,30 +127,17 @@ impl Keys {
         match virtual_key::classify(secret) {
             SecretKind::Malformed => Err("malformed"),
             SecretKind::Virtual(id) => {
-                let key = self
-                    .0
-                    .virtual_keys
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get(id)
-                    .cloned();
+                let is_same = |known: &[u8; 32]| bool::from(known.ct_eq(&digest));
+                let key = self.virtual_key(id);
                 // An unknown ID is compared with a dummy digest, so that timing does not reveal which IDs exist.
-                let is_valid = |(known, until): &([u8; 32], Option<SystemTime>)| {
-                    let same = bool::from(known.ct_eq(&digest));
-                    same && until.is_none_or(|until| until > now)
+                let is_known = match &key {
+                    Some(key) => key.has_digest(now, is_same),
+                    None => is_same(&[0; 32]),
                 };
-                let dummy = [([0; 32], None)];
-                let digests = key.as_ref().map_or(dummy.as_slice(), |key| &key.digests);
-                let known = digests
-                    .iter()
-                    .fold(false, |found, one| found | is_valid(one));
-                let key = key.filter(|_| known).ok_or("unknown")?;
-                if key.revoked {
-                    return Err("revoked");
-                }
-                check(key.expires, &key.allow_ips, address, now)?;
+                let key = key.filter(|_| is_known).ok_or("unknown")?;
+                let caller = key.usable(address, now)?;
                 key.record_use(now);
-                Ok(key.caller.clone())
+                Ok(caller)
             }
             SecretKind::Other => {
                 let key = self.0.static_keys.get(&digest).filter(|key| {
@@ -155,6 +147,47 @@ impl Keys {
                 key.ok_or("unknown")?.usable(address, now)
             }
         }
+    }
+
+    /// Returns the caller of the key `id`, if `is_signed` accepts the digest of one of its secrets. The ID of a static key is its
+    /// name. Does not record the use of the key.
+    ///
+    /// # Errors
+    /// The reason, as a metric label: `unknown`, `signature`, `revoked`, `expired` or `address`.
+    pub fn find_signed(
+        &self,
+        id: &str,
+        address: Option<IpAddr>,
+        now: SystemTime,
+        mut is_signed: impl FnMut(&[u8; 32]) -> bool,
+    ) -> Result<Arc<Caller>, &'static str> {
+        if let Some(key) = self.virtual_key(id) {
+            let is_known = key.has_digest(now, is_signed);
+            is_known.then_some(()).ok_or("signature")?;
+            return key.usable(address, now);
+        }
+        let key = self.0.by_name.get(id).ok_or("unknown")?;
+        let is_known = key.digest.as_ref().is_some_and(&mut is_signed);
+        is_known.then_some(()).ok_or("signature")?;
+        key.usable(address, now)
+    }
+
+    /// Records that the virtual key `id` was used at `now`.
+    pub fn record_use(&self, id: &str, now: SystemTime) {
+        if let Some(key) = self.virtual_key(id) {
+            key.record_use(now);
+        }
+    }
+
+    /// Returns the digest of the secret of the static key `name`.
+    pub fn static_digest(&self, name: &str) -> Option<[u8; 32]> {
+        self.0.by_name.get(name)?.digest
+    }
+
+    fn virtual_key(&self, id: &str) -> Option<Arc<VirtualKey>> {
+        let keys = self.0.virtual_keys.read();
+        let keys = keys.unwrap_or_else(PoisonError::into_inner);
+        keys.get(id).cloned()
     }
 
     /// Returns the caller whose key is for a client certificate with one of `names`.
@@ -227,6 +260,28 @@ fn check(
 }
 
 impl VirtualKey {
+    /// Reports whether `is_same` accepts the digest of a secret that is valid at `now`. All are compared, so that the time does
+    /// not depend on which one matches.
+    fn has_digest(&self, now: SystemTime, mut is_same: impl FnMut(&[u8; 32]) -> bool) -> bool {
+        let valid = |until: &Option<SystemTime>| until.is_none_or(|until| until > now);
+        let digests = self.digests.iter();
+        digests.fold(false, |found, (digest, until)| {
+            found | (is_same(digest) && valid(until))
+        })
+    }
+
+    fn usable(
+        &self,
+        address: Option<IpAddr>,
+        now: SystemTime,
+    ) -> Result<Arc<Caller>, &'static str> {
+        if self.revoked {
+            return Err("revoked");
+        }
+        check(self.expires, &self.allow_ips, address, now)?;
+        Ok(self.caller.clone())
+    }
+
     /// Records the first use in each minute, so that a busy key does not write with every request.
     fn record_use(&self, now: SystemTime) {
         let seconds = now

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod money;
+mod signed;
 mod streams;
 
 use axum::body::Body;
