@@ -30,6 +30,7 @@ use crate::{
     middleware::{
         Budget, BudgetSettings, Guard, InFlight, Media, RateLimit, Reasoning, Resolve, Retrieve,
     },
+    operation::chat::route::has_mantle,
     server,
     telemetry::Telemetry,
     upstream::{Clients, Discovery, Guardrails, ProfileLookup, Upstream},
@@ -179,8 +180,9 @@ impl App {
         };
         let dispatch = Dispatch::new(Arc::new(config.models), &shared);
         reentry.set(dispatch.clone());
-        let discovery = config.aws.discovery;
-        let discovery = discovery.then(|| Discovery::new(clients.clone(), config.aws.region));
+        let mantle = config.aws.places.mantle && has_mantle(&config.aws.region);
+        let discovery = || Discovery::new(clients.clone(), config.aws.region, mantle);
+        let discovery = config.aws.discovery.then(discovery);
         let disconnect = disconnect_policy(config.drain, config.server.max_in_flight);
         let edge = Arc::new(Edge {
             gateway: ArcSwap::from_pointee(Gateway {
