@@ -2,6 +2,7 @@
 
 mod bodies;
 mod money;
+mod routers;
 mod signed;
 mod streams;
 
