@@ -25,10 +25,13 @@ use crate::{
     admin::{self, Admin, Api, KeyStore, Reload},
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
-    edge::{self, DisconnectPolicy, Edge, Keys, Limits, Logins, Room, Seals, UsagePages},
+    edge::{
+        self, AwsPairs, DisconnectPolicy, Edge, Keys, Limits, Logins, Room, Seals, UsagePages,
+    },
     governance::{Clock, Ledger},
     knowledge::BedrockKnowledgeBases,
     middleware::{Guard, InFlight, RateLimit, Reasoning},
+    operation::chat::route::has_mantle,
     server,
     telemetry::Telemetry,
     upstream::{Clients, Discovery, Guardrails, ProfileLookup, Upstream},
@@ -148,7 +151,9 @@ impl App {
             guard: Guard(Arc::new(Guardrails::new(clients.clone()))),
             upstream: Upstream::new(clients.clone(), tasks.clone()),
         };
+        let aws_pairs = AwsPairs::new(&config.server.sigv4_keys);
         let key_store = KeyStore::new(lasting.keys.clone(), ledger.clone(), config.teams.clone())
+            .with_aws_pairs(aws_pairs.clone())
             .with_background(tasks.clone(), shutdown.clone());
         if let Err(error) = key_store.load().await {
             tracing::error!(
@@ -158,9 +163,9 @@ impl App {
         }
         let kb_regions = lasting::knowledge_base_regions(&config);
         let gateway = lasting.gateway(&config);
-        let discovery = config.aws.discovery;
-        let discovery =
-            discovery.then(|| Discovery::new(clients.clone(), config.aws.region.clone()));
+        let mantle = config.aws.places.mantle && has_mantle(&config.aws.region);
+        let discovery = || Discovery::new(clients.clone(), config.aws.region.clone(), mantle);
+        let discovery = config.aws.discovery.then(discovery);
         let disconnect = disconnect_policy(config.drain, config.server.max_in_flight);
         let edge = Arc::new(Edge {
             gateway: ArcSwap::from_pointee(gateway),
@@ -172,6 +177,7 @@ impl App {
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
             seals: Seals::new(&config.server.seal_keys),
+            aws_pairs,
             cors_origins: config.server.cors_origins.clone(),
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)

@@ -45,6 +45,7 @@ pub fn router(api: Api) -> Router {
         .route("/admin/keys/{id}", get(keys::show).patch(keys::change))
         .route("/admin/keys/{id}", delete(keys::revoke))
         .route("/admin/keys/{id}/rotate", post(keys::rotate))
+        .route("/admin/keys/{id}/aws", post(keys::issue_aws_pair))
         .route("/admin/usage", get(usage::report))
         .route("/admin/budgets", get(budgets::list))
         .route("/admin/budgets/override", post(budgets::override_limit))

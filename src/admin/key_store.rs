@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::error::ApiError;
 use crate::{
     config::{self, KeySettings, Problem, Teams},
-    edge::{Keys, VirtualKey, virtual_key},
+    edge::{AwsPairs, Keys, VirtualKey, virtual_key},
     governance::{Audit, KeyRow, Ledger},
 };
 
@@ -29,6 +29,7 @@ pub struct KeyStore {
     pub(super) ledger: Ledger,
     /// Shared by all clones, because a reload replaces it.
     pub(super) teams: Arc<ArcSwap<Teams>>,
+    pub(super) aws_pairs: AwsPairs,
     /// Held during a change, which reads before it writes.
     pub(super) changing: Arc<tokio::sync::Mutex<()>>,
     /// Runs what outlives a request, if this is a gateway and not a command of the CLI.
@@ -44,9 +45,15 @@ impl KeyStore {
             keys,
             ledger,
             teams: Arc::new(ArcSwap::from_pointee(teams)),
+            aws_pairs: AwsPairs::default(),
             changing: Arc::default(),
             background: None,
         }
+    }
+
+    /// Lets it issue key pairs for AWS SDKs.
+    pub fn with_aws_pairs(self, aws_pairs: AwsPairs) -> Self {
+        Self { aws_pairs, ..self }
     }
 
     /// Lets a change that cannot be stored be tried again in one of `tasks`, until `shutdown`.

@@ -2,6 +2,7 @@
 
 pub mod api;
 mod authorize;
+mod aws_pair;
 mod error;
 mod key_loading;
 mod key_store;

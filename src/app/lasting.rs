@@ -21,7 +21,6 @@ pub struct Lasting {
     pub clients: Arc<Clients>,
     pub ledger: Ledger,
     pub alerts: Alerts,
-    /// The virtual keys of every gateway.
     pub keys: Keys,
     pub rate_limit: RateLimit,
     pub in_flight: InFlight,
@@ -33,7 +32,7 @@ pub struct Lasting {
 }
 
 impl Lasting {
-    /// Builds the gateway of `config`.
+    /// Builds the gateway of `config`, and puts its keys in force.
     pub fn gateway(&self, config: &Config) -> Gateway {
         self.clients.add(regions(config));
         let reentry = Arc::new(Reentry::default());
@@ -61,9 +60,10 @@ impl Lasting {
         };
         let dispatch = Dispatch::new(Arc::new(config.models.clone()), &shared);
         reentry.set(dispatch.clone());
+        self.keys.set_static(config.keys.iter().cloned());
         Gateway {
             dispatch,
-            keys: self.keys.with_static(config.keys.iter().cloned()),
+            keys: self.keys.clone(),
             knowledge_bases: config.knowledge_bases.clone(),
         }
     }

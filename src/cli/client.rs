@@ -15,7 +15,7 @@ use crate::{
     admin::{KeyStore, api},
     call::Secret,
     config::{self, Administration, Environment},
-    edge::Keys,
+    edge::{AwsPairs, Keys},
     governance::{Ledger, Location},
     server::{TlsSettings, tls},
 };
@@ -146,7 +146,8 @@ async fn in_this_process(
     let ledger = Ledger::open(&settings.store, alerts)
         .await
         .map_err(failed)?;
-    let keys = KeyStore::new(Keys::default(), ledger.clone(), settings.teams);
+    let keys = KeyStore::new(Keys::default(), ledger.clone(), settings.teams)
+        .with_aws_pairs(AwsPairs::new(&settings.sigv4_keys));
     ledger
         .set_all_budgets(settings.budgets)
         .await

@@ -21,6 +21,8 @@ enum Command {
     Show(KeyReference),
     /// Create a new secret for a key; the old one stays valid for a while
     Rotate(Rotate),
+    /// Print the AWS key pair of a key, for SDKs that sign their requests
+    Aws(KeyReference),
     /// Revoke a key: its new requests are rejected
     Revoke(KeyReference),
 }
@@ -36,7 +38,7 @@ struct KeysOptions {
 
 #[derive(Debug, clap::Args)]
 struct KeyReference {
-    /// The key's public id
+    /// The key's public id (`aws` also takes the name of a key of the configuration)
     id: String,
     #[command(flatten)]
     options: KeysOptions,
@@ -152,6 +154,20 @@ async fn done(command: Command) -> Result<Outcome, Outcome> {
             let made =
                 client::ask(&rotate.options.file.config, Method::POST, &path, Some(body)).await?;
             Ok(secret(&made.json(), rotate.options.json))
+        }
+        Command::Aws(one) => {
+            let path = format!("{}/aws", path_of(&one.id)?);
+            let file = &one.options.file.config;
+            let pair = client::ask(file, Method::POST, &path, None).await?.json();
+            let lines = format!(
+                "AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\n",
+                text(&pair["access_key_id"]),
+                text(&pair["secret_access_key"])
+            );
+            Ok(print(&match one.options.json {
+                true => format!("{pair:#}\n"),
+                false => lines,
+            }))
         }
         Command::Revoke(one) => {
             let answer = client::ask(
@@ -273,9 +289,10 @@ fn body(create: &Create) -> Result<Value, Outcome> {
     }
 }
 
-/// The path of a key in the admin API.
+/// The path of a key in the admin API. Static keys may also have `-`, `_` and `.` in their names.
 fn path_of(id: &str) -> Result<String, Outcome> {
-    match !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match !id.trim_matches('.').is_empty() && id.bytes().all(is_plain) {
         true => Ok(format!("/admin/keys/{id}")),
         false => Err(Outcome::Failed(format!(
             "'{}' is not the id of a key; `lintel keys list` shows the ids",

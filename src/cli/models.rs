@@ -70,7 +70,8 @@ pub async fn run(args: Args) -> Outcome {
 async fn discovered(aws: &config::Aws) -> Vec<Model> {
     let region = &aws.region;
     let clients = Clients::new(aws.settings.clone(), region.clone(), [region.clone()]);
-    let discovery = Discovery::new(Arc::new(clients), region.clone());
+    let mantle = aws.places.mantle && route::has_mantle(region);
+    let discovery = Discovery::new(Arc::new(clients), region.clone(), mantle);
     for failure in discovery.refresh().await {
         let (list, action, reason) = (failure.list, failure.action, failure.reason());
         eprintln!("lintel: cannot list {list}: {reason}; the role needs {action}");

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use super::{
     AdminSettings, Environment, Problem, Teams, diagnostics::Diagnostics, governance,
-    reader::Section, sections, tree,
+    reader::Section, sections, server, tree,
 };
 use crate::{call::Secret, governance::StoreSettings, money::Budget, server::TlsSettings};
 
@@ -27,6 +27,8 @@ pub struct Administration {
     pub tls: Option<TlsSettings>,
     pub store: StoreSettings,
     pub teams: Teams,
+    /// Secrets of `server.sigv4_key_env`, as far as they are set here.
+    pub sigv4_keys: Vec<Secret>,
     /// The budgets of the configuration; a virtual key brings its own.
     pub budgets: Vec<Arc<Budget>>,
 }
@@ -46,6 +48,7 @@ pub fn administration(
     let diagnostics = Diagnostics::default();
     let mut root = Section::root(tree, &diagnostics);
     let admin = sections::admin_for_clients(root.section("admin"), environment);
+    let sigv4_keys = server::set_secrets(&mut root.section("server"), "sigv4_key_env", environment);
     let store = governance::store(root.section("store"));
     let teams = governance::teams(root.named_sections("teams"));
     let mut budgets = governance::gateway(&mut root).budgets;
@@ -68,6 +71,7 @@ pub fn administration(
             tls,
             store,
             teams,
+            sigv4_keys,
             budgets,
         }),
         _ => Err(problems),

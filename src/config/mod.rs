@@ -103,6 +103,8 @@ pub struct ServerSettings {
     pub seal_keys: Vec<Secret>,
     /// Changes of the file are put in force.
     pub watch_config: bool,
+    /// Secrets from which the key pairs of AWS SDKs are derived. The pairs of the first are issued, and those of all are accepted.
+    pub sigv4_keys: Vec<Secret>,
 }
 
 #[derive(Clone, Debug)]

@@ -50,7 +50,8 @@ pub fn server(mut section: Section<'_>, environment: &Environment) -> Option<Ser
         }
     }
     let trusted_proxies = options::networks(&mut section, "trusted_proxies");
-    let seal_keys = seal_keys(&mut section, environment);
+    let seal_keys = secrets(&mut section, "seal_key_env", environment);
+    let sigv4_keys = secrets(&mut section, "sigv4_key_env", environment);
     let tls = tls(&mut section);
     let watch_config = section.boolean("watch_config", false);
     let h2c = section.boolean("h2c", false);
@@ -81,19 +82,31 @@ pub fn server(mut section: Section<'_>, environment: &Environment) -> Option<Ser
         h2c,
         seal_keys,
         watch_config,
+        sigv4_keys,
     })
 }
 
-/// Reads the secrets in the variables of `seal_key_env`.
-fn seal_keys(section: &mut Section<'_>, environment: &Environment) -> Vec<Secret> {
-    let names = section.strings("seal_key_env").unwrap_or_default();
+/// Returns the secrets in the variables that `key` names, without those that are not set.
+pub fn set_secrets(
+    section: &mut Section<'_>,
+    key: &'static str,
+    environment: &Environment,
+) -> Vec<Secret> {
+    let names = section.strings(key).unwrap_or_default();
+    let secrets = names.iter().filter_map(|name| environment.variable(name));
+    secrets.map(Secret::new).collect()
+}
+
+/// Reads the secrets in the variables that `key` names.
+fn secrets(section: &mut Section<'_>, key: &'static str, environment: &Environment) -> Vec<Secret> {
+    let names = section.strings(key).unwrap_or_default();
     let secrets = names.iter().filter_map(|name| {
         let Some(secret) = environment.variable(name) else {
-            section.problem_at("seal_key_env", format!("{name} is not set"));
+            section.problem_at(key, format!("{name} is not set"));
             return None;
         };
         if let Some(weakness) = keys::weakness(secret) {
-            section.problem_at("seal_key_env", format!("the secret in {name} {weakness}"));
+            section.problem_at(key, format!("the secret in {name} {weakness}"));
         }
         Some(Secret::new(secret))
     });

@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Edge, access_log::Entry};
+use super::{Edge, access_log::Entry, labels, sigv4};
 use crate::{
     call::Caller,
     error::{Error, Kind},
@@ -16,11 +16,12 @@ use crate::{
 };
 use axum::{
     Extension,
-    extract::{Request, State},
-    http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION},
+    extract::{MatchedPath, Request, State},
+    http::{Extensions, HeaderMap, HeaderValue, header::AUTHORIZATION, request::Parts},
     middleware::Next,
     response::Response,
 };
+use bytes::Bytes;
 
 /// A request extension: whether its connection has carried a valid key.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +43,8 @@ impl Recognition {
 #[derive(Clone, Debug)]
 pub struct CertificateNames(pub Arc<[String]>);
 
-/// Middleware that puts the [`Caller`] into the request's extensions.
+/// Middleware that puts the [`Caller`] into the request's extensions, or the [`Signature`](sigv4::Signature) of an AWS SDK,
+/// whose caller is known when the body has arrived.
 ///
 /// # Errors
 /// 401 without a valid key, or 429 after too many failed logins.
@@ -52,21 +54,51 @@ pub async fn auth(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Error> {
-    let caller = caller(&edge, &entry, request.headers(), request.extensions())?;
-    entry.set_caller(&caller);
-    if let Some(recognition) = request.extensions().get::<Recognition>() {
-        recognition.set();
+    let path = request.extensions().get::<MatchedPath>();
+    let is_of_aws_sdk = path.is_some_and(|path| labels::is_of_aws_sdk(path.as_str()));
+    if is_of_aws_sdk && sigv4::is_signed(request.headers()) {
+        let signature = sigv4::admit(&edge, &entry, request.headers())?;
+        request.extensions_mut().insert(Arc::new(signature));
+    } else {
+        let caller = caller(&edge, &entry, request.headers(), request.extensions())?;
+        recognize(&entry, request.extensions(), &caller);
+        request.extensions_mut().insert(caller);
     }
-    request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }
 
-/// Looks the key of a request up. It is looked up again after the body has arrived: a slow body may take an hour, and the key
-/// may have been revoked or changed meanwhile.
+/// Looks the key of a request up after its body has arrived. A slow body may take an hour, and the key may have been revoked
+/// or changed meanwhile.
+///
+/// # Errors
+/// 401 without a valid key or signature, or 429 after too many failed logins.
+pub async fn caller_of(
+    edge: &Edge,
+    entry: &Entry,
+    request: &Parts,
+    body: &Bytes,
+) -> Result<Arc<Caller>, Error> {
+    let Some(signature) = request.extensions.get::<Arc<sigv4::Signature>>() else {
+        return caller(edge, entry, &request.headers, &request.extensions);
+    };
+    let caller = sigv4::verify(edge, entry, signature, request, body).await?;
+    recognize(entry, &request.extensions, &caller);
+    Ok(caller)
+}
+
+/// Records that a request has a valid key.
+fn recognize(entry: &Entry, extensions: &Extensions, caller: &Caller) {
+    entry.set_caller(caller);
+    if let Some(recognition) = extensions.get::<Recognition>() {
+        recognition.set();
+    }
+}
+
+/// Looks the key of a request up by its secret or by the client's certificate.
 ///
 /// # Errors
 /// 401 without a valid key, or 429 after too many failed logins.
-pub fn caller(
+fn caller(
     edge: &Edge,
     entry: &Entry,
     headers: &HeaderMap,

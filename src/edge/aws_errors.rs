@@ -9,7 +9,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{dialect::name_and_status, rescue::RescuedError};
+use super::{dialect::name_and_status, rescue::RescuedError, sigv4};
 
 /// Rewrites the response to a request that was rejected or failed.
 pub async fn in_aws_form(request: Request, next: Next) -> Response {
@@ -18,6 +18,11 @@ pub async fn in_aws_form(request: Request, next: Next) -> Response {
         return response;
     };
     let (name, status) = name_and_status(error.kind());
+    let name = match error.code() {
+        Some(sigv4::INVALID) => "InvalidSignatureException",
+        Some(sigv4::INCOMPLETE) => "IncompleteSignature",
+        _ => name,
+    };
     *response.status_mut() = status;
     *response.body_mut() = Body::from(json!({"message": error.message()}).to_string());
     let headers = response.headers_mut();

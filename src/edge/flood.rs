@@ -9,13 +9,15 @@ use tower_governor::{
     GovernorError, GovernorLayer, governor::GovernorConfigBuilder, key_extractor::KeyExtractor,
 };
 
+use super::{access_log::Entry, network::network, sigv4::Signature};
 use crate::{
     call::Caller,
     error::{Error, Kind},
     metrics,
 };
 
-/// Extracts the ID of the key that `auth` authenticated.
+/// Extracts the ID of the key that `auth` authenticated. A request of an AWS SDK is not authenticated before its body has
+/// arrived, so it counts for its key and its address: others cannot exhaust the limit of a key whose ID they know.
 #[derive(Clone, Copy, Debug)]
 pub struct CallerKey;
 
@@ -23,10 +25,17 @@ impl KeyExtractor for CallerKey {
     type Key = String;
 
     fn extract<B>(&self, request: &Request<B>) -> Result<String, GovernorError> {
-        let caller = request.extensions().get::<Arc<Caller>>();
-        caller
-            .map(|caller| caller.key_id.clone())
-            .ok_or(GovernorError::UnableToExtractKey)
+        let extensions = request.extensions();
+        if let Some(caller) = extensions.get::<Arc<Caller>>() {
+            return Ok(caller.key_id.clone());
+        }
+        let signature = extensions.get::<Arc<Signature>>();
+        let entry = extensions.get::<Entry>();
+        let (Some(signature), Some(entry)) = (signature, entry) else {
+            return Err(GovernorError::UnableToExtractKey);
+        };
+        let network = entry.address().map(network);
+        Ok(format!("{:?} {network:?}", signature.key_id))
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -47,7 +48,7 @@ pub struct VirtualKey {
 /// indexed by public ID. Digests are compared in constant time. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
-    configured: Arc<Configured>,
+    configured: Arc<ArcSwap<Configured>>,
     virtual_keys: Arc<RwLock<HashMap<String, Arc<VirtualKey>>>>,
 }
 
@@ -56,29 +57,32 @@ pub struct Keys {
 struct Configured {
     by_digest: HashMap<[u8; 32], Arc<Key>>,
     by_certificate: HashMap<String, Arc<Key>>,
+    /// Those with a secret, by name.
+    by_name: HashMap<String, Arc<Key>>,
 }
 
 impl Keys {
     /// Creates the table with the static `keys`.
     pub fn new(keys: impl IntoIterator<Item = Key>) -> Self {
-        Self::default().with_static(keys)
+        let all = Self::default();
+        all.set_static(keys);
+        all
     }
 
-    /// Returns the table with other static keys. Both share the virtual keys.
-    pub fn with_static(&self, keys: impl IntoIterator<Item = Key>) -> Self {
+    /// Replaces the static keys in all clones.
+    pub fn set_static(&self, keys: impl IntoIterator<Item = Key>) {
         let mut configured = Configured::default();
         for key in keys.into_iter().map(Arc::new) {
             let names = key.client_certificates.iter();
             let names = names.map(|name| (name.clone(), key.clone()));
             configured.by_certificate.extend(names);
             if let Some(digest) = key.digest {
+                let name = key.caller.key_id.clone();
+                configured.by_name.insert(name, key.clone());
                 configured.by_digest.insert(digest, key);
             }
         }
-        Self {
-            configured: Arc::new(configured),
-            virtual_keys: self.virtual_keys.clone(),
-        }
+        self.configured.store(Arc::new(configured));
     }
 
     /// Inserts or replaces the virtual key `id`, or removes it if `key` is `None`. Takes effect with the next request. A key
@@ -136,38 +140,69 @@ impl Keys {
         match virtual_key::classify(secret) {
             SecretKind::Malformed => Err("malformed"),
             SecretKind::Virtual(id) => {
-                let key = self
-                    .virtual_keys
-                    .read()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get(id)
-                    .cloned();
+                let is_same = |known: &[u8; 32]| bool::from(known.ct_eq(&digest));
+                let key = self.virtual_key(id);
                 // An unknown ID is compared with a dummy digest, so that timing does not reveal which IDs exist.
-                let is_valid = |(known, until): &([u8; 32], Option<SystemTime>)| {
-                    let same = bool::from(known.ct_eq(&digest));
-                    same && until.is_none_or(|until| until > now)
+                let is_known = match &key {
+                    Some(key) => key.has_digest(now, is_same),
+                    None => is_same(&[0; 32]),
                 };
-                let dummy = [([0; 32], None)];
-                let digests = key.as_ref().map_or(dummy.as_slice(), |key| &key.digests);
-                let known = digests
-                    .iter()
-                    .fold(false, |found, one| found | is_valid(one));
-                let key = key.filter(|_| known).ok_or("unknown")?;
-                if key.revoked {
-                    return Err("revoked");
-                }
-                check(key.expires, &key.allow_ips, address, now)?;
+                let key = key.filter(|_| is_known).ok_or("unknown")?;
+                let caller = key.usable(address, now)?;
                 key.record_use(now);
-                Ok(key.caller.clone())
+                Ok(caller)
             }
             SecretKind::Other => {
-                let key = self.configured.by_digest.get(&digest).filter(|key| {
+                let configured = self.configured.load();
+                let key = configured.by_digest.get(&digest).filter(|key| {
                     let known = key.digest.as_ref();
                     known.is_some_and(|known| known.ct_eq(&digest).into())
                 });
                 key.ok_or("unknown")?.usable(address, now)
             }
         }
+    }
+
+    /// Returns the caller of the key `id`, if `is_signed` accepts the digest of one of its secrets. The ID of a static key is its
+    /// name. Does not record the use of the key.
+    ///
+    /// # Errors
+    /// The reason, as a metric label: `unknown`, `signature`, `revoked`, `expired` or `address`.
+    pub fn find_signed(
+        &self,
+        id: &str,
+        address: Option<IpAddr>,
+        now: SystemTime,
+        mut is_signed: impl FnMut(&[u8; 32]) -> bool,
+    ) -> Result<Arc<Caller>, &'static str> {
+        if let Some(key) = self.virtual_key(id) {
+            let is_known = key.has_digest(now, is_signed);
+            is_known.then_some(()).ok_or("signature")?;
+            return key.usable(address, now);
+        }
+        let configured = self.configured.load();
+        let key = configured.by_name.get(id).ok_or("unknown")?;
+        let is_known = key.digest.as_ref().is_some_and(&mut is_signed);
+        is_known.then_some(()).ok_or("signature")?;
+        key.usable(address, now)
+    }
+
+    /// Records that the virtual key `id` was used at `now`.
+    pub fn record_use(&self, id: &str, now: SystemTime) {
+        if let Some(key) = self.virtual_key(id) {
+            key.record_use(now);
+        }
+    }
+
+    /// Returns the digest of the secret of the static key `name`.
+    pub fn static_digest(&self, name: &str) -> Option<[u8; 32]> {
+        self.configured.load().by_name.get(name)?.digest
+    }
+
+    fn virtual_key(&self, id: &str) -> Option<Arc<VirtualKey>> {
+        let keys = self.virtual_keys.read();
+        let keys = keys.unwrap_or_else(PoisonError::into_inner);
+        keys.get(id).cloned()
     }
 
     /// Returns the caller whose key is for a client certificate with one of `names`.
@@ -180,8 +215,10 @@ impl Keys {
         address: Option<IpAddr>,
         now: SystemTime,
     ) -> Result<Arc<Caller>, &'static str> {
-        let keys = &self.configured.by_certificate;
-        let key = names.iter().find_map(|name| keys.get(name));
+        let configured = self.configured.load();
+        let key = names
+            .iter()
+            .find_map(|name| configured.by_certificate.get(name));
         key.ok_or("missing")?.usable(address, now)
     }
 
@@ -239,6 +276,28 @@ fn check(
 }
 
 impl VirtualKey {
+    /// Reports whether `is_same` accepts the digest of a secret that is valid at `now`. All are compared, so that the time does
+    /// not depend on which one matches.
+    fn has_digest(&self, now: SystemTime, mut is_same: impl FnMut(&[u8; 32]) -> bool) -> bool {
+        let valid = |until: &Option<SystemTime>| until.is_none_or(|until| until > now);
+        let digests = self.digests.iter();
+        digests.fold(false, |found, (digest, until)| {
+            found | (is_same(digest) && valid(until))
+        })
+    }
+
+    fn usable(
+        &self,
+        address: Option<IpAddr>,
+        now: SystemTime,
+    ) -> Result<Arc<Caller>, &'static str> {
+        if self.revoked {
+            return Err("revoked");
+        }
+        check(self.expires, &self.allow_ips, address, now)?;
+        Ok(self.caller.clone())
+    }
+
     /// Records the first use in each minute, so that a busy key does not write with every request.
     fn record_use(&self, now: SystemTime) {
         let seconds = now

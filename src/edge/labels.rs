@@ -20,6 +20,11 @@ pub const CONVERSE_STREAM: &str = "/model/{id}/converse-stream";
 pub const INVOKE: &str = "/model/{id}/invoke";
 pub const INVOKE_STREAM: &str = "/model/{id}/invoke-with-response-stream";
 
+/// Reports whether axum's pattern is that of a path for AWS SDKs.
+pub fn is_of_aws_sdk(matched: &str) -> bool {
+    [CONVERSE, CONVERSE_STREAM, INVOKE, INVOKE_STREAM].contains(&matched)
+}
+
 /// Every path of the data port, as it is documented.
 const PATHS: [&str; 21] = [
     CHAT_COMPLETIONS,

@@ -13,6 +13,7 @@ use quick_cache::{sync, unsync};
 
 use super::{
     flood::rate_limited,
+    network::network,
     virtual_key::{self, SecretKind},
 };
 use crate::error::Error;
@@ -86,7 +87,7 @@ impl<K: Hash + Eq> Backoff<K> {
 #[derive(Debug)]
 pub struct Logins {
     addresses: Backoff<IpAddr>,
-    /// By public ID. The secrets of the configuration have none.
+    /// By public ID. The secrets of the configuration have none, but the access key ids of their keys do.
     keys: Backoff<String>,
     /// Hashes of secrets that were valid, with the address that sent them.
     proven: sync::Cache<u64, ()>,
@@ -114,48 +115,91 @@ impl Logins {
         address: Option<IpAddr>,
         find: impl FnOnce() -> Result<T, &'static str>,
     ) -> Result<Result<T, &'static str>, Error> {
-        let network = address.map(network);
-        let proof = self.hasher.hash_one((network, secret));
-        let is_proven = self.proven.get(&proof).is_some();
-        if !is_proven {
-            self.check(secret, network)?;
+        let key_id = key_id(secret);
+        if !self.is_proven(secret, address) {
+            self.check(key_id, address)?;
         }
         let found = find();
-        match &found {
-            Ok(_) if !is_proven => self.proven.insert(proof, ()),
-            Ok(_) => {}
-            Err(_) => {
-                self.proven.remove(&proof);
-                self.record(Some(secret), address);
-            }
-        }
+        self.note(key_id, Some(secret), address, found.is_ok());
         Ok(found)
     }
 
-    /// Counts a failed login from `address`.
-    pub fn record(&self, secret: Option<&[u8]>, address: Option<IpAddr>) {
+    /// Judges a login whose secret the client does not send: `secret` is the right one, or `None` if the client does not have
+    /// it. Returns what was `found`, unless the address or the key must wait.
+    ///
+    /// # Errors
+    /// 429 if it must wait.
+    pub fn judge<T>(
+        &self,
+        key_id: &str,
+        secret: Option<&[u8]>,
+        address: Option<IpAddr>,
+        found: Result<T, &'static str>,
+    ) -> Result<Result<T, &'static str>, Error> {
+        if !secret.is_some_and(|secret| self.is_proven(secret, address)) {
+            self.check(Some(key_id), address)?;
+        }
+        self.note(Some(key_id), secret, address, found.is_ok());
+        Ok(found)
+    }
+
+    /// Reports whether `secret` was valid when it last came from `address`.
+    pub fn is_proven(&self, secret: &[u8], address: Option<IpAddr>) -> bool {
+        self.proven.get(&self.proof(secret, address)).is_some()
+    }
+
+    fn proof(&self, secret: &[u8], address: Option<IpAddr>) -> u64 {
+        self.hasher.hash_one((address.map(network), secret))
+    }
+
+    /// Remembers the outcome of a login.
+    fn note(
+        &self,
+        key_id: Option<&str>,
+        secret: Option<&[u8]>,
+        address: Option<IpAddr>,
+        is_valid: bool,
+    ) {
+        let proof = secret.map(|secret| self.proof(secret, address));
+        match (is_valid, proof) {
+            (true, Some(proof)) if self.proven.get(&proof).is_none() => {
+                self.proven.insert(proof, ());
+            }
+            (true, _) => {}
+            (false, proof) => {
+                if let Some(proof) = proof {
+                    self.proven.remove(&proof);
+                }
+                self.record(key_id, address);
+            }
+        }
+    }
+
+    /// Counts a failed login from `address`, and with the key that has this public ID.
+    pub fn record(&self, key_id: Option<&str>, address: Option<IpAddr>) {
         let now = Instant::now();
         if let Some(address) = address {
             self.addresses.record(network(address), now);
         }
-        if let Some(SecretKind::Virtual(id)) = secret.map(virtual_key::classify) {
+        if let Some(id) = key_id {
             self.keys.record(id.to_owned(), now);
         }
     }
 
-    /// Checks whether `network` may try, and the key with `secret` may be tried.
+    /// Checks whether `address` may try, and the key may be tried.
     ///
     /// # Errors
     /// 429 if not.
-    fn check(&self, secret: &[u8], network: Option<IpAddr>) -> Result<(), Error> {
+    pub fn check(&self, key_id: Option<&str>, address: Option<IpAddr>) -> Result<(), Error> {
         let now = Instant::now();
-        if let Some(wait) = network.and_then(|network| self.addresses.wait(&network, now)) {
+        let wait = |address| self.addresses.wait(&network(address), now);
+        if let Some(wait) = address.and_then(wait) {
             return Err(rate_limited(
                 "Too many failed logins from this address.",
                 wait,
             ));
         }
-        let SecretKind::Virtual(id) = virtual_key::classify(secret) else {
+        let Some(id) = key_id else {
             return Ok(());
         };
         match self.keys.wait(&id.to_owned(), now) {
@@ -169,15 +213,15 @@ impl Logins {
     /// # Errors
     /// 429 if not.
     pub fn check_address(&self, address: Option<IpAddr>) -> Result<(), Error> {
-        self.check(&[], address.map(network))
+        self.check(None, address)
     }
 }
 
-/// Returns the /64 network of an IPv6 address, because a single client usually controls the whole network.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
-        address => address,
+/// Returns the public ID of the key that a secret names.
+fn key_id(secret: &[u8]) -> Option<&str> {
+    match virtual_key::classify(secret) {
+        SecretKind::Virtual(id) => Some(id),
+        SecretKind::Malformed | SecretKind::Other => None,
     }
 }
 

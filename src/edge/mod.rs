@@ -16,6 +16,7 @@ mod keys;
 mod labels;
 mod late;
 mod logins;
+mod network;
 mod pieces;
 mod receive;
 mod reply_headers;
@@ -25,6 +26,7 @@ mod seal;
 mod serve;
 mod shape;
 mod shed;
+mod sigv4;
 mod sse;
 mod unknown_members;
 pub mod virtual_key;
@@ -60,6 +62,7 @@ pub use logins::Logins;
 use pieces::Pieces;
 pub use receive::Room;
 pub use seal::Seals;
+pub use sigv4::AwsPairs;
 
 use crate::{
     dispatch::Dispatch,
@@ -92,6 +95,8 @@ pub struct Edge {
     pub limits: Limits,
     /// Seals what clients keep for the gateway.
     pub seals: Seals,
+    /// The key pairs of AWS SDKs. If empty, signed requests are rejected.
+    pub aws_pairs: AwsPairs,
     /// Browser origins that CORS allows. If empty, responses have no CORS headers.
     pub cors_origins: Vec<HeaderValue>,
     /// The start time of the gateway, in Unix seconds.

@@ -57,11 +57,11 @@ async fn answer<D: Dialect>(
     body::check_headers(&parts.headers, edge.limits.max_body, D::MEDIA)?;
     let BufferedBody { bytes, permit } = receive(body, &edge.limits).await?;
     let received = Instant::now();
-    let caller = auth::caller(edge, entry, &parts.headers, &parts.extensions)?;
-    // Loaded once, so that a reload does not affect this request.
-    let gateway = edge.gateway.load_full();
     let trace = entry.trace();
     trace.set_body_size(bytes.len());
+    let caller = auth::caller_of(edge, entry, &parts, &bytes).await?;
+    // Loaded once, so that a reload does not affect this request.
+    let gateway = edge.gateway.load_full();
     let parse = {
         let (caller, gateway, trace) = (caller.clone(), gateway.clone(), trace.clone());
         let seals = edge.seals.clone();

@@ -255,10 +255,26 @@ impl Ledger {
     /// # Errors
     /// Returns SQLite's message if the store cannot be written.
     pub async fn put_key(&self, key: KeyRow, audit: Audit) -> Result<(), String> {
-        let write = move |connection: &rusqlite::Connection| {
+        self.write(move |connection| {
             store::put_key(connection, &key)?;
             store::put_audit(connection, &audit)
-        };
+        })
+        .await
+    }
+
+    /// Writes the audit entry of an action that changes nothing in the ledger.
+    ///
+    /// # Errors
+    /// As [`put_key`](Self::put_key).
+    pub async fn put_audit(&self, audit: Audit) -> Result<(), String> {
+        self.write(move |connection| store::put_audit(connection, &audit))
+            .await
+    }
+
+    async fn write(
+        &self,
+        write: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<()> + Send + 'static,
+    ) -> Result<(), String> {
         timeout(WRITE_TIMEOUT, self.0.store.writer.run(write))
             .await
             .unwrap_or_else(|_| Err("the ledger did not answer in time".to_owned()))

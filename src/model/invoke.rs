@@ -49,6 +49,10 @@ pub enum InvokeFamily {
     Nova,
     /// TwelveLabs Pegasus: one prompt about one video.
     Pegasus,
+    /// A prompt of Titan Text, in which the turns are lines.
+    TitanText,
+    /// A message of Cohere's Command R, with the turns before it.
+    CommandR,
 }
 
 impl InvokeFamily {
@@ -56,7 +60,7 @@ impl InvokeFamily {
     pub fn is_template(self) -> bool {
         matches!(
             self,
-            Self::Llama3 | Self::Llama4 | Self::MistralText | Self::DeepseekR1
+            Self::Llama3 | Self::Llama4 | Self::MistralText | Self::DeepseekR1 | Self::TitanText
         )
     }
 

@@ -6,12 +6,13 @@ use std::{collections::HashMap, sync::LazyLock};
 use axum::{
     body::Body,
     http::{Method, Uri, request::Parts},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 
 use super::{
-    ServiceError, Simulator, escapes::percent_decode, reply, request_id::with_request_id, sigv4,
+    ServiceError, Simulator, chat::NativeRefusal, escapes::percent_decode, reply,
+    request_id::with_request_id, sigv4,
 };
 
 /// The most entries of a page. The service may return fewer than a client allows.
@@ -26,6 +27,8 @@ pub struct List {
     /// The member of the reply that has the entries.
     member: &'static str,
     is_paged: bool,
+    /// It is a list of bedrock-mantle.
+    is_on_mantle: bool,
     /// The allowed values of query parameters, other than those of pages.
     filters: &'static [(&'static str, &'static [&'static str])],
     /// All entries that match the filters.
@@ -35,12 +38,13 @@ pub struct List {
 const SORTED: (&str, &[&str]) = ("sortBy", &["CreationTime"]);
 const ORDERED: (&str, &[&str]) = ("sortOrder", &["Ascending", "Descending"]);
 
-static LISTS: [List; 5] = [
+static LISTS: [List; 6] = [
     List {
         path: "/foundation-models",
         action: "bedrock:ListFoundationModels",
         member: "modelSummaries",
         is_paged: false,
+        is_on_mantle: false,
         filters: &[
             ("byOutputModality", &["TEXT", "IMAGE", "EMBEDDING"]),
             ("byInferenceType", &["ON_DEMAND", "PROVISIONED"]),
@@ -52,6 +56,7 @@ static LISTS: [List; 5] = [
         action: "bedrock:ListInferenceProfiles",
         member: "inferenceProfileSummaries",
         is_paged: true,
+        is_on_mantle: false,
         filters: &[("type", &["SYSTEM_DEFINED", "APPLICATION"])],
         entries: inference_profiles,
     },
@@ -60,6 +65,7 @@ static LISTS: [List; 5] = [
         action: "bedrock:ListProvisionedModelThroughputs",
         member: "provisionedModelSummaries",
         is_paged: true,
+        is_on_mantle: false,
         filters: &[
             (
                 "statusEquals",
@@ -75,6 +81,7 @@ static LISTS: [List; 5] = [
         action: "bedrock:ListImportedModels",
         member: "modelSummaries",
         is_paged: true,
+        is_on_mantle: false,
         filters: &[SORTED, ORDERED],
         entries: imported,
     },
@@ -83,6 +90,7 @@ static LISTS: [List; 5] = [
         action: "bedrock:ListCustomModelDeployments",
         member: "modelDeploymentSummaries",
         is_paged: true,
+        is_on_mantle: false,
         filters: &[
             ("statusEquals", &["Creating", "Active", "Failed"]),
             SORTED,
@@ -90,11 +98,34 @@ static LISTS: [List; 5] = [
         ],
         entries: deployments,
     },
+    List {
+        path: "/v1/models",
+        action: "bedrock-mantle:ListModels",
+        member: "data",
+        is_paged: false,
+        is_on_mantle: true,
+        filters: &[],
+        entries: mantle_models,
+    },
+];
+
+/// Models that bedrock-mantle lists, some by other ids than bedrock-runtime has. Source: AWS's samples for Bedrock, a reply of
+/// `GET /v1/models` from 2026-08-25, and one that nobody knows.
+const MANTLE: [&str; 8] = [
+    "anthropic.claude-mythos-5",
+    "google.gemma-4-31b",
+    "moonshotai.kimi-k2-thinking",
+    "openai.gpt-5.4",
+    "openai.gpt-oss-120b",
+    "qwen.qwen3-next-80b-a3b-instruct",
+    "somebody.mantle-only",
+    "xai.grok-4.3",
 ];
 
 /// The list that a request is for.
 pub fn route(method: &Method, uri: &Uri) -> Option<&'static List> {
-    let list = LISTS.iter().find(|list| list.path == uri.path());
+    let path = uri.path().strip_prefix("/mantle").unwrap_or(uri.path());
+    let list = LISTS.iter().find(|list| list.path == path);
     list.filter(|_| method == Method::GET)
 }
 
@@ -103,6 +134,13 @@ pub fn route(method: &Method, uri: &Uri) -> Option<&'static List> {
 /// # Errors
 /// The service's error for a wrong signature, a denied action or an invalid query.
 pub fn answer(simulator: &Simulator, parts: &Parts, list: &List) -> Result<Response, ServiceError> {
+    match entries(simulator, parts, list) {
+        Err(error) if list.is_on_mantle => Ok(NativeRefusal::from(error).into_response()),
+        answer => answer,
+    }
+}
+
+fn entries(simulator: &Simulator, parts: &Parts, list: &List) -> Result<Response, ServiceError> {
     let fault = {
         let mut shared = simulator.shared();
         shared.listed.push(parts.uri.to_string());
@@ -138,6 +176,9 @@ pub fn answer(simulator: &Simulator, parts: &Parts, list: &List) -> Result<Respo
     let mut body = json!({ list.member: entry_page });
     if end < entries.len() {
         body["nextToken"] = token(end).into();
+    }
+    if list.is_on_mantle {
+        body["object"] = "list".into();
     }
     Ok(reply::json(&body))
 }
@@ -199,6 +240,11 @@ fn query(text: &str) -> Result<HashMap<String, String>, ServiceError> {
 static MODELS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     serde_json::from_str(include_str!("foundation-models.json")).unwrap_or_default()
 });
+
+fn mantle_models(_: &Simulator, _: &HashMap<String, String>) -> Vec<Value> {
+    let model = |id: &&str| json!({"id": id, "object": "model", "created": 1_780_000_000, "owned_by": "system"});
+    MANTLE.iter().map(model).collect()
+}
 
 fn foundation_models(_: &Simulator, query: &HashMap<String, String>) -> Vec<Value> {
     let has = |model: &Value, member: &str, filter: &str| {

@@ -108,10 +108,8 @@ impl FrameStream {
                     return Ok(Piece { bytes, usage });
                 }
                 self.leave();
-                let bytes = match self.meter.hides_trace {
-                    true => event(&event_type, &self.meter.shown(payload)),
-                    false => bytes,
-                };
+                let shown = self.meter.shown(&payload);
+                let bytes = shown.map_or(bytes, |shown| event(&event_type, &shown));
                 return Ok(Piece { bytes, usage });
             }
             let limit = async {

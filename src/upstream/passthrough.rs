@@ -90,7 +90,7 @@ impl Attempt for WholeAttempt {
             Ok(WholePassthrough {
                 usage: self.meter.whole(&parts.headers, &body)?,
                 headers: parts.headers,
-                body: self.meter.shown(body),
+                body: self.meter.shown(&body).unwrap_or(body),
             })
         })
         .await

@@ -202,17 +202,78 @@ async fn models_of_a_list_that_fails_later_stay() {
     };
     let region = "us-east-1".to_owned();
     let clients = Arc::new(Clients::new(settings, region.clone(), [region.clone()]));
-    let discovery = Discovery::new(clients, region);
+    let discovery = Discovery::new(clients, region, true);
     assert!(discovery.refresh().await.is_empty());
     let before = discovery.models().await;
     assert!(!before.is_empty());
     for status in [403, 500, 400] {
-        for path in ["/foundation-models", "/inference-profiles"] {
+        for path in ["/foundation-models", "/inference-profiles", "/v1/models"] {
             simulator.fail_list(path, Some(status));
         }
         let failures = discovery.refresh().await;
-        assert_eq!(failures.len(), 3, "{failures:?}");
+        assert_eq!(failures.len(), 4, "{failures:?}");
         assert_eq!(failures[0].action, "bedrock:ListFoundationModels");
         assert_eq!(discovery.models().await, before, "{status}");
     }
+}
+
+#[tokio::test]
+async fn models_that_only_mantle_serves_are_listed() {
+    let gateway = start("").await;
+    // Nobody waits for this list.
+    let is_listed = async || ids(&list_as(&gateway, ANY_KEY).await).contains("xai.grok-4.3");
+    gateway.until(is_listed).await;
+    let models = list_as(&gateway, ANY_KEY).await;
+    for (id, routes) in [
+        (
+            "google.gemma-4-31b",
+            json!(["mantle_chat", "mantle_responses"]),
+        ),
+        ("xai.grok-4.3", json!(["mantle_chat", "mantle_responses"])),
+        ("openai.gpt-5.4", json!(["mantle_chat", "mantle_responses"])),
+        ("anthropic.claude-mythos-5", json!(["mantle_messages"])),
+    ] {
+        let model = find(&models, id);
+        assert_eq!(model["source"], "mantle", "{id}");
+        assert_eq!(model["routes"], routes, "{id}");
+        let reply = gateway.any(&of(id, user("Hi"))).await;
+        assert_eq!(reply.status, StatusCode::OK, "{id}: {}", reply.text());
+    }
+    let all = ids(&models);
+    for hidden in [
+        "openai.gpt-oss-120b",
+        "qwen.qwen3-next-80b-a3b-instruct",
+        "somebody.mantle-only",
+    ] {
+        assert!(!all.contains(hidden), "{hidden}");
+    }
+}
+
+#[tokio::test]
+async fn mantle_is_not_asked_if_it_is_off_and_its_failure_hides_only_its_models() {
+    let simulator = simulator();
+    let address = serve(simulator.router()).await;
+    let aws = format!("endpoint_url = \"http://{address}\"\nmantle = \"off\"");
+    let off = Gateway::start_at(simulator, &aws, "").await;
+    let models = list_as(&off, ANY_KEY).await;
+    assert!(ids(&models).contains("amazon.nova-lite-v1:0"));
+    let listed = off.simulator.listed();
+    assert!(
+        !listed.iter().any(|path| path.contains("/v1/models")),
+        "{listed:?}"
+    );
+    let gateway = start("").await;
+    gateway.simulator.fail_list("/v1/models", Some(403));
+    list_as(&gateway, ANY_KEY).await;
+    let is_asked = async || {
+        gateway
+            .simulator
+            .listed()
+            .iter()
+            .any(|path| path.contains("/v1/models"))
+    };
+    gateway.until(is_asked).await;
+    let models = list_as(&gateway, ANY_KEY).await;
+    let all = ids(&models);
+    assert!(all.contains("amazon.nova-lite-v1:0") && !all.contains("xai.grok-4.3"));
 }

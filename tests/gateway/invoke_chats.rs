@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A model of each family: its name and its target.
-const MODELS: [(&str, &str); 10] = [
+const MODELS: [(&str, &str); 12] = [
     ("claude-i", "us.anthropic.claude-sonnet-4-6"),
     ("nova-i", "amazon.nova-lite-v1:0"),
     ("llama3-i", "meta.llama3-1-8b-instruct-v1:0"),
@@ -24,6 +24,8 @@ const MODELS: [(&str, &str); 10] = [
     ("oss-i", "openai.gpt-oss-120b-1:0"),
     ("qwen-i", "qwen.qwen3-32b-v1:0"),
     ("jamba-i", "ai21.jamba-1-5-mini-v1:0"),
+    ("titan-i", "amazon.titan-text-express-v1"),
+    ("command-i", "cohere.command-r-v1:0"),
 ];
 
 /// Starts a gateway with the models of [`MODELS`], and the same targets on Converse with the ending `-c`.

@@ -23,7 +23,7 @@ use super::{files, name, replies::joined, settings};
 use crate::support::{Gateway, Reply};
 
 /// One model of each family, and those that differ within one.
-const MODELS: [&str; 13] = [
+const MODELS: [&str; 15] = [
     "us.anthropic.claude-sonnet-4-6",
     "us.anthropic.claude-sonnet-5-5",
     "amazon.nova-lite-v1:0",
@@ -37,6 +37,8 @@ const MODELS: [&str; 13] = [
     "openai.gpt-oss-120b-1:0",
     "ai21.jamba-1-5-large-v1:0",
     "twelvelabs.pegasus-1-5-v1:0",
+    "amazon.titan-text-premier-v1:0",
+    "cohere.command-r-plus-v1:0",
 ];
 
 /// Returns the body and warnings for the model `id`.

@@ -82,6 +82,16 @@ pub async fn rotate(
     Ok(Json(api.keys.rotate(&id, overlap, actor(&headers, peer)).await?).into_response())
 }
 
+pub async fn issue_aws_pair(
+    State(api): State<Arc<Api>>,
+    Path(id): Path<String>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Answer {
+    let issued = api.keys.issue_aws_pair(&id, actor(&headers, peer)).await?;
+    Ok(Json(issued).into_response())
+}
+
 pub async fn revoke(
     State(api): State<Arc<Api>>,
     Path(id): Path<String>,

@@ -13,7 +13,7 @@ pub use carries::carries;
 pub use check::check;
 pub use explain::{Explanation, RouteExplanation, explain};
 pub use needs::{Feature, Need, of as needs_of};
-pub use planner::{Choice, Strike, choose};
+pub use planner::{Choice, Strike, choose, has_mantle};
 
 use super::Chat;
 use crate::{

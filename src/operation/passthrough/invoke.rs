@@ -63,6 +63,25 @@ const TEXT: [&str; 7] = [
     "stop",
 ];
 
+/// The members of Titan Text.
+const TITAN: [&str; 2] = ["inputText", "textGenerationConfig"];
+
+/// The members of Command R.
+const COMMAND_R: [&str; 12] = [
+    "message",
+    "chat_history",
+    "preamble",
+    "max_tokens",
+    "temperature",
+    "p",
+    "k",
+    "seed",
+    "stop_sequences",
+    "frequency_penalty",
+    "presence_penalty",
+    "tools",
+];
+
 /// The members of text embeddings.
 const EMBEDDING: [&str; 10] = [
     "inputText",
@@ -77,21 +96,21 @@ const EMBEDDING: [&str; 10] = [
     "embeddingTypes",
 ];
 
-/// Returns the member that limits the output of a chat, and whether it is inside `inferenceConfig`. `None` if the model does
-/// not chat, or the gateway does not know its body.
-pub fn cap_member(facts: &Facts) -> Option<(&'static str, bool)> {
+/// Returns the member that limits the output of a chat, and the member that it is inside of. `None` if the model does not
+/// chat, or the gateway does not know its body.
+pub fn cap_member(facts: &Facts) -> Option<(&'static str, Option<&'static str>)> {
     let invoke = facts.invoke.as_ref()?;
     Some(match invoke.family {
-        InvokeFamily::Nova => ("maxTokens", true),
-        InvokeFamily::Llama3 | InvokeFamily::Llama4 => ("max_gen_len", false),
-        InvokeFamily::OpenaiChat if invoke.max_completion_tokens => {
-            ("max_completion_tokens", false)
-        }
+        InvokeFamily::Nova => ("maxTokens", Some("inferenceConfig")),
+        InvokeFamily::TitanText => ("maxTokenCount", Some("textGenerationConfig")),
+        InvokeFamily::Llama3 | InvokeFamily::Llama4 => ("max_gen_len", None),
+        InvokeFamily::OpenaiChat if invoke.max_completion_tokens => ("max_completion_tokens", None),
         InvokeFamily::Anthropic
         | InvokeFamily::OpenaiChat
         | InvokeFamily::MistralChat
         | InvokeFamily::MistralText
-        | InvokeFamily::DeepseekR1 => ("max_tokens", false),
+        | InvokeFamily::CommandR
+        | InvokeFamily::DeepseekR1 => ("max_tokens", None),
         // Priced by the length of the video, which is in no member.
         InvokeFamily::Pegasus => return None,
     })
@@ -105,6 +124,8 @@ pub fn unbounded<'s>(size: &'s Size, facts: &Facts) -> impl Iterator<Item = &'s 
         Some(InvokeFamily::Anthropic) => &ANTHROPIC,
         Some(InvokeFamily::Nova) => &NOVA,
         Some(InvokeFamily::OpenaiChat | InvokeFamily::MistralChat) => &OPENAI,
+        Some(InvokeFamily::TitanText) => &TITAN,
+        Some(InvokeFamily::CommandR) => &COMMAND_R,
         Some(family) if family.is_template() => &TEXT,
         _ => &[],
     };

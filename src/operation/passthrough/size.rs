@@ -179,9 +179,13 @@ pub fn invoke_size<'h>(
         .and_then(Value::as_array)
         .map_or(0, Vec::len) as u64;
     let limits = ["max_tokens", "max_completion_tokens", "max_gen_len"];
-    let nested = body
-        .get("inferenceConfig")
-        .and_then(|config| config.get("maxTokens"));
+    let nested = [
+        ("inferenceConfig", "maxTokens"),
+        ("textGenerationConfig", "maxTokenCount"),
+    ];
+    let nested = nested
+        .iter()
+        .filter_map(|(outer, name)| body.get(*outer)?.get(*name));
     let limits = limits
         .iter()
         .filter_map(|name| body.get(*name))

@@ -2,7 +2,7 @@
 
 use futures_util::{Stream, StreamExt, stream};
 
-use super::{WholeAnswer, event_stream::EventStream};
+use super::{decoder::WholeAnswer, event_stream::EventStream};
 use crate::{
     call::Trace,
     error::Error,

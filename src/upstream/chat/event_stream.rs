@@ -13,7 +13,7 @@ use http_body::Body as _;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::StreamDecoder;
+use super::decoder::StreamDecoder;
 use crate::{
     call::Ticket,
     error::{Error, Kind},

@@ -16,7 +16,7 @@ use crate::{
     operation::chat::{Chat, Chunk},
     upstream::{
         Codec, Frame, FrameReader, Request, ServiceOperation,
-        chat::{Decoder, StreamDecoder, WholeAnswer},
+        chat::decoder::{Decoder, StreamDecoder, WholeAnswer},
         failure,
     },
 };

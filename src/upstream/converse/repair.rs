@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Kind},
     openai::completion::FinishReason,
     operation::chat::Chunk,
-    upstream::chat::WholeAnswer,
+    upstream::chat::decoder::WholeAnswer,
 };
 
 /// The warning for an answer that does not match and is not repaired.

@@ -10,7 +10,7 @@ use crate::{
     call::Warnings,
     error::Error,
     operation::chat::Chunk,
-    upstream::chat::WholeAnswer,
+    upstream::chat::decoder::WholeAnswer,
 };
 
 /// Translates `reply` according to `plan`.

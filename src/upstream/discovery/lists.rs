@@ -9,6 +9,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{DiscoveredModel, Origin};
+use crate::{catalogue, model::Target};
 
 /// Maximum entries of a page. The size of a page must stay below the cap of the transport.
 const PAGE: usize = 100;
@@ -21,17 +22,20 @@ pub struct List {
     pub action: &'static str,
     /// The path, with the query of the first page.
     path: &'static str,
+    /// bedrock-mantle has the list, and not the control plane.
+    pub is_on_mantle: bool,
     is_paged: bool,
     /// Returns the model of an entry, or `None` if requests cannot name it.
     model: fn(Entry) -> Option<DiscoveredModel>,
 }
 
-/// Every list, in the order in which clients see the models.
-pub const LISTS: [List; 6] = [
+/// Every list, in the order in which clients see the models. The last is that of another host, which may not be reachable.
+pub const LISTS: [List; 7] = [
     List {
         name: "foundation models",
         action: "bedrock:ListFoundationModels",
         path: "/foundation-models",
+        is_on_mantle: false,
         is_paged: false,
         model: foundation_model,
     },
@@ -39,6 +43,7 @@ pub const LISTS: [List; 6] = [
         name: "inference profiles of AWS",
         action: "bedrock:ListInferenceProfiles",
         path: "/inference-profiles?type=SYSTEM_DEFINED",
+        is_on_mantle: false,
         is_paged: true,
         model: system_profile,
     },
@@ -46,6 +51,7 @@ pub const LISTS: [List; 6] = [
         name: "application inference profiles",
         action: "bedrock:ListInferenceProfiles",
         path: "/inference-profiles?type=APPLICATION",
+        is_on_mantle: false,
         is_paged: true,
         model: application_profile,
     },
@@ -53,6 +59,7 @@ pub const LISTS: [List; 6] = [
         name: "provisioned throughput",
         action: "bedrock:ListProvisionedModelThroughputs",
         path: "/provisioned-model-throughputs?statusEquals=InService",
+        is_on_mantle: false,
         is_paged: true,
         model: provisioned,
     },
@@ -60,6 +67,7 @@ pub const LISTS: [List; 6] = [
         name: "imported models",
         action: "bedrock:ListImportedModels",
         path: "/imported-models?sortBy=CreationTime",
+        is_on_mantle: false,
         is_paged: true,
         model: imported,
     },
@@ -67,8 +75,17 @@ pub const LISTS: [List; 6] = [
         name: "deployments of custom models",
         action: "bedrock:ListCustomModelDeployments",
         path: "/model-customization/custom-model-deployments?statusEquals=Active",
+        is_on_mantle: false,
         is_paged: true,
         model: custom_deployment,
+    },
+    List {
+        name: "models of bedrock-mantle",
+        action: "bedrock-mantle:ListModels",
+        path: "/v1/models",
+        is_on_mantle: true,
+        is_paged: false,
+        model: mantle_model,
     },
 ];
 
@@ -77,6 +94,7 @@ pub const LISTS: [List; 6] = [
 #[serde(rename_all = "camelCase", default)]
 struct Page {
     #[serde(
+        alias = "data",
         alias = "inferenceProfileSummaries",
         alias = "provisionedModelSummaries",
         alias = "modelDeploymentSummaries"
@@ -89,6 +107,8 @@ struct Page {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Entry {
+    /// On bedrock-mantle.
+    id: String,
     model_id: String,
     model_arn: String,
     model_name: Option<String>,
@@ -233,6 +253,21 @@ fn custom_deployment(entry: Entry) -> Option<DiscoveredModel> {
         base: base_of(&entry.model_arn),
         name: entry.custom_model_deployment_name,
         origin: Origin::CustomDeployment,
+        ..DiscoveredModel::default()
+    })
+}
+
+/// The list also has models that bedrock-runtime serves, some by other ids, and models that this gateway cannot call.
+fn mantle_model(entry: Entry) -> Option<DiscoveredModel> {
+    let known = catalogue::lookup(&Target::new(&entry.id, ""));
+    let (base, facts) = (known.base?, known.facts);
+    let routes = facts.routes.iter();
+    let mut proven = routes.filter(|route| !facts.unproven.contains(route));
+    let is_only_here = proven.all(|route| route.is_mantle());
+    (is_only_here && !facts.routes.is_empty()).then(|| DiscoveredModel {
+        base: Some(base.to_owned()),
+        id: entry.id,
+        origin: Origin::Mantle,
         ..DiscoveredModel::default()
     })
 }

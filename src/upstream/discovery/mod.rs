@@ -60,6 +60,8 @@ pub enum Origin {
     Provisioned,
     Imported,
     CustomDeployment,
+    /// Only bedrock-mantle serves it.
+    Mantle,
 }
 
 impl Origin {
@@ -71,6 +73,7 @@ impl Origin {
             Self::Provisioned => "provisioned",
             Self::Imported => "imported",
             Self::CustomDeployment => "custom_deployment",
+            Self::Mantle => "mantle",
         }
     }
 }
@@ -82,6 +85,8 @@ pub struct ListFailure {
     pub list: &'static str,
     /// The IAM action that allows it.
     pub action: &'static str,
+    /// bedrock-mantle is not in every region, and not every network reaches it.
+    is_on_mantle: bool,
     error: DescribeError,
 }
 
@@ -92,7 +97,7 @@ impl ListFailure {
     }
 
     fn is_transient(&self) -> bool {
-        matches!(self.error, DescribeError::Transient(_))
+        matches!(self.error, DescribeError::Transient(_)) && !self.is_on_mantle
     }
 
     /// The reason, for the log.
@@ -112,6 +117,8 @@ pub struct Discovery(Arc<Inner>);
 struct Inner {
     clients: Arc<Clients>,
     region: String,
+    /// bedrock-mantle may be called.
+    mantle: bool,
     /// The last answer of each list. A list that fails keeps its models.
     answers: Mutex<HashMap<&'static str, Vec<DiscoveredModel>>>,
     /// All models; `None` before the first refresh.
@@ -121,11 +128,12 @@ struct Inner {
 }
 
 impl Discovery {
-    /// Creates the cache. It is filled by [`keep_fresh`](Self::keep_fresh).
-    pub fn new(clients: Arc<Clients>, region: String) -> Self {
+    /// Creates the cache. It is filled by [`keep_fresh`](Self::keep_fresh). `mantle` permits calls of bedrock-mantle.
+    pub fn new(clients: Arc<Clients>, region: String, mantle: bool) -> Self {
         Self(Arc::new(Inner {
             clients,
             region,
+            mantle,
             answers: Mutex::default(),
             models: watch::Sender::default(),
             wanted: Notify::new(),
@@ -153,14 +161,15 @@ impl Discovery {
 
     /// Refreshes the models while somebody asks for them, until the future is dropped.
     pub async fn keep_fresh(&self) {
-        // The actions whose denial was logged.
-        let mut denied = HashSet::new();
+        // The actions whose lasting failure was logged.
+        let mut logged = HashSet::new();
         loop {
             self.0.wanted.notified().await;
             let failures = self.refresh().await;
-            denied.retain(|action| failures.iter().any(|failure| failure.action == *action));
+            logged.retain(|action| failures.iter().any(|failure| failure.action == *action));
             for failure in &failures {
-                let is_known = failure.is_denied() && !denied.insert(failure.action);
+                let is_lasting = failure.is_denied() || failure.is_on_mantle;
+                let is_known = is_lasting && !logged.insert(failure.action);
                 if !is_known {
                     let (action, region, reason) =
                         (failure.action, &self.0.region, failure.reason());
@@ -181,21 +190,34 @@ impl Discovery {
     /// Asks for all lists now. Returns those that failed, which keep their last models.
     pub async fn refresh(&self) -> Vec<ListFailure> {
         let mut failures = Vec::new();
-        for list in &LISTS {
+        for list in LISTS
+            .iter()
+            .filter(|list| self.0.mantle || !list.is_on_mantle)
+        {
+            if list.is_on_mantle {
+                // Nobody waits for a host that not every network can reach.
+                self.publish();
+            }
             match self.all_pages(list).await {
                 Ok(models) => drop(self.answers().insert(list.name, models)),
                 Err(error) => failures.push(ListFailure {
                     list: list.name,
                     action: list.action,
+                    is_on_mantle: list.is_on_mantle,
                     error,
                 }),
             }
         }
+        self.publish();
+        failures
+    }
+
+    /// Shows the last answers to whoever asks for the models.
+    fn publish(&self) {
         let answers = self.answers();
         let models = LISTS.iter().filter_map(|list| answers.get(list.name));
         let models = lists::merged(models.flatten());
         self.0.models.send_replace(Some(models.into()));
-        failures
     }
 
     fn answers(&self) -> MutexGuard<'_, HashMap<&'static str, Vec<DiscoveredModel>>> {
@@ -208,7 +230,11 @@ impl Discovery {
         let mut token: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let path = list.path(token.as_deref());
-            let body = self.0.clients.describe(&self.0.region, &path).await?;
+            let (clients, region) = (&self.0.clients, &self.0.region);
+            let body = match list.is_on_mantle {
+                true => clients.describe_mantle(region, &path).await?,
+                false => clients.describe(region, &path).await?,
+            };
             let (page, next) = list
                 .read(&body)
                 .map_err(|error| DescribeError::Refused(error.to_string()))?;

@@ -14,7 +14,7 @@ use crate::{
     operation::chat::Chunk,
     upstream::{
         Request,
-        chat::{Decoder, StreamDecoder, WholeAnswer},
+        chat::decoder::{Decoder, StreamDecoder, WholeAnswer},
         converse::{
             ReplyPlan,
             repair::{self, StreamCheck},

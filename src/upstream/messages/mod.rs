@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Codec, Request, ServiceOperation,
-    chat::Decoder,
+    chat::decoder::Decoder,
     converse::{Context, Translated, chat_request},
     invoke::chat::{
         anthropic::{betas, write},

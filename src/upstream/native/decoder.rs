@@ -17,7 +17,7 @@ use crate::{
     model::ToolUseIdForm,
     upstream::{
         Request,
-        chat::{Decoder, StreamDecoder, WholeAnswer},
+        chat::decoder::{Decoder, StreamDecoder, WholeAnswer},
         converse::{
             ReplyPlan,
             repair::{self, SchemaMismatch},

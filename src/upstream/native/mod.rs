@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use super::{
     Codec, Request, ServiceOperation,
-    chat::Decoder,
+    chat::decoder::Decoder,
     converse::{Context, ReplyPlan},
 };
 use crate::{

@@ -13,7 +13,7 @@ use crate::{
     model::DroppedParameters,
     money::Tier,
     operation::chat::Chat,
-    upstream::{Request, ServiceOperation, chat::Decoder, failure},
+    upstream::{Request, ServiceOperation, chat::decoder::Decoder, failure},
 };
 
 /// Members without which the answer is still one to the request. Stop sequences are applied by the gateway in any case.

@@ -15,7 +15,7 @@ use crate::{
     money::Usage,
     operation::chat::Chunk,
     upstream::{
-        chat::StreamDecoder,
+        chat::decoder::StreamDecoder,
         converse::{ReplyPlan, repair::StreamCheck},
         failure,
     },

@@ -133,16 +133,16 @@ fn hides_trace(call: &Call<Passthrough>) -> bool {
 }
 
 fn invoke(call: &Call<Passthrough>, body: &mut Body, cap: Option<u32>) -> Result<(), Error> {
-    let Some((member, is_nested)) = cap_member(&call.model.facts) else {
+    let Some((member, outer)) = cap_member(&call.model.facts) else {
         return Ok(());
     };
     // The client's limit is written again, because it may stand there twice.
     let Some(cap) = cap.or(call.body.size.max_tokens) else {
         return Ok(());
     };
-    match is_nested {
-        true => set_inside(body, "inferenceConfig", member, cap.into()),
-        false => body.set(member, &cap),
+    match outer {
+        Some(outer) => set_inside(body, outer, member, cap.into()),
+        None => body.set(member, &cap),
     }
 }
 

@@ -3,7 +3,9 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::HeaderMap;
+use memchr::memmem;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     bedrock::reply::Metadata,
@@ -79,19 +81,29 @@ impl Meter {
         }
     }
 
-    /// Returns what the client sees of a reply or an event of Converse that reports the usage.
-    pub fn shown(&self, json: Bytes) -> Bytes {
-        if !self.hides_trace {
-            return json;
+    /// Returns what the client sees of a reply or an event of Converse that reports the usage. Returns `None` if it is what
+    /// Bedrock sent.
+    pub fn shown(&self, json: &[u8]) -> Option<Bytes> {
+        let is_converse = self.operation == SdkOperation::Converse;
+        let is_routed = || memmem::find(json, br#""promptRouter""#).is_some();
+        if !(self.hides_trace || is_converse && is_routed()) {
+            return None;
         }
         // It was read before.
-        let Ok(mut body) = Body::read(&json) else {
-            return Bytes::new();
+        let Ok(mut body) = Body::read(json) else {
+            return Some(Bytes::new());
         };
-        match body.remove("trace") {
-            true => body.into_bytes(),
-            false => json,
+        let trace = body.get("trace")?;
+        if self.hides_trace {
+            body.remove("trace");
+        } else {
+            let mut trace: Value = serde_json::from_str(trace.get()).unwrap_or_default();
+            let model = trace.pointer_mut("/promptRouter/invokedModelId")?;
+            // The ARN has the operator's account id.
+            *model = model.as_str()?.rsplit('/').next()?.into();
+            body.set("trace", &trace).ok()?;
         }
+        Some(body.into_bytes())
     }
 
     fn of_converse(&self, reply: Metadata) -> Option<Usage> {

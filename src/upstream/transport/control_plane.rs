@@ -1,4 +1,5 @@
-//! Read requests to the Bedrock control plane: signed GETs, because its SDK is a large dependency for a few of them.
+//! Read requests to the Bedrock control plane and to bedrock-mantle: signed GETs, because the SDK of the former is a large
+//! dependency for a few of them.
 
 use std::time::{Duration, SystemTime};
 
@@ -37,15 +38,29 @@ impl Clients {
     /// # Errors
     /// If there is no reply, or its status is not 2xx.
     pub async fn describe(&self, region: &str, path: &str) -> Result<Bytes, DescribeError> {
-        let attempt = timeout(TIMEOUT, self.get(region, path));
+        let url = format!("{}{path}", self.control_plane(region).await);
+        self.read(&url, region, "bedrock").await
+    }
+
+    /// Returns the body of `GET path` on bedrock-mantle in `region`.
+    ///
+    /// # Errors
+    /// If there is no reply, or its status is not 2xx.
+    pub async fn describe_mantle(&self, region: &str, path: &str) -> Result<Bytes, DescribeError> {
+        let session = self.session().await.map_err(DescribeError::Transient)?;
+        let url = format!("{}{path}", self.host(true, region, session));
+        self.read(&url, region, self.mantle_service()).await
+    }
+
+    async fn read(&self, url: &str, region: &str, service: &str) -> Result<Bytes, DescribeError> {
+        let attempt = timeout(TIMEOUT, self.get(url, region, service));
         attempt
             .await
             .unwrap_or_else(|_| Err(DescribeError::Transient("it did not answer".to_owned())))
     }
 
-    async fn get(&self, region: &str, path: &str) -> Result<Bytes, DescribeError> {
+    async fn get(&self, url: &str, region: &str, service: &str) -> Result<Bytes, DescribeError> {
         let session = self.session().await.map_err(DescribeError::Transient)?;
-        let url = format!("{}{path}", self.control_plane(region).await);
         let mut now = SystemTime::now();
         let mut may_repeat = true;
         loop {
@@ -59,11 +74,11 @@ impl Clients {
                     let credentials = credentials.map_err(DescribeError::Transient)?;
                     let signed = Signed {
                         method: "GET",
-                        url: &url,
+                        url,
                         headers: &[],
                         body: &[],
                         region,
-                        service: "bedrock",
+                        service,
                     };
                     let headers = signed
                         .headers(&credentials, now)
@@ -73,8 +88,8 @@ impl Clients {
                     (headers, date)
                 }
             };
-            let mut request = HttpRequest::get(&url)
-                .map_err(|error| DescribeError::Refused(error.to_string()))?;
+            let mut request =
+                HttpRequest::get(url).map_err(|error| DescribeError::Refused(error.to_string()))?;
             for (name, value) in headers {
                 request.headers_mut().insert(name, value);
             }
@@ -97,6 +112,8 @@ impl Clients {
                 let is_denied = name.is_some_and(|name| name.starts_with("AccessDenied"));
                 return Err(match status.as_u16() {
                     408 | 429 | 500.. => DescribeError::Transient(reason),
+                    // bedrock-mantle names no error.
+                    401 | 403 if service != "bedrock" => DescribeError::Denied(reason),
                     _ if is_denied => DescribeError::Denied(reason),
                     _ => DescribeError::Refused(reason),
                 });

@@ -77,15 +77,12 @@ impl Clients {
         let (_, session) = self.parts(region).await?;
         let url = format!(
             "{}{}",
-            self.host(endpoint, region, session),
+            self.host(endpoint.is_mantle(), region, session),
             endpoint.path()
         );
         let service = match endpoint.is_mantle() {
             false => "bedrock",
-            true => {
-                let configured = self.settings().mantle_signing_name.as_deref();
-                configured.unwrap_or("bedrock-mantle")
-            }
+            true => self.mantle_service(),
         };
         let mut own = vec![("content-type", "application/json")];
         for (name, value) in &request.headers {
@@ -152,10 +149,16 @@ impl Clients {
         signed.headers(&credentials, now).map_err(SendError::Other)
     }
 
-    /// Returns the base URL of an endpoint, without a trailing slash.
-    fn host(&self, endpoint: PostEndpoint, region: &str, session: &Session) -> String {
+    /// Returns the service in signatures for bedrock-mantle.
+    pub(super) fn mantle_service(&self) -> &str {
+        let configured = self.settings().mantle_signing_name.as_deref();
+        configured.unwrap_or("bedrock-mantle")
+    }
+
+    /// Returns the base URL of bedrock-mantle or of bedrock-runtime, without a trailing slash.
+    pub(super) fn host(&self, is_mantle: bool, region: &str, session: &Session) -> String {
         let endpoints = &self.settings().endpoints;
-        let (configured, variable) = match endpoint.is_mantle() {
+        let (configured, variable) = match is_mantle {
             false => (&endpoints.runtime, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
             true => (&endpoints.mantle, "AWS_ENDPOINT_URL_BEDROCK_MANTLE"),
         };
@@ -165,7 +168,7 @@ impl Clients {
             .or_else(|| session.config.endpoint_url().map(str::to_owned));
         match given {
             Some(url) => url.trim_end_matches('/').to_owned(),
-            None if endpoint.is_mantle() => format!("https://bedrock-mantle.{region}.api.aws"),
+            None if is_mantle => format!("https://bedrock-mantle.{region}.api.aws"),
             None => {
                 let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
                 format!("https://bedrock-runtime.{region}.amazonaws.com{suffix}")

@@ -2,6 +2,8 @@
 
 mod bodies;
 mod money;
+mod routers;
+mod signed;
 mod streams;
 
 use axum::body::Body;

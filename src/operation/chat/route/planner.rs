@@ -158,7 +158,7 @@ fn basic_strike(route: Route, model: &Model, built: &[Route]) -> Option<Strike> 
 }
 
 /// Reports whether bedrock-mantle exists in the partition of `region`.
-fn has_mantle(region: &str) -> bool {
+pub fn has_mantle(region: &str) -> bool {
     let others = ["cn-", "us-iso", "eu-iso", "eusc-"];
     !others.iter().any(|prefix| region.starts_with(prefix))
 }

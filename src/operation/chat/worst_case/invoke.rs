@@ -3,7 +3,7 @@
 use super::{Chat, Message, Part, RetrievalRequest, ToolInput};
 use crate::{
     call::{Caller, Route},
-    model::Model,
+    model::{InvokeFamily, Model},
 };
 
 /// More bytes than a template has around a turn.
@@ -31,33 +31,38 @@ pub fn added(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> u64 {
         true => messages().map(|message| TAGS * message.texts()).sum(),
         false => 0,
     };
-    let invoke = model.facts.invoke.as_ref();
-    if !invoke.is_some_and(|invoke| invoke.family.is_template()) {
+    let family = model.facts.invoke.as_ref().map(|invoke| invoke.family);
+    let Some(family) = family.filter(|family| family.is_template()) else {
         return tags;
-    }
+    };
+    let marks: &[u8] = match family {
+        InvokeFamily::TitanText => b":",
+        _ => b"<[",
+    };
     // A token has three bytes at least, so that passages at most double.
     let passages = chat
         .retrieval
         .as_deref()
         .map_or(0, RetrievalRequest::max_bytes);
-    let turns = messages().map(|message| TURN + NEUTRALIZED * tokens(message));
-    tags + passages + TURN + NEUTRALIZED * schema(chat) + turns.sum::<u64>()
+    let turns = messages().map(|message| TURN + NEUTRALIZED * tokens(message, marks));
+    tags + passages + TURN + NEUTRALIZED * schema(chat, marks) + turns.sum::<u64>()
 }
 
 /// The most special tokens in a schema that an instruction quotes.
-fn schema(chat: &Chat) -> u64 {
+fn schema(chat: &Chat, marks: &[u8]) -> u64 {
     let format = chat.response_format.as_ref();
     let schema = format.and_then(|format| format.json_schema.as_ref()?.schema.as_ref());
-    schema.map_or(0, |schema| begins(schema.get()) as u64)
+    schema.map_or(0, |schema| count_of(schema.get(), marks) as u64)
 }
 
-/// The most special tokens in a text: each begins with one of these characters.
-fn begins(text: &str) -> usize {
-    text.bytes().filter(|byte| b"<[".contains(byte)).count()
+/// The most special tokens in a text: each has one of the `marks`, and tokens do not overlap there.
+fn count_of(text: &str, marks: &[u8]) -> usize {
+    text.bytes().filter(|byte| marks.contains(byte)).count()
 }
 
 /// The most special tokens in a message.
-fn tokens(message: &Message) -> u64 {
+fn tokens(message: &Message, marks: &[u8]) -> u64 {
+    let begins = |text: &str| count_of(text, marks);
     let count = |part: &Part| match part {
         Part::Text(text) => begins(text),
         Part::ToolUse(call) => {

@@ -2,11 +2,13 @@
 //! equivalent Converse request, which gets the same answer as there. The reply has the family's own form.
 
 pub mod anthropic;
+mod cohere;
 mod openai;
 mod pegasus;
 pub mod replies;
 pub mod tags;
 mod template;
+mod titan;
 
 use std::sync::LazyLock;
 
@@ -57,6 +59,8 @@ enum Kind {
     Open,
     Pegasus,
     ImportedText,
+    TitanText,
+    CommandR,
 }
 
 static FAMILIES: LazyLock<Vec<ChatFamily>> = LazyLock::new(|| {
@@ -123,6 +127,8 @@ impl ChatFamily {
             Kind::MistralText | Kind::ImportedText => template::mistral(body),
             Kind::Deepseek => template::deepseek(body),
             Kind::Pegasus => pegasus::converse(body),
+            Kind::TitanText => titan::converse(body),
+            Kind::CommandR => Ok(cohere::converse(body)),
         }
     }
 
@@ -136,6 +142,8 @@ impl ChatFamily {
             Kind::MistralChat => openai::whole(outcome, "stop_reason"),
             Kind::Gpt | Kind::Open => openai::whole(outcome, "finish_reason"),
             Kind::Pegasus => pegasus::whole(outcome),
+            Kind::TitanText => titan::whole(outcome),
+            Kind::CommandR => cohere::whole(outcome),
             Kind::ImportedText => replies::completion(outcome),
         }
     }
@@ -151,6 +159,8 @@ impl ChatFamily {
             Kind::MistralChat => openai::events(outcome, "message", "stop_reason"),
             Kind::Gpt | Kind::Open => openai::events(outcome, "delta", "finish_reason"),
             Kind::Pegasus => pegasus::events(outcome),
+            Kind::TitanText => titan::events(outcome),
+            Kind::CommandR => cohere::events(outcome),
             Kind::ImportedText => replies::completion_events(outcome),
         }
     }
@@ -305,7 +315,7 @@ mod tests {
 
     #[test]
     fn file_of_families_is_valid() {
-        assert_eq!(FAMILIES.len(), 15);
+        assert_eq!(FAMILIES.len(), 18);
         assert!(ChatFamily::of("us.anthropic.claude-sonnet-4-6").is_some());
         assert!(ChatFamily::of("amazon.nova-2-multimodal-embeddings-v1:0").is_none());
     }

@@ -20,7 +20,7 @@ use crate::{
     operation::chat::Chunk,
     upstream::{
         Frame, FrameReader, Request,
-        chat::{Decoder, StreamDecoder, WholeAnswer},
+        chat::decoder::{Decoder, StreamDecoder, WholeAnswer},
         converse::{
             ReplyPlan,
             repair::{self, StreamCheck},

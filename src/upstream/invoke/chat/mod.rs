@@ -3,6 +3,7 @@
 
 pub(in crate::upstream) mod anthropic;
 pub(in crate::upstream) mod body;
+mod cohere;
 mod decoder;
 mod guardrail;
 pub(in crate::upstream) mod headers;
@@ -12,6 +13,7 @@ mod pegasus;
 pub(in crate::upstream) mod reply;
 mod route_model;
 mod template;
+mod titan;
 mod video_length;
 
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use crate::{
     operation::chat::{Chat, Message},
     upstream::{
         Codec, Request, ServiceOperation,
-        chat::Decoder,
+        chat::decoder::Decoder,
         converse::{Context, Translated, chat_request, sampling},
     },
 };
@@ -127,6 +129,8 @@ fn family_body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Bod
         InvokeFamily::Anthropic => anthropic::body(request, writer),
         InvokeFamily::Nova => nova::body(request, writer),
         InvokeFamily::Pegasus => pegasus::body(request, writer),
+        InvokeFamily::TitanText => titan::body(request, writer),
+        InvokeFamily::CommandR => cohere::body(request, writer),
         InvokeFamily::OpenaiChat | InvokeFamily::MistralChat => openai::body(request, writer),
         InvokeFamily::Llama3
         | InvokeFamily::Llama4
@@ -141,6 +145,8 @@ fn family_reader(family: InvokeFamily) -> Box<dyn Reader> {
         InvokeFamily::Anthropic => Box::new(anthropic::Anthropic),
         InvokeFamily::Nova => Box::new(nova::Nova),
         InvokeFamily::Pegasus => Box::new(pegasus::Pegasus),
+        InvokeFamily::TitanText => Box::new(titan::TitanText),
+        InvokeFamily::CommandR => Box::new(cohere::CommandR),
         InvokeFamily::OpenaiChat | InvokeFamily::MistralChat => Box::<openai::OpenAi>::default(),
         InvokeFamily::Llama3 | InvokeFamily::Llama4 | InvokeFamily::MistralText => {
             Box::new(template::Text::new(None))

@@ -38,16 +38,17 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
                 facts.top_k = None;
             }
         }
+        InvokeFamily::CommandR => {
+            text_only(&mut facts);
+            facts.prefill = false;
+        }
+        // Its template has no place for a system text.
+        InvokeFamily::TitanText => text_only(&mut facts),
         InvokeFamily::Llama3
         | InvokeFamily::Llama4
         | InvokeFamily::MistralText
         | InvokeFamily::DeepseekR1 => {
-            text_and_images(&mut facts);
-            facts.structured_output = false;
-            facts.image = false;
-            facts.tools = false;
-            facts.tool_choice.clear();
-            facts.late_system = false;
+            text_only(&mut facts);
             // The template has a place for it.
             facts.system = true;
             // The prompt for R1 ends with the start of its reasoning.
@@ -58,6 +59,15 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
         facts: Arc::new(facts),
         ..model.clone()
     }
+}
+
+fn text_only(facts: &mut Facts) {
+    text_and_images(facts);
+    facts.structured_output = false;
+    facts.image = false;
+    facts.tools = false;
+    facts.tool_choice.clear();
+    facts.late_system = false;
 }
 
 fn text_and_images(facts: &mut Facts) {

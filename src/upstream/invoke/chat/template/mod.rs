@@ -20,16 +20,10 @@ use turns::Turn;
 /// # Errors
 /// If the request cannot be serialized.
 pub fn body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Body, Error> {
-    let family = writer.invoke.family;
-    let mut specials = Specials::of(family);
-    let prompt = prompt(request, writer, &mut specials);
-    if specials.has_neutralized() {
-        writer.warnings.add("messages: tokens that mark turns were neutralized in the text (the prompt of this model is one text, in which they would begin or end a turn)");
-    }
     let mut body = Body::default();
-    body.set("prompt", &prompt)?;
+    body.set("prompt", &prompt(request, writer))?;
     if let Some(config) = &request.inference_config {
-        let cap = match family {
+        let cap = match writer.invoke.family {
             InvokeFamily::Llama3 | InvokeFamily::Llama4 => "max_gen_len",
             _ => "max_tokens",
         };
@@ -44,7 +38,16 @@ pub fn body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Body, 
 
 /// Returns the prompt. Texts are joined before the special tokens in them are neutralized, so that none can arise from
 /// parts.
-fn prompt(request: &ConverseRequest<'_>, writer: &Writer<'_>, specials: &mut Specials) -> String {
+pub fn prompt(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> String {
+    let mut specials = Specials::of(writer.invoke.family);
+    let prompt = written(request, writer, &mut specials);
+    if specials.has_neutralized() {
+        writer.warnings.add("messages: tokens that mark turns were neutralized in the text (the prompt of this model is one text, in which they would begin or end a turn)");
+    }
+    prompt
+}
+
+fn written(request: &ConverseRequest<'_>, writer: &Writer<'_>, specials: &mut Specials) -> String {
     let system: Vec<&str> = request
         .system
         .iter()
@@ -62,6 +65,8 @@ fn prompt(request: &ConverseRequest<'_>, writer: &Writer<'_>, specials: &mut Spe
     match writer.invoke.family {
         InvokeFamily::Llama4 => turns::llama(&system, &turns, &turns::LLAMA4),
         InvokeFamily::DeepseekR1 => turns::deepseek(&system, &turns),
+        // The translation has moved the system text into the first turn.
+        InvokeFamily::TitanText => turns::titan(&turns),
         InvokeFamily::MistralText => turns::mistral(&system, &turns, writer.invoke.system_last),
         _ => turns::llama(&system, &turns, &turns::LLAMA3),
     }

@@ -73,6 +73,9 @@ const DEEPSEEK: &[&str] = &[
     "</think>",
 ];
 
+/// What begins a line that is a turn.
+const TITAN: &[&str] = &["User:", "Bot:"];
+
 /// Neutralizes the special tokens of one family.
 pub struct Specials {
     tokens: &'static [&'static str],
@@ -118,10 +121,12 @@ pub fn tokens(family: InvokeFamily) -> &'static [&'static str] {
         InvokeFamily::Llama4 => LLAMA4,
         InvokeFamily::MistralText => MISTRAL,
         InvokeFamily::DeepseekR1 => DEEPSEEK,
+        InvokeFamily::TitanText => TITAN,
         InvokeFamily::Anthropic
         | InvokeFamily::MistralChat
         | InvokeFamily::OpenaiChat
         | InvokeFamily::Nova
+        | InvokeFamily::CommandR
         | InvokeFamily::Pegasus => &[],
     }
 }

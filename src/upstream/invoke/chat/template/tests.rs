@@ -17,11 +17,12 @@ use crate::{
     upstream::invoke::chat::Writer,
 };
 
-const FAMILIES: [InvokeFamily; 4] = [
+const FAMILIES: [InvokeFamily; 5] = [
     InvokeFamily::Llama3,
     InvokeFamily::Llama4,
     InvokeFamily::MistralText,
     InvokeFamily::DeepseekR1,
+    InvokeFamily::TitanText,
 ];
 
 fn invoke(family: InvokeFamily, system_last: bool) -> Invoke {
@@ -106,7 +107,7 @@ fn prompt_of(invoke: &Invoke, system: &str, turns: &[Vec<Part>]) -> String {
         invoke,
         warnings: &warnings,
     };
-    prompt(&request, &writer, &mut Specials::of(invoke.family))
+    prompt(&request, &writer)
 }
 
 /// Counts the special tokens in a prompt.
@@ -195,6 +196,10 @@ fn prompts_equal_those_of_the_families_own_templates() {
         of(InvokeFamily::DeepseekR1, false),
         "<｜begin▁of▁sentence｜>Be brief.<｜User｜>Hi<｜Assistant｜>Hello.<｜end▁of▁sentence｜>\
          <｜User｜> More? <｜Assistant｜><think>\n"
+    );
+    assert_eq!(
+        of(InvokeFamily::TitanText, false),
+        "User: Hi\nBot: Hello.\nUser: More?\nBot:"
     );
 }
 

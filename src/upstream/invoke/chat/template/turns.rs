@@ -101,6 +101,24 @@ pub fn mistral(system: &str, turns: &[Turn], system_last: bool) -> String {
     prompt
 }
 
+/// Returns a prompt for Titan Text, which continues a final turn of its own.
+/// <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-text.html>
+pub fn titan(turns: &[Turn]) -> String {
+    let mut prompt = String::new();
+    for (nth, Turn { is_user, text }) in turns.iter().enumerate() {
+        let text = text.trim();
+        let _ = match (is_user, nth + 1 < turns.len()) {
+            (true, _) => writeln!(prompt, "User: {text}"),
+            (false, true) => writeln!(prompt, "Bot: {text}"),
+            (false, false) => write!(prompt, "Bot: {text}"),
+        };
+    }
+    if turns.last().is_none_or(|last| last.is_user) {
+        prompt.push_str("Bot:");
+    }
+    prompt
+}
+
 /// Returns a prompt for DeepSeek R1, which ends with the start of the reasoning.
 pub fn deepseek(system: &str, turns: &[Turn]) -> String {
     let mut prompt = format!("<｜begin▁of▁sentence｜>{system}");
