@@ -25,9 +25,7 @@ use crate::{
     admin::{self, Admin, Api, KeyStore, Reload},
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
-    edge::{
-        self, AwsPairs, DisconnectPolicy, Edge, Keys, Limits, Logins, Room, Seals, UsagePages,
-    },
+    edge::{self, AwsPairs, DisconnectPolicy, Edge, Keys, Limits, Logins, Room, Seals, UsagePages},
     governance::{Clock, Ledger},
     knowledge::BedrockKnowledgeBases,
     middleware::{Guard, InFlight, RateLimit, Reasoning},
