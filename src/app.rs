@@ -22,7 +22,7 @@ use crate::{
     config::{self, Config, ServerSettings},
     dispatch::{Dispatch, Reentry, pipeline::Shared},
     edge::{self, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Room, Seals, UsagePages},
-    governance::{Clock, Ledger},
+    governance::{Clock, Ledger, Responses},
     knowledge::BedrockKnowledgeBases,
     middleware::{
         Budget, BudgetSettings, Guard, InFlight, Media, RateLimit, Reasoning, Resolve, Retrieve,
@@ -176,6 +176,7 @@ impl App {
         reentry.set(dispatch.clone());
         let discovery = config.aws.discovery;
         let discovery = discovery.then(|| Discovery::new(clients.clone(), config.aws.region));
+        let responses = Responses::open(&ledger, config.responses).await;
         let disconnect = disconnect_policy(config.drain, config.server.max_in_flight);
         let edge = Arc::new(Edge {
             gateway: ArcSwap::from_pointee(Gateway {
@@ -188,6 +189,7 @@ impl App {
             usage_pages: UsagePages::default(),
             discovery: discovery.clone(),
             ledger: ledger.clone(),
+            responses,
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
             seals: Seals::new(&config.server.seal_keys),

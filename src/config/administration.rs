@@ -46,7 +46,7 @@ pub fn administration(
     let diagnostics = Diagnostics::default();
     let mut root = Section::root(tree, &diagnostics);
     let admin = sections::admin_for_clients(root.section("admin"), environment);
-    let store = governance::store(root.section("store"));
+    let (store, _) = governance::store(root.section("store"));
     let teams = governance::teams(root.named_sections("teams"));
     let mut budgets = governance::gateway(&mut root).budgets;
     budgets.extend(teams.values().flat_map(|team| team.budgets.iter().cloned()));

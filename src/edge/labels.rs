@@ -21,7 +21,7 @@ pub const INVOKE: &str = "/model/{id}/invoke";
 pub const INVOKE_STREAM: &str = "/model/{id}/invoke-with-response-stream";
 
 /// Every path of the data port, as it is documented.
-const PATHS: [&str; 21] = [
+const PATHS: [&str; 24] = [
     CHAT_COMPLETIONS,
     COMPLETIONS,
     EMBEDDINGS,
@@ -39,6 +39,9 @@ const PATHS: [&str; 21] = [
     RESPONSES,
     COMPACTIONS,
     INPUT_TOKENS,
+    "/v1/responses/{id}",
+    "/v1/responses/{id}/input_items",
+    "/v1/responses/{id}/cancel",
     "/v1/usage",
     "/v1/knowledge_bases",
     "/v1/models",

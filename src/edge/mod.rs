@@ -64,7 +64,7 @@ pub use seal::Seals;
 use crate::{
     dispatch::Dispatch,
     error::{Error, Kind},
-    governance::Ledger,
+    governance::{Ledger, Responses},
     knowledge::KnowledgeBases,
     middleware::RateLimit,
     upstream::Discovery,
@@ -88,6 +88,7 @@ pub struct Edge {
     /// If `None`, models that are not configured are not listed.
     pub discovery: Option<Discovery>,
     pub ledger: Ledger,
+    pub responses: Responses,
     pub disconnect: DisconnectPolicy,
     pub limits: Limits,
     /// Seals what clients keep for the gateway.

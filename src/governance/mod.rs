@@ -9,6 +9,7 @@ mod corrections;
 mod hold;
 mod opening;
 mod record;
+mod responses;
 mod scopes;
 mod store;
 mod window;
@@ -30,6 +31,7 @@ pub use clock::Clock;
 pub use corrections::Reconciliation;
 pub use hold::{Hold, Settlement};
 pub use record::{Certainty, LedgerEntry, Record};
+pub use responses::{NewResponse, ResponseError, ResponseSettings, Responses, StoredResponse};
 pub use scopes::Scopes;
 pub use store::{
     Audit, Durability, GroupBy, KeyRow, Location, ReportQuery, ReportRow, StoreSettings,
