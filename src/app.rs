@@ -192,7 +192,7 @@ impl App {
             responses,
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
-            seals: Seals::new(&config.server.seal_keys),
+            seals: seals(&config.server, &ledger).await,
             cors_origins: config.server.cors_origins,
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -330,6 +330,20 @@ fn disconnect_policy(drain: bool, max_in_flight: usize) -> DisconnectPolicy {
         cut: CancellationToken::new(),
         drain,
         room: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))),
+    }
+}
+
+/// Returns the seals of the configured secrets, or of the secret in the store.
+async fn seals(server: &ServerSettings, ledger: &Ledger) -> Seals {
+    if !server.seal_keys.is_empty() {
+        return Seals::new(&server.seal_keys);
+    }
+    match ledger.seal_secret().await {
+        Ok(secret) => Seals::new(&[secret]),
+        Err(error) => {
+            tracing::warn!(error, "sealed reasoning will not open after a restart");
+            Seals::new(&[])
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::rand;
 use jiff::Timestamp;
 use tokio::{
     sync::{Semaphore, oneshot},
@@ -39,7 +40,7 @@ pub use store::{
 pub use window::Window;
 
 use crate::{
-    call::Alerts,
+    call::{Alerts, Secret},
     metrics,
     money::{Budget, NanoUsd},
 };
@@ -303,6 +304,18 @@ impl Ledger {
             // Calls share the thread, and many budgets take long.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Returns the secret that seals what clients keep for the gateway. It is made once and kept in the store.
+    ///
+    /// # Errors
+    /// Returns SQLite's message, or that the system has no source of randomness.
+    pub async fn seal_secret(&self) -> Result<Secret, String> {
+        let mut random = [0; 32];
+        rand::fill(&mut random).map_err(|error| error.to_string())?;
+        let new = hex::encode(random);
+        let kept = move |connection: &_| store::seal_secret(connection, &new);
+        self.0.store.writer.run(kept).await.map(Secret::new)
     }
 
     /// Waits until every settlement so far is written, if the store can be written.

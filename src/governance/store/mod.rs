@@ -28,7 +28,7 @@ pub use keys::{
 pub use report::{GroupBy, ReportQuery, ReportRow, run_report};
 pub use responses::{ResponseRow, SealedContent, SizeLimits};
 pub use rows::HoldRow;
-pub use windows::{end_users, read_windows, recorded_until, salt};
+pub use windows::{end_users, read_windows, recorded_until, salt, seal_secret};
 pub use writer::Writer;
 
 use super::{LimitOverride, record::LedgerEntry};
