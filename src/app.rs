@@ -26,7 +26,7 @@ use crate::{
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
     edge::{self, AwsPairs, DisconnectPolicy, Edge, Keys, Limits, Logins, Room, Seals, UsagePages},
-    governance::{Clock, Ledger},
+    governance::{Clock, Ledger, Responses},
     knowledge::BedrockKnowledgeBases,
     middleware::{Guard, InFlight, RateLimit, Reasoning},
     operation::chat::route::has_mantle,
@@ -164,6 +164,7 @@ impl App {
         let mantle = config.aws.places.mantle && has_mantle(&config.aws.region);
         let discovery = || Discovery::new(clients.clone(), config.aws.region.clone(), mantle);
         let discovery = config.aws.discovery.then(discovery);
+        let responses = Responses::open(&ledger, config.responses.clone()).await;
         let disconnect = disconnect_policy(config.drain, config.server.max_in_flight);
         let edge = Arc::new(Edge {
             gateway: ArcSwap::from_pointee(gateway),
@@ -172,9 +173,10 @@ impl App {
             usage_pages: UsagePages::default(),
             discovery: discovery.clone(),
             ledger: ledger.clone(),
+            responses,
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
-            seals: Seals::new(&config.server.seal_keys),
+            seals: seals(&config.server, &ledger).await,
             aws_pairs,
             cors_origins: config.server.cors_origins.clone(),
             created: SystemTime::now()
@@ -328,6 +330,20 @@ fn disconnect_policy(drain: bool, max_in_flight: usize) -> DisconnectPolicy {
         cut: CancellationToken::new(),
         drain,
         room: Arc::new(Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS))),
+    }
+}
+
+/// Returns the seals of the configured secrets, or of the secret in the store.
+async fn seals(server: &ServerSettings, ledger: &Ledger) -> Seals {
+    if !server.seal_keys.is_empty() {
+        return Seals::new(&server.seal_keys);
+    }
+    match ledger.seal_secret().await {
+        Ok(secret) => Seals::new(&[secret]),
+        Err(error) => {
+            tracing::warn!(error, "sealed reasoning will not open after a restart");
+            Seals::new(&[])
+        }
     }
 }
 

@@ -26,6 +26,7 @@ pub use guardrail::guardrail;
 pub use knowledge::{kb_context, kb_dropped, kb_error, kb_results, kb_retrieved};
 pub use ledger::{
     hold_presumed, holds, ledger_append, ledger_error, ledger_record_lost, ledger_state,
+    response_lost,
 };
 pub use model::ModelMetrics;
 pub use traffic::{
@@ -62,6 +63,7 @@ pub const LEDGER_LOST: &str = "lintel_ledger_records_lost_total";
 pub const LEDGER_BYTES: &str = "lintel_ledger_bytes";
 pub const STORE_FREE: &str = "lintel_store_free_bytes";
 pub const LEDGER_BACKLOG: &str = "lintel_ledger_backlog";
+pub const RESPONSES_LOST: &str = "lintel_responses_lost_total";
 pub const EXPENSIVE: &str = "lintel_expensive_requests_total";
 pub const ALERTS: &str = "lintel_alerts_total";
 pub const GUARDRAILS: &str = "lintel_guardrails_total";
@@ -202,6 +204,10 @@ pub fn describe() {
         LEDGER_BACKLOG,
         "Records waiting until the ledger can be written again"
     );
+    describe_counter!(
+        RESPONSES_LOST,
+        "Responses that could not be stored for previous_response_id"
+    );
     describe_counter!(EXPENSIVE, "Requests that cost more than alert_request_usd");
     describe_counter!(ALERTS, "Alerts posted to the webhook, by kind and outcome");
     describe_counter!(
@@ -261,7 +267,7 @@ pub fn describe() {
         "Settled cost in US dollars, by team, key, model and kind: actual, estimated or presumed"
     );
     // Alerts fire on increases. The first failure is an increase only if the counter was exported as zero before it.
-    for name in [LEDGER_ERRORS, LEDGER_LOST, HOLDS_PRESUMED] {
+    for name in [LEDGER_ERRORS, LEDGER_LOST, HOLDS_PRESUMED, RESPONSES_LOST] {
         counter!(name).increment(0);
     }
     gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);

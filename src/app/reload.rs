@@ -20,8 +20,9 @@ use crate::{
 };
 
 /// Settings that are read only when the process starts, by the beginning of their paths.
-const NEEDS_RESTART: [&str; 6] = [
+const NEEDS_RESTART: [&str; 7] = [
     "server.",
+    "responses.",
     "admin.",
     "aws.",
     "store.",

@@ -49,7 +49,7 @@ pub fn administration(
     let mut root = Section::root(tree, &diagnostics);
     let admin = sections::admin_for_clients(root.section("admin"), environment);
     let sigv4_keys = server::set_secrets(&mut root.section("server"), "sigv4_key_env", environment);
-    let store = governance::store(root.section("store"));
+    let (store, _) = governance::store(root.section("store"));
     let teams = governance::teams(root.named_sections("teams"));
     let mut budgets = governance::gateway(&mut root).budgets;
     budgets.extend(teams.values().flat_map(|team| team.budgets.iter().cloned()));

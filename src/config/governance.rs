@@ -1,4 +1,4 @@
-//! Limits and budgets, and where they are kept: `limits`, `budget`, `[teams]`, `[budget]`, `[store]`, `[alerts]`.
+//! Limits and budgets, and where they are kept: `limits`, `budget`, `[teams]`, `[budget]`, `[store]`, `[responses]`, `[alerts]`.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
+use bytesize::ByteSize;
 use jiff::tz::TimeZone;
 
-use super::{Environment, diagnostics::Diagnostics, reader::Section};
+use super::{Environment, diagnostics::Diagnostics, keys, reader::Section};
 use crate::{
     call::{EndUsers, Secret, Team},
-    governance::{Durability, Location, StoreSettings},
+    governance::{Durability, Location, ResponseSettings, StoreSettings},
     model::{Limits, Model},
     money::{Budget, Mode, NanoUsd, Per},
     webhook::Webhook,
@@ -216,8 +217,8 @@ pub fn gateway(root: &mut Section<'_>) -> GatewayBudget {
     }
 }
 
-/// `[store]`.
-pub fn store(mut section: Section<'_>) -> StoreSettings {
+/// `[store]`, with the secret of `encryption_key_file`.
+pub fn store(mut section: Section<'_>) -> (StoreSettings, Option<Secret>) {
     let url = section.string("url");
     let url = section.or_default("url", url, "sqlite:lintel.db".to_owned());
     let location = match url.split_once(':') {
@@ -249,11 +250,45 @@ pub fn store(mut section: Section<'_>) -> StoreSettings {
     if retention < MIN_RETENTION {
         section.problem_at("retention", "must be at least 32 days");
     }
+    let encryption_key = encryption_key(&mut section);
     section.finish();
-    StoreSettings {
+    let settings = StoreSettings {
         location,
         durability,
         retention,
+    };
+    (settings, encryption_key)
+}
+
+fn encryption_key(section: &mut Section<'_>) -> Option<Secret> {
+    let path = section.string("encryption_key_file")?;
+    let problem = match std::fs::read_to_string(&path) {
+        Ok(text) => match keys::weakness(text.trim_end()) {
+            None => return Some(Secret::new(text.trim_end())),
+            Some(weakness) => format!("the key in {path} {weakness}"),
+        },
+        Err(error) => format!("cannot read {path}: {error}"),
+    };
+    section.problem_at("encryption_key_file", problem);
+    None
+}
+
+/// `[responses]`.
+pub fn responses(mut section: Section<'_>, encryption_key: Option<Secret>) -> ResponseSettings {
+    let is_on = section.boolean("store", true);
+    let retention = section.long_duration_or("retention", Duration::from_secs(86_400));
+    let max_bytes_per_key = section.size_or("max_bytes_per_key", ByteSize::mib(64));
+    let max_bytes = section.size_or("max_bytes", ByteSize::gib(1));
+    let max_chain = section.count("max_chain", 10_000);
+    let max_chain = section.or_default("max_chain", max_chain, 200);
+    section.finish();
+    ResponseSettings {
+        is_on,
+        retention,
+        max_bytes_per_key: max_bytes_per_key.as_u64(),
+        max_bytes: max_bytes.as_u64(),
+        max_chain: u32::try_from(max_chain).unwrap_or(u32::MAX),
+        encryption_key,
     }
 }
 

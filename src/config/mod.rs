@@ -34,7 +34,7 @@ use crate::{
     call::Secret,
     dispatch::Models,
     edge::Key,
-    governance::StoreSettings,
+    governance::{ResponseSettings, StoreSettings},
     knowledge::KnowledgeBases,
     model::{Model, Residency},
     remote_media::RemoteMedia,
@@ -62,6 +62,7 @@ pub struct Config {
     /// The budgets of the whole gateway.
     pub budget: GatewayBudget,
     pub store: StoreSettings,
+    pub responses: ResponseSettings,
     /// If `None`, alerts only go to the log.
     pub alerts: Option<Webhook>,
     /// Budgets allow models without a price.
@@ -272,13 +273,14 @@ fn read(
     let sections = root.named_sections("knowledge_bases");
     let knowledge_bases = knowledge_bases::knowledge_bases(sections, &defaults, region, &models);
     let teams = governance::teams(root.named_sections("teams"));
-    let store = match demo {
+    let (store, encryption_key) = match demo {
         Some(_) => {
             root.section("store");
-            StoreSettings::in_memory()
+            (StoreSettings::in_memory(), None)
         }
         None => governance::store(root.section("store")),
     };
+    let responses = governance::responses(root.section("responses"), encryption_key);
     let is_demo = demo.is_some();
     let keys = match demo {
         Some(demo) => vec![demo.key],
@@ -351,6 +353,7 @@ fn read(
         teams,
         budget,
         store,
+        responses,
         alerts,
         allow_unpriced: defaults.allow_unpriced,
         drain: defaults.drain,

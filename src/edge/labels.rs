@@ -26,7 +26,7 @@ pub fn is_of_aws_sdk(matched: &str) -> bool {
 }
 
 /// Every path of the data port, as it is documented.
-const PATHS: [&str; 21] = [
+const PATHS: [&str; 24] = [
     CHAT_COMPLETIONS,
     COMPLETIONS,
     EMBEDDINGS,
@@ -44,6 +44,9 @@ const PATHS: [&str; 21] = [
     RESPONSES,
     COMPACTIONS,
     INPUT_TOKENS,
+    "/v1/responses/{id}",
+    "/v1/responses/{id}/input_items",
+    "/v1/responses/{id}/cancel",
     "/v1/usage",
     "/v1/knowledge_bases",
     "/v1/models",

@@ -67,7 +67,7 @@ pub use sigv4::AwsPairs;
 use crate::{
     dispatch::Dispatch,
     error::{Error, Kind},
-    governance::Ledger,
+    governance::{Ledger, Responses},
     knowledge::KnowledgeBases,
     middleware::RateLimit,
     upstream::Discovery,
@@ -91,6 +91,7 @@ pub struct Edge {
     /// If `None`, models that are not configured are not listed.
     pub discovery: Option<Discovery>,
     pub ledger: Ledger,
+    pub responses: Responses,
     pub disconnect: DisconnectPolicy,
     pub limits: Limits,
     /// Seals what clients keep for the gateway.

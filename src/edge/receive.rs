@@ -45,8 +45,15 @@ impl Room {
         )))
     }
 
-    /// Adds room for `bytes` bytes to `permit`.
-    fn take(&self, bytes: usize, permit: &mut Option<OwnedSemaphorePermit>) -> Result<(), Error> {
+    /// Extends `permit` to `bytes` bytes.
+    ///
+    /// # Errors
+    /// 503 if there is no room for them.
+    pub fn take(
+        &self,
+        bytes: usize,
+        permit: &mut Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Error> {
         let held = permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let Some(missing) = bytes.div_ceil(PAGE).checked_sub(held) else {
             return Ok(());

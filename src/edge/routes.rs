@@ -16,7 +16,8 @@ use super::{
         ImageGenerations, InputTokens, Messages, MessagesCountTokens, Moderations, Reranking,
         Responses,
     },
-    endpoints, labels,
+    endpoints::{self, stored_responses},
+    labels,
     serve::serve,
 };
 use crate::error::{Error, Kind};
@@ -60,6 +61,15 @@ pub fn router(
             ),
             ("/responses/compact", post(serve::<Compactions>)),
             ("/responses/input_tokens", post(serve::<InputTokens>)),
+            (
+                "/responses/{id}",
+                get(stored_responses::retrieve).delete(stored_responses::delete),
+            ),
+            (
+                "/responses/{id}/input_items",
+                get(stored_responses::input_items),
+            ),
+            ("/responses/{id}/cancel", post(stored_responses::cancel)),
             ("/models", get(endpoints::models::list)),
             ("/models/{*model}", get(endpoints::models::retrieve)),
             ("/knowledge_bases", get(endpoints::knowledge_bases::list)),
@@ -116,7 +126,14 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Error {
     let path: String = uri.path().chars().take(100).collect();
     let bare = path.strip_prefix("/v1").unwrap_or(&path);
     let reads = READ_ONLY.iter().any(|known| bare.starts_with(known));
-    let (method, allowed) = (labels::method(&method), if reads { "GET" } else { "POST" });
+    let allowed = match bare.strip_prefix("/responses/") {
+        Some("compact" | "input_tokens") => "POST",
+        Some(rest) if rest.ends_with("/input_items") => "GET",
+        Some(rest) if !rest.contains('/') => "GET or DELETE",
+        _ if reads => "GET",
+        _ => "POST",
+    };
+    let method = labels::method(&method);
     Error::new(
         Kind::MethodNotAllowed,
         format!("{path} does not support {method}. Use {allowed}."),

@@ -18,7 +18,9 @@ use super::{
     access_log::Entry,
     auth, body,
     body_guard::until_end,
-    dialect::{Dialect, EventSource, Incoming, Outgoing, ParsedRequest, ReplyContext},
+    dialect::{
+        Dialect, EventSource, Incoming, Outgoing, ParsedRequest, RecallContext, ReplyContext,
+    },
     json_response,
     late::{self, Answer},
     receive::{BodyPermit, BufferedBody, receive},
@@ -55,22 +57,32 @@ async fn answer<D: Dialect>(
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     body::check_headers(&parts.headers, edge.limits.max_body, D::MEDIA)?;
-    let BufferedBody { bytes, permit } = receive(body, &edge.limits).await?;
+    let BufferedBody { bytes, mut permit } = receive(body, &edge.limits).await?;
     let received = Instant::now();
     let trace = entry.trace();
     trace.set_body_size(bytes.len());
     let caller = auth::caller_of(edge, entry, &parts, &bytes).await?;
     // Loaded once, so that a reload does not affect this request.
     let gateway = edge.gateway.load_full();
+    let recall = RecallContext {
+        responses: &edge.responses,
+        caller: &caller,
+        trace,
+        max_body: edge.limits.max_body,
+    };
+    let (bytes, recalled) = D::recall(bytes, recall).await?;
+    edge.limits.room.take(bytes.len(), &mut permit)?;
     let parse = {
         let (caller, gateway, trace) = (caller.clone(), gateway.clone(), trace.clone());
-        let seals = edge.seals.clone();
+        let (seals, responses) = (edge.seals.clone(), edge.responses.clone());
         move || {
             D::parse(&Incoming {
                 path: parts.uri.path(),
                 headers: &parts.headers,
                 body: &bytes,
                 caller: &caller,
+                recalled: &recalled,
+                responses: &responses,
                 knowledge_bases: &gateway.knowledge_bases,
                 seals: &seals,
                 warnings: trace.warnings(),

@@ -9,6 +9,7 @@ mod corrections;
 mod hold;
 mod opening;
 mod record;
+mod responses;
 mod scopes;
 mod store;
 mod window;
@@ -18,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::rand;
 use jiff::Timestamp;
 use tokio::{
     sync::{Semaphore, oneshot},
@@ -30,6 +32,7 @@ pub use clock::Clock;
 pub use corrections::Reconciliation;
 pub use hold::{Hold, Settlement};
 pub use record::{Certainty, LedgerEntry, Record};
+pub use responses::{NewResponse, ResponseError, ResponseSettings, Responses, StoredResponse};
 pub use scopes::Scopes;
 pub use store::{
     Audit, Durability, GroupBy, KeyRow, Location, ReportQuery, ReportRow, StoreSettings,
@@ -37,7 +40,7 @@ pub use store::{
 pub use window::Window;
 
 use crate::{
-    call::Alerts,
+    call::{Alerts, Secret},
     metrics,
     money::{Budget, NanoUsd},
 };
@@ -301,6 +304,18 @@ impl Ledger {
             // Calls share the thread, and many budgets take long.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Returns the secret that seals what clients keep for the gateway. It is made once and kept in the store.
+    ///
+    /// # Errors
+    /// Returns SQLite's message, or that the system has no source of randomness.
+    pub async fn seal_secret(&self) -> Result<Secret, String> {
+        let mut random = [0; 32];
+        rand::fill(&mut random).map_err(|error| error.to_string())?;
+        let new = hex::encode(random);
+        let kept = move |connection: &_| store::seal_secret(connection, &new);
+        self.0.store.writer.run(kept).await.map(Secret::new)
     }
 
     /// Waits until every settlement so far is written, if the store can be written.

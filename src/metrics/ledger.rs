@@ -6,7 +6,7 @@ use metrics::{counter, gauge, histogram};
 
 use super::{
     HOLD_OLDEST, HOLDS_OPEN, HOLDS_PRESUMED, LEDGER_APPEND, LEDGER_BACKLOG, LEDGER_BYTES,
-    LEDGER_ERRORS, LEDGER_LOST, STORE_FREE,
+    LEDGER_ERRORS, LEDGER_LOST, RESPONSES_LOST, STORE_FREE,
 };
 
 /// Sets the number of open holds and the age of the oldest.
@@ -34,6 +34,11 @@ pub fn ledger_error() {
 /// Counts a record that was dropped before it could be written.
 pub fn ledger_record_lost() {
     counter!(LEDGER_LOST).increment(1);
+}
+
+/// Counts a response that could not be stored.
+pub fn response_lost() {
+    counter!(RESPONSES_LOST).increment(1);
 }
 
 /// Sets the gauges of the store. `bytes` is its size, `free` the free space on its disk in bytes, `backlog` the number

@@ -29,7 +29,7 @@ pub use images::{ImageEdits, ImageGenerations};
 pub use messages::{Messages, MessagesCountTokens};
 pub use moderations::Moderations;
 pub use rerank::{Reranking, rerank_request};
-pub use responses::{Compactions, InputTokens, Responses};
+pub use responses::{Compactions, InputTokens, Responses, StoredContent, unavailable};
 
 pub use super::body::Media;
 use super::{rescue, seal::Seals};
@@ -37,6 +37,7 @@ use crate::{
     call::{Caller, Trace, Warnings},
     dispatch::{Dispatchable, Models},
     error::Error,
+    governance,
     knowledge::KnowledgeBases,
     model::Model,
     operation::Operation,
@@ -63,6 +64,17 @@ pub trait Dialect: Send + Sync + 'static {
 
     /// Streams are server-sent events, which may begin with a comment.
     const IS_SSE: bool = true;
+
+    /// Adds to the body of a request what the gateway has stored of its conversation.
+    ///
+    /// # Errors
+    /// 4xx if it is not stored; 503 if the store cannot be read.
+    fn recall(
+        body: Bytes,
+        _cx: RecallContext<'_>,
+    ) -> impl Future<Output = Result<(Bytes, Recalled), Error>> + Send {
+        std::future::ready(Ok((body, Recalled::default())))
+    }
 
     /// Parses and validates a request, before anything is sent upstream.
     ///
@@ -108,10 +120,41 @@ pub struct Incoming<'a> {
     pub headers: &'a HeaderMap,
     pub body: &'a [u8],
     pub caller: &'a Caller,
+    /// What was added to the body.
+    pub recalled: &'a Recalled,
+    /// Where the response may be stored.
+    pub responses: &'a governance::Responses,
     pub knowledge_bases: &'a KnowledgeBases,
     /// Opens what earlier replies sealed for the client.
     pub seals: &'a Seals,
     pub warnings: &'a Warnings,
+}
+
+/// What the stored part of a conversation is read with.
+#[derive(Clone, Copy)]
+pub struct RecallContext<'a> {
+    pub responses: &'a governance::Responses,
+    pub caller: &'a Caller,
+    pub trace: &'a Trace,
+    /// Maximum size of the body with what is added, in bytes.
+    pub max_body: usize,
+}
+
+/// The stored part of a conversation, which was added to the body of a request.
+#[derive(Clone, Debug, Default)]
+pub struct Recalled {
+    /// The number of items before those of the client.
+    pub items: usize,
+    /// The response that the request continues.
+    pub parent: Option<Parent>,
+}
+
+/// A response that a request continues.
+#[derive(Clone, Debug)]
+pub struct Parent {
+    pub id: String,
+    /// The number of responses of its chain.
+    pub depth: u32,
 }
 
 /// The result of parsing a request.

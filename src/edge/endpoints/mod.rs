@@ -4,4 +4,5 @@ mod anthropic_models;
 pub mod knowledge_bases;
 pub mod models;
 pub mod responses;
+pub mod stored_responses;
 pub mod usage;

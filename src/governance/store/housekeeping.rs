@@ -4,6 +4,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, Result};
 
+use super::responses;
+
 /// The most records that are deleted at once, which takes a few milliseconds.
 const SLICE: usize = 500;
 
@@ -43,14 +45,14 @@ impl Housekeeping {
             return;
         }
         let more = self.slice(connection).unwrap_or_else(|error| {
-            tracing::warn!(%error, "old records of the ledger cannot be deleted");
+            tracing::warn!(%error, "what has expired in the store cannot be deleted");
             false
         });
         self.due = Instant::now() + if more { BUSY_PAUSE } else { IDLE_PAUSE };
     }
 
-    /// Deletes some records that are older than the retention, and overrides that have ended. Roll-ups stay. Returns
-    /// whether there may be more.
+    /// Deletes some records that are older than the retention, overrides that have ended, and some expired responses.
+    /// Roll-ups stay. Returns whether there may be more.
     fn slice(&self, connection: &Connection) -> Result<bool> {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -64,10 +66,12 @@ impl Housekeeping {
         connection
             .prepare_cached("DELETE FROM overrides WHERE until < ?")?
             .execute([seconds])?;
-        if removed > 0 {
+        let milliseconds = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        let responses = responses::delete_expired(connection, milliseconds)?;
+        if removed + responses.deleted > 0 {
             connection.execute_batch(&format!("PRAGMA incremental_vacuum({FREED_PAGES})"))?;
         }
-        Ok(removed == SLICE)
+        Ok(removed == SLICE || responses.has_more)
     }
 }
 

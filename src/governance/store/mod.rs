@@ -5,23 +5,30 @@ mod keys;
 mod lock;
 mod queue;
 mod report;
+mod responses;
 mod rows;
 mod schema;
 mod windows;
 mod writer;
 
-use std::{ops::Range, path::PathBuf, time::Duration};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, MAIN_DB, OpenFlags, params};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::spawn_blocking};
 
 pub use keys::{
     Audit, KeyRow, find_key, list_audit, list_keys, put_audit, put_key, record_key_use,
 };
 pub use report::{GroupBy, ReportQuery, ReportRow, run_report};
+pub use responses::{ResponseRow, SealedContent, SizeLimits};
 pub use rows::HoldRow;
-pub use windows::{end_users, read_windows, recorded_until, salt};
+pub use windows::{end_users, read_windows, recorded_until, salt, seal_secret};
 pub use writer::Writer;
 
 use super::{LimitOverride, record::LedgerEntry};
@@ -66,10 +73,13 @@ impl StoreSettings {
     }
 }
 
-/// The open database.
+/// The open database. Clones share it.
+#[derive(Clone)]
 pub struct Store {
     location: Location,
     pub writer: Writer,
+    /// For short queries that calls wait for. `None` if the database is in memory.
+    reader: Option<Arc<Mutex<Connection>>>,
 }
 
 /// The size in bytes to which the write-ahead log is cut.
@@ -102,10 +112,18 @@ impl Store {
                 Location::Memory => error,
             }
         })?;
+        let reader = match &settings.location {
+            Location::Memory => None,
+            Location::File(path) => {
+                let reader = open_to_read(path).map_err(|error| error.to_string())?;
+                Some(Arc::new(Mutex::new(reader)))
+            }
+        };
         let writer = Writer::start(connection, lock, settings)?;
         Ok(Self {
             location: settings.location.clone(),
             writer,
+            reader,
         })
     }
 
@@ -189,6 +207,25 @@ impl Store {
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
+    /// Runs a short `query` that a call waits for, on the shared reading connection, or on the writer's if the database is in
+    /// memory.
+    ///
+    /// # Errors
+    /// Returns SQLite's message.
+    pub async fn look_up<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, String> {
+        let Some(reader) = self.reader.clone() else {
+            return self.writer.run(query).await;
+        };
+        let read = move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner));
+        match spawn_blocking(read).await {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// Runs `query` on a connection of its own, or on the writer's if the database is in memory.
     ///
     /// # Errors
@@ -206,11 +243,7 @@ impl Store {
         std::thread::Builder::new()
             .name("lintel-report".into())
             .spawn(move || {
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let result = Connection::open_with_flags(path, flags).and_then(|connection| {
-                    connection.busy_timeout(BUSY_TIMEOUT)?;
-                    query(&connection)
-                });
+                let result = open_to_read(&path).and_then(|connection| query(&connection));
                 let _ = sender.send(result.map_err(|error| error.to_string()));
             })
             .map_err(|error| error.to_string())?;
@@ -218,6 +251,14 @@ impl Store {
             .await
             .unwrap_or_else(|_| Err("the report ended without a result".to_owned()))
     }
+}
+
+/// Opens a connection that cannot write.
+fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
 }
 
 fn configure(connection: &mut Connection, durability: Durability) -> Result<(), String> {

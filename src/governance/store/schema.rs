@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 /// The migrations in order. `user_version` is the number of those that a file has had. Never change a released one, add
 /// another instead.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     // Money is in nano-dollars, `at` in Unix milliseconds. Roll-ups are per quarter of an hour, because some time zones
     // start their days at a quarter of UTC's hours. They outlive the records.
     "CREATE TABLE records (
@@ -55,6 +55,31 @@ const MIGRATIONS: [&str; 3] = [
      INSERT INTO meta (name, value) SELECT 'salt', CASE WHEN EXISTS (SELECT 1 FROM rollups) THEN x'' ELSE randomblob(16) END;",
     // Tells which calls the invocation log shows. Earlier versions only had routes that it shows.
     "ALTER TABLE holds ADD COLUMN route TEXT NOT NULL DEFAULT 'converse';",
+    // Contents are in a table of their own, because SQLite reads a whole row to change one column. `depth` is the number of
+    // responses of the chain. A row that expired or was deleted (`expires_at` 0) stays until `kept_until`, because later
+    // responses continue it. Triggers keep the sums exact, whoever deletes.
+    "CREATE TABLE responses (
+        number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, key_id TEXT NOT NULL, parent INTEGER,
+        depth INTEGER NOT NULL, expires_at INTEGER NOT NULL, kept_until INTEGER NOT NULL, bytes INTEGER NOT NULL,
+        cipher TEXT NOT NULL);
+     CREATE INDEX responses_by_key ON responses (key_id, kept_until);
+     CREATE INDEX responses_by_age ON responses (kept_until);
+     CREATE INDEX responses_by_parent ON responses (parent) WHERE parent IS NOT NULL;
+     CREATE TABLE response_contents (number INTEGER PRIMARY KEY, content BLOB NOT NULL);
+     CREATE TABLE response_items (
+        key_id TEXT NOT NULL, item TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (key_id, item)) WITHOUT ROWID;
+     CREATE INDEX response_items_by_response ON response_items (number);
+     CREATE TABLE response_sizes (scope TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
+     CREATE TRIGGER response_inserted AFTER INSERT ON responses BEGIN
+        INSERT INTO response_sizes VALUES ('all', NEW.bytes), ('key:' || NEW.key_id, NEW.bytes)
+            ON CONFLICT (scope) DO UPDATE SET bytes = bytes + excluded.bytes;
+     END;
+     CREATE TRIGGER response_deleted AFTER DELETE ON responses BEGIN
+        DELETE FROM response_contents WHERE number = OLD.number;
+        DELETE FROM response_items WHERE number = OLD.number;
+        UPDATE response_sizes SET bytes = bytes - OLD.bytes WHERE scope IN ('all', 'key:' || OLD.key_id);
+        DELETE FROM response_sizes WHERE scope IN ('all', 'key:' || OLD.key_id) AND bytes <= 0;
+     END;",
 ];
 
 /// Brings a file to the current schema.

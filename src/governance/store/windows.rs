@@ -47,6 +47,17 @@ pub fn salt(connection: &Connection) -> Result<Vec<u8>> {
     })
 }
 
+/// Returns the secret that seals what clients keep for the gateway. Stores `new` as that secret if there is none.
+pub fn seal_secret(connection: &Connection, new: &str) -> Result<String> {
+    connection.execute(
+        "INSERT OR IGNORE INTO meta (name, value) VALUES ('seal', ?)",
+        [new],
+    )?;
+    connection.query_row("SELECT value FROM meta WHERE name = 'seal'", [], |row| {
+        row.get(0)
+    })
+}
+
 /// Returns every end user with a call since `since`, with its key and the quarter of its latest call, in Unix seconds.
 pub fn end_users(connection: &Connection, since: i64) -> Result<Vec<(String, String, i64)>> {
     let mut statement = connection.prepare(

@@ -169,6 +169,22 @@ impl Writer {
             .unwrap_or_else(|_| Err("the ledger is closed".to_owned()))
     }
 
+    /// Queues `work`, which runs in a transaction of its own that no call waits for, and hands its result to `done`. Both are
+    /// dropped if the writer has ended.
+    pub fn queue<T: 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        done: impl FnOnce(rusqlite::Result<T>) + Send + 'static,
+    ) {
+        let job = Job::Run(Box::new(move |connection| {
+            done(connection.transaction().and_then(|transaction| {
+                let result = work(&transaction)?;
+                transaction.commit().map(|()| result)
+            }));
+        }));
+        self.jobs.send(job, false);
+    }
+
     /// Queues a query that sees exactly the jobs that were sent before it.
     ///
     /// # Errors

@@ -109,7 +109,7 @@ async fn members_that_would_make_the_answer_wrong_are_rejected() {
 }
 
 #[tokio::test]
-async fn stored_responses_and_items_are_not_found() {
+async fn unknown_responses_and_items_are_not_found() {
     let gateway = Gateway::start().await;
     let request = with(asking("Hi"), "previous_response_id", "resp_1".into());
     let reply = gateway.respond(&request).await;

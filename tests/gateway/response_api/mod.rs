@@ -7,6 +7,7 @@ mod knowledge;
 mod money;
 mod reasoning;
 mod recordings;
+mod state;
 mod streams;
 mod tools;
 mod whole;

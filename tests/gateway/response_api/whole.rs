@@ -29,7 +29,7 @@ async fn whole_reply_is_a_response_object() {
             "content": [{"type": "output_text", "text": "You said: Hello there", "annotations": [], "logprobs": []}],
         }],
         "instructions": "Be brief.", "max_output_tokens": null, "max_tool_calls": null, "previous_response_id": null,
-        "prompt_cache_key": null, "reasoning": {"effort": null, "summary": null}, "safety_identifier": null, "store": false,
+        "prompt_cache_key": null, "reasoning": {"effort": null, "summary": null}, "safety_identifier": null, "store": true,
         "temperature": null, "top_p": null, "text": {"format": {"type": "text"}}, "truncation": "disabled", "user": null,
         "metadata": {"team": "search"}, "parallel_tool_calls": true, "tool_choice": "auto", "tools": [],
         "usage": {

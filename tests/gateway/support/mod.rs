@@ -92,6 +92,10 @@ fn configuration(aws: &str, more: &str) -> String {
         true => "",
         false => "pre_stop = \"0s\"",
     };
+    let store = match more.contains("[store]") {
+        true => "",
+        false => "[store]\n        url = \"memory:\"",
+    };
     format!(
         r#"
         [server]
@@ -100,8 +104,7 @@ fn configuration(aws: &str, more: &str) -> String {
         {more}
         [admin]
         listen = "127.0.0.1:0"
-        [store]
-        url = "memory:"
+        {store}
         [aws]
         region = "us-east-1"
         {aws}

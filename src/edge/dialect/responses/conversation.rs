@@ -28,6 +28,9 @@ use crate::{
 /// The member of the request that holds the items.
 const INPUT: &str = "input";
 
+/// The member of the request that stands for stored items.
+const STORED: &str = "previous_response_id";
+
 /// What introduces the summary of a compacted conversation.
 const SUMMARY: &str = "Summary of the conversation so far:\n\n";
 
@@ -67,25 +70,32 @@ impl Converter<'_> {
         self.message(Role::System, part.into_iter().collect(), origin);
     }
 
-    /// Adds the input.
+    /// Adds the input, whose first `stored` items are those of previous responses.
     ///
     /// # Errors
     /// 400 or 404 with the path of an item that cannot be converted.
-    pub fn input(&mut self, input: Input) -> Result<(), Error> {
+    pub fn input(&mut self, input: &Input, stored: usize) -> Result<(), Error> {
         let items = match input {
             Input::Text(text) => {
                 let origin = Origin {
                     list: INPUT,
                     index: 0,
                 };
-                let part = content::text_part(text);
+                let part = content::text_part(text.clone());
                 self.message(Role::User, part.into_iter().collect(), origin);
                 return Ok(());
             }
             Input::Items(items) => items,
         };
         for (index, raw) in items.iter().enumerate() {
-            let origin = Origin { list: INPUT, index };
+            // Paths count the items that the client sent.
+            let origin = match index.checked_sub(stored) {
+                Some(index) => Origin { list: INPUT, index },
+                None => Origin {
+                    list: STORED,
+                    index,
+                },
+            };
             self.item(raw, origin)?;
         }
         Ok(())
@@ -262,18 +272,16 @@ impl Converter<'_> {
         Ok(())
     }
 
-    /// Nothing is stored, so a reference leads nowhere. Reasoning is only helpful; without another item the answer would
-    /// be wrong.
+    /// The item was not found. Reasoning is only helpful; without another item the answer would be wrong.
     fn reference(&mut self, reference: ItemReference, origin: Origin) -> Result<(), Error> {
         if reference.id.starts_with("rs_") {
-            self.warnings.add(format!(
-                "{origin}: ignored (the gateway stores no reasoning)"
-            ));
+            self.warnings
+                .add(format!("{origin}: ignored (the reasoning is not stored)"));
             return Ok(());
         }
         let id: String = reference.id.chars().take(80).collect();
         let text = format!(
-            "Item '{id}' was not found: this gateway stores no responses. Set 'store' to false in the client, so that it sends whole items."
+            "Item '{id}' was not found: it has expired, was deleted, or was not stored. Set 'store' to false in the client, so that it sends whole items."
         );
         Err(Error::new(Kind::NotFound, text)
             .with_param(format!("{origin}.id"))

@@ -1,11 +1,15 @@
 //! `POST /v1/responses/input_tokens`: the input tokens of a response, without the response.
 
+use bytes::Bytes;
 use serde::Serialize;
 
-use super::parse;
+use super::{parse, stored};
 use crate::{
     edge::{
-        dialect::{Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_completions},
+        dialect::{
+            Dialect, Incoming, Outgoing, ParsedRequest, RecallContext, Recalled, ReplyContext,
+            chat_completions,
+        },
         labels,
     },
     error::Error,
@@ -27,6 +31,10 @@ impl Dialect for InputTokens {
     type View = ();
     const ROUTE: &'static str = labels::INPUT_TOKENS;
     const INPUT: &'static str = "input";
+
+    async fn recall(body: Bytes, cx: RecallContext<'_>) -> Result<(Bytes, Recalled), Error> {
+        stored::recall(body, cx).await
+    }
 
     fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
         let parsed = parse::request(request, false)?;

@@ -14,19 +14,24 @@ mod parse;
 mod rendered;
 mod reply;
 mod sealed;
+mod stored;
 mod tools;
 
 use std::time::Duration;
 
 pub use input_tokens::InputTokens;
+pub use stored::{StoredContent, unavailable};
+
+use bytes::Bytes;
 
 use events::Events;
 use output::{Output, OutputSettings};
 use reply::{Head, ResponseWriter};
+use stored::Draft;
 
 use super::{
-    Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_completions,
-    chat_events::ChatEvents,
+    Dialect, Incoming, Outgoing, ParsedRequest, RecallContext, Recalled, ReplyContext,
+    chat_completions, chat_events::ChatEvents,
 };
 use crate::{
     edge::{body, labels},
@@ -54,6 +59,8 @@ pub struct View {
     query: Option<String>,
     has_search_results: bool,
     has_warnings: bool,
+    /// What will be stored, if anything.
+    draft: Option<Draft>,
 }
 
 impl Dialect for Responses {
@@ -61,6 +68,10 @@ impl Dialect for Responses {
     type View = View;
     const ROUTE: &'static str = labels::RESPONSES;
     const INPUT: &'static str = "input";
+
+    async fn recall(body: Bytes, cx: RecallContext<'_>) -> Result<(Bytes, Recalled), Error> {
+        stored::recall(body, cx).await
+    }
 
     fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
         let parsed = parse::request(request, false)?;
@@ -75,9 +86,13 @@ impl Dialect for Responses {
     fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
         match reply {
             ChatReply::Whole(whole) => {
-                let (head, output) = whole_output(whole, view, cx);
+                let (mut head, output) = whole_output(whole, view, cx);
+                let draft = head.draft.take();
                 let object = head.answered(&output);
                 let body = serde_json::to_vec(&object).map_err(chat_completions::unwritable)?;
+                if let Some(draft) = draft {
+                    draft.save(&head.id, &body);
+                }
                 Ok(Outgoing::Whole(body))
             }
             ChatReply::Stream(stream) => {
@@ -105,6 +120,7 @@ impl Dialect for Responses {
             query: None,
             has_search_results: false,
             warnings: None,
+            draft: None,
         };
         let mut events = Events::new(false);
         events.fail(error, head.object(&[]));
@@ -117,6 +133,10 @@ impl Dialect for Compactions {
     type View = View;
     const ROUTE: &'static str = labels::COMPACTIONS;
     const INPUT: &'static str = "input";
+
+    async fn recall(body: Bytes, cx: RecallContext<'_>) -> Result<(Bytes, Recalled), Error> {
+        stored::recall(body, cx).await
+    }
 
     fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
         let parsed = parse::request(request, true)?;
@@ -181,6 +201,7 @@ fn begin(view: View, cx: ReplyContext<'_>, is_silent: bool) -> (Head, Output) {
         query: view.query,
         has_search_results: view.has_search_results,
         warnings: view.has_warnings.then(|| cx.trace.warnings().clone()),
+        draft: view.draft,
     };
     let settings = OutputSettings {
         id: cx.id.to_string(),

@@ -3,7 +3,7 @@
 use crate::{
     call::Warnings,
     edge::{body::within, dialect::chat_completions::check_tools},
-    error::{Error, Kind},
+    error::Error,
     openai::{
         chat::{JsonSchema, ResponseFormat},
         responses::served::{ReasoningOptions, Request, TextFormat},
@@ -14,8 +14,7 @@ use crate::{
 /// Validates the members whose rules do not depend on others.
 ///
 /// # Errors
-/// 400 with the invalid member, or with one without which the answer would be wrong; 404 for a response that is not
-/// stored.
+/// 400 with the invalid member, or with one without which the answer would be wrong.
 pub fn check(request: &Request, warnings: &Warnings) -> Result<(), Error> {
     within("temperature", request.temperature, 0.0, 2.0)?;
     within("top_p", request.top_p, 0.0, 1.0)?;
@@ -108,15 +107,7 @@ fn unsupported(request: &Request) -> Result<(), Error> {
                 .with_code("unsupported_parameter"),
         );
     }
-    match &request.previous_response_id {
-        Some(_) => Err(Error::new(
-            Kind::NotFound,
-            "The previous response was not found: this gateway stores no responses. Send the whole conversation as 'input', and set 'store' to false in the client.",
-        )
-        .with_param("previous_response_id")
-        .with_code("previous_response_not_found")),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Returns the reasoning that the client requests, or `None` if it leaves that to the model.

@@ -8,6 +8,7 @@ use super::{
     names::ToolNames,
     options,
     output::OutputSettings,
+    stored::{self, Draft},
     tools::{Place, Tools},
 };
 use crate::{
@@ -52,6 +53,7 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
     let warnings = incoming.warnings;
     let mut request: Request = body::parse(incoming.body, warnings)?;
     options::check(&request, warnings)?;
+    stored::check_parent(&request, incoming.recalled)?;
     let settings = settings(&request);
     let (mut tools, mut names) = (Tools::default(), ToolNames::default());
     let declared = request.tools.take().unwrap_or_default();
@@ -72,8 +74,9 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
         },
     };
     converter.instructions(request.instructions.take());
-    if let Some(input) = request.input.take() {
-        converter.input(input)?;
+    let input = request.input.take();
+    if let Some(input) = &input {
+        converter.input(input, incoming.recalled.items)?;
     }
     let mut conversation = converter.out;
     if conversation.messages.is_empty() {
@@ -86,6 +89,10 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
     let choice = match &request.tool_choice {
         Some(choice) if !tools.list.is_empty() => choice::choice(choice, &tools, &mut names)?,
         _ => None,
+    };
+    let draft = match is_compaction {
+        true => None,
+        false => Draft::new(incoming, &request, input),
     };
     let compacts = conversation.compacts;
     if compacts {
@@ -169,6 +176,7 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
             model: request.model,
             settings: Settings {
                 tools: declared,
+                store: draft.is_some(),
                 ..settings
             },
             output: OutputSettings {
@@ -182,6 +190,7 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
             query,
             has_search_results,
             has_warnings,
+            draft,
         },
         chat,
     })
@@ -197,7 +206,7 @@ fn text(conversation: &mut Conversation, request: &mut Request) -> TextOptions {
     }
 }
 
-/// Returns the members that the response repeats, except `tools`.
+/// Returns the members that the response repeats, except `tools` and `store`.
 fn settings(request: &Request) -> Settings {
     let reasoning = request.reasoning.as_ref();
     let text = request.text.as_ref();
@@ -214,7 +223,7 @@ fn settings(request: &Request) -> Settings {
         instructions: request.instructions.clone(),
         max_output_tokens: request.max_output_tokens,
         max_tool_calls: request.max_tool_calls,
-        previous_response_id: None,
+        previous_response_id: request.previous_response_id.clone(),
         prompt_cache_key: request.prompt_cache_key.clone(),
         reasoning: ReasoningSettings {
             effort: reasoning.and_then(|reasoning| reasoning.effort.clone()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use serde_json::{Map, Value};
 
-use super::output::Output;
+use super::{output::Output, stored::Draft};
 use crate::{
     call::{Passage, Retrieval, Warnings},
     edge::{
@@ -40,6 +40,8 @@ pub struct Head {
     pub has_search_results: bool,
     /// The warnings to list at the end, if the client asked for them.
     pub warnings: Option<Warnings>,
+    /// What will be stored, if anything.
+    pub draft: Option<Draft>,
 }
 
 impl Head {
@@ -178,11 +180,15 @@ impl EventWriter for ResponseWriter {
 
     fn done(&mut self) {
         let mut events = std::mem::take(&mut self.output.events);
+        let draft = self.head.draft.take();
         let response = self.head.answered(&self.output);
         let body = EventBody {
             response: Some(&response),
             ..EventBody::default()
         };
+        if let (Some(draft), Ok(object)) = (draft, serde_json::to_vec(&response)) {
+            draft.save(&self.head.id, &object);
+        }
         events.write(&format!("response.{}", response.status), body);
         self.output.events = events;
     }

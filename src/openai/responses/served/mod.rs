@@ -15,7 +15,7 @@ pub use item::{
 };
 pub use output::{Annotation, OutputItem, OutputPart, Status, SummaryPart};
 pub use request::{
-    Input, MAX_TOOLS, ReasoningOptions, Request, StreamOptions, TextFormat, TextOptions,
+    Input, MAX_ITEMS, MAX_TOOLS, ReasoningOptions, Request, StreamOptions, TextFormat, TextOptions,
 };
 pub use response::{
     CompactedResponse, Failure, InputDetails, OutputDetails, Reason, ReasoningSettings,

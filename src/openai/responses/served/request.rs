@@ -13,7 +13,7 @@ use crate::openai::{
 };
 
 /// Maximum number of items of the input. Bounds the work that one request can cause.
-const MAX_ITEMS: usize = 10_000;
+pub const MAX_ITEMS: usize = 10_000;
 
 /// Maximum number of tools in one list.
 pub const MAX_TOOLS: usize = 1024;

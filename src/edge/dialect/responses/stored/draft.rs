@@ -1,0 +1,98 @@
+//! A response that will be stored when it has ended.
+
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::{Identity, Outcome, StoredContent};
+use crate::{
+    edge::dialect::{Incoming, Parent},
+    governance::{NewResponse, Responses},
+    openai::responses::served::{Input, Request},
+};
+
+/// The ends of responses that are stored. A failed one continues nothing.
+const STORED: [&str; 2] = ["completed", "incomplete"];
+
+/// Items that say something about one request only.
+const TRANSIENT: [&str; 2] = ["item_reference", "compaction_trigger"];
+
+/// What is stored of a response beside the reply. Dropped without an end, nothing is stored.
+pub struct Draft {
+    responses: Responses,
+    key_id: String,
+    parent: Option<Parent>,
+    input: Vec<Box<RawValue>>,
+}
+
+impl Draft {
+    /// Creates the draft of the response to `request`, whose input is `input`. Returns `None` if nothing will be stored.
+    pub fn new(incoming: &Incoming<'_>, request: &Request, input: Option<Input>) -> Option<Self> {
+        if request.store == Some(false) {
+            return None;
+        }
+        if !incoming.responses.settings().is_on {
+            if request.store == Some(true) {
+                let text = "store: ignored (this gateway stores no responses)";
+                incoming.warnings.add(text);
+            }
+            return None;
+        }
+        let mut items = match input? {
+            Input::Text(text) => vec![message(&text)?],
+            Input::Items(mut items) => {
+                items.drain(..incoming.recalled.items.min(items.len()));
+                items
+            }
+        };
+        items.retain(|item| {
+            Identity::of(item).is_none_or(|item| !TRANSIENT.contains(&item.kind.as_ref()))
+        });
+        Some(Self {
+            responses: incoming.responses.clone(),
+            key_id: incoming.caller.key_id.clone(),
+            parent: incoming.recalled.parent.clone(),
+            input: items,
+        })
+    }
+
+    /// Stores the response `id`, if it did not fail. Call it before the client can know that the response has ended.
+    /// `response` is the response object.
+    pub fn save(self, id: &str, response: &[u8]) {
+        let Ok(object) = serde_json::from_slice::<&RawValue>(response) else {
+            return;
+        };
+        let Ok(outcome) = serde_json::from_str::<Outcome<'_>>(object.get()) else {
+            return;
+        };
+        if !STORED.contains(&outcome.status.as_ref()) {
+            return;
+        }
+        let ids = outcome.output.iter().filter_map(|item| Identity::of(item));
+        let items = ids.filter_map(|item| item.id.map(|id| id.into_owned()));
+        let content = StoredContent {
+            input: self.input.iter().map(|item| &**item).collect(),
+            response: object,
+        };
+        let Ok(content) = serde_json::to_vec(&content) else {
+            return;
+        };
+        let depth = self.parent.as_ref().map_or(0, |parent| parent.depth);
+        self.responses.put(NewResponse {
+            id: id.to_owned(),
+            key_id: self.key_id,
+            parent: self.parent.map(|parent| parent.id),
+            depth: depth.saturating_add(1),
+            items: items.collect(),
+            content,
+        });
+    }
+}
+
+/// Returns a text of the user as an item.
+fn message(text: &str) -> Option<Box<RawValue>> {
+    let item = serde_json::json!({
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_text", "text": text}],
+    });
+    to_raw_value(&item).ok()
+}
