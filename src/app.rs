@@ -21,11 +21,15 @@ use crate::{
     call::{Alert, Alerts},
     config::{self, Config, ServerSettings},
     dispatch::{Dispatch, Reentry, pipeline::Shared},
-    edge::{self, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Room, Seals, UsagePages},
+    edge::{
+        self, DisconnectPolicy, Edge, Gateway, Keys, Limits, Logins, Policies, Room, Seals,
+        UsagePages,
+    },
     governance::{Clock, Ledger},
     knowledge::BedrockKnowledgeBases,
     middleware::{
-        Budget, BudgetSettings, Guard, InFlight, Media, RateLimit, Reasoning, Resolve, Retrieve,
+        Budget, BudgetSettings, CountsInFlight, Guard, InFlight, Media, RateLimit, Reasoning,
+        Resolve, Retrieve,
     },
     server,
     telemetry::Telemetry,
@@ -158,6 +162,7 @@ impl App {
         let shared = Shared {
             rate_limit: rate_limit.clone(),
             in_flight: InFlight::default(),
+            counts_in_flight: CountsInFlight::default(),
             resolve: Resolve {
                 lookup: ProfileLookup::new(clients.clone()),
                 learned: upstream.learned(),
@@ -191,6 +196,10 @@ impl App {
             disconnect: disconnect.clone(),
             limits: limits(&config.server),
             seals: Seals::new(&config.server.seal_keys),
+            policies: Policies {
+                refuses_foreign_reasoning: config.server.refuses_foreign_reasoning,
+                refuses_hosted_tools: config.server.refuses_hosted_tools,
+            },
             cors_origins: config.server.cors_origins,
             created: SystemTime::now()
                 .duration_since(UNIX_EPOCH)

@@ -101,6 +101,10 @@ pub struct ServerSettings {
     pub h2c: bool,
     /// Secrets that seal what clients keep for the gateway. The first seals, and all open.
     pub seal_keys: Vec<Secret>,
+    /// Rejects requests with reasoning that cannot be opened, instead of dropping it.
+    pub refuses_foreign_reasoning: bool,
+    /// Rejects requests with tools that only OpenAI or Anthropic run, instead of dropping these.
+    pub refuses_hosted_tools: bool,
 }
 
 #[derive(Clone, Debug)]

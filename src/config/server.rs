@@ -50,6 +50,10 @@ pub fn server(mut section: Section<'_>, environment: &Environment) -> Option<Ser
         }
     }
     let trusted_proxies = options::networks(&mut section, "trusted_proxies");
+    let refuses_foreign_reasoning =
+        section.choice("reasoning", &[("drop", false), ("strict", true)], false);
+    let refuses_hosted_tools =
+        section.choice("hosted_tools", &[("drop", false), ("refuse", true)], false);
     let seal_keys = seal_keys(&mut section, environment);
     let tls = tls(&mut section);
     let h2c = section.boolean("h2c", false);
@@ -79,6 +83,8 @@ pub fn server(mut section: Section<'_>, environment: &Environment) -> Option<Ser
         tls,
         h2c,
         seal_keys,
+        refuses_foreign_reasoning,
+        refuses_hosted_tools,
     })
 }
 

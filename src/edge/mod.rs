@@ -50,7 +50,7 @@ pub use auth::{CertificateNames, Recognition};
 pub use bad_head::{BadHead, reject};
 pub use body_guard::until_end;
 pub use dialect::{
-    ChatWriter, EventWriter, assistant_message, chat_request, completion_request,
+    ChatWriter, EventWriter, Policies, assistant_message, chat_request, completion_request,
     embedding_request, rerank_request, sdk_converse_request,
 };
 pub use disconnect::DisconnectPolicy;
@@ -92,6 +92,7 @@ pub struct Edge {
     pub limits: Limits,
     /// Seals what clients keep for the gateway.
     pub seals: Seals,
+    pub policies: Policies,
     /// Browser origins that CORS allows. If empty, responses have no CORS headers.
     pub cors_origins: Vec<HeaderValue>,
     /// The start time of the gateway, in Unix seconds.

@@ -64,7 +64,7 @@ async fn answer<D: Dialect>(
     trace.set_body_size(bytes.len());
     let parse = {
         let (caller, gateway, trace) = (caller.clone(), gateway.clone(), trace.clone());
-        let seals = edge.seals.clone();
+        let (seals, policies) = (edge.seals.clone(), edge.policies);
         move || {
             D::parse(&Incoming {
                 path: parts.uri.path(),
@@ -73,6 +73,7 @@ async fn answer<D: Dialect>(
                 caller: &caller,
                 knowledge_bases: &gateway.knowledge_bases,
                 seals: &seals,
+                policies,
                 warnings: trace.warnings(),
             })
         }
