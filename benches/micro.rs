@@ -74,6 +74,7 @@ fn bench_requests(criterion: &mut Criterion) {
                 caller: &caller,
                 warnings: &warnings,
                 messages: &request.messages,
+                extras: Default::default(),
             };
             serde_json::to_vec(
                 &converse::chat_request(black_box(&request), &cx)

@@ -26,6 +26,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         caller: &caller,
         warnings: &warnings,
         messages: &request.messages,
+        extras: Default::default(),
     };
     let Ok(converse) = converse::chat_request(&request, &cx) else {
         return;

@@ -100,6 +100,18 @@ pub struct Tool {
     /// The model learns of the tool only by a `tool_reference`.
     #[serde(default)]
     pub defer_loading: Option<bool>,
+    /// For tools that control a computer, in pixels.
+    #[serde(default)]
+    pub display_width_px: Option<u32>,
+    #[serde(default)]
+    pub display_height_px: Option<u32>,
+    #[serde(default)]
+    pub display_number: Option<u32>,
+    #[serde(default)]
+    pub enable_zoom: Option<bool>,
+    /// For tools that edit text: the most characters of a file that are shown.
+    #[serde(default)]
+    pub max_characters: Option<u32>,
     /// This and the members below have no counterpart in Converse, and the answer does not depend on them.
     #[serde(default)]
     pub eager_input_streaming: Option<Box<RawValue>>,

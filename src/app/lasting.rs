@@ -10,7 +10,8 @@ use crate::{
     governance::Ledger,
     knowledge::BedrockKnowledgeBases,
     middleware::{
-        Budget, BudgetSettings, Guard, InFlight, Media, RateLimit, Reasoning, Resolve, Retrieve,
+        Budget, BudgetSettings, CountsInFlight, Guard, InFlight, Media, RateLimit, Reasoning,
+        Resolve, Retrieve,
     },
     upstream::{Clients, ProfileLookup, Upstream},
 };
@@ -24,6 +25,7 @@ pub struct Lasting {
     pub keys: Keys,
     pub rate_limit: RateLimit,
     pub in_flight: InFlight,
+    pub counts_in_flight: CountsInFlight,
     pub reasoning: Reasoning,
     pub lookup: ProfileLookup,
     pub retriever: Arc<BedrockKnowledgeBases>,
@@ -39,6 +41,7 @@ impl Lasting {
         let shared = Shared {
             rate_limit: self.rate_limit.clone(),
             in_flight: self.in_flight.clone(),
+            counts_in_flight: self.counts_in_flight.clone(),
             resolve: Resolve {
                 lookup: self.lookup.clone(),
                 learned: self.upstream.learned(),

@@ -134,6 +134,8 @@ pub enum ToolResultContentBlock<'a> {
     Document(DocumentBlock<'a>),
     Video(MediaBlock<'a>),
     SearchResult(SearchResultBlock<'a>),
+    /// The name of a tool that a search has found. Only Claude's own body has it, not Converse.
+    ToolReference(&'a str),
 }
 
 /// Reasoning of the model, as text or encrypted.

@@ -90,7 +90,14 @@ pub struct ToolConfig<'a> {
 #[serde(rename_all = "camelCase")]
 pub enum Tool<'a> {
     ToolSpec(ToolSpecification<'a>),
-    SystemTool { name: &'a str },
+    /// A tool whose form only Claude knows. Only Claude's own body has it, not Converse.
+    ClientTool {
+        name: &'a str,
+        json: &'a RawValue,
+    },
+    SystemTool {
+        name: &'a str,
+    },
     CachePoint(CachePointBlock),
 }
 
@@ -103,6 +110,9 @@ pub struct ToolSpecification<'a> {
     pub input_schema: ToolInputSchema<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strict: Option<bool>,
+    /// The model learns of the tool by a search. Only Claude's own body has it, not Converse.
+    #[serde(skip)]
+    pub is_deferred: bool,
 }
 
 /// The JSON schema of a tool's input.

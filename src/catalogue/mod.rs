@@ -3,6 +3,7 @@
 //! `make catalogue` writes `models.json` from public sources and from `corrections.json`, `routes.json` and `rules.json`
 //! are maintained by hand, and an operator overrides all. To add a fact, add a rule with its source and date.
 
+pub mod betas;
 mod origin;
 mod profile;
 mod reference;

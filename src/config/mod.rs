@@ -106,6 +106,10 @@ pub struct ServerSettings {
     pub watch_config: bool,
     /// Secrets from which the key pairs of AWS SDKs are derived. The pairs of the first are issued, and those of all are accepted.
     pub sigv4_keys: Vec<Secret>,
+    /// Rejects requests with reasoning that cannot be opened, instead of dropping it.
+    pub refuses_foreign_reasoning: bool,
+    /// Rejects requests with tools that only OpenAI or Anthropic run, instead of dropping these.
+    pub refuses_hosted_tools: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -52,6 +52,10 @@ pub fn server(mut section: Section<'_>, environment: &Environment) -> Option<Ser
     let trusted_proxies = options::networks(&mut section, "trusted_proxies");
     let seal_keys = secrets(&mut section, "seal_key_env", environment);
     let sigv4_keys = secrets(&mut section, "sigv4_key_env", environment);
+    let refuses_foreign_reasoning =
+        section.choice("reasoning", &[("drop", false), ("strict", true)], false);
+    let refuses_hosted_tools =
+        section.choice("hosted_tools", &[("drop", false), ("refuse", true)], false);
     let tls = tls(&mut section);
     let watch_config = section.boolean("watch_config", false);
     let h2c = section.boolean("h2c", false);
@@ -83,6 +87,8 @@ pub fn server(mut section: Section<'_>, environment: &Environment) -> Option<Ser
         seal_keys,
         watch_config,
         sigv4_keys,
+        refuses_foreign_reasoning,
+        refuses_hosted_tools,
     })
 }
 

@@ -6,8 +6,8 @@ use crate::{
     call::{Call, Unplanned},
     error::Error,
     middleware::{
-        Budget, Deadline, Guard, GuardQuestion, InFlight, Measure, Media, RateLimit, Reasoning,
-        Reply, Resolve, Retrieve, layer,
+        Budget, CountsInFlight, Deadline, Guard, GuardQuestion, InFlight, Measure, Media,
+        RateLimit, Reasoning, Reply, Resolve, Retrieve, layer,
     },
     model::Model,
     operation::{Operation, chat::Chat, count::CountTokens, input_only::InputOnly},
@@ -22,6 +22,7 @@ pub type Stack<T> = BoxCloneSyncService<Call<T, Unplanned>, Reply<T>, Error>;
 pub struct Shared {
     pub rate_limit: RateLimit,
     pub in_flight: InFlight,
+    pub counts_in_flight: CountsInFlight,
     pub resolve: Resolve,
     pub budget: Budget,
     pub reasoning: Reasoning,
@@ -76,13 +77,13 @@ where
     governed(model, shared, inner)
 }
 
-/// Builds the stack of `model` for counting tokens, which has no budget and no ledger, because it costs nothing.
+/// Builds the stack of `model` for counting tokens, which has no budget, no ledger and no rate limit, because it costs
+/// nothing.
 pub fn count(model: &Model, shared: &Shared) -> Stack<CountTokens> {
     BoxCloneSyncService::new(
         ServiceBuilder::new()
             .layer(layer(Measure::new(CountTokens::NAME, model.label())))
-            .layer(layer(shared.rate_limit.clone()))
-            .layer(layer(shared.in_flight.clone()))
+            .layer(layer(shared.counts_in_flight.clone()))
             .layer(shared.resolve.clone())
             .layer(layer(Deadline::default()))
             .layer(layer(shared.media.clone()))

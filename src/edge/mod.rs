@@ -52,7 +52,7 @@ pub use auth::{CertificateNames, Recognition};
 pub use bad_head::{BadHead, reject};
 pub use body_guard::until_end;
 pub use dialect::{
-    ChatWriter, EventWriter, assistant_message, chat_request, completion_request,
+    ChatWriter, EventWriter, Policies, assistant_message, chat_request, completion_request,
     embedding_request, rerank_request, sdk_converse_request,
 };
 pub use disconnect::DisconnectPolicy;
@@ -98,6 +98,7 @@ pub struct Edge {
     pub seals: Seals,
     /// The key pairs of AWS SDKs. If empty, signed requests are rejected.
     pub aws_pairs: AwsPairs,
+    pub policies: Policies,
     /// Browser origins that CORS allows. If empty, responses have no CORS headers.
     pub cors_origins: Vec<HeaderValue>,
     /// The start time of the gateway, in Unix seconds.

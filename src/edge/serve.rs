@@ -74,7 +74,8 @@ async fn answer<D: Dialect>(
     edge.limits.room.take(bytes.len(), &mut permit)?;
     let parse = {
         let (caller, gateway, trace) = (caller.clone(), gateway.clone(), trace.clone());
-        let (seals, responses) = (edge.seals.clone(), edge.responses.clone());
+        let (seals, policies) = (edge.seals.clone(), edge.policies);
+        let responses = edge.responses.clone();
         move || {
             D::parse(&Incoming {
                 path: parts.uri.path(),
@@ -85,6 +86,7 @@ async fn answer<D: Dialect>(
                 responses: &responses,
                 knowledge_bases: &gateway.knowledge_bases,
                 seals: &seals,
+                policies,
                 warnings: trace.warnings(),
             })
         }

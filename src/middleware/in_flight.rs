@@ -1,3 +1,5 @@
+mod counts;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -5,6 +7,8 @@ use std::{
 };
 
 use tower::Service;
+
+pub use counts::CountsInFlight;
 
 use super::{Middleware, Reply};
 use crate::{

@@ -23,7 +23,7 @@ use tower::{Layer, Service};
 pub use budget::{Budget, Settings as BudgetSettings};
 pub use deadline::Deadline;
 pub use guard::{Guard, GuardQuestion};
-pub use in_flight::InFlight;
+pub use in_flight::{CountsInFlight, InFlight};
 pub use measure::Measure;
 pub use media::Media;
 pub use rate_limit::RateLimit;

@@ -287,6 +287,8 @@ pub struct Model {
     pub facts: Arc<Facts>,
     /// The routes on which the service has recently answered that it does not serve the model.
     pub refused: Vec<Route>,
+    /// The beta flags that the service has recently refused for the model.
+    pub refused_betas: Vec<String>,
     /// The price, if known.
     pub price: Option<Arc<Price>>,
     pub options: ModelOptions,
@@ -320,6 +322,7 @@ impl Model {
             is_unresolved: false,
             facts: Arc::default(),
             refused: Vec::new(),
+            refused_betas: Vec::new(),
             price: None,
             options: ModelOptions::default(),
             limits: Limits::default(),

@@ -181,6 +181,8 @@ pub struct Reasoning {
     pub signed: bool,
     /// Accepts redacted reasoning in earlier turns.
     pub redacted: bool,
+    /// Rejects reasoning of earlier turns if anything before it has changed.
+    pub bound: bool,
     /// The element that encloses reasoning within the answer's text, such as `thinking`.
     pub inline_tag: Option<String>,
 }
@@ -215,6 +217,7 @@ impl Default for Reasoning {
             display: false,
             signed: false,
             redacted: false,
+            bound: false,
             inline_tag: None,
         }
     }

@@ -52,6 +52,8 @@ pub struct Native {
     pub tiers: Vec<String>,
     /// Accepts `verbosity`.
     pub verbosity: bool,
+    /// Accepts tools whose input is text, with a grammar, on Responses.
+    pub custom_tools: bool,
     /// The values of `anthropic-beta` that Messages accepts on bedrock-runtime.
     pub betas: Vec<String>,
     /// The values of `anthropic-beta` that Messages accepts on bedrock-mantle.
@@ -134,6 +136,7 @@ impl Default for Native {
             hides_reasoning: false,
             tiers: Vec::new(),
             verbosity: false,
+            custom_tools: false,
             betas: Vec::new(),
             mantle_betas: Vec::new(),
         }

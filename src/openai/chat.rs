@@ -246,6 +246,31 @@ pub struct Tool {
     /// The nested form of another API. Rejected instead of ignored, because it may contain a filter.
     #[serde(default)]
     pub file_search: Option<Box<RawValue>>,
+    /// Whether the model has the tool from the start. Only Anthropic's Messages defers tools.
+    #[serde(skip)]
+    pub deferral: Deferral,
+    /// A tool whose form only Claude knows, from Anthropic's Messages.
+    #[serde(skip)]
+    pub client_tool: Option<Box<ClientTool>>,
+}
+
+/// Whether a model has a tool from the start, or learns of it by a search.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deferral {
+    #[default]
+    None,
+    /// The conversation refers to the tool.
+    Found,
+    /// The conversation does not refer to the tool yet.
+    Hidden,
+}
+
+/// A tool that the client runs, and that has no schema because Claude knows it.
+#[derive(Clone, Debug)]
+pub struct ClientTool {
+    pub name: String,
+    /// The definition, as the client wrote it.
+    pub json: Box<RawValue>,
 }
 
 /// A tool whose input is text instead of JSON.

@@ -40,6 +40,12 @@ pub trait Exchange: Operation {
     /// Returns the codec for `route`, or `None` if the route does not support the operation.
     fn codec(route: Route) -> Option<&'static dyn Codec<Self>>;
 
+    /// Returns the call without the beta flags that `error` refuses, and these flags. `None` if the error has another cause,
+    /// or the operation has none.
+    fn without_betas(_: &Call<Self>, _: &Error) -> Option<(Call<Self>, Vec<String>)> {
+        None
+    }
+
     /// Sends the requests of `call` and combines their answers into one reply.
     ///
     /// # Errors

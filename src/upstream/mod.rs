@@ -23,6 +23,7 @@ mod passthrough;
 mod profile_lookup;
 mod rank;
 mod redact;
+mod refused_betas;
 mod rerank;
 mod retry_budget;
 mod transport;
@@ -52,6 +53,8 @@ pub use transport::{
     SendError, ServiceOperation, Transport, TrustedRoots, encode_frame,
 };
 
+use refused_betas::RefusedBetas;
+
 use crate::{
     call::Call,
     error::{Error, Kind},
@@ -66,6 +69,7 @@ pub struct Upstream {
     /// Optional members that targets have refused.
     refusals: Arc<Refusals>,
     learned: LearnedRoutes,
+    refused_betas: RefusedBetas,
     tasks: TaskTracker,
 }
 
@@ -76,6 +80,7 @@ impl Upstream {
             attempts: Arc::new(Attempts::new(transport)),
             refusals: Arc::default(),
             learned: LearnedRoutes::default(),
+            refused_betas: RefusedBetas::default(),
             tasks,
         }
     }
@@ -85,13 +90,22 @@ impl Upstream {
         self.learned.clone()
     }
 
-    /// Sends the call. If the service answers that the route does not serve the model, the next route is tried, once.
+    /// Sends the call. If the service answers that the route does not serve the model, the next route is tried, once. If it
+    /// refuses a beta flag, the call is sent without it, once.
     async fn answer<T: Exchange>(self, call: Call<T>) -> Result<Served<T::Reply>, Error> {
-        let call = Arc::new(call);
+        let call = Arc::new(self.refused_betas.told(call));
         let error = match self.send(call.clone()).await {
-            Err(error) if error.is_wrong_route() => error,
-            result => return result,
+            Ok(served) => return Ok(served),
+            Err(error) => error,
         };
+        if let Some((reduced, flags)) = T::without_betas(&call, &error) {
+            let served = self.send(Arc::new(reduced)).await?;
+            self.refused_betas.learn(&call, flags);
+            return Ok(served);
+        }
+        if !error.is_wrong_route() {
+            return Err(error);
+        }
         let Some(rerouted) = self.learned.rerouted(&call) else {
             return Err(error);
         };

@@ -253,7 +253,7 @@ proptest! {
         let body = body.to_string();
         let chat = lintel::edge::chat_request(body.as_bytes(), &warnings).unwrap();
         chat.plan(&model, &caller).unwrap();
-        let cx = Context { model: &model, caller: &caller, warnings: &warnings, messages: &chat.messages };
+        let cx = Context { model: &model, caller: &caller, warnings: &warnings, messages: &chat.messages, extras: Default::default() };
         let translated = converse::chat_request(&chat, &cx).unwrap();
         let request = serde_json::to_value(&translated.request).unwrap();
         let checked = lintel::simulator::validate(HAIKU, request.to_string().as_bytes(), false);

@@ -127,19 +127,15 @@ async fn other_failures_of_the_count_are_errors() {
 }
 
 #[tokio::test]
-async fn count_obeys_the_limits_of_the_key_and_costs_nothing() {
+async fn count_takes_no_request_of_the_limits_and_costs_nothing() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut settings = budget(0.000_000_001);
-    settings["limits"] = json!({"requests_per_minute": 2, "burst": 2});
+    settings["limits"] = json!({"requests_per_minute": 1, "burst": 1});
     let (id, secret) = key(&gateway, settings).await;
     let request = of("haiku", user("Hi"));
-    for expected in [
-        StatusCode::OK,
-        StatusCode::OK,
-        StatusCode::TOO_MANY_REQUESTS,
-    ] {
+    for _ in 0..3 {
         let reply = gateway.ask(COUNT_TOKENS, &secret, &request).await;
-        assert_eq!(reply.status, expected, "{}", reply.text());
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     }
     assert_eq!(
         standing(&gateway, &id).await,

@@ -37,6 +37,7 @@ fn translated(request: &Value, model: &Model) -> (ReplyPlan, Vec<String>) {
         caller: &caller,
         warnings: &warnings,
         messages: &chat.messages,
+        extras: Default::default(),
     };
     let translated = converse::chat_request(&chat, &cx).unwrap();
     let body: Value = serde_json::to_value(&translated.request).unwrap();

@@ -222,7 +222,7 @@ proptest! {
         let body = request.to_string();
         let request = lintel::edge::chat_request(body.as_bytes(), &warnings).unwrap();
         let planned = request.plan(&model, &caller);
-        let cx = Context { model: &model, caller: &caller, warnings: &warnings, messages: &request.messages };
+        let cx = Context { model: &model, caller: &caller, warnings: &warnings, messages: &request.messages, extras: Default::default() };
         // The other routes have tests of their own.
         prop_assume!(!planned.as_ref().is_ok_and(|plan| plan.route != Route::Converse));
         match planned.and_then(|plan| Ok((plan, converse::chat_request(&request, &cx)?))) {

@@ -45,6 +45,7 @@ fn translate(id: &str, request: &str) -> Sent {
         caller: &caller,
         warnings: &warnings,
         messages: &chat.messages,
+        extras: Default::default(),
     };
     let translated = converse::chat_request(&chat, &cx).unwrap();
     let body = serde_json::to_string(&translated.request).unwrap();

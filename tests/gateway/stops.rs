@@ -22,6 +22,7 @@ fn translate(id: &str, body: &Value) -> (Value, Vec<String>, String) {
         caller: &caller,
         warnings: &warnings,
         messages: &chat.messages,
+        extras: Default::default(),
     };
     let translated = converse::chat_request(&chat, &cx).unwrap();
     let sent = serde_json::to_value(&translated.request).unwrap();

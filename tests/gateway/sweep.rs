@@ -120,6 +120,7 @@ fn check(id: &str, model: &Model, text: &str) {
         caller: &caller,
         warnings: &warnings,
         messages: &chat.messages,
+        extras: Default::default(),
     };
     let translated = match converse::chat_request(&chat, &cx) {
         Ok(translated) => translated,

@@ -58,6 +58,7 @@ fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
         caller: &caller,
         warnings: &warnings,
         messages: &request.messages,
+        extras: Default::default(),
     };
     let translated = converse::chat_request(&request, &cx)?;
     let stream = plan.delivery == Delivery::Stream;

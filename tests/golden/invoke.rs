@@ -14,7 +14,7 @@ use lintel::{
     simulator::{ScriptedReply, encode_event},
     upstream::{
         converse::{self, Context},
-        invoke::chat::{route_model, write_body},
+        invoke::chat::{RequestBetas, Writer, route_model, write_body},
     },
 };
 use serde_json::{Value, json};
@@ -54,9 +54,23 @@ fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
         caller: &caller,
         warnings: &warnings,
         messages: &request.messages,
+        extras: Default::default(),
     };
     let mut translated = converse::chat_request(&request, &cx)?;
-    let body = write_body(&mut translated.request, &invoke, &warnings)?;
+    let writer = Writer {
+        model: &model,
+        invoke: &invoke,
+        betas: &RequestBetas::new(
+            &request,
+            &request.messages,
+            &model,
+            &invoke.betas,
+            false,
+            &warnings,
+        ),
+        warnings: &warnings,
+    };
+    let body = write_body(&mut translated.request, &writer)?;
     // What clients add to a body themselves is theirs to get right.
     let adds = |own: &BedrockOptions| own.additional_model_request_fields.is_some();
     let verdict = match request.bedrock.as_ref().is_some_and(adds) {

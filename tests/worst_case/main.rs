@@ -206,6 +206,7 @@ fn check_sent(
             caller,
             warnings: &warnings,
             messages,
+            extras: Default::default(),
         };
         let Ok(mut translated) = converse::chat_request(chat, &cx) else {
             return Ok(false);
@@ -213,7 +214,13 @@ fn check_sent(
         let mut sent = serde_json::to_value(&translated.request).unwrap();
         let mut most = bill::of_converse(&sent, &model.facts);
         if let Some(own) = own {
-            let body = invoke::chat::write_body(&mut translated.request, own, &warnings);
+            let writer = invoke::chat::Writer {
+                model,
+                invoke: own,
+                betas: &invoke::chat::RequestBetas::default(),
+                warnings: &warnings,
+            };
+            let body = invoke::chat::write_body(&mut translated.request, &writer);
             let Ok(body) = body else {
                 return Ok(false);
             };

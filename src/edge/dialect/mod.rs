@@ -113,6 +113,21 @@ pub trait Dialect: Send + Sync + 'static {
     }
 }
 
+/// What the operator rejects, although the gateway could answer without it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policies {
+    /// Reasoning that this gateway did not seal for the key.
+    pub refuses_foreign_reasoning: bool,
+    /// Tools that only OpenAI or Anthropic run.
+    pub refuses_hosted_tools: bool,
+}
+
+/// Returns the error for reasoning that this gateway did not seal for the key. `at` is the path of its seal.
+fn foreign_reasoning(at: String) -> Error {
+    let text = "This gateway did not seal the reasoning for this key. Start a new session, or omit the reasoning.";
+    Error::invalid(at, text).with_code("invalid_encrypted_content")
+}
+
 /// A request whose body has been read.
 pub struct Incoming<'a> {
     /// The path, with its escapes.
@@ -127,6 +142,7 @@ pub struct Incoming<'a> {
     pub knowledge_bases: &'a KnowledgeBases,
     /// Opens what earlier replies sealed for the client.
     pub seals: &'a Seals,
+    pub policies: Policies,
     pub warnings: &'a Warnings,
 }
 

@@ -34,6 +34,8 @@ pub enum Event {
     },
     #[serde(rename = "response.function_call_arguments.delta")]
     Arguments { output_index: u32, delta: String },
+    #[serde(rename = "response.custom_tool_call_input.delta")]
+    CustomInput { output_index: u32, delta: String },
     /// The last event.
     #[serde(
         rename = "response.completed",

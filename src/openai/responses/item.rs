@@ -26,6 +26,15 @@ pub enum InputItem<'a> {
         call_id: Cow<'a, str>,
         output: Cow<'a, str>,
     },
+    CustomToolCall {
+        call_id: Cow<'a, str>,
+        name: Cow<'a, str>,
+        input: &'a str,
+    },
+    CustomToolCallOutput {
+        call_id: Cow<'a, str>,
+        output: Cow<'a, str>,
+    },
 }
 
 /// A list of parts, written as a string if it is one text.
@@ -94,6 +103,7 @@ pub enum OutputItem {
     Message(OutputMessage),
     Reasoning(Box<ReasoningItem>),
     FunctionCall(FunctionCall),
+    CustomToolCall(CustomToolCall),
     /// Any other, such as a call of a tool that the service runs.
     #[serde(other)]
     Other,
@@ -130,4 +140,16 @@ pub struct FunctionCall {
     /// JSON text.
     #[serde(deserialize_with = "nullable")]
     pub arguments: String,
+}
+
+/// A call of a tool whose input is text.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct CustomToolCall {
+    #[serde(deserialize_with = "nullable")]
+    pub call_id: String,
+    #[serde(deserialize_with = "nullable")]
+    pub name: String,
+    #[serde(deserialize_with = "nullable")]
+    pub input: String,
 }

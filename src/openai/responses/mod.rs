@@ -9,12 +9,13 @@ pub mod served;
 
 pub use event::Event;
 pub use item::{
-    Content, FunctionCall, InputItem, InputPart, OutputItem, OutputMessage, OutputPart,
-    ReasoningItem, ReasoningText,
+    Content, CustomToolCall, FunctionCall, InputItem, InputPart, OutputItem, OutputMessage,
+    OutputPart, ReasoningItem, ReasoningText,
 };
 pub use reply::{IncompleteDetails, InputDetails, OutputDetails, Response, Usage};
 pub use request::{
-    ENCRYPTED_REASONING, FunctionTool, Reasoning, Request, TextConfig, TextFormat, ToolChoice,
+    CustomTool, ENCRYPTED_REASONING, FunctionTool, Reasoning, Request, TextConfig, TextFormat,
+    Tool, ToolChoice,
 };
 
 use serde::{Deserialize, Deserializer};

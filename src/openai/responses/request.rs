@@ -20,7 +20,7 @@ pub struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tools: Vec<FunctionTool<'a>>,
+    pub tools: Vec<Tool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_choice: Option<ToolChoice<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,6 +38,27 @@ pub struct Request<'a> {
     /// Additional members.
     #[serde(flatten)]
     pub fields: Map<String, Value>,
+}
+
+/// A tool that the model can call.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Tool<'a> {
+    Function(FunctionTool<'a>),
+    Custom(CustomTool<'a>),
+}
+
+/// A tool whose input is text.
+#[derive(Debug, Serialize)]
+pub struct CustomTool<'a> {
+    /// `custom`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub name: Cow<'a, str>,
+    pub description: Cow<'a, str>,
+    /// `text` or a grammar.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<Cow<'a, RawValue>>,
 }
 
 /// A function that the model can call.

@@ -64,6 +64,8 @@ pub enum Part {
     RedactedThinking(RedactedThinking),
     ToolUse(ToolUse),
     ToolResult(ToolResult),
+    /// A tool that a search of the client's has found.
+    ToolReference(ToolReference),
     /// A call of a tool that AWS runs, or its result.
     ServerTool(ServerToolBlock),
     /// Marks the end of a prefix to cache.
@@ -128,6 +130,14 @@ pub struct ToolResult {
     /// Text and media.
     pub content: Vec<Part>,
     pub is_error: bool,
+}
+
+/// A reference to a tool of the request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolReference {
+    pub name: String,
+    /// What a model is told that knows no references.
+    pub text: String,
 }
 
 /// The start of the mark by which the gateway knows the model of a signature.

@@ -8,6 +8,7 @@ mod effort;
 pub mod guard;
 mod limited;
 mod media_data;
+pub mod messages_options;
 pub mod raw_fields;
 mod reply;
 pub mod route;
@@ -24,13 +25,14 @@ use serde_json::value::RawValue;
 pub use chunk::{BoxChunks, ChoiceChunk, Chunk};
 pub use conversation::{
     Media, Message, Origin, Part, RedactedThinking, RetrievedText, Role, Thinking, ToolInput,
-    ToolResult, ToolUse, unmarked,
+    ToolReference, ToolResult, ToolUse, unmarked,
 };
 pub use effort::{
     Amount, MAX_BUDGET, MIN_BUDGET, ReasoningRequest, SCALE, VISIBLE, budget_of, effort_for,
     nearest_effort,
 };
 pub use media_data::{MediaData, is_inline};
+pub use messages_options::{MessagesOptions, SentOptions};
 pub use reply::{ChatReply, ChunkStream, WholeReply};
 pub use worst_case::{MAX_VIDEO_SECONDS, least_output};
 
@@ -41,7 +43,7 @@ use crate::{
     model::{CachePolicy, Model, ReasoningStyle},
     money::{NanoUsd, Tier},
     openai::{
-        chat::{Function, PromptCacheOptions, ResponseFormat, Tool},
+        chat::{Deferral, Function, PromptCacheOptions, ResponseFormat, Tool},
         extension::BedrockOptions,
         message::CacheControl,
         stop::Stop,
@@ -93,6 +95,10 @@ pub struct Chat {
     pub prompt_cache_options: Option<PromptCacheOptions>,
     /// Anthropic's request for automatic cache points.
     pub cache_control: Option<CacheControl>,
+    /// The client speaks OpenAI's Responses, so a route that does so, too, loses the least.
+    pub has_items: bool,
+    /// The options that only Anthropic's Messages has.
+    pub messages_options: MessagesOptions,
     pub bedrock: Option<BedrockOptions>,
     /// The client's limit on the cost.
     pub max_cost: Option<NanoUsd>,
@@ -167,6 +173,15 @@ impl Chat {
             .as_ref()
             .and_then(|one| one.ttl.as_deref());
         self.prompt_cache_retention.as_deref() == Some("24h") || ttl == Some("1h")
+    }
+
+    /// Reports whether the gateway's own edits, which differ from request to request, change what precedes the model's
+    /// thinking, although the model accepts only thinking whose prefix is the same. `defers_tools` means that the route
+    /// adds the tools that a search finds without changing the list.
+    pub fn changes_prefix(&self, model: &Model, defers_tools: bool) -> bool {
+        let is_found = |tool: &Tool| tool.deferral == Deferral::Found;
+        let found = || !defers_tools && self.tools.iter().flatten().any(is_found);
+        model.facts.reasoning.bound && (self.retrieval.is_some() || found())
     }
 
     fn asks_for_reasoning(&self) -> bool {

@@ -114,7 +114,7 @@ async fn create(
     let model = request["model"].as_str().unwrap_or_default();
     rules::check_model(model, host)?;
     rules::check_headers(headers, host)?;
-    rules::check_body(&request, host)?;
+    rules::check_body(&request, host, &rules::flags(headers))?;
     let mut converse = anthropic::converse(&request)?;
     tags::apply(headers, &Value::Null, &mut converse)?;
     let plan = Plan::of(&converse);

@@ -7,7 +7,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Host, Refusal};
-use crate::simulator::invoke::{body, chat::ChatFamily};
+use crate::simulator::invoke::{
+    body,
+    chat::{ChatFamily, betas},
+};
 
 #[derive(Deserialize)]
 struct File {
@@ -83,6 +86,14 @@ pub fn check_model(id: &str, host: Host) -> Result<(), Refusal> {
     }
 }
 
+/// Returns the beta flags.
+pub fn flags(headers: &HeaderMap) -> Vec<&str> {
+    let given = headers.get("anthropic-beta");
+    let given = given.and_then(|value| value.to_str().ok());
+    let given = given.into_iter().flat_map(|all| all.split(','));
+    given.map(str::trim).collect()
+}
+
 /// # Errors
 /// 400 for a version or a beta that the host does not know, or a guardrail that bedrock-mantle would ignore.
 pub fn check_headers(headers: &HeaderMap, host: Host) -> Result<(), Refusal> {
@@ -99,11 +110,8 @@ pub fn check_headers(headers: &HeaderMap, host: Host) -> Result<(), Refusal> {
         Host::Runtime => &file.runtime_betas,
         Host::Mantle => &file.mantle_betas,
     };
-    let given = text("anthropic-beta")
-        .into_iter()
-        .flat_map(|all| all.split(','));
-    for beta in given.map(str::trim) {
-        if !file.betas.iter().chain(own).any(|known| known == beta) {
+    for beta in flags(headers) {
+        if !file.betas.iter().chain(own).any(|known| *known == beta) {
             return Err(Refusal::invalid(format!(
                 "Unexpected value(s) `{beta}` for the `anthropic-beta` header."
             )));
@@ -119,7 +127,7 @@ pub fn check_headers(headers: &HeaderMap, host: Host) -> Result<(), Refusal> {
 
 /// # Errors
 /// 400 for a body that the endpoint rejects.
-pub fn check_body(request: &Value, host: Host) -> Result<(), Refusal> {
+pub fn check_body(request: &Value, host: Host, flags: &[&str]) -> Result<(), Refusal> {
     let Some(family) = ChatFamily::of("anthropic.claude-sonnet-5") else {
         return Ok(());
     };
@@ -134,6 +142,7 @@ pub fn check_body(request: &Value, host: Host) -> Result<(), Refusal> {
     if !violations.is_empty() {
         return Err(Refusal::invalid(violations.concat()));
     }
+    betas::check_members(flags, request)?;
     match host == Host::Mantle && request["output_config"]["format"].is_object() {
         true => Err(Refusal::invalid(
             "output_config.format: Extra inputs are not permitted",

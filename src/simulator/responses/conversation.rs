@@ -20,11 +20,11 @@ pub fn as_converse(request: &Value) -> Value {
     }
     for item in request["input"].as_array().into_iter().flatten() {
         match item["type"].as_str().unwrap_or("message") {
-            "function_call" => {
+            "function_call" | "custom_tool_call" => {
                 let call = json!({"toolUseId": item["call_id"], "name": item["name"]});
                 add(&mut turns, "assistant", vec![json!({"toolUse": call})]);
             }
-            "function_call_output" => {
+            "function_call_output" | "custom_tool_call_output" => {
                 let content = blocks(&item["output"]);
                 let result = json!({"toolUseId": item["call_id"], "content": content});
                 add(&mut turns, "user", vec![json!({"toolResult": result})]);
@@ -56,7 +56,11 @@ pub fn as_converse(request: &Value) -> Value {
     });
     if let Some(tools) = request["tools"].as_array() {
         let tools = tools.iter().map(|tool| {
-            json!({"toolSpec": {"name": tool["name"], "inputSchema": {"json": tool["parameters"]}}})
+            let schema = match tool["type"] == "custom" {
+                true => json!({"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}),
+                false => tool["parameters"].clone(),
+            };
+            json!({"toolSpec": {"name": tool["name"], "inputSchema": {"json": schema}}})
         });
         converse["toolConfig"] = json!({"tools": tools.collect::<Vec<_>>()});
         let choice = &request["tool_choice"];

@@ -38,7 +38,8 @@ pub fn check(items: &[Value]) -> Result<(), NativeRefusal> {
                 "status",
             ],
             "function_call" => &["type", "call_id", "name", "arguments"],
-            "function_call_output" => &["type", "call_id", "output"],
+            "function_call_output" | "custom_tool_call_output" => &["type", "call_id", "output"],
+            "custom_tool_call" => &["type", "call_id", "name", "input"],
             _ => return wrong("the type is unknown"),
         };
         let has = item.as_object().into_iter().flat_map(|item| item.keys());
@@ -55,6 +56,7 @@ pub fn check(items: &[Value]) -> Result<(), NativeRefusal> {
                 let next = items.get(index + 1);
                 let is_followed = next.is_some_and(|next| {
                     next["type"] == "function_call"
+                        || next["type"] == "custom_tool_call"
                         || next["type"] == "reasoning"
                         || next["role"] == "assistant"
                 });
@@ -65,6 +67,12 @@ pub fn check(items: &[Value]) -> Result<(), NativeRefusal> {
                 if item["encrypted_content"] != encrypted(id, &item["summary"]) {
                     return wrong("the encrypted content could not be verified");
                 }
+            }
+            "custom_tool_call" => {
+                if !item["input"].is_string() || !known.insert(call_id) {
+                    return wrong("the input is not a text, or the call_id is repeated");
+                }
+                open.push(call_id);
             }
             "function_call" => {
                 let arguments = item["arguments"].as_str().unwrap_or_default();
@@ -80,7 +88,7 @@ pub fn check(items: &[Value]) -> Result<(), NativeRefusal> {
                 }
                 open.push(call_id);
             }
-            "function_call_output" => {
+            "function_call_output" | "custom_tool_call_output" => {
                 let Some(at) = open.iter().position(|open| *open == call_id) else {
                     return wrong("No tool call found for function call output");
                 };

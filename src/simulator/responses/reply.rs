@@ -38,6 +38,10 @@ impl Terms<'_> {
                     "id": format!("msg_{turn}_{nth}"), "type": "message", "status": status, "role": "assistant", "content": [part],
                 }))
             }
+            Block::ToolUse { name, input, .. } if self.is_custom(name) => Some(json!({
+                "id": format!("ctc_{turn}_{nth}"), "type": "custom_tool_call", "status": "completed",
+                "call_id": format!("call_{turn:010}{nth:010}"), "name": name, "input": input["input"],
+            })),
             Block::ToolUse { name, input, .. } => Some(json!({
                 "id": format!("fc_{turn}_{nth}"), "type": "function_call", "status": "completed",
                 "call_id": format!("call_{turn:010}{nth:010}"), "name": name, "arguments": input.to_string(),
@@ -45,6 +49,12 @@ impl Terms<'_> {
             Block::ServerToolUse { .. } | Block::ServerToolResult { .. } => None,
         };
         answer.blocks.iter().enumerate().filter_map(item).collect()
+    }
+
+    /// Reports whether the tool has text as input.
+    fn is_custom(&self, name: &str) -> bool {
+        let mut tools = self.request["tools"].as_array().into_iter().flatten();
+        tools.any(|tool| tool["name"] == name && tool["type"] == "custom")
     }
 
     fn reasoning(&self, id: &str, text: &str) -> Value {
@@ -162,8 +172,10 @@ fn item_events(index: usize, item: &Value) -> Vec<Value> {
             empty[list] = json!([]);
         }
     }
-    if empty["arguments"].is_string() {
-        empty["arguments"] = "".into();
+    for member in ["arguments", "input"] {
+        if empty[member].is_string() {
+            empty[member] = "".into();
+        }
     }
     let mut events =
         vec![json!({"type": "response.output_item.added", "output_index": index, "item": empty})];
@@ -206,6 +218,13 @@ fn item_events(index: usize, item: &Value) -> Vec<Value> {
         events.extend(deltas.map(|delta| event(&format!("{name}.delta"), delta)));
         let done = json!({"arguments": arguments, "name": item["name"]});
         events.push(event(&format!("{name}.done"), done));
+    }
+    if let Some(input) = item["input"].as_str() {
+        let name = "custom_tool_call_input";
+        for piece in pieces(input) {
+            events.push(event(&format!("{name}.delta"), json!({"delta": piece})));
+        }
+        events.push(event(&format!("{name}.done"), json!({"input": input})));
     }
     events.push(json!({"type": "response.output_item.done", "output_index": index, "item": item}));
     events

@@ -124,6 +124,10 @@ fn tools(request: &Value, family: &Family) -> Result<(), NativeRefusal> {
     }
     for tool in tools.into_iter().flatten() {
         let name = tool["name"].as_str().unwrap_or_default();
+        if tool["type"] == "custom" {
+            check_custom(tool, name)?;
+            continue;
+        }
         let is_function = tool["type"] == "function" && is_name(name);
         // Without `strict`, the schema would have to be a strict one.
         if !is_function || !tool["parameters"].is_object() || !tool["strict"].is_boolean() {
@@ -138,11 +142,35 @@ fn tools(request: &Value, family: &Family) -> Result<(), NativeRefusal> {
         Value::String(mode) => ["auto", "required", "none"].contains(&mode.as_str()),
         choice => {
             let mut tools = tools.into_iter().flatten();
-            choice["type"] == "function" && tools.any(|tool| tool["name"] == choice["name"])
+            tools.any(|tool| tool["name"] == choice["name"] && tool["type"] == choice["type"])
         }
     };
     if !is_known || (!choice.is_null() && choice != "auto" && family.refuses("forced_choice")) {
         return wrong("tool_choice", "'tool_choice': is not supported");
     }
     Ok(())
+}
+
+/// Checks a tool whose input is text.
+fn check_custom(tool: &Value, name: &str) -> Result<(), NativeRefusal> {
+    let known = ["type", "name", "description", "format"];
+    let mut members = tool.as_object().into_iter().flat_map(|tool| tool.keys());
+    let is_known = members.all(|member| known.contains(&member.as_str()));
+    let format = &tool["format"];
+    let is_format = match format["type"].as_str() {
+        None => format.is_null(),
+        Some("text") => true,
+        Some("grammar") => {
+            let is_syntax = ["lark", "regex"].contains(&format["syntax"].as_str().unwrap_or(""));
+            is_syntax && format["definition"].is_string()
+        }
+        Some(_) => false,
+    };
+    match is_name(name) && is_known && is_format {
+        true => Ok(()),
+        false => Err(NativeRefusal::invalid(
+            Some("tools"),
+            "'tools': a custom tool needs a name, and a format of text or a grammar",
+        )),
+    }
 }

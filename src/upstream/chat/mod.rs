@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse, invoke,
-    messages, native,
+    messages, native, refused_betas,
 };
 use crate::{
     call::{Call, Delivery, Route, Ticket},
@@ -39,6 +39,10 @@ impl Exchange for Chat {
             Route::MantleMessages => Some(&messages::Messages(native::Native::Mantle)),
             _ => None,
         }
+    }
+
+    fn without_betas(call: &Call<Self>, error: &Error) -> Option<(Call<Self>, Vec<String>)> {
+        refused_betas::reduced(call, error)
     }
 
     async fn exchange(

@@ -285,7 +285,7 @@ fn enforce_limits(
     if let Some(config) = &mut converse.tool_config {
         config.tools.retain(|tool| match tool {
             Tool::CachePoint(_) => !is_short(bytes),
-            Tool::SystemTool { .. } => true,
+            Tool::SystemTool { .. } | Tool::ClientTool { .. } => true,
             Tool::ToolSpec(spec) => {
                 bytes += (spec.description.len() + spec.input_schema.json.get().len()) as u64;
                 true
@@ -337,6 +337,7 @@ fn estimated_bytes(block: &ContentBlock<'_>) -> u64 {
         ContentBlock::ToolResult(result) => {
             let texts = result.content.iter().map(|block| match block {
                 ToolResultContentBlock::Text(text) => text.len() as u64,
+                ToolResultContentBlock::ToolReference(name) => name.len() as u64,
                 _ => IMAGE,
             });
             texts.sum()

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{
-    Context, ReplyPlan, StreamTranslator, Translated, chat_request,
+    Context, Extras, ReplyPlan, StreamTranslator, Translated, chat_request,
     repair::{self, SchemaMismatch, StreamCheck},
     sampling, whole_reply,
 };
@@ -13,7 +13,7 @@ use crate::{
     call::{Call, Delivery, Warnings},
     error::{Error, Kind},
     money::Usage,
-    operation::chat::{Chat, Chunk},
+    operation::chat::{Chat, Chunk, SentOptions},
     upstream::{
         Codec, Frame, FrameReader, Request, ServiceOperation,
         chat::decoder::{Decoder, StreamDecoder, WholeAnswer},
@@ -30,6 +30,8 @@ impl Codec<Chat> for Converse {
             Delivery::Stream => ServiceOperation::ConverseStream,
             Delivery::Whole | Delivery::Replayed => ServiceOperation::Converse,
         };
+        let (options, warnings) = (&call.body.messages_options, call.trace.warnings());
+        options.warn_of_rest(&SentOptions::default(), warnings);
         let mut requests = Vec::new();
         for messages in call.body.conversations() {
             let (body, plan) = encode_conversation(call, messages)?;
@@ -64,6 +66,7 @@ fn encode_conversation(
         caller: &call.caller,
         warnings: call.trace.warnings(),
         messages,
+        extras: Extras::default(),
     };
     let Translated {
         mut request,

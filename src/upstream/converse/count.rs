@@ -1,6 +1,6 @@
 use bytes::Bytes;
 
-use super::{Context, chat_request};
+use super::{Context, Extras, chat_request};
 use crate::{
     bedrock::count_tokens::{CountTokensInput, CountTokensRequest},
     call::Call,
@@ -23,6 +23,7 @@ impl Codec<CountTokens> for Count {
             caller: &call.caller,
             warnings: call.trace.warnings(),
             messages: &call.body.chat.messages,
+            extras: Extras::default(),
         };
         let request = chat_request(&call.body.chat, &cx)?.request;
         let input = CountTokensInput::Converse(request.into());

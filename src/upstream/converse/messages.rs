@@ -27,13 +27,22 @@ use crate::{
 
 const FOREIGN: &str = "reasoning can only be sent back to the model that signed it";
 
+/// How the model reasons in a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Reasons {
+    /// The model will reason.
+    pub enabled: bool,
+    /// The model accepts its reasoning in earlier turns: nothing before it has changed.
+    pub keeps_history: bool,
+}
+
 /// The state of the translation of one conversation.
 struct Messages<'a, 'n> {
     cx: &'n Context<'a>,
     media: Media<'a, 'n>,
     turns: Turns<'a, 'n>,
-    /// Whether the model will reason. If so, it gets back the reasoning of the history that it signed.
-    reasons: bool,
+    /// Whether the model gets back the reasoning of the history that it signed.
+    returns_thinking: bool,
     /// The mark of reasoning that this model produced.
     mark: String,
 }
@@ -46,7 +55,7 @@ pub fn conversation<'a>(
     messages: &'a [Message],
     fetched: &'a HashMap<String, String>,
     instruction: Option<String>,
-    reasons: bool,
+    reasons: Reasons,
     names: &mut Names<'a>,
     cx: &Context<'a>,
 ) -> Result<Conversation<'a>, Error> {
@@ -60,7 +69,7 @@ pub fn conversation<'a>(
             cx.model.options.keep_file_names,
         ),
         turns: Turns::new(facts, cx.warnings),
-        reasons,
+        returns_thinking: reasons.enabled && reasons.keeps_history,
         mark: reasoning_mark(cx.model),
     };
     for message in messages {
@@ -69,7 +78,7 @@ pub fn conversation<'a>(
     if let Some(instruction) = instruction {
         build.turns.system(instruction);
     }
-    Ok(build.turns.finish(reasons))
+    Ok(build.turns.finish(reasons.enabled))
 }
 
 impl<'a> Messages<'a, '_> {
@@ -136,6 +145,7 @@ impl<'a> Messages<'a, '_> {
                     self.turns.user_text(text);
                 }
                 Part::Retrieved(retrieved) => self.turns.user_text(retrieved.text.as_str()),
+                Part::ToolReference(reference) => self.turns.user_text(reference.text.as_str()),
                 Part::ToolResult(result) => self.tool_result(result, message.origin)?,
                 Part::CachePoint(control) => {
                     let point = caching::point(control, self.cx.warnings);
@@ -212,7 +222,11 @@ impl<'a> Messages<'a, '_> {
     /// Sends reasoning back if this model signed it, else drops it. Reasoning without a signature, or of a model that needs
     /// none back, is dropped silently, because it is part of every reply of such models.
     fn thinking(&mut self, thinking: &'a Thinking, origin: Origin) {
-        let Some(signature) = thinking.signature.as_deref().filter(|_| self.reasons) else {
+        let Some(signature) = thinking
+            .signature
+            .as_deref()
+            .filter(|_| self.returns_thinking)
+        else {
             return;
         };
         match self
@@ -233,7 +247,7 @@ impl<'a> Messages<'a, '_> {
     }
 
     fn redacted(&mut self, redacted: &'a RedactedThinking, origin: Origin) {
-        if !self.reasons {
+        if !self.returns_thinking {
             return;
         }
         match self
@@ -312,7 +326,16 @@ impl<'a> Messages<'a, '_> {
         let mut content = Vec::new();
         let mut outside = Vec::new();
         for part in &result.content {
-            if let Part::Text(text) = part {
+            let text = match part {
+                Part::Text(text) => Some(text),
+                Part::ToolReference(reference) if self.cx.extras.defers_tools => {
+                    content.push(ToolResultContentBlock::ToolReference(&reference.name));
+                    continue;
+                }
+                Part::ToolReference(reference) => Some(&reference.text),
+                _ => None,
+            };
+            if let Some(text) = text {
                 content.push(ToolResultContentBlock::Text(Cow::Borrowed(text.as_str())));
                 continue;
             }

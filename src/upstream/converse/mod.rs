@@ -53,8 +53,9 @@ use crate::{
     call::{Caller, Warnings},
     error::Error,
     model::Model,
-    operation::chat::{Chat, Message},
+    operation::chat::{Chat, Message, Part},
 };
+use messages::Reasons;
 use schema::StrictBudget;
 use structured::Structured;
 
@@ -69,6 +70,35 @@ pub struct Context<'a> {
     pub warnings: &'a Warnings,
     /// The conversation to translate, which is one of the chat's.
     pub messages: &'a [Message],
+    /// What the route does beyond Converse.
+    pub extras: Extras,
+}
+
+/// What a route does that Converse does not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras {
+    /// Tools are deferred until a search has found them.
+    pub defers_tools: bool,
+    /// The service drops thinking whose prefix has changed, instead of rejecting the request.
+    pub drops_changed_thinking: bool,
+    /// The gateway marks the text of turns differently in every request.
+    pub marks_text: bool,
+    /// Tools can have text as input, with a grammar.
+    pub custom_tools: bool,
+}
+
+impl Context<'_> {
+    /// Reports whether the model accepts its thinking of earlier turns back: nothing before it has changed since.
+    fn keeps_thinking(&self, chat: &Chat) -> bool {
+        let Extras {
+            defers_tools,
+            drops_changed_thinking,
+            marks_text,
+            ..
+        } = self.extras;
+        let is_marked = marks_text && self.model.facts.reasoning.bound;
+        drops_changed_thinking || !(is_marked || chat.changes_prefix(self.model, defers_tools))
+    }
 }
 
 /// The result of a translation.
@@ -116,11 +146,21 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
         (Structured::Instruct(instruction), None) => Some(instruction.text.clone()),
         (_, choice) => choice,
     };
+    let reasons = Reasons {
+        enabled: reasoning.enabled,
+        keeps_history: cx.keeps_thinking(chat),
+    };
+    let thinks = |message: &Message| message.parts.iter().any(Part::is_thinking);
+    if reasons.enabled && !reasons.keeps_history && cx.messages.iter().any(thinks) {
+        warnings.add(
+            "messages: reasoning_dropped (the gateway changed what precedes it, and this model accepts only thinking with the same prefix)",
+        );
+    }
     let mut conversation = messages::conversation(
         cx.messages,
         &chat.fetched,
         instruction,
-        reasoning.enabled,
+        reasons,
         &mut names,
         cx,
     )?;

@@ -287,7 +287,10 @@ fn lacks_required_reasoning(request: &Chat, cx: &Context<'_>) -> bool {
         &cx.messages[from..],
         fetched,
         None,
-        true,
+        messages::Reasons {
+            enabled: true,
+            keeps_history: cx.keeps_thinking(request),
+        },
         &mut names,
         &silent,
     ) else {

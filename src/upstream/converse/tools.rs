@@ -57,7 +57,9 @@ pub fn names<'a>(request: &'a Chat, cx: &Context<'a>) -> Names<'a> {
             .function
             .as_ref()
             .map(|function| function.name.as_str());
-        function.or(tool.custom.as_ref().map(|custom| custom.name.as_str()))
+        let custom = tool.custom.as_ref().map(|custom| custom.name.as_str());
+        let client = tool.client_tool.as_ref().map(|tool| tool.name.as_str());
+        function.or(custom).or(client)
     });
     let legacy = request
         .functions

@@ -198,6 +198,7 @@ impl<'a, 'n> Turns<'a, 'n> {
                 match block {
                     ToolResultContentBlock::Text(more) => text.push_str(&more),
                     ToolResultContentBlock::Json(more) => text.push_str(more.get()),
+                    ToolResultContentBlock::ToolReference(name) => text.push_str(name),
                     ToolResultContentBlock::Image(image) => media.push(ContentBlock::Image(image)),
                     ToolResultContentBlock::Document(document) => {
                         media.push(ContentBlock::Document(document))

@@ -15,7 +15,7 @@ use super::{
     chat::decoder::Decoder,
     converse::{Context, Translated, chat_request},
     invoke::chat::{
-        anthropic::{betas, write},
+        anthropic::{RequestBetas, write},
         body::Body,
         route_model,
     },
@@ -78,11 +78,17 @@ impl Messages {
             betas: Vec::new(),
         };
         let model = route_model(&call.model, &body_facts, false);
+        let accepts = match is_mantle {
+            true => &native.mantle_betas,
+            false => &native.betas,
+        };
+        let betas = RequestBetas::new(&call.body, messages, &model, accepts, false, warnings);
         let cx = Context {
             model: &model,
             caller: &call.caller,
             warnings,
             messages,
+            extras: betas.effects(),
         };
         let mut headers = guardrail::headers(&call.body, self.0, &cx)?;
         let chat = evaluated_as_a_whole(&call.body);
@@ -103,18 +109,16 @@ impl Messages {
         warn_ignored(&call.body, warnings);
         let mut fields = std::mem::take(&mut request.additional_model_request_fields);
         refuse_reserved(&fields)?;
-        let accepts = match is_mantle {
-            true => &native.mantle_betas,
-            false => &native.betas,
-        };
-        let betas = betas(&mut fields, accepts, warnings);
+        let flags = betas.flags(&mut fields, warnings);
+        betas.add_thinking(&mut fields, &model);
         headers.push(header("anthropic-version", VERSION)?);
-        if !betas.is_empty() {
-            headers.push(header("anthropic-beta", &betas.join(","))?);
+        if !flags.is_empty() {
+            headers.push(header("anthropic-beta", &flags.join(","))?);
         }
         let mut body = Body::default();
         body.set("model", &id(&call.model, native, self.0)?)?;
         write(&request, &fields, &mut body)?;
+        betas.add_members(&mut body)?;
         if call.plan.delivery == Delivery::Stream {
             body.set("stream", &true)?;
         }

@@ -104,6 +104,7 @@ impl<'a> Builder<'a, '_> {
                     None => parts.extend(text(said.as_str())),
                 },
                 Part::Retrieved(retrieved) => parts.extend(text(retrieved.text.as_str())),
+                Part::ToolReference(reference) => parts.extend(text(reference.text.as_str())),
                 Part::ToolResult(result) => {
                     let beside = self.tool_result(result, message)?;
                     parts.extend(beside);

@@ -25,13 +25,13 @@ use std::sync::Arc;
 use super::{
     Codec, Request, ServiceOperation,
     chat::decoder::Decoder,
-    converse::{Context, ReplyPlan},
+    converse::{Context, Extras, ReplyPlan},
 };
 use crate::{
     call::{Call, Delivery},
     error::Error,
     model::{MantlePrefix, Native as NativeFacts},
-    operation::chat::Chat,
+    operation::chat::{Chat, SentOptions},
 };
 use decoder::NativeDecoder;
 use draft::Encoded;
@@ -75,6 +75,8 @@ impl Codec<Chat> for Native {
         let id = model::id(&call.model, &native, *self)?;
         let model = model::on_endpoint(&call.model, &native, *self);
         let stream = call.plan.delivery == Delivery::Stream;
+        let (options, warnings) = (&call.body.messages_options, call.trace.warnings());
+        options.warn_of_rest(&SentOptions::default(), warnings);
         let mut requests = Vec::new();
         for (nth, messages) in call.body.conversations().enumerate() {
             let cx = Context {
@@ -82,6 +84,10 @@ impl Codec<Chat> for Native {
                 caller: &call.caller,
                 warnings: call.trace.warnings(),
                 messages,
+                extras: Extras {
+                    custom_tools: self.is_responses() && native.custom_tools,
+                    ..Extras::default()
+                },
             };
             let shape = Shape {
                 endpoint: *self,

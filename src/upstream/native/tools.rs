@@ -25,8 +25,8 @@ pub fn tools<'a>(
                 strict: spec.strict,
             },
         }),
-        // The endpoints cache by themselves, and run no tools.
-        Tool::CachePoint(_) | Tool::SystemTool { .. } => None,
+        // The endpoints cache by themselves, and run no tools. The planner keeps Claude's own tools away.
+        Tool::CachePoint(_) | Tool::SystemTool { .. } | Tool::ClientTool { .. } => None,
     });
     let choice = match config.tool_choice {
         // Left to its default, a family may not offer to call a tool at all.

@@ -8,6 +8,7 @@ use crate::support::{
     ANY_KEY, Gateway,
     endpoints::{MESSAGES, MESSAGES_COUNT_TOKENS},
     money::of,
+    sha256,
 };
 
 #[tokio::test]
@@ -37,4 +38,23 @@ async fn model_that_bedrock_does_not_count_gets_an_upper_bound() {
     let counted = gateway.ask(MESSAGES_COUNT_TOKENS, ANY_KEY, &request).await;
     assert_eq!(counted.status, StatusCode::OK, "{}", counted.text());
     assert!(counted.json()["input_tokens"].as_u64().unwrap() >= 1);
+}
+
+/// Claude Code counts every part of its context at once.
+#[tokio::test]
+async fn counts_take_nothing_of_the_limits_of_messages() {
+    let settings = format!(
+        "[keys.limited]\nsha256 = \"{}\"\nlimits = {{ requests_per_minute = 1, burst = 1, in_flight = 1 }}\n",
+        sha256("sk-test-limited")
+    );
+    let gateway = Gateway::start_with(&settings).await;
+    let request = message("foo");
+    let counts = (0..34).map(|_| gateway.ask(MESSAGES_COUNT_TOKENS, "sk-test-limited", &request));
+    for counted in futures_util::future::join_all(counts).await {
+        assert_eq!(counted.status, StatusCode::OK, "{}", counted.text());
+    }
+    let answered = gateway.ask(MESSAGES, "sk-test-limited", &request).await;
+    assert_eq!(answered.status, StatusCode::OK, "{}", answered.text());
+    let refused = gateway.ask(MESSAGES, "sk-test-limited", &request).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
 }

@@ -101,10 +101,6 @@ async fn invalid_members_are_named() {
             "tools[0].input_schema",
         ),
         (
-            with("tools", json!([{"type": "bash_20250124", "name": "bash"}])),
-            "tools[0].type",
-        ),
-        (
             with(
                 "tools",
                 json!([{"type": "code_execution_20250825", "name": "code_execution"}]),

@@ -1,5 +1,7 @@
 //! Anthropic's Messages API: `POST /v1/messages` and `POST /v1/messages/count_tokens`.
 
+mod betas;
+mod binding;
 mod blocks;
 mod count;
 mod errors;
@@ -7,6 +9,7 @@ mod money;
 mod names;
 mod recordings;
 mod replies;
+mod seals;
 
 use serde_json::{Value, json};
 

@@ -83,6 +83,19 @@ async fn stream_has_the_events_of_the_api_in_order() {
 }
 
 /// Tools, thinking and text, whole and streamed, on models with signed thinking, unsigned thinking and none.
+/// Shortens seals, which are different every time.
+fn unsealed(mut message: Value) -> Value {
+    for block in message["content"].as_array_mut().into_iter().flatten() {
+        if block["signature"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("lt1."))
+        {
+            block["signature"] = "sealed".into();
+        }
+    }
+    message
+}
+
 #[tokio::test]
 async fn stream_and_whole_message_have_the_same_blocks() {
     let gateway = Gateway::start_with(SETTINGS).await;
@@ -102,8 +115,9 @@ async fn stream_and_whole_message_have_the_same_blocks() {
     ] {
         let whole = sent_as(&gateway, model, request, false).await;
         assert_eq!(whole.status, StatusCode::OK, "{model}: {}", whole.text());
-        let whole = whole.json();
+        let whole = unsealed(whole.json());
         let streamed = joined(&events(&sent_as(&gateway, model, request, true).await));
+        let streamed = unsealed(streamed);
         for member in [
             "role",
             "model",

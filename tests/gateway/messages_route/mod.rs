@@ -190,7 +190,10 @@ async fn betas_are_a_header_with_what_the_endpoint_accepts() {
         json!({"additional_model_request_fields": {"anthropic_beta": betas, "top_k": 5}}),
     );
     for (name, expected) in [
-        ("runtime", "context-1m-2025-08-07"),
+        (
+            "runtime",
+            "context-1m-2025-08-07,interleaved-thinking-2025-05-14",
+        ),
         (
             "mantle",
             "context-1m-2025-08-07,interleaved-thinking-2025-05-14",

@@ -5,6 +5,7 @@ mod errors;
 mod items;
 mod knowledge;
 mod money;
+mod native;
 mod reasoning;
 mod recordings;
 mod state;

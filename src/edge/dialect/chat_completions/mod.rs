@@ -27,7 +27,7 @@ use crate::{
         knowledge_base::Kb,
     },
     operation::{
-        chat::{Chat, ChatReply},
+        chat::{Chat, ChatReply, MessagesOptions},
         expansion,
     },
 };
@@ -121,6 +121,8 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
     let reasoning = reasoning::requested(&request)?;
     let hide_reasoning = reasoning::is_hidden(&request);
     let chat = Chat {
+        has_items: false,
+        messages_options: MessagesOptions::default(),
         messages: conversation::messages(request.messages, warnings),
         more: Vec::new(),
         stream: request.stream == Some(true),

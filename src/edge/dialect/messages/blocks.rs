@@ -2,16 +2,58 @@
 
 mod media;
 
-use super::super::chat_completions::check_tools::{MAX_DEPTH, depth, name, too_deep};
+use super::super::{
+    Policies,
+    chat_completions::check_tools::{MAX_DEPTH, depth, name, too_deep},
+    foreign_reasoning,
+    responses::sealed,
+};
 use crate::{
     anthropic::content::{Block, Content, Role},
     call::Warnings,
+    edge::seal::Seals,
     error::Error,
-    operation::chat::{Part, RedactedThinking, Thinking, ToolInput, ToolResult, ToolUse},
+    operation::chat::{
+        Part, RedactedThinking, Thinking, ToolInput, ToolReference, ToolResult, ToolUse,
+    },
 };
 
-/// The start of reasoning that the gateway has sealed for another dialect or another key.
+/// The start of reasoning that the gateway has sealed.
 const SEAL: &str = "lt1.";
+
+/// What the conversion of blocks depends on.
+pub struct Opener<'a> {
+    pub seals: &'a Seals,
+    pub key_id: &'a str,
+    pub policies: Policies,
+    pub warnings: &'a Warnings,
+    /// The text that was sealed. Its size is in the body already.
+    pub opened: Vec<u8>,
+}
+
+impl Opener<'_> {
+    /// Returns the reasoning in a seal. Drops what does not open, because the answer is only poorer without it.
+    ///
+    /// # Errors
+    /// 400 instead, if the operator wants that.
+    fn open(&mut self, sealed: &str, at: &str) -> Result<Vec<Part>, Error> {
+        let Some(parts) = sealed::open(sealed, self.seals, self.key_id) else {
+            if self.policies.refuses_foreign_reasoning {
+                return Err(foreign_reasoning(at.to_owned()));
+            }
+            self.warnings.add(format!(
+                "{at}: reasoning_dropped (this gateway did not seal it for this key)"
+            ));
+            return Ok(Vec::new());
+        };
+        for part in &parts {
+            if let Part::Thinking(thinking) = part {
+                self.opened.extend_from_slice(thinking.text.as_bytes());
+            }
+        }
+        Ok(parts)
+    }
+}
 
 /// Converts the blocks of a message of this role. `at` is the path of the list. Each block is followed by its cache point
 /// if it has one.
@@ -22,13 +64,13 @@ pub fn parts(
     blocks: Vec<Block>,
     role: Role,
     at: &str,
-    warnings: &Warnings,
+    cx: &mut Opener<'_>,
 ) -> Result<Vec<Part>, Error> {
     let mut parts = Vec::with_capacity(blocks.len());
     for (index, mut block) in blocks.into_iter().enumerate() {
         let at = format!("{at}[{index}]");
         let point = block.cache_control.take();
-        converted(block, role, &at, warnings, &mut parts)?;
+        converted(block, role, &at, cx, &mut parts)?;
         parts.extend(point.map(|point| Part::CachePoint(*point)));
     }
     Ok(parts)
@@ -38,7 +80,7 @@ fn converted(
     block: Block,
     role: Role,
     at: &str,
-    warnings: &Warnings,
+    cx: &mut Opener<'_>,
     parts: &mut Vec<Part>,
 ) -> Result<(), Error> {
     match (block.kind.as_str(), role) {
@@ -58,19 +100,19 @@ fn converted(
         ("document", Role::User) => media::document(block, at, parts)?,
         ("search_result", Role::User) => parts.push(media::search_result(block, at)?),
         ("tool_reference", Role::User) => parts.push(reference(block, at)?),
-        ("tool_result", Role::User) => tool_result(block, at, warnings, parts)?,
-        ("thinking", Role::Assistant) => parts.extend(thinking(block, at, warnings)?),
+        ("tool_result", Role::User) => tool_result(block, at, cx, parts)?,
+        ("thinking", Role::Assistant) => parts.extend(thinking(block, at, cx)?),
         ("redacted_thinking", Role::Assistant) => {
             let data = required(block.data, "data", &block.kind, at)?.into_string();
             match data.starts_with(SEAL) {
-                true => foreign(at, warnings),
+                true => parts.extend(cx.open(&data, at)?),
                 false => parts.push(Part::RedactedThinking(RedactedThinking { data })),
             }
         }
         ("tool_use", Role::Assistant) => parts.push(tool_use(block, at)?),
         (kind, role) => {
             let kind: String = kind.chars().take(40).collect();
-            warnings.add(format!(
+            cx.warnings.add(format!(
                 "{at}: dropped (Converse has no block of type '{kind}' in a message of the role '{}')",
                 role.as_str()
             ));
@@ -80,24 +122,14 @@ fn converted(
 }
 
 /// Returns the thinking of an earlier answer. Clients return an empty signature for thinking that no model has signed.
-fn thinking(block: Block, at: &str, warnings: &Warnings) -> Result<Option<Part>, Error> {
+fn thinking(block: Block, at: &str, cx: &mut Opener<'_>) -> Result<Vec<Part>, Error> {
     let text = required(block.thinking, "thinking", &block.kind, at)?.into_string();
     let signature = block.signature.map(String::from);
-    if signature
-        .as_ref()
-        .is_some_and(|text| text.starts_with(SEAL))
-    {
-        foreign(at, warnings);
-        return Ok(None);
+    if let Some(sealed) = signature.as_ref().filter(|text| text.starts_with(SEAL)) {
+        return cx.open(sealed, at);
     }
     let signature = signature.filter(|signature| !signature.is_empty());
-    Ok(Some(Part::Thinking(Thinking { text, signature })))
-}
-
-fn foreign(at: &str, warnings: &Warnings) {
-    warnings.add(format!(
-        "{at}: dropped (this reasoning can only be sent back to the model and by the key that it is sealed for)"
-    ));
+    Ok(vec![Part::Thinking(Thinking { text, signature })])
 }
 
 fn tool_use(block: Block, at: &str) -> Result<Part, Error> {
@@ -128,7 +160,7 @@ fn tool_use(block: Block, at: &str) -> Result<Part, Error> {
 fn tool_result(
     block: Block,
     at: &str,
-    warnings: &Warnings,
+    cx: &mut Opener<'_>,
     parts: &mut Vec<Part>,
 ) -> Result<(), Error> {
     let id = required(block.tool_use_id, "tool_use_id", &block.kind, at)?.into_string();
@@ -137,7 +169,7 @@ fn tool_result(
         Some(Content::Text(text)) => vec![Part::Text(text)],
         Some(Content::Blocks(blocks)) => {
             let at = format!("{at}.content");
-            self::parts(blocks, Role::User, &at, warnings)?
+            self::parts(blocks, Role::User, &at, cx)?
         }
     };
     if content
@@ -158,10 +190,14 @@ fn tool_result(
     Ok(())
 }
 
-/// Returns the text for a tool that a search of tools has found. The tool itself is among those of the request.
+/// Returns a tool that a search of tools has found. The tool itself is among those of the request.
 fn reference(block: Block, at: &str) -> Result<Part, Error> {
-    let tool = required(block.tool_name, "tool_name", &block.kind, at)?;
-    Ok(Part::Text(format!("The tool {tool} is available.")))
+    let tool = required(block.tool_name, "tool_name", &block.kind, at)?.into_string();
+    name(&tool, || format!("{at}.tool_name"))?;
+    Ok(Part::ToolReference(ToolReference {
+        text: format!("The tool {tool} is available."),
+        name: tool,
+    }))
 }
 
 /// Returns the value of a member that blocks of this kind need.

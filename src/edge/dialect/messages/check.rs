@@ -2,18 +2,13 @@
 
 use axum::http::HeaderMap;
 
+use super::betas;
 use crate::{
-    anthropic::{
-        content::Content,
-        request::{MessagesRequest, Thinking},
-    },
-    call::Warnings,
+    anthropic::{content::Content, request::MessagesRequest},
+    catalogue::betas::INTERLEAVED_THINKING,
     edge::body::within,
     error::Error,
 };
-
-/// The beta flag with which a thinking budget may exceed `max_tokens`, because it applies to the whole turn.
-const INTERLEAVED: &str = "interleaved-thinking";
 
 /// Validates `max_tokens`.
 ///
@@ -32,10 +27,15 @@ pub fn max_tokens(request: &MessagesRequest, headers: &HeaderMap) -> Result<(), 
         f64::from(i32::MAX),
     )?;
     let budget = request.thinking.as_ref().and_then(|one| one.budget_tokens);
-    let flags = headers.get_all("anthropic-beta").iter();
-    let mut flags = flags.filter_map(|flags| flags.to_str().ok());
+    let flags = betas::flags(request, headers);
     match budget {
-        Some(budget) if budget >= most && !flags.any(|flags| flags.contains(INTERLEAVED)) => {
+        // With the flag, the budget applies to the whole turn.
+        Some(budget)
+            if budget >= most
+                && !flags
+                    .iter()
+                    .any(|flag| flag.starts_with(INTERLEAVED_THINKING)) =>
+        {
             let text = format!(
                 "`max_tokens` must be greater than `thinking.budget_tokens`: it is {most}, and the budget is {budget}."
             );
@@ -45,11 +45,11 @@ pub fn max_tokens(request: &MessagesRequest, headers: &HeaderMap) -> Result<(), 
     }
 }
 
-/// Validates the other members, and warns about those without effect.
+/// Validates the other members.
 ///
 /// # Errors
 /// 400 with the invalid member.
-pub fn check(request: &MessagesRequest, warnings: &Warnings) -> Result<(), Error> {
+pub fn check(request: &MessagesRequest) -> Result<(), Error> {
     within("temperature", request.temperature, 0.0, 1.0)?;
     within("top_p", request.top_p, 0.0, 1.0)?;
     within(
@@ -65,10 +65,6 @@ pub fn check(request: &MessagesRequest, warnings: &Warnings) -> Result<(), Error
     if request.messages.is_empty() {
         let text = "'messages' must contain at least one message.";
         return Err(Error::invalid("messages", text));
-    }
-    let binds = |one: &&Thinking| one.block_binding.is_some();
-    if request.thinking.as_ref().filter(binds).is_some() {
-        warnings.dropped("thinking.block_binding", "Converse has no such parameter");
     }
     if request
         .system

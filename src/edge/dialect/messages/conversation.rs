@@ -1,10 +1,9 @@
 //! Converts a request's system prompt and messages to a conversation. Every block keeps its place, because the model signs
 //! its thinking together with what precedes it.
 
-use super::blocks;
+use super::blocks::{self, Opener};
 use crate::{
     anthropic::content::{Block, Content, Message as WireMessage, Role as WireRole},
-    call::Warnings,
     error::Error,
     operation::chat::{Message, Origin, Part, Role},
 };
@@ -20,7 +19,7 @@ const BILLING: &str = "x-anthropic-billing-header";
 pub fn messages(
     system: Option<Content>,
     messages: Vec<WireMessage>,
-    warnings: &Warnings,
+    cx: &mut Opener<'_>,
 ) -> Result<Vec<Message>, Error> {
     let mut conversation = Vec::with_capacity(messages.len() + 1);
     if let Some(system) = system {
@@ -28,7 +27,7 @@ pub fn messages(
             list: "system",
             index: 0,
         };
-        let parts = system_parts(system, warnings)?;
+        let parts = system_parts(system, cx)?;
         conversation.push(message(Role::System, parts, origin));
     }
     for (index, wire) in messages.into_iter().enumerate() {
@@ -43,13 +42,13 @@ pub fn messages(
         };
         let at = format!("{origin}.content");
         let parts = match wire.content {
-            Content::Blocks(list) => blocks::parts(list, wire.role, &at, warnings)?,
+            Content::Blocks(list) => blocks::parts(list, wire.role, &at, cx)?,
             Content::Text(text) => vec![Part::Text(text)],
             Content::Object => Vec::new(),
         };
         let is_point = |part: &Part| matches!(part, Part::CachePoint(_));
         if role == Role::Assistant && parts.iter().all(is_point) {
-            warnings.add(format!(
+            cx.warnings.add(format!(
                 "{origin}: dropped (the assistant message is empty)"
             ));
             continue;
@@ -68,7 +67,7 @@ fn message(role: Role, parts: Vec<Part>, origin: Origin) -> Message {
     }
 }
 
-fn system_parts(system: Content, warnings: &Warnings) -> Result<Vec<Part>, Error> {
+fn system_parts(system: Content, cx: &mut Opener<'_>) -> Result<Vec<Part>, Error> {
     match system {
         Content::Text(text) if text.starts_with(BILLING) => {
             let rest = text.split_once('\n').map_or("", |(_, rest)| rest);
@@ -85,7 +84,7 @@ fn system_parts(system: Content, warnings: &Warnings) -> Result<Vec<Part>, Error
             if list.first().is_some_and(is_billing) {
                 list.remove(0);
             }
-            blocks::parts(list, WireRole::System, "system", warnings)
+            blocks::parts(list, WireRole::System, "system", cx)
         }
         Content::Object => Ok(Vec::new()),
     }

@@ -121,7 +121,11 @@ mod tests {
 
     use super::*;
     use crate::{
-        catalogue, model::Target, openai::completion::ThinkingBlock, operation::chat::Chunk,
+        catalogue,
+        edge::{dialect::messages::steps::Sealer, seal::Seals},
+        model::Target,
+        openai::completion::ThinkingBlock,
+        operation::chat::Chunk,
     };
 
     fn writer() -> Writer {
@@ -133,7 +137,11 @@ mod tests {
             model: &model,
             trace: &trace,
         };
-        Writer::new("m".to_owned(), Steps::new(&model, true), cx)
+        let sealer = Sealer {
+            seals: Seals::new(&[]),
+            key_id: "alice".to_owned(),
+        };
+        Writer::new("m".to_owned(), Steps::new(&model, true, sealer), cx)
     }
 
     fn written(writer: &mut Writer) -> String {

@@ -1,6 +1,7 @@
 //! `POST /v1/messages` and `POST /v1/messages/count_tokens`, Anthropic's Messages API,
 //! <https://platform.claude.com/docs/en/api/messages>.
 
+mod betas;
 mod blocks;
 mod check;
 mod citations;
@@ -36,6 +37,7 @@ pub struct View {
     model: String,
     /// The client wants no thinking text.
     hide_thinking: bool,
+    sealer: steps::Sealer,
 }
 
 impl Dialect for Messages {
@@ -59,6 +61,10 @@ impl Dialect for Messages {
             view: View {
                 model: parsed.model.clone(),
                 hide_thinking: chat.hide_reasoning,
+                sealer: steps::Sealer {
+                    seals: request.seals.clone(),
+                    key_id: request.caller.key_id.clone(),
+                },
             },
             operation: chat,
             model: parsed.model,
@@ -66,7 +72,7 @@ impl Dialect for Messages {
     }
 
     fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
-        let steps = steps::Steps::new(cx.model, view.hide_thinking);
+        let steps = steps::Steps::new(cx.model, view.hide_thinking, view.sealer);
         Ok(match reply {
             ChatReply::Whole(reply) => {
                 Outgoing::Whole(whole::to_json(&view.model, reply, steps, cx)?)

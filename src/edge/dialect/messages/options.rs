@@ -1,7 +1,5 @@
 //! Converts the options of a request: thinking, effort, structured output and the service tier.
 
-use serde_json::{Value, value::RawValue};
-
 use super::super::chat_completions::check_tools;
 use crate::{
     anthropic::request::{MessagesRequest, OutputConfig, OutputFormat, Thinking},
@@ -111,19 +109,5 @@ pub fn service_tier(tier: Option<String>) -> Option<String> {
         "auto" => None,
         "standard_only" | "standard" => Some("default".to_owned()),
         other => Some(other.to_owned()),
-    }
-}
-
-/// Warns that edits of the context are not made, unless they ask to keep everything.
-pub fn context_management(options: Option<&RawValue>, warnings: &Warnings) {
-    let Some(options) = options else { return };
-    let options: Value = serde_json::from_str(options.get()).unwrap_or_default();
-    let keeps_all = |edit: &Value| {
-        let kind = edit["type"].as_str().unwrap_or_default();
-        kind.starts_with("clear_thinking") && edit["keep"] == "all"
-    };
-    let edits = options["edits"].as_array();
-    if !edits.is_some_and(|edits| edits.iter().all(keeps_all)) {
-        warnings.dropped("context_management", "Converse has no such parameter");
     }
 }

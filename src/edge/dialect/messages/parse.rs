@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 
-use super::{check, conversation, options, tools};
+use super::{betas, blocks::Opener, check, conversation, options, tools};
 use crate::{
     anthropic::request::MessagesRequest,
     call::Warnings,
@@ -12,6 +12,7 @@ use crate::{
     },
     error::Error,
     openai::{
+        chat::{Deferral, Tool},
         knowledge_base::{Kb, KbOptions, Names},
         stop::Stop,
     },
@@ -51,9 +52,10 @@ pub fn count(request: &Incoming<'_>) -> Result<Parsed, Error> {
     Ok(parsed)
 }
 
-fn parsed(body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, Error> {
+fn parsed(mut body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, Error> {
     let (headers, warnings): (&HeaderMap, &Warnings) = (request.headers, request.warnings);
-    check::check(&body, warnings)?;
+    check::check(&body)?;
+    let mut messages_options = betas::take(&mut body, headers, warnings);
     let effort = options::effort(&body);
     let output = body.output_config.unwrap_or_default();
     if output.task_budget.is_some() {
@@ -62,10 +64,17 @@ fn parsed(body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, Error
             "Converse has no such parameter",
         );
     }
-    options::context_management(body.context_management.as_deref(), warnings);
     let format = output.format.or(body.output_format);
-    let tools = tools::tools(body.tools, &body.messages, warnings)?;
+    let tools = tools::tools(body.tools, &body.messages, &mut messages_options, request)?;
     let (tool_choice, parallel) = tools::choice(body.tool_choice)?;
+    let mut opener = Opener {
+        seals: request.seals,
+        key_id: &request.caller.key_id,
+        policies: request.policies,
+        warnings,
+        opened: Vec::new(),
+    };
+    let messages = conversation::messages(body.system, body.messages, &mut opener)?;
     let mut bedrock = body.bedrock;
     guardrail(headers, &mut bedrock);
     let chat = Chat {
@@ -78,7 +87,7 @@ fn parsed(body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, Error
             .stop_sequences
             .filter(|stops| !stops.is_empty())
             .map(Stop),
-        tool_choice: tool_choice.filter(|_| !tools.is_empty()),
+        tool_choice: tool_choice.filter(|_| tools.iter().any(is_offered)),
         parallel_tool_calls: parallel,
         tools: (!tools.is_empty()).then_some(tools),
         user: body.metadata.and_then(|metadata| metadata.user_id),
@@ -87,11 +96,12 @@ fn parsed(body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, Error
         reasoning: options::reasoning(body.thinking.as_ref(), effort.as_deref(), warnings)?,
         hide_reasoning: options::hides_thinking(body.thinking.as_ref()),
         cache_control: body.cache_control,
+        messages_options,
         bedrock,
         max_cost: body::max_cost(body.max_cost_usd.as_deref())?,
-        messages: conversation::messages(body.system, body.messages, warnings)?,
+        messages,
         bytes: request.body.len(),
-        expansion: expansion::of_body(request.body),
+        expansion: expansion::of_body(request.body) + expansion::of_body(&opener.opened),
         ..Chat::default()
     };
     Ok(Parsed {
@@ -99,6 +109,11 @@ fn parsed(body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, Error
         kb: body.kb.or_else(|| kb(headers)),
         chat,
     })
+}
+
+/// Reports whether the model has the tool from the start, on every route.
+fn is_offered(tool: &Tool) -> bool {
+    tool.deferral != Deferral::Hidden
 }
 
 /// Returns the Knowledge Bases of the header: one name, or several with commas between them.

@@ -14,7 +14,10 @@ use crate::{
             StopReason, Usage,
         },
     },
-    edge::dialect::chat_completions::cost,
+    edge::{
+        dialect::{chat_completions::cost, responses::sealed},
+        seal::Seals,
+    },
     model::Model,
     money,
     openai::completion::{Annotation, FinishReason, Image, ThinkingBlock},
@@ -34,6 +37,22 @@ pub struct Steps {
     finish: FinishReason,
     usage: Usage,
     guardrail: Option<Value>,
+    sealer: Sealer,
+    /// The text of the open thinking, if the model does not sign it.
+    unsigned: String,
+}
+
+/// Seals reasoning that the model itself does not sign, for one key of the gateway.
+#[derive(Clone, Debug)]
+pub struct Sealer {
+    pub seals: Seals,
+    pub key_id: String,
+}
+
+impl Sealer {
+    fn seal(&self, block: ThinkingBlock) -> Option<String> {
+        sealed::seal(&[block], &self.seals, &self.key_id)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +69,7 @@ type Sink<'s> = &'s mut dyn FnMut(Event<'_>);
 impl Steps {
     /// Creates the state for an answer of `model`. `hide_thinking` leaves out thinking that the client does not have to
     /// send back.
-    pub fn new(model: &Model, hide_thinking: bool) -> Self {
+    pub fn new(model: &Model, hide_thinking: bool, sealer: Sealer) -> Self {
         Self {
             next: 0,
             open: None,
@@ -60,6 +79,8 @@ impl Steps {
             finish: FinishReason::Stop,
             usage: Usage::default(),
             guardrail: None,
+            sealer,
+            unsigned: String::new(),
         }
     }
 
@@ -165,13 +186,16 @@ impl Steps {
             };
             self.start(Open::Thinking, block, emit);
         }
+        if !self.is_signed {
+            self.unsigned.push_str(thinking);
+        }
         if !thinking.is_empty() {
             self.delta(Delta::ThinkingDelta { thinking }, emit);
         }
     }
 
     /// Ends a block of thinking whose text, if there is any, was emitted before. The client gets Claude's signatures as
-    /// Bedrock sent them. The data of other models keep their mark, because nothing else tells whose they are.
+    /// Bedrock sent them, and everything else in a seal of the gateway.
     fn signed(&mut self, block: &ThinkingBlock, emit: Sink<'_>) {
         match block {
             // The text is complete, and only models that sign it need more back.
@@ -187,9 +211,13 @@ impl Steps {
                 self.stop(emit);
             }
             ThinkingBlock::RedactedThinking { data } => {
-                let data = if self.is_signed { unmarked(data) } else { data };
-                let data = data.to_owned();
-                self.whole(ContentBlock::RedactedThinking { data }, emit);
+                let data = match self.is_signed {
+                    true => Some(unmarked(data).to_owned()),
+                    false => self.sealer.seal(block.clone()),
+                };
+                if let Some(data) = data {
+                    self.whole(ContentBlock::RedactedThinking { data }, emit);
+                }
             }
         }
     }
@@ -210,9 +238,26 @@ impl Steps {
 
     /// Ends the open block.
     fn stop(&mut self, emit: Sink<'_>) {
+        self.seal_thinking(emit);
         if self.open.take().is_some() {
             emit(Event::ContentBlockStop { index: self.next });
             self.next += 1;
+        }
+    }
+
+    /// Signs open thinking that the model does not sign.
+    fn seal_thinking(&mut self, emit: Sink<'_>) {
+        let thinking = std::mem::take(&mut self.unsigned);
+        if self.open != Some(Open::Thinking) || thinking.is_empty() {
+            return;
+        }
+        let block = ThinkingBlock::Thinking {
+            thinking,
+            signature: None,
+        };
+        if let Some(signature) = self.sealer.seal(block) {
+            let signature = signature.as_str();
+            self.delta(Delta::SignatureDelta { signature }, emit);
         }
     }
 

@@ -2,18 +2,23 @@
 
 use std::collections::HashSet;
 
-use super::super::chat_completions::check_tools;
+use serde_json::{Value, value::to_raw_value};
+
+use super::super::{
+    Incoming,
+    chat_completions::{check_tools, unwritable},
+};
 use crate::{
     anthropic::{
         content::{Block, Content, Message},
         request::{Tool as WireTool, ToolChoice as WireChoice},
     },
-    call::Warnings,
     error::Error,
     openai::{
-        chat::{Function, Tool},
+        chat::{ClientTool, Deferral, Function, Tool},
         tool_choice::ToolChoice,
     },
+    operation::chat::messages_options::{COMPUTER, DEFER_LOADING, MessagesOptions},
 };
 
 /// The name of a tool by which Claude Code makes Claude load deferred tools. It has no other use.
@@ -22,16 +27,18 @@ const PLACEHOLDER: &str = "DeferredToolPlaceholder";
 /// The start of the types of tools that a client runs, and whose form only Claude knows.
 const CLIENT_TOOLS: [&str; 4] = ["bash_", "text_editor_", "computer_", "memory_"];
 
-/// Converts the tools that the model can see. Deferred tools are left out until the conversation refers to them, and so are
-/// tools that Anthropic runs, if there are others.
+/// Converts the tools. Deferred tools are marked, because most routes leave them out until the conversation refers to them.
+/// Tools that Anthropic runs are left out, if there are others. Members that need a beta are added to `options`.
 ///
 /// # Errors
 /// 400 with the invalid tool.
 pub fn tools(
     tools: Option<Vec<WireTool>>,
     messages: &[Message],
-    warnings: &Warnings,
+    options: &mut MessagesOptions,
+    request: &Incoming<'_>,
 ) -> Result<Vec<Tool>, Error> {
+    let (policies, warnings) = (request.policies, request.warnings);
     let tools = tools.unwrap_or_default();
     let used = match tools.iter().any(|tool| tool.defer_loading == Some(true)) {
         true => names_in_use(messages),
@@ -43,20 +50,31 @@ pub fn tools(
         let at = format!("tools[{index}]");
         let is_hidden = tool.name == PLACEHOLDER || !used.contains(tool.name.as_str());
         match tool.kind.clone().as_deref() {
-            _ if tool.defer_loading == Some(true) && is_hidden => {}
-            None | Some("custom") => converted.push(function(tool, &at)?),
+            None | Some("custom") => {
+                let deferral = match tool.defer_loading == Some(true) {
+                    true if is_hidden => Deferral::Hidden,
+                    true => Deferral::Found,
+                    false => Deferral::None,
+                };
+                if deferral != Deferral::None {
+                    options.add(DEFER_LOADING, None);
+                }
+                converted.push(Tool {
+                    deferral,
+                    ..function(tool, &at)?
+                });
+            }
             Some(kind) if CLIENT_TOOLS.iter().any(|start| kind.starts_with(start)) => {
-                return Err(unsupported(
-                    kind,
-                    &at,
-                    "Declare it as a tool with an 'input_schema'",
-                ));
+                if kind.starts_with("computer_") {
+                    options.add(COMPUTER, None);
+                }
+                converted.push(client_tool(tool)?);
             }
             // Some models search the web themselves. Others reject it.
             Some(kind) if is_alone && kind.starts_with("web_search_") => {
                 converted.push(search(tool))
             }
-            Some(kind) if is_alone => {
+            Some(kind) if is_alone || policies.refuses_hosted_tools => {
                 return Err(unsupported(
                     kind,
                     &at,
@@ -126,6 +144,34 @@ fn function(tool: WireTool, at: &str) -> Result<Tool, Error> {
     })
 }
 
+/// Writes the definition of a tool that only Claude knows.
+fn client_tool(tool: WireTool) -> Result<Tool, Error> {
+    let kind = tool.kind.unwrap_or_default();
+    check_tools::name(&tool.name, || "tools.name".to_owned())?;
+    let members = [
+        ("type", Some(Value::from(kind.as_str()))),
+        ("name", Some(tool.name.as_str().into())),
+        ("display_width_px", tool.display_width_px.map(Value::from)),
+        ("display_height_px", tool.display_height_px.map(Value::from)),
+        ("display_number", tool.display_number.map(Value::from)),
+        ("enable_zoom", tool.enable_zoom.map(Value::from)),
+        ("max_characters", tool.max_characters.map(Value::from)),
+    ];
+    let members = members
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    let json = to_raw_value(&Value::Object(members.collect())).map_err(unwritable)?;
+    Ok(Tool {
+        kind,
+        cache_control: tool.cache_control,
+        client_tool: Some(Box::new(ClientTool {
+            name: tool.name,
+            json,
+        })),
+        ..empty()
+    })
+}
+
 fn search(tool: WireTool) -> Tool {
     Tool {
         kind: "web_search".to_owned(),
@@ -145,6 +191,8 @@ fn empty() -> Tool {
         ranking_options: None,
         filters: None,
         file_search: None,
+        deferral: Deferral::None,
+        client_tool: None,
     }
 }
 

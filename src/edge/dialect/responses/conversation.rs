@@ -13,7 +13,7 @@ use super::{
 use crate::{
     call::Warnings,
     edge::{
-        dialect::chat_completions::check_tools,
+        dialect::{Policies, chat_completions::check_tools, foreign_reasoning},
         seal::{Purpose, Seals},
     },
     error::{Error, Kind},
@@ -55,6 +55,7 @@ pub struct Converter<'a> {
     pub names: &'a mut ToolNames,
     pub seals: &'a Seals,
     pub key_id: &'a str,
+    pub policies: Policies,
     pub warnings: &'a Warnings,
     pub out: Conversation,
 }
@@ -106,7 +107,7 @@ impl Converter<'_> {
         let kind = item::kind(raw, &at)?;
         match kind.as_str() {
             "message" => self.said(item::parse(raw, &at)?, origin)?,
-            "reasoning" => self.reasoning(item::parse(raw, &at)?, origin),
+            "reasoning" => self.reasoning(item::parse(raw, &at)?, origin)?,
             "function_call" => {
                 let call: FunctionCall = item::parse(raw, &at)?;
                 let arguments = call.arguments.unwrap_or_default();
@@ -192,10 +193,10 @@ impl Converter<'_> {
         Ok(())
     }
 
-    fn reasoning(&mut self, reasoning: ReasoningItem, origin: Origin) {
+    fn reasoning(&mut self, reasoning: ReasoningItem, origin: Origin) -> Result<(), Error> {
         // Without it, the cache of reasoning may still have the turn.
         let Some(encrypted) = reasoning.encrypted_content else {
-            return;
+            return Ok(());
         };
         match sealed::open(&encrypted, self.seals, self.key_id) {
             Some(parts) => {
@@ -206,10 +207,14 @@ impl Converter<'_> {
                 }
                 self.message(Role::Assistant, parts, origin);
             }
+            None if self.policies.refuses_foreign_reasoning => {
+                return Err(foreign_reasoning(format!("{origin}.encrypted_content")));
+            }
             None => self.warnings.add(format!(
-                "{origin}.encrypted_content: ignored (this gateway did not seal it for this key)"
+                "{origin}.encrypted_content: ignored, reasoning_dropped (this gateway did not seal it for this key)"
             )),
         }
+        Ok(())
     }
 
     fn call(

@@ -13,7 +13,7 @@ mod output;
 mod parse;
 mod rendered;
 mod reply;
-mod sealed;
+pub(super) mod sealed;
 mod stored;
 mod tools;
 

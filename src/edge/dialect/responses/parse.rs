@@ -67,6 +67,7 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
         names: &mut names,
         seals: incoming.seals,
         key_id: &incoming.caller.key_id,
+        policies: incoming.policies,
         warnings,
         out: Conversation {
             compacts: is_compaction,
@@ -85,7 +86,7 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
             "'input' must contain at least one message.",
         ));
     }
-    tools.check()?;
+    tools.check(incoming.policies)?;
     let choice = match &request.tool_choice {
         Some(choice) if !tools.list.is_empty() => choice::choice(choice, &tools, &mut names)?,
         _ => None,
@@ -149,6 +150,7 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
         prompt_cache_retention: request.prompt_cache_retention,
         prompt_cache_options: request.prompt_cache_options,
         bedrock: request.bedrock,
+        has_items: true,
         max_cost: body::max_cost(request.max_cost_usd.as_deref())?,
         bytes: incoming.body.len() + added,
         expansion: expansion::of_body(incoming.body) + expansion::of_body(&conversation.opened),

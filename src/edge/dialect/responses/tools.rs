@@ -8,10 +8,10 @@ use super::{
 };
 use crate::{
     call::Warnings,
-    edge::dialect::chat_completions::check_tools,
+    edge::dialect::{Policies, chat_completions::check_tools},
     error::Error,
     openai::{
-        chat::{CustomTool, Function, Tool as ChatTool},
+        chat::{CustomTool, Deferral, Function, Tool as ChatTool},
         knowledge_base::FILE_SEARCH,
         responses::served::Tool,
     },
@@ -168,11 +168,16 @@ impl Tools {
     }
 
     /// Rejects a request that offers nothing but tools that are not available, because an answer without them would be
-    /// wrong. A web search stays, because some models have it.
+    /// wrong, or any such tool if the operator wants that. A web search stays, because some models have it.
     ///
     /// # Errors
     /// 400 with the first tool that is not available.
-    pub fn check(&mut self) -> Result<(), Error> {
+    pub fn check(&mut self, policies: Policies) -> Result<(), Error> {
+        if policies.refuses_hosted_tools
+            && let Some((at, kind)) = self.dropped.first()
+        {
+            return Err(unavailable(format!("{at}.type"), kind));
+        }
         if !self.list.is_empty() || !self.deferred.is_empty() {
             return Ok(());
         }
@@ -237,5 +242,7 @@ fn of_kind(kind: &str) -> ChatTool {
         ranking_options: None,
         filters: None,
         file_search: None,
+        deferral: Deferral::None,
+        client_tool: None,
     }
 }

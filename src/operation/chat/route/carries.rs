@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Reports whether `route` carries `feature` for a model with these facts. Converse carries everything else than stop
-/// sequences, because its codec emulates what the model lacks, or warns.
+/// sequences and what only Anthropic's Messages has, because its codec emulates what the model lacks, or warns.
 pub fn carries(route: Route, feature: Feature, facts: &Facts) -> bool {
     let native = facts.native.as_ref();
     match route {
@@ -15,7 +15,10 @@ pub fn carries(route: Route, feature: Feature, facts: &Facts) -> bool {
         Route::Converse if feature == Feature::Stop => {
             facts.stop || facts.routes.first() == Some(&Route::Converse)
         }
-        Route::Converse => true,
+        Route::Converse => !matches!(
+            feature,
+            Feature::Items | Feature::Betas | Feature::ClientTool
+        ),
         Route::Invoke => by_invoke(feature, facts),
         Route::Chat => match feature {
             Feature::Guardrail => true,
@@ -26,7 +29,7 @@ pub fn carries(route: Route, feature: Feature, facts: &Facts) -> bool {
             _ => by_openai(feature, native, Endpoints::Mantle),
         },
         Route::Responses | Route::MantleResponses => match feature {
-            Feature::Image | Feature::JsonSchema => true,
+            Feature::Image | Feature::JsonSchema | Feature::Items => true,
             Feature::Tools | Feature::ToolsWithReasoning => {
                 native.is_none_or(|native| native.tools != NativeTools::Never)
             }
@@ -49,7 +52,9 @@ pub fn carries(route: Route, feature: Feature, facts: &Facts) -> bool {
             | Feature::JsonObject
             | Feature::Stop
             | Feature::TopK
-            | Feature::RequestFields => true,
+            | Feature::RequestFields
+            | Feature::Betas
+            | Feature::ClientTool => true,
             _ => false,
         },
         Route::Rerank
@@ -85,6 +90,9 @@ fn by_openai(feature: Feature, native: Option<&Native>, endpoint: Endpoints) -> 
         | Feature::TopK
         | Feature::RequestFields
         | Feature::ConverseFields
+        | Feature::Items
+        | Feature::Betas
+        | Feature::ClientTool
         | Feature::ServerTool => false,
     }
 }
@@ -100,14 +108,16 @@ fn by_invoke(feature: Feature, facts: &Facts) -> bool {
         InvokeFamily::OpenaiChat,
     ];
     match feature {
-        Feature::Document => is_any(&[InvokeFamily::Anthropic]),
+        Feature::Document | Feature::Betas | Feature::ClientTool => {
+            is_any(&[InvokeFamily::Anthropic])
+        }
         Feature::Image => is_any(&takes_tools),
         Feature::Video => is_any(&[InvokeFamily::Nova, InvokeFamily::Pegasus]),
         Feature::CachePoint => is_any(&[InvokeFamily::Anthropic, InvokeFamily::Nova]),
         Feature::Tools | Feature::ToolsWithReasoning | Feature::ForcedChoice => {
             is_any(&takes_tools)
         }
-        Feature::Audio | Feature::ConverseFields | Feature::ServerTool => false,
+        Feature::Audio | Feature::ConverseFields | Feature::Items | Feature::ServerTool => false,
         Feature::Guardrail
         | Feature::GuardrailOptions
         | Feature::Latency

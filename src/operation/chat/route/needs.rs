@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     call::Caller,
+    catalogue::betas::BINDING_CONTROLS,
     model::Model,
     money::Tier,
     openai::{chat::Tool, tool_choice::ToolChoice},
@@ -40,13 +41,19 @@ pub enum Feature {
     RequestFields,
     /// Members of `bedrock` that only Converse has.
     ConverseFields,
+    /// Items of OpenAI's Responses, such as encrypted reasoning and tools whose input is text.
+    Items,
+    /// Beta flags of Anthropic's Messages, and what they carry.
+    Betas,
+    /// A tool of Anthropic's that the client runs, and whose form only Claude knows.
+    ClientTool,
     /// A tool that AWS runs.
     ServerTool,
 }
 
 impl Feature {
     /// All features, in the order in which they decide about a route.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Guardrail,
         Self::GuardrailOptions,
         Self::Latency,
@@ -66,6 +73,9 @@ impl Feature {
         Self::TopK,
         Self::RequestFields,
         Self::ConverseFields,
+        Self::Items,
+        Self::Betas,
+        Self::ClientTool,
         Self::ServerTool,
     ];
 
@@ -88,6 +98,8 @@ impl Feature {
             Self::TopK => "top_k",
             Self::RequestFields => "request_fields",
             Self::ConverseFields => "converse_fields",
+            Self::Items | Self::Betas => "passthrough",
+            Self::ClientTool => "client_tool",
             Self::ServerTool => "server_tool",
         }
     }
@@ -114,6 +126,9 @@ impl Feature {
             Self::TopK => "top_k",
             Self::RequestFields => "additional request fields",
             Self::ConverseFields => "members that only Converse has",
+            Self::Items => "items of OpenAI's Responses",
+            Self::Betas => "beta features of Anthropic's Messages",
+            Self::ClientTool => "tools whose form only Claude knows",
             Self::ServerTool => "web search",
         }
     }
@@ -131,6 +146,7 @@ impl Feature {
                 | Self::Video
                 | Self::Audio
                 | Self::Tools
+                | Self::ClientTool
         )
     }
 }
@@ -233,10 +249,32 @@ fn of_options(
     let caches = chat.caches_automatically(model, caller)
         || chat.tools.iter().flatten().any(marked)
         || parts(chat).any(is_point);
+    let native = model.facts.native.as_ref();
+    if chat.has_items && native.is_some_and(|native| native.custom_tools) {
+        add(Feature::Items, "input".into());
+    }
+    if sends_betas(chat, model) {
+        add(Feature::Betas, "anthropic-beta".into());
+    }
     // A cache point that no route honors decides nothing.
     if model.facts.cache.is_some() && caches {
         add(Feature::CachePoint, "cache_control".into());
     }
+}
+
+/// Reports whether a route of the model accepts betas of the request, or needs one to keep its thinking.
+fn sends_betas(chat: &Chat, model: &Model) -> bool {
+    let facts = &model.facts;
+    let invoke = facts.invoke.as_ref().map(|invoke| &invoke.betas);
+    let native = facts.native.as_ref();
+    let native = native.map(|native| [&native.betas, &native.mantle_betas]);
+    let mut lists = invoke.into_iter().chain(native.into_iter().flatten());
+    let keeps_thinking = chat.changes_prefix(model, true) && parts(chat).any(Part::is_thinking);
+    let binding = |accepts: &[String]| accepts.iter().any(|flag| flag == BINDING_CONTROLS);
+    lists.any(|accepts| {
+        !chat.messages_options.sent(accepts).betas.is_empty()
+            || (keeps_thinking && binding(accepts))
+    })
 }
 
 fn of_content(chat: &Chat, add: &mut impl FnMut(Feature, Cow<'static, str>)) {
@@ -259,6 +297,10 @@ fn of_tools(chat: &Chat, model: &Model, add: &mut impl FnMut(Feature, Cow<'stati
         .iter()
         .flatten()
         .partition(|tool| is_search(tool));
+    let client_tool = own.iter().position(|tool| tool.client_tool.is_some());
+    if let Some(at) = client_tool {
+        add(Feature::ClientTool, format!("tools[{at}]").into());
+    }
     let searches = chat.web_search_options.is_some() || !hosted.is_empty();
     if searches && model.facts.web_search.is_some() {
         add(Feature::ServerTool, "web_search".into());

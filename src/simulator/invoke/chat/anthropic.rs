@@ -109,6 +109,7 @@ fn members(kind: &str) -> Option<&'static [&'static str]> {
         "redacted_thinking" => &["data"],
         "tool_use" => &["id", "name", "input"],
         "tool_result" => &["tool_use_id", "content", "is_error"],
+        "tool_reference" => &["tool_name"],
         _ => return None,
     })
 }
@@ -168,6 +169,7 @@ fn block(block: &Value, place: &str) -> Result<Value, ServiceError> {
         "thinking" => {
             json!({"reasoningContent": {"reasoningText": {"text": block["thinking"], "signature": block["signature"]}}})
         }
+        "tool_reference" => json!({"text": block["tool_name"]}),
         "redacted_thinking" => json!({"reasoningContent": {"redactedContent": block["data"]}}),
         _ => json!({"searchResult": {"content": block["content"]}}),
     })

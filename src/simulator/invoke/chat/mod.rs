@@ -2,6 +2,7 @@
 //! equivalent Converse request, which gets the same answer as there. The reply has the family's own form.
 
 pub mod anthropic;
+pub mod betas;
 mod cohere;
 mod openai;
 mod pegasus;
@@ -106,6 +107,18 @@ impl ChatFamily {
             .filter(|_| !id.contains("embed"))
     }
 
+    /// Checks what depends on the model, and returns the Converse request that means the same as the body.
+    ///
+    /// # Errors
+    /// `ValidationException` for a body that the model rejects.
+    fn checked(&self, model_id: &str, body: &Value) -> Result<Value, ServiceError> {
+        let request = self.converse(body)?;
+        if self.kind == Kind::Anthropic {
+            betas::check(model_id, body)?;
+        }
+        Ok(request)
+    }
+
     /// Returns the Converse request that means the same as the body.
     ///
     /// # Errors
@@ -172,7 +185,7 @@ impl ChatFamily {
 /// `ValidationException` for a body that the family rejects, or a model without a family.
 pub fn validate(model_id: &str, body: &Value) -> Result<(), ServiceError> {
     match ChatFamily::of(model_id) {
-        Some(family) => family.converse(body).map(drop),
+        Some(family) => family.checked(model_id, body).map(drop),
         None => Err(ServiceError::validation("The model is not a chat model.")),
     }
 }
@@ -195,7 +208,7 @@ pub async fn answer(
     family: &ChatFamily,
     asked: Asked<'_>,
 ) -> Result<Response, ServiceError> {
-    let mut request = family.converse(&asked.body)?;
+    let mut request = family.checked(asked.model_id, &asked.body)?;
     tags::apply(asked.headers, &asked.body, &mut request)?;
     let plan = Plan::of(&request);
     if let Some(error) = plan.refusal() {

@@ -55,6 +55,7 @@ pub fn force<'a>(
             let named = list.iter().find(|entry| entry.client == *name);
             named.and_then(|entry| match &entry.tool {
                 Tool::ToolSpec(spec) => Some(spec.name.as_ref()),
+                Tool::ClientTool { name, .. } => Some(*name),
                 Tool::CachePoint(_) | Tool::SystemTool { .. } => None,
             })
         }

@@ -9,7 +9,10 @@ use crate::{
     bedrock::request::{Tool, ToolInputSchema, ToolSpecification},
     error::Error,
     openai::{
-        chat::Function, knowledge_base::FILE_SEARCH, message::CacheControl, tool_choice::ToolChoice,
+        chat::{Deferral, Function},
+        knowledge_base::FILE_SEARCH,
+        message::CacheControl,
+        tool_choice::ToolChoice,
     },
     operation::chat::{Chat, Message, Part, WEB_SEARCH},
     upstream::converse::{
@@ -98,9 +101,29 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
     pub fn declared(&mut self, request: &'a Chat, names: &mut Names<'a>) -> Result<(), Error> {
         for (index, tool) in request.tools.iter().flatten().enumerate() {
             let mark = tool.cache_control.as_ref();
+            let is_deferred = tool.deferral != Deferral::None;
+            if tool.deferral == Deferral::Hidden && !self.cx.extras.defers_tools {
+                continue;
+            }
+            if let Some(tool) = &tool.client_tool
+                && self.register(&tool.name, mark)
+            {
+                self.list.push(Entry {
+                    client: &tool.name,
+                    tool: Tool::ClientTool {
+                        name: &tool.name,
+                        json: &tool.json,
+                    },
+                    mark,
+                });
+            }
             if let Some(function) = &tool.function {
                 let at = format!("tools[{index}].function");
+                let before = self.list.len();
                 self.function(function, mark, names, &at)?;
+                if is_deferred && self.list.len() > before {
+                    self.defer_last();
+                }
             } else if let Some(custom) = &tool.custom
                 && self.register(&custom.name, mark)
             {
@@ -114,6 +137,7 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
                     .format
                     .as_deref()
                     .filter(|format| format.get().contains("grammar"))
+                    .filter(|_| !self.cx.extras.custom_tools)
                 {
                     self.cx.warnings.add(format!(
                         "tools[{index}].custom.format: the grammar was moved into the description (Converse has no such parameter)"
@@ -191,6 +215,17 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
             mark,
         });
         Ok(())
+    }
+
+    /// Marks the last tool as one that a search finds.
+    fn defer_last(&mut self) {
+        if let Some(Entry {
+            tool: Tool::ToolSpec(spec),
+            ..
+        }) = self.list.last_mut()
+        {
+            spec.is_deferred = self.cx.extras.defers_tools;
+        }
     }
 
     /// Adds the web search tool, which AWS runs, if the request asks for it or the history has blocks of it.
@@ -282,5 +317,6 @@ pub fn specification<'a>(
         description,
         input_schema: ToolInputSchema { json },
         strict,
+        is_deferred: false,
     })
 }

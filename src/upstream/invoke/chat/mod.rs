@@ -20,13 +20,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use self::route_model::route_model;
+pub use self::{anthropic::RequestBetas, route_model::route_model};
 use self::{body::Body, decoder::InvokeDecoder, reply::Reader};
 use crate::{
     bedrock::request::ConverseRequest,
     call::{Call, Delivery, Warnings},
     error::{Error, Kind},
-    model::{Invoke, InvokeFamily},
+    model::{Invoke, InvokeFamily, Model},
     operation::chat::{Chat, Message},
     upstream::{
         Codec, Request, ServiceOperation,
@@ -58,9 +58,12 @@ impl Codec<Chat> for Chats {
 }
 
 /// The inputs of a family's writer, besides the request.
-struct Writer<'a> {
-    invoke: &'a Invoke,
-    warnings: &'a Warnings,
+pub struct Writer<'a> {
+    /// The model as it is on this route.
+    pub model: &'a Model,
+    pub invoke: &'a Invoke,
+    pub betas: &'a RequestBetas<'a>,
+    pub warnings: &'a Warnings,
 }
 
 fn encode_conversation(
@@ -69,12 +72,22 @@ fn encode_conversation(
     messages: &[Message],
 ) -> Result<(Request, Arc<dyn Decoder>), Error> {
     let warnings = call.trace.warnings();
-    let model = route_model(&call.model, invoke, guardrail::is_in_call(call));
+    let is_guarded = guardrail::is_in_call(call);
+    let model = route_model(&call.model, invoke, is_guarded);
+    let betas = RequestBetas::new(
+        &call.body,
+        messages,
+        &model,
+        &invoke.betas,
+        is_guarded,
+        warnings,
+    );
     let cx = Context {
         model: &model,
         caller: &call.caller,
         warnings,
         messages,
+        extras: betas.effects(),
     };
     let Translated {
         mut request,
@@ -85,7 +98,13 @@ fn encode_conversation(
     }
     sampling::add_identity(&mut request, &call.request_id, &call.caller.key_id);
     warn_of_response_paths(call);
-    let body = write_body(&mut request, invoke, warnings)?;
+    let writer = Writer {
+        model: &model,
+        invoke,
+        betas: &betas,
+        warnings,
+    };
+    let body = write_body(&mut request, &writer)?;
     plan.guardrail = call.plan.worst.guardrail;
     plan.request_bytes = body.len();
     if invoke.family.bills_video() {
@@ -112,13 +131,9 @@ fn encode_conversation(
 ///
 /// # Errors
 /// 400 if the family's body cannot express the request.
-pub fn write_body(
-    request: &mut ConverseRequest<'_>,
-    invoke: &Invoke,
-    warnings: &Warnings,
-) -> Result<Bytes, Error> {
-    let tags = guardrail::tag(request, warnings)?;
-    let mut body = family_body(request, &Writer { invoke, warnings })?;
+pub fn write_body(request: &mut ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Bytes, Error> {
+    let tags = guardrail::tag(request, writer.warnings)?;
+    let mut body = family_body(request, writer)?;
     body.set_some("amazon-bedrock-guardrailConfig", tags)?;
     Ok(body.into_bytes())
 }

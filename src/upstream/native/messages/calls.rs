@@ -160,6 +160,7 @@ pub fn result_content<'a>(
         match part {
             Part::Text(said) if said.trim().is_empty() => {}
             Part::Text(said) => texts.push(said),
+            Part::ToolReference(reference) => texts.push(&reference.text),
             part => beside.extend(media(part, cx, fetched)?),
         }
     }

@@ -11,7 +11,7 @@ use super::mark;
 use crate::{
     error::Error,
     openai::responses::{Content, InputItem, InputPart, ReasoningItem},
-    operation::chat::{Message, Part, RedactedThinking, Role, ToolResult, ToolUse},
+    operation::chat::{Message, Part, RedactedThinking, Role, ToolInput, ToolResult, ToolUse},
     upstream::{
         converse::{Context, names::Names, turns::PLACEHOLDER},
         native::{
@@ -107,6 +107,7 @@ impl<'a> Builder<'a, '_> {
                     None => parts.extend(text(said.as_str())),
                 },
                 Part::Retrieved(retrieved) => parts.extend(text(retrieved.text.as_str())),
+                Part::ToolReference(reference) => parts.extend(text(reference.text.as_str())),
                 Part::ToolResult(result) => parts.extend(self.tool_result(result, message)?),
                 part => parts.extend(media(part, self.cx, self.fetched)?),
             }
@@ -162,15 +163,40 @@ impl<'a> Builder<'a, '_> {
     fn call(&mut self, call: &'a ToolUse, names: &mut Names<'a>) {
         let form = self.cx.model.facts.tool_use_id;
         let name = names.sent(&call.name);
+        if let (ToolInput::Text(input), true) = (&call.input, self.cx.extras.custom_tools) {
+            let call_id = calls::unique_id(call, 0, &mut self.used, form);
+            self.open_call(call, call_id.clone());
+            self.items.push(InputItem::CustomToolCall {
+                call_id,
+                name,
+                input,
+            });
+            return;
+        }
         for (nth, arguments) in (0..).zip(calls::inputs(call, self.cx.warnings)) {
             let call_id = calls::unique_id(call, nth, &mut self.used, form);
-            let open = self.open.entry(&call.id).or_default();
-            open.push_back((self.items.len(), call_id.clone()));
+            self.open_call(call, call_id.clone());
             self.items.push(InputItem::FunctionCall {
                 call_id,
                 name: name.clone(),
                 arguments,
             });
+        }
+    }
+
+    /// Remembers a call, which is the next item, until its result follows.
+    fn open_call(&mut self, call: &'a ToolUse, call_id: Cow<'a, str>) {
+        let open = self.open.entry(&call.id).or_default();
+        open.push_back((self.items.len(), call_id));
+    }
+
+    /// Returns the result of the call at a position.
+    fn output(&self, at: usize, call_id: Cow<'a, str>, output: Cow<'a, str>) -> InputItem<'a> {
+        match self.items.get(at) {
+            Some(InputItem::CustomToolCall { .. }) => {
+                InputItem::CustomToolCallOutput { call_id, output }
+            }
+            _ => InputItem::FunctionCallOutput { call_id, output },
         }
     }
 
@@ -183,9 +209,10 @@ impl<'a> Builder<'a, '_> {
         let (output, mut beside) = calls::result_content(result, message, self.cx, self.fetched)?;
         let open = self.open.get_mut(result.id.as_str());
         match open.and_then(VecDeque::pop_front) {
-            Some((_, call_id)) => self
-                .items
-                .push(InputItem::FunctionCallOutput { call_id, output }),
+            Some((at, call_id)) => {
+                let item = self.output(at, call_id, output);
+                self.items.push(item);
+            }
             None => {
                 let said = calls::orphan(&output, self.cx.warnings);
                 beside.splice(0..0, text(said));
@@ -220,8 +247,13 @@ impl<'a> Builder<'a, '_> {
     fn is_within_turn(&self) -> bool {
         match self.items.last() {
             Some(InputItem::Message { role, .. }) => *role == "assistant",
-            Some(InputItem::FunctionCall { .. } | InputItem::Reasoning(_)) => true,
-            Some(InputItem::FunctionCallOutput { .. }) | None => false,
+            Some(
+                InputItem::FunctionCall { .. }
+                | InputItem::CustomToolCall { .. }
+                | InputItem::Reasoning(_),
+            ) => true,
+            Some(InputItem::FunctionCallOutput { .. } | InputItem::CustomToolCallOutput { .. })
+            | None => false,
         }
     }
 
@@ -257,11 +289,14 @@ impl<'a> Builder<'a, '_> {
             return;
         }
         for (at, item) in std::mem::take(&mut self.items).into_iter().enumerate() {
+            let is_custom = matches!(item, InputItem::CustomToolCall { .. });
             self.items.push(item);
             if let Some(call_id) = self.unanswered.remove(&at) {
                 let output = calls::missing_result(self.cx.warnings).into();
-                self.items
-                    .push(InputItem::FunctionCallOutput { call_id, output });
+                self.items.push(match is_custom {
+                    true => InputItem::CustomToolCallOutput { call_id, output },
+                    false => InputItem::FunctionCallOutput { call_id, output },
+                });
             }
         }
     }

@@ -1,6 +1,14 @@
 //! Writes the request.
 
-use serde_json::{Map, Value};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
+
+use serde_json::{
+    Map, Value,
+    value::{RawValue, to_raw_value},
+};
 
 use super::{
     input::{Input, input},
@@ -9,7 +17,8 @@ use super::{
 use crate::{
     error::Error,
     openai::responses::{
-        ENCRYPTED_REASONING, FunctionTool, Reasoning, Request, TextConfig, TextFormat, ToolChoice,
+        CustomTool, ENCRYPTED_REASONING, FunctionTool, Reasoning, Request, TextConfig, TextFormat,
+        Tool, ToolChoice,
     },
     operation::chat::Chat,
     upstream::{
@@ -66,14 +75,23 @@ impl Shape<'_> {
         let verbosity = chat.verbosity.as_deref().filter(|_| self.native.verbosity);
         let text =
             (format.is_some() || verbosity.is_some()).then_some(TextConfig { format, verbosity });
+        let custom = match cx.extras.custom_tools {
+            true => envelope.plan.custom.clone(),
+            false => HashSet::new(),
+        };
+        let names = envelope.plan.names.clone();
+        let tool = |tool: body::Tool<'a>| match custom.contains(tool.function.name.as_ref()) {
+            true => Tool::Custom(custom_tool(tool, chat, &names)),
+            false => Tool::Function(function(tool)),
+        };
         let continues = reasons && cx.model.facts.reasoning.redacted;
         envelope.with_body(&Request {
             model: self.id,
             instructions,
             input: items,
             max_output_tokens: config.max_tokens,
-            tools: tools.into_iter().map(function).collect(),
-            tool_choice: tool_choice.map(choice),
+            tools: tools.into_iter().map(tool).collect(),
+            tool_choice: tool_choice.map(|one| choice(one, &custom)),
             text,
             reasoning,
             include: match continues {
@@ -110,11 +128,47 @@ fn function(tool: body::Tool<'_>) -> FunctionTool<'_> {
     }
 }
 
-fn choice(choice: body::ToolChoice<'_>) -> ToolChoice<'_> {
+/// Returns the tool as the client declared it. Chat completions nest the grammar.
+fn custom_tool<'a>(
+    tool: body::Tool<'a>,
+    chat: &'a Chat,
+    names: &HashMap<String, String>,
+) -> CustomTool<'a> {
+    let body::Function {
+        name, description, ..
+    } = tool.function;
+    let client = names
+        .get(name.as_ref())
+        .map_or(name.as_ref(), String::as_str);
+    let mut declared = chat.tools.iter().flatten();
+    let declared = declared.find_map(|tool| tool.custom.as_ref().filter(|own| own.name == client));
+    let format = declared.and_then(|own| own.format.as_deref());
+    CustomTool {
+        kind: "custom",
+        format: format.map(|format| flat(format).map_or(Cow::Borrowed(format), Cow::Owned)),
+        name,
+        description,
+    }
+}
+
+/// Returns a format of chat completions in the form of Responses.
+fn flat(format: &RawValue) -> Option<Box<RawValue>> {
+    let mut format: Map<String, Value> = serde_json::from_str(format.get()).ok()?;
+    let Some(Value::Object(grammar)) = format.remove("grammar") else {
+        return None;
+    };
+    format.extend(grammar);
+    to_raw_value(&format).ok()
+}
+
+fn choice<'a>(choice: body::ToolChoice<'a>, custom: &HashSet<String>) -> ToolChoice<'a> {
     match choice {
         body::ToolChoice::Mode(mode) => ToolChoice::Mode(mode),
         body::ToolChoice::Named { kind, function } => ToolChoice::Function {
-            kind,
+            kind: match custom.contains(function.name.as_ref()) {
+                true => "custom",
+                false => kind,
+            },
             name: function.name,
         },
     }

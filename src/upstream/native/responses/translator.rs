@@ -1,6 +1,8 @@
 //! Translates answers of Responses into chunks. A whole reply is read as the end of each of its items, so that it cannot
 //! differ from a stream.
 
+mod custom;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -186,6 +188,7 @@ impl ItemTranslator {
                 }
                 self.answer.block_stop(index, out);
             }
+            OutputItem::CustomToolCall(call) => self.custom_done(index, call, has_deltas, out),
             OutputItem::Other => self.answer.unknown("an item that is no message or call"),
         }
     }
@@ -256,11 +259,17 @@ impl EventTranslator for ItemTranslator {
             return Ok(());
         }
         match event {
-            Event::ItemAdded { output_index, item } => {
-                if let OutputItem::FunctionCall(call) = item {
-                    self.start(output_index, &call, out);
+            Event::ItemAdded { output_index, item } => match item {
+                OutputItem::FunctionCall(call) => self.start(output_index, &call, out),
+                OutputItem::CustomToolCall(call) => {
+                    self.start_custom(output_index, &call, out);
                 }
-            }
+                _ => {}
+            },
+            Event::CustomInput {
+                output_index,
+                delta,
+            } => self.custom_input(output_index, &delta, out),
             Event::ItemDone { output_index, item } => self.item_done(output_index, item, out),
             Event::Text {
                 output_index,

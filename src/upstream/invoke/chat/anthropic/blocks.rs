@@ -71,6 +71,9 @@ enum Content<'a> {
         name: &'a str,
         input: &'a RawValue,
     },
+    ToolReference {
+        tool_name: &'a str,
+    },
     ToolResult {
         tool_use_id: &'a str,
         content: Vec<Block<'a>>,
@@ -166,6 +169,9 @@ fn tool_result<'r>(result: &'r ToolResultBlock<'_>) -> Result<Content<'r>, Error
             ToolResultContentBlock::Image(image) => self::image(image)?,
             ToolResultContentBlock::Document(document) => self::document(document)?,
             ToolResultContentBlock::SearchResult(found) => search_result(found),
+            ToolResultContentBlock::ToolReference(tool_name) => {
+                Content::ToolReference { tool_name }
+            }
             ToolResultContentBlock::Video(_) => return Err(unsupported("video")),
         }))
     });

@@ -1,6 +1,7 @@
 //! Claude: the body and the replies of Anthropic's Messages, which its own API on Bedrock shares.
 //! <https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html>
 
+mod betas;
 mod blocks;
 mod citations;
 mod reader;
@@ -10,6 +11,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
+pub use betas::RequestBetas;
 pub use reader::Anthropic;
 
 use super::{Writer, body::Body};
@@ -18,22 +20,13 @@ use crate::{
         content::ConversationRole,
         request::{ConverseRequest, SystemContentBlock, Tool, ToolChoice},
     },
-    call::Warnings,
     error::Error,
 };
+use betas::BETAS;
 use blocks::{Block, CacheControl, blocks, mark_last};
 
 /// The only version of the format on Bedrock.
 const VERSION: &str = "bedrock-2023-05-31";
-
-/// The member of the body that enables features under test.
-const BETAS: &str = "anthropic_beta";
-
-/// The current name of a beta that Bedrock knows by its older name only.
-const RENAMED: (&str, &str) = (
-    "advanced-tool-use-2025-11-20",
-    "tool-search-tool-2025-10-19",
-);
 
 #[derive(Serialize)]
 struct Message<'a> {
@@ -42,14 +35,43 @@ struct Message<'a> {
 }
 
 #[derive(Serialize)]
-struct ToolDefinition<'a> {
+#[serde(untagged)]
+enum ToolDefinition<'a> {
+    Function(FunctionDefinition<'a>),
+    Client(ClientDefinition),
+}
+
+#[derive(Serialize)]
+struct FunctionDefinition<'a> {
     name: &'a str,
     description: &'a str,
     input_schema: &'a RawValue,
     #[serde(skip_serializing_if = "Option::is_none")]
     strict: Option<bool>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    defer_loading: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     cache_control: Option<CacheControl>,
+}
+
+/// A tool whose form only Claude knows.
+#[derive(Serialize)]
+struct ClientDefinition {
+    #[serde(flatten)]
+    members: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cache_control: Option<CacheControl>,
+}
+
+impl ToolDefinition<'_> {
+    /// Returns the place of the mark that ends a prefix to cache. A deferred tool is not part of the prefix.
+    fn mark(&mut self) -> Option<&mut Option<CacheControl>> {
+        match self {
+            Self::Function(tool) if tool.defer_loading => None,
+            Self::Function(tool) => Some(&mut tool.cache_control),
+            Self::Client(tool) => Some(&mut tool.cache_control),
+        }
+    }
 }
 
 /// Returns the body of a request.
@@ -60,9 +82,11 @@ pub(super) fn body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result
     let mut fields = request.additional_model_request_fields.clone();
     let mut body = Body::default();
     body.set("anthropic_version", VERSION)?;
-    let betas = betas(&mut fields, &writer.invoke.betas, writer.warnings);
-    body.set_list(BETAS, &betas)?;
+    let flags = writer.betas.flags(&mut fields, writer.warnings);
+    body.set_list(BETAS, &flags)?;
+    writer.betas.add_thinking(&mut fields, writer.model);
     write(request, &fields, &mut body)?;
+    writer.betas.add_members(&mut body)?;
     Ok(body)
 }
 
@@ -97,32 +121,6 @@ pub fn write(
     body.extend(fields)
 }
 
-/// Removes the betas from the additional fields, and returns those that the route `accepts`.
-pub fn betas(
-    fields: &mut Map<String, Value>,
-    accepts: &[String],
-    warnings: &Warnings,
-) -> Vec<String> {
-    let given = match fields.remove(BETAS) {
-        Some(Value::Array(given)) => given,
-        Some(one @ Value::String(_)) => vec![one],
-        _ => return Vec::new(),
-    };
-    let mut accepted = Vec::new();
-    for beta in given.iter().filter_map(Value::as_str) {
-        let beta = if beta == RENAMED.0 { RENAMED.1 } else { beta };
-        if !accepts.iter().any(|known| known == beta) {
-            warnings.dropped(
-                format!("bedrock.additional_model_request_fields.{BETAS}"),
-                "this route does not accept this beta",
-            );
-        } else if !accepted.iter().any(|known| known == beta) {
-            accepted.push(beta.to_owned());
-        }
-    }
-    accepted
-}
-
 fn system<'r>(request: &'r ConverseRequest<'_>) -> Vec<Block<'r>> {
     let mut blocks = Vec::new();
     for block in &request.system {
@@ -143,16 +141,22 @@ fn tools(request: &ConverseRequest<'_>, body: &mut Body) -> Result<(), Error> {
     let mut tools: Vec<ToolDefinition<'_>> = Vec::new();
     for tool in &config.tools {
         match tool {
-            Tool::ToolSpec(spec) => tools.push(ToolDefinition {
+            Tool::ToolSpec(spec) => tools.push(ToolDefinition::Function(FunctionDefinition {
                 name: &spec.name,
                 description: &spec.description,
                 input_schema: &spec.input_schema.json,
                 strict: spec.strict,
+                defer_loading: spec.is_deferred,
                 cache_control: None,
-            }),
+            })),
+            Tool::ClientTool { json, .. } => tools.push(ToolDefinition::Client(ClientDefinition {
+                // The gateway wrote it as an object.
+                members: serde_json::from_str(json.get()).unwrap_or_default(),
+                cache_control: None,
+            })),
             Tool::CachePoint(point) => {
-                if let Some(last) = tools.last_mut() {
-                    last.cache_control = Some((*point).into());
+                if let Some(mark) = tools.iter_mut().rev().find_map(ToolDefinition::mark) {
+                    *mark = Some((*point).into());
                 }
             }
             // The facts of this route have no such tool.

@@ -64,8 +64,8 @@ fn tools(request: &ConverseRequest<'_>, writer: &Writer<'_>, body: &mut Body) ->
         .iter()
         .filter_map(|tool| match tool {
             Tool::ToolSpec(spec) => Some(messages::Tool::of(spec)),
-            // The facts of this route have neither.
-            Tool::SystemTool { .. } | Tool::CachePoint(_) => None,
+            // The facts of this route have none of them.
+            Tool::SystemTool { .. } | Tool::CachePoint(_) | Tool::ClientTool { .. } => None,
         })
         .collect();
     body.set_list("tools", &tools)?;

@@ -13,8 +13,8 @@ use crate::{
         request::{ConverseRequest, OutputConfig, SystemContentBlock},
     },
     call::Warnings,
-    model::{Invoke, InvokeFamily},
-    upstream::invoke::chat::Writer,
+    model::{Invoke, InvokeFamily, Model, Target},
+    upstream::invoke::chat::{Writer, anthropic::RequestBetas},
 };
 
 const FAMILIES: [InvokeFamily; 5] = [
@@ -103,8 +103,14 @@ fn prompt_of(invoke: &Invoke, system: &str, turns: &[Vec<Part>]) -> String {
         output_config: OutputConfig::default(),
     };
     let warnings = Warnings::default();
+    let (model, betas) = (
+        Model::new("m", Target::new("m", "us-east-1")),
+        RequestBetas::default(),
+    );
     let writer = Writer {
+        model: &model,
         invoke,
+        betas: &betas,
         warnings: &warnings,
     };
     prompt(&request, &writer)
