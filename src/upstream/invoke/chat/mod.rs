@@ -12,7 +12,7 @@ mod pegasus;
 pub(in crate::upstream) mod reply;
 mod route_model;
 mod template;
-mod video_length;
+pub(in crate::upstream) mod video_length;
 
 use std::sync::Arc;
 
@@ -136,7 +136,7 @@ fn family_body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Bod
 }
 
 /// Returns a reader of the family's replies.
-fn family_reader(family: InvokeFamily) -> Box<dyn Reader> {
+pub(in crate::upstream) fn family_reader(family: InvokeFamily) -> Box<dyn Reader> {
     match family {
         InvokeFamily::Anthropic => Box::new(anthropic::Anthropic),
         InvokeFamily::Nova => Box::new(nova::Nova),
