@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::{ConfigFile, Outcome, print, table};
 use crate::{
-    call::{Caller, Warnings},
+    call::{Caller, Route, Warnings},
     catalogue,
     config::{self, Config, Environment},
     edge,
-    model::{Model, Target},
+    model::{Draw, DrawFamily, Model, Target},
     operation::chat::{
         Chat,
         route::{self, Choice, Explanation, Feature, RouteExplanation},
@@ -57,6 +57,7 @@ pub fn run(args: &Args) -> Outcome {
     if args.json {
         let mut all = object(&explanation);
         all["target"] = called(&model, &explanation).id.into();
+        all["endpoint"] = endpoint(&model).into();
         return print(&format!("{all}\n"));
     }
     print(&text(&model, &explanation))
@@ -109,7 +110,10 @@ fn text(model: &Model, explanation: &Explanation) -> String {
         let loses: Vec<&str> = one.loses.iter().map(|feature| feature.as_str()).collect();
         vec![
             one.route.as_str().to_owned(),
-            status(one, explanation.choice.as_ref().ok()),
+            match endpoint(model).filter(|_| is_used(model, one.route)) {
+                Some(endpoint) => format!("used by POST {endpoint}"),
+                None => status(one, explanation.choice.as_ref().ok()),
+            },
             match loses.is_empty() {
                 true => "nothing".to_owned(),
                 false => loses.join(", "),
@@ -117,10 +121,37 @@ fn text(model: &Model, explanation: &Explanation) -> String {
         ]
     });
     text.push_str(&table::render(&HEADS, &rows.collect::<Vec<_>>()));
-    if let Err(error) = &explanation.choice {
-        text.push_str(&format!("\nNot served: {error}\n"));
+    match (endpoint(model), &explanation.choice) {
+        (Some(_), Err(error)) => text.push_str(&format!("\n{error}\n")),
+        (None, Err(error)) => text.push_str(&format!("\nNot served: {error}\n")),
+        (_, Ok(_)) => {}
     }
     text
+}
+
+/// The endpoint of a model that is not for chats.
+fn endpoint(model: &Model) -> Option<&'static str> {
+    let facts = &model.facts;
+    let is_edit = |draw: &Draw| draw.family == DrawFamily::StabilityEdit;
+    if facts.embed.is_some() {
+        return Some("/v1/embeddings");
+    }
+    if facts.rerank.is_some() {
+        return Some("/v1/rerank");
+    }
+    facts.draw.as_ref().map(|draw| match is_edit(draw) {
+        true => "/v1/images/edits",
+        false => "/v1/images/generations",
+    })
+}
+
+/// Reports whether the endpoint of a model that is not for chats uses the route.
+fn is_used(model: &Model, route: Route) -> bool {
+    let reranks = model.facts.rerank.is_some() && !model.options.has_api_key;
+    match reranks {
+        true => route == Route::Rerank,
+        false => route == Route::Invoke,
+    }
 }
 
 fn status(one: &RouteExplanation, choice: Option<&Choice>) -> String {

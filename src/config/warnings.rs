@@ -164,12 +164,12 @@ fn of_model(model: &Model) -> Vec<String> {
             "is not in the catalogue; check the spelling, or set base_model, or facts and price"
                 .to_owned(),
         );
-    } else if facts.modality != "chat" && facts.embed.is_none() {
+    } else if facts.modality != "chat" && !facts.is_not_for_chats() {
         all.push(format!(
             "is for {}, and this gateway does not serve it",
             facts.modality.replace('_', " ")
         ));
-    } else if facts.embed.is_none()
+    } else if !facts.is_not_for_chats()
         && let Err(error) = route::explain(None, model, &Caller::default()).choice
     {
         all.push(format!("is not served: {error}"));

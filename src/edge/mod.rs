@@ -53,7 +53,7 @@ pub use bad_head::{BadHead, reject};
 pub use body_guard::until_end;
 pub use dialect::{
     ChatWriter, EventWriter, Policies, assistant_message, chat_request, completion_request,
-    embedding_request, rerank_request, sdk_converse_request,
+    embedding_request, rerank_request, sdk_converse_request, sdk_invoke_request,
 };
 pub use disconnect::DisconnectPolicy;
 pub use endpoints::usage::UsagePages;

@@ -6,6 +6,7 @@ use axum::{
     Router,
     http::{Method, StatusCode, Uri},
     middleware,
+    response::Response,
     routing::{MethodRouter, get, post},
 };
 
@@ -102,7 +103,7 @@ pub fn router(
 ///
 /// # Errors
 /// 404, except for Claude Code's check of whether the server is up, which has no key.
-async fn not_found(method: Method, uri: Uri) -> Result<StatusCode, Error> {
+async fn not_found(method: Method, uri: Uri) -> Result<StatusCode, Response> {
     if method == Method::HEAD && PROBES.contains(&uri.path()) {
         return Ok(StatusCode::OK);
     }
@@ -119,10 +120,11 @@ async fn not_found(method: Method, uri: Uri) -> Result<StatusCode, Error> {
             labels::method(&method)
         )
     };
-    Err(Error::new(Kind::NotFound, message).with_code("unknown_url"))
+    let error = Error::new(Kind::NotFound, message).with_code("unknown_url");
+    Err(aws_errors::on_path(uri.path(), error))
 }
 
-async fn method_not_allowed(method: Method, uri: Uri) -> Error {
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     let path: String = uri.path().chars().take(100).collect();
     let bare = path.strip_prefix("/v1").unwrap_or(&path);
     let reads = READ_ONLY.iter().any(|known| bare.starts_with(known));
@@ -134,9 +136,9 @@ async fn method_not_allowed(method: Method, uri: Uri) -> Error {
         _ => "POST",
     };
     let method = labels::method(&method);
-    Error::new(
+    let error = Error::new(
         Kind::MethodNotAllowed,
         format!("{path} does not support {method}. Use {allowed}."),
-    )
-    .with_code("method_not_allowed")
+    );
+    aws_errors::on_path(uri.path(), error.with_code("method_not_allowed"))
 }

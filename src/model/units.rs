@@ -2,6 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Facts;
+
+impl Facts {
+    /// Reports whether the model embeds, ranks or draws, and does not chat. The gateway serves it on endpoints of their own.
+    pub fn is_not_for_chats(&self) -> bool {
+        self.embed.is_some() || self.rerank.is_some() || self.draw.is_some()
+    }
+}
+
 /// The form of the body of a reranking model on InvokeModel. Rerank has one form for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,11 +4,15 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::{Frame, FrameReader, collected, encode_frame, failure, passthrough::meter::Meter};
+use super::{
+    Frame, FrameReader, collected, encode_frame, failure,
+    passthrough::{count::Count, meter::Meter},
+};
 use crate::{
     call::Ticket,
     error::{Error, Kind},
@@ -27,6 +31,7 @@ pub struct FrameStream {
     body: SdkBody,
     frames: FrameReader,
     meter: Arc<Meter>,
+    count: Count,
     idle: Duration,
     /// Settled with the reported usage. A stream that breaks counts as lost.
     ticket: Option<Ticket>,
@@ -35,11 +40,17 @@ pub struct FrameStream {
 }
 
 impl FrameStream {
-    /// Creates the frames of `body`. `idle` bounds the gaps after the first.
-    pub fn new(body: SdkBody, meter: Arc<Meter>, idle: Duration, tasks: TaskTracker) -> Self {
+    /// Creates the frames of a reply. `idle` bounds the gaps after the first.
+    pub fn new(
+        (headers, body): (&HeaderMap, SdkBody),
+        meter: Arc<Meter>,
+        idle: Duration,
+        tasks: TaskTracker,
+    ) -> Self {
         Self {
             body,
             frames: FrameReader::default(),
+            count: meter.stream(headers),
             meter,
             idle,
             ticket: None,
@@ -103,13 +114,14 @@ impl FrameStream {
                         return Err(failure::from_error_frame(&code, &message));
                     }
                 };
-                let usage = self.meter.event(&event_type, &payload)?;
-                if usage.is_none() {
-                    return Ok(Piece { bytes, usage });
+                let usage = self.count.event(&event_type, &payload)?;
+                if usage.is_some() {
+                    self.leave();
                 }
-                self.leave();
-                let shown = self.meter.shown(&payload);
-                let bytes = shown.map_or(bytes, |shown| event(&event_type, &shown));
+                let shown = (event_type == "metadata").then(|| self.meter.shown(&payload));
+                let bytes = shown
+                    .flatten()
+                    .map_or(bytes, |shown| event(&event_type, &shown));
                 return Ok(Piece { bytes, usage });
             }
             let limit = async {

@@ -1,6 +1,8 @@
 //! Sends requests of AWS SDKs on, and reads no more of the replies than the usage.
 
 mod codec;
+pub(super) mod count;
+mod guard_content;
 pub(super) mod meter;
 
 use std::sync::Arc;
@@ -88,7 +90,7 @@ impl Attempt for WholeAttempt {
             let (parts, body) = reply.into_parts();
             let body = collected(body, MAX_REPLY_BYTES).await?;
             Ok(WholePassthrough {
-                usage: self.meter.whole(&parts.headers, &body)?,
+                usage: Some(self.meter.whole(&parts.headers, &body)?),
                 headers: parts.headers,
                 body: self.meter.shown(&body).unwrap_or(body),
             })
@@ -121,7 +123,8 @@ impl Attempt for StreamAttempt<'_> {
             let (parts, body) = reply.into_parts();
             let idle = self.call.model.timeouts.idle;
             let tasks = self.upstream.tasks.clone();
-            let mut rest = FrameStream::new(body, self.meter.clone(), idle, tasks);
+            let reply = (&parts.headers, body);
+            let mut rest = FrameStream::new(reply, self.meter.clone(), idle, tasks);
             let first = rest.first().await?;
             Ok(OpenStream {
                 headers: parts.headers,

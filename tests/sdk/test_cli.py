@@ -144,6 +144,15 @@ def test_routes_are_explained_with_and_without_a_configuration(tmp_path):
     assert lintel("explain", "xai.grok-4.6", str(request), *nothing).returncode == 1
     done = lintel("explain", "openai.gpt-daybreak-blue-5.6-sol", *nothing)
     assert re.search(r"^mantle_responses +chosen", done.stdout, re.MULTILINE)
+    for model, route, endpoint in [
+        ("amazon.titan-embed-text-v2:0", "invoke", "/v1/embeddings"),
+        ("cohere.rerank-v3-5:0", "rerank", "/v1/rerank"),
+        ("stability.sd3-5-large-v1:0", "invoke", "/v1/images/generations"),
+    ]:
+        done = lintel("explain", model, *nothing)
+        assert re.search(rf"^{route} +used by POST {endpoint}", done.stdout, re.MULTILINE), done.stdout
+        assert "Not served" not in done.stdout and "this version" not in done.stdout
+        assert json.loads(lintel("explain", model, "--json", *nothing).stdout)["endpoint"] == endpoint
 
 
 def test_models_are_listed_with_the_sources_of_facts_and_prices(tmp_path):
@@ -175,8 +184,12 @@ target = "us.anthropic.claude-sonet-5-5"
 [models.old]
 target = "anthropic.claude-3-haiku-20240307-v1:0"
 max_tokens = 100000
+[models.clips]
+target = "luma.ray-v2:0"
 [models.pictures]
 target = "stability.sd3-5-large-v1:0"
+[models.ranks]
+target = "cohere.rerank-v3-5:0"
 [models.vectors]
 target = "amazon.titan-embed-text-v2:0"
 [models.bare]
@@ -194,13 +207,14 @@ models = ["zzzz"]
         "models.typo: us.anthropic.claude-sonet-5-5 is not in the catalogue",
         "models.old: anthropic.claude-3-haiku-20240307-v1:0 is past its end of life",
         "models.old: anthropic.claude-3-haiku-20240307-v1:0 generates at most 4096 tokens",
-        "models.pictures: stability.sd3-5-large-v1:0 is for image, and this gateway does not serve it",
+        "models.clips: luma.ray-v2:0 is for video, and this gateway does not serve it",
         "models.bare: anthropic.claude-sonnet-5-5 is available only through an inference profile",
         "keys.late: has expired",
         "keys.late: its globs match no configured model",
     ]:
         assert any(expected in line for line in warnings), (expected, warnings)
-    assert not [line for line in warnings if "models.vectors" in line], "embedding models are served"
+    served = ("models.vectors", "models.pictures", "models.ranks")
+    assert not [line for line in warnings if any(name in line for name in served)]
 
 
 RAW_ONLY = """

@@ -9,6 +9,7 @@
 
 mod bill;
 mod native;
+mod passthrough;
 mod requests;
 
 use std::{env, sync::Arc, thread};
@@ -232,8 +233,10 @@ fn check_sent(
             sent = bodies.nth(chat.n.unwrap_or(1) as usize - 1).unwrap();
             most = bill::of_invoke(&sent, &model.facts, most);
         }
-        if plan.route == Route::Converse {
-            check_passthrough(&sent, model, caller, rng)?;
+        match plan.route {
+            Route::Converse => passthrough::check_converse(&sent, model, caller, rng)?,
+            Route::Invoke => passthrough::check_invoke(&sent, most, model, caller, rng)?,
+            _ => {}
         }
         within(&most, price, each, rng)
             .map_err(|wrong| format!("{}: {wrong}: {worst:?}: {sent}", model.target().id))?;
@@ -244,31 +247,6 @@ fn check_sent(
         true => Ok(true),
         false => Err(format!("{requests} requests: {worst:?}")),
     }
-}
-
-/// Checks the request of an AWS SDK with the same body.
-fn check_passthrough(
-    body: &Value,
-    model: &Model,
-    caller: &Arc<Caller>,
-    rng: &mut Rng,
-) -> Result<(), String> {
-    let warnings = Warnings::default();
-    let request = lintel::edge::sdk_converse_request(body.to_string().as_bytes(), &warnings, false);
-    let Ok(request) = request else {
-        return Ok(());
-    };
-    let (Ok(plan), Some(price)) = (request.plan(model, caller), model.price.as_deref()) else {
-        return Ok(());
-    };
-    let worst = plan.worst;
-    let Some(each) = worst.cost_of_one(price, worst.output_tokens) else {
-        return Ok(());
-    };
-    let sent = native::sent(&request, model, caller, &plan).ok_or("not encoded")?;
-    let most = bill::of_converse(&sent[0], &model.facts);
-    within(&most, price, each, rng)
-        .map_err(|wrong| format!("{}: AWS SDK: {wrong}: {worst:?}: {body}", model.target().id))
 }
 
 /// Checks that no usage within `most` costs more than `reserved`.
@@ -304,6 +282,7 @@ fn check_embedding(model: &Model, rng: &mut Rng) -> Result<bool, String> {
     ) else {
         return Ok(false);
     };
+    passthrough::check_batch(&inputs, model)?;
     let batches = embed.batches(facts.family);
     let mut bill = 0;
     for batch in &batches {

@@ -19,7 +19,9 @@ use axum::http::HeaderMap;
 use bytes::{Bytes, BytesMut};
 use ulid::Ulid;
 
-pub use aws::{AwsSdk, name_and_status, sdk_converse_request};
+pub use aws::{
+    AwsSdk, message as aws_message, name_and_status, sdk_converse_request, sdk_invoke_request,
+};
 pub use chat_completions::{ChatCompletions, ChatWriter, assistant_message, chat_request};
 pub use chat_events::EventWriter;
 pub use completions::{Completions, completion_request};

@@ -2,7 +2,7 @@
 //! change what a call costs.
 
 use super::Size;
-use crate::model::{Facts, InvokeFamily};
+use crate::model::{DrawFamily, Facts, InvokeFamily};
 
 /// The members of Anthropic's Messages.
 const ANTHROPIC: [&str; 14] = [
@@ -82,8 +82,59 @@ const COMMAND_R: [&str; 12] = [
     "tools",
 ];
 
-/// The members of text embeddings.
-const EMBEDDING: [&str; 10] = [
+/// The members of Pegasus.
+const PEGASUS: [&str; 5] = [
+    "inputPrompt",
+    "mediaSource",
+    "temperature",
+    "maxOutputTokens",
+    "responseFormat",
+];
+
+/// The members of Cohere's and Amazon's rerankers.
+const RERANK: [&str; 5] = [
+    "query",
+    "documents",
+    "top_n",
+    "api_version",
+    "max_tokens_per_doc",
+];
+
+/// The members of all models of Stability AI. Each has more, which the catalogue lists.
+const STABILITY: [&str; 6] = [
+    "prompt",
+    "mode",
+    "image",
+    "negative_prompt",
+    "seed",
+    "output_format",
+];
+
+/// The members that limit the output, in the bodies of all families. A model follows one of them.
+pub const LIMITS: [&str; 4] = [
+    "max_tokens",
+    "max_completion_tokens",
+    "max_gen_len",
+    "maxOutputTokens",
+];
+
+/// The member of Titan Text's `textGenerationConfig` that limits the output.
+pub const TITAN_LIMITS: [&str; 1] = ["maxTokenCount"];
+
+/// The members of Nova's `inferenceConfig` that limit the output: the current and the former name.
+pub const NOVA_LIMITS: [&str; 2] = ["maxTokens", "max_new_tokens"];
+
+/// The members of embeddings.
+const EMBEDDING: [&str; 19] = [
+    "inputType",
+    "inputImage",
+    "textTruncate",
+    "mediaSource",
+    "text",
+    "image",
+    "schemaVersion",
+    "taskType",
+    "singleEmbeddingParams",
     "inputText",
     "texts",
     "input_type",
@@ -111,24 +162,35 @@ pub fn cap_member(facts: &Facts) -> Option<(&'static str, Option<&'static str>)>
         | InvokeFamily::MistralText
         | InvokeFamily::CommandR
         | InvokeFamily::DeepseekR1 => ("max_tokens", None),
-        // Priced by the length of the video, which is in no member.
-        InvokeFamily::Pegasus => return None,
+        InvokeFamily::Pegasus => ("maxOutputTokens", None),
     })
 }
 
 /// Returns the members of a body whose effect on the cost the gateway does not know.
-pub fn unbounded<'s>(size: &'s Size, facts: &Facts) -> impl Iterator<Item = &'s String> {
-    let family = facts.invoke.as_ref().map(|invoke| invoke.family);
-    let known: &[&str] = match family {
-        _ if facts.embed.is_some() => &EMBEDDING,
-        Some(InvokeFamily::Anthropic) => &ANTHROPIC,
-        Some(InvokeFamily::Nova) => &NOVA,
-        Some(InvokeFamily::OpenaiChat | InvokeFamily::MistralChat) => &OPENAI,
-        Some(InvokeFamily::TitanText) => &TITAN,
-        Some(InvokeFamily::CommandR) => &COMMAND_R,
-        Some(family) if family.is_template() => &TEXT,
-        _ => &[],
-    };
-    let is_unknown = |name: &&String| !known.contains(&name.as_str());
+pub fn unbounded<'s>(size: &'s Size, facts: &'s Facts) -> impl Iterator<Item = &'s String> {
+    let known = known(facts);
+    let of_draw = facts.draw.iter();
+    let own: Vec<&String> = of_draw
+        .flat_map(|draw| draw.needs.iter().chain(&draw.takes))
+        .collect();
+    let is_unknown = move |name: &&String| !known.contains(&name.as_str()) && !own.contains(name);
     size.members.iter().filter(is_unknown)
+}
+
+/// The members of the model's body whose effect on the cost the gateway knows.
+fn known(facts: &Facts) -> &'static [&'static str] {
+    match (&facts.draw, facts.invoke.as_ref().map(|own| own.family)) {
+        _ if facts.embed.is_some() => &EMBEDDING,
+        _ if facts.rerank.is_some() => &RERANK,
+        // The price of Amazon's images depends on their size and quality.
+        (Some(draw), _) if draw.family != DrawFamily::AmazonImage => &STABILITY,
+        (_, Some(InvokeFamily::Anthropic)) => &ANTHROPIC,
+        (_, Some(InvokeFamily::Nova)) => &NOVA,
+        (_, Some(InvokeFamily::OpenaiChat | InvokeFamily::MistralChat)) => &OPENAI,
+        (_, Some(InvokeFamily::TitanText)) => &TITAN,
+        (_, Some(InvokeFamily::CommandR)) => &COMMAND_R,
+        (_, Some(InvokeFamily::Pegasus)) => &PEGASUS,
+        (_, Some(family)) if family.is_template() => &TEXT,
+        _ => &[],
+    }
 }

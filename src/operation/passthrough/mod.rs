@@ -2,16 +2,21 @@
 //! changes only the limit of its output, its guardrail and its metadata.
 
 mod invoke;
+mod invoke_size;
 mod reply;
 mod size;
+mod tier;
+mod units;
 mod worst_case;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-pub use invoke::cap_member;
+pub use invoke::{LIMITS, NOVA_LIMITS, cap_member};
+pub use invoke_size::invoke_size;
 pub use reply::{PassthroughReply, Piece, PieceStream, WholePassthrough};
-pub use size::{Size, invoke_size};
+pub use size::Size;
+pub use units::Billed;
 
 use super::{Operation, not_served};
 use crate::{
@@ -56,23 +61,25 @@ pub struct Passthrough {
 }
 
 impl Passthrough {
-    /// Returns the limit of the output that the gateway writes into the body, in tokens. `None` if the client's applies, or
-    /// the body must not have one.
+    /// Returns the limit of the output that Bedrock gets, in tokens: the client's or the default, but no more than the
+    /// model's. `None` if the body must not have one.
     pub fn cap(&self, model: &Model) -> Option<u32> {
         if self.size.is_unlimited(model) || self.has_no_output(&model.facts) {
             return None;
         }
         let facts = &model.facts;
         let most = facts.max_output_tokens.unwrap_or(u32::MAX);
-        let default = || {
-            model
-                .defaults
-                .max_tokens
-                .min(most)
-                .max(facts.min_output_tokens)
-        };
-        self.limit
-            .or_else(|| self.size.max_tokens.is_none().then(default))
+        let default = || model.defaults.max_tokens.max(facts.min_output_tokens);
+        let asked = self.limit.or(self.size.max_tokens);
+        Some(asked.unwrap_or_else(default).min(most))
+    }
+
+    /// Returns the units that the request is billed for, beside tokens.
+    pub fn billed(&self, facts: &Facts) -> Billed {
+        match self.operation {
+            SdkOperation::Converse => Billed::default(),
+            SdkOperation::InvokeModel => self.size.units.billed(facts),
+        }
     }
 
     fn has_no_output(&self, facts: &Facts) -> bool {
@@ -126,6 +133,9 @@ impl Operation for Passthrough {
     fn plan(&self, model: &Model, caller: &Caller) -> Result<Plan, Error> {
         self.check_route(model)?;
         self.check_guardrail(model, caller)?;
+        if self.operation == SdkOperation::InvokeModel {
+            units::check(self, &model.facts)?;
+        }
         Ok(Plan {
             route: self.operation.route(),
             reason: Some("passthrough"),
@@ -141,7 +151,9 @@ impl Operation for Passthrough {
 
     fn likely_tokens(&self, model: &Model) -> u64 {
         let images = self.size.images * worst_case::LIKELY_IMAGE;
-        self.size.text / 4 + images + worst_case::output_tokens(self, model)
+        self.size.text.saturating_sub(self.size.media) / 4
+            + images
+            + worst_case::output_tokens(self, model)
     }
 
     fn is_stream(&self) -> bool {
@@ -153,7 +165,8 @@ impl Operation for Passthrough {
     }
 
     fn limited(&self, model: &Model, tokens: u32) -> Option<Self> {
-        let thinks = self.size.has_fields && model.facts.reasoning.style != ReasoningStyle::None;
+        let thinks =
+            self.size.sets_reasoning && model.facts.reasoning.style != ReasoningStyle::None;
         let is_unlimited = self.size.is_unlimited(model) || self.has_no_output(&model.facts);
         if thinks || is_unlimited || tokens < model.facts.min_output_tokens {
             return None;

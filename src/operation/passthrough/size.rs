@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use super::{tier::tier, units::Units};
 use crate::{
     bedrock::sdk_request::{SdkBlock, SdkConverse, SdkMedia},
+    error::Error,
     model::{Model, ReasoningStyle},
     money::Tier,
     operation::{chat::raw_fields, expansion},
@@ -12,8 +14,11 @@ use crate::{
 /// Counts of a body.
 #[derive(Clone, Debug, Default)]
 pub struct Size {
-    /// The bytes of the body without those of inline media, with what its text gains when a tokenizer normalizes it.
+    /// The bytes of the body, with what its text gains when a tokenizer normalizes it. Converse: without inline media.
     pub text: u64,
+    /// The bytes of `text` that look like inline media. Only estimates leave them out, because a client can put text where
+    /// media are expected.
+    pub media: u64,
     /// The number of texts, each of which a guardrail bills in whole units.
     pub texts: u64,
     pub messages: u64,
@@ -36,15 +41,24 @@ pub struct Size {
     pub max_tokens: Option<u32>,
     /// There are fields in the model's own form.
     pub has_fields: bool,
+    /// Some of these fields set how much the model reasons.
+    pub sets_reasoning: bool,
+    /// They request Nova's highest effort.
+    pub is_at_high_effort: bool,
     /// Those of these fields that may change what a call costs.
     pub unbounded_fields: Vec<String>,
     /// The members of an InvokeModel body.
     pub members: Vec<String>,
+    /// What an InvokeModel body has that is billed by the unit.
+    pub units: Units,
 }
 
 impl Size {
     /// Counts a Converse request, whose text is `json`.
-    pub fn of(request: &SdkConverse<'_>, json: &[u8]) -> Self {
+    ///
+    /// # Errors
+    /// 400 for a service tier whose price is unknown.
+    pub fn of(request: &SdkConverse<'_>, json: &[u8]) -> Result<Self, Error> {
         let fields = request.additional_model_request_fields.as_ref();
         let config = request.inference_config.as_ref();
         let mut size = Self {
@@ -61,9 +75,12 @@ impl Size {
                     .as_ref()
                     .map(|one| one.latency.as_str()),
                 request.service_tier.as_ref().map(|tier| tier.kind.as_str()),
-            ),
+                "serviceTier.type",
+            )?,
             max_tokens: config.and_then(|config| config.max_tokens),
             has_fields: fields.is_some_and(|fields| !fields.is_empty()),
+            sets_reasoning: fields.is_some_and(sets_reasoning),
+            is_at_high_effort: fields.is_some_and(is_at_high_effort),
             unbounded_fields: fields
                 .into_iter()
                 .flat_map(raw_fields::unbounded)
@@ -80,7 +97,7 @@ impl Size {
         blocks
             .chain(&request.system)
             .for_each(|block| size.add(block));
-        size
+        Ok(size)
     }
 
     /// Reports whether the model takes no limit of the output: a managed prompt has its own, and Nova rejects one at its highest
@@ -88,7 +105,7 @@ impl Size {
     pub fn is_unlimited(&self, model: &Model) -> bool {
         let style = model.facts.reasoning.style;
         model.target().is_prompt()
-            || self.has_fields
+            || self.is_at_high_effort
                 && self.max_tokens.is_none()
                 && style == ReasoningStyle::ReasoningConfig
     }
@@ -138,99 +155,30 @@ impl Size {
     }
 }
 
-/// Returns the tier of a request with this latency mode and service tier.
-fn tier(latency: Option<&str>, tier: Option<&str>) -> Tier {
-    match (latency, tier) {
-        (Some("optimized"), _) => Tier::Optimized,
-        (_, Some("flex")) => Tier::Flex,
-        (_, Some("priority")) => Tier::Priority,
-        _ => Tier::Standard,
-    }
-}
-
-/// Names and types of members that hold media, or say where they are.
-const MEDIA: [&str; 14] = [
-    "image",
-    "images",
-    "image_url",
-    "input_image",
-    "inputImage",
-    "document",
-    "documents",
-    "video",
-    "audio",
-    "input_audio",
-    "file",
-    "source",
-    "mediaSource",
-    "s3Location",
+/// Fields that set how much the model reasons.
+const REASONING: [&str; 6] = [
+    "thinking",
+    "reasoning",
+    "reasoning_effort",
+    "reasoning_config",
+    "reasoningConfig",
+    "output_config",
 ];
 
-/// Counts an InvokeModel body, whose text is `json`. `header` returns a header of the request.
-pub fn invoke_size<'h>(
-    body: &Map<String, Value>,
-    json: &[u8],
-    header: impl Fn(&str) -> Option<&'h str>,
-) -> Size {
-    let list = |name: &str| body.get(name).and_then(Value::as_array).map_or(0, Vec::len) as u64;
-    let nested_tools = body
-        .get("toolConfig")
-        .and_then(|config| config.get("tools"))
-        .and_then(Value::as_array)
-        .map_or(0, Vec::len) as u64;
-    let limits = ["max_tokens", "max_completion_tokens", "max_gen_len"];
-    let nested = [
-        ("inferenceConfig", "maxTokens"),
-        ("textGenerationConfig", "maxTokenCount"),
-    ];
-    let nested = nested
-        .iter()
-        .filter_map(|(outer, name)| body.get(*outer)?.get(*name));
-    let limits = limits
-        .iter()
-        .filter_map(|name| body.get(*name))
-        .chain(nested);
-    let mut size = Size {
-        text: (json.len() + expansion::of_body(json)) as u64,
-        messages: list("messages").max(1),
-        tools: list("tools") + nested_tools,
-        guardrail: header("x-amzn-bedrock-guardrailidentifier").is_some(),
-        tier: tier(
-            header("x-amzn-bedrock-performanceconfig-latency"),
-            header("x-amzn-bedrock-service-tier"),
-        ),
-        // More than a model accepts is as good as no limit.
-        max_tokens: limits
-            .filter_map(Value::as_u64)
-            .filter_map(|limit| u32::try_from(limit).ok())
-            .max(),
-        has_fields: ["thinking", "reasoning_effort"]
-            .iter()
-            .any(|name| body.contains_key(*name)),
-        members: body.keys().cloned().collect(),
-        ..Size::default()
-    };
-    let mut open: Vec<&Value> = body.values().collect();
-    let is_media = |name: &str| MEDIA.contains(&name);
-    size.unbounded_media = body.keys().any(|name| is_media(name));
-    while let Some(value) = open.pop() {
-        match value {
-            Value::String(_) => size.texts += 1,
-            Value::Array(items) => open.extend(items),
-            Value::Object(members) => {
-                size.unbounded_media |= members.keys().any(|name| is_media(name))
-                    || members
-                        .get("type")
-                        .and_then(Value::as_str)
-                        .is_some_and(is_media);
-                size.marked |= ["cache_control", "cachePoint"]
-                    .iter()
-                    .any(|name| members.contains_key(*name));
-                size.server_tools |= members.contains_key("systemTool");
-                open.extend(members.values());
-            }
-            _ => {}
-        }
-    }
-    size
+/// Reports whether fields in the model's own form set how much it reasons.
+pub fn sets_reasoning(fields: &Map<String, Value>) -> bool {
+    REASONING.iter().any(|name| fields.contains_key(*name)) || nova_reasoning(fields).is_some()
+}
+
+/// Reports whether fields in the model's own form request the effort at which Nova takes no limit of the output.
+pub fn is_at_high_effort(fields: &Map<String, Value>) -> bool {
+    let effort = nova_reasoning(fields).and_then(|config| config.get("maxReasoningEffort"));
+    effort.and_then(Value::as_str) == Some("high")
+}
+
+/// Nova's `reasoningConfig`, which InvokeModel has inside `inferenceConfig`.
+fn nova_reasoning(fields: &Map<String, Value>) -> Option<&Value> {
+    let inner = fields.get("inferenceConfig");
+    let inner = inner.and_then(|config| config.get("reasoningConfig"));
+    fields.get("reasoningConfig").or(inner)
 }

@@ -1,12 +1,12 @@
 //! The most that a request of an AWS SDK can cost.
 
-use super::{Passthrough, SdkOperation};
+use super::{Passthrough, SdkOperation, units};
 use crate::{
     call::Caller,
     model::Model,
     money::{GuardrailFees, WorstCase},
     operation::chat::{
-        guard,
+        MAX_VIDEO_SECONDS, guard,
         worst_case::{MESSAGE, TEMPLATE, TOOL, TOOLS_TEMPLATE, UNKNOWN, all_output, window},
     },
 };
@@ -16,6 +16,13 @@ pub use crate::operation::chat::worst_case::LIKELY_IMAGE;
 /// Returns the worst case. Counts one token per byte of the body, as for chats.
 pub fn of(request: &Passthrough, model: &Model, caller: &Caller) -> WorstCase {
     let (facts, size) = (&model.facts, &request.size);
+    let guardrail = guardrail(request, model, caller);
+    if request.operation == SdkOperation::InvokeModel && facts.is_not_for_chats() {
+        return WorstCase {
+            guardrail,
+            ..units::worst_case(request, facts)
+        };
+    }
     let template = if size.tools > 0 {
         TOOLS_TEMPLATE
     } else {
@@ -42,7 +49,11 @@ pub fn of(request: &Passthrough, model: &Model, caller: &Caller) -> WorstCase {
         may_cache: facts.cache.is_none() || size.marked,
         tier: size.tier,
         server_tools: size.server_tools && facts.web_search.is_some(),
-        guardrail: guardrail(request, model, caller),
+        video_seconds: match &facts.invoke {
+            Some(invoke) if invoke.family.bills_video() => MAX_VIDEO_SECONDS,
+            _ => 0,
+        },
+        guardrail,
         ..WorstCase::default()
     }
 }
@@ -50,14 +61,12 @@ pub fn of(request: &Passthrough, model: &Model, caller: &Caller) -> WorstCase {
 /// Returns the most output, in tokens.
 pub fn output_tokens(request: &Passthrough, model: &Model) -> u64 {
     let facts = &model.facts;
-    if request.operation == SdkOperation::InvokeModel && facts.embed.is_some() {
+    if request.operation == SdkOperation::InvokeModel && facts.is_not_for_chats() {
         return 0;
     }
-    let limit = request.cap(model).or(request.size.max_tokens);
-    match limit {
-        Some(tokens) if !model.target().is_prompt() => u64::from(tokens).min(all_output(facts)),
-        _ => all_output(facts),
-    }
+    request
+        .cap(model)
+        .map_or_else(|| all_output(facts), u64::from)
 }
 
 /// The most that the guardrail in the call can cost: the operator's, or else the client's.

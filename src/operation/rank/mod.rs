@@ -47,12 +47,7 @@ impl Rank {
 
     /// The queries that one request is billed for, at most. The service does not report them.
     pub fn queries(&self) -> u64 {
-        let chunks = |document: &String| {
-            let bytes = document.len() + expansion::of_text(document);
-            bytes.div_ceil(CHUNK_BYTES).max(1) as u64
-        };
-        let chunks: u64 = self.documents.iter().map(chunks).sum();
-        chunks.div_ceil(CHUNKS_PER_QUERY).max(1)
+        queries(self.documents.iter().map(|document| chunks(document)).sum())
     }
 
     /// The requests for all pages of results on `route`.
@@ -84,6 +79,17 @@ impl Rank {
         let mut documents = self.documents.iter().enumerate();
         documents.try_for_each(|(index, text)| check_text(&format!("documents[{index}]"), text))
     }
+}
+
+/// The billed chunks of a document, at most.
+pub fn chunks(document: &str) -> u64 {
+    let bytes = document.len() + expansion::of_text(document);
+    bytes.div_ceil(CHUNK_BYTES).max(1) as u64
+}
+
+/// The queries that so many chunks are billed as.
+pub fn queries(chunks: u64) -> u64 {
+    chunks.div_ceil(CHUNKS_PER_QUERY).max(1)
 }
 
 fn check_text(at: &str, text: &str) -> Result<(), Error> {

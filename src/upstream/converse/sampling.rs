@@ -290,11 +290,18 @@ pub fn request_metadata<'a>(
     let identity = identity
         .into_iter()
         .filter_map(|(key, value)| Some((key, hashed(value.as_deref()?))));
+    let own = own.map(|(key, value)| (key, Cow::Borrowed(value)));
+    let pairs = fit_metadata(own.chain(identity), warnings);
+    (!pairs.is_empty()).then_some(OrderedMap(pairs))
+}
+
+/// Returns the client's pairs of metadata that Bedrock accepts beside those of [`add_identity`].
+pub fn fit_metadata<'a>(
+    own: impl Iterator<Item = (&'a str, Cow<'a, str>)>,
+    warnings: &Warnings,
+) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
     let mut pairs: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::new();
-    for (key, value) in own
-        .map(|(key, value)| (key, Cow::Borrowed(value)))
-        .chain(identity)
-    {
+    for (key, value) in own {
         if pairs.len() == METADATA_MAX - OWN_METADATA {
             warnings.dropped(
                 key.to_owned(),
@@ -311,7 +318,7 @@ pub fn request_metadata<'a>(
             pairs.push((fit_key, fit_value));
         }
     }
-    (!pairs.is_empty()).then_some(OrderedMap(pairs))
+    pairs
 }
 
 /// Adds the request id and the key id to `requestMetadata`. Returns the number of bytes that this adds to the body.

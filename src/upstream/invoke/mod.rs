@@ -19,12 +19,19 @@ pub use images::Images;
 pub use rerank::Reranking;
 
 use crate::{
+    bedrock::reply::TokenUsage,
     call::{Call, REQUEST_ID},
     error::{Error, Kind},
     model::EmbedFamily,
     money::{Price, Tier, Usage},
     operation::embed::{Embed, Input, embeds},
-    upstream::{Codec, EmbedDecoder, Request, ServiceOperation},
+    upstream::{
+        Codec, EmbedDecoder, Request, ServiceOperation,
+        converse::{
+            finish::ReplySize,
+            reported::{Estimate, Reported},
+        },
+    },
 };
 
 /// The codec for embeddings over InvokeModel.
@@ -131,15 +138,32 @@ pub(super) fn malformed(detail: impl Into<String>) -> Error {
     .may_be_billed()
 }
 
-/// Returns the usage of one request. Bedrock reports the token count in the body or in a header. If
-/// both are missing, the gateway estimates one token per four bytes.
-fn usage(counted: Option<u64>, headers: &HeaderMap, of: &SentBatch) -> Usage {
+/// Returns the tokens of `bytes` of text, and whether they are an estimate. Bedrock reports them in the body (`counted`) or
+/// in a header. Counts are judged as those of chats.
+pub(super) fn input_tokens(counted: Option<i64>, headers: &HeaderMap, bytes: u64) -> (u64, bool) {
     let header = headers.get("x-amzn-bedrock-input-token-count");
     let header = header.and_then(|count| count.to_str().ok()?.parse().ok());
-    let (input, estimated) = match counted.or(header) {
-        Some(count) => (count, false),
-        None => (of.bytes.div_ceil(4), of.bytes > 0),
+    let counted = counted.or(header).map(|input_tokens| TokenUsage {
+        input_tokens,
+        ..TokenUsage::default()
+    });
+    let size = ReplySize {
+        // Without text, there may be no tokens.
+        is_blocked: bytes == 0,
+        ..ReplySize::default()
     };
+    // Four bytes per token.
+    let estimate = Estimate {
+        input: bytes.div_ceil(4),
+        output: 0,
+    };
+    let usage = Reported::from(counted).usage(None, size, estimate);
+    (usage.input, usage.estimated && bytes > 0)
+}
+
+/// Returns the usage of one request.
+fn usage(counted: Option<i64>, headers: &HeaderMap, of: &SentBatch) -> Usage {
+    let (input, estimated) = input_tokens(counted, headers, of.bytes);
     let mut usage = Usage {
         input,
         images: of.images,

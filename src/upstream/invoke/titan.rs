@@ -42,7 +42,7 @@ struct Reply {
     #[serde(default)]
     embedding: Option<Vec<f32>>,
     #[serde(default)]
-    input_text_token_count: Option<u64>,
+    input_text_token_count: Option<i64>,
     /// The error message; only the multimodal model reports errors in the reply.
     #[serde(default)]
     message: Option<String>,

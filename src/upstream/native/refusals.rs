@@ -29,6 +29,9 @@ const OPTIONAL: [&str; 6] = [
 /// The member that decides about the price.
 const TIER: &str = "service_tier";
 
+/// The codes of errors that say that the model does not have the member.
+const REFUSALS: [&str; 2] = ["unsupported_parameter", "unsupported_value"];
+
 /// The time for which a refusal is remembered.
 const REMEMBERED: Duration = Duration::from_secs(3600);
 
@@ -127,19 +130,17 @@ fn key(call: &Call<Chat>, operation: ServiceOperation, member: &str) -> String {
 /// Returns the optional member that the error refuses: that of `param`, or the one in a message of a known form. Words
 /// elsewhere in a message can be the client's own.
 fn refused(error: &Error) -> Option<&'static str> {
-    // The member of an invalid value is accepted with another value.
-    let is_other = matches!(
-        error.code(),
-        Some("context_length_exceeded" | "content_policy_violation" | "invalid_value")
-    );
-    if error.kind() != Kind::InvalidRequest || is_other {
+    if error.kind() != Kind::InvalidRequest {
         return None;
     }
-    let named = match error.param() {
-        Some(param) => param,
-        None => named(error.message())?,
-    };
-    OPTIONAL.iter().find(|member| **member == named).copied()
+    let said = named(error.message());
+    // Any other error about a member may be about its value, which is that of one client.
+    let refused = match error.param() {
+        Some(param) if error.code().is_some_and(|code| REFUSALS.contains(&code)) => Some(param),
+        Some(param) => said.filter(|said| *said == param),
+        None => said,
+    }?;
+    OPTIONAL.iter().find(|member| **member == refused).copied()
 }
 
 /// Returns the member that a message refuses, in the forms of OpenAI and of common servers.
@@ -150,7 +151,7 @@ fn named(message: &str) -> Option<&str> {
         "Unrecognized request argument supplied: ",
         "Unknown parameter: ",
     ];
-    const REFUSALS: [&str; 6] = [
+    const ENDS: [&str; 6] = [
         " is not supported",
         " is not supported with this model",
         " is not supported for this model",
@@ -166,7 +167,7 @@ fn named(message: &str) -> Option<&str> {
         _ => rest.split_at(rest.find([' ', '.', ',', ':']).unwrap_or(rest.len())),
     };
     // What stands first in a message without such a start can be the client's text too, unless nothing follows.
-    (own.is_some() || REFUSALS.contains(&rest.trim_end_matches('.'))).then_some(member)
+    (own.is_some() || ENDS.contains(&rest.trim_end_matches('.'))).then_some(member)
 }
 
 /// Returns the request without the member, or `None` if it does not have the member or must not lose it.
@@ -230,6 +231,13 @@ mod tests {
                 .with_code(code)
         };
         assert_eq!(refused(&error("unsupported_value")), Some("stop"));
-        assert_eq!(refused(&error("invalid_value")), None);
+        for code in [
+            "invalid_value",
+            "invalid_request",
+            "decimal_above_max_value",
+            "context_length_exceeded",
+        ] {
+            assert_eq!(refused(&error(code)), None, "{code}");
+        }
     }
 }

@@ -1,90 +1,93 @@
-//! Reads the usage of replies that pass through.
+//! Reads the usage of replies that pass through. It is judged like that of every chat: counts that cannot be true are
+//! replaced by an estimate.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::count::{ConverseCount, Count, InvokeCount};
 use crate::{
-    bedrock::reply::Metadata,
+    bedrock::reply::ConverseReply,
     error::Error,
-    money::Usage,
-    operation::passthrough::SdkOperation,
+    model::InvokeFamily,
+    money::{Cost, Usage},
+    operation::passthrough::Billed,
     upstream::{
-        converse::{
-            ReplyPlan,
-            finish::{ReplySize, Terms, usage},
-        },
-        invoke::{
-            chat::{
-                body::Body,
-                headers::ReplyHeaders,
-                reply::{Counts, Envelope},
-            },
-            parse,
-        },
+        converse::{ReplyPlan, reply::add_block},
+        invoke::{chat::body::Body, input_tokens, parse},
     },
 };
 
 /// Reads the usage of the reply to one request.
 pub struct Meter {
-    pub operation: SdkOperation,
+    pub metered: Metered,
     /// The terms of the price.
-    pub plan: ReplyPlan,
+    pub plan: Arc<ReplyPlan>,
     /// The client must not see the trace of the guardrail, which the gateway has requested.
     pub hides_trace: bool,
 }
 
-/// A `chunk` event of InvokeModelWithResponseStream.
+/// What a reply is billed for.
+#[derive(Clone, Copy, Debug)]
+pub enum Metered {
+    /// The answer of Converse.
+    Converse,
+    /// The answer of InvokeModel, in the form of the family. `None` if the gateway does not know it.
+    Answer(Option<InvokeFamily>),
+    /// The input of InvokeModel.
+    Input {
+        billed: Billed,
+        /// Text is billed by its tokens.
+        counts_tokens: bool,
+    },
+}
+
+/// The member in which Titan counts the tokens of its input.
 #[derive(Default, Deserialize)]
-#[serde(default)]
-struct PayloadPart {
-    bytes: String,
+#[serde(rename_all = "camelCase", default)]
+struct InputCount {
+    input_text_token_count: Option<i64>,
 }
 
 impl Meter {
-    /// Returns the usage of a whole reply, or `None` if the service does not report it.
+    /// Returns the usage of a whole reply.
     ///
     /// # Errors
-    /// If the body is not JSON.
-    pub fn whole(&self, headers: &HeaderMap, body: &[u8]) -> Result<Option<Usage>, Error> {
-        match self.operation {
-            SdkOperation::Converse => Ok(self.of_converse(parse(body)?)),
-            SdkOperation::InvokeModel => {
-                let headers = ReplyHeaders::read(headers);
-                let envelope: Envelope = serde_json::from_slice(body).unwrap_or_default();
-                Ok(self.of_invoke(headers.counts, &headers, &envelope))
+    /// If a reply of Converse does not have its form.
+    pub fn whole(&self, headers: &HeaderMap, body: &[u8]) -> Result<Usage, Error> {
+        match self.metered {
+            Metered::Converse => self.of_converse(parse(body)?),
+            Metered::Answer(family) => {
+                Ok(InvokeCount::new(self.plan.clone(), family, headers).whole(body))
             }
+            Metered::Input {
+                billed,
+                counts_tokens,
+            } => Ok(self.of_input(billed, counts_tokens, headers, body)),
         }
     }
 
-    /// Returns the usage if the event reports it.
-    ///
-    /// # Errors
-    /// If the event is not JSON.
-    pub fn event(&self, event_type: &str, payload: &[u8]) -> Result<Option<Usage>, Error> {
-        match (self.operation, event_type) {
-            (SdkOperation::Converse, "metadata") => Ok(self.of_converse(parse(payload)?)),
-            (SdkOperation::InvokeModel, "chunk") => {
-                let part: PayloadPart = parse(payload)?;
-                let event = STANDARD.decode(&part.bytes).unwrap_or_default();
-                // Some families end with a text that is not JSON.
-                let envelope: Envelope = serde_json::from_slice(&event).unwrap_or_default();
-                let Some(counts) = envelope.counts() else {
-                    return Ok(None);
-                };
-                Ok(self.of_invoke(counts, &ReplyHeaders::default(), &envelope))
+    /// Returns the counter of a streamed reply.
+    pub fn stream(&self, headers: &HeaderMap) -> Count {
+        match self.metered {
+            Metered::Answer(family) => {
+                Count::Invoke(InvokeCount::new(self.plan.clone(), family, headers))
             }
-            _ => Ok(None),
+            // A model that is billed for its input does not stream, and the plan rejects it.
+            Metered::Converse | Metered::Input { .. } => {
+                Count::Converse(ConverseCount::new(self.plan.clone()))
+            }
         }
     }
 
     /// Returns what the client sees of a reply or an event of Converse that reports the usage. Returns `None` if it is what
     /// Bedrock sent.
     pub fn shown(&self, json: &[u8]) -> Option<Bytes> {
-        let is_converse = self.operation == SdkOperation::Converse;
+        let is_converse = matches!(self.metered, Metered::Converse);
         let is_routed = || memmem::find(json, br#""promptRouter""#).is_some();
         if !(self.hides_trace || is_converse && is_routed()) {
             return None;
@@ -106,34 +109,58 @@ impl Meter {
         Some(body.into_bytes())
     }
 
-    fn of_converse(&self, reply: Metadata) -> Option<Usage> {
-        let reported = reply.usage?;
-        let trace = reply.trace.as_ref();
-        let terms = Terms {
-            tier: reply.service_tier,
-            performance: reply.performance_config,
-            router: trace.and_then(|trace| trace.prompt_router.as_ref()),
-            guardrail: trace.and_then(|trace| trace.guardrail.as_ref()),
-        };
-        let size = ReplySize::default();
-        Some(usage(&Some(reported).into(), terms, None, size, &self.plan))
+    fn of_converse(&self, reply: ConverseReply) -> Result<Usage, Error> {
+        let mut count = ConverseCount::new(self.plan.clone());
+        for (index, block) in (0..).zip(reply.output.message.content) {
+            count.add(|answer, chunks| {
+                add_block(block, index, answer, chunks);
+                answer.block_stop(index, chunks);
+            });
+        }
+        count.stop(
+            &reply.stop_reason,
+            reply.additional_model_response_fields.as_ref(),
+        );
+        Ok(count.usage(crate::bedrock::reply::Metadata {
+            usage: reply.usage,
+            trace: reply.trace,
+            service_tier: reply.service_tier,
+            performance_config: reply.performance_config,
+        }))
     }
 
-    fn of_invoke(
+    fn of_input(
         &self,
-        counts: Counts,
-        headers: &ReplyHeaders,
-        envelope: &Envelope,
-    ) -> Option<Usage> {
-        let reported = counts.is_complete().then(|| counts.usage())?;
-        let trace = envelope.converse_trace();
-        let terms = Terms {
-            tier: headers.tier(),
-            performance: headers.performance(),
-            router: None,
-            guardrail: trace.as_ref(),
+        billed: Billed,
+        counts_tokens: bool,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Usage {
+        let plan = &self.plan;
+        let counted: InputCount = serde_json::from_slice(body).unwrap_or_default();
+        let bytes = match counts_tokens {
+            true => plan.request_bytes as u64,
+            false => 0,
         };
-        let size = ReplySize::default();
-        Some(usage(&Some(reported).into(), terms, None, size, &self.plan))
+        let (input, estimated) = input_tokens(counted.input_text_token_count, headers, bytes);
+        let mut usage = Usage {
+            input,
+            images: billed.images,
+            queries: billed.queries,
+            output_images: billed.output_images,
+            estimated: estimated || billed.queries > 0,
+            ..Usage::default()
+        };
+        let cost = plan
+            .price
+            .as_ref()
+            .and_then(|price| price.cost(&usage, plan.tier));
+        // The reply does not say whether a guardrail has evaluated the input.
+        let guardrails = Cost {
+            guardrails: plan.guardrail.fixed,
+            ..Cost::default()
+        };
+        usage.cost = cost.map(|cost| cost + guardrails);
+        usage
     }
 }

@@ -1,10 +1,13 @@
 //! Requests of AWS SDKs, which pass through.
 
 mod bodies;
+mod limits;
 mod money;
 mod routers;
 mod signed;
 mod streams;
+mod units;
+mod usage;
 
 use axum::body::Body;
 use http::{Request, StatusCode};
@@ -147,6 +150,20 @@ async fn errors_have_the_form_of_aws() {
         (
             KEY,
             converse("lite"),
+            &say("[simulate model-error]"),
+            424,
+            "ModelErrorException",
+        ),
+        (
+            KEY,
+            "/model/lite/unknown".to_owned(),
+            &hello,
+            404,
+            "ResourceNotFoundException",
+        ),
+        (
+            KEY,
+            converse("lite"),
             &say("[simulate unavailable]"),
             503,
             "ServiceUnavailableException",
@@ -178,6 +195,15 @@ async fn errors_have_the_form_of_aws() {
         assert_eq!(error_type(&reply), name, "{path} {body}");
         assert!(!reply.text().contains("arn:aws"), "{}", reply.text());
     }
+    let request = gateway.request(http::Method::GET, &converse("lite"));
+    let reply = gateway.send(request.body(Body::empty()).unwrap()).await;
+    let shown = (reply.status.as_u16(), error_type(&reply));
+    assert_eq!(shown, (405, "ValidationException"));
+    let wrong = json!({"messages": [{"role": "user", "content": [{"text": "Hi"}]}],
+        "additionalModelRequestFields": {"max_tokens": 5}});
+    let reply = ask(&gateway, "lite", "converse", &wrong).await;
+    let member = "additionalModelRequestFields.max_tokens: ";
+    assert!(reply.text().contains(member), "{}", reply.text());
 }
 
 #[tokio::test]

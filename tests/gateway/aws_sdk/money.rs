@@ -8,6 +8,16 @@ use crate::support::{
     money::{booked, budget, key, nano, standing},
 };
 
+/// Waits for the record of a key's only call, and returns its certainty and its cost in nano-dollars.
+pub async fn settled(gateway: &Gateway, id: &str) -> (String, i64) {
+    gateway
+        .until(async || !booked(gateway, id).await.is_empty())
+        .await;
+    let (settled, reserved) = standing(gateway, id).await;
+    assert_eq!(reserved, "0");
+    (booked(gateway, id).await[0].0.clone(), nano(&settled))
+}
+
 fn bill(gateway: &Gateway, before: (i64, i64)) -> i64 {
     let (input, output) = gateway.billed();
     (input - before.0) * 2000 + (output - before.1) * 10_000

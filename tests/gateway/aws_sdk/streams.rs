@@ -4,11 +4,8 @@ use bytes::Bytes;
 use http::StatusCode;
 use lintel::upstream::{Frame, FrameReader};
 
-use super::{ask, call, claude, error_type, say, start};
-use crate::support::{
-    Gateway,
-    money::{booked, budget, key, nano, standing},
-};
+use super::{ask, call, claude, error_type, money::settled, say, start};
+use crate::support::money::{budget, key};
 
 /// Returns the types of the events of a body, and the type of the exception that ends it.
 fn frames(body: &Bytes) -> (Vec<String>, Option<String>) {
@@ -47,15 +44,6 @@ async fn frames_pass_unchanged() {
     assert_eq!(failure, None);
 }
 
-async fn settled(gateway: &Gateway, id: &str) -> (String, i64) {
-    gateway
-        .until(async || !booked(gateway, id).await.is_empty())
-        .await;
-    let (settled, reserved) = standing(gateway, id).await;
-    assert_eq!(reserved, "0");
-    (booked(gateway, id).await[0].0.clone(), nano(&settled))
-}
-
 #[tokio::test]
 async fn broken_stream_ends_with_an_exception_and_is_booked_as_lost() {
     let gateway = start().await;
@@ -70,6 +58,10 @@ async fn broken_stream_ends_with_an_exception_and_is_booked_as_lost() {
             ("bad-crc", "internalServerException"),
             ("no-metadata", "internalServerException"),
             ("exception throttlingException", "throttlingException"),
+            (
+                "exception modelStreamErrorException",
+                "modelStreamErrorException",
+            ),
             ("exception validationException", "validationException"),
         ] {
             let (id, secret) = key(&gateway, budget(1.0)).await;

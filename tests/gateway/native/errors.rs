@@ -168,6 +168,17 @@ async fn refused_optional_member_is_dropped_once_and_remembered() {
     answered(&gateway, &with(request.clone(), "stream", true)).await;
     assert!(bodies()[2]["temperature"].is_null(), "remembered");
 
+    // A value that one client sends is its own fault.
+    let message = "Invalid 'top_p': decimal above maximum value.";
+    let body =
+        json!({"error": {"message": message, "param": "top_p", "code": "decimal_above_max_value"}});
+    gateway
+        .simulator
+        .script(ScriptedReply::json(400, body.to_string()));
+    assert_eq!(gateway.chat(&request).await.status, StatusCode::BAD_REQUEST);
+    answered(&gateway, &request).await;
+    assert_eq!(bodies().last().unwrap()["top_p"], 0.25, "not remembered");
+
     refuse("stop");
     let reply = answered(&gateway, &with(ask("oss", "one END two"), "stop", "END")).await;
     assert_eq!(

@@ -2,6 +2,7 @@
 //! `/invoke` and `/invoke-with-response-stream`.
 
 mod exception;
+mod names;
 mod parse;
 
 use std::{
@@ -9,17 +10,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use bytes::BytesMut;
 use futures_util::Stream;
 
 use exception::exception;
-pub use parse::converse as sdk_converse_request;
+pub use names::{message, name_and_status};
+pub use parse::{converse as sdk_converse_request, invoke as sdk_invoke_request};
 
 use super::{Dialect, EventSource, Incoming, Media, Outgoing, ParsedRequest, ReplyContext};
 use crate::{
     edge::labels,
-    error::{Error, Kind},
+    error::Error,
     operation::passthrough::{Passthrough, PassthroughReply, PieceStream},
 };
 
@@ -41,7 +43,7 @@ impl<const INVOKE: bool, const STREAM: bool> Dialect for AwsSdk<INVOKE, STREAM> 
 
     fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
         let operation = match INVOKE {
-            true => parse::invoke(request, STREAM),
+            true => parse::invoke(request.body, request.headers, STREAM),
             false => parse::converse(request.body, request.warnings, STREAM),
         }?;
         Ok(ParsedRequest {
@@ -58,6 +60,7 @@ impl<const INVOKE: bool, const STREAM: bool> Dialect for AwsSdk<INVOKE, STREAM> 
             PassthroughReply::Stream(stream) => {
                 let headers = shown(&stream.headers);
                 let source = Frames {
+                    is_invoke: INVOKE,
                     stream,
                     written: BytesMut::new(),
                 };
@@ -81,6 +84,8 @@ fn shown(headers: &HeaderMap) -> HeaderMap {
 
 /// The frames of a stream, as Bedrock sent them.
 struct Frames {
+    /// They are those of InvokeModelWithResponseStream.
+    is_invoke: bool,
     stream: PieceStream,
     written: BytesMut,
 }
@@ -98,9 +103,9 @@ impl EventSource for Frames {
     }
 
     fn fail(&mut self, error: &Error) {
-        let (name, _) = name_and_status(error.kind());
+        let name = names::in_stream(error, self.is_invoke);
         self.written
-            .extend_from_slice(&exception(name, error.message()));
+            .extend_from_slice(&exception(name, &message(error)));
     }
 
     fn cut(&mut self) {
@@ -113,38 +118,4 @@ impl EventSource for Frames {
 
     /// The format has nothing that clients ignore.
     fn heartbeat(&mut self) {}
-}
-
-/// Returns the name and the status of an error in Bedrock's service model.
-pub fn name_and_status(kind: Kind) -> (&'static str, StatusCode) {
-    match kind {
-        Kind::InvalidRequest => ("ValidationException", StatusCode::BAD_REQUEST),
-        Kind::MethodNotAllowed => ("ValidationException", StatusCode::METHOD_NOT_ALLOWED),
-        Kind::TooLarge => ("ValidationException", StatusCode::PAYLOAD_TOO_LARGE),
-        Kind::HeadTooLarge => (
-            "ValidationException",
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        ),
-        Kind::UnsupportedMediaType => ("ValidationException", StatusCode::UNSUPPORTED_MEDIA_TYPE),
-        Kind::RequestTimeout => ("ValidationException", StatusCode::REQUEST_TIMEOUT),
-        Kind::Unauthenticated => ("UnrecognizedClientException", StatusCode::FORBIDDEN),
-        Kind::PermissionDenied => ("AccessDeniedException", StatusCode::FORBIDDEN),
-        Kind::NotFound => ("ResourceNotFoundException", StatusCode::NOT_FOUND),
-        Kind::Conflict => ("ConflictException", StatusCode::BAD_REQUEST),
-        // SDKs do not repeat it, because the budget stays spent.
-        Kind::BudgetSpent | Kind::UpstreamQuota => {
-            ("ServiceQuotaExceededException", StatusCode::BAD_REQUEST)
-        }
-        Kind::RateLimited | Kind::BudgetBusy | Kind::UpstreamThrottle => {
-            ("ThrottlingException", StatusCode::TOO_MANY_REQUESTS)
-        }
-        Kind::UpstreamUnavailable | Kind::Overloaded | Kind::LedgerUnavailable => (
-            "ServiceUnavailableException",
-            StatusCode::SERVICE_UNAVAILABLE,
-        ),
-        Kind::UpstreamTimeout => ("ModelTimeoutException", StatusCode::REQUEST_TIMEOUT),
-        Kind::Upstream | Kind::Internal => {
-            ("InternalServerException", StatusCode::INTERNAL_SERVER_ERROR)
-        }
-    }
 }

@@ -6,7 +6,6 @@ use axum::http::{HeaderMap, HeaderName};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::super::Incoming;
 use crate::{
     bedrock::sdk_request::SdkConverse,
     call::Warnings,
@@ -72,7 +71,7 @@ pub fn converse(json: &[u8], warnings: &Warnings, stream: bool) -> Result<Passth
     if let Some(fields) = &parsed.additional_model_request_fields {
         raw_fields::check_at(fields, "additionalModelRequestFields")?;
     }
-    let size = Size::of(&parsed, json);
+    let size = Size::of(&parsed, json)?;
     Ok(Passthrough {
         operation: SdkOperation::Converse,
         stream,
@@ -88,12 +87,12 @@ pub fn converse(json: &[u8], warnings: &Warnings, stream: bool) -> Result<Passth
 ///
 /// # Errors
 /// 400 if the body is not a JSON object, or a header is not valid.
-pub fn invoke(request: &Incoming<'_>, stream: bool) -> Result<Passthrough, Error> {
-    shape::check(request.body)?;
-    let members: Map<String, Value> = serde_json::from_slice(request.body)
+pub fn invoke(json: &[u8], sent: &HeaderMap, stream: bool) -> Result<Passthrough, Error> {
+    shape::check(json)?;
+    let members: Map<String, Value> = serde_json::from_slice(json)
         .map_err(|_| Error::invalid("body", "The body must be a JSON object."))?;
-    let header = |name: &str| text(request.headers, name);
-    let size = invoke_size(&members, request.body, header);
+    let header = |name: &str| text(sent, name);
+    let size = invoke_size(&members, json, header)?;
     let metadata = header(METADATA).map(serde_json::from_str::<BTreeMap<String, String>>);
     let metadata = metadata.transpose().map_err(|_| {
         Error::invalid(
@@ -102,13 +101,13 @@ pub fn invoke(request: &Incoming<'_>, stream: bool) -> Result<Passthrough, Error
         )
     })?;
     let headers = HEADERS.into_iter().filter_map(|name| {
-        let value = request.headers.get(name)?.clone();
+        let value = sent.get(name)?.clone();
         Some((HeaderName::from_static(name), value))
     });
     Ok(Passthrough {
         operation: SdkOperation::InvokeModel,
         stream,
-        body: Bytes::copy_from_slice(request.body),
+        body: Bytes::copy_from_slice(json),
         headers: headers.collect(),
         metadata: pairs(metadata.unwrap_or_default()),
         size,
@@ -117,7 +116,8 @@ pub fn invoke(request: &Incoming<'_>, stream: bool) -> Result<Passthrough, Error
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+    let value = headers.get(name)?;
+    std::str::from_utf8(value.as_bytes()).ok()
 }
 
 fn pairs(metadata: BTreeMap<String, String>) -> Vec<(String, String)> {

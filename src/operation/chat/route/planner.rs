@@ -147,6 +147,7 @@ fn basic_strike(route: Route, model: &Model, built: &[Route]) -> Option<Strike> 
         | Route::ApplyGuardrail
         | Route::Async
         | Route::Bidi => Some(Strike::NotForChats),
+        _ if facts.is_not_for_chats() => Some(Strike::NotForChats),
         _ if !built.contains(&route) => Some(Strike::NotBuilt),
         Route::Invoke if facts.invoke.is_none() => Some(Strike::NoBody),
         _ if target.id.starts_with("arn:") && !takes_arns => Some(Strike::Arn),

@@ -1,6 +1,8 @@
 //! Combines what several places of a schema say about one value. Strict objects are closed, and an object that is closed
 //! beside `allOf` or a union rejects the members of the branches.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::root::ANNOTATIONS;
@@ -157,11 +159,9 @@ impl Combiner {
                     self.properties(old, new)?;
                 }
                 ("required", Value::Array(old), Value::Array(new)) => {
-                    for name in new {
-                        if !old.contains(&name) {
-                            old.push(name);
-                        }
-                    }
+                    old.extend(new);
+                    let mut seen = HashSet::new();
+                    old.retain(|name| seen.insert(name.to_string()));
                 }
                 ("additionalProperties", old, member) => match (&*old, &member) {
                     (Value::Bool(false), _) | (_, Value::Bool(false)) => *old = Value::Bool(false),

@@ -1,5 +1,7 @@
 //! Members that may be `null`. Each is a union, of which strict schemas may have few.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::visit::each_schema;
@@ -11,15 +13,15 @@ pub fn make_nullable_optional(schema: &mut Value, mut most: usize) {
         let Some(Value::Object(properties)) = members.get_mut("properties") else {
             return;
         };
-        let mut optional = Vec::new();
+        let mut optional = HashSet::new();
         for (name, property) in properties {
             if most > 0 && remove_null(property) {
                 most -= 1;
-                optional.push(name.clone());
+                optional.insert(name.clone());
             }
         }
         if let Some(Value::Array(required)) = members.get_mut("required") {
-            required.retain(|name| !optional.iter().any(|optional| name == optional));
+            required.retain(|name| !name.as_str().is_some_and(|name| optional.contains(name)));
         }
     });
 }

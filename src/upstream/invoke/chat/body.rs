@@ -1,10 +1,10 @@
 //! A JSON object that keeps the order of its members and the raw text of what clients sent.
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use bytes::Bytes;
 use serde::{
-    Deserialize, Deserializer, Serialize,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{Error as _, MapAccess, Visitor},
 };
 use serde_json::{
@@ -50,13 +50,7 @@ impl Body {
     /// # Errors
     /// If the value cannot be serialized.
     pub fn set(&mut self, name: &str, value: &(impl Serialize + ?Sized)) -> Result<(), Error> {
-        let value = to_raw_value(value).map_err(|error| {
-            Error::new(
-                Kind::Internal,
-                "The gateway could not serialize the request to Bedrock.",
-            )
-            .with_detail(error.to_string())
-        })?;
+        let value = raw(value)?;
         match self.0.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = value,
             None => self.0.push((name.to_owned(), value)),
@@ -89,9 +83,17 @@ impl Body {
     /// # Errors
     /// If a field cannot be serialized.
     pub fn extend(&mut self, fields: &Map<String, Value>) -> Result<(), Error> {
-        fields
-            .iter()
-            .try_for_each(|(name, value)| self.set(name, value))
+        let mut new = Vec::new();
+        let known: HashSet<String> = self.0.iter().map(|(name, _)| name.clone()).collect();
+        for (name, value) in fields {
+            match known.contains(name) {
+                // The gateway's own members are few.
+                true => self.set(name, value)?,
+                false => new.push((name.clone(), raw(value)?)),
+            }
+        }
+        self.0.append(&mut new);
+        Ok(())
     }
 
     /// Returns the JSON text.
@@ -110,6 +112,19 @@ impl Body {
     }
 }
 
+fn raw(value: &(impl Serialize + ?Sized)) -> Result<Box<RawValue>, Error> {
+    to_raw_value(value).map_err(|error| {
+        let text = "The gateway could not serialize the request to Bedrock.";
+        Error::new(Kind::Internal, text).with_detail(error.to_string())
+    })
+}
+
+impl Serialize for Body {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
 impl<'de> Deserialize<'de> for Body {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
@@ -120,13 +135,16 @@ impl<'de> Deserialize<'de> for Body {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Body, A::Error> {
                 let mut body = Body::default();
-                while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
-                    if body.get(&name).is_some() {
-                        return Err(A::Error::custom("a member is repeated"));
-                    }
-                    body.0.push((name, value));
+                while let Some(member) = map.next_entry()? {
+                    body.0.push(member);
                 }
-                Ok(body)
+                // Not looked up one by one, because a client can send any number of members.
+                let mut names: Vec<&str> = body.0.iter().map(|(name, _)| &**name).collect();
+                names.sort_unstable();
+                match names.windows(2).any(|pair| pair[0] == pair[1]) {
+                    true => Err(A::Error::custom("a member is repeated")),
+                    false => Ok(body),
+                }
             }
         }
         deserializer.deserialize_map(Members)

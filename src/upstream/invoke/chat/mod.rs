@@ -14,7 +14,7 @@ pub(in crate::upstream) mod reply;
 mod route_model;
 mod template;
 mod titan;
-mod video_length;
+pub(in crate::upstream) mod video_length;
 
 use std::sync::Arc;
 
@@ -155,7 +155,7 @@ fn family_body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Bod
 }
 
 /// Returns a reader of the family's replies.
-fn family_reader(family: InvokeFamily) -> Box<dyn Reader> {
+pub(in crate::upstream) fn family_reader(family: InvokeFamily) -> Box<dyn Reader> {
     match family {
         InvokeFamily::Anthropic => Box::new(anthropic::Anthropic),
         InvokeFamily::Nova => Box::new(nova::Nova),

@@ -179,6 +179,9 @@ fn stop(reason: &str, fields: Option<&Value>, reply: &mut Reply) {
 
 fn count(usage: Option<TokenUsage>, reply: &mut Reply) {
     if let Some(usage) = usage {
+        let details = usage.cache_details.unwrap_or_default();
+        let hour = details.iter().find(|detail| detail.ttl == "1h");
+        let hour = hour.map(|detail| detail.input_tokens);
         reply.count(Counts {
             input: Some(usage.input_tokens),
             output: Some(usage.output_tokens),
@@ -188,7 +191,7 @@ fn count(usage: Option<TokenUsage>, reply: &mut Reply) {
             cache_write: usage
                 .cache_write_input_tokens
                 .or(usage.cache_write_input_token_count),
-            cache_write_1h: None,
+            cache_write_1h: hour.filter(|tokens| *tokens > 0),
         });
     }
 }

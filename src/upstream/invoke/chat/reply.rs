@@ -115,11 +115,6 @@ impl Envelope {
             cache_write_1h: None,
         })
     }
-
-    /// Returns the trace of the guardrail in the form of Converse.
-    pub fn converse_trace(&self) -> Option<Value> {
-        guardrail::converse_trace(self.trace.clone()?)
-    }
 }
 
 /// One reply: its answer, and what is known about its end and its usage.
@@ -248,11 +243,7 @@ impl Reply {
         if self.finished {
             return Ok(());
         }
-        let (reason, sequence) = match &self.stop {
-            _ if self.intervened => ("guardrail_intervened".to_owned(), None),
-            Some(stop) => stop.clone(),
-            None => return Err(incomplete()),
-        };
+        let (reason, sequence) = self.end().ok_or_else(incomplete)?;
         self.answer.finish(&reason, sequence, &mut self.chunks)?;
         self.finished = true;
         let usage = self.usage();
@@ -260,6 +251,28 @@ impl Reply {
         self.chunks.extend(shown.map(Chunk::Guardrail));
         self.chunks.push_back(Chunk::Usage(usage));
         Ok(())
+    }
+
+    /// Returns the usage of a reply that has ended, also if it is no answer that a chat could have.
+    pub fn settle(&mut self) -> Usage {
+        if let Some((reason, sequence)) = self.end() {
+            // Only what it records about the size of the answer matters.
+            let _ = self.answer.finish(&reason, sequence, &mut self.chunks);
+        }
+        self.usage()
+    }
+
+    /// Returns whether the counts of the last event have come.
+    pub fn has_metrics(&self) -> bool {
+        self.metrics.is_some()
+    }
+
+    /// The stop reason in Converse's words, and the stop sequence.
+    fn end(&self) -> Option<(String, Option<String>)> {
+        match self.intervened {
+            true => Some(("guardrail_intervened".to_owned(), None)),
+            false => self.stop.clone(),
+        }
     }
 
     /// Returns the usage: of the metrics, the headers and the body, in this order, or else an estimate.

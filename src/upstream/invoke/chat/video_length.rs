@@ -19,16 +19,19 @@ pub fn of(request: &ConverseRequest<'_>) -> u64 {
     let blocks = request.messages.iter().flat_map(|turn| &turn.content);
     let lengths = blocks.filter_map(|block| match block {
         ContentBlock::Video(video) => Some(match &video.source {
-            MediaSource::Bytes(data) => File(data).seconds(),
-            MediaSource::S3Location(_) => None,
+            MediaSource::Bytes(data) => of_file(Some(data)),
+            MediaSource::S3Location(_) => of_file(None),
         }),
         _ => None,
     });
-    let lengths = lengths.map(|seconds| {
-        let seconds = seconds.filter(|seconds| *seconds > 0);
-        seconds.map_or(MAX_VIDEO_SECONDS, |known| known.min(MAX_VIDEO_SECONDS))
-    });
     lengths.sum()
+}
+
+/// Returns the length of a video whose file is `data` in Base64, in seconds. A video elsewhere counts as the longest.
+pub fn of_file(data: Option<&str>) -> u64 {
+    let seconds = data.and_then(|data| File(data).seconds());
+    let seconds = seconds.filter(|seconds| *seconds > 0);
+    seconds.map_or(MAX_VIDEO_SECONDS, |known| known.min(MAX_VIDEO_SECONDS))
 }
 
 /// The Base64 of a file, of which only the parts are decoded that are read.
