@@ -68,10 +68,11 @@ async fn answer<D: Dialect>(
         responses: &edge.responses,
         caller: &caller,
         trace,
+        room: &edge.limits.room,
+        permit: &mut permit,
         max_body: edge.limits.max_body,
     };
     let (bytes, recalled) = D::recall(bytes, recall).await?;
-    edge.limits.room.take(bytes.len(), &mut permit)?;
     let parse = {
         let (caller, gateway, trace) = (caller.clone(), gateway.clone(), trace.clone());
         let (seals, policies) = (edge.seals.clone(), edge.policies);

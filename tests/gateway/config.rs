@@ -80,7 +80,6 @@ fn settings_that_the_example_comments_out_are_defaults() {
     let of_machine = [
         "profile",
         "ca_bundle",
-        "encryption_key_file",
         "assume_role",
         "secret_env = \"LINTEL_WEBHOOK_SECRET",
         "prompt_file",

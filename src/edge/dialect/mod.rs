@@ -34,7 +34,11 @@ pub use rerank::{Reranking, rerank_request};
 pub use responses::{Compactions, InputTokens, Responses, StoredContent, unavailable};
 
 pub use super::body::Media;
-use super::{rescue, seal::Seals};
+use super::{
+    receive::{BodyPermit, Room},
+    rescue,
+    seal::Seals,
+};
 use crate::{
     call::{Caller, Trace, Warnings},
     dispatch::{Dispatchable, Models},
@@ -149,11 +153,13 @@ pub struct Incoming<'a> {
 }
 
 /// What the stored part of a conversation is read with.
-#[derive(Clone, Copy)]
 pub struct RecallContext<'a> {
     pub responses: &'a governance::Responses,
     pub caller: &'a Caller,
     pub trace: &'a Trace,
+    pub room: &'a Room,
+    /// The memory of the body, which grows with what is added.
+    pub permit: &'a mut BodyPermit,
     /// Maximum size of the body with what is added, in bytes.
     pub max_body: usize,
 }

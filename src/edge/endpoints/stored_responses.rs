@@ -16,6 +16,8 @@ use crate::{
         Edge,
         dialect::{StoredContent, unavailable},
         json, json_response,
+        receive::BodyPermit,
+        until_end,
     },
     error::{Error, Kind},
     governance::{ResponseError, StoredResponse},
@@ -40,7 +42,7 @@ struct ItemList {
 /// Returns a response as its client received it.
 ///
 /// # Errors
-/// 404 if it is not stored, 503 if the store cannot be read.
+/// 404 if it is not stored, 503 if the store cannot be read or there is no memory for it.
 pub async fn retrieve(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
@@ -51,9 +53,10 @@ pub async fn retrieve(
         let text = "'stream' is only for responses that run in the background, which this gateway does not have. Retrieve the response without it.";
         return Err(Error::invalid("stream", text).with_code("unsupported_parameter"));
     }
-    let stored = find(&edge, &caller, &id).await?;
+    let (stored, permit) = find(&edge, &caller, &id).await?;
     let content = StoredContent::parse(&stored.content)?;
-    Ok(json_response(content.response.get().to_owned()))
+    let response = json_response(content.response.get().to_owned());
+    Ok(until_end(response, permit))
 }
 
 /// Deletes a response.
@@ -94,7 +97,7 @@ pub async fn input_items(
         Some("asc") => true,
         Some(_) => return Err(Error::invalid("order", "'order' must be 'asc' or 'desc'.")),
     };
-    let stored = find(&edge, &caller, &id).await?;
+    let (stored, permit) = find(&edge, &caller, &id).await?;
     let content = StoredContent::parse(&stored.content)?;
     let items = content.input.iter().enumerate();
     let mut items: Vec<(String, &RawValue)> = items
@@ -113,13 +116,14 @@ pub async fn input_items(
     };
     let rest = items.get(start..).unwrap_or_default();
     let page = &rest[..rest.len().min(limit)];
-    json(&ItemList {
+    let response = json(&ItemList {
         object: "list",
         data: page.iter().map(|(id, item)| shown(id, item)).collect(),
         first_id: page.first().map(|(id, _)| id.clone()),
         last_id: page.last().map(|(id, _)| id.clone()),
         has_more: rest.len() > limit,
-    })
+    })?;
+    Ok(until_end(response, permit))
 }
 
 /// Rejects the cancellation of a response, because none runs in the background.
@@ -136,9 +140,17 @@ pub async fn cancel(
     Err(Error::new(Kind::InvalidRequest, text).with_code("response_not_cancellable"))
 }
 
-async fn find(edge: &Edge, caller: &Caller, id: &str) -> Result<StoredResponse, Error> {
+/// Returns a response, and the memory that it occupies until its reply is sent.
+async fn find(
+    edge: &Edge,
+    caller: &Caller,
+    id: &str,
+) -> Result<(StoredResponse, BodyPermit), Error> {
     let found = edge.responses.get(&caller.key_id, id).await;
-    found.map_err(|error| rejected(error, id))
+    let stored = found.map_err(|error| rejected(error, id))?;
+    let mut permit = None;
+    edge.limits.room.take(stored.content.len(), &mut permit)?;
+    Ok((stored, permit))
 }
 
 fn rejected(error: ResponseError, id: &str) -> Error {

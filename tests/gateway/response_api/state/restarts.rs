@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use http::StatusCode;
+use lintel::config::{self, Environment};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -65,6 +66,25 @@ async fn chain_survives_a_restart() {
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     let turn: Value = gateway.last_sent()["messages"][1]["content"].clone();
     assert!(turn.to_string().contains("reasoningContent"), "{turn}");
+}
+
+#[test]
+fn key_file_that_is_missing_or_weak_is_a_problem_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let weak = folder.path().join("weak");
+    std::fs::write(&weak, "short").unwrap();
+    for (path, expected) in [
+        (weak, "must have at least 32 random characters"),
+        (folder.path().join("none"), "cannot read"),
+    ] {
+        let text = format!("[store]\nencryption_key_file = \"{}\"", path.display());
+        let problems = config::parse(&text, &Environment::default(), None).unwrap_err();
+        let problem = problems
+            .iter()
+            .find(|problem| problem.path == "store.encryption_key_file");
+        let message = &problem.unwrap().message;
+        assert!(message.contains(expected), "{message}");
+    }
 }
 
 #[tokio::test]

@@ -44,7 +44,8 @@ struct Wanted {
 /// Replaces references in `body` by the stored items, and puts those of the previous responses before its input.
 ///
 /// # Errors
-/// 404 if the previous response is unknown; 400 if the chain is too long or too large; 503 if the store cannot be read.
+/// 404 if the previous response is unknown; 400 if the chain is too long or too large; 503 if the store cannot be read, or
+/// if there is no memory for the chain.
 pub async fn recall(body: Bytes, cx: RecallContext<'_>) -> Result<(Bytes, Recalled), Error> {
     let scanned = body.clone();
     let wanted = cx.trace.compute(move || Ok(wanted(&scanned))).await?;
@@ -84,8 +85,9 @@ pub async fn recall(body: Bytes, cx: RecallContext<'_>) -> Result<(Bytes, Recall
         id: last.id.clone(),
         depth: last.depth,
     });
-    cx.trace
-        .set_body_size(body.len() + size(&chain) + size(&holders));
+    let bytes = body.len() + size(&chain) + size(&holders);
+    cx.room.take(bytes, cx.permit)?;
+    cx.trace.set_body_size(bytes);
     let splice = move || spliced(&body, &chain, &holders);
     let (body, items) = cx.trace.compute(splice).await?;
     Ok((body, Recalled { items, parent }))
