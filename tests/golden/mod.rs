@@ -3,6 +3,7 @@
 //!
 //! After an intended change, run `INSTA_UPDATE=always cargo test --test gateway golden` and review the diff.
 
+mod claude_code;
 mod families;
 mod invoke;
 mod knowledge;

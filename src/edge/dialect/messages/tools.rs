@@ -68,7 +68,7 @@ pub fn tools(
                 if kind.starts_with("computer_") {
                     options.add(COMPUTER, None);
                 }
-                converted.push(client_tool(tool)?);
+                converted.push(client_tool(tool, &at)?);
             }
             // Some models search the web themselves. Others reject it.
             Some(kind) if is_alone && kind.starts_with("web_search_") => {
@@ -145,9 +145,12 @@ fn function(tool: WireTool, at: &str) -> Result<Tool, Error> {
 }
 
 /// Writes the definition of a tool that only Claude knows.
-fn client_tool(tool: WireTool) -> Result<Tool, Error> {
+///
+/// # Errors
+/// 400 if its name is not valid.
+fn client_tool(tool: WireTool, at: &str) -> Result<Tool, Error> {
     let kind = tool.kind.unwrap_or_default();
-    check_tools::name(&tool.name, || "tools.name".to_owned())?;
+    check_tools::name(&tool.name, || format!("{at}.name"))?;
     let members = [
         ("type", Some(Value::from(kind.as_str()))),
         ("name", Some(tool.name.as_str().into())),

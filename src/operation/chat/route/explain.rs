@@ -34,9 +34,14 @@ pub fn explain(chat: Option<&Chat>, model: &Model, caller: &Caller) -> Explanati
 
 fn explain_needs(needs: Option<&[Need]>, model: &Model, built: &[Route]) -> Explanation {
     let facts = &model.facts;
+    // What only one vendor's API has is no loss for the models of others.
+    let is_offered = |feature: &Feature| {
+        let mut routes = facts.routes.iter();
+        !feature.is_of_one_api() || routes.any(|route| carries(*route, *feature, facts))
+    };
     let features: Vec<Feature> = match needs {
         Some(needs) => needs.iter().map(|need| need.feature).collect(),
-        None => Feature::ALL.to_vec(),
+        None => Feature::ALL.into_iter().filter(is_offered).collect(),
     };
     let explained = |route: &Route| RouteExplanation {
         route: *route,

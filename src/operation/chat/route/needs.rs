@@ -133,6 +133,11 @@ impl Feature {
         }
     }
 
+    /// Reports whether only the API of one vendor has the feature.
+    pub(super) fn is_of_one_api(self) -> bool {
+        matches!(self, Self::Items | Self::Betas | Self::ClientTool)
+    }
+
     /// Reports whether an answer without the feature would be wrong, unsafe or billed differently. Without others it is
     /// poorer, and a warning says so.
     pub fn is_essential(self) -> bool {
