@@ -193,7 +193,7 @@ fn a_changed_byte_anywhere_is_rejected() {
             add(&|request| request.headers[at].1 = value.clone());
         }
     }
-    assert!(request.is_accepted() && changed.len() > 500);
+    assert!(request.is_accepted() && changed.len() > 400);
     for changed in changed {
         assert!(!changed.is_accepted(), "{changed:?}");
     }
