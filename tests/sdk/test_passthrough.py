@@ -102,7 +102,9 @@ def test_invoke_model_with_response_stream(client):
     [
         ("nothing", "Hi", "ResourceNotFoundException", 404),
         ("claude", "[simulate throttle]", "ThrottlingException", 429),
-        ("claude", "[simulate access-denied]", "InternalServerException", 500),
+        # Not a 500, which SDKs would repeat.
+        ("claude", "[simulate access-denied]", "AccessDeniedException", 403),
+        ("claude", "[simulate model-error]", "ModelErrorException", 424),
         ("claude", "[simulate validation]", "ValidationException", 400),
     ],
 )

@@ -36,6 +36,8 @@ pub struct Billed {
     pub queries: u64,
     /// Images that the model makes.
     pub output_images: u64,
+    /// The service may bill less: it does not say how it divides documents.
+    pub is_estimate: bool,
 }
 
 impl Units {
@@ -104,6 +106,7 @@ impl Units {
                 None => u64::from(embeds_query),
             },
             output_images: makes,
+            is_estimate: facts.rerank.is_some(),
         }
     }
 }

@@ -126,9 +126,10 @@ impl EmbedDecoder for Marengo {
         let Reply { data } = parse(body)?;
         let vector = data.into_iter().next();
         let vector = vector.ok_or_else(|| malformed("no `data`"))?.embedding;
-        // The tokens are only information: a text is billed as a query, an image as an image.
+        // The tokens are only information: a text is billed as a query, an image as an image. So the cost is no estimate.
         let mut usage = Usage {
             queries: self.0.count as u64 - self.0.images,
+            estimated: false,
             ..usage(None, headers, &self.0)
         };
         let price = self.0.price.as_ref();

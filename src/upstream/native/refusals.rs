@@ -151,7 +151,8 @@ fn named(message: &str) -> Option<&str> {
         "Unrecognized request argument supplied: ",
         "Unknown parameter: ",
     ];
-    const ENDS: [&str; 6] = [
+    const ENDS: [&str; 7] = [
+        " is not available",
         " is not supported",
         " is not supported with this model",
         " is not supported for this model",
@@ -212,6 +213,7 @@ mod tests {
             ),
             ("Unrecognized request argument supplied: stop", Some("stop")),
             ("service_tier is not supported", Some("service_tier")),
+            ("service_tier is not available.", Some("service_tier")),
             (
                 "Invalid tool name 'temperature': names must not be reserved",
                 None,

@@ -72,7 +72,10 @@ fn meter(call: &Call<Passthrough>, body: &Body) -> Meter {
         SdkOperation::Converse => Metered::Converse,
         SdkOperation::InvokeModel if facts.is_not_for_chats() => Metered::Input {
             billed: own.billed(facts),
-            counts_tokens: facts.embed.is_some(),
+            counts_tokens: facts
+                .embed
+                .as_ref()
+                .is_some_and(|embed| !embed.family.bills_queries()),
         },
         SdkOperation::InvokeModel => Metered::Answer(family),
     };

@@ -148,7 +148,7 @@ impl Meter {
             images: billed.images,
             queries: billed.queries,
             output_images: billed.output_images,
-            estimated: estimated || billed.queries > 0,
+            estimated: estimated || billed.is_estimate,
             ..Usage::default()
         };
         let cost = plan

@@ -19,6 +19,10 @@ const SETTINGS: &str = r#"
     [models.haiku]
     target = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     price = { input = 2.0, output = 10.0, cache_read = 0.2, cache_write = 2.5, cache_write_1h = 4.0 }
+    [models.nova2]
+    target = "us.amazon.nova-2-lite-v1:0"
+    max_tokens = 100
+    price = { input = 0.3, output = 2.5, server_tool_use = 0.03 }
     [models.titan]
     target = "amazon.titan-embed-text-v2:0"
     price = { input = 2.0, output = 0.0 }
@@ -251,5 +255,27 @@ async fn impossible_counts_of_embeddings_are_replaced_by_an_estimate() {
             );
             assert_eq!(booked(&gateway, &id).await.len(), 1);
         }
+    }
+}
+
+/// A search costs far more than the tokens of a short answer.
+#[tokio::test]
+async fn web_searches_are_booked_on_every_operation() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let mut body = say("what is new");
+    body["toolConfig"] = json!({"tools": [{"systemTool": {"name": "nova_grounding"}}]});
+    for operation in [
+        "converse",
+        "converse-stream",
+        "invoke",
+        "invoke-with-response-stream",
+    ] {
+        let (id, secret) = key(&gateway, budget(5.0)).await;
+        let path = format!("/model/nova2/{operation}");
+        let reply = call(&gateway, &secret, &path, &body).await;
+        assert_eq!(reply.status, 200, "{operation}");
+        let (kind, cost) = settled(&gateway, &id).await;
+        assert_eq!(kind, "actual", "{operation}");
+        assert!(cost > 30_000_000, "{operation}: {cost}");
     }
 }

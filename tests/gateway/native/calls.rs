@@ -131,7 +131,7 @@ async fn refusal_is_forgotten_unless_the_request_without_the_member_succeeds() {
     let gateway = gateway().await;
     let request = with(ask("oss", "Hi"), "temperature", 0.5);
     for _ in 0..2 {
-        let body = json!({"error": {"message": "No.", "param": "temperature"}});
+        let body = json!({"error": {"message": "No.", "param": "temperature", "code": "unsupported_parameter"}});
         gateway
             .simulator
             .script(ScriptedReply::json(400, body.to_string()));

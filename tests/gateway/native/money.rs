@@ -91,7 +91,7 @@ async fn cached_tokens_and_reasoning_have_their_own_prices() {
 async fn rejected_requests_cost_nothing() {
     let gateway = gateway().await;
     let (id, secret) = key(&gateway, budget(1.0)).await;
-    let refusal = json!({"error": {"message": "Unsupported", "param": "temperature"}});
+    let refusal = json!({"error": {"message": "No.", "param": "temperature", "code": "unsupported_parameter"}});
     gateway
         .simulator
         .script(ScriptedReply::json(400, refusal.to_string()));

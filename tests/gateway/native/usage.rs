@@ -135,7 +135,7 @@ async fn refused_tier_is_not_charged_and_an_unknown_tier_is_not_standard() {
     };
     let reply = |value: Value| ScriptedReply::json(200, tier(value).to_string());
     let request = with(ask("oss_mantle", "Hi"), "service_tier", "priority");
-    let refusal = json!({"error": {"message": "No.", "param": "service_tier"}});
+    let refusal = json!({"error": {"message": "No.", "param": "service_tier", "code": "unsupported_parameter"}});
     let refusal = ScriptedReply::json(400, refusal.to_string());
     let (standard, dearest) = (0.0007, 0.0014);
     let sent = charged(&gateway, reply(json!("priority")), &request).await;

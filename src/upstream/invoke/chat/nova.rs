@@ -182,6 +182,7 @@ fn count(usage: Option<TokenUsage>, reply: &mut Reply) {
         let details = usage.cache_details.unwrap_or_default();
         let hour = details.iter().find(|detail| detail.ttl == "1h");
         let hour = hour.map(|detail| detail.input_tokens);
+        let uses = usage.server_tool_usage.into_values();
         reply.count(Counts {
             input: Some(usage.input_tokens),
             output: Some(usage.output_tokens),
@@ -192,6 +193,7 @@ fn count(usage: Option<TokenUsage>, reply: &mut Reply) {
                 .cache_write_input_tokens
                 .or(usage.cache_write_input_token_count),
             cache_write_1h: hour.filter(|tokens| *tokens > 0),
+            server_tool_uses: uses.reduce(i64::saturating_add),
         });
     }
 }

@@ -43,6 +43,8 @@ pub struct Counts {
     pub cache_read: Option<i64>,
     pub cache_write: Option<i64>,
     pub cache_write_1h: Option<i64>,
+    /// The uses of tools that AWS runs.
+    pub server_tool_uses: Option<i64>,
 }
 
 impl Counts {
@@ -54,6 +56,7 @@ impl Counts {
             cache_read: self.cache_read.or(other.cache_read),
             cache_write: self.cache_write.or(other.cache_write),
             cache_write_1h: self.cache_write_1h.or(other.cache_write_1h),
+            server_tool_uses: self.server_tool_uses.or(other.server_tool_uses),
         }
     }
 
@@ -71,6 +74,11 @@ impl Counts {
             cache_read_input_tokens: self.cache_read,
             cache_write_input_tokens: self.cache_write,
             cache_details,
+            server_tool_usage: self
+                .server_tool_uses
+                .map(|uses| ("all".to_owned(), uses))
+                .into_iter()
+                .collect(),
             ..TokenUsage::default()
         }
     }
@@ -112,7 +120,7 @@ impl Envelope {
             output: metrics.output_token_count,
             cache_read: metrics.cache_read_input_token_count,
             cache_write: metrics.cache_write_input_token_count,
-            cache_write_1h: None,
+            ..Counts::default()
         })
     }
 }

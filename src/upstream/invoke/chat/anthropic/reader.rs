@@ -203,6 +203,7 @@ fn count(usage: Usage, reply: &mut Reply) {
             .cache_creation
             .and_then(|written| written.ephemeral_1h_input_tokens)
             .filter(|tokens| *tokens > 0),
+        ..Counts::default()
     });
     let details = usage.output_tokens_details;
     reply.count_reasoning(details.and_then(|details| details.thinking_tokens));

@@ -208,7 +208,7 @@ fn count(usage: Usage, reply: &mut Reply) {
         output: usage.completion_tokens,
         cache_read: cached_tokens,
         cache_write: cache_write_tokens,
-        cache_write_1h: None,
+        ..Counts::default()
     });
     let details = usage.completion_tokens_details.unwrap_or_default();
     reply.count_reasoning(details.reasoning_tokens);
