@@ -246,6 +246,9 @@ pub struct Tool {
     /// The nested form of another API. Rejected instead of ignored, because it may contain a filter.
     #[serde(default)]
     pub file_search: Option<Box<RawValue>>,
+    /// The path of the tool in a body of another API, whose list differs from this one.
+    #[serde(skip)]
+    pub at: Option<String>,
 }
 
 /// A tool whose input is text instead of JSON.

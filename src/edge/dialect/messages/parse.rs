@@ -47,7 +47,7 @@ pub fn messages(request: &Incoming<'_>) -> Result<Parsed, Error> {
 pub fn count(request: &Incoming<'_>) -> Result<Parsed, Error> {
     let body: MessagesRequest = body::parse(request.body, request.warnings)?;
     let mut parsed = parsed(body, request)?;
-    parsed.chat.stream = false;
+    (parsed.chat.stream, parsed.chat.counts) = (false, true);
     Ok(parsed)
 }
 
@@ -65,7 +65,7 @@ fn parsed(body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, Error
     options::context_management(body.context_management.as_deref(), warnings);
     let format = output.format.or(body.output_format);
     let tools = tools::tools(body.tools, &body.messages, warnings)?;
-    let (tool_choice, parallel) = tools::choice(body.tool_choice)?;
+    let (tool_choice, parallel) = tools::choice(body.tool_choice, &tools)?;
     let mut bedrock = body.bedrock;
     guardrail(headers, &mut bedrock);
     let chat = Chat {
@@ -78,10 +78,11 @@ fn parsed(body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, Error
             .stop_sequences
             .filter(|stops| !stops.is_empty())
             .map(Stop),
-        tool_choice: tool_choice.filter(|_| !tools.is_empty()),
+        tool_choice,
         parallel_tool_calls: parallel,
         tools: (!tools.is_empty()).then_some(tools),
         user: body.metadata.and_then(|metadata| metadata.user_id),
+        hides_user: true,
         service_tier: options::service_tier(body.service_tier),
         response_format: options::response_format(format)?,
         reasoning: options::reasoning(body.thinking.as_ref(), effort.as_deref(), warnings)?,

@@ -5,7 +5,10 @@ use serde::Serialize;
 use super::parse;
 use crate::{
     edge::{
-        dialect::{Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_completions},
+        dialect::{
+            Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_completions,
+            paths::Paths,
+        },
         labels,
     },
     error::Error,
@@ -27,6 +30,7 @@ impl Dialect for InputTokens {
     type View = ();
     const ROUTE: &'static str = labels::INPUT_TOKENS;
     const INPUT: &'static str = "input";
+    const PATHS: Paths = super::PATHS;
 
     fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
         let parsed = parse::request(request, false)?;
@@ -35,7 +39,7 @@ impl Dialect for InputTokens {
             let text = "kb: its passages are not counted (counting tokens makes no search)";
             request.warnings.add(text);
         }
-        chat.stream = false;
+        (chat.stream, chat.counts) = (false, true);
         Ok(ParsedRequest {
             operation: CountTokens { chat },
             model: parsed.view.model,

@@ -176,6 +176,10 @@ impl EventWriter for ResponseWriter {
         self.output.events.fail(error, response);
     }
 
+    fn failure(&mut self) -> Option<Error> {
+        self.output.missing_summary()
+    }
+
     fn done(&mut self) {
         let mut events = std::mem::take(&mut self.output.events);
         let response = self.head.answered(&self.output);

@@ -98,8 +98,12 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
     pub fn declared(&mut self, request: &'a Chat, names: &mut Names<'a>) -> Result<(), Error> {
         for (index, tool) in request.tools.iter().flatten().enumerate() {
             let mark = tool.cache_control.as_ref();
+            let place = match &tool.at {
+                Some(at) => at.clone(),
+                None => format!("tools[{index}]"),
+            };
             if let Some(function) = &tool.function {
-                let at = format!("tools[{index}].function");
+                let at = format!("{place}.function");
                 self.function(function, mark, names, &at)?;
             } else if let Some(custom) = &tool.custom
                 && self.register(&custom.name, mark)
@@ -116,7 +120,7 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
                     .filter(|format| format.get().contains("grammar"))
                 {
                     self.cx.warnings.add(format!(
-                        "tools[{index}].custom.format: the grammar was moved into the description (Converse has no such parameter)"
+                        "{place}.custom.format: the grammar was moved into the description (Converse has no such parameter)"
                     ));
                     description.push_str(&format!(
                         "\nThe input must follow this format: {}",

@@ -15,7 +15,7 @@ use crate::{
     upstream::converse::{
         ReplyPlan,
         answer::Answer,
-        finish::{self, Terms},
+        finish::{self, Stop, Terms},
         reported::Reported,
     },
 };
@@ -139,6 +139,8 @@ pub struct Reply {
     reasoning: Option<u64>,
     /// The stop reason in Converse's words, and the stop sequence.
     stop: Option<(String, Option<String>)>,
+    /// Why the model refused, if the body reports it.
+    details: Option<Value>,
     intervened: bool,
     trace: Option<Value>,
     finished: bool,
@@ -158,6 +160,7 @@ impl Reply {
             metrics: None,
             reasoning: None,
             stop: None,
+            details: None,
             intervened: false,
             trace: None,
             finished: false,
@@ -199,6 +202,11 @@ impl Reply {
             return;
         }
         self.stop = Some((reason.to_owned(), sequence));
+    }
+
+    /// Sets why the model refused, if the body reports it.
+    pub fn stop_details(&mut self, details: Option<Value>) {
+        self.details = details.or(self.details.take());
     }
 
     /// Adds token counts of the body.
@@ -253,7 +261,12 @@ impl Reply {
             Some(stop) => stop.clone(),
             None => return Err(incomplete()),
         };
-        self.answer.finish(&reason, sequence, &mut self.chunks)?;
+        let stop = Stop {
+            sequence,
+            details: self.details.take(),
+            ..Stop::new(&reason, self.trace.as_ref())
+        };
+        self.answer.finish(stop, &mut self.chunks)?;
         self.finished = true;
         let usage = self.usage();
         let shown = self.trace.take().filter(|_| self.plan.show_guardrail);
