@@ -64,4 +64,7 @@ pub enum Delta<'a> {
 pub struct MessageEnd<'a> {
     pub stop_reason: StopReason,
     pub stop_sequence: Option<&'a str>,
+    /// Why the model refused, if it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_details: Option<&'a Value>,
 }

@@ -18,6 +18,9 @@ pub struct Message<'a> {
     /// Null at the start of a stream.
     pub stop_reason: Option<StopReason>,
     pub stop_sequence: Option<&'a str>,
+    /// Why the model refused, if it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_details: Option<&'a Value>,
     pub usage: Usage,
     #[serde(flatten)]
     pub extensions: Extensions<'a>,

@@ -4,7 +4,7 @@ use crate::{
 };
 use std::{
     borrow::Cow,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 /// The most warnings of a call. Bounds the header and the log line that a request can cause.
@@ -15,7 +15,16 @@ const MAX_CHARS: usize = 200;
 
 /// The warnings about everything in a request that was dropped, clamped or emulated. Returned in `x-lintel-warnings`.
 #[derive(Clone, Debug, Default)]
-pub struct Warnings(Arc<Mutex<Vec<Warning>>>);
+pub struct Warnings(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    list: Mutex<Vec<Warning>>,
+    names: OnceLock<Names>,
+}
+
+/// Returns the client's path of a member, if it differs from the given one of chat completions.
+type Names = fn(&str) -> Option<String>;
 
 #[derive(Clone, Debug)]
 struct Warning {
@@ -44,7 +53,7 @@ impl Warnings {
 
     /// Returns the first dropped field, and why it was dropped.
     pub fn first_dropped(&self) -> Option<(String, String)> {
-        let warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let warnings = self.lock();
         warnings
             .iter()
             .find_map(|warning| warning.dropped.as_ref())
@@ -82,7 +91,7 @@ impl Warnings {
 
     /// Returns the texts of all warnings.
     pub fn texts(&self) -> Vec<String> {
-        let warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let warnings = self.lock();
         warnings
             .iter()
             .map(|warning| warning.text.clone().into_owned())
@@ -91,7 +100,7 @@ impl Warnings {
 
     /// Returns all warnings as one header value, or `None` if there are none.
     pub fn joined(&self) -> Option<String> {
-        let warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let warnings = self.lock();
         if warnings.is_empty() {
             return None;
         }
@@ -104,8 +113,38 @@ impl Warnings {
         )
     }
 
-    fn push(&self, mut warning: Warning) {
-        let mut warnings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Sets the names that the client has for members. The first call decides.
+    pub fn name_by(&self, names: Names) {
+        // A call has one dialect.
+        let _ = self.0.names.set(names);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Warning>> {
+        self.0.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names the member as the client does.
+    fn renamed(&self, warning: Warning) -> Warning {
+        let Some(names) = self.0.names.get() else {
+            return warning;
+        };
+        let text = match warning.text.split_once(": ") {
+            Some((path, rest)) => names(path).map(|own| Cow::Owned(format!("{own}: {rest}"))),
+            None => None,
+        };
+        let param = |(path, why): (Cow<'static, str>, _)| match names(&path) {
+            Some(own) => (Cow::Owned(own), why),
+            None => (path, why),
+        };
+        Warning {
+            text: text.unwrap_or(warning.text),
+            dropped: warning.dropped.map(param),
+        }
+    }
+
+    fn push(&self, warning: Warning) {
+        let mut warning = self.renamed(warning);
+        let mut warnings = self.lock();
         // One mention of each is enough: several choices cause the same warnings.
         if warnings.iter().any(|known| known.text == warning.text) {
             return;

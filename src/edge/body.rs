@@ -11,7 +11,7 @@ use crate::{
     call::Warnings,
     error::{Error, Kind},
     money::NanoUsd,
-    openai::{capped, object::Object},
+    openai::{capped, object::Object, objects_only::ObjectsOnly},
 };
 
 /// Returns the current time in Unix seconds.
@@ -32,7 +32,7 @@ pub fn parse<'de, T: Deserialize<'de>>(bytes: &'de [u8], warnings: &Warnings) ->
     shape::check(bytes)?;
     let mut unknown = UnknownMembers::default();
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let parsed = serde_ignored::deserialize(&mut json, |path| unknown.add(&path));
+    let parsed = serde_ignored::deserialize(ObjectsOnly(&mut json), |path| unknown.add(&path));
     let parsed = parsed.and_then(|request| json.end().map(|()| request));
     let Object(request): Object<T> = parsed.map_err(|_| explain::<T>(bytes))?;
     unknown.report(bytes, warnings)?;
@@ -73,10 +73,11 @@ pub fn max_cost(text: Option<&RawValue>) -> Result<Option<NanoUsd>, Error> {
 /// pass does not track because that is slow.
 fn explain<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Error {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let (path, error) = match serde_path_to_error::deserialize::<_, Object<T>>(&mut json) {
-        Ok(_) => (String::new(), json.end().err()),
-        Err(error) => (error.path().to_string(), Some(error.into_inner())),
-    };
+    let (path, error) =
+        match serde_path_to_error::deserialize::<_, Object<T>>(ObjectsOnly(&mut json)) {
+            Ok(_) => (String::new(), json.end().err()),
+            Err(error) => (error.path().to_string(), Some(error.into_inner())),
+        };
     let text = error
         .as_ref()
         .map_or_else(String::new, |error| in_json_terms(&error.to_string()));

@@ -73,6 +73,7 @@ async fn answer<D: Dialect>(
         max_body: edge.limits.max_body,
     };
     let (bytes, recalled) = D::recall(bytes, recall).await?;
+    trace.warnings().name_by(D::path);
     let parse = {
         let (caller, gateway, trace) = (caller.clone(), gateway.clone(), trace.clone());
         let (seals, policies) = (edge.seals.clone(), edge.policies);
@@ -98,8 +99,12 @@ async fn answer<D: Dialect>(
         end_user,
         view,
     } = trace.compute(parse).await?;
-    let model = D::model_name(model, gateway.dispatch.models(), &caller);
-    let destination = gateway.dispatch.resolve_for(&model, &caller).await?;
+    let known = D::model_name(model.clone(), gateway.dispatch.models(), &caller);
+    let destination = match gateway.dispatch.resolve_for(&known, &caller).await {
+        // The error names the model as the client does.
+        Err(_) if known != model => gateway.dispatch.resolve_for(&model, &caller).await?,
+        destination => destination?,
+    };
     let users = caller.end_users.as_ref().zip(end_user);
     let call = Call {
         request_id: entry.request_id().clone(),
@@ -197,10 +202,9 @@ async fn finish<D: Dialect>(
         .run(destination, call, body, move |end| log_entry.set_end(end))
         .await
         // Here, because an error may also arrive as an event.
-        .map_err(with_input_param::<D>)?;
+        .map_err(with_own_param::<D>)?;
     let trace = entry.trace();
     let (is_stream, usage) = (served.reply.is_stream(), served.reply.usage());
-    let headers = reply_headers::Headers::of(&served.model, &served.plan, trace, usage);
     let reply_cx = ReplyContext {
         id: entry.id(),
         created: body::unix_seconds(),
@@ -208,6 +212,8 @@ async fn finish<D: Dialect>(
         trace,
     };
     let outgoing = D::reply(served.reply, view, reply_cx)?;
+    // Afterwards, because writing a whole reply can add warnings.
+    let headers = reply_headers::Headers::of(&served.model, &served.plan, trace, usage);
     let phase = if is_stream { "first_chunk" } else { "request" };
     entry.set_stream(is_stream);
     metrics::overhead(
@@ -218,11 +224,17 @@ async fn finish<D: Dialect>(
     Ok(ReadyReply { outgoing, headers })
 }
 
-/// Sets the parameter of an error about too long an input. Only the dialect knows the member's name: the
-/// same chat arrives as `messages` or as `prompt`.
-fn with_input_param<D: Dialect>(error: Error) -> Error {
-    match error.code() == Some("context_length_exceeded") && error.param().is_none() {
-        true => error.with_param(D::INPUT),
-        false => error,
+/// Names the parameter of an error as the client does. Only the dialect knows the member's name: the same chat arrives as
+/// `messages` or as `prompt`.
+fn with_own_param<D: Dialect>(error: Error) -> Error {
+    let is_too_long = error.code() == Some("context_length_exceeded");
+    let own = match error.param() {
+        None if is_too_long => Some(D::INPUT.to_owned()),
+        None => None,
+        Some(param) => D::path(param),
+    };
+    match own {
+        Some(own) => error.with_param(own),
+        None => error,
     }
 }

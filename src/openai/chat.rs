@@ -252,6 +252,9 @@ pub struct Tool {
     /// A tool whose form only Claude knows, from Anthropic's Messages.
     #[serde(skip)]
     pub client_tool: Option<Box<ClientTool>>,
+    /// The path of the tool in a body of another API, whose list differs from this one.
+    #[serde(skip)]
+    pub at: Option<String>,
 }
 
 /// Whether a model has a tool from the start, or learns of it by a search.

@@ -17,6 +17,7 @@ pub mod message;
 pub mod models;
 pub mod moderation;
 pub mod object;
+pub mod objects_only;
 pub mod rerank;
 pub mod responses;
 pub mod schema_root;

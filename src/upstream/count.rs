@@ -14,6 +14,8 @@ use crate::{
     operation::count::{CountSource, CountTokens, TokenCount},
 };
 
+const NOT_COUNTED: &str = "Bedrock does not count the tokens of this model";
+
 /// Cap on the body of a reply, in bytes.
 const MAX_REPLY_BYTES: usize = 64 << 10;
 
@@ -32,10 +34,14 @@ impl Exchange for CountTokens {
         call: &Arc<Call<Self>>,
         requests: Vec<(Request, ())>,
     ) -> Result<TokenCount, Error> {
-        let bound = || call.body.bound(&call.model, &call.caller);
+        let bound = |why: &str| {
+            let text = format!("input_tokens: an upper bound ({why})");
+            call.trace.warnings().add(text);
+            call.body.bound(&call.model, &call.caller)
+        };
         let (Some((request, ())), Some(base)) = (requests.into_iter().next(), &call.model.base)
         else {
-            return bound();
+            return bound(NOT_COUNTED);
         };
         // Bedrock counts only by the ID of the foundation model, not by a profile or an ARN.
         let target = Arc::new(Target {
@@ -56,11 +62,7 @@ impl Exchange for CountTokens {
                 source: CountSource::Service,
             }),
             Err(error) => match why_not_counted(&error) {
-                Some(why) => {
-                    let text = format!("input_tokens: an upper bound ({why})");
-                    call.trace.warnings().add(text);
-                    bound()
-                }
+                Some(why) => bound(why),
                 None => Err(error),
             },
         }
@@ -73,9 +75,7 @@ fn why_not_counted(error: &Error) -> Option<&'static str> {
     let says = |text| error.detail().is_some_and(|detail| detail.contains(text));
     match error.code() {
         Some("upstream_access_denied") => Some("AWS denies the gateway bedrock:CountTokens"),
-        Some("invalid_request") if says("support counting tokens") => {
-            Some("Bedrock does not count the tokens of this model")
-        }
+        Some("invalid_request") if says("support counting tokens") => Some(NOT_COUNTED),
         _ => None,
     }
 }

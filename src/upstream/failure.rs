@@ -3,13 +3,14 @@
 //! Names and statuses are those of the service model `bedrock-runtime`. Messages for clients never contain an ARN, an
 //! AWS account id or a header of the gateway. The log gets the service's unredacted text.
 
+mod validation;
 mod wrong_route;
 
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-use wrong_route::is_invalid_id;
+pub use validation::validation;
 pub use wrong_route::is_wrong_route;
 
 use super::{
@@ -184,6 +185,11 @@ pub fn from_name(name: &str, status: Option<StatusCode>, reply: &ErrorReply) -> 
             status => quoting(reply, model_error(status)),
         },
         "serviceunavailable" => unavailable(reply),
+        // The names of Anthropic's errors, which events in a stream of Claude have.
+        "overloaded_error" => overloaded(reply),
+        "rate_limit_error" => throttled("this model", reply),
+        "invalid_request_error" => validation(reply),
+        "timeout_error" => quoting(reply, model_timeout()),
         "conflict" => Error::new(
             Kind::Conflict,
             "Bedrock rejected the call because of a concurrent change.",
@@ -307,62 +313,16 @@ pub fn unavailable(reply: &ErrorReply) -> Error {
     quoting(reply, error)
 }
 
-/// Returns the error for a `ValidationException`. Bedrock reports a full context window and an unknown model only in
-/// the text of its message, whereas OpenAI has error codes for both.
-pub fn validation(reply: &ErrorReply) -> Error {
-    const TOO_LONG: [&str; 8] = [
-        "input is too long",
-        "prompt is too long",
-        "input tokens exceed",
-        "number of input tokens",
-        "too many input tokens",
-        "context length",
-        "context window",
-        "maximum context",
-    ];
-    let message = reply.message.as_deref().unwrap_or("no reason given");
-    let lower = message.to_ascii_lowercase();
-    if TOO_LONG.iter().any(|text| lower.contains(text)) {
-        return Error::new(
-            Kind::InvalidRequest,
-            "The input is longer than the model's context window. Shorten it.",
-        )
-        // Clients read from the service's numbers how much they have to leave out.
-        .with_quote(&redact(message))
-        .with_code("context_length_exceeded");
-    }
-    if lower.contains("blocked by our content filters") {
-        return Error::new(
-            Kind::InvalidRequest,
-            format!(
-                "The model's safety system rejected the request: {}",
-                redact(message)
-            ),
-        )
-        .with_code("content_policy_violation");
-    }
-    if is_invalid_id(&lower) {
-        return model_not_found(
-            "Bedrock has no model with the id that is configured for this name. Contact the gateway's operator.",
-        )
-        .with_wrong_route();
-    }
-    if is_wrong_route(&lower) {
-        return model_not_found(
-            "Bedrock does not serve this model on the API that the gateway called. Contact the gateway's operator.",
-        )
-        .with_wrong_route();
-    }
-    if lower.contains("on-demand throughput") {
-        return model_not_found(
-            "This model requires an inference profile (for example the prefix 'us.' before its id). Contact the gateway's operator.",
-        );
-    }
-    Error::new(
-        Kind::InvalidRequest,
-        format!("{REJECTED}{}", redact(message)),
+/// Returns the error for a model that reports itself overloaded.
+fn overloaded(reply: &ErrorReply) -> Error {
+    let error = Error::new(
+        Kind::Overloaded,
+        "The model is overloaded. Try again shortly.",
     )
-    .with_code("invalid_request")
+    .with_code("upstream_overloaded")
+    .with_retry_after(THROTTLE_WAIT)
+    .with_retry_advice(RetryAdvice::Often);
+    quoting(reply, error)
 }
 
 fn resource_not_found(reply: &ErrorReply) -> Error {

@@ -22,6 +22,7 @@ mod config;
 mod content_order;
 mod count_tokens;
 mod delivery;
+mod dialects;
 mod discovery;
 mod echo;
 mod embeddings;

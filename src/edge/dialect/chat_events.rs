@@ -45,6 +45,11 @@ pub trait EventWriter: Send {
     /// Writes the error event that ends a failed stream.
     fn error(&mut self, error: &Error);
 
+    /// Returns why the answer, which has ended, is of no use to the client. The stream then ends with this error.
+    fn failure(&mut self) -> Option<Error> {
+        None
+    }
+
     /// Writes the end of a complete stream.
     fn done(&mut self);
 
@@ -78,10 +83,13 @@ impl<W: EventWriter> EventSource for ChatEvents<W> {
                 Some(Ok(()))
             }
             Some(Err(error)) => Some(Err(error)),
-            None => {
-                self.writer.done();
-                None
-            }
+            None => match self.writer.failure() {
+                Some(error) => Some(Err(error)),
+                None => {
+                    self.writer.done();
+                    None
+                }
+            },
         })
     }
 

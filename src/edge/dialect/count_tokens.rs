@@ -43,7 +43,7 @@ impl Dialect for CountTokens {
         }
         // The tokens of one request are counted.
         chat.n = None;
-        chat.stream = false;
+        (chat.stream, chat.counts) = (false, true);
         Ok(ParsedRequest {
             operation: Operation { chat },
             view: model.clone(),

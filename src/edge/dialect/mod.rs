@@ -2,6 +2,7 @@
 //! events and errors in the format of one API.
 
 mod aws;
+mod block_order;
 mod chat_completions;
 mod chat_events;
 mod completions;
@@ -10,6 +11,7 @@ mod embeddings;
 mod images;
 mod messages;
 mod moderations;
+mod paths;
 mod rerank;
 mod responses;
 
@@ -65,6 +67,12 @@ pub trait Dialect: Send + Sync + 'static {
     /// The request member that holds the model's input.
     const INPUT: &'static str;
 
+    /// How the API names the members that chat completions name otherwise.
+    const PATHS: paths::Paths = paths::Paths {
+        members: &[],
+        parts: &[],
+    };
+
     /// The media type of requests.
     const MEDIA: Media = Media::Json;
 
@@ -111,6 +119,11 @@ pub trait Dialect: Send + Sync + 'static {
     /// Returns the name of the model by which the gateway knows the one that the client names.
     fn model_name(name: String, _models: &Models, _caller: &Caller) -> String {
         name
+    }
+
+    /// Returns the client's path of a member that has another in chat completions.
+    fn path(chat: &str) -> Option<String> {
+        Self::PATHS.of(chat)
     }
 
     /// Changes what an error tells the client about another attempt, where clients of this API would misunderstand it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::{Path, State, rejection::PathRejection},
-    http::HeaderMap,
+    http::{HeaderMap, Uri},
     response::Response,
 };
 
@@ -17,7 +17,11 @@ use crate::{
     call::{Caller, Route},
     catalogue,
     dispatch::Models,
-    edge::{Edge, Gateway, anthropic, json},
+    edge::{
+        Edge, Gateway, anthropic,
+        dialect::{Dialect, Messages},
+        json,
+    },
     error::Error,
     model::{DrawFamily, Facts, LifecycleStatus, Model, ReasoningStyle},
     money::{self, NanoUsd, PicoUsd},
@@ -34,6 +38,7 @@ pub async fn list(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
     headers: HeaderMap,
+    uri: Uri,
 ) -> Result<Response, Error> {
     let gateway = edge.gateway.load_full();
     let discovered = discovered(&edge, &gateway, &caller).await;
@@ -43,7 +48,7 @@ pub async fn list(
         described(object, found, model)
     }));
     match headers.contains_key(anthropic::VERSION) {
-        true => json(&anthropic_models::list(&data)),
+        true => json(&anthropic_models::list(&data, &uri)?),
         false => json(&ModelList {
             object: "list",
             data,
@@ -104,13 +109,23 @@ pub async fn retrieve(
         .map_err(|_| Error::invalid("model", "The model name in the path is not valid UTF-8."))?;
     let gateway = edge.gateway.load_full();
     let models = gateway.dispatch.models();
-    let found = visible(&edge, models, &caller).find(|model| model.id == name);
+    // Clients of Anthropic's API know the models by other names.
+    let known = match headers.contains_key(anthropic::VERSION) {
+        true => Messages::model_name(name.clone(), models, &caller),
+        false => name.clone(),
+    };
+    let found = visible(&edge, models, &caller).find(|model| model.id == known);
     match found {
         Some(model) => write(&model),
         None => {
-            let model = gateway.dispatch.resolve_for(&name, &caller).await?.model;
-            let object = object(&edge, &name, &model, false, &model.use_cases);
-            let found = edge.discovery.as_ref().and_then(|all| all.find(&name));
+            let model = match gateway.dispatch.resolve_for(&known, &caller).await {
+                // The error names the model as the client does.
+                Err(_) if known != name => gateway.dispatch.resolve_for(&name, &caller).await?,
+                found => found?,
+            };
+            let model = model.model;
+            let object = object(&edge, &known, &model, false, &model.use_cases);
+            let found = edge.discovery.as_ref().and_then(|all| all.find(&known));
             match &found {
                 Some(found) => write(&described(object, found, &model)),
                 None => write(&object),

@@ -82,6 +82,8 @@ struct Held {
     ended: bool,
     /// The gateway ended it.
     cut: bool,
+    /// The client has received a part of the answer, other than reasoning.
+    has_begun: bool,
 }
 
 impl Answers {
@@ -104,7 +106,12 @@ impl Answers {
             // The client has received nothing yet, so the message replaces the whole answer.
             let blocked = released.last() == Some(&Chunk::Finish(FinishReason::ContentFilter));
             if blocked && held.cut {
-                released.drain(..released.len() - 2);
+                let is_text = |chunk: &Chunk| matches!(chunk, Chunk::Content(_));
+                let message = released.iter().rposition(is_text).unwrap_or_default();
+                released.drain(..message);
+                released.insert(1, Chunk::Blocked);
+                released.truncate(2);
+                released.push(Chunk::Finish(FinishReason::ContentFilter));
             }
             Ok(released)
         });
@@ -141,7 +148,10 @@ impl Answers {
                 held.ended = true;
                 return Ok(released);
             }
-            _ if held.chunks.is_empty() => return Ok(vec![chunk]),
+            _ if held.chunks.is_empty() => {
+                held.has_begun |= !chunk.is_reasoning();
+                return Ok(vec![chunk]);
+            }
             _ => held.chunks.push_back(chunk),
         }
         while held.text.len() >= length.max
@@ -192,15 +202,16 @@ impl Answers {
                 if moved { masked(chunks, new) } else { chunks }
             }
             Action::Block(message) => {
+                let is_whole = !held.has_begun;
                 *held = Held {
                     ended: true,
                     cut: true,
                     ..Held::default()
                 };
-                vec![
-                    Chunk::Content(message),
-                    Chunk::Finish(FinishReason::ContentFilter),
-                ]
+                let mut chunks = vec![Chunk::Content(message)];
+                chunks.extend(is_whole.then_some(Chunk::Blocked));
+                chunks.push(Chunk::Finish(FinishReason::ContentFilter));
+                chunks
             }
         })
     }
@@ -225,6 +236,7 @@ impl Held {
             }
             taken.extend(self.chunks.pop_front());
         }
+        self.has_begun |= taken.iter().any(|chunk| !chunk.is_reasoning());
         match self.moved {
             true => without_annotations(taken),
             false => taken,

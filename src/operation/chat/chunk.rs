@@ -40,6 +40,14 @@ pub enum Chunk {
         index: u32,
         fragment: String,
     },
+    /// No more arguments follow. Absent if the limit on the output cut the call off.
+    ToolCallEnd {
+        index: u32,
+    },
+    /// A custom tool call begins here. Its input follows when it is complete.
+    CustomToolStart {
+        index: u32,
+    },
     CustomToolCall {
         index: u32,
         id: Arc<str>,
@@ -48,8 +56,13 @@ pub enum Chunk {
     /// The legacy form of `ToolCall`.
     FunctionCall(Arc<str>),
     FunctionArguments(String),
-    /// The stop sequence that ended the answer; before `Finish`.
-    StopSequence(String),
+    /// A stop sequence ended the answer, if known this one; before `Finish`.
+    StopSequence(Option<String>),
+    /// Why the model refused, as the service reports it; before `Finish`.
+    StopDetails(Value),
+    /// The model answered nothing, because a guardrail or a filter intervened. Text of the answer is the message of a
+    /// guardrail; before `Finish`.
+    Blocked,
     /// A call of a tool that AWS runs, or its result, as a content block of Converse.
     ServerTool(Value),
     Finish(FinishReason),

@@ -9,6 +9,7 @@ pub mod guard;
 mod limited;
 mod media_data;
 pub mod messages_options;
+mod object_scan;
 pub mod raw_fields;
 mod reply;
 pub mod route;
@@ -33,6 +34,7 @@ pub use effort::{
 };
 pub use media_data::{MediaData, is_inline};
 pub use messages_options::{MessagesOptions, SentOptions};
+pub use object_scan::{ObjectScan, Progress};
 pub use reply::{ChatReply, ChunkStream, WholeReply};
 pub use worst_case::{MAX_VIDEO_SECONDS, least_output};
 
@@ -75,6 +77,8 @@ pub struct Chat {
     pub presence_penalty: Option<f64>,
     pub seed: Option<i64>,
     pub user: Option<String>,
+    /// `user` is sent on only as a hash, whatever the operator's setting.
+    pub hides_user: bool,
     pub safety_identifier: Option<String>,
     pub metadata: Option<BTreeMap<String, String>>,
     pub store: Option<bool>,
@@ -100,6 +104,8 @@ pub struct Chat {
     /// The options that only Anthropic's Messages has.
     pub messages_options: MessagesOptions,
     pub bedrock: Option<BedrockOptions>,
+    /// Only the tokens of the chat are counted.
+    pub counts: bool,
     /// The client's limit on the cost.
     pub max_cost: Option<NanoUsd>,
     /// The Knowledge Bases to search before the model is called. If `None`, the model answers without retrieval.

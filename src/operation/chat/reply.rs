@@ -51,6 +51,7 @@ impl ChatReply {
         };
         let chunks = [
             Chunk::Content(message),
+            Chunk::Blocked,
             Chunk::Finish(FinishReason::ContentFilter),
         ];
         let choices = 0..chat.choices();

@@ -1,13 +1,15 @@
 //! Translates the content blocks of a reply into the chunks of an OpenAI answer. Whole replies and streams share this
 //! code, so that both produce the same answer.
 
+mod calls;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use serde_json::{Map, Value};
 
 use super::{
     blocks::{self, Block, ReasoningBlock},
-    finish::{ReplySize, finish_reason},
+    finish::{Intervention, ReplySize, Stop, finish_reason},
     plan::ReplyPlan,
     prefix::Prefix,
     text::{Piece, TextFilter},
@@ -15,9 +17,6 @@ use super::{
 use crate::{
     call::Warnings, error::Error, openai::completion::FinishReason, operation::chat::Chunk,
 };
-
-/// The type of a tool use that AWS answers. It is never passed on as a call for the client.
-const SERVER_TOOL_USE: &str = "server_tool_use";
 
 /// The state of one answer.
 #[derive(Debug)]
@@ -33,6 +32,8 @@ pub struct Answer {
     held: String,
     prefix: Prefix,
     has_content: bool,
+    /// The chunks of content so far.
+    pieces: usize,
     /// Unicode code points of the content so far.
     position: usize,
     /// Size of the reply so far.
@@ -55,6 +56,7 @@ impl Answer {
             held: String::new(),
             prefix,
             has_content: false,
+            pieces: 0,
             position: 0,
             size: ReplySize::default(),
         }
@@ -96,98 +98,6 @@ impl Answer {
         if !blocks::decode_onto(data, &mut self.reasoning_block(block).redacted) {
             self.warnings
                 .add("reply: a piece of redacted reasoning was left out (it is not valid Base64)");
-        }
-    }
-
-    /// Starts a tool use block.
-    pub fn tool_start(
-        &mut self,
-        block: u32,
-        id: &str,
-        name: &str,
-        kind: Option<&str>,
-        out: &mut VecDeque<Chunk>,
-    ) {
-        self.size.reply_bytes += name.len();
-        if kind == Some(SERVER_TOOL_USE) {
-            let state = Block::ServerCall {
-                id: id.to_owned(),
-                name: name.to_owned(),
-                input: String::new(),
-            };
-            self.open.push((block, state));
-            return;
-        }
-        let plan = self.plan.clone();
-        if plan.json_tool.as_deref() == Some(name) {
-            let state = match self.json_tool_used {
-                true => Block::Muted,
-                false => Block::Json,
-            };
-            self.json_tool_used = true;
-            self.open.push((block, state));
-            return;
-        }
-        if plan.mute
-            || self.filter.is_cut()
-            || ((plan.one_call || plan.legacy) && self.tool_calls > 0)
-        {
-            self.open.push((block, Block::Muted));
-            return;
-        }
-        let index = self.tool_calls;
-        self.tool_calls += 1;
-        let shown: Arc<str> = plan.names.get(name).map_or(name, String::as_str).into();
-        let state = if plan.custom.contains(name) {
-            Block::Custom {
-                index,
-                id: id.into(),
-                name: shown.to_string(),
-                input: String::new(),
-            }
-        } else if plan.legacy {
-            out.push_back(Chunk::FunctionCall(shown));
-            Block::Function {
-                arguments: String::new(),
-            }
-        } else {
-            out.push_back(Chunk::ToolCall {
-                index,
-                id: id.into(),
-                name: shown,
-            });
-            Block::ToolCall {
-                index,
-                arguments: String::new(),
-            }
-        };
-        self.open.push((block, state));
-    }
-
-    /// Adds a fragment of the JSON input of a tool use block.
-    pub fn tool_input(&mut self, block: u32, fragment: String, out: &mut VecDeque<Chunk>) {
-        if fragment.is_empty() {
-            return;
-        }
-        self.size.reply_bytes += fragment.len();
-        match self.opened(block) {
-            Some(Block::ToolCall { index, arguments }) => {
-                arguments.push_str(&fragment);
-                out.push_back(Chunk::ToolArguments {
-                    index: *index,
-                    fragment,
-                });
-            }
-            Some(Block::Function { arguments }) => {
-                arguments.push_str(&fragment);
-                out.push_back(Chunk::FunctionArguments(fragment));
-            }
-            Some(Block::Custom { input, .. } | Block::ServerCall { input, .. }) => {
-                input.push_str(&fragment)
-            }
-            Some(Block::Json) => self.content(fragment, out),
-            Some(_) => {}
-            None => self.unknown("a part of the arguments of no known tool call"),
         }
     }
 
@@ -282,25 +192,21 @@ impl Answer {
     ///
     /// # Errors
     /// If the stop reason means that there is no answer.
-    pub fn finish(
-        &mut self,
-        stop_reason: &str,
-        stop_sequence: Option<String>,
-        out: &mut VecDeque<Chunk>,
-    ) -> Result<(), Error> {
+    pub fn finish(&mut self, stop: Stop<'_>, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        let stop_reason = stop.reason;
         if !self.json_tool_used && !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
             self.filtered(held, out);
         }
         let mut pieces = Vec::new();
         self.filter.finish(&mut pieces);
-        self.pieces(pieces, out);
+        self.add_pieces(pieces, out);
         let held = self.prefix.finish();
         self.content(held, out);
         self.size.is_blocked = self.size.is_blocked_by(stop_reason);
         let empty = !self.has_content && self.tool_calls == 0;
         let reason = finish_reason(
-            stop_reason,
+            &stop,
             self.tool_calls > 0,
             empty,
             self.plan.legacy,
@@ -322,19 +228,32 @@ impl Answer {
                 "tool_choice: the model did not call a tool (the choice was only an instruction)",
             );
         }
-        out.extend(
-            self.filter
-                .cut_at()
-                .map(str::to_owned)
-                .or(stop_sequence)
-                .map(Chunk::StopSequence),
-        );
+        let sequence = self.filter.cut_at().map(str::to_owned).or(stop.sequence);
+        if sequence.is_some() || stop_reason == "stop_sequence" {
+            out.push_back(Chunk::StopSequence(sequence));
+        }
+        out.extend(stop.details.map(Chunk::StopDetails));
+        if reason == FinishReason::ContentFilter && self.is_blocked(stop.intervention, empty) {
+            out.push_back(Chunk::Blocked);
+        }
         out.push_back(Chunk::Finish(reason));
         Ok(())
     }
 
+    /// Reports whether nothing in the answer is the model's.
+    fn is_blocked(&self, intervention: Option<Intervention>, is_empty: bool) -> bool {
+        is_empty
+            || self.tool_calls == 0
+                && match intervention {
+                    None | Some(Intervention::Masked) => false,
+                    Some(Intervention::Input) => true,
+                    // Its message is one piece. Before it, a stream may have text that the guardrail has passed.
+                    Some(Intervention::Other) => self.pieces == 1,
+                }
+    }
+
     fn close(&mut self, state: Block, out: &mut VecDeque<Chunk>) {
-        out.extend(state.closed(self.position, &self.warnings));
+        state.close(self.position, &self.warnings, out);
     }
 
     fn opened(&mut self, block: u32) -> Option<&mut Block> {
@@ -373,10 +292,10 @@ impl Answer {
         }
         let mut pieces = Vec::new();
         self.filter.push(text, &mut pieces);
-        self.pieces(pieces, out);
+        self.add_pieces(pieces, out);
     }
 
-    fn pieces(&mut self, pieces: Vec<Piece>, out: &mut VecDeque<Chunk>) {
+    fn add_pieces(&mut self, pieces: Vec<Piece>, out: &mut VecDeque<Chunk>) {
         for piece in pieces {
             match piece {
                 Piece::Content(text) => self.content(text, out),
@@ -394,6 +313,7 @@ impl Answer {
             return;
         }
         self.has_content = true;
+        self.pieces += 1;
         self.position += text.chars().count();
         out.push_back(Chunk::Content(text));
     }

@@ -1,38 +1,32 @@
 //! State of the open content blocks of a reply, and the chunks that closing them produces.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
     bedrock::reply::Citation,
     call::Warnings,
     openai::completion::{Annotation, CustomCall, Image, ImageUrl, ThinkingBlock, UrlCitation},
-    operation::chat::Chunk,
+    operation::chat::{Chunk, ObjectScan, Progress},
 };
 
 /// An open block whose chunks depend on its end.
 #[derive(Debug)]
 pub enum Block {
     /// A function call.
-    ToolCall {
-        index: u32,
-        /// The arguments so far.
-        arguments: String,
-    },
+    ToolCall { index: u32, scan: ObjectScan },
     /// A legacy `function_call`.
-    Function {
-        /// The arguments so far.
-        arguments: String,
-    },
+    Function { scan: ObjectScan },
     /// A call of a custom tool, whose input is text.
     Custom {
         index: u32,
         id: Arc<str>,
         name: String,
         input: String,
+        scan: ObjectScan,
     },
     /// A call of the gateway's JSON tool. Its input becomes the content.
     Json,
@@ -57,20 +51,28 @@ pub enum Block {
 }
 
 impl Block {
-    /// Closes the block and returns the chunk that its end adds. `position` is the length of the content so far, in
-    /// Unicode code points.
-    pub fn closed(self, position: usize, warnings: &Warnings) -> Option<Chunk> {
+    /// Closes the block and adds the chunks of its end. `position` is the length of the content so far, in Unicode code
+    /// points.
+    pub fn close(self, position: usize, warnings: &Warnings, out: &mut VecDeque<Chunk>) {
         match self {
-            Self::ToolCall { index, arguments } => completion(&arguments, warnings)
-                .map(|fragment| Chunk::ToolArguments { index, fragment }),
-            Self::Function { arguments } => {
-                completion(&arguments, warnings).map(Chunk::FunctionArguments)
+            Self::ToolCall { index, scan } => {
+                let missing = completion(&scan, warnings);
+                out.extend(missing.map(|fragment| Chunk::ToolArguments { index, fragment }));
+                out.push_back(Chunk::ToolCallEnd { index });
             }
+            other => out.extend(other.closed(position, warnings)),
+        }
+    }
+
+    fn closed(self, position: usize, warnings: &Warnings) -> Option<Chunk> {
+        match self {
+            Self::Function { scan } => completion(&scan, warnings).map(Chunk::FunctionArguments),
             Self::Custom {
                 index,
                 id,
                 name,
                 input,
+                ..
             } => Some(Chunk::CustomToolCall {
                 index,
                 id,
@@ -104,14 +106,16 @@ impl Block {
 
 /// Returns what the arguments of a call lack. Bedrock sends no delta for a tool without parameters, but OpenAI clients parse
 /// the arguments as JSON. Arguments that break off are passed on as they are, because nothing is known of the rest.
-fn completion(arguments: &str, warnings: &Warnings) -> Option<String> {
-    if arguments.is_empty() {
-        return Some("{}".to_owned());
-    }
-    if serde_json::from_str::<IgnoredAny>(arguments).is_err() {
-        warnings
-            .add("tool_calls: the arguments of a call are not valid JSON (the model broke off)");
-    }
+fn completion(scan: &ObjectScan, warnings: &Warnings) -> Option<String> {
+    let why = match scan.progress() {
+        Progress::Blank => return Some("{}".to_owned()),
+        Progress::Complete => return None,
+        Progress::Partial => "the model broke off",
+        Progress::Invalid => "the model wrote something else",
+    };
+    warnings.add(format!(
+        "tool_calls: the arguments of a call are not a valid JSON object ({why})"
+    ));
     None
 }
 

@@ -19,18 +19,77 @@ use crate::{
     openai::completion::FinishReason,
 };
 
+/// How the service ended an answer.
+#[derive(Clone, Debug, Default)]
+pub struct Stop<'a> {
+    /// Converse's `stopReason`.
+    pub reason: &'a str,
+    /// The stop sequence that ended it, if the service reports it.
+    pub sequence: Option<String>,
+    /// Why the model refused, if the service reports it.
+    pub details: Option<Value>,
+    /// What the guardrail did, for the reason `guardrail_intervened`.
+    pub intervention: Option<Intervention>,
+}
+
+/// What a guardrail in the call did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intervention {
+    /// It changed the model's text, and did not replace it.
+    Masked,
+    /// It blocked the input, so that the model was not asked.
+    Input,
+    /// It blocked the answer, or the service does not say what it blocked.
+    Other,
+}
+
+impl<'a> Stop<'a> {
+    /// Creates the end for a reason about which nothing more is known. `trace` is that of the guardrail.
+    pub fn new(reason: &'a str, trace: Option<&Value>) -> Self {
+        let intervention = || match trace {
+            Some(trace) if has_block(&trace["inputAssessment"]) => Intervention::Input,
+            Some(trace) if !has_block(trace) && has_assessment(trace) => Intervention::Masked,
+            _ => Intervention::Other,
+        };
+        Self {
+            reason,
+            intervention: (reason == "guardrail_intervened").then(intervention),
+            ..Self::default()
+        }
+    }
+}
+
+/// Reports whether any policy in the assessments of a trace blocked the text.
+fn has_block(trace: &Value) -> bool {
+    match trace {
+        Value::Object(members) => members.iter().any(|(name, value)| match name.as_str() {
+            "action" => value == "BLOCKED",
+            _ => has_block(value),
+        }),
+        Value::Array(list) => list.iter().any(has_block),
+        _ => false,
+    }
+}
+
+fn has_assessment(trace: &Value) -> bool {
+    ["inputAssessment", "outputAssessments"]
+        .iter()
+        .any(|member| trace.get(member).is_some())
+}
+
 /// Maps `stopReason` to OpenAI's `finish_reason`. Unknown values add a warning, because the service adds values without
 /// notice. `tools` means that the reply has calls for the client, `empty` that it has neither text nor calls.
 ///
 /// # Errors
 /// If the stop reason means that there is no answer.
 pub fn finish_reason(
-    stop_reason: &str,
+    end: &Stop<'_>,
     tools: bool,
     empty: bool,
     legacy: bool,
     warnings: &Warnings,
 ) -> Result<FinishReason, Error> {
+    let stop_reason = end.reason;
     let stop = match (tools, legacy) {
         (true, true) => FinishReason::FunctionCall,
         (true, false) => FinishReason::ToolCalls,
@@ -50,11 +109,14 @@ pub fn finish_reason(
         }
         "model_context_window_exceeded" => FinishReason::Length,
         "guardrail_intervened" => {
-            warnings
-                .add("finish_reason: a guardrail intervened (the text is the guardrail's message)");
+            let what = match end.intervention {
+                Some(Intervention::Masked) => "it masked parts of the text",
+                _ => "the text is the guardrail's message",
+            };
+            warnings.add(format!("finish_reason: a guardrail intervened ({what})"));
             FinishReason::ContentFilter
         }
-        "content_filtered" => FinishReason::ContentFilter,
+        "content_filtered" | "refusal" => FinishReason::ContentFilter,
         "malformed_model_output" | "malformed_tool_use" if empty => {
             return Err(Error::new(
                 Kind::Upstream,
@@ -101,7 +163,7 @@ impl ReplySize {
     pub fn is_blocked_by(&self, stop_reason: &str) -> bool {
         match stop_reason {
             "guardrail_intervened" => true,
-            "content_filtered" => self.reply_bytes == 0,
+            "content_filtered" | "refusal" => self.reply_bytes == 0,
             _ => false,
         }
     }
@@ -196,6 +258,15 @@ pub fn stop_sequence(fields: Option<&Value>) -> Option<String> {
         .iter()
         .find_map(|path| fields.pointer(path)?.as_str());
     found.map(str::to_owned)
+}
+
+/// Returns why the model refused, if it reports that.
+pub fn stop_details(fields: Option<&Value>) -> Option<Value> {
+    let fields = fields?;
+    let found = ["/stop_details", "/delta/stop_details"]
+        .iter()
+        .find_map(|path| fields.pointer(path));
+    found.filter(|details| details.is_object()).cloned()
 }
 
 /// Returns the number of reasoning tokens, if the model reports it in its own usage member.

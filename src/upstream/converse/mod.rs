@@ -205,7 +205,11 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
         additional_model_request_fields: fields,
         prompt_variables: None,
         additional_model_response_field_paths: paths.map(|path| Cow::Borrowed(*path)).collect(),
-        request_metadata: sampling::request_metadata(chat, model.options.hash_users, warnings),
+        request_metadata: sampling::request_metadata(
+            chat,
+            model.options.hash_users || chat.hides_user,
+            warnings,
+        ),
         performance_config: None,
         service_tier,
         output_config: OutputConfig {

@@ -75,7 +75,12 @@ pub fn plan(request: &Chat, cx: &Context<'_>) -> Reasoning {
     if let Amount::Budget(tokens) = amount
         && facts.style == ReasoningStyle::Budget
     {
-        return with_budget(exact_budget(tokens, param, model, warnings));
+        let wanted = exact_budget(tokens, param, model, warnings);
+        let limit = limit(request, model);
+        return match limit.is_none_or(|limit| limit > wanted) {
+            true => with_budget(wanted),
+            false => within_limit(wanted, param, request, model, warnings),
+        };
     }
     if amount == Amount::Default && facts.style == ReasoningStyle::Adaptive {
         return adaptive(None, request, model);
@@ -144,7 +149,7 @@ fn enabled(
         ReasoningStyle::None => {}
         ReasoningStyle::Budget => {
             let wanted = budget_of(effort);
-            return with_budget(budget_within_limit(wanted, param, request, model, warnings));
+            return within_limit(wanted, param, request, model, warnings);
         }
         ReasoningStyle::Adaptive => return adaptive(Some(effort), request, model),
         ReasoningStyle::ReasoningConfig => {
@@ -197,17 +202,32 @@ fn exact_budget(tokens: u32, param: &'static str, model: &Model, warnings: &Warn
     budget
 }
 
-/// Returns `wanted`, reduced so that it leaves room for the answer within the client's and the model's token limits.
-fn budget_within_limit(
+/// Returns the client's limit on the output, as far as the model goes along.
+fn limit(request: &Chat, model: &Model) -> Option<u32> {
+    let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
+    let limit = request.max_completion_tokens.or(request.max_tokens);
+    limit.map(|limit| limit.min(most))
+}
+
+/// Returns reasoning with the budget `wanted`, reduced so that it leaves room for the answer within the client's and the
+/// model's token limits, or no reasoning if it leaves none. What the client allows is never raised, because it bounds what
+/// the client pays for.
+fn within_limit(
     wanted: u32,
     param: &'static str,
     request: &Chat,
     model: &Model,
     warnings: &Warnings,
-) -> u32 {
+) -> Reasoning {
     let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
-    let room = match request.max_completion_tokens.or(request.max_tokens) {
-        Some(limit) => limit.min(most) / 2,
+    let room = match limit(request, model) {
+        Some(limit) if limit <= MIN_BUDGET => {
+            warnings.add(format!(
+                "{param}: ignored (max_tokens is {limit}, and thinking alone takes at least {MIN_BUDGET} tokens)"
+            ));
+            return disabled(param, model, warnings);
+        }
+        Some(limit) => limit / 2,
         None => most.saturating_sub(VISIBLE),
     };
     let budget = wanted.min(room).max(MIN_BUDGET);
@@ -216,23 +236,13 @@ fn budget_within_limit(
             "{param}: the thinking budget was reduced to {budget} tokens (limited by max_tokens)"
         ));
     }
-    budget
+    with_budget(budget)
 }
 
 /// Returns `maxTokens` for a request with a thinking budget, which counts toward it.
-pub fn max_tokens(requested: Option<u32>, budget: u32, model: &Model, warnings: &Warnings) -> u32 {
+pub fn max_tokens(requested: Option<u32>, budget: u32, model: &Model) -> u32 {
     let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
-    match requested {
-        None => budget.saturating_add(VISIBLE).min(most),
-        Some(requested) if requested > budget => requested,
-        Some(requested) => {
-            let raised = budget.saturating_add(requested).min(most);
-            warnings.add(format!(
-                "max_tokens: raised to {raised} (it must exceed the thinking budget)"
-            ));
-            raised
-        }
-    }
+    requested.unwrap_or_else(|| budget.saturating_add(VISIBLE).min(most))
 }
 
 fn has_content(message: &Message) -> bool {

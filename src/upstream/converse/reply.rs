@@ -26,7 +26,7 @@ pub fn whole_reply(
     let mut chunks = VecDeque::new();
     if matches!(
         reply.stop_reason.as_str(),
-        "guardrail_intervened" | "content_filtered"
+        "guardrail_intervened" | "content_filtered" | "refusal"
     ) {
         answer.skip_prefix();
     }
@@ -35,13 +35,14 @@ pub fn whole_reply(
         answer.block_stop(index, &mut chunks);
     }
     let fields = reply.additional_model_response_fields.as_ref();
-    answer.finish(
-        &reply.stop_reason,
-        finish::stop_sequence(fields),
-        &mut chunks,
-    )?;
-    let reasoning = finish::reasoning_tokens(fields);
     let trace = reply.trace.unwrap_or_default();
+    let stop = finish::Stop {
+        sequence: finish::stop_sequence(fields),
+        details: finish::stop_details(fields),
+        ..finish::Stop::new(&reply.stop_reason, trace.guardrail.as_ref())
+    };
+    answer.finish(stop, &mut chunks)?;
+    let reasoning = finish::reasoning_tokens(fields);
     let usage = finish::usage(
         &reply.usage.into(),
         finish::Terms {

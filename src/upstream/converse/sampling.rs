@@ -69,12 +69,13 @@ fn max_tokens(
     }
     if let Some(budget) = reasoning.budget {
         let tokens = clamped(
-            reasoning::max_tokens(given, budget, model, warnings),
+            reasoning::max_tokens(given, budget, model),
             given,
             model,
             warnings,
         );
-        if given.is_none() && tokens > model.defaults.max_tokens {
+        // What only counts tokens sends no limit.
+        if given.is_none() && !request.counts && tokens > model.defaults.max_tokens {
             warnings.add(format!(
                 "max_tokens: {tokens} was sent instead of the default (thinking counts toward it)"
             ));

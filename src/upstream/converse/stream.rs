@@ -17,6 +17,16 @@ use crate::{
     operation::chat::Chunk,
 };
 
+/// The stop reason after which the guardrail's trace tells what it did.
+const INTERVENED: &str = "guardrail_intervened";
+
+/// What the model itself reports about the end of its answer.
+#[derive(Debug)]
+struct Fields {
+    sequence: Option<String>,
+    details: Option<Value>,
+}
+
 /// The state of one streamed reply. Recorded streams have interleaved blocks, no `messageStart`, or `metadata` before
 /// `messageStop`, so the translator accepts all of these.
 #[derive(Debug)]
@@ -25,6 +35,8 @@ pub struct StreamTranslator {
     answer: Answer,
     /// Whether `messageStop` has arrived.
     stopped: bool,
+    /// The end of an answer in which a guardrail intervened. Only the metadata tell what it did.
+    intervened: Option<Fields>,
     /// Reasoning tokens that the model reported.
     reasoning: Option<u64>,
     /// Metadata that arrived before `messageStop`. Emitted after the finish reason.
@@ -41,6 +53,7 @@ impl StreamTranslator {
             plan,
             answer,
             stopped: false,
+            intervened: None,
             reasoning: None,
             held: None,
             reported: false,
@@ -90,7 +103,7 @@ impl StreamTranslator {
                 self.answer.block_stop(event.content_block_index, out);
             }
             "messageStop" => return self.message_stop(&parse(payload)?, out),
-            "metadata" => self.metadata(parse(payload)?, out),
+            "metadata" => return self.metadata(parse(payload)?, out),
             _ => {}
         }
         Ok(())
@@ -111,7 +124,7 @@ impl StreamTranslator {
             .may_be_billed());
         }
         if !self.reported {
-            self.report(Metadata::default(), out);
+            self.report(Metadata::default(), out)?;
         }
         Ok(())
     }
@@ -122,37 +135,62 @@ impl StreamTranslator {
         out: &mut VecDeque<Chunk>,
     ) -> Result<(), Error> {
         let fields = event.additional_model_response_fields.as_ref();
-        self.answer
-            .finish(&event.stop_reason, finish::stop_sequence(fields), out)?;
         self.stopped = true;
         self.reasoning = finish::reasoning_tokens(fields);
+        let own = Fields {
+            sequence: finish::stop_sequence(fields),
+            details: finish::stop_details(fields),
+        };
+        match event.stop_reason.as_ref() {
+            INTERVENED => self.intervened = Some(own),
+            reason => self.finish(reason, own, None, out)?,
+        }
         if self
             .held
             .as_ref()
             .is_some_and(|metadata| metadata.usage.is_some())
             && let Some(metadata) = self.held.take()
         {
-            self.report(metadata, out);
+            self.report(metadata, out)?;
         }
         Ok(())
     }
 
-    fn metadata(&mut self, event: Metadata, out: &mut VecDeque<Chunk>) {
+    fn finish(
+        &mut self,
+        reason: &str,
+        own: Fields,
+        trace: Option<&Value>,
+        out: &mut VecDeque<Chunk>,
+    ) -> Result<(), Error> {
+        let stop = finish::Stop {
+            sequence: own.sequence,
+            details: own.details,
+            ..finish::Stop::new(reason, trace)
+        };
+        self.answer.finish(stop, out)
+    }
+
+    fn metadata(&mut self, event: Metadata, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
         if self.stopped && event.usage.is_some() {
-            self.report(event, out);
+            self.report(event, out)
         } else {
             self.held = Some(event);
+            Ok(())
         }
     }
 
-    /// Emits the guardrail trace and the usage.
-    fn report(&mut self, metadata: Metadata, out: &mut VecDeque<Chunk>) {
+    /// Emits the end of an answer in which a guardrail intervened, the guardrail's trace and the usage.
+    fn report(&mut self, metadata: Metadata, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
         let metadata = if metadata.usage.is_none() {
             self.held.take().unwrap_or(metadata)
         } else {
             metadata
         };
         let trace = metadata.trace.unwrap_or_default();
+        if let Some(own) = self.intervened.take() {
+            self.finish(INTERVENED, own, trace.guardrail.as_ref(), out)?;
+        }
         let router = trace.prompt_router.as_ref();
         let usage = finish::usage(
             &metadata.usage.into(),
@@ -174,6 +212,7 @@ impl StreamTranslator {
         );
         out.push_back(Chunk::Usage(usage));
         self.reported = true;
+        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     model::ToolUseIdForm,
     money,
     operation::chat::Chunk,
-    upstream::converse::{ReplyPlan, answer::Answer, names::hashed_id},
+    upstream::converse::{ReplyPlan, answer::Answer, finish::Stop, names::hashed_id},
 };
 
 /// The block of all reasoning. The calls follow.
@@ -58,6 +58,7 @@ struct Call {
     /// The position that the service gives.
     index: usize,
     started: bool,
+    ended: bool,
     /// Arguments that arrived before the name.
     held: String,
 }
@@ -144,9 +145,11 @@ impl Translator {
             self.answer.reasoning(REASONING, &text, out);
         }
         if let Some(text) = message.content.filter(is_said) {
+            self.close_last_call(out);
             self.answer.text(text, out);
         }
         if let Some(text) = message.refusal.filter(is_said) {
+            self.close_last_call(out);
             self.warnings
                 .add("reply: the model's refusal is part of the content");
             self.answer.text(text, out);
@@ -172,9 +175,15 @@ impl Translator {
                 self.calls.len() - 1
             }
         };
+        if at != self.last_call {
+            self.close_last_call(out);
+        }
         self.last_call = at;
         let function = call.function.unwrap_or_default();
         let mut arguments = function.arguments.unwrap_or_default();
+        if self.calls[at].ended && arguments.trim().is_empty() {
+            return;
+        }
         if !self.calls[at].started {
             self.calls[at].held.push_str(&arguments);
             let Some(name) = function.name.filter(|name| !name.is_empty()) else {
@@ -189,8 +198,20 @@ impl Translator {
         self.answer.tool_input(block(at), arguments, out);
     }
 
-    /// Ends the calls. The fragments of several calls can alternate, so none ends before the answer does. The last one stays
-    /// open if the limit cut it off.
+    /// Ends the call that arrived last if its arguments are complete, before something else arrives.
+    fn close_last_call(&mut self, out: &mut VecDeque<Chunk>) {
+        let block = block(self.last_call);
+        if let Some(call) = self.calls.get_mut(self.last_call)
+            && !call.ended
+            && self.answer.is_input_complete(block)
+        {
+            call.ended = true;
+            self.answer.block_stop(block, out);
+        }
+    }
+
+    /// Ends the calls that are open. The fragments of several calls can alternate, so only complete arguments end a call
+    /// before the answer ends. The last one stays open if the limit cut it off.
     fn close_calls(&mut self, is_cut: bool, out: &mut VecDeque<Chunk>) {
         for (at, call) in self.calls.iter().enumerate() {
             if !call.started {
@@ -231,9 +252,9 @@ impl EventTranslator for Translator {
             other => other,
         };
         self.close_calls(reason == "max_tokens", out);
-        self.answer.finish(reason, None, out)?;
-        self.ended = true;
         let trace = self.trace.as_ref().and_then(guardrail::trace);
+        self.answer.finish(Stop::new(reason, trace.as_ref()), out)?;
+        self.ended = true;
         let usage = self
             .counts
             .usage(trace.as_ref(), self.answer.size, &self.plan);

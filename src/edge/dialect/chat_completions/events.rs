@@ -199,7 +199,13 @@ impl EventWriter for ChatWriter {
                 self.out.put_slice(b"}\n\n");
                 return;
             }
-            Chunk::Usage(_) => return,
+            // Calls have numbers here, so that their order is known.
+            Chunk::Usage(_)
+            | Chunk::ToolCallEnd { .. }
+            | Chunk::CustomToolStart { .. }
+            | Chunk::StopSequence(None)
+            | Chunk::StopDetails(_)
+            | Chunk::Blocked => return,
             Chunk::Guardrail(trace) => return self.guardrail(trace),
             chunk if self.hide_reasoning && chunk.is_reasoning() => return,
             _ => {}
@@ -241,7 +247,7 @@ impl EventWriter for ChatWriter {
                 let block = self.index(choice, List::ServerToolBlocks, block);
                 self.delta(choice, &Delta::ServerToolBlocks([block]));
             }
-            Chunk::StopSequence(stop) => self.delta(choice, &Delta::StopSequence(stop)),
+            Chunk::StopSequence(Some(stop)) => self.delta(choice, &Delta::StopSequence(stop)),
             Chunk::Annotations(annotations) => {
                 let annotations = self.indexed(choice, List::Annotations, annotations);
                 self.delta(choice, &Delta::Annotations(annotations));
@@ -313,7 +319,7 @@ impl EventWriter for ChatWriter {
                 );
             }
             Chunk::Finish(reason) => self.choice(choice, b"{}".as_slice(), Some(reason.as_str())),
-            Chunk::Guardrail(_) | Chunk::Usage(_) => {}
+            _ => {}
         }
     }
 

@@ -138,6 +138,8 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
         frequency_penalty: request.frequency_penalty,
         presence_penalty: request.presence_penalty,
         seed: request.seed,
+        hides_user: false,
+        counts: false,
         user: request.user,
         safety_identifier: request.safety_identifier,
         metadata: request.metadata,

@@ -151,7 +151,7 @@ pub fn assistant_message(chunks: Vec<Chunk>) -> (AssistantMessage, FinishReason)
                 message.thinking_blocks.push(block);
             }
             Chunk::ServerTool(block) => message.server_tool_blocks.push(block),
-            Chunk::StopSequence(stop) => message.stop_sequence = Some(stop),
+            Chunk::StopSequence(stop) => message.stop_sequence = stop,
             Chunk::Annotations(annotations) => message.annotations.extend(annotations),
             Chunk::Image(image) => message.images.push(image),
             Chunk::ToolCall { index, id, name } => {
@@ -199,7 +199,12 @@ pub fn assistant_message(chunks: Vec<Chunk>) -> (AssistantMessage, FinishReason)
                 }
             }
             Chunk::Finish(reason) => finish_reason = reason,
-            Chunk::Guardrail(_) | Chunk::Usage(_) => {}
+            Chunk::ToolCallEnd { .. }
+            | Chunk::CustomToolStart { .. }
+            | Chunk::StopDetails(_)
+            | Chunk::Blocked
+            | Chunk::Guardrail(_)
+            | Chunk::Usage(_) => {}
         }
     }
     message.tool_calls = calls.into_values().collect();

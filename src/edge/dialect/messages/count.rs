@@ -3,6 +3,7 @@
 use super::{
     super::{
         Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_completions::unwritable,
+        paths::Paths,
     },
     names, parse,
 };
@@ -23,6 +24,7 @@ impl Dialect for MessagesCountTokens {
     type View = ();
     const ROUTE: &'static str = labels::MESSAGES_COUNT_TOKENS;
     const INPUT: &'static str = "messages";
+    const PATHS: Paths = super::PATHS;
 
     fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
         let parsed = parse::count(request)?;

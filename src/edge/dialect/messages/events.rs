@@ -54,6 +54,7 @@ impl Writer {
             content: Vec::new(),
             stop_reason: None,
             stop_sequence: None,
+            stop_details: None,
             // Bedrock reports the counts at the end.
             usage: Usage::default(),
             extensions: Extensions::default(),
@@ -81,12 +82,17 @@ impl EventWriter for Writer {
     fn chunk(&mut self, ChoiceChunk { chunk, .. }: &ChoiceChunk) {
         self.begin();
         let out = &mut self.out;
-        self.steps.push(chunk, &mut |event| write(out, &event));
+        self.steps
+            .push(chunk.clone(), &mut |event| write(out, &event));
     }
 
     fn error(&mut self, error: &Error) {
         let event = anthropic::error_event(error, Some(&self.request_id));
         self.out.put_slice(&event);
+    }
+
+    fn failure(&mut self) -> Option<Error> {
+        self.steps.failure()
     }
 
     fn done(&mut self) {
@@ -141,7 +147,12 @@ mod tests {
             seals: Seals::new(&[]),
             key_id: "alice".to_owned(),
         };
-        Writer::new("m".to_owned(), Steps::new(&model, true, sealer), cx)
+        let warnings = trace.warnings().clone();
+        Writer::new(
+            "m".to_owned(),
+            Steps::new(&model, true, sealer, warnings),
+            cx,
+        )
     }
 
     fn written(writer: &mut Writer) -> String {

@@ -19,7 +19,7 @@ pub use count::MessagesCountTokens;
 
 use super::{
     Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_completions::kb_request,
-    chat_events::ChatEvents,
+    chat_events::ChatEvents, paths::Paths,
 };
 use crate::{
     call::Caller,
@@ -27,6 +27,38 @@ use crate::{
     edge::{anthropic, labels},
     error::Error,
     operation::chat::{Chat, ChatReply},
+};
+
+/// The members that have other names in chat completions.
+const PATHS: Paths = Paths {
+    members: &[
+        ("stop", "stop_sequences"),
+        ("user", "metadata.user_id"),
+        ("max_completion_tokens", "max_tokens"),
+        (
+            "parallel_tool_calls",
+            "tool_choice.disable_parallel_tool_use",
+        ),
+        ("response_format.json_schema", "output_config.format"),
+        ("response_format", "output_config.format"),
+        ("reasoning_effort", "output_config.effort"),
+        ("reasoning", "thinking"),
+        ("tool_choice.function.name", "tool_choice.name"),
+        ("tool_calls", "content"),
+        ("finish_reason", "stop_reason"),
+        ("reply", "content"),
+    ],
+    parts: &[
+        (".image_url.url", ".source"),
+        (".image_url", ".source"),
+        (".file.file_data", ".source.data"),
+        (".file.filename", ".title"),
+        (".file", ".source"),
+        (".function.parameters", ".input_schema"),
+        (".function.", "."),
+        (".thinking_blocks", ".content"),
+        (".server_tool_blocks", ".content"),
+    ],
 };
 
 /// The dialect of Anthropic's Messages API.
@@ -45,6 +77,7 @@ impl Dialect for Messages {
     type View = View;
     const ROUTE: &'static str = labels::MESSAGES;
     const INPUT: &'static str = "messages";
+    const PATHS: Paths = PATHS;
 
     fn parse(request: &Incoming<'_>) -> Result<ParsedRequest<Self>, Error> {
         let parsed = parse::messages(request)?;
@@ -72,7 +105,8 @@ impl Dialect for Messages {
     }
 
     fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
-        let steps = steps::Steps::new(cx.model, view.hide_thinking, view.sealer);
+        let warnings = cx.trace.warnings().clone();
+        let steps = steps::Steps::new(cx.model, view.hide_thinking, view.sealer, warnings);
         Ok(match reply {
             ChatReply::Whole(reply) => {
                 Outgoing::Whole(whole::to_json(&view.model, reply, steps, cx)?)

@@ -48,7 +48,7 @@ pub fn messages(request: &Incoming<'_>) -> Result<Parsed, Error> {
 pub fn count(request: &Incoming<'_>) -> Result<Parsed, Error> {
     let body: MessagesRequest = body::parse(request.body, request.warnings)?;
     let mut parsed = parsed(body, request)?;
-    parsed.chat.stream = false;
+    (parsed.chat.stream, parsed.chat.counts) = (false, true);
     Ok(parsed)
 }
 
@@ -66,7 +66,7 @@ fn parsed(mut body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, E
     }
     let format = output.format.or(body.output_format);
     let tools = tools::tools(body.tools, &body.messages, &mut messages_options, request)?;
-    let (tool_choice, parallel) = tools::choice(body.tool_choice)?;
+    let (tool_choice, parallel) = tools::choice(body.tool_choice, &tools)?;
     let mut opener = Opener {
         seals: request.seals,
         key_id: &request.caller.key_id,
@@ -87,10 +87,11 @@ fn parsed(mut body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, E
             .stop_sequences
             .filter(|stops| !stops.is_empty())
             .map(Stop),
-        tool_choice: tool_choice.filter(|_| tools.iter().any(is_offered)),
+        tool_choice,
         parallel_tool_calls: parallel,
         tools: (!tools.is_empty()).then_some(tools),
         user: body.metadata.and_then(|metadata| metadata.user_id),
+        hides_user: true,
         service_tier: options::service_tier(body.service_tier),
         response_format: options::response_format(format)?,
         reasoning: options::reasoning(body.thinking.as_ref(), effort.as_deref(), warnings)?,
@@ -109,11 +110,6 @@ fn parsed(mut body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, E
         kb: body.kb.or_else(|| kb(headers)),
         chat,
     })
-}
-
-/// Reports whether the model has the tool from the start, on every route.
-fn is_offered(tool: &Tool) -> bool {
-    tool.deferral != Deferral::Hidden
 }
 
 /// Returns the Knowledge Bases of the header: one name, or several with commas between them.

@@ -1,39 +1,57 @@
 //! Turns the chunks of an answer into content blocks. Streams and whole messages share this code, so that both have the
 //! same blocks.
 
-use std::collections::VecDeque;
+mod call;
+mod collected;
+mod parts;
 
-use serde_json::{Value, json, value::RawValue};
+pub use collected::Collected;
+
+use serde_json::Value;
 
 use super::citations::citation;
 use crate::{
     anthropic::{
         event::{Delta, Event, MessageEnd},
-        reply::{
-            CacheCreation, ContentBlock, ImageSource, OutputTokensDetails, ServerToolUse,
-            StopReason, Usage,
-        },
+        reply::{ContentBlock, StopReason, Usage},
     },
+    call::Warnings,
     edge::{
-        dialect::{chat_completions::cost, responses::sealed},
+        dialect::{block_order::BlockOrder, responses::sealed},
         seal::Seals,
     },
+    error::{Error, Kind},
     model::Model,
-    money,
     openai::completion::{Annotation, FinishReason, Image, ThinkingBlock},
     operation::chat::{Chunk, unmarked},
 };
+use call::{Call, Step};
+use parts::{image, server_tool, wire_usage};
 
 /// The state of one answer. At most one content block is open.
 #[derive(Debug)]
 pub struct Steps {
+    order: BlockOrder,
+    warnings: Warnings,
     /// The index of the next block.
     next: u32,
     open: Option<Open>,
     /// The model signs its thinking, so that the client has to send it back.
     is_signed: bool,
     hide_thinking: bool,
-    stop_sequence: Option<String>,
+    /// The call whose arguments arrive. Its block begins once they are known to be an object.
+    call: Option<Call>,
+    /// Calls that were left out, because their arguments are no object.
+    dropped_calls: usize,
+    /// The answer has a call or text.
+    has_answer: bool,
+    /// The answer has a call.
+    has_call: bool,
+    /// A call that the client has in part can never become valid.
+    is_broken: bool,
+    /// A stop sequence ended the answer, if known this one.
+    stop_sequence: Option<Option<String>>,
+    stop_details: Option<Value>,
     finish: FinishReason,
     usage: Usage,
     guardrail: Option<Value>,
@@ -59,8 +77,7 @@ impl Sealer {
 enum Open {
     Text,
     Thinking,
-    /// A tool call, by its position among the calls.
-    Call(u32),
+    Call,
 }
 
 /// Receives the events of an answer.
@@ -69,13 +86,21 @@ type Sink<'s> = &'s mut dyn FnMut(Event<'_>);
 impl Steps {
     /// Creates the state for an answer of `model`. `hide_thinking` leaves out thinking that the client does not have to
     /// send back.
-    pub fn new(model: &Model, hide_thinking: bool, sealer: Sealer) -> Self {
+    pub fn new(model: &Model, hide_thinking: bool, sealer: Sealer, warnings: Warnings) -> Self {
         Self {
+            order: BlockOrder::default(),
+            warnings,
             next: 0,
             open: None,
             is_signed: model.facts.reasoning.signed,
             hide_thinking,
+            call: None,
+            dropped_calls: 0,
+            has_answer: false,
+            has_call: false,
+            is_broken: false,
             stop_sequence: None,
+            stop_details: None,
             finish: FinishReason::Stop,
             usage: Usage::default(),
             guardrail: None,
@@ -85,8 +110,17 @@ impl Steps {
     }
 
     /// Adds a chunk, and emits its events.
-    pub fn push(&mut self, chunk: &Chunk, emit: Sink<'_>) {
+    pub fn push(&mut self, chunk: Chunk, emit: Sink<'_>) {
+        let mut order = std::mem::take(&mut self.order);
+        order.push(chunk, &mut |chunk| self.ordered(&chunk, emit));
+        self.order = order;
+    }
+
+    /// Adds a chunk in the order of blocks. What follows a broken call is not shown.
+    fn ordered(&mut self, chunk: &Chunk, emit: Sink<'_>) {
         match chunk {
+            Chunk::Usage(usage) => self.usage = wire_usage(usage),
+            _ if self.is_broken => {}
             Chunk::Content(text) => self.text(text, &[], emit),
             Chunk::CitedContent(text, annotations) => self.text(text, annotations, emit),
             Chunk::Annotations(annotations) => self.text("", annotations, emit),
@@ -97,19 +131,19 @@ impl Steps {
             }
             Chunk::Thinking(block) => self.signed(block, emit),
             Chunk::ToolCall { index, id, name } => {
-                let input = RawValue::from_string("{}".to_owned()).unwrap_or_default();
-                let call = ContentBlock::ToolUse {
-                    id: id.to_string(),
-                    name: name.to_string(),
-                    input,
-                };
-                self.start(Open::Call(*index), call, emit);
+                self.stop(emit);
+                self.call = Some(Call::new(*index, id, name));
             }
-            // Codecs finish each call before the next begins.
             Chunk::ToolArguments { index, fragment } => {
-                if self.open == Some(Open::Call(*index)) {
-                    let partial_json = fragment.as_str();
-                    self.delta(Delta::InputJsonDelta { partial_json }, emit);
+                if let Some(call) = self.call.as_mut().filter(|call| call.index == *index) {
+                    let step = call.add(fragment);
+                    self.call_step(step, emit);
+                }
+            }
+            Chunk::ToolCallEnd { index } => {
+                if let Some(call) = self.call.take_if(|call| call.index == *index) {
+                    self.call_step(call.end(), emit);
+                    self.stop(emit);
                 }
             }
             Chunk::ServerTool(block) => {
@@ -123,31 +157,79 @@ impl Steps {
                 }
             }
             Chunk::StopSequence(stop) => self.stop_sequence = Some(stop.clone()),
+            Chunk::StopDetails(details) => self.stop_details = Some(details.clone()),
             Chunk::Finish(reason) => {
+                if let Some(call) = self.call.take() {
+                    self.call_step(call.cut(), emit);
+                }
                 self.stop(emit);
                 self.finish = *reason;
             }
             Chunk::Guardrail(trace) => self.guardrail = Some(trace.clone()),
-            Chunk::Usage(usage) => self.usage = wire_usage(usage),
+            // The stop reason says it.
+            Chunk::Blocked => {}
             // Requests of this dialect have neither custom tools nor legacy functions.
-            Chunk::CustomToolCall { .. } | Chunk::FunctionCall(_) | Chunk::FunctionArguments(_) => {
-            }
+            Chunk::CustomToolStart { .. }
+            | Chunk::CustomToolCall { .. }
+            | Chunk::FunctionCall(_)
+            | Chunk::FunctionArguments(_) => {}
         }
+    }
+
+    /// Shows what a call has become by its last piece.
+    fn call_step(&mut self, step: Step, emit: Sink<'_>) {
+        match step {
+            Step::Wait => {}
+            Step::Begin(block, input) => {
+                (self.has_answer, self.has_call) = (true, true);
+                self.start(Open::Call, block, emit);
+                self.input(&input, emit);
+            }
+            Step::More(input) => self.input(&input, emit),
+            Step::Drop => {
+                self.dropped_calls += 1;
+                self.warnings.add(
+                    "tool_use: a call was left out (the model's arguments are not a JSON object)",
+                );
+            }
+            Step::Break => self.is_broken = true,
+        }
+    }
+
+    fn input(&self, partial_json: &str, emit: Sink<'_>) {
+        if !partial_json.is_empty() {
+            self.delta(Delta::InputJsonDelta { partial_json }, emit);
+        }
+    }
+
+    /// Returns the error if the answer is of no use, because a call in it is malformed: nothing else is in the answer, or
+    /// the client has the beginning of the call already.
+    pub fn failure(&self) -> Option<Error> {
+        let is_empty = !self.has_answer && self.dropped_calls > 0;
+        (self.is_broken || is_empty).then(|| {
+            let text =
+                "The model called a tool with arguments that are not a JSON object. Try again.";
+            Error::new(Kind::Upstream, text).with_code("malformed_model_output")
+        })
     }
 
     /// Returns how the message ended.
     pub fn end(&self) -> MessageEnd<'_> {
-        let stop_sequence = self.stop_sequence.as_deref();
+        let has_lost_all = !self.has_call && self.dropped_calls > 0;
         let stop_reason = match self.finish {
-            FinishReason::Stop if stop_sequence.is_some() => StopReason::StopSequence,
+            FinishReason::Stop if self.stop_sequence.is_some() => StopReason::StopSequence,
             FinishReason::Stop => StopReason::EndTurn,
+            FinishReason::ToolCalls | FinishReason::FunctionCall if has_lost_all => {
+                StopReason::EndTurn
+            }
             FinishReason::Length => StopReason::MaxTokens,
             FinishReason::ToolCalls | FinishReason::FunctionCall => StopReason::ToolUse,
             FinishReason::ContentFilter => StopReason::Refusal,
         };
         MessageEnd {
             stop_reason,
-            stop_sequence,
+            stop_sequence: self.stop_sequence.as_ref().and_then(Option::as_deref),
+            stop_details: self.stop_details.as_ref(),
         }
     }
 
@@ -170,6 +252,7 @@ impl Steps {
             self.start(Open::Text, block, emit);
         }
         if !text.is_empty() {
+            self.has_answer = true;
             self.delta(Delta::TextDelta { text }, emit);
         }
         for annotation in annotations {
@@ -265,122 +348,5 @@ impl Steps {
     fn whole(&mut self, block: ContentBlock, emit: Sink<'_>) {
         self.start(Open::Text, block, emit);
         self.stop(emit);
-    }
-}
-
-/// Returns the usage in Anthropic's terms, where input excludes what the prompt cache holds.
-fn wire_usage(usage: &money::Usage) -> Usage {
-    let web_search_requests = usage.server_tool_uses;
-    Usage {
-        input_tokens: usage.input,
-        cache_creation_input_tokens: usage.cache_write,
-        cache_read_input_tokens: usage.cache_read,
-        cache_creation: CacheCreation {
-            ephemeral_5m_input_tokens: usage.cache_write_5m(),
-            ephemeral_1h_input_tokens: usage.cache_write_1h,
-        },
-        output_tokens: usage.output,
-        output_tokens_details: OutputTokensDetails {
-            thinking_tokens: usage.reasoning,
-        },
-        server_tool_use: (web_search_requests > 0).then_some(ServerToolUse {
-            web_search_requests,
-        }),
-        service_tier: usage.service_tier.map(|tier| match tier {
-            "default" => "standard",
-            other => other,
-        }),
-        cost: cost(usage),
-        estimated: usage.estimated,
-    }
-}
-
-/// Returns the block for a call of a tool that AWS runs, or for its result.
-fn server_tool(block: &Value) -> Option<ContentBlock> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    if let Some(call) = block.get("toolUse") {
-        return Some(ContentBlock::ServerToolUse {
-            id: text(&call["toolUseId"]),
-            name: text(&call["name"]),
-            input: call["input"].clone(),
-        });
-    }
-    let result = block.get("toolResult")?;
-    let content = result["content"].as_array().into_iter().flatten();
-    let content = content.map(|part| match part["text"].as_str() {
-        Some(text) => json!({"type": "text", "text": text}),
-        None => json!({"type": "text", "text": part["json"].to_string()}),
-    });
-    Some(ContentBlock::WebSearchToolResult {
-        tool_use_id: text(&result["toolUseId"]),
-        content: content.collect(),
-    })
-}
-
-/// Splits the data URL of an image.
-fn image(url: &str) -> Option<ImageSource> {
-    let (media_type, data) = url.strip_prefix("data:")?.split_once(";base64,")?;
-    Some(ImageSource {
-        r#type: "base64",
-        media_type: media_type.to_owned(),
-        data: data.to_owned(),
-    })
-}
-
-/// Collects the events of an answer into its content blocks.
-#[derive(Debug, Default)]
-pub struct Collected {
-    pub blocks: Vec<ContentBlock>,
-    /// The JSON of the open tool call.
-    arguments: VecDeque<String>,
-}
-
-impl Collected {
-    /// Adds an event.
-    pub fn add(&mut self, event: Event<'_>) {
-        match event {
-            Event::ContentBlockStart { content_block, .. } => self.blocks.push(content_block),
-            Event::ContentBlockDelta { delta, .. } => self.delta(delta),
-            Event::ContentBlockStop { .. } => self.close(),
-            Event::MessageStart { .. }
-            | Event::Ping
-            | Event::MessageDelta { .. }
-            | Event::MessageStop => {}
-        }
-    }
-
-    fn delta(&mut self, delta: Delta<'_>) {
-        let Some(last) = self.blocks.last_mut() else {
-            return;
-        };
-        match (last, delta) {
-            (ContentBlock::Text { text, .. }, Delta::TextDelta { text: more }) => {
-                text.push_str(more);
-            }
-            (ContentBlock::Text { citations, .. }, Delta::CitationsDelta { citation }) => {
-                citations.push(citation);
-            }
-            (ContentBlock::Thinking { thinking, .. }, Delta::ThinkingDelta { thinking: more }) => {
-                thinking.push_str(more);
-            }
-            (
-                ContentBlock::Thinking { signature, .. },
-                Delta::SignatureDelta { signature: more },
-            ) => signature.push_str(more),
-            (ContentBlock::ToolUse { .. }, Delta::InputJsonDelta { partial_json }) => {
-                self.arguments.push_back(partial_json.to_owned());
-            }
-            _ => {}
-        }
-    }
-
-    /// Sets the input of the tool call that ends. One that the token limit has cut off stays empty.
-    fn close(&mut self) {
-        let arguments: String = self.arguments.drain(..).collect();
-        if let Some(ContentBlock::ToolUse { input, .. }) = self.blocks.last_mut()
-            && let Ok(whole) = RawValue::from_string(arguments)
-        {
-            *input = whole;
-        }
     }
 }

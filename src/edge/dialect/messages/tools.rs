@@ -24,6 +24,9 @@ use crate::{
 /// The name of a tool by which Claude Code makes Claude load deferred tools. It has no other use.
 const PLACEHOLDER: &str = "DeferredToolPlaceholder";
 
+/// The type of the web search in chats, and the name that Anthropic's has.
+const SEARCH: &str = "web_search";
+
 /// The start of the types of tools that a client runs, and whose form only Claude knows.
 const CLIENT_TOOLS: [&str; 4] = ["bash_", "text_editor_", "computer_", "memory_"];
 
@@ -38,13 +41,12 @@ pub fn tools(
     options: &mut MessagesOptions,
     request: &Incoming<'_>,
 ) -> Result<Vec<Tool>, Error> {
-    let (policies, warnings) = (request.policies, request.warnings);
     let tools = tools.unwrap_or_default();
     let used = match tools.iter().any(|tool| tool.defer_loading == Some(true)) {
         true => names_in_use(messages),
         false => HashSet::new(),
     };
-    let is_alone = tools.len() == 1;
+    let mut hosted = Vec::new();
     let mut converted = Vec::with_capacity(tools.len());
     for (index, tool) in tools.into_iter().enumerate() {
         let at = format!("tools[{index}]");
@@ -70,43 +72,93 @@ pub fn tools(
                 }
                 converted.push(client_tool(tool, &at)?);
             }
-            // Some models search the web themselves. Others reject it.
-            Some(kind) if is_alone && kind.starts_with("web_search_") => {
-                converted.push(search(tool))
-            }
-            Some(kind) if is_alone || policies.refuses_hosted_tools => {
-                return Err(unsupported(
-                    kind,
-                    &at,
-                    "Omit it, or use a tool of the client",
-                ));
-            }
-            Some(kind) => {
-                let kind: String = kind.chars().take(40).collect();
-                warnings.add(format!(
-                    "{at}: dropped (this gateway has no tool of type '{kind}')"
-                ));
-            }
+            Some(_) => hosted.push((at, tool)),
         }
     }
+    add_search(hosted, &mut converted, request)?;
     Ok(converted)
 }
 
-/// Converts the tool choice, and returns whether the model may make several calls at once.
+/// Decides about the tools that Anthropic runs. Among other tools they are dropped, unless the operator wants them rejected.
+/// Alone, they are what the client wants, and an answer without them would be wrong. Some models search the web themselves.
+fn add_search(
+    mut hosted: Vec<(String, WireTool)>,
+    converted: &mut Vec<Tool>,
+    request: &Incoming<'_>,
+) -> Result<(), Error> {
+    let has_others = !converted.is_empty();
+    let is_search = |(_, tool): &(String, WireTool)| {
+        let kind = tool.kind.as_deref();
+        kind.is_some_and(|kind| kind.starts_with("web_search_"))
+    };
+    let kind = |tool: &WireTool| -> String {
+        let kind = tool.kind.as_deref().unwrap_or_default();
+        kind.chars().take(40).collect()
+    };
+    if !has_others && let Some(at) = hosted.iter().position(is_search) {
+        converted.push(search(hosted.remove(at).1));
+        hosted.retain(|tool| !is_search(tool));
+    }
+    let is_alone = !has_others && converted.is_empty();
+    if (is_alone || request.policies.refuses_hosted_tools)
+        && let Some((at, tool)) = hosted.first()
+    {
+        let advice = "Omit it, or use a tool of the client";
+        return Err(unsupported(&kind(tool), at, advice));
+    }
+    for (at, tool) in hosted {
+        let kind = kind(&tool);
+        request.warnings.add(format!(
+            "{at}: dropped (this gateway has no tool of type '{kind}')"
+        ));
+    }
+    Ok(())
+}
+
+/// Converts the choice among `tools`, and returns whether the model may make several calls at once.
 ///
 /// # Errors
-/// 400 if the type is unknown, or a name is missing.
-pub fn choice(choice: Option<WireChoice>) -> Result<(Option<ToolChoice>, Option<bool>), Error> {
+/// 400 if the type is unknown, a name is missing, or the model must call a tool that it does not have.
+pub fn choice(
+    choice: Option<WireChoice>,
+    tools: &[Tool],
+) -> Result<(Option<ToolChoice>, Option<bool>), Error> {
     let Some(choice) = choice else {
         return Ok((None, None));
     };
     let parallel = (choice.disable_parallel_tool_use == Some(true)).then_some(false);
     let mode = |mode: &str| ToolChoice::Mode(mode.to_owned());
+    let offered = || {
+        tools
+            .iter()
+            .filter(|tool| tool.deferral != Deferral::Hidden)
+    };
+    let has_none = offered().next().is_none();
+    let has = |name: &str| {
+        offered().any(|tool| {
+            let function = tool.function.as_ref().map(|function| &function.name);
+            let client = tool.client_tool.as_ref().map(|client| &client.name);
+            function.or(client).is_some_and(|own| own == name)
+        })
+    };
     let converted = match (choice.kind.as_str(), choice.name) {
+        ("auto" | "none", _) if has_none => return Ok((None, parallel)),
         ("auto", _) => mode("auto"),
-        ("any", _) => mode("required"),
         ("none", _) => mode("none"),
-        ("tool", Some(name)) => ToolChoice::Named(name),
+        ("any", _) if has_none => {
+            let text = "A tool choice of type 'any' needs a tool that the model can call.";
+            return Err(Error::invalid("tool_choice", text));
+        }
+        ("any", _) => mode("required"),
+        ("tool", Some(name)) if has(&name) => ToolChoice::Named(name),
+        // It is the only tool then.
+        ("tool", Some(name)) if name == SEARCH && tools.iter().any(is_search_tool) => {
+            mode("required")
+        }
+        ("tool", Some(_)) => {
+            let text = "'name' must be that of a tool that the model can call: one of 'tools' that is neither deferred nor dropped.";
+            return Err(Error::invalid("tool_choice.name", text));
+        }
         ("tool", None) => {
             let text = "A tool choice of type 'tool' needs 'name'.";
             return Err(Error::invalid("tool_choice.name", text));
@@ -140,6 +192,7 @@ fn function(tool: WireTool, at: &str) -> Result<Tool, Error> {
         kind: "function".to_owned(),
         function: Some(function),
         cache_control: tool.cache_control,
+        at: Some(at.to_owned()),
         ..empty()
     })
 }
@@ -175,9 +228,13 @@ fn client_tool(tool: WireTool, at: &str) -> Result<Tool, Error> {
     })
 }
 
+fn is_search_tool(tool: &Tool) -> bool {
+    tool.kind == SEARCH
+}
+
 fn search(tool: WireTool) -> Tool {
     Tool {
-        kind: "web_search".to_owned(),
+        kind: SEARCH.to_owned(),
         cache_control: tool.cache_control,
         ..empty()
     }
@@ -196,6 +253,7 @@ fn empty() -> Tool {
         file_search: None,
         deferral: Deferral::None,
         client_tool: None,
+        at: None,
     }
 }
 

@@ -30,8 +30,11 @@ pub fn to_json(
         Some(Chunk::Usage(reply.usage)),
         reply.guardrail.map(Chunk::Guardrail),
     ];
-    for chunk in chunks.iter().chain(last.iter().flatten()) {
+    for chunk in chunks.into_iter().chain(last.into_iter().flatten()) {
         steps.push(chunk, &mut |event| collected.add(event));
+    }
+    if let Some(error) = steps.failure() {
+        return Err(error);
     }
     let end = steps.end();
     let message = Message {
@@ -42,6 +45,7 @@ pub fn to_json(
         content: collected.blocks,
         stop_reason: Some(end.stop_reason),
         stop_sequence: end.stop_sequence,
+        stop_details: end.stop_details,
         usage: steps.usage().clone(),
         extensions: Extensions {
             kb: cx.trace.retrieval().map(|retrieval| kb(retrieval)),

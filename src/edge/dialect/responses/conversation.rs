@@ -7,7 +7,8 @@ use super::{
     content::{self, Author},
     item,
     names::{TOOL_SEARCH, ToolNames},
-    rendered, sealed,
+    rendered::{self, FILE_SEARCH_CALL},
+    sealed,
     tools::{Place, Tools},
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
     },
     error::{Error, Kind},
     openai::responses::served::{
-        CallOutput, Compaction, ConfigurationUpdate, CustomCall, FunctionCall, Input,
+        CallOutput, Compaction, ConfigurationUpdate, CustomCall, FileSearch, FunctionCall, Input,
         ItemReference, MessageItem, ReasoningItem, ReasoningOptions, SearchCall, TextOptions,
         ToolList,
     },
@@ -47,6 +48,48 @@ pub struct Conversation {
     pub added: usize,
     /// The text that was sealed in the body. Its size is in the body already.
     pub opened: Vec<u8>,
+}
+
+impl Conversation {
+    /// Adds a change of the options. It changes only the members that it has.
+    fn configure(&mut self, update: ConfigurationUpdate) {
+        let ConfigurationUpdate { reasoning, text } = update;
+        if let Some(new) = reasoning {
+            let old = self.reasoning.take().unwrap_or_default();
+            self.reasoning = Some(merged(old, new));
+        }
+        if let Some(new) = text {
+            let old = self.text.take().unwrap_or_default();
+            self.text = Some(TextOptions {
+                format: new.format.or(old.format),
+                verbosity: new.verbosity.or(old.verbosity),
+            });
+        }
+    }
+}
+
+/// Reports whether a search of Knowledge Bases carries what it found.
+fn has_results(search: &FileSearch) -> bool {
+    search
+        .results
+        .as_ref()
+        .is_some_and(|found| !found.is_empty())
+}
+
+/// Reports whether the model that wrote the part can recognize it.
+fn is_signed(part: &Part) -> bool {
+    !matches!(part, Part::Thinking(thinking) if thinking.signature.is_none())
+}
+
+/// Returns the options with those of a change in place of the old.
+pub fn merged(old: ReasoningOptions, new: ReasoningOptions) -> ReasoningOptions {
+    ReasoningOptions {
+        effort: new.effort.or(old.effort),
+        summary: new.summary.or(old.summary),
+        generate_summary: new.generate_summary.or(old.generate_summary),
+        context: new.context.or(old.context),
+        mode: new.mode.or(old.mode),
+    }
 }
 
 /// Converts items.
@@ -151,14 +194,17 @@ impl Converter<'_> {
             }
             "configuration_update" => {
                 let update: ConfigurationUpdate = item::parse(raw, &at)?;
-                self.out.reasoning = update.reasoning.or(self.out.reasoning.take());
-                self.out.text = update.text.or(self.out.text.take());
+                self.out.configure(update);
             }
             "compaction" | "compaction_summary" => {
                 self.compaction(item::parse(raw, &at)?, origin)?;
             }
             "compaction_trigger" => self.out.compacts = true,
             "item_reference" => self.reference(item::parse(raw, &at)?, origin)?,
+            FILE_SEARCH_CALL if !has_results(&item::parse(raw, &at)?) => {
+                let why = "it has no results";
+                self.warnings.add(format!("{at}: ignored ({why})"));
+            }
             kind => match rendered::author(kind) {
                 Some(author) => {
                     self.out.added += rendered::MARGIN;
@@ -199,7 +245,12 @@ impl Converter<'_> {
             return Ok(());
         };
         match sealed::open(&encrypted, self.seals, self.key_id) {
-            Some(parts) => {
+            Some(mut parts) => {
+                let count = parts.len();
+                parts.retain(is_signed);
+                if parts.len() < count {
+                    self.warnings.add("input: reasoning was not sent back to the model (it is not signed, and no route takes such reasoning)");
+                }
                 for part in &parts {
                     if let Part::Thinking(thinking) = part {
                         self.out.opened.extend_from_slice(thinking.text.as_bytes());
@@ -249,7 +300,7 @@ impl Converter<'_> {
         let at = format!("{at}.tools");
         let place = Place { at: &at, is_found };
         let tools = list.tools.as_deref().unwrap_or_default();
-        self.tools.add(tools, place, self.names, self.warnings)?;
+        self.tools.add(tools, place, self.names)?;
         let found = self.tools.list[first..].iter();
         let names = found.filter_map(|tool| tool.function.as_ref().map(|one| one.name.as_str()));
         let names: Vec<&str> = names.collect();

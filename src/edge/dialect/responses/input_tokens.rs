@@ -8,7 +8,7 @@ use crate::{
     edge::{
         dialect::{
             Dialect, Incoming, Outgoing, ParsedRequest, RecallContext, Recalled, ReplyContext,
-            chat_completions,
+            chat_completions, paths::Paths,
         },
         labels,
     },
@@ -31,6 +31,7 @@ impl Dialect for InputTokens {
     type View = ();
     const ROUTE: &'static str = labels::INPUT_TOKENS;
     const INPUT: &'static str = "input";
+    const PATHS: Paths = super::PATHS;
 
     async fn recall(body: Bytes, cx: RecallContext<'_>) -> Result<(Bytes, Recalled), Error> {
         stored::recall(body, cx).await
@@ -43,7 +44,7 @@ impl Dialect for InputTokens {
             let text = "kb: its passages are not counted (counting tokens makes no search)";
             request.warnings.add(text);
         }
-        chat.stream = false;
+        (chat.stream, chat.counts) = (false, true);
         Ok(ParsedRequest {
             operation: CountTokens { chat },
             model: parsed.view.model,

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     error::Error,
-    openai::{object::Object, responses::served::Kind},
+    openai::{object::Object, objects_only::ObjectsOnly, responses::served::Kind},
 };
 
 /// Parses the item at the path `at`.
@@ -13,7 +13,8 @@ use crate::{
 /// # Errors
 /// 400 with the path, if the item does not have the members of its type.
 pub fn parse<'de, T: Deserialize<'de>>(raw: &'de RawValue, at: &str) -> Result<T, Error> {
-    serde_json::from_str(raw.get()).map_err(|error| {
+    let mut json = serde_json::Deserializer::from_str(raw.get());
+    T::deserialize(ObjectsOnly(&mut json)).map_err(|error| {
         // The rest of the text quotes the value, which may be a prompt, and positions within it.
         let text = error.to_string();
         let text = text.split(" at line ").next().unwrap_or_default();

@@ -31,7 +31,7 @@ use stored::Draft;
 
 use super::{
     Dialect, Incoming, Outgoing, ParsedRequest, RecallContext, Recalled, ReplyContext,
-    chat_completions, chat_events::ChatEvents,
+    chat_completions, chat_events::ChatEvents, paths::Paths,
 };
 use crate::{
     edge::{body, labels},
@@ -49,6 +49,32 @@ pub struct Responses;
 
 /// The dialect that replaces a conversation by a summary, `POST /v1/responses/compact`.
 pub struct Compactions;
+
+/// The members that have other names in chat completions.
+const PATHS: Paths = Paths {
+    members: &[
+        ("messages", "input"),
+        ("max_tokens", "max_output_tokens"),
+        ("max_completion_tokens", "max_output_tokens"),
+        ("response_format", "text.format"),
+        ("reasoning_effort", "reasoning.effort"),
+        ("verbosity", "text.verbosity"),
+        ("tool_choice.function.name", "tool_choice.name"),
+        ("tool_choice.allowed_tools", "tool_choice"),
+        ("tool_calls", "output"),
+        ("finish_reason", "status"),
+        ("reply", "output"),
+    ],
+    parts: &[
+        (".image_url.url", ".image_url"),
+        (".image_url.detail", ".detail"),
+        (".file.", "."),
+        (".function.", "."),
+        (".custom.", "."),
+        (".thinking_blocks", ".encrypted_content"),
+        (".server_tool_blocks", ""),
+    ],
+};
 
 /// The parts of the request that the reply depends on.
 pub struct View {
@@ -68,6 +94,7 @@ impl Dialect for Responses {
     type View = View;
     const ROUTE: &'static str = labels::RESPONSES;
     const INPUT: &'static str = "input";
+    const PATHS: Paths = PATHS;
 
     async fn recall(body: Bytes, cx: RecallContext<'_>) -> Result<(Bytes, Recalled), Error> {
         stored::recall(body, cx).await
@@ -87,6 +114,9 @@ impl Dialect for Responses {
         match reply {
             ChatReply::Whole(whole) => {
                 let (mut head, output) = whole_output(whole, view, cx);
+                if let Some(error) = output.missing_summary() {
+                    return Err(error);
+                }
                 let draft = head.draft.take();
                 let object = head.answered(&output);
                 let body = serde_json::to_vec(&object).map_err(chat_completions::unwritable)?;
@@ -133,6 +163,7 @@ impl Dialect for Compactions {
     type View = View;
     const ROUTE: &'static str = labels::COMPACTIONS;
     const INPUT: &'static str = "input";
+    const PATHS: Paths = PATHS;
 
     async fn recall(body: Bytes, cx: RecallContext<'_>) -> Result<(Bytes, Recalled), Error> {
         stored::recall(body, cx).await
@@ -154,8 +185,11 @@ impl Dialect for Compactions {
             return Err(Error::new(Kind::Internal, text));
         };
         let (head, output) = whole_output(whole, view, cx);
-        if output.items.is_empty() {
-            return Err(parse::not_summarized(output.blocked));
+        if let Some(text) = output.blocked {
+            return Err(Error::invalid("input", text).with_code("invalid_prompt"));
+        }
+        if let Some(error) = output.missing_summary() {
+            return Err(error);
         }
         let object = CompactedResponse {
             id: &head.id,

@@ -8,7 +8,11 @@ use serde_json::Value;
 
 use super::{events::Events, names::ToolNames, sealed};
 use crate::{
-    edge::seal::{Purpose, Seals},
+    edge::{
+        dialect::block_order::BlockOrder,
+        seal::{Purpose, Seals},
+    },
+    error::{Error, Kind},
     money::Usage,
     openai::{
         completion::{Annotation as Citation, FinishReason},
@@ -18,6 +22,13 @@ use crate::{
 };
 
 use open::{Message, Open, Reasoning, annotation};
+
+/// The message of a blocked answer if there is no other.
+const BLOCKED: &str = "The model gave no answer, because a content filter intervened.";
+
+const CUT_SUMMARY: &str = "The summary of the conversation is longer than the limit on the output, or was stopped by a content filter. Raise 'max_output_tokens', or compact earlier.";
+
+const NO_SUMMARY: &str = "The model wrote no summary of the conversation.";
 
 /// What the output depends on beside the answer.
 #[derive(Debug)]
@@ -45,11 +56,14 @@ pub struct Output {
     pub blocked: Option<String>,
     settings: OutputSettings,
     open: Option<Open>,
-    /// The first text of the answer, until the next chunk tells whether it is an answer.
+    /// Only one item is open at a time.
+    order: BlockOrder,
+    /// The first text of the answer, until the next chunk tells whether a guardrail wrote it. So an answer that was blocked
+    /// has no items.
     first: Option<Chunk>,
     has_begun: bool,
-    /// Chunks that wait for the end of a call, because only one item is open at a time.
-    held: Vec<Chunk>,
+    /// The model answered nothing.
+    is_blocked: bool,
     /// The code points in messages before the open one. Citations count all of them.
     position: usize,
     summary: String,
@@ -67,9 +81,10 @@ impl Output {
             blocked: None,
             settings,
             open: None,
+            order: BlockOrder::default(),
             first: None,
             has_begun: false,
-            held: Vec::new(),
+            is_blocked: false,
             position: 0,
             summary: String::new(),
         }
@@ -77,10 +92,35 @@ impl Output {
 
     /// Adds the next chunk.
     pub fn chunk(&mut self, chunk: Chunk) {
+        let mut order = std::mem::take(&mut self.order);
+        order.push(chunk, &mut |chunk| self.ordered(chunk));
+        self.order = order;
+    }
+
+    /// Returns why there is no summary, if the client wants one.
+    pub fn missing_summary(&self) -> Option<Error> {
+        let has_summary = |item: &OutputItem| matches!(item, OutputItem::Compaction { .. });
+        if !self.settings.compacts || self.blocked.is_some() {
+            return None;
+        }
+        let is_missing = !self.items.iter().any(has_summary);
+        is_missing.then(|| match self.is_cut() {
+            true => Error::invalid("max_output_tokens", CUT_SUMMARY)
+                .with_code("no_summary")
+                .without_retry(),
+            false => Error::new(Kind::Upstream, NO_SUMMARY)
+                .with_code("no_summary")
+                .without_retry(),
+        })
+    }
+
+    /// Adds the next chunk in the order of items.
+    fn ordered(&mut self, chunk: Chunk) {
         match &chunk {
             Chunk::Usage(usage) => self.usage = Some(*usage),
             Chunk::Guardrail(trace) => self.guardrail = Some(trace.clone()),
-            Chunk::StopSequence(_) => {}
+            Chunk::StopSequence(_) | Chunk::StopDetails(_) => {}
+            Chunk::Blocked => self.is_blocked = true,
             Chunk::Finish(reason) => self.finish(*reason),
             Chunk::Content(text) | Chunk::CitedContent(text, _) if self.settings.compacts => {
                 self.summary.push_str(text);
@@ -120,23 +160,42 @@ impl Output {
 
     fn finish(&mut self, reason: FinishReason) {
         self.finish.get_or_insert(reason);
-        if reason == FinishReason::ContentFilter
-            && let Some(Chunk::Content(text) | Chunk::CitedContent(text, _)) = self.first.take()
-        {
-            self.blocked = Some(text);
+        if self.is_blocked {
+            self.blocked = Some(self.take_blocked());
             return;
         }
         self.flush_first();
-        let is_cut = matches!(reason, FinishReason::Length | FinishReason::ContentFilter);
-        while !self.held.is_empty() {
-            self.release();
-        }
-        self.close(match is_cut {
+        self.close(match self.is_cut() {
             true => Status::Incomplete,
             false => Status::Completed,
         });
-        if self.settings.compacts && !is_cut && !self.summary.is_empty() {
+        if self.settings.compacts && !self.is_cut() && !self.summary.is_empty() {
             self.compaction();
+        }
+    }
+
+    /// Reports whether the answer ended before the model had ended it.
+    fn is_cut(&self) -> bool {
+        matches!(
+            self.finish,
+            Some(FinishReason::Length | FinishReason::ContentFilter)
+        )
+    }
+
+    /// Returns the message of the guardrail, which is no output.
+    fn take_blocked(&mut self) -> String {
+        let text = match (self.first.take(), self.open.take()) {
+            (Some(Chunk::Content(text) | Chunk::CitedContent(text, _)), _) => text,
+            (_, Some(Open::Message(message))) => message.into_text(),
+            (_, open) => {
+                self.open = open;
+                self.close(Status::Completed);
+                std::mem::take(&mut self.summary)
+            }
+        };
+        match text.is_empty() {
+            true => BLOCKED.to_owned(),
+            false => text,
         }
     }
 
@@ -161,9 +220,6 @@ impl Output {
 
     /// Adds a chunk of output.
     fn add(&mut self, chunk: Chunk) {
-        let Some(chunk) = self.give_to_open_call(chunk) else {
-            return;
-        };
         match chunk {
             Chunk::Content(text) => self.text(&text, Vec::new()),
             Chunk::CitedContent(text, citations) => self.text(&text, citations),
@@ -175,14 +231,21 @@ impl Output {
                 self.reasoning(|reasoning, index, events| reasoning.block(block, index, events));
             }
             Chunk::ToolCall { index, id, name } => self.start_call(index, &id, &name),
-            // A call that is not open has ended.
-            Chunk::ToolArguments { .. } => {}
+            Chunk::ToolArguments { index, fragment } => self.arguments(index, &fragment),
+            Chunk::ToolCallEnd { index } => self.end_call(index),
+            // The item begins when its input is known.
+            Chunk::CustomToolStart { .. } => {}
             Chunk::CustomToolCall { id, call, .. } => self.custom_call(&id, call),
             Chunk::Image(image) => self.image(image),
             Chunk::ServerTool(block) => self.server_tool(&block),
             // Only chat completions have these; the others are not output.
             Chunk::FunctionCall(_) | Chunk::FunctionArguments(_) => {}
-            Chunk::StopSequence(_) | Chunk::Finish(_) | Chunk::Guardrail(_) | Chunk::Usage(_) => {}
+            Chunk::StopSequence(_)
+            | Chunk::StopDetails(_)
+            | Chunk::Blocked
+            | Chunk::Finish(_)
+            | Chunk::Guardrail(_)
+            | Chunk::Usage(_) => {}
         }
     }
 
@@ -234,7 +297,8 @@ impl Output {
                 let OutputSettings { seals, key_id, .. } = &self.settings;
                 reasoning.item(sealed::seal(&blocks, seals, key_id))
             }
-            Some(Open::Call(call)) => call.end(status, index, &mut self.events),
+            // A call that has no end was cut off, whatever follows it.
+            Some(Open::Call(call)) => call.end(Status::Incomplete, index, &mut self.events),
         };
         self.done(item);
     }

@@ -4,7 +4,7 @@ use serde_json::value::RawValue;
 
 use super::{
     View, choice,
-    conversation::{Conversation, Converter},
+    conversation::{Conversation, Converter, merged},
     names::ToolNames,
     options,
     output::OutputSettings,
@@ -12,6 +12,7 @@ use super::{
     tools::{Place, Tools},
 };
 use crate::{
+    call::Warnings,
     edge::{
         body,
         dialect::{
@@ -19,9 +20,11 @@ use crate::{
             chat_completions::{guardrail, kb_request},
         },
     },
-    error::{Error, Kind},
+    error::Error,
     knowledge::prompt,
     openai::{
+        chat::Tool,
+        knowledge_base::FILE_SEARCH,
         message::CacheControl,
         responses::served::{ReasoningSettings, Request, Settings, TextFormat, TextOptions},
         tool_choice::ToolChoice,
@@ -61,7 +64,7 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
         at: "tools",
         is_found: false,
     };
-    tools.add(&declared, place, &mut names, warnings)?;
+    tools.add(&declared, place, &mut names)?;
     let mut converter = Converter {
         tools: &mut tools,
         names: &mut names,
@@ -86,16 +89,16 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
             "'input' must contain at least one message.",
         ));
     }
-    tools.check(incoming.policies)?;
+    tools.check(incoming.policies, warnings)?;
+    let compacts = conversation.compacts;
     let choice = match &request.tool_choice {
-        Some(choice) if !tools.list.is_empty() => choice::choice(choice, &tools, &mut names)?,
+        Some(choice) if !compacts => choice::choice(choice, &tools, &mut names)?,
         _ => None,
     };
     let draft = match is_compaction {
         true => None,
         false => Draft::new(incoming, &request, input),
     };
-    let compacts = conversation.compacts;
     if compacts {
         conversation.added += SUMMARIZE.len();
         conversation.messages.push(Message {
@@ -108,9 +111,23 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
             },
         });
     }
-    let reasoning = conversation.reasoning.take().or(request.reasoning.take());
-    let reasoning = reasoning.unwrap_or_default();
-    let TextOptions { format, verbosity } = text(&mut conversation, &mut request);
+    let changed = conversation.reasoning.take().unwrap_or_default();
+    let reasoning = merged(request.reasoning.take().unwrap_or_default(), changed);
+    let text = text(&mut conversation, &mut request);
+    let settings = Settings {
+        reasoning: ReasoningSettings {
+            effort: reasoning.effort.clone(),
+            summary: reasoning.summary.clone(),
+        },
+        text: TextOptions {
+            format: text.format.clone().or_else(|| Some(plain_text())),
+            verbosity: text.verbosity.clone(),
+        },
+        tools: declared,
+        store: draft.is_some(),
+        ..settings
+    };
+    let TextOptions { format, verbosity } = text;
     let shows_reasoning = options::wants_summary(&reasoning);
     let has = |value: &str| request.include.iter().flatten().any(|one| one == value);
     let has_search_results = has(SEARCH_RESULTS);
@@ -156,17 +173,20 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
         expansion: expansion::of_body(incoming.body) + expansion::of_body(&conversation.opened),
         ..Chat::default()
     };
-    if chat.tools.is_none() {
-        chat.tool_choice = None;
-    }
     guardrail(incoming.headers, &mut chat.bedrock);
-    chat.retrieval = kb_request::take(
-        request.kb,
-        &mut chat,
-        incoming.knowledge_bases,
-        incoming.caller,
-        warnings,
-    )?;
+    chat.retrieval = match compacts {
+        true => {
+            without_search(&mut chat, request.kb.is_some(), warnings);
+            None
+        }
+        false => kb_request::take(
+            request.kb,
+            &mut chat,
+            incoming.knowledge_bases,
+            incoming.caller,
+            warnings,
+        )?,
+    };
     let searched = chat.retrieval.as_ref();
     let query = searched.and_then(|retrieval| {
         let own = retrieval.query.clone();
@@ -176,11 +196,7 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
         end_user: chat.user.clone().or_else(|| chat.safety_identifier.clone()),
         view: View {
             model: request.model,
-            settings: Settings {
-                tools: declared,
-                store: draft.is_some(),
-                ..settings
-            },
+            settings,
             output: OutputSettings {
                 names,
                 seals: incoming.seals.clone(),
@@ -198,6 +214,23 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
     })
 }
 
+/// Removes searches of Knowledge Bases from a chat that summarizes the conversation. They would search for the gateway's
+/// own instruction.
+fn without_search(chat: &mut Chat, has_kb: bool, warnings: &Warnings) {
+    let is_search = |tool: &Tool| tool.kind == FILE_SEARCH;
+    let tools = chat.tools.take().unwrap_or_default();
+    let had_tool = tools.iter().any(is_search);
+    let others: Vec<Tool> = tools.into_iter().filter(|tool| !is_search(tool)).collect();
+    chat.tools = (!others.is_empty()).then_some(others);
+    let why = "a compaction searches no Knowledge Base";
+    if has_kb {
+        warnings.dropped("kb", why);
+    }
+    if had_tool {
+        warnings.dropped("tools: file_search", why);
+    }
+}
+
 /// Returns the options of the text: the last of the input's changes, else those of the request.
 fn text(conversation: &mut Conversation, request: &mut Request) -> TextOptions {
     let own = request.text.take().unwrap_or_default();
@@ -208,17 +241,18 @@ fn text(conversation: &mut Conversation, request: &mut Request) -> TextOptions {
     }
 }
 
-/// Returns the members that the response repeats, except `tools` and `store`.
-fn settings(request: &Request) -> Settings {
-    let reasoning = request.reasoning.as_ref();
-    let text = request.text.as_ref();
-    let plain = TextFormat {
+fn plain_text() -> TextFormat {
+    TextFormat {
         kind: "text".to_owned(),
         name: None,
         description: None,
         schema: None,
         strict: None,
-    };
+    }
+}
+
+/// Returns the members that the response repeats, except `tools`, `store` and those that the input can change.
+fn settings(request: &Request) -> Settings {
     // A string is valid JSON.
     let auto = RawValue::from_string("\"auto\"".to_owned()).unwrap_or_default();
     Settings {
@@ -227,33 +261,17 @@ fn settings(request: &Request) -> Settings {
         max_tool_calls: request.max_tool_calls,
         previous_response_id: request.previous_response_id.clone(),
         prompt_cache_key: request.prompt_cache_key.clone(),
-        reasoning: ReasoningSettings {
-            effort: reasoning.and_then(|reasoning| reasoning.effort.clone()),
-            summary: reasoning.and_then(|reasoning| reasoning.summary.clone()),
-        },
+        reasoning: ReasoningSettings::default(),
         safety_identifier: request.safety_identifier.clone(),
         store: false,
         temperature: request.temperature,
         top_p: request.top_p,
-        text: TextOptions {
-            format: text.and_then(|text| text.format.clone()).or(Some(plain)),
-            verbosity: text.and_then(|text| text.verbosity.clone()),
-        },
+        text: TextOptions::default(),
         truncation: "disabled",
         user: request.user.clone(),
         metadata: request.metadata.clone().unwrap_or_default(),
         parallel_tool_calls: request.parallel_tool_calls.unwrap_or(true),
         tool_choice: request.tool_choice.clone().unwrap_or(auto),
         tools: Vec::new(),
-    }
-}
-
-/// Creates the error for a summary that the model did not write. `blocked` is the text of a guardrail.
-pub fn not_summarized(blocked: Option<String>) -> Error {
-    let text =
-        "The model wrote no summary of the conversation. Raise 'max_output_tokens', or try again.";
-    match blocked {
-        Some(blocked) => Error::new(Kind::InvalidRequest, blocked).with_code("content_filter"),
-        None => Error::new(Kind::Upstream, text).with_code("no_summary"),
     }
 }

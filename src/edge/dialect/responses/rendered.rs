@@ -4,15 +4,17 @@ use serde_json::value::RawValue;
 
 use crate::operation::chat::Role;
 
+/// The item of a search of Knowledge Bases.
+pub const FILE_SEARCH_CALL: &str = "file_search_call";
+
 /// The bytes that the text of an item has more than the item, at most.
 pub const MARGIN: usize = 100;
 
 /// Items that the model wrote.
-const OF_MODEL: [&str; 13] = [
+const OF_MODEL: [&str; 12] = [
     "apply_patch_call",
     "code_interpreter_call",
     "computer_call",
-    "file_search_call",
     "image_generation_call",
     "local_shell_call",
     "mcp_approval_request",
@@ -24,11 +26,13 @@ const OF_MODEL: [&str; 13] = [
     "web_search_call",
 ];
 
-/// Items that the client wrote.
-const OF_CLIENT: [&str; 7] = [
+/// Items that the model did not write. A file search runs before the model is asked, so its text must not become a part of
+/// the model's turn, which begins with its reasoning.
+const OF_CLIENT: [&str; 8] = [
     "agent_message",
     "apply_patch_call_output",
     "computer_call_output",
+    FILE_SEARCH_CALL,
     "local_shell_call_output",
     "mcp_approval_response",
     "program_output",

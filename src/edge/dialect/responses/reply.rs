@@ -178,6 +178,10 @@ impl EventWriter for ResponseWriter {
         self.output.events.fail(error, response);
     }
 
+    fn failure(&mut self) -> Option<Error> {
+        self.output.missing_summary()
+    }
+
     fn done(&mut self) {
         let mut events = std::mem::take(&mut self.output.events);
         let draft = self.head.draft.take();

@@ -25,8 +25,8 @@ const MAX_TOOLS: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Tools {
     pub list: Vec<ChatTool>,
-    /// The path and the type of the tools that were dropped.
-    pub dropped: Vec<(String, String)>,
+    /// The path and the type of the tools that only OpenAI runs.
+    hosted: Vec<(String, String)>,
     /// Tools that the model gets once a search has found them, by the name that the model sees.
     deferred: Vec<String>,
     /// The bytes that the tools gain over the body.
@@ -52,7 +52,6 @@ impl Tools {
         list: &[Box<RawValue>],
         place: Place<'_>,
         names: &mut ToolNames,
-        warnings: &Warnings,
     ) -> Result<(), Error> {
         let mut parsed = Vec::with_capacity(list.len());
         for (index, raw) in list.iter().enumerate() {
@@ -65,8 +64,8 @@ impl Tools {
         }
         for (at, tool) in parsed {
             match tool.kind.as_str() {
-                "namespace" => self.namespace(tool, place, &at, names, warnings)?,
-                _ => self.tool(tool, None, place, &at, names, warnings)?,
+                "namespace" => self.namespace(tool, place, &at, names)?,
+                _ => self.tool(tool, None, place, &at, names)?,
             }
         }
         match self.list.len() > MAX_TOOLS {
@@ -84,7 +83,6 @@ impl Tools {
         place: Place<'_>,
         at: &str,
         names: &mut ToolNames,
-        warnings: &Warnings,
     ) -> Result<(), Error> {
         let name = namespace.name.unwrap_or_default();
         check_tools::name(&name, || format!("{at}.name"))?;
@@ -100,7 +98,7 @@ impl Tools {
             }
             is_first = false;
             self.added += name.len() + 4;
-            self.tool(tool, Some(&name), place, &at, names, warnings)?;
+            self.tool(tool, Some(&name), place, &at, names)?;
         }
         Ok(())
     }
@@ -112,7 +110,6 @@ impl Tools {
         place: Place<'_>,
         at: &str,
         names: &mut ToolNames,
-        warnings: &Warnings,
     ) -> Result<(), Error> {
         let name = tool.name.as_deref().unwrap_or_default();
         match tool.kind.as_str() {
@@ -129,7 +126,7 @@ impl Tools {
                 }
                 let list = match tool.kind.as_str() {
                     "function" => function(tool, sent, at)?,
-                    _ => custom(tool, sent),
+                    _ => custom(tool, sent, at),
                 };
                 self.list.push(list);
             }
@@ -147,14 +144,14 @@ impl Tools {
             }),
             kind => {
                 let kind: String = kind.chars().take(40).collect();
-                warnings.add(format!("{at}: ignored, '{kind}' is not available here"));
-                self.dropped.push((at.to_owned(), kind));
+                self.hosted.push((at.to_owned(), kind));
             }
         }
         Ok(())
     }
 
-    fn has(&self, sent: &str) -> bool {
+    /// Reports whether the model can call the tool.
+    pub fn has(&self, sent: &str) -> bool {
         self.list.iter().any(|tool| {
             let function = tool.function.as_ref().map(|function| &function.name);
             let custom = tool.custom.as_ref().map(|custom| &custom.name);
@@ -162,33 +159,51 @@ impl Tools {
         })
     }
 
-    /// Reports whether the request has the tool, even if it is deferred.
-    pub fn knows(&self, sent: &str) -> bool {
-        self.has(sent) || self.deferred.iter().any(|name| name == sent)
+    /// Reports whether the tool waits for a search that finds it.
+    pub fn is_deferred(&self, sent: &str) -> bool {
+        !self.has(sent) && self.deferred.iter().any(|name| name == sent)
     }
 
-    /// Rejects a request that offers nothing but tools that are not available, because an answer without them would be
-    /// wrong, or any such tool if the operator wants that. A web search stays, because some models have it.
+    /// Decides about the tools that only OpenAI runs, once all tools are known. Among other tools they are dropped, unless the
+    /// operator wants them rejected. Alone, they are what the client wants, and an answer without them would be wrong. Some
+    /// models have a web search.
     ///
     /// # Errors
     /// 400 with the first tool that is not available.
-    pub fn check(&mut self, policies: Policies) -> Result<(), Error> {
+    pub fn check(&mut self, policies: Policies, warnings: &Warnings) -> Result<(), Error> {
+        let has_others = !self.list.is_empty() || !self.deferred.is_empty();
+        let mut dropped = std::mem::take(&mut self.hosted);
         if policies.refuses_hosted_tools
-            && let Some((at, kind)) = self.dropped.first()
+            && let Some((at, kind)) = dropped.first()
         {
             return Err(unavailable(format!("{at}.type"), kind));
         }
-        if !self.list.is_empty() || !self.deferred.is_empty() {
-            return Ok(());
+        let is_search = |(_, kind): &(String, String)| is_web_search(kind);
+        if !has_others && dropped.iter().any(is_search) {
+            self.list.push(of_kind(WEB_SEARCH[0]));
+            dropped.retain(|tool| !is_search(tool));
+        } else if !has_others && let Some((at, kind)) = dropped.first() {
+            return Err(unavailable(format!("{at}.type"), kind));
         }
-        match self.dropped.first() {
-            Some((_, kind)) if is_web_search(kind) => {
-                self.list.push(of_kind(WEB_SEARCH[0]));
-                Ok(())
-            }
-            Some((at, kind)) => Err(unavailable(format!("{at}.type"), kind)),
-            None => Ok(()),
+        for (at, kind) in dropped {
+            warnings.add(format!("{at}: ignored, '{kind}' is not available here"));
         }
+        Ok(())
+    }
+
+    /// Reports whether the model can search the web.
+    pub fn has_web_search(&self) -> bool {
+        self.list.iter().any(|tool| is_web_search(&tool.kind))
+    }
+
+    /// Reports whether the model can call a tool. The gateway itself runs a `file_search`.
+    pub fn can_call(&self) -> bool {
+        self.list.iter().any(|tool| tool.kind != FILE_SEARCH)
+    }
+
+    /// Reports whether the gateway searches Knowledge Bases.
+    pub fn has_file_search(&self) -> bool {
+        self.list.iter().any(|tool| tool.kind == FILE_SEARCH)
     }
 }
 
@@ -200,7 +215,8 @@ pub fn unavailable(param: String, kind: &str) -> Error {
     Error::invalid(param, text).with_code("unsupported_parameter")
 }
 
-fn is_web_search(kind: &str) -> bool {
+/// Reports whether a tool of this type searches the web.
+pub fn is_web_search(kind: &str) -> bool {
     kind.starts_with(WEB_SEARCH[0])
 }
 
@@ -215,11 +231,12 @@ fn function(tool: Tool, name: String, at: &str) -> Result<ChatTool, Error> {
     check_tools::check_function(&function, &|member| format!("{at}.{member}"))?;
     Ok(ChatTool {
         function: Some(function),
+        at: Some(at.to_owned()),
         ..of_kind("function")
     })
 }
 
-fn custom(tool: Tool, name: String) -> ChatTool {
+fn custom(tool: Tool, name: String, at: &str) -> ChatTool {
     let custom = CustomTool {
         name,
         description: tool.description.filter(|text| !text.is_empty()),
@@ -227,6 +244,7 @@ fn custom(tool: Tool, name: String) -> ChatTool {
     };
     ChatTool {
         custom: Some(custom),
+        at: Some(at.to_owned()),
         ..of_kind("custom")
     }
 }
@@ -244,5 +262,6 @@ fn of_kind(kind: &str) -> ChatTool {
         file_search: None,
         deferral: Deferral::None,
         client_tool: None,
+        at: None,
     }
 }

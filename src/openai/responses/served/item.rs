@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{SeqAccess, Visitor},
+    de::{IgnoredAny, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -13,6 +13,14 @@ use crate::openai::{capped, message::InputAudio, object::Object};
 
 /// Maximum number of content parts of an item.
 const MAX_PARTS: usize = 10_000;
+
+/// `file_search_call`.
+#[derive(Debug, Deserialize)]
+pub struct FileSearch {
+    /// Null unless the client asked for them.
+    #[serde(default)]
+    pub results: Option<Vec<IgnoredAny>>,
+}
 
 /// The type of an item or a tool.
 #[derive(Debug, Deserialize)]

@@ -10,8 +10,8 @@ mod tool;
 
 pub use event::{EventBody, StreamError, StreamErrorBody};
 pub use item::{
-    CallOutput, Compaction, ConfigurationUpdate, Content, ContentPart, CustomCall, FunctionCall,
-    ItemReference, Kind, MessageItem, ReasoningItem, SearchCall, ToolList,
+    CallOutput, Compaction, ConfigurationUpdate, Content, ContentPart, CustomCall, FileSearch,
+    FunctionCall, ItemReference, Kind, MessageItem, ReasoningItem, SearchCall, ToolList,
 };
 pub use output::{Annotation, OutputItem, OutputPart, Status, SummaryPart};
 pub use request::{

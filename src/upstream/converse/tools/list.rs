@@ -101,6 +101,10 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
     pub fn declared(&mut self, request: &'a Chat, names: &mut Names<'a>) -> Result<(), Error> {
         for (index, tool) in request.tools.iter().flatten().enumerate() {
             let mark = tool.cache_control.as_ref();
+            let place = match &tool.at {
+                Some(at) => at.clone(),
+                None => format!("tools[{index}]"),
+            };
             let is_deferred = tool.deferral != Deferral::None;
             if tool.deferral == Deferral::Hidden && !self.cx.extras.defers_tools {
                 continue;
@@ -118,7 +122,7 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
                 });
             }
             if let Some(function) = &tool.function {
-                let at = format!("tools[{index}].function");
+                let at = format!("{place}.function");
                 let before = self.list.len();
                 self.function(function, mark, names, &at)?;
                 if is_deferred && self.list.len() > before {
@@ -140,7 +144,7 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
                     .filter(|_| !self.cx.extras.custom_tools)
                 {
                     self.cx.warnings.add(format!(
-                        "tools[{index}].custom.format: the grammar was moved into the description (Converse has no such parameter)"
+                        "{place}.custom.format: the grammar was moved into the description (Converse has no such parameter)"
                     ));
                     description.push_str(&format!(
                         "\nThe input must follow this format: {}",

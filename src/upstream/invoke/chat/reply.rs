@@ -15,7 +15,7 @@ use crate::{
     upstream::converse::{
         ReplyPlan,
         answer::Answer,
-        finish::{self, Terms},
+        finish::{self, Stop, Terms},
         reported::Reported,
     },
 };
@@ -142,6 +142,8 @@ pub struct Reply {
     reasoning: Option<u64>,
     /// The stop reason in Converse's words, and the stop sequence.
     stop: Option<(String, Option<String>)>,
+    /// Why the model refused, if the body reports it.
+    details: Option<Value>,
     intervened: bool,
     trace: Option<Value>,
     finished: bool,
@@ -161,6 +163,7 @@ impl Reply {
             metrics: None,
             reasoning: None,
             stop: None,
+            details: None,
             intervened: false,
             trace: None,
             finished: false,
@@ -202,6 +205,11 @@ impl Reply {
             return;
         }
         self.stop = Some((reason.to_owned(), sequence));
+    }
+
+    /// Sets why the model refused, if the body reports it.
+    pub fn stop_details(&mut self, details: Option<Value>) {
+        self.details = details.or(self.details.take());
     }
 
     /// Adds token counts of the body.
@@ -252,7 +260,8 @@ impl Reply {
             return Ok(());
         }
         let (reason, sequence) = self.end().ok_or_else(incomplete)?;
-        self.answer.finish(&reason, sequence, &mut self.chunks)?;
+        let stop = self.stop(&reason, sequence);
+        self.answer.finish(stop, &mut self.chunks)?;
         self.finished = true;
         let usage = self.usage();
         let shown = self.trace.take().filter(|_| self.plan.show_guardrail);
@@ -264,8 +273,9 @@ impl Reply {
     /// Returns the usage of a reply that has ended, also if it is no answer that a chat could have.
     pub fn settle(&mut self) -> Usage {
         if let Some((reason, sequence)) = self.end() {
+            let stop = self.stop(&reason, sequence);
             // Only what it records about the size of the answer matters.
-            let _ = self.answer.finish(&reason, sequence, &mut self.chunks);
+            let _ = self.answer.finish(stop, &mut self.chunks);
         }
         self.usage()
     }
@@ -273,6 +283,14 @@ impl Reply {
     /// Returns whether the counts of the last event have come.
     pub fn has_metrics(&self) -> bool {
         self.metrics.is_some()
+    }
+
+    fn stop<'r>(&mut self, reason: &'r str, sequence: Option<String>) -> Stop<'r> {
+        Stop {
+            sequence,
+            details: self.details.take(),
+            ..Stop::new(reason, self.trace.as_ref())
+        }
     }
 
     /// The stop reason in Converse's words, and the stop sequence.

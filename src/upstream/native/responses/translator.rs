@@ -19,7 +19,7 @@ use crate::{
     },
     operation::chat::Chunk,
     upstream::{
-        converse::{ReplyPlan, answer::Answer},
+        converse::{ReplyPlan, answer::Answer, finish::Stop},
         native::{
             counts::{self, Counts},
             error::{NativeError, malformed},
@@ -240,7 +240,7 @@ impl ItemTranslator {
                 "max_tokens: the answer is empty (the model used the whole limit for reasoning)",
             );
         }
-        self.answer.finish(reason, None, out)?;
+        self.answer.finish(Stop::new(reason, None), out)?;
         self.ended = true;
         let usage = self.counts.usage(None, self.answer.size, &self.plan);
         out.push_back(Chunk::Usage(usage));

@@ -1,18 +1,14 @@
 //! Items that are complete when they end: calls of tools and images.
 
-use serde::de::IgnoredAny;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
     super::{events::Events, names::Named},
     Open, Output,
 };
-use crate::{
-    openai::{
-        completion::{CustomCall, Image},
-        responses::served::{EventBody, OutputItem, Status},
-    },
-    operation::chat::Chunk,
+use crate::openai::{
+    completion::{CustomCall, Image},
+    responses::served::{EventBody, OutputItem, Status},
 };
 
 /// A call whose arguments arrive.
@@ -64,11 +60,6 @@ impl Call {
         events.write("response.function_call_arguments.delta", body);
     }
 
-    /// Reports whether no more arguments can follow.
-    fn is_complete(&self) -> bool {
-        serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok()
-    }
-
     /// Writes the event that ends the arguments, and returns the item.
     pub fn end(mut self, status: Status, index: usize, events: &mut Events) -> OutputItem {
         if self.arguments.is_empty() {
@@ -100,37 +91,24 @@ fn object(text: &str) -> Box<RawValue> {
 }
 
 impl Output {
-    /// Gives the chunk to the open call. Returns it if there is none, or if the call ends before it.
-    pub(super) fn give_to_open_call(&mut self, chunk: Chunk) -> Option<Chunk> {
+    /// Adds arguments to the open call. Those of a call that has ended are dropped.
+    pub(super) fn arguments(&mut self, nth: u32, fragment: &str) {
         let index = self.items.len();
-        let Some(Open::Call(call)) = &mut self.open else {
-            return Some(chunk);
-        };
-        match chunk {
-            Chunk::ToolArguments {
-                index: nth,
-                fragment,
-            } if nth == call.index => {
-                call.add(&fragment, index, &mut self.events);
-                if !self.held.is_empty() && call.is_complete() {
-                    self.release();
-                }
-                None
-            }
-            // Some routes write several calls at once.
-            chunk if !call.is_complete() => {
-                self.held.push(chunk);
-                None
-            }
-            chunk => Some(chunk),
+        if let Some(Open::Call(call)) = &mut self.open
+            && call.index == nth
+        {
+            call.add(fragment, index, &mut self.events);
         }
     }
 
-    /// Ends the open call, and adds what waited for its end.
-    pub(super) fn release(&mut self) {
-        self.close(Status::Completed);
-        for chunk in std::mem::take(&mut self.held) {
-            self.add(chunk);
+    /// Ends the open call.
+    pub(super) fn end_call(&mut self, nth: u32) {
+        match self.open.take() {
+            Some(Open::Call(call)) if call.index == nth => {
+                let item = call.end(Status::Completed, self.items.len(), &mut self.events);
+                self.done(item);
+            }
+            other => self.open = other,
         }
     }
 

@@ -45,6 +45,11 @@ impl Message {
         }
     }
 
+    /// Returns the text.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
     fn part(&self) -> OutputPart {
         OutputPart::OutputText {
             text: self.text.clone(),

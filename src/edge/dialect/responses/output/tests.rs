@@ -30,6 +30,10 @@ fn arguments(index: u32, fragment: &str) -> Chunk {
     Chunk::ToolArguments { index, fragment }
 }
 
+fn end(index: u32) -> Chunk {
+    Chunk::ToolCallEnd { index }
+}
+
 fn text(text: &str) -> Chunk {
     Chunk::Content(text.to_owned())
 }
@@ -59,8 +63,11 @@ fn calls_whose_arguments_alternate_become_items_one_after_the_other() {
         arguments(1, "{"),
         text("Meanwhile."),
         arguments(0, "1}"),
+        end(0),
         arguments(1, "}"),
         call(2),
+        end(1),
+        end(2),
         Chunk::Finish(FinishReason::ToolCalls),
     ] {
         output.chunk(chunk);
@@ -98,23 +105,29 @@ fn cut_call_is_incomplete() {
     assert_eq!(items(&output)[0]["status"], "incomplete");
 }
 
+/// What the text is does not depend on the number of its pieces.
 #[test]
-fn only_an_answer_that_is_all_blocked_text_is_blocked() {
-    let mut blocked = output();
-    blocked.chunk(text("Not allowed."));
-    blocked.chunk(Chunk::Finish(FinishReason::ContentFilter));
-    assert_eq!(blocked.blocked.as_deref(), Some("Not allowed."));
-    assert!(blocked.items.is_empty());
-    let mut cut = output();
-    for chunk in [
-        text("An"),
-        text(" answer"),
-        Chunk::Finish(FinishReason::ContentFilter),
-    ] {
-        cut.chunk(chunk);
+fn source_of_the_answer_tells_whether_it_is_blocked() {
+    for pieces in [vec!["Not allowed."], vec!["Not ", "allowed."], vec![]] {
+        let (mut blocked, mut cut) = (output(), output());
+        for piece in &pieces {
+            blocked.chunk(text(piece));
+            cut.chunk(text(piece));
+        }
+        blocked.chunk(Chunk::Blocked);
+        for output in [&mut blocked, &mut cut] {
+            output.chunk(Chunk::Finish(FinishReason::ContentFilter));
+        }
+        let message = match pieces.is_empty() {
+            true => BLOCKED.to_owned(),
+            false => pieces.concat(),
+        };
+        assert_eq!(blocked.blocked, Some(message));
+        assert!(blocked.items.is_empty());
+        assert_eq!(cut.blocked, None);
+        let shown = &items(&cut)[0]["content"][0]["text"];
+        assert_eq!(shown.as_str().unwrap_or_default(), pieces.concat());
     }
-    assert_eq!(cut.blocked, None);
-    assert_eq!(items(&cut)[0]["content"][0]["text"], "An answer");
 }
 
 #[test]

@@ -24,6 +24,7 @@ struct Message {
     content: Vec<Block>,
     stop_reason: Option<String>,
     stop_sequence: Option<String>,
+    stop_details: Option<Value>,
     usage: Usage,
 }
 
@@ -89,6 +90,7 @@ struct Delta {
     citation: Option<Value>,
     stop_reason: Option<String>,
     stop_sequence: Option<String>,
+    stop_details: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -111,6 +113,7 @@ impl Reader for Anthropic {
             reply.block_stop(index);
         }
         count(message.usage, reply);
+        reply.stop_details(message.stop_details);
         if let Some(reason) = &message.stop_reason {
             stop(reason, message.stop_sequence, reply);
         }
@@ -128,6 +131,7 @@ impl Reader for Anthropic {
             "content_block_stop" => reply.block_stop(event.index),
             "message_delta" => {
                 count(event.usage, reply);
+                reply.stop_details(event.delta.stop_details);
                 if let Some(reason) = &event.delta.stop_reason {
                     stop(reason, event.delta.stop_sequence, reply);
                 }
@@ -185,7 +189,6 @@ fn delta(index: u32, delta: Delta, reply: &mut Reply) {
 
 fn stop(reason: &str, sequence: Option<String>, reply: &mut Reply) {
     let reason = match reason {
-        "refusal" => "content_filtered",
         // The server's own tools, which this route does not send, would continue after a pause.
         "pause_turn" => "end_turn",
         same => same,

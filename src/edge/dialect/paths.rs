@@ -1,0 +1,55 @@
+//! The names of members in a client's own body. The rules of chats, and the codecs, name members as chat completions do.
+
+/// How one API names members.
+#[derive(Debug)]
+pub struct Paths {
+    /// Members of the request by their names in chat completions, from the beginning of the path.
+    pub members: &'static [(&'static str, &'static str)],
+    /// Parts within a path.
+    pub parts: &'static [(&'static str, &'static str)],
+}
+
+impl Paths {
+    /// Returns the client's path for a path of chat completions, or `None` if it is the same.
+    pub fn of(&self, path: &str) -> Option<String> {
+        let mut renamed = path.to_owned();
+        for (chat, own) in self.parts {
+            if let Some(at) = renamed.find(chat) {
+                renamed.replace_range(at..at + chat.len(), own);
+                break;
+            }
+        }
+        for (chat, own) in self.members {
+            let rest = renamed.strip_prefix(chat);
+            if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '['])) {
+                renamed.replace_range(..chat.len(), own);
+                break;
+            }
+        }
+        (renamed != path).then_some(renamed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_names_are_renamed() {
+        let paths = Paths {
+            members: &[("max_tokens", "max_output_tokens"), ("stop", "stops")],
+            parts: &[(".file.", ".")],
+        };
+        for (chat, own) in [
+            ("max_tokens", Some("max_output_tokens")),
+            ("stop[0]", Some("stops[0]")),
+            ("stop_reason", None),
+            (
+                "input[0].content[1].file.file_data",
+                Some("input[0].content[1].file_data"),
+            ),
+        ] {
+            assert_eq!(paths.of(chat).as_deref(), own, "{chat}");
+        }
+    }
+}

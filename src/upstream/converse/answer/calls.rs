@@ -1,0 +1,117 @@
+//! The tool calls of an answer.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{Answer, Block};
+use crate::operation::chat::{Chunk, ObjectScan, Progress};
+
+/// The type of a tool use that AWS answers. It is never passed on as a call for the client.
+const SERVER_TOOL_USE: &str = "server_tool_use";
+
+impl Answer {
+    /// Starts a tool use block.
+    pub fn tool_start(
+        &mut self,
+        block: u32,
+        id: &str,
+        name: &str,
+        kind: Option<&str>,
+        out: &mut VecDeque<Chunk>,
+    ) {
+        self.size.reply_bytes += name.len();
+        if kind == Some(SERVER_TOOL_USE) {
+            let state = Block::ServerCall {
+                id: id.to_owned(),
+                name: name.to_owned(),
+                input: String::new(),
+            };
+            self.open.push((block, state));
+            return;
+        }
+        let plan = self.plan.clone();
+        if plan.json_tool.as_deref() == Some(name) {
+            let state = match self.json_tool_used {
+                true => Block::Muted,
+                false => Block::Json,
+            };
+            self.json_tool_used = true;
+            self.open.push((block, state));
+            return;
+        }
+        if plan.mute
+            || self.filter.is_cut()
+            || ((plan.one_call || plan.legacy) && self.tool_calls > 0)
+        {
+            self.open.push((block, Block::Muted));
+            return;
+        }
+        let index = self.tool_calls;
+        self.tool_calls += 1;
+        let shown: Arc<str> = plan.names.get(name).map_or(name, String::as_str).into();
+        let state = if plan.custom.contains(name) {
+            out.push_back(Chunk::CustomToolStart { index });
+            Block::Custom {
+                index,
+                id: id.into(),
+                name: shown.to_string(),
+                input: String::new(),
+                scan: ObjectScan::default(),
+            }
+        } else if plan.legacy {
+            out.push_back(Chunk::FunctionCall(shown));
+            Block::Function {
+                scan: ObjectScan::default(),
+            }
+        } else {
+            out.push_back(Chunk::ToolCall {
+                index,
+                id: id.into(),
+                name: shown,
+            });
+            Block::ToolCall {
+                index,
+                scan: ObjectScan::default(),
+            }
+        };
+        self.open.push((block, state));
+    }
+
+    /// Adds a fragment of the JSON input of a tool use block.
+    pub fn tool_input(&mut self, block: u32, fragment: String, out: &mut VecDeque<Chunk>) {
+        if fragment.is_empty() {
+            return;
+        }
+        self.size.reply_bytes += fragment.len();
+        match self.opened(block) {
+            Some(Block::ToolCall { index, scan }) => {
+                scan.push(&fragment);
+                out.push_back(Chunk::ToolArguments {
+                    index: *index,
+                    fragment,
+                });
+            }
+            Some(Block::Function { scan }) => {
+                scan.push(&fragment);
+                out.push_back(Chunk::FunctionArguments(fragment));
+            }
+            Some(Block::Custom { input, scan, .. }) => {
+                scan.push(&fragment);
+                input.push_str(&fragment);
+            }
+            Some(Block::ServerCall { input, .. }) => input.push_str(&fragment),
+            Some(Block::Json) => self.content(fragment, out),
+            Some(_) => {}
+            None => self.unknown("a part of the arguments of no known tool call"),
+        }
+    }
+
+    /// Reports whether the input of a tool use block is a whole object. More of it makes it invalid.
+    pub fn is_input_complete(&self, block: u32) -> bool {
+        let state = self.open.iter().find(|(open, _)| *open == block);
+        matches!(
+            state,
+            Some((_, Block::ToolCall { scan, .. } | Block::Function { scan } | Block::Custom { scan, .. }))
+                if scan.progress() == Progress::Complete
+        )
+    }
+}
