@@ -21,7 +21,7 @@ use crate::{
         converse::{
             ReplyPlan,
             answer::Answer,
-            finish::{Terms, reasoning_tokens, usage},
+            finish::{Stop, Terms, reasoning_tokens, usage},
             stream,
         },
         invoke::{
@@ -89,7 +89,9 @@ impl ConverseCount {
     /// Ends the message.
     pub fn stop(&mut self, stop_reason: &str, fields: Option<&Value>) {
         // Only what it records about the size of the answer matters.
-        let _ = self.answer.finish(stop_reason, None, &mut self.chunks);
+        let _ = self
+            .answer
+            .finish(Stop::new(stop_reason, None), &mut self.chunks);
         self.chunks.clear();
         self.reasoning = reasoning_tokens(fields);
         self.stopped = true;

@@ -12,7 +12,6 @@ use crate::{
     },
     error::Error,
     openai::{
-        chat::{Deferral, Tool},
         knowledge_base::{Kb, KbOptions, Names},
         stop::Stop,
     },

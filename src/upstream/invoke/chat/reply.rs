@@ -260,7 +260,7 @@ impl Reply {
             return Ok(());
         }
         let (reason, sequence) = self.end().ok_or_else(incomplete)?;
-        let stop = self.stop(&reason, sequence);
+        let stop = self.ended(&reason, sequence);
         self.answer.finish(stop, &mut self.chunks)?;
         self.finished = true;
         let usage = self.usage();
@@ -273,7 +273,7 @@ impl Reply {
     /// Returns the usage of a reply that has ended, also if it is no answer that a chat could have.
     pub fn settle(&mut self) -> Usage {
         if let Some((reason, sequence)) = self.end() {
-            let stop = self.stop(&reason, sequence);
+            let stop = self.ended(&reason, sequence);
             // Only what it records about the size of the answer matters.
             let _ = self.answer.finish(stop, &mut self.chunks);
         }
@@ -285,7 +285,7 @@ impl Reply {
         self.metrics.is_some()
     }
 
-    fn stop<'r>(&mut self, reason: &'r str, sequence: Option<String>) -> Stop<'r> {
+    fn ended<'r>(&mut self, reason: &'r str, sequence: Option<String>) -> Stop<'r> {
         Stop {
             sequence,
             details: self.details.take(),
