@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use fastrand::Rng;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use lintel::{
     call::{Caller, Warnings},
     edge::{sdk_converse_request, sdk_invoke_request},
     model::Model,
+    money::Tier,
     operation::{Operation, passthrough::Passthrough},
 };
 use serde_json::{Value, json};
@@ -64,7 +65,17 @@ pub fn check_invoke(
         Some(name) => body[name] = f64::from(limit).into(),
         None => {}
     }
-    match sdk_invoke_request(body.to_string().as_bytes(), &HeaderMap::new(), false) {
+    let mut headers = HeaderMap::new();
+    let mut set = |name: &'static str, value| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    match other.tier {
+        Tier::Standard => {}
+        Tier::Flex => set("x-amzn-bedrock-service-tier", "flex"),
+        Tier::Priority => set("x-amzn-bedrock-service-tier", "priority"),
+        Tier::Optimized => set("x-amzn-bedrock-performanceconfig-latency", "optimized"),
+    }
+    match sdk_invoke_request(body.to_string().as_bytes(), &headers, false) {
         Ok(request) => check(
             &request,
             model,

@@ -262,20 +262,30 @@ async fn impossible_counts_of_embeddings_are_replaced_by_an_estimate() {
 #[tokio::test]
 async fn web_searches_are_booked_on_every_operation() {
     let gateway = Gateway::start_with(SETTINGS).await;
-    let mut body = say("what is new");
-    body["toolConfig"] = json!({"tools": [{"systemTool": {"name": "nova_grounding"}}]});
-    for operation in [
-        "converse",
-        "converse-stream",
-        "invoke",
-        "invoke-with-response-stream",
+    let usage = json!({"inputTokens": 100, "outputTokens": 10, "totalTokens": 110,
+        "serverToolUsage": {"webSearchRequests": 1}});
+    let mut short = answer(usage.clone());
+    short["output"]["message"]["content"][0]["text"] = "Hi".into();
+    let short = ScriptedReply::json(200, short.to_string());
+    let metrics = json!({"inputTokenCount": 100, "outputTokenCount": 10});
+    let chunks = ScriptedReply::stream(vec![
+        chunk(&json!({"messageStop": {"stopReason": "end_turn"}})),
+        chunk(&json!({"metadata": {"usage": usage}, "amazon-bedrock-invocationMetrics": metrics})),
+    ]);
+    for (operation, reply) in [
+        ("converse", short.clone()),
+        ("converse-stream", events(usage.clone())),
+        ("invoke", short),
+        ("invoke-with-response-stream", chunks),
     ] {
         let (id, secret) = key(&gateway, budget(5.0)).await;
+        gateway.simulator.script(reply);
         let path = format!("/model/nova2/{operation}");
-        let reply = call(&gateway, &secret, &path, &body).await;
+        let reply = call(&gateway, &secret, &path, &say("Hi")).await;
         assert_eq!(reply.status, 200, "{operation}");
-        let (kind, cost) = settled(&gateway, &id).await;
-        assert_eq!(kind, "actual", "{operation}");
-        assert!(cost > 30_000_000, "{operation}: {cost}");
+        // $0.3 and $2.5 per million tokens, and $0.03 for the search.
+        let bill = 100 * 300 + 10 * 2500 + 30_000_000;
+        let expected = ("actual".to_owned(), bill);
+        assert_eq!(settled(&gateway, &id).await, expected, "{operation}");
     }
 }
