@@ -60,10 +60,16 @@ pub struct Spend {
 }
 
 impl Spend {
+    /// Reports whether the service told the usage of every request. Otherwise the call is charged more than what was counted:
+    /// at least what was reserved for the input.
+    pub fn is_reported(&self) -> bool {
+        self.estimated == 0 && self.unanswered == 0 && self.lost == 0
+    }
+
     /// Returns `usage` with the cost of reranking, guardrails and side calls added, as the client sees it. The cost is `None` if a
     /// part of it is unknown.
-    pub fn with_side_costs(&self, usage: Usage) -> Usage {
-        let known = !self.unpriced_fees && !self.unknown_side_calls;
+    pub(super) fn with_side_costs(&self, usage: Usage) -> Usage {
+        let known = !self.unpriced_fees && !self.unknown_side_calls && self.is_reported();
         let more = self.side_calls
             + Cost {
                 queries: self.fees,
@@ -183,17 +189,34 @@ impl std::fmt::Debug for Spending {
 /// Records whether a request left. Until its first byte is written, it costs nothing: it may wait for a connection that
 /// never comes. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct SentMark(Arc<AtomicBool>);
+pub struct SentMark(Arc<Sent>);
+
+#[derive(Debug, Default)]
+struct Sent {
+    has_left: AtomicBool,
+    /// The service rejected the first signature, and the request was sent again with another.
+    is_repeated: AtomicBool,
+}
 
 impl SentMark {
     /// Records that the first byte is about to be written.
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.has_left.store(true, Ordering::Relaxed);
     }
 
     /// Returns whether the request may have left.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.has_left.load(Ordering::Relaxed)
+    }
+
+    /// Records that the request is sent again, because the service rejected the time in its signature.
+    pub fn repeat(&self) {
+        self.0.is_repeated.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the request was sent twice.
+    pub fn is_repeated(&self) -> bool {
+        self.0.is_repeated.load(Ordering::Relaxed)
     }
 }
 

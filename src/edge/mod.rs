@@ -58,7 +58,7 @@ pub use endpoints::usage::UsagePages;
 pub use keys::{Key, Keys, VirtualKey};
 pub use logins::Logins;
 use pieces::Pieces;
-pub use receive::Room;
+pub use receive::{BufferedBody, Room, receive_within};
 pub use seal::Seals;
 
 use crate::{
