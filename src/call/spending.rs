@@ -21,6 +21,9 @@ type AskBeforeReroute = dyn Fn(Route) -> BoxFuture<'static, bool> + Send + Sync;
 /// Reserves the cost of so many more tokens of input.
 type AskBeforeGrowth = dyn Fn(u64) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
 
+/// What a call is charged for what it has spent.
+type Charge = dyn Fn(&Spend) -> Option<NanoUsd> + Send + Sync;
+
 /// Accumulates the cost of a call's requests, so that the total is known however the call ends.
 #[derive(Default)]
 pub struct Spending {
@@ -28,6 +31,7 @@ pub struct Spending {
     repeat: OnceLock<Box<AskBeforeRepeat>>,
     reroute: OnceLock<Box<AskBeforeReroute>>,
     growth: OnceLock<Box<AskBeforeGrowth>>,
+    charge: OnceLock<Box<Charge>>,
 }
 
 /// The total of all requests of a call.
@@ -68,8 +72,8 @@ impl Spend {
 
     /// Returns `usage` with the cost of reranking, guardrails and side calls added, as the client sees it. The cost is `None` if a
     /// part of it is unknown.
-    pub(super) fn with_side_costs(&self, usage: Usage) -> Usage {
-        let known = !self.unpriced_fees && !self.unknown_side_calls && self.is_reported();
+    fn with_side_costs(&self, usage: Usage) -> Usage {
+        let known = !self.unpriced_fees && !self.unknown_side_calls;
         let more = self.side_calls
             + Cost {
                 queries: self.fees,
@@ -116,6 +120,28 @@ impl Spending {
     /// Returns the total so far.
     pub fn total(&self) -> Spend {
         *self.spend.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the function that says what the call is charged, without side calls. Only the first call has an effect.
+    pub fn charge_by(&self, charge: impl Fn(&Spend) -> Option<NanoUsd> + Send + Sync + 'static) {
+        let _ = self.charge.set(Box::new(charge));
+    }
+
+    /// Returns `usage` as the client is told: with the cost of reranking, guardrails and side calls, and what the ledger adds
+    /// where the service did not report all usage.
+    pub fn told(&self, usage: Usage) -> Usage {
+        let spend = self.total();
+        let mut told = spend.with_side_costs(usage);
+        let charge = self.charge.get().filter(|_| !spend.is_reported());
+        if let Some(cost) = &mut told.cost
+            && let Some(charged) = charge.and_then(|charge| charge(&spend))
+        {
+            let charged = charged + spend.side_calls.total();
+            let more = charged.0.saturating_sub(cost.total().0);
+            // It is the reserved input.
+            cost.input = cost.input + NanoUsd(more);
+        }
+        told
     }
 
     /// Sets the function that decides whether a request that may have been billed can be repeated. Only the first

@@ -7,10 +7,7 @@ use std::{
 };
 
 use super::{RateLimits, Retrieval, SentMark, Spending, Ticket, Warnings, retrieval::GUARDRAIL};
-use crate::{
-    model::Target,
-    money::{NanoUsd, Usage},
-};
+use crate::{model::Target, money::NanoUsd};
 
 /// The shared record of a call. The stages of the call write to it; response headers, ledger and access log read it,
 /// even after the client has disconnected. Cheap to clone.
@@ -65,18 +62,6 @@ impl Trace {
     /// The cost of the call so far.
     pub fn spending(&self) -> &Spending {
         &self.0.spending
-    }
-
-    /// Returns `usage` as the client is told: with the cost of reranking, guardrails and side calls. The cost is left out if
-    /// it differs from what the call is charged, or if a part of it is unknown.
-    pub fn told(&self, usage: Usage) -> Usage {
-        let spend = self.spending().total();
-        if usage.cost.is_some() && !spend.is_reported() {
-            self.warnings().add(
-                "usage.cost: left out (Bedrock did not report all usage, so the ledger charges an estimate with the reserved input)",
-            );
-        }
-        spend.with_side_costs(usage)
     }
 
     /// Records what the call was charged. Only the first call has an effect.

@@ -41,7 +41,7 @@ impl Exchange for Draw {
         }
         Ok(DrawReply {
             images,
-            usage: call.trace.told(usage),
+            usage: call.trace.spending().told(usage),
         })
     }
 }

@@ -40,7 +40,7 @@ impl Exchange for Embed {
         }
         Ok(EmbedReply {
             vectors,
-            usage: call.trace.told(usage),
+            usage: call.trace.spending().told(usage),
         })
     }
 }

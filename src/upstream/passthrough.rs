@@ -49,7 +49,7 @@ impl Exchange for Passthrough {
             if let Some(usage) = reply.usage {
                 ticket.used(usage);
             }
-            let usage = reply.usage.map(|usage| call.trace.told(usage));
+            let usage = reply.usage.map(|usage| call.trace.spending().told(usage));
             return Ok(PassthroughReply::Whole(WholePassthrough { usage, ..reply }));
         }
         let attempt = StreamAttempt {

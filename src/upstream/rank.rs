@@ -66,7 +66,7 @@ impl Exchange for Rank {
         }
         Ok(RankReply {
             results,
-            usage: call.trace.told(usage.unwrap_or_default()),
+            usage: call.trace.spending().told(usage.unwrap_or_default()),
         })
     }
 }

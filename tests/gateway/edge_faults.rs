@@ -172,6 +172,8 @@ async fn row_51_answer_with_endless_blocks_is_ended() {
             let payload = json!({"contentBlockIndex": index, "start": call});
             event("contentBlockStart", &payload)
         });
+        // The gateway leaves before the end.
+        let blocks = blocks.take(20_000).chain(stream::pending());
         stream::iter([text("Hello")]).chain(blocks)
     })
     .await;
@@ -184,7 +186,7 @@ async fn row_51_answer_with_endless_blocks_is_ended() {
 
 /// The usage of the client had a lower cost than the ledger, which charges the reserved input.
 #[tokio::test]
-async fn estimated_cost_is_told_as_the_ledger_has_it_or_not_at_all() {
+async fn client_log_and_ledger_have_the_same_cost() {
     let log = Log::start();
     let gateway = Gateway::start_with(SETTINGS).await;
     let (id, secret) = key(&gateway, budget(10.0)).await;
@@ -202,15 +204,8 @@ async fn estimated_cost_is_told_as_the_ledger_has_it_or_not_at_all() {
         let line = log.requests("/v1/chat/completions").pop().unwrap();
         assert_eq!(line["cost_usd"], charged.as_str(), "{line}");
         assert_eq!(line["stream"], true);
-        let told = &last["usage"]["cost"];
-        match kind {
-            "actual" => assert_eq!(told.as_f64(), charged.parse().ok()),
-            _ => {
-                assert!(told.is_null(), "{last}");
-                let warnings = line["warnings"].as_str().unwrap();
-                assert!(warnings.contains("usage.cost: left out"), "{line}");
-            }
-        }
+        let told = last["usage"]["cost"].as_f64();
+        assert_eq!(told, charged.parse().ok(), "{kind}: {last}");
     }
 }
 

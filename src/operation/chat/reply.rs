@@ -57,7 +57,7 @@ impl ChatReply {
         if !chat.stream {
             return Self::Whole(WholeReply {
                 choices: choices.map(|_| chunks.to_vec()).collect(),
-                usage: trace.told(usage),
+                usage: trace.spending().told(usage),
                 guardrail: None,
             });
         }
@@ -280,7 +280,7 @@ impl Stream for ChunkStream {
                 chunk: Chunk::Usage(usage),
                 ..
             })) => {
-                *usage = self.trace.told(*usage);
+                *usage = self.trace.spending().told(*usage);
                 self.usage = Some(*usage);
             }
             Some(Ok(ChoiceChunk {
