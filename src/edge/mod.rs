@@ -51,7 +51,7 @@ pub use bad_head::{BadHead, reject};
 pub use body_guard::until_end;
 pub use dialect::{
     ChatWriter, EventWriter, assistant_message, chat_request, completion_request,
-    embedding_request, rerank_request, sdk_converse_request,
+    embedding_request, messages_request, rerank_request, responses_request, sdk_converse_request,
 };
 pub use disconnect::DisconnectPolicy;
 pub use endpoints::usage::UsagePages;

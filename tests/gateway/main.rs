@@ -57,6 +57,7 @@ mod rerank;
 mod response_api;
 mod responses;
 mod retries;
+mod round_trips;
 mod routes;
 mod rows;
 mod schemas;

@@ -26,10 +26,10 @@ pub use completions::{Completions, completion_request};
 pub use count_tokens::CountTokens;
 pub use embeddings::{Embeddings, embedding_request};
 pub use images::{ImageEdits, ImageGenerations};
-pub use messages::{Messages, MessagesCountTokens};
+pub use messages::{Messages, MessagesCountTokens, messages_request};
 pub use moderations::Moderations;
 pub use rerank::{Reranking, rerank_request};
-pub use responses::{Compactions, InputTokens, Responses};
+pub use responses::{Compactions, InputTokens, Responses, responses_request};
 
 pub use super::body::Media;
 use super::{rescue, seal::Seals};
