@@ -7,7 +7,7 @@ mod watch;
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -58,6 +58,8 @@ pub struct App {
     pub reload: Arc<Notify>,
     /// Cancelled if nobody watches the readiness, so that a shutdown need not wait for `pre_stop`.
     pub hurry: CancellationToken,
+    /// Cancelled if requests in flight must not be waited for. They are cut off, settled and logged.
+    pub at_once: CancellationToken,
     /// The address that the data port listens on.
     pub data_addr: SocketAddr,
     /// The address that the admin port listens on.
@@ -103,6 +105,7 @@ impl App {
             source: None,
             reload: Arc::default(),
             hurry: CancellationToken::new(),
+            at_once: CancellationToken::new(),
             data_addr,
             admin_addr,
         })
@@ -128,6 +131,7 @@ impl App {
             source,
             reload,
             hurry,
+            at_once,
             ..
         } = self;
         for warning in config::warnings(&config) {
@@ -249,12 +253,16 @@ impl App {
             is_counted: true,
         };
         let drain_timeout = settings.drain_timeout;
-        let closing = CancellationToken::new();
+        let ports = server::Shutdown {
+            cut: disconnect.cut.clone(),
+            at_once: at_once.clone(),
+            ..Default::default()
+        };
         tasks.spawn(close(
             shutdown.clone(),
             config.server.pre_stop,
             hurry,
-            closing.clone(),
+            ports.clone(),
         ));
         let admin_router = admin::router(Arc::new(Admin {
             telemetry,
@@ -268,7 +276,7 @@ impl App {
             tokens: config.admin.tokens,
             logins: Logins::new(admin::MAX_FAILURES),
             shutdown: shutdown.clone(),
-            last_ready: Mutex::new(None),
+            body_timeout: config.server.header_timeout,
             rendered: Default::default(),
         }));
         let admin_settings = server::Settings {
@@ -278,26 +286,27 @@ impl App {
             is_counted: false,
             ..settings.clone()
         };
+        let admin_shutdown = server::Shutdown {
+            closing: drained.clone(),
+            at_once: at_once.clone(),
+            ..Default::default()
+        };
         tasks.spawn(server::serve(
             admin,
             admin_router,
             admin_settings,
-            drained.clone(),
-            CancellationToken::new(),
+            admin_shutdown,
         ));
         tasks.close();
-        server::serve(
-            data,
-            edge::router(edge),
-            settings,
-            closing,
-            disconnect.cut.clone(),
-        )
-        .await;
+        server::serve(data, edge::router(edge), settings, ports).await;
         // Calls whose clients have disconnected get another drain timeout. After that they are cut off and settled with
         // the usage known so far.
         disconnect.tasks.close();
-        let _ = tokio::time::timeout(drain_timeout, disconnect.tasks.wait()).await;
+        tokio::select! {
+            () = disconnect.tasks.wait() => {}
+            () = tokio::time::sleep(drain_timeout) => {}
+            () = at_once.cancelled() => {}
+        }
         disconnect.cut.cancel();
         disconnect.tasks.wait().await;
         drained.cancel();
@@ -306,20 +315,21 @@ impl App {
     }
 }
 
-/// Cancels `closing` when `shutdown` is `pre_stop` ago. Until then load balancers see that the gateway is not ready, and send
+/// Closes the data port when `shutdown` is `pre_stop` ago. Until then load balancers see that the gateway is not ready, and send
 /// their requests elsewhere.
 async fn close(
     shutdown: CancellationToken,
     pre_stop: Duration,
     hurry: CancellationToken,
-    closing: CancellationToken,
+    ports: server::Shutdown,
 ) {
     shutdown.cancelled().await;
     tokio::select! {
         () = tokio::time::sleep(pre_stop) => {}
         () = hurry.cancelled() => {}
+        () = ports.at_once.cancelled() => {}
     }
-    closing.cancel();
+    ports.closing.cancel();
 }
 
 fn load_tls(

@@ -45,6 +45,8 @@ const BACKLOG: u32 = 4096;
 const MAX_UNSENT: u32 = 16 * 1024;
 /// How long streams that a shutdown cuts off have to write their last event.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The same if the process must end at once.
+const LAST_WORDS_AT_ONCE: Duration = Duration::from_millis(500);
 
 /// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -69,6 +71,17 @@ pub struct Settings {
     pub h2c: bool,
     /// Its connections are counted in the metric.
     pub is_counted: bool,
+}
+
+/// The steps of a shutdown.
+#[derive(Clone, Default)]
+pub struct Shutdown {
+    /// No connection is accepted any more; requests in flight go on.
+    pub closing: CancellationToken,
+    /// Requests in flight are cut off: streams end with an error event. [`serve`] cancels it.
+    pub cut: CancellationToken,
+    /// Requests in flight are not waited for.
+    pub at_once: CancellationToken,
 }
 
 /// A port that is open.
@@ -99,21 +112,15 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves `router` on `listener` until `shutdown`. Requests in flight then have `drain_timeout` to finish; after it `cut`
-/// is cancelled, and streams end with an error event. Returns when every connection is closed.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    settings: Settings,
-    shutdown: CancellationToken,
-    cut: CancellationToken,
-) {
+/// Serves `router` on `listener` until `shutdown.closing`. Requests in flight then have `drain_timeout` to finish, unless
+/// `shutdown.at_once` comes first; then they are cut off. Returns when every connection is closed.
+pub async fn serve(listener: TcpListener, router: Router, settings: Settings, shutdown: Shutdown) {
     let drain_timeout = settings.drain_timeout;
     let registry = Registry::new(settings.capacity, settings.is_counted);
     let port = Arc::new(Port {
         router,
         settings,
-        closing: shutdown,
+        closing: shutdown.closing,
         tasks: TaskTracker::new(),
     });
     let kill = CancellationToken::new();
@@ -143,15 +150,20 @@ pub async fn serve(
     drop(listener);
     let tasks = &port.tasks;
     tasks.close();
-    if timeout(drain_timeout, tasks.wait()).await.is_err() {
-        tracing::warn!(
-            connections = tasks.len(),
-            "drain_timeout has passed; requests in flight are cut off"
-        );
-        cut.cancel();
-        if timeout(LAST_WORDS, tasks.wait()).await.is_err() {
-            kill.cancel();
+    let last_words = tokio::select! {
+        () = tasks.wait() => return,
+        () = shutdown.at_once.cancelled() => LAST_WORDS_AT_ONCE,
+        () = sleep(drain_timeout) => {
+            tracing::warn!(
+                connections = tasks.len(),
+                "drain_timeout has passed; requests in flight are cut off"
+            );
+            LAST_WORDS
         }
+    };
+    shutdown.cut.cancel();
+    if timeout(last_words, tasks.wait()).await.is_err() {
+        kill.cancel();
     }
     tasks.wait().await;
 }

@@ -8,13 +8,15 @@ mod key_loading;
 mod key_store;
 mod revocation;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, State},
+    body::Body,
+    extract::{DefaultBodyLimit, Request, State},
     http::{StatusCode, header},
+    middleware::Next,
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -26,14 +28,16 @@ pub use api::{Api, Reload, Reloaded};
 pub use authorize::MAX_FAILURES;
 pub use key_store::KeyStore;
 
-use crate::{call::Secret, config::AdminToken, edge, telemetry::Telemetry, upstream::Clients};
+use crate::{
+    call::Secret, config::AdminToken, edge, error::Error, telemetry::Telemetry, upstream::Clients,
+};
 
-/// How long a successful credential check is reused, so that probes do not overload the credential service.
-const READY_FOR: Duration = Duration::from_secs(60);
 /// How old metrics may be, so that a storm of scrapes costs little.
 const METRICS_FOR: Duration = Duration::from_secs(1);
 /// In bytes. Invocation logs are uploaded whole.
 const MAX_BODY: usize = 256 << 20;
+/// In bytes, for the bodies of all requests.
+const MAX_BODIES: usize = 2 * MAX_BODY;
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The state of the admin port.
@@ -46,14 +50,20 @@ pub struct Admin {
     pub tokens: Vec<AdminToken>,
     pub logins: edge::Logins,
     pub shutdown: CancellationToken,
-    pub last_ready: Mutex<Option<Instant>>,
+    /// Time that a client has to send its body, or 8 KiB per second of it.
+    pub body_timeout: Duration,
     /// The metrics as they were last rendered.
     pub rendered: tokio::sync::Mutex<Option<(Instant, Bytes)>>,
 }
 
 pub fn router(admin: Arc<Admin>) -> Router {
+    let room = edge::Room::new(MAX_BODIES);
+    let receive = move |State(admin): State<Arc<Admin>>, request, next| {
+        receive(admin.body_timeout, room.clone(), request, next)
+    };
     let api = api::router(admin.api.clone())
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(axum::middleware::from_fn_with_state(admin.clone(), receive))
         .layer(axum::middleware::from_fn_with_state(
             admin.clone(),
             authorize::authorize,
@@ -71,6 +81,25 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
         .merge(api)
         .layer(axum::middleware::from_fn(edge::reject))
+}
+
+/// Receives the body of a request that is authorized, under the limits of the data port: one that trickles would hold its
+/// connection and its memory for as long as the client likes.
+///
+/// # Errors
+/// Those of [`edge::receive_within`].
+async fn receive(
+    limit: Duration,
+    room: edge::Room,
+    request: Request,
+    next: Next,
+) -> Result<Response, Error> {
+    let (parts, body) = request.into_parts();
+    let received = edge::receive_within(body, MAX_BODY, limit, &room).await?;
+    let request = Request::from_parts(parts, Body::from(received.bytes));
+    let response = next.run(request).await;
+    drop(received.permit);
+    Ok(response)
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
@@ -102,7 +131,8 @@ async fn healthz() -> Response {
     Json(json!({"status": "ok"})).into_response()
 }
 
-/// Readiness: the gateway is not shutting down, can write the ledger, and has credentials. Makes no paid call.
+/// Readiness: the gateway is not shutting down, can write the ledger, and has credentials. Makes no paid call. Nothing is
+/// remembered here: valid credentials are in memory, and a failure to get others is shared for a second.
 async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     if admin.shutdown.is_cancelled() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
@@ -110,23 +140,12 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     if !admin.api.ledger.is_healthy() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "cannot write the ledger");
     }
-    let fresh = admin
-        .last_ready
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .is_some_and(|at| at.elapsed() < READY_FOR);
-    if !fresh {
-        let checked = tokio::time::timeout(READY_TIMEOUT, admin.clients.check_credentials()).await;
-        if let Err(reason) =
-            checked.unwrap_or_else(|_| Err("the credential service did not answer".to_owned()))
-        {
-            tracing::warn!(reason, "not ready: no AWS credentials");
-            return problem(StatusCode::SERVICE_UNAVAILABLE, "no AWS credentials");
-        }
-        *admin
-            .last_ready
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    let checked = tokio::time::timeout(READY_TIMEOUT, admin.clients.check_credentials()).await;
+    if let Err(reason) =
+        checked.unwrap_or_else(|_| Err("the credential service did not answer".to_owned()))
+    {
+        tracing::warn!(reason, "not ready: no AWS credentials");
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "no AWS credentials");
     }
     Json(json!({"status": "ready"})).into_response()
 }

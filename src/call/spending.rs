@@ -21,6 +21,9 @@ type AskBeforeReroute = dyn Fn(Route) -> BoxFuture<'static, bool> + Send + Sync;
 /// Reserves the cost of so many more tokens of input.
 type AskBeforeGrowth = dyn Fn(u64) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
 
+/// What a call is charged for what it has spent.
+type Charge = dyn Fn(&Spend) -> Option<NanoUsd> + Send + Sync;
+
 /// Accumulates the cost of a call's requests, so that the total is known however the call ends.
 #[derive(Default)]
 pub struct Spending {
@@ -28,6 +31,7 @@ pub struct Spending {
     repeat: OnceLock<Box<AskBeforeRepeat>>,
     reroute: OnceLock<Box<AskBeforeReroute>>,
     growth: OnceLock<Box<AskBeforeGrowth>>,
+    charge: OnceLock<Box<Charge>>,
 }
 
 /// The total of all requests of a call.
@@ -60,9 +64,15 @@ pub struct Spend {
 }
 
 impl Spend {
+    /// Reports whether the service told the usage of every request. Otherwise the call is charged more than what was counted:
+    /// at least what was reserved for the input.
+    pub fn is_reported(&self) -> bool {
+        self.estimated == 0 && self.unanswered == 0 && self.lost == 0
+    }
+
     /// Returns `usage` with the cost of reranking, guardrails and side calls added, as the client sees it. The cost is `None` if a
     /// part of it is unknown.
-    pub fn with_side_costs(&self, usage: Usage) -> Usage {
+    fn with_side_costs(&self, usage: Usage) -> Usage {
         let known = !self.unpriced_fees && !self.unknown_side_calls;
         let more = self.side_calls
             + Cost {
@@ -110,6 +120,28 @@ impl Spending {
     /// Returns the total so far.
     pub fn total(&self) -> Spend {
         *self.spend.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the function that says what the call is charged, without side calls. Only the first call has an effect.
+    pub fn charge_by(&self, charge: impl Fn(&Spend) -> Option<NanoUsd> + Send + Sync + 'static) {
+        let _ = self.charge.set(Box::new(charge));
+    }
+
+    /// Returns `usage` as the client is told: with the cost of reranking, guardrails and side calls, and what the ledger adds
+    /// where the service did not report all usage.
+    pub fn told(&self, usage: Usage) -> Usage {
+        let spend = self.total();
+        let mut told = spend.with_side_costs(usage);
+        let charge = self.charge.get().filter(|_| !spend.is_reported());
+        if let Some(cost) = &mut told.cost
+            && let Some(charged) = charge.and_then(|charge| charge(&spend))
+        {
+            let charged = charged + spend.side_calls.total();
+            let more = charged.0.saturating_sub(cost.total().0);
+            // It is the reserved input.
+            cost.input = cost.input + NanoUsd(more);
+        }
+        told
     }
 
     /// Sets the function that decides whether a request that may have been billed can be repeated. Only the first
@@ -183,17 +215,34 @@ impl std::fmt::Debug for Spending {
 /// Records whether a request left. Until its first byte is written, it costs nothing: it may wait for a connection that
 /// never comes. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct SentMark(Arc<AtomicBool>);
+pub struct SentMark(Arc<Sent>);
+
+#[derive(Debug, Default)]
+struct Sent {
+    has_left: AtomicBool,
+    /// The service rejected the first signature, and the request was sent again with another.
+    is_repeated: AtomicBool,
+}
 
 impl SentMark {
     /// Records that the first byte is about to be written.
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.has_left.store(true, Ordering::Relaxed);
     }
 
     /// Returns whether the request may have left.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.has_left.load(Ordering::Relaxed)
+    }
+
+    /// Records that the request is sent again, because the service rejected the time in its signature.
+    pub fn repeat(&self) {
+        self.0.is_repeated.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the request was sent twice.
+    pub fn is_repeated(&self) -> bool {
+        self.0.is_repeated.load(Ordering::Relaxed)
     }
 }
 

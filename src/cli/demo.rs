@@ -6,10 +6,10 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 use wildmatch::WildMatch;
 
-use super::{Outcome, PortFlags, start};
+use super::{Outcome, PortFlags, serve_until, start};
 use crate::{
     call::{Caller, Secret},
-    config::{self, Config, Demo},
+    config::{self, Config, Demo, Origin},
     dispatch::ModelListing,
     edge::Key,
     simulator::{self, SecretKey, Simulator},
@@ -73,9 +73,13 @@ pub async fn run(args: Args) -> Outcome {
         ),
     };
     let config = match read {
-        // No load balancer watches the demo.
-        Ok((mut config, _)) => {
-            config.server.pre_stop = Duration::ZERO;
+        Ok((mut config, resolved)) => {
+            let mut resolved = resolved.iter();
+            let pre_stop = resolved.find(|value| value.path == "server.pre_stop");
+            // No load balancer watches a demo, unless someone says so.
+            if pre_stop.is_none_or(|value| value.origin == Origin::Default) {
+                config.server.pre_stop = Duration::ZERO;
+            }
             config
         }
         Err(problems) => return Outcome::Misconfigured(name, problems),
@@ -150,6 +154,5 @@ async fn gateway(config: Config, secret: &str) -> Outcome {
     eprintln!();
     eprintln!("  curl http://{data}/v1/models -H 'authorization: Bearer {secret}'");
     eprintln!();
-    app.run(shutdown).await;
-    Outcome::Done
+    serve_until(app, shutdown).await
 }

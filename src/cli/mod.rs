@@ -186,25 +186,47 @@ async fn start(config: Config, source: Option<Source>) -> Result<(App, Cancellat
     let mut app = App::bind(config, telemetry)
         .await
         .map_err(|error| error.to_string())?;
-    let reload = source.is_some().then(|| app.reload.clone());
+    let ending = Ending {
+        ledger: app.ledger(),
+        hurry: app.hurry.clone(),
+        at_once: app.at_once.clone(),
+        reload: source.is_some().then(|| app.reload.clone()),
+        log,
+    };
     app.source = source;
-    let shutdown = handle_signals(Some(app.ledger()), app.hurry.clone(), reload, Some(log))
-        .map_err(|error| error.to_string())?;
+    let shutdown = handle_signals(Some(ending)).map_err(|error| error.to_string())?;
     Ok((app, shutdown))
 }
 
-/// How long a process that ends at once waits for settled spend to reach the ledger's file.
+/// Runs the gateway to its end.
+async fn serve_until(app: App, shutdown: CancellationToken) -> Outcome {
+    let at_once = app.at_once.clone();
+    app.run(shutdown).await;
+    match at_once.is_cancelled() {
+        true => Outcome::Failed("a second signal cut off the requests in flight".to_owned()),
+        false => Outcome::Done,
+    }
+}
+
+/// How long a process that ends at once waits for requests to be cut off, settled and logged.
+const LAST_SECONDS: Duration = Duration::from_secs(3);
+/// How long it waits after that for settled spend to reach the ledger's file.
 const LAST_WRITES: Duration = Duration::from_secs(2);
 
-/// A token that the first SIGTERM or SIGINT cancels. The second one ends the process as soon as the ledger and `log` are
-/// flushed. SIGINT also cancels `hurry`, because it comes from a terminal. SIGHUP notifies `reload`. `log` is kept until the
-/// runtime ends.
-fn handle_signals(
-    ledger: Option<Ledger>,
+/// What signals do to a gateway.
+struct Ending {
+    ledger: Ledger,
     hurry: CancellationToken,
+    at_once: CancellationToken,
+    /// `None` if there is no configuration file.
     reload: Option<Arc<Notify>>,
-    log: Option<Log>,
-) -> std::io::Result<CancellationToken> {
+    /// Dropped with the runtime, so that it has every line.
+    log: Log,
+}
+
+/// A token that the first SIGTERM or SIGINT cancels. The second one cuts off what is in flight, and ends the process. SIGINT
+/// also cancels `hurry`, because it comes from a terminal. SIGHUP reloads.
+fn handle_signals(ending: Option<Ending>) -> std::io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -219,9 +241,13 @@ fn handle_signals(
         while signals < 2 {
             tokio::select! {
                 _ = terminate.recv() => {}
-                _ = interrupt.recv() => hurry.cancel(),
+                _ = interrupt.recv() => {
+                    if let Some(ending) = &ending {
+                        ending.hurry.cancel();
+                    }
+                }
                 _ = hangup.recv() => {
-                    match &reload {
+                    match ending.as_ref().and_then(|ending| ending.reload.as_ref()) {
                         Some(reload) => reload.notify_one(),
                         None => tracing::warn!("SIGHUP is ignored, because there is no configuration file to reload"),
                     }
@@ -234,11 +260,14 @@ fn handle_signals(
                 token.cancel();
             }
         }
-        tracing::warn!("second signal: exiting immediately");
-        if let Some(ledger) = ledger {
-            let _ = tokio::time::timeout(LAST_WRITES, ledger.flush()).await;
+        if let Some(ending) = ending {
+            tracing::warn!("second signal: requests in flight are cut off");
+            ending.at_once.cancel();
+            // Usually the gateway ends before that, and this task with it.
+            tokio::time::sleep(LAST_SECONDS).await;
+            let _ = tokio::time::timeout(LAST_WRITES, ending.ledger.flush()).await;
+            drop(ending.log);
         }
-        drop(log);
         std::process::exit(1);
     });
     Ok(shutdown)

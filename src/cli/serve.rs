@@ -1,4 +1,4 @@
-use super::{ConfigFile, Outcome, PortFlags, start};
+use super::{ConfigFile, Outcome, PortFlags, serve_until, start};
 use crate::{app::Source, config};
 
 #[derive(Debug, clap::Args)]
@@ -30,9 +30,9 @@ pub async fn run(args: Args) -> Outcome {
     match start(config, Some(source)).await {
         Ok((app, shutdown)) => {
             tracing::info!(version = env!("CARGO_PKG_VERSION"), data = %app.data_addr, admin = %app.admin_addr, "serving");
-            app.run(shutdown).await;
+            let outcome = serve_until(app, shutdown).await;
             tracing::info!("stopped");
-            Outcome::Done
+            outcome
         }
         Err(message) => Outcome::Failed(message),
     }

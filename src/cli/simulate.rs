@@ -1,5 +1,4 @@
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 use super::{Outcome, handle_signals};
 use crate::simulator::{self, SecretKey, Simulator};
@@ -22,12 +21,9 @@ pub async fn run(args: Args) -> Outcome {
         Ok(listener) => listener,
         Err(error) => return Outcome::Failed(format!("cannot listen on {}: {error}", args.listen)),
     };
-    let started = listener.local_addr().and_then(|address| {
-        Ok((
-            address,
-            handle_signals(None, CancellationToken::new(), None, None)?,
-        ))
-    });
+    let started = listener
+        .local_addr()
+        .and_then(|address| Ok((address, handle_signals(None)?)));
     let (address, shutdown) = match started {
         Ok(started) => started,
         Err(error) => return Outcome::Failed(error.to_string()),

@@ -227,7 +227,6 @@ impl Drop for Inner {
         let kb = self.trace.retrieval();
         let spend = self.trace.spending().total();
         let usage = usage.or(spend.usage);
-        let is_guess = spend.estimated + spend.unanswered + spend.lost > 0;
         // What the ledger has, which may be more than the client was told: an estimate costs at least the reserved input.
         let cost = self.trace.charged();
         let cost = cost.or_else(|| Some(usage?.cost?.total()));
@@ -268,7 +267,7 @@ impl Drop for Inner {
             cache_write_tokens = usage.map(|usage| usage.cache_write).filter(|n| *n > 0),
             reasoning_tokens = usage.map(|usage| usage.reasoning).filter(|n| *n > 0),
             cost_usd = cost.map(tracing::field::display),
-            usage_estimated = is_guess.then_some(true),
+            usage_estimated = (!spend.is_reported()).then_some(true),
             kb = kb.map(|kb| kb.names.as_slice().join(",")),
             kb_used = kb.map(|kb| kb.used()),
             kb_reason = kb.and_then(|kb| kb.reason),

@@ -53,14 +53,15 @@ pub use bad_head::{BadHead, reject};
 pub use body_guard::until_end;
 pub use dialect::{
     ChatWriter, EventWriter, Policies, assistant_message, chat_request, completion_request,
-    embedding_request, rerank_request, sdk_converse_request, sdk_invoke_request,
+    embedding_request, messages_request, rerank_request, responses_request, sdk_converse_request,
+    sdk_invoke_request,
 };
 pub use disconnect::DisconnectPolicy;
 pub use endpoints::usage::UsagePages;
 pub use keys::{Key, Keys, VirtualKey};
 pub use logins::Logins;
 use pieces::Pieces;
-pub use receive::Room;
+pub use receive::{BufferedBody, Room, receive_within};
 pub use seal::Seals;
 pub use sigv4::AwsPairs;
 

@@ -84,16 +84,29 @@ impl Room {
     }
 }
 
-/// Reads a body of at most `max_body` bytes.
+/// Reads the body of a request to the data port.
+///
+/// # Errors
+/// Those of [`receive_within`].
+pub async fn receive(body: Body, limits: &Limits) -> Result<BufferedBody, Error> {
+    receive_within(body, limits.max_body, limits.body_timeout, &limits.room).await
+}
+
+/// Reads a body of at most `max` bytes, each part of which must arrive within `limit`.
 ///
 /// # Errors
 /// 400 if the body is incomplete, 408 if it arrives too slowly, 413 if it is too large, 503 if there is no room for it.
-pub async fn receive(mut body: Body, limits: &Limits) -> Result<BufferedBody, Error> {
+pub async fn receive_within(
+    mut body: Body,
+    max: usize,
+    limit: Duration,
+    room: &Room,
+) -> Result<BufferedBody, Error> {
     let mut first: Option<Bytes> = None;
     let mut joined = BytesMut::new();
     let mut permit = None;
     let mut received = 0;
-    let mut pace = Pace::new(limits.body_timeout);
+    let mut pace = Pace::new(limit);
     loop {
         let frame = match timeout_at(pace.deadline, body.frame()).await {
             Ok(None) => break,
@@ -120,10 +133,10 @@ pub async fn receive(mut body: Body, limits: &Limits) -> Result<BufferedBody, Er
             continue;
         };
         received += data.len();
-        if received > limits.max_body {
-            return Err(too_large(limits.max_body));
+        if received > max {
+            return Err(too_large(max));
         }
-        limits.room.take(received, &mut permit)?;
+        room.take(received, &mut permit)?;
         pace.advance(data.len());
         match &first {
             None => first = Some(data),

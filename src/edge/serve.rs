@@ -42,7 +42,10 @@ pub async fn serve<D: Dialect>(
 ) -> Response {
     let mut response = match answer::<D>(&edge, &entry, request).await {
         Ok(response) => response,
-        Err(error) => rescue::respond(D::adapt(error), D::error),
+        Err(error) => {
+            entry.set_stream(false);
+            rescue::respond(D::adapt(error), D::error)
+        }
     };
     let trace = entry.trace();
     reply_headers::add_rate_limits(&mut response, &trace.rate_limits());
@@ -118,6 +121,8 @@ async fn answer<D: Dialect>(
         trace: trace.clone(),
     };
     entry.set_model(&call.model);
+    // The client may leave before the response begins.
+    entry.set_stream(call.body.is_stream());
     let cx = ReplyTask {
         edge: edge.clone(),
         entry: entry.clone(),

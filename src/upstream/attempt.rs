@@ -104,7 +104,14 @@ impl Try<'_> {
     /// If no reply arrives, or its status is not 2xx.
     pub async fn send_model(self, request: Request) -> Result<Response, Error> {
         self.subject.trace.attempt(self.subject.target);
-        let reply = self.send(request).await.map_err(failure::from_send)?;
+        let reply = self.send(request).await;
+        if self.sent.is_repeated() {
+            self.subject.trace.attempt(self.subject.target);
+            self.subject.trace.warnings().add(
+                "attempts: the request to Bedrock was signed and sent again (the clock of the gateway differs from that of AWS)",
+            );
+        }
+        let reply = reply.map_err(failure::from_send)?;
         if reply.status().is_success() {
             return Ok(reply);
         }

@@ -39,10 +39,9 @@ impl Exchange for Draw {
                 "output_format: the model returned {format} (it did not follow the parameter)"
             ));
         }
-        let total = call.trace.spending().total();
         Ok(DrawReply {
             images,
-            usage: total.with_side_costs(usage),
+            usage: call.trace.spending().told(usage),
         })
     }
 }

@@ -38,10 +38,9 @@ impl Exchange for Embed {
         for batch in batches {
             vectors.extend(batch.vectors);
         }
-        let total = call.trace.spending().total();
         Ok(EmbedReply {
             vectors,
-            usage: total.with_side_costs(usage),
+            usage: call.trace.spending().told(usage),
         })
     }
 }

@@ -51,8 +51,7 @@ impl Exchange for Passthrough {
             if let Some(usage) = reply.usage {
                 ticket.used(usage);
             }
-            let total = call.trace.spending().total();
-            let usage = reply.usage.map(|usage| total.with_side_costs(usage));
+            let usage = reply.usage.map(|usage| call.trace.spending().told(usage));
             return Ok(PassthroughReply::Whole(WholePassthrough { usage, ..reply }));
         }
         let attempt = StreamAttempt {

@@ -64,10 +64,9 @@ impl Exchange for Rank {
             );
             call.trace.warnings().add(text);
         }
-        let total = call.trace.spending().total();
         Ok(RankReply {
             results,
-            usage: total.with_side_costs(usage.unwrap_or_default()),
+            usage: call.trace.spending().told(usage.unwrap_or_default()),
         })
     }
 }

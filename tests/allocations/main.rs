@@ -8,9 +8,14 @@
     reason = "a test may fail"
 )]
 
+mod agents;
+
 use lintel::{
     call::Warnings,
-    edge::{chat_request, completion_request, embedding_request, rerank_request},
+    edge::{
+        chat_request, completion_request, embedding_request, messages_request, rerank_request,
+        responses_request,
+    },
 };
 use lintel_counting_allocator::{Allocations, CountingAllocator, count};
 
@@ -31,6 +36,12 @@ fn parse(body: &[u8]) -> Allocations {
         body if body.starts_with(br#"{"input""#) => embedding_request(body, &warnings).map(drop),
         body if body.starts_with(br#"{"query""#) => rerank_request(body, &warnings).map(drop),
         body if body.starts_with(br#"{"prompt""#) => completion_request(body, &warnings).map(drop),
+        body if body.starts_with(br#"{"instructions""#) => {
+            responses_request(body, &warnings).map(drop)
+        }
+        body if body.starts_with(br#"{"max_tokens""#) => {
+            messages_request(body, &warnings).map(drop)
+        }
         body => chat_request(body, &warnings).map(drop),
     });
     allocations
@@ -231,14 +242,14 @@ fn check(body: &[u8], at: &str) {
 
 /// Checks bodies of one list.
 fn check_lists(size: usize) {
-    for (start, item, end) in BODIES {
+    for (start, item, end) in BODIES.into_iter().chain(agents::BODIES) {
         check(&body(start, item, end, size), &format!("{start}{item}"));
     }
 }
 
 /// Checks bodies of as many values as their size allows.
 fn check_spaced(size: usize) {
-    for (start, item, end) in BODIES {
+    for (start, item, end) in BODIES.into_iter().chain(agents::BODIES) {
         let body = body(start, &spaced(item), end, size);
         check(&body, &format!("{start}{item}"));
     }
@@ -275,6 +286,32 @@ fn parsing_a_long_text_takes_a_small_multiple_of_its_size() {
 fn parsing_as_many_values_as_allowed_takes_a_small_multiple_of_their_size() {
     check_spaced(SIZES[0]);
     check_spaced(SIZES[1]);
+}
+
+/// Every request of a session repeats all its turns.
+#[test]
+fn parsing_a_hundred_turns_of_an_agent_takes_a_small_multiple_of_their_size() {
+    let sessions: [(&str, fn(usize) -> String); 2] = [
+        (
+            r#"{"instructions":"","model":"m","input":["#,
+            agents::responses,
+        ),
+        (
+            r#"{"max_tokens":9,"model":"m","messages":["#,
+            agents::messages,
+        ),
+    ];
+    for (start, turn) in sessions {
+        let turns: Vec<String> = (0..100).map(turn).collect();
+        let body = format!(
+            r#"{start}{{"role":"user","content":"Go"}},{}]}}"#,
+            turns.join(",")
+        );
+        let Allocations { peak, total } = parse(body.as_bytes());
+        let size = body.len();
+        assert!(peak <= 4 * size, "{start}: {size} bytes became {peak}");
+        assert!(total <= 10 * size, "{start}: {size} bytes took {total}");
+    }
 }
 
 #[test]

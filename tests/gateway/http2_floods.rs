@@ -11,9 +11,13 @@ use crate::support::{Gateway, PATIENCE, user};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const UNKNOWN: u8 = 0xbb;
 const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
@@ -88,6 +92,21 @@ async fn row_27_floods_close_their_connection_and_no_other() {
         endless.extend(frame(CONTINUATION, 0, 1, &filler()));
     }
     assert_eq!(go_away(&gateway, &endless).await, calm);
+    // Frames that carry nothing, which the codec answers one by one.
+    let window = [0, 0, 0, 1];
+    for empty in [
+        frame(PING, 0, 0, &[0; 8]),
+        frame(SETTINGS, 0, 0, &[]),
+        frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 16]),
+        frame(WINDOW_UPDATE, 0, 0, &window),
+        frame(UNKNOWN, 0, 0, &[]),
+    ] {
+        assert_eq!(
+            go_away(&gateway, &empty.repeat(50_000)).await,
+            calm,
+            "{empty:?}"
+        );
+    }
     assert_eq!(gateway.chat(&user("Hi")).await.status, StatusCode::OK);
     assert!(gateway.simulator.received().len() == 1);
 }

@@ -1,4 +1,4 @@
-//! Chats of all dialects and embeddings that race for the last money of one budget.
+//! Chats of all dialects, Responses and Messages among them, and embeddings that race for the last money of one budget.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,6 +6,7 @@ use futures_util::future::{join, join_all};
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::response_api::RESPONSES;
 use crate::support::{
     Gateway, KEY, Reply,
     endpoints::{COMPLETIONS, EMBEDDINGS, MESSAGES},
@@ -28,10 +29,14 @@ fn request(nth: usize) -> (&'static str, Value) {
         json!({"model": "priced", "max_tokens": 100, "stream": stream,
                "messages": [{"role": "user", "content": prompt}]})
     };
-    match nth % 6 {
+    match nth % 7 {
         0 => (CHAT, chat(false)),
         1 => (CHAT, chat(true)),
         5 => (MESSAGES, chat(true)),
+        6 => (
+            RESPONSES,
+            json!({"model": "priced", "max_output_tokens": 100, "stream": true, "input": prompt}),
+        ),
         2 => (
             COMPLETIONS,
             json!({"model": "priced", "max_tokens": 100, "prompt": prompt}),
@@ -139,11 +144,12 @@ async fn calls_that_fail_in_a_race_neither_exceed_the_budget_nor_get_lost() {
         let before = gateway.billed();
         let calls = (0..60).map(async |nth| {
             let (path, mut body) = request(nth + round);
-            let fault = ["throttle", "reset", "validation", "slow 5ms"][nth / 6 % 4];
+            let fault = ["throttle", "reset", "validation", "slow 5ms"][nth / 7 % 4];
             let text = format!("[simulate {fault}] {}", "a ".repeat(280));
             match path {
                 CHAT | MESSAGES => body["messages"][0]["content"] = text.into(),
                 COMPLETIONS => body["prompt"] = text.into(),
+                RESPONSES => body["input"] = text.into(),
                 _ if nth.is_multiple_of(2) => body["input"] = json!([text, "short", "texts"]),
                 _ => body["input"] = text.into(),
             }

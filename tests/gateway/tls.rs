@@ -22,7 +22,7 @@ use crate::support::{
     streamed, user,
 };
 
-fn settings(authority: &Authority, more: &str) -> String {
+pub fn settings(authority: &Authority, more: &str) -> String {
     let issued = authority.issue("gateway.test", "gateway");
     format!(
         "[server.tls]\ncert_file = \"{}\"\nkey_file = \"{}\"\n{more}\n",
@@ -32,7 +32,7 @@ fn settings(authority: &Authority, more: &str) -> String {
 }
 
 /// Connects with `alpn`, and with a client certificate if there is one.
-async fn connect(
+pub async fn connect(
     gateway: &Gateway,
     authority: &Authority,
     client: Option<Issued>,

@@ -32,10 +32,13 @@ async fn row_57_clock_that_is_wrong_is_corrected_from_the_first_rejection() {
         let gateway = Gateway::start_with(&profile()).await;
         gateway.simulator.describe(ARN, NOVA);
         gateway.simulator.shift_clock(seconds);
+        let mut attempts = Vec::new();
         for request in [user("Hi"), streamed("Hi"), of("ours", user("Hi"))] {
             let reply = gateway.chat(&request).await;
             assert_eq!(reply.status, StatusCode::OK, "{seconds}: {}", reply.text());
+            attempts.push(reply.header("x-lintel-attempts").unwrap().to_owned());
         }
+        assert_eq!(attempts, ["2", "1", "1"]);
         assert_eq!(
             gateway.simulator.received().len(),
             4,

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createAnthropic } from "@ai-sdk/anthropic";
 import Anthropic from "@anthropic-ai/sdk";
+import { betaZodTool } from "@anthropic-ai/sdk/helpers/beta/zod";
 import { generateText, stepCountIs, streamText, tool } from "ai";
 import { z } from "zod";
 
@@ -28,6 +29,26 @@ test("tokens are counted", async () => {
 test("broken stream raises", async () => {
   const messages = [{ role: "user", content: "a b c d e f g h [simulate cut]" }];
   await assert.rejects(client.messages.stream({ ...request, messages }).finalMessage());
+});
+
+test("tool runner calls tools until there is an answer", async () => {
+  const seen = [];
+  const look = betaZodTool({
+    name: "look",
+    description: "Looks.",
+    inputSchema: z.object({ at: z.string() }),
+    run: ({ at }) => {
+      seen.push(at);
+      return "a garden";
+    },
+  });
+  const messages = [{ role: "user", content: "use look" }];
+  for (const stream of [false, true]) {
+    const runner = client.beta.messages.toolRunner({ model: "haiku", max_tokens: 500, messages, tools: [look], stream });
+    const final = await runner.runUntilDone();
+    assert.match(final.content.at(-1).text, /a garden/);
+  }
+  assert.deepEqual(seen, ["at", "at"]);
 });
 
 const tools = {

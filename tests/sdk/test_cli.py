@@ -31,8 +31,8 @@ def free_ports():
     return {"LINTEL__SERVER__LISTEN": "127.0.0.1:0", "LINTEL__ADMIN__LISTEN": "127.0.0.1:0"}
 
 
-def start_demo():
-    demo = Process.start(["demo"], free_ports())
+def start_demo(**environment):
+    demo = Process.start(["demo"], {**free_ports(), **environment})
     admin = demo.wait_for(r"metrics are at http://([^/]+)/metrics").group(1)
     curl = demo.wait_for(r"^\s*(curl .*)$").group(1)
     return demo, admin, curl
@@ -77,6 +77,21 @@ def test_stream_finishes_after_sigterm_and_the_gateway_exits_with_0():
     assert text.count(b'"content":" word"') == 59
     assert text.endswith(b"data: [DONE]\n\n")
     assert demo.process.wait(timeout=PATIENCE) == 0
+
+
+def test_demo_waits_for_load_balancers_if_it_is_configured():
+    demo, admin, curl = start_demo(LINTEL__SERVER__PRE_STOP="10m")
+    url = re.search(r"(http://[^/]+)", curl).group(1)
+    demo.process.send_signal(signal.SIGTERM)
+    demo.wait_for("shutting down")
+    for address, status in [(f"http://{admin}/readyz", 503), (f"{url}/v1/models", 401)]:
+        try:
+            urllib.request.urlopen(address, timeout=PATIENCE)
+            raise AssertionError("neither unready nor open")
+        except urllib.error.HTTPError as error:
+            assert error.code == status
+    demo.process.send_signal(signal.SIGTERM)
+    assert demo.process.wait(timeout=PATIENCE) == 1
 
 
 def test_check_reports_values_with_origin_and_every_problem(tmp_path):

@@ -1,5 +1,6 @@
 """Faults of docs/faults.md that need a process of their own. Each name begins with the number of the row."""
 
+import json
 import os
 import resource
 import signal
@@ -21,6 +22,10 @@ def test_row_73_second_sigterm_ends_the_process_at_once_and_keeps_the_ledger(own
         for line in ["shutting down", "second signal"]:
             gateway.process.process.send_signal(signal.SIGTERM)
             gateway.process.wait_for(line)
+        # Every request that was accepted has its line in the access log.
+        line = json.loads(gateway.process.wait_for(r'^.*"target":"lintel::access".*$').group(0))
+        assert (line["route"], line["key_id"], line["stream"]) == ("/v1/chat/completions", "app", True)
+        assert line["error_code"] == "shutting_down" and float(line["cost_usd"]) > 0
         assert gateway.process.process.wait(timeout=PATIENCE) == 1
         assert cut.exception(timeout=PATIENCE) or b"[DONE]" not in cut.result()[1]
     gateway.start()
@@ -46,4 +51,28 @@ def test_row_102_streams_go_on_without_file_descriptors(own_simulator, tmp_path)
     for one in crowd:
         one.close()
     assert gateway.chat("Hi")[0] == 200, "descriptors that are free again are used"
+    gateway.process.stop()
+
+
+def test_row_28_crowd_that_connects_at_once_waits_in_the_backlog(own_simulator, tmp_path):  # noqa: F811
+    gateway = Gateway(tmp_path, own_simulator)
+    host, port = gateway.data.split(":")
+    somaxconn = int(open("/proc/sys/net/core/somaxconn").read())
+    # More than the usual backlog of 1024. Beyond the backlog, the kernel drops the first packet of a connection.
+    count = min(4000, somaxconn)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    pid = gateway.process.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    crowd = []
+    try:
+        for _ in range(count):
+            # Less than the second after which the kernel would try again.
+            crowd.append(socket.create_connection((host, int(port)), timeout=0.9))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        for one in crowd:
+            one.close()
+    assert len(crowd) == count and count > 1024
+    assert gateway.chat("Hi")[0] == 200
     gateway.process.stop()

@@ -14,6 +14,7 @@ FILES = [
     "knowledge.test.mjs",
     "embeddings.test.mjs",
     "responses.test.mjs",
+    "stored_responses.test.mjs",
 ]
 
 

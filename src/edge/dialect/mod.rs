@@ -30,10 +30,12 @@ pub use completions::{Completions, completion_request};
 pub use count_tokens::CountTokens;
 pub use embeddings::{Embeddings, embedding_request};
 pub use images::{ImageEdits, ImageGenerations};
-pub use messages::{Messages, MessagesCountTokens};
+pub use messages::{Messages, MessagesCountTokens, messages_request};
 pub use moderations::Moderations;
 pub use rerank::{Reranking, rerank_request};
-pub use responses::{Compactions, InputTokens, Responses, StoredContent, unavailable};
+pub use responses::{
+    Compactions, InputTokens, Responses, StoredContent, responses_request, unavailable,
+};
 
 pub use super::body::Media;
 use super::{

@@ -1,5 +1,5 @@
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -18,8 +18,7 @@ pub struct Settling {
     /// Set if a budget ended the stream.
     denied: Arc<AtomicBool>,
     trace: Trace,
-    worst: WorstCase,
-    price: Option<Arc<Price>>,
+    charge: Charge,
     request_id: Arc<str>,
     key_id: String,
     team: String,
@@ -34,13 +33,20 @@ impl Settling {
         hold: Arc<Hold>,
         denied: Arc<AtomicBool>,
     ) -> Self {
+        let charge = Charge {
+            hold: Arc::downgrade(&hold),
+            worst: call.plan.worst,
+            price: call.model.price.clone(),
+        };
+        let told = charge.clone();
+        let spending = call.trace.spending();
+        spending.charge_by(move |spend| told.cost(spend).0);
         Self {
             settings,
             hold,
             denied,
             trace: call.trace.clone(),
-            worst: call.plan.worst,
-            price: call.model.price.clone(),
+            charge,
             request_id: call.request_id.clone(),
             key_id: call.caller.key_id.clone(),
             team: call.caller.team_name().to_owned(),
@@ -61,7 +67,7 @@ impl Settling {
             return;
         }
         let spend = self.trace.spending().total();
-        let (cost, certainty) = self.cost(&spend);
+        let (cost, certainty) = self.charge.cost(&spend);
         let usage = spend.usage.unwrap_or_default();
         let attempts = self.trace.attempts();
         self.hold.settle(Settlement {
@@ -103,7 +109,17 @@ impl Settling {
             });
         }
     }
+}
 
+/// What a call is charged for what it has spent.
+#[derive(Clone)]
+struct Charge {
+    hold: Weak<Hold>,
+    worst: WorstCase,
+    price: Option<Arc<Price>>,
+}
+
+impl Charge {
     /// Returns the cost of all requests of the call, and its certainty.
     fn cost(&self, spend: &Spend) -> (Option<NanoUsd>, Certainty) {
         let price = self.price.as_deref();
@@ -151,8 +167,10 @@ impl Settling {
         }
         // The requests of a fan-out differ, and the largest stands for each whose cost is unknown.
         // Together they cost no more than was reserved for all.
-        if self.worst.total_input_tokens.is_some() {
-            cost = cost.min(self.hold.max_cost()).max(known_cost);
+        if self.worst.total_input_tokens.is_some()
+            && let Some(hold) = self.hold.upgrade()
+        {
+            cost = cost.min(hold.max_cost()).max(known_cost);
         }
         if spend.unpriced_fees || spend.presumed_guardrails {
             certainty = Certainty::Presumed;

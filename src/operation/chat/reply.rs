@@ -58,7 +58,7 @@ impl ChatReply {
         if !chat.stream {
             return Self::Whole(WholeReply {
                 choices: choices.map(|_| chunks.to_vec()).collect(),
-                usage: trace.spending().total().with_side_costs(usage),
+                usage: trace.spending().told(usage),
                 guardrail: None,
             });
         }
@@ -281,7 +281,7 @@ impl Stream for ChunkStream {
                 chunk: Chunk::Usage(usage),
                 ..
             })) => {
-                *usage = self.trace.spending().total().with_side_costs(*usage);
+                *usage = self.trace.spending().told(*usage);
                 self.usage = Some(*usage);
             }
             Some(Ok(ChoiceChunk {

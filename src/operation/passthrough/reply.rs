@@ -169,7 +169,7 @@ impl Stream for PieceStream {
         match &item {
             Some(Ok(Piece {
                 usage: Some(usage), ..
-            })) => self.usage = Some(self.trace.spending().total().with_side_costs(*usage)),
+            })) => self.usage = Some(self.trace.spending().told(*usage)),
             Some(Ok(_)) => {}
             Some(Err(error)) => self.end(EndReason::Failed(error.break_label())),
             None => self.end(EndReason::Complete),

@@ -25,10 +25,7 @@ pub fn whole(answers: Vec<WholeAnswer>, trace: &Trace) -> WholeReply {
         }
         choices.push(steps);
     }
-    let usage = trace
-        .spending()
-        .total()
-        .with_side_costs(total.unwrap_or_default());
+    let usage = trace.spending().told(total.unwrap_or_default());
     WholeReply {
         choices,
         usage,

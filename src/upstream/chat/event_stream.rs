@@ -31,6 +31,13 @@ const MAX_REST: usize = 64 << 10;
 /// Time to wait for the `metadata` event, which carries the usage, after `messageStop`.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How many times the idle timeout a stream may take for events that carry nothing. Services send such events while a model
+/// is busy, and a broken one may send them for ever.
+const MAX_QUIET: u32 = 5;
+
+/// The most bytes of a stream; more than any answer has, even with an event for each token.
+const MAX_STREAM_BYTES: usize = 256 << 20;
+
 /// A stream of chunks that ends with exactly one error if the message is incomplete.
 pub struct EventStream {
     body: SdkBody,
@@ -41,6 +48,11 @@ pub struct EventStream {
     timer: Pin<Box<Sleep>>,
     /// Whether `timer` is running.
     armed: bool,
+    /// When the stream began to carry nothing.
+    quiet_since: Option<Instant>,
+    /// The output when `quiet_since` was checked last, in tokens. Not all output becomes chunks.
+    output: u64,
+    received: usize,
     /// Whether the first chunk has arrived.
     started: bool,
     done: bool,
@@ -74,6 +86,9 @@ impl EventStream {
             idle,
             timer: Box::pin(sleep(idle)),
             armed: false,
+            quiet_since: None,
+            output: 0,
+            received: 0,
             started: false,
             done: false,
             ticket: None,
@@ -122,6 +137,10 @@ impl EventStream {
             Poll::Ready(Some(Ok(frame))) => {
                 self.armed = false;
                 if let Ok(data) = frame.into_data() {
+                    self.received = self.received.saturating_add(data.len());
+                    if self.received > MAX_STREAM_BYTES {
+                        return Poll::Ready(self.end(Some(failure::too_large(MAX_STREAM_BYTES))));
+                    }
                     self.decoder.push(data);
                 }
                 Poll::Ready(Ok(()))
@@ -176,18 +195,33 @@ impl EventStream {
                 true => METADATA_TIMEOUT,
                 false => self.idle,
             };
-            self.timer
-                .as_mut()
-                .reset(Instant::now() + timeout.min(self.idle));
+            let now = Instant::now();
+            let quiet_until = *self.quiet_since.get_or_insert(now) + self.idle * MAX_QUIET;
+            let deadline = (now + timeout.min(self.idle)).min(quiet_until);
+            self.timer.as_mut().reset(deadline);
         }
         std::task::ready!(self.timer.as_mut().poll(cx));
         if stopped {
             return Poll::Ready(self.end(None));
         }
-        let idle = self.idle.as_secs_f64();
+        let now = Instant::now();
+        let most = self.idle * MAX_QUIET;
+        let is_quiet = self.quiet_since.is_some_and(|since| since + most <= now);
+        let output = self.decoder.estimate().output;
+        if is_quiet && output > self.output {
+            self.output = output;
+            self.quiet_since = Some(now);
+            self.armed = false;
+            return Poll::Ready(Ok(()));
+        }
+        let (missing, limit) = match is_quiet {
+            true => ("part of the answer", most),
+            false => ("data", self.idle),
+        };
+        let limit = limit.as_secs_f64();
         let error = Error::new(
             Kind::UpstreamTimeout,
-            format!("Bedrock sent no data for {idle} s; the answer is incomplete."),
+            format!("Bedrock sent no {missing} for {limit} s; the answer is incomplete."),
         )
         .with_code("upstream_idle");
         Poll::Ready(self.end(Some(error)))
@@ -203,6 +237,7 @@ impl Stream for EventStream {
                 self.settle();
             }
             if let Some(chunk) = self.ready.pop_front() {
+                self.quiet_since = None;
                 return Poll::Ready(Some(Ok(chunk)));
             }
             if !self.done && self.decoder.is_complete() {

@@ -8,8 +8,9 @@ use std::{collections::VecDeque, sync::Arc};
 use serde_json::{Map, Value};
 
 use super::{
-    blocks::{self, Block, ReasoningBlock},
+    blocks::{self, Block},
     finish::{Intervention, ReplySize, Stop, finish_reason},
+    open_blocks::OpenBlocks,
     plan::ReplyPlan,
     prefix::Prefix,
     text::{Piece, TextFilter},
@@ -24,8 +25,7 @@ pub struct Answer {
     plan: Arc<ReplyPlan>,
     warnings: Warnings,
     filter: TextFilter,
-    open: Vec<(u32, Block)>,
-    reasoning: Vec<(u32, ReasoningBlock)>,
+    blocks: OpenBlocks,
     tool_calls: u32,
     json_tool_used: bool,
     /// Text held back while the request forces the JSON tool. It becomes the answer only if the model never calls the tool.
@@ -49,8 +49,7 @@ impl Answer {
             plan,
             warnings,
             filter,
-            open: Vec::new(),
-            reasoning: Vec::new(),
+            blocks: OpenBlocks::default(),
             tool_calls: 0,
             json_tool_used: false,
             held: String::new(),
@@ -60,6 +59,14 @@ impl Answer {
             position: 0,
             size: ReplySize::default(),
         }
+    }
+
+    /// Checks that the answer does not go on for ever.
+    ///
+    /// # Errors
+    /// 502 if it has more content blocks than any answer.
+    pub fn check(&self) -> Result<(), Error> {
+        self.blocks.check()
     }
 
     /// Leaves the prefill out of the content, because the text comes from a guardrail and not from the model.
@@ -80,7 +87,7 @@ impl Answer {
 
     /// Adds reasoning text.
     pub fn reasoning(&mut self, block: u32, text: &str, out: &mut VecDeque<Chunk>) {
-        self.reasoning_block(block).text.push_str(text);
+        self.blocks.reasoning(block).text.push_str(text);
         self.size.reasoning_bytes += text.len();
         self.size.reply_bytes += text.len();
         if !text.is_empty() {
@@ -90,12 +97,12 @@ impl Answer {
 
     /// Adds a piece of the signature of a reasoning block.
     pub fn signature(&mut self, block: u32, signature: &str) {
-        self.reasoning_block(block).signature.push_str(signature);
+        self.blocks.reasoning(block).signature.push_str(signature);
     }
 
     /// Adds a piece of redacted reasoning. Each piece is Base64 on its own, so pieces are joined as bytes.
     pub fn redacted(&mut self, block: u32, data: &str) {
-        if !blocks::decode_onto(data, &mut self.reasoning_block(block).redacted) {
+        if !blocks::decode_onto(data, &mut self.blocks.reasoning(block).redacted) {
             self.warnings
                 .add("reply: a piece of redacted reasoning was left out (it is not valid Base64)");
         }
@@ -104,23 +111,25 @@ impl Answer {
     /// Adds a citation. Its text may come before or after it in the same block.
     pub fn citation(&mut self, block: u32, citation: Value) {
         let position = self.position;
-        if let Block::Cited { citations, .. } = self.block(block, || Block::Cited {
-            start: position,
-            citations: Vec::new(),
-        }) {
+        if let Some(Block::Cited { citations, .. }) =
+            self.blocks.get_or_open(block, || Block::Cited {
+                start: position,
+                citations: Vec::new(),
+            })
+        {
             citations.push(citation);
         }
     }
 
     /// Starts an image block.
     pub fn image_start(&mut self, block: u32, format: &str) {
-        self.open.push((
+        self.blocks.open(
             block,
             Block::Image {
                 format: format.to_owned(),
                 data: Vec::new(),
             },
-        ));
+        );
     }
 
     /// Adds a piece of an image as Base64. `failed` means that the service sent an error instead.
@@ -129,9 +138,9 @@ impl Answer {
             self.warnings
                 .add("reply: an image was left out (the model failed to generate it)");
         }
-        if let (Some(data), Block::Image { data: kept, .. }) = (
+        if let (Some(data), Some(Block::Image { data: kept, .. })) = (
             data,
-            self.block(block, || Block::Image {
+            self.blocks.get_or_open(block, || Block::Image {
                 format: "png".to_owned(),
                 data: Vec::new(),
             }),
@@ -153,12 +162,12 @@ impl Answer {
         result.insert("content".to_owned(), Value::Array(Vec::new()));
         result.extend(kind.map(|kind| ("type".to_owned(), kind.into())));
         result.extend(status.map(|status| ("status".to_owned(), status.into())));
-        self.open.push((block, Block::ServerResult(result)));
+        self.blocks.open(block, Block::ServerResult(result));
     }
 
     /// Adds content to the result of a tool that AWS runs.
     pub fn server_result_content(&mut self, block: u32, more: Vec<Value>) {
-        if let Some(Block::ServerResult(result)) = self.opened(block)
+        if let Some(Block::ServerResult(result)) = self.blocks.get(block)
             && let Some(Value::Array(content)) = result.get_mut("content")
         {
             // Clients send the result back, and only these types can be part of a request.
@@ -178,12 +187,10 @@ impl Answer {
 
     /// Ends a content block.
     pub fn block_stop(&mut self, block: u32, out: &mut VecDeque<Chunk>) {
-        if let Some(at) = self.reasoning.iter().position(|(open, _)| *open == block) {
-            let (_, reasoning_block) = self.reasoning.swap_remove(at);
-            out.extend(reasoning_block.closed(&self.plan.mark));
+        if let Some(reasoning) = self.blocks.close_reasoning(block) {
+            out.extend(reasoning.closed(&self.plan.mark));
         }
-        if let Some(at) = self.open.iter().position(|(open, _)| *open == block) {
-            let (_, state) = self.open.swap_remove(at);
+        if let Some(state) = self.blocks.close(block) {
             self.close(state, out);
         }
     }
@@ -193,6 +200,7 @@ impl Answer {
     /// # Errors
     /// If the stop reason means that there is no answer.
     pub fn finish(&mut self, stop: Stop<'_>, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        self.check()?;
         let stop_reason = stop.reason;
         if !self.json_tool_used && !self.held.is_empty() {
             let held = std::mem::take(&mut self.held);
@@ -217,7 +225,7 @@ impl Answer {
         } else {
             reason
         };
-        for (_, state) in std::mem::take(&mut self.open) {
+        for state in self.blocks.close_all() {
             // A call that was cut off by the token limit must not look complete.
             if reason != FinishReason::Length {
                 self.close(state, out);
@@ -254,36 +262,6 @@ impl Answer {
 
     fn close(&mut self, state: Block, out: &mut VecDeque<Chunk>) {
         state.close(self.position, &self.warnings, out);
-    }
-
-    fn opened(&mut self, block: u32) -> Option<&mut Block> {
-        let mut open = self.open.iter_mut();
-        open.find(|(open, _)| *open == block)
-            .map(|(_, state)| state)
-    }
-
-    fn reasoning_block(&mut self, index: u32) -> &mut ReasoningBlock {
-        let at = self
-            .reasoning
-            .iter()
-            .position(|(open, _)| *open == index)
-            .unwrap_or_else(|| {
-                self.reasoning.push((index, ReasoningBlock::default()));
-                self.reasoning.len() - 1
-            });
-        &mut self.reasoning[at].1
-    }
-
-    fn block(&mut self, index: u32, new: impl FnOnce() -> Block) -> &mut Block {
-        let at = self
-            .open
-            .iter()
-            .position(|(open, _)| *open == index)
-            .unwrap_or_else(|| {
-                self.open.push((index, new()));
-                self.open.len() - 1
-            });
-        &mut self.open[at].1
     }
 
     fn filtered(&mut self, text: String, out: &mut VecDeque<Chunk>) {

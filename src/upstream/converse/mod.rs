@@ -20,6 +20,7 @@ pub(super) mod media;
 mod media_formats;
 mod messages;
 pub(super) mod names;
+mod open_blocks;
 mod plan;
 mod prefix;
 mod raw;

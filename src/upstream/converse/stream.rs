@@ -106,7 +106,7 @@ impl StreamTranslator {
             "metadata" => return self.metadata(parse(payload)?, out),
             _ => {}
         }
-        Ok(())
+        self.answer.check()
     }
 
     /// Ends the translation, after the last event. Emits an estimated usage if the service reported none.

@@ -127,7 +127,10 @@ impl MessagesStream {
         match kind.as_str() {
             "ping" => Ok(()),
             "message_stop" => self.reply.finish(),
-            _ => Anthropic.event(data, &mut self.reply),
+            _ => {
+                Anthropic.event(data, &mut self.reply)?;
+                self.reply.check()
+            }
         }
     }
 

@@ -299,6 +299,7 @@ impl Transport for Clients {
             let mut failure = self.exchange(request.clone(), target, &exchange).await;
             if exchange.is_skewed() {
                 // The SDK has learned the service's time from the rejection.
+                sent.repeat();
                 exchange = RawExchange::new(sent.clone());
                 failure = self.exchange(request, target, &exchange).await;
             }

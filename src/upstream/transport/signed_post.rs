@@ -125,6 +125,7 @@ impl Clients {
             if let Some(service_time) = skew.filter(|_| may_repeat) {
                 now = service_time;
                 may_repeat = false;
+                sent.repeat();
                 continue;
             }
             return reply

@@ -31,7 +31,7 @@ fn last_sent(gateway: &Gateway) -> Value {
 }
 
 /// Returns the events of a stream as their names and data. Checks that each name is the `type` of the data.
-fn events(reply: &Reply) -> Vec<Value> {
+pub fn events(reply: &Reply) -> Vec<Value> {
     let events = reply.text().split_terminator("\n\n");
     let event = |text: &str| {
         let (name, data) = text.split_once('\n').expect("an event has a name and data");
@@ -53,7 +53,7 @@ fn types(events: &[Value]) -> Vec<&str> {
 }
 
 /// Joins the events of a stream into a message, as the SDKs do.
-fn joined(events: &[Value]) -> Value {
+pub fn joined(events: &[Value]) -> Value {
     let mut message = Value::Null;
     let mut arguments = String::new();
     for event in events {

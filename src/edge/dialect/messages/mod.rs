@@ -17,15 +17,18 @@ mod whole;
 
 pub use count::MessagesCountTokens;
 
+use axum::http::HeaderMap;
+
 use super::{
     Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_completions::kb_request,
     chat_events::ChatEvents, paths::Paths,
 };
 use crate::{
-    call::Caller,
+    call::{Caller, Warnings},
     dispatch::Models,
-    edge::{anthropic, labels},
+    edge::{anthropic, labels, seal::Seals},
     error::Error,
+    knowledge::KnowledgeBases,
     operation::chat::{Chat, ChatReply},
 };
 
@@ -70,6 +73,23 @@ pub struct View {
     /// The client wants no thinking text.
     hide_thinking: bool,
     sealer: steps::Sealer,
+}
+
+/// Parses and validates the body of a request, for a key without Knowledge Bases.
+///
+/// # Errors
+/// 400 with the invalid member, or with the byte offset of a syntax error.
+pub fn messages_request(body: &[u8], warnings: &Warnings) -> Result<Chat, Error> {
+    let incoming = Incoming {
+        path: labels::MESSAGES,
+        headers: &HeaderMap::new(),
+        body,
+        caller: &Caller::default(),
+        knowledge_bases: &KnowledgeBases::default(),
+        seals: &Seals::new(&[]),
+        warnings,
+    };
+    parse::messages(&incoming).map(|parsed| parsed.chat)
 }
 
 impl Dialect for Messages {

@@ -19,6 +19,8 @@ mod tools;
 
 use std::time::Duration;
 
+use axum::http::HeaderMap;
+
 pub use input_tokens::InputTokens;
 pub use stored::{StoredContent, unavailable};
 
@@ -34,8 +36,10 @@ use super::{
     chat_completions, chat_events::ChatEvents, paths::Paths,
 };
 use crate::{
-    edge::{body, labels},
+    call::{Caller, Warnings},
+    edge::{body, labels, seal::Seals},
     error::{Error, Kind},
+    knowledge::KnowledgeBases,
     openai::responses::served::{CompactedResponse, Settings},
     operation::chat::{Chat, ChatReply, WholeReply},
 };
@@ -87,6 +91,23 @@ pub struct View {
     has_warnings: bool,
     /// What will be stored, if anything.
     draft: Option<Draft>,
+}
+
+/// Parses and validates the body of a request, for a key without Knowledge Bases.
+///
+/// # Errors
+/// 400 with the invalid member, or with the byte offset of a syntax error.
+pub fn responses_request(body: &[u8], warnings: &Warnings) -> Result<Chat, Error> {
+    let incoming = Incoming {
+        path: labels::RESPONSES,
+        headers: &HeaderMap::new(),
+        body,
+        caller: &Caller::default(),
+        knowledge_bases: &KnowledgeBases::default(),
+        seals: &Seals::new(&[]),
+        warnings,
+    };
+    parse::request(&incoming, false).map(|parsed| parsed.chat)
 }
 
 impl Dialect for Responses {

@@ -141,10 +141,23 @@ fn result(passage: &Passage) -> Value {
         ("filename", passage.title().into()),
         ("score", passage.score.into()),
         ("text", passage.text.as_str().into()),
-        ("attributes", Value::Object(passage.metadata.clone())),
+        ("attributes", Value::Object(attributes(passage))),
     ];
     let members = members.map(|(name, value)| (name.to_owned(), value));
     Value::Object(Map::from_iter(members))
+}
+
+/// Returns the metadata of a passage as attributes, which are texts, numbers and booleans. Other values become their JSON.
+fn attributes(passage: &Passage) -> Map<String, Value> {
+    let metadata = passage.metadata.iter();
+    let attribute = |(name, value): (&String, &Value)| {
+        let value = match value {
+            Value::String(_) | Value::Number(_) | Value::Bool(_) => value.clone(),
+            other => other.to_string().into(),
+        };
+        (name.clone(), value)
+    };
+    metadata.map(attribute).collect()
 }
 
 /// Writes the events of a response.

@@ -25,7 +25,7 @@ impl Answer {
                 name: name.to_owned(),
                 input: String::new(),
             };
-            self.open.push((block, state));
+            self.blocks.open(block, state);
             return;
         }
         let plan = self.plan.clone();
@@ -35,14 +35,14 @@ impl Answer {
                 false => Block::Json,
             };
             self.json_tool_used = true;
-            self.open.push((block, state));
+            self.blocks.open(block, state);
             return;
         }
         if plan.mute
             || self.filter.is_cut()
             || ((plan.one_call || plan.legacy) && self.tool_calls > 0)
         {
-            self.open.push((block, Block::Muted));
+            self.blocks.open(block, Block::Muted);
             return;
         }
         let index = self.tool_calls;
@@ -73,7 +73,7 @@ impl Answer {
                 scan: ObjectScan::default(),
             }
         };
-        self.open.push((block, state));
+        self.blocks.open(block, state);
     }
 
     /// Adds a fragment of the JSON input of a tool use block.
@@ -82,7 +82,7 @@ impl Answer {
             return;
         }
         self.size.reply_bytes += fragment.len();
-        match self.opened(block) {
+        match self.blocks.get(block) {
             Some(Block::ToolCall { index, scan }) => {
                 scan.push(&fragment);
                 out.push_back(Chunk::ToolArguments {
@@ -107,10 +107,9 @@ impl Answer {
 
     /// Reports whether the input of a tool use block is a whole object. More of it makes it invalid.
     pub fn is_input_complete(&self, block: u32) -> bool {
-        let state = self.open.iter().find(|(open, _)| *open == block);
         matches!(
-            state,
-            Some((_, Block::ToolCall { scan, .. } | Block::Function { scan } | Block::Custom { scan, .. }))
+            self.blocks.find(block),
+            Some(Block::ToolCall { scan, .. } | Block::Function { scan } | Block::Custom { scan, .. })
                 if scan.progress() == Progress::Complete
         )
     }

@@ -107,6 +107,7 @@ impl InvokeStreamDecoder {
         }
         self.reply.envelope(parse(&event)?);
         self.reader.event(&event, &mut self.reply)?;
+        self.reply.check()?;
         if self.reply.is_last() {
             self.reply.finish()?;
         }

@@ -347,6 +347,14 @@ impl Reply {
             .unknown("content of a type unknown to this version");
     }
 
+    /// Checks that the answer does not go on for ever.
+    ///
+    /// # Errors
+    /// 502 if it has more content blocks than any answer.
+    pub fn check(&self) -> Result<(), Error> {
+        self.answer.check()
+    }
+
     /// The warnings for the client.
     pub fn warnings(&self) -> &Warnings {
         &self.warnings
