@@ -62,7 +62,7 @@ impl Lasting {
             upstream: self.upstream.clone(),
         };
         let dispatch = Dispatch::new(Arc::new(config.models.clone()), &shared);
-        reentry.set(dispatch.clone());
+        reentry.set(&dispatch);
         self.keys.set_static(config.keys.iter().cloned());
         Gateway {
             dispatch,

@@ -6,7 +6,7 @@ mod raw;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use futures_util::future::BoxFuture;
@@ -112,6 +112,8 @@ impl Dispatchable for Passthrough {
 pub struct Destination {
     pub model: Arc<Model>,
     stacks: Arc<Stacks>,
+    /// Calls of this one may make calls to other models, also after a reload.
+    all: Arc<AllStacks>,
 }
 
 impl Destination {
@@ -120,6 +122,7 @@ impl Destination {
     /// # Errors
     /// Any error of the stack.
     pub async fn call<T: Dispatchable>(&self, call: Call<T, Unplanned>) -> Result<Reply<T>, Error> {
+        let _alive = self.all.clone();
         T::stack(&self.stacks).clone().oneshot(call).await
     }
 }
@@ -128,10 +131,14 @@ impl Destination {
 #[derive(Clone)]
 pub struct Dispatch {
     models: Arc<Models>,
-    named: Arc<HashMap<String, Arc<Stacks>>>,
+    stacks: Arc<AllStacks>,
+    lookup: ProfileLookup,
+}
+
+struct AllStacks {
+    named: HashMap<String, Arc<Stacks>>,
     /// The stacks for raw Bedrock IDs, which share them because they have no individual settings.
     raw: Option<Arc<Stacks>>,
-    lookup: ProfileLookup,
 }
 
 impl Dispatch {
@@ -146,8 +153,7 @@ impl Dispatch {
         let raw = models.raw().map(|model| stacks(model));
         Self {
             models,
-            named: Arc::new(named),
-            raw,
+            stacks: Arc::new(AllStacks { named, raw }),
             lookup: shared.resolve.lookup.clone(),
         }
     }
@@ -182,29 +188,46 @@ impl Dispatch {
     }
 
     fn destination(&self, model: Arc<Model>) -> Result<Destination, Error> {
+        self.stacks.destination(model)
+    }
+}
+
+impl AllStacks {
+    fn destination(self: &Arc<Self>, model: Arc<Model>) -> Result<Destination, Error> {
         let stacks = if model.raw {
             self.raw.as_ref()
         } else {
             self.named.get(&model.name)
         };
-        // `new` builds a stack for every model, so this error means a bug.
+        // There is one for every model, so this error means a bug.
         let stacks = stacks.cloned().ok_or_else(|| {
             Error::new(Kind::Internal, "The gateway has no stack for this model.")
                 .with_detail(model.name.clone())
         })?;
-        Ok(Destination { model, stacks })
+        Ok(Destination {
+            model,
+            stacks,
+            all: self.clone(),
+        })
     }
 }
 
-/// A handle to the dispatch, for middlewares that make calls themselves. It is set after the dispatch is
-/// built, because those middlewares are part of the dispatch's stacks.
+/// A handle to all stacks, for middlewares that make calls themselves. It is set after the stacks are built, because those
+/// middlewares are part of them. It does not keep them alive, or they would outlive a reload.
 #[derive(Default)]
-pub struct Reentry(OnceLock<Dispatch>);
+pub struct Reentry(OnceLock<Weak<AllStacks>>);
 
 impl Reentry {
     /// Sets the dispatch. Has no effect if it is already set.
-    pub fn set(&self, dispatch: Dispatch) {
-        let _ = self.0.set(dispatch);
+    pub fn set(&self, dispatch: &Dispatch) {
+        let _ = self.0.set(Arc::downgrade(&dispatch.stacks));
+    }
+
+    fn destination(&self, model: Arc<Model>) -> Result<Destination, Error> {
+        let stacks = self.0.get().and_then(Weak::upgrade).ok_or_else(|| {
+            Error::new(Kind::Internal, "The gateway is still starting. Try again.")
+        })?;
+        stacks.destination(model)
     }
 }
 
@@ -213,12 +236,7 @@ impl Completer for Reentry {
         &self,
         call: Call<Chat, Unplanned>,
     ) -> BoxFuture<'static, Result<Served<ChatReply>, Error>> {
-        let dispatch = self.0.get().cloned();
-        Box::pin(async move {
-            let dispatch = dispatch.ok_or_else(|| {
-                Error::new(Kind::Internal, "The gateway is still starting. Try again.")
-            })?;
-            dispatch.destination(call.model.clone())?.call(call).await
-        })
+        let destination = self.destination(call.model.clone());
+        Box::pin(async move { destination?.call(call).await })
     }
 }

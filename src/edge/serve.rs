@@ -88,7 +88,7 @@ async fn answer<D: Dialect>(
                 body: &bytes,
                 caller: &caller,
                 recalled: &recalled,
-                responses: &responses,
+                responses: Some(&responses),
                 knowledge_bases: &gateway.knowledge_bases,
                 seals: &seals,
                 policies,

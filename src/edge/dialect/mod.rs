@@ -159,7 +159,7 @@ pub struct Incoming<'a> {
     /// What was added to the body.
     pub recalled: &'a Recalled,
     /// Where the response may be stored.
-    pub responses: &'a governance::Responses,
+    pub responses: Option<&'a governance::Responses>,
     pub knowledge_bases: &'a KnowledgeBases,
     /// Opens what earlier replies sealed for the client.
     pub seals: &'a Seals,

@@ -20,8 +20,8 @@ pub use count::MessagesCountTokens;
 use axum::http::HeaderMap;
 
 use super::{
-    Dialect, Incoming, Outgoing, ParsedRequest, ReplyContext, chat_completions::kb_request,
-    chat_events::ChatEvents, paths::Paths,
+    Dialect, Incoming, Outgoing, ParsedRequest, Policies, Recalled, ReplyContext,
+    chat_completions::kb_request, chat_events::ChatEvents, paths::Paths,
 };
 use crate::{
     call::{Caller, Warnings},
@@ -86,7 +86,10 @@ pub fn messages_request(body: &[u8], warnings: &Warnings) -> Result<Chat, Error>
         body,
         caller: &Caller::default(),
         knowledge_bases: &KnowledgeBases::default(),
+        recalled: &Recalled::default(),
+        responses: None,
         seals: &Seals::new(&[]),
+        policies: Policies::default(),
         warnings,
     };
     parse::messages(&incoming).map(|parsed| parsed.chat)

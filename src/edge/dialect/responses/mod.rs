@@ -32,7 +32,7 @@ use reply::{Head, ResponseWriter};
 use stored::Draft;
 
 use super::{
-    Dialect, Incoming, Outgoing, ParsedRequest, RecallContext, Recalled, ReplyContext,
+    Dialect, Incoming, Outgoing, ParsedRequest, Policies, RecallContext, Recalled, ReplyContext,
     chat_completions, chat_events::ChatEvents, paths::Paths,
 };
 use crate::{
@@ -104,7 +104,10 @@ pub fn responses_request(body: &[u8], warnings: &Warnings) -> Result<Chat, Error
         body,
         caller: &Caller::default(),
         knowledge_bases: &KnowledgeBases::default(),
+        recalled: &Recalled::default(),
+        responses: None,
         seals: &Seals::new(&[]),
+        policies: Policies::default(),
         warnings,
     };
     parse::request(&incoming, false).map(|parsed| parsed.chat)

@@ -29,13 +29,16 @@ impl Draft {
         if request.store == Some(false) {
             return None;
         }
-        if !incoming.responses.settings().is_on {
+        let responses = incoming
+            .responses
+            .filter(|responses| responses.settings().is_on);
+        let Some(responses) = responses else {
             if request.store == Some(true) {
                 let text = "store: ignored (this gateway stores no responses)";
                 incoming.warnings.add(text);
             }
             return None;
-        }
+        };
         let mut items = match input? {
             Input::Text(text) => vec![message(&text)?],
             Input::Items(mut items) => {
@@ -47,7 +50,7 @@ impl Draft {
             Identity::of(item).is_none_or(|item| !TRANSIENT.contains(&item.kind.as_ref()))
         });
         Some(Self {
-            responses: incoming.responses.clone(),
+            responses: responses.clone(),
             key_id: incoming.caller.key_id.clone(),
             parent: incoming.recalled.parent.clone(),
             input: items,
