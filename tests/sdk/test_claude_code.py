@@ -82,9 +82,12 @@ def claude(gateway, home, model, prompt, key=None, **more):
     return done, result
 
 
-def script(gateway, *turns):
+def script(gateway, *turns, model="claude-sonnet-5-5"):
     """Scripts the next streamed replies: each is a list of content blocks of Converse, or of lists of their deltas."""
     for blocks in turns:
+        if "claude" in model:
+            send_script(gateway, {"events": chunks(events_of_claude(blocks))})
+            continue
         events = [["messageStart", {"role": "assistant"}]]
         for index, block in enumerate(blocks):
             deltas = block if isinstance(block, list) else [block]
@@ -103,8 +106,46 @@ def script(gateway, *turns):
         send_script(gateway, {"events": events})
 
 
+def chunks(events):
+    """Returns the frames of InvokeModelWithResponseStream, by which Claude gets the betas of Claude Code."""
+    return [["chunk", {"bytes": base64.b64encode(json.dumps(event).encode()).decode()}] for event in events]
+
+
+def events_of_claude(blocks):
+    """Returns the events of Anthropic's API for content blocks of Converse."""
+    usage = {"input_tokens": 10, "output_tokens": 1}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "content": [], "model": "claude", "usage": usage}
+    events = [{"type": "message_start", "message": message}]
+    for index, block in enumerate(blocks):
+        if isinstance(block, list):
+            thinking = {"type": "thinking", "thinking": "", "signature": ""}
+            thoughts = [delta["reasoningContent"] for delta in block]
+            deltas = [
+                {"type": "thinking_delta", "thinking": one["text"]} if "text" in one
+                else {"type": "signature_delta", "signature": one["signature"]}
+                for one in thoughts
+            ]
+            start = thinking
+        elif "toolUse" in block:
+            use = block["toolUse"]
+            start = {"type": "tool_use", "id": use["toolUseId"], "name": use["name"], "input": {}}
+            deltas = [{"type": "input_json_delta", "partial_json": json.dumps(use["input"])}]
+        else:
+            start = {"type": "text", "text": ""}
+            deltas = [{"type": "text_delta", "text": block["text"]}]
+        events.append({"type": "content_block_start", "index": index, "content_block": start})
+        events += [{"type": "content_block_delta", "index": index, "delta": delta} for delta in deltas]
+        events.append({"type": "content_block_stop", "index": index})
+    reason = "tool_use" if any("toolUse" in block for block in blocks) else "end_turn"
+    end = {"stop_reason": reason, "stop_sequence": None}
+    metrics = {"inputTokenCount": 10, "outputTokenCount": 5}
+    events.append({"type": "message_delta", "delta": end, "usage": {"output_tokens": 5}})
+    events.append({"type": "message_stop", "amazon-bedrock-invocationMetrics": metrics})
+    return events
+
+
 def send_script(gateway, reply):
-    """Scripts the next reply of the simulator: the body of Converse, or the events of ConverseStream."""
+    """Scripts the next reply of the simulator: a body, or the events of a stream."""
     request = urllib.request.Request(
         f"{gateway.simulator_url}/_simulator/replies",
         data=json.dumps(reply).encode(),
@@ -128,6 +169,7 @@ def test_task_with_two_tool_calls_writes_a_file(gateway, tmp_path, model):
         [{"text": "Working."}, call(1, "Write", file_path=str(made), content="hello\n")],
         [call(2, "Bash", command="cat made.txt", description="Shows the file")],
         [{"text": "The file says hello."}],
+        model=model,
     )
     done, result = claude(gateway, tmp_path, model, "Write hello into made.txt, and show it.")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -150,8 +192,8 @@ def test_thinking_comes_back_with_its_signature_in_place(gateway, tmp_path):
     assert result["result"] == "Done.", done.stdout
     turns = [turn for turn in received(gateway)[-1]["messages"] if turn["role"] == "assistant"]
     reasoning, tool = turns[-1]["content"][:2]
-    assert reasoning == {"reasoningContent": {"reasoningText": thought}}
-    assert tool["toolUse"]["name"] == "Bash"
+    assert reasoning == {"type": "thinking", "thinking": thought["text"], "signature": thought["signature"]}
+    assert tool["name"] == "Bash"
 
 
 def test_picture_reaches_the_model(gateway, tmp_path):
@@ -165,15 +207,12 @@ def test_picture_reaches_the_model(gateway, tmp_path):
 
 
 def test_broken_stream_is_asked_again(gateway, tmp_path):
-    broken = [
-        ["messageStart", {"role": "assistant"}],
-        ["contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Half an ans"}}],
-    ]
-    send_script(gateway, {"events": broken})
+    broken = events_of_claude([{"text": "Half an ans"}])[:3]
+    send_script(gateway, {"events": chunks(broken)})
     # The second request is not streamed.
-    message = {"role": "assistant", "content": [{"text": "A whole answer."}]}
-    usage = {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15}
-    body = {"output": {"message": message}, "stopReason": "end_turn", "usage": usage, "metrics": {"latencyMs": 1}}
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    content = [{"type": "text", "text": "A whole answer."}]
+    body = {"id": "msg_1", "type": "message", "role": "assistant", "content": content, "stop_reason": "end_turn", "usage": usage}
     send_script(gateway, {"body": body})
     done, result = claude(gateway, tmp_path, "claude-sonnet-5-5", "Hello.")
     assert done.returncode == 0, done.stdout

@@ -38,7 +38,11 @@ impl<'a> RequestBetas<'a> {
         marks_text: bool,
         warnings: &Warnings,
     ) -> Self {
-        let is_known = |flag: &&String| !model.refused_betas.contains(flag);
+        let has_display = model.facts.reasoning.display;
+        let needs_display = |flag: &str| betas::carried(flag).iter().any(|name| name == DISPLAY);
+        let is_known = |flag: &&String| {
+            !model.refused_betas.contains(flag) && (has_display || !needs_display(flag))
+        };
         let accepts: Vec<String> = accepts.iter().filter(is_known).cloned().collect();
         let sent = chat.messages_options.sent(&accepts);
         chat.messages_options.warn_of_rest(&sent, warnings);
