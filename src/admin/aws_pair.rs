@@ -40,7 +40,7 @@ impl KeyStore {
             after: None,
             reason: String::new(),
         };
-        // Before it is shown, because who has the pair can spend the key's budget.
+        // Before it is shown, because whoever has the pair can spend the key's budget.
         self.ledger.put_audit(audit).await?;
         Ok(json!({
             "key_id": id,
