@@ -192,7 +192,7 @@ async fn request_is_signed_again_with_the_time_of_the_service() {
     gateway.simulator.shift_clock(3600);
     for model in ["oss", "oss_mantle"] {
         let reply = answered(&gateway, &ask(model, "Hi")).await;
-        assert_eq!(reply.header("x-lintel-attempts"), Some("1"), "{model}");
+        assert_eq!(reply.header("x-lintel-attempts"), Some("2"), "{model}");
     }
 }
 
