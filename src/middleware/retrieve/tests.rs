@@ -357,6 +357,7 @@ async fn blocked_question_is_answered_without_the_model() {
                 .collect(),
         };
         assert_eq!(chunks[0], Chunk::Content(BLOCKED.to_owned()));
-        assert_eq!(chunks[1], Chunk::Finish(FinishReason::ContentFilter));
+        assert_eq!(chunks[1], Chunk::Blocked);
+        assert_eq!(chunks[2], Chunk::Finish(FinishReason::ContentFilter));
     }
 }

@@ -107,15 +107,15 @@ impl Block {
 /// Returns what the arguments of a call lack. Bedrock sends no delta for a tool without parameters, but OpenAI clients parse
 /// the arguments as JSON. Arguments that break off are passed on as they are, because nothing is known of the rest.
 fn completion(scan: &ObjectScan, warnings: &Warnings) -> Option<String> {
-    let why = match scan.progress() {
+    match scan.progress() {
         Progress::Blank => return Some("{}".to_owned()),
-        Progress::Complete => return None,
-        Progress::Partial => "the model broke off",
-        Progress::Invalid => "the model wrote something else",
-    };
-    warnings.add(format!(
-        "tool_calls: the arguments of a call are not a valid JSON object ({why})"
-    ));
+        Progress::Complete => {}
+        Progress::Partial => warnings
+            .add("tool_calls: the arguments of a call are not valid JSON (the model broke off)"),
+        Progress::Invalid => {
+            warnings.add("tool_calls: the arguments of a call are not a JSON object");
+        }
+    }
     None
 }
 
