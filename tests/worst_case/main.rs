@@ -30,7 +30,6 @@ use lintel::{
         invoke,
     },
 };
-use serde_json::Value;
 
 use bill::Most;
 use requests::Generator;
