@@ -38,7 +38,7 @@ use crate::{
 /// The counter of a streamed reply.
 pub enum Count {
     Converse(ConverseCount),
-    Invoke(InvokeCount),
+    Invoke(Box<InvokeCount>),
 }
 
 impl Count {

@@ -75,7 +75,8 @@ impl Meter {
     pub fn stream(&self, headers: &HeaderMap) -> Count {
         match self.metered {
             Metered::Answer(family) => {
-                Count::Invoke(InvokeCount::new(self.plan.clone(), family, headers))
+                let count = InvokeCount::new(self.plan.clone(), family, headers);
+                Count::Invoke(Box::new(count))
             }
             // A model that is billed for its input does not stream, and the plan rejects it.
             Metered::Converse | Metered::Input { .. } => {
