@@ -219,9 +219,10 @@ mod tests {
             let end = text.trim_end().len();
             let mut scan = ObjectScan::default();
             for (at, character) in text.char_indices() {
-                let progress = scan.push(&text[at..at + character.len_utf8()]);
-                let is_whole = at + character.len_utf8() >= end;
-                let is_begun = !text[..=at].trim().is_empty();
+                let next = at + character.len_utf8();
+                let progress = scan.push(&text[at..next]);
+                let is_whole = next >= end;
+                let is_begun = !text[..next].trim().is_empty();
                 let expected = match (is_whole, is_begun) {
                     (true, _) => Progress::Complete,
                     (false, true) => Progress::Partial,
