@@ -18,6 +18,8 @@ pub fn answer(blocks: &[Value]) -> Option<String> {
         let words: Vec<&str> = text
             .split_whitespace()
             .take_while(|word| !word.starts_with("</passage-"))
+            // A fence that the quotation does not close would make the rest code.
+            .filter(|word| !word.starts_with("```"))
             .take(24)
             .collect();
         Some(format!("{} [{number}].", words.join(" ")))

@@ -114,7 +114,7 @@ async fn unknown_paths_methods_and_content_types_have_distinct_errors() {
         "/",
         "/v1",
         "/v2/chat/completions",
-        "/v1/responses/resp_1",
+        "/v1/conversations/conv_1",
         "/v1/chat/completions/abc",
         "/metrics",
         "/admin/keys",

@@ -26,6 +26,16 @@ const CASES: [(&str, Option<&str>); 5] = [
     ("claude-code-tool-reference", Some("mantle")),
 ];
 
+/// Returns the name of the snapshot of a case.
+fn snapshot((name, model): (&str, Option<&str>)) -> String {
+    format!("{name}_{}", model.unwrap_or("invoke")).replace('-', "_")
+}
+
+/// Returns the names of all snapshots.
+pub fn snapshots() -> impl Iterator<Item = String> {
+    CASES.into_iter().map(snapshot)
+}
+
 #[tokio::test]
 async fn requests_of_claude_code_keep_their_betas() {
     let gateway = Gateway::start_with(MODELS).await;
@@ -55,7 +65,7 @@ async fn requests_of_claude_code_keep_their_betas() {
             String::from_utf8(sent.body.to_vec()).unwrap(),
             reply.header("x-lintel-warnings").unwrap_or("none")
         );
-        let snapshot = format!("{name}_{}", model.unwrap_or("invoke")).replace('-', "_");
+        let snapshot = snapshot((name, model));
         settings().bind(|| insta::assert_snapshot!(snapshot, text));
     }
 }

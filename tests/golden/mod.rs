@@ -204,6 +204,7 @@ fn each_input_has_one_snapshot_and_no_snapshot_is_stale() {
         .chain(invoke_replies)
         .chain(native)
         .chain(messages)
+        .chain(claude_code::snapshots().map(|name| format!("{name}.snap")))
         .chain(["routes.snap".to_owned()])
         .chain(
             ["embeddings", "images", "moderations", "rerank"]

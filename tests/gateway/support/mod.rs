@@ -277,11 +277,14 @@ impl Gateway {
 
     /// Sends a chat completion request with the key [`ANY_KEY`].
     pub async fn any(&self, body: &Value) -> Reply {
+        self.as_key(ANY_KEY, body).await
+    }
+
+    fn chat_request(&self, secret: &str, body: &Value) -> Request<Body> {
         let request = Request::post(format!("http://{}/v1/chat/completions", self.data))
-            .header("authorization", format!("Bearer {ANY_KEY}"))
+            .header("authorization", format!("Bearer {secret}"))
             .header("content-type", "application/json");
-        self.send(request.body(body.to_string().into()).unwrap())
-            .await
+        request.body(body.to_string().into()).unwrap()
     }
 
     /// Sends a chat completion request, and returns the response before its body is read. Dropping it disconnects the
@@ -296,10 +299,7 @@ impl Gateway {
         secret: &str,
         body: &Value,
     ) -> http::Response<hyper::body::Incoming> {
-        let request = Request::post(format!("http://{}/v1/chat/completions", self.data))
-            .header("authorization", format!("Bearer {secret}"))
-            .header("content-type", "application/json");
-        let request = request.body(body.to_string().into()).unwrap();
+        let request = self.chat_request(secret, body);
         tokio::time::timeout(PATIENCE, self.client.request(request))
             .await
             .expect("the reply timed out")
@@ -320,11 +320,7 @@ impl Gateway {
 
     /// Sends a chat completion request with another key.
     pub async fn as_key(&self, secret: &str, body: &Value) -> Reply {
-        let request = Request::post(format!("http://{}/v1/chat/completions", self.data))
-            .header("authorization", format!("Bearer {secret}"))
-            .header("content-type", "application/json");
-        self.send(request.body(body.to_string().into()).unwrap())
-            .await
+        self.send(self.chat_request(secret, body)).await
     }
 
     /// Sends a request to the admin API with its token, and returns the status and the body.

@@ -141,11 +141,7 @@ fn choice_of_an_operator_is_checked() {
         ("us.xai.grok-4.6", Api::Mantle, None),
         ("somebody.new-v1:0", Api::Chat, None),
         ("somebody.new-v1:0", Api::Invoke, Some("set facts.invoke")),
-        (
-            "amazon.titan-text-lite-v1",
-            Api::Invoke,
-            Some("set facts.invoke"),
-        ),
+        ("ai21.j2-mid-v1", Api::Invoke, Some("set facts.invoke")),
         ("amazon.titan-embed-text-v2:0", Api::Invoke, None),
         (
             "amazon.titan-embed-text-v2:0",
