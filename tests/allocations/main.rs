@@ -288,10 +288,13 @@ fn parsing_as_many_values_as_allowed_takes_a_small_multiple_of_their_size() {
     check_spaced(SIZES[1]);
 }
 
+/// Builds the items of a session of so many turns.
+type Session = fn(usize) -> String;
+
 /// Every request of a session repeats all its turns.
 #[test]
 fn parsing_a_hundred_turns_of_an_agent_takes_a_small_multiple_of_their_size() {
-    let sessions: [(&str, fn(usize) -> String); 2] = [
+    let sessions: [(&str, Session); 2] = [
         (
             r#"{"instructions":"","model":"m","input":["#,
             agents::responses,

@@ -133,7 +133,7 @@ def test_models_are_listed_with_prices(tmp_path):
     assert [model["route"] for model in models] == ["converse", "invoke"]
     routes = {route["route"]: route for route in models[0]["routes"]}
     assert list(routes) == ["converse", "invoke", "messages", "mantle_messages"]
-    assert routes["converse"] == {"route": "converse", "not_used": None, "loses": []}
+    assert routes["converse"] == {"route": "converse", "not_used": None, "loses": ["passthrough", "client_tool"]}
     assert "guardrail" in routes["mantle_messages"]["loses"] and routes["mantle_messages"]["not_used"]
     assert models[1]["routes"] == [{"route": "invoke"}]
 

@@ -37,7 +37,7 @@ use crate::{
 
 /// The counter of a streamed reply.
 pub enum Count {
-    Converse(ConverseCount),
+    Converse(Box<ConverseCount>),
     Invoke(Box<InvokeCount>),
 }
 

@@ -80,7 +80,7 @@ impl Meter {
             }
             // A model that is billed for its input does not stream, and the plan rejects it.
             Metered::Converse | Metered::Input { .. } => {
-                Count::Converse(ConverseCount::new(self.plan.clone()))
+                Count::Converse(Box::new(ConverseCount::new(self.plan.clone())))
             }
         }
     }

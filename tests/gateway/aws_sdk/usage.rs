@@ -128,6 +128,9 @@ async fn impossible_counts_are_replaced_by_an_estimate() {
     }
 }
 
+/// Headers of a reply.
+type Headers<'h> = &'h [(&'h str, &'h str)];
+
 /// The counts stand in the headers, in the body, or in parts in both.
 #[tokio::test]
 async fn counts_of_invoke_model_are_completed_from_the_body() {
@@ -137,7 +140,7 @@ async fn counts_of_invoke_model_are_completed_from_the_body() {
         "x-amzn-bedrock-input-token-count",
         "x-amzn-bedrock-output-token-count",
     );
-    let cases: [(&[(&str, &str)], &str, i64); 5] = [
+    let cases: [(Headers<'_>, &str, i64); 5] = [
         (&[(input, "7"), (output, "600")], "actual", 6_014_000),
         (&[], "actual", 5_010_000),
         (&[(input, "5")], "actual", 5_010_000),
