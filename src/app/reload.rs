@@ -112,7 +112,9 @@ impl Reloader {
         }
         let (config, values) = parsed?;
         let next = InForce::of(&config, text, values);
-        let reloaded = in_force.compared(&next)?;
+        let mut reloaded = in_force.compared(&next)?;
+        let file = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        reloaded.file = file.display().to_string();
         if is_dry {
             return Ok(reloaded);
         }
@@ -215,7 +217,7 @@ impl InForce {
             if old == new {
                 continue;
             }
-            let show = |value: Option<&String>| value.map_or("none", String::as_str).to_owned();
+            let show = |value: Option<&String>| value.map_or("none".to_owned(), |text| shown(text));
             let line = format!("{path}: {} -> {}", show(old), show(new));
             if PLACES.contains(&path.as_str()) {
                 problems.push(problem(
@@ -232,6 +234,19 @@ impl InForce {
             true => Ok(reloaded),
             false => Err(problems),
         }
+    }
+}
+
+/// The path and the user of a URL can be secrets, such as those of a webhook.
+fn shown(value: &str) -> String {
+    let Some((scheme, rest)) = value.split_once("://") else {
+        return value.to_owned();
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    match scheme {
+        "sqlite" | "file" | "s3" => value.to_owned(),
+        _ => format!("{scheme}://{host}/…"),
     }
 }
 

@@ -54,6 +54,14 @@ async fn diff(args: &Args) -> Outcome {
         Ok(answer) => answer.json(),
         Err(outcome) => return outcome,
     };
+    let own = std::path::absolute(&args.file.config).unwrap_or_else(|_| args.file.config.clone());
+    let file = answer["file"].as_str().unwrap_or_default();
+    if own.display().to_string() != file {
+        return Outcome::Failed(format!(
+            "the gateway runs with {file}, so a reload reads that file; nothing was compared with {}",
+            own.display()
+        ));
+    }
     if args.json {
         return print(&format!("{answer:#}\n"));
     }

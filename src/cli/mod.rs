@@ -17,7 +17,10 @@ mod usage;
 use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand};
-use tokio::sync::Notify;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -181,6 +184,8 @@ fn run_async(command: impl Future<Output = Outcome>) -> Outcome {
 
 /// Sets up logging, metrics and signals, and opens the gateway's ports.
 async fn start(config: Config, source: Option<Source>) -> Result<(App, CancellationToken), String> {
+    // By default SIGHUP ends the process, and it may come while the ports and the ledger open.
+    let _early = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
     let log = Log::start();
     let telemetry = Telemetry::install(Some(&log)).map_err(|error| error.to_string())?;
     let mut app = App::bind(config, telemetry)
@@ -227,10 +232,8 @@ struct Ending {
 /// A token that the first SIGTERM or SIGINT cancels. The second one cuts off what is in flight, and ends the process. SIGINT
 /// also cancels `hurry`, because it comes from a terminal. SIGHUP reloads.
 fn handle_signals(ending: Option<Ending>) -> std::io::Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    // By default SIGHUP would end the process and cut every stream.
     let mut hangup = signal(SignalKind::hangup())?;
     let shutdown = CancellationToken::new();
     let token = shutdown.clone();

@@ -101,6 +101,8 @@ impl Keys {
                 }
                 virtual_keys.insert(id.to_owned(), Arc::new(key))
             }
+            // It is rejected anyway, and must be rejected if it is put back.
+            None if virtual_keys.get(id).is_some_and(|old| old.revoked) => None,
             None => virtual_keys.remove(id),
         };
     }

@@ -205,12 +205,13 @@ async fn revoked_key_stays_revoked_after_a_reload() {
 #[tokio::test]
 async fn settings_that_need_a_restart_are_named_until_there_is_one() {
     let running = FromFile::start("", &format!("{NOVA}{KEYS}")).await;
-    let limited = format!("{NOVA}{KEYS}[alerts]\nwebhook_url = \"http://127.0.0.1:9/\"\n");
+    let limited =
+        format!("{NOVA}{KEYS}[alerts]\nwebhook_url = \"http://user@127.0.0.1:9/secret\"\n");
     for _ in 0..2 {
         let reloaded = running.reload_with(&limited).await;
         assert_eq!(
             reloaded["needs_restart"],
-            json!(["alerts.webhook_url: none -> http://127.0.0.1:9/"])
+            json!(["alerts.webhook_url: none -> http://127.0.0.1:9/…"])
         );
     }
     let text = format!(

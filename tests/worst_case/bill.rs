@@ -176,6 +176,7 @@ pub fn of_invoke(sent: &Value, facts: &Facts, converse: Most) -> Most {
     let caps = ["max_tokens", "max_completion_tokens", "max_gen_len"];
     let cap = caps.iter().find_map(|cap| sent[*cap].as_u64());
     let cap = cap.or(sent["inferenceConfig"]["maxTokens"].as_u64());
+    let cap = cap.or(sent["textGenerationConfig"]["maxTokenCount"].as_u64());
     Most {
         prompt: if found.unbounded {
             window

@@ -58,9 +58,11 @@ pub fn check_invoke(
         "max_completion_tokens",
         "max_gen_len",
         "maxTokens",
+        "maxTokenCount",
     ]);
     match name {
         Some("maxTokens") => body["inferenceConfig"]["maxTokens"] = limit.into(),
+        Some("maxTokenCount") => body["textGenerationConfig"]["maxTokenCount"] = limit.into(),
         Some(name) if rng.bool() => body[name] = limit.into(),
         Some(name) => body[name] = f64::from(limit).into(),
         None => {}

@@ -24,6 +24,8 @@ pub trait Reload: Send + Sync {
 /// What a reload changes, as lines of the form `PATH: OLD -> NEW`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
+    /// The file that was read.
+    pub file: String,
     pub changed: Vec<String>,
     /// What the file changes and the process does not.
     pub needs_restart: Vec<String>,

@@ -1,7 +1,10 @@
 //! Puts stored items into the body of a request, before it is parsed. So the request is measured, priced and limited like
 //! one whose client sends the whole conversation.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use bytes::Bytes;
 use memchr::memmem;
@@ -162,12 +165,22 @@ fn spliced(
     });
     match (&message, links.input.and_then(own_items)) {
         (Some(message), _) => items.push(message),
-        (None, Some(own)) => items.extend(own.into_iter().map(|item| {
-            let id = Identity::of(item).and_then(reference);
-            // The parser rejects a reference that leads nowhere.
-            let found = id.and_then(|id| outputs.get(&id));
-            found.map_or(item.get(), |found| found.get())
-        })),
+        (None, Some(own)) => {
+            let mut referred = HashSet::new();
+            for (index, item) in own.into_iter().enumerate() {
+                let id = Identity::of(item).and_then(reference);
+                // The parser rejects a reference that leads nowhere.
+                let found = id.as_ref().and_then(|id| outputs.get(id));
+                items.push(found.map_or(item.get(), |found| found.get()));
+                if let Some(id) = id
+                    && !referred.insert(id)
+                {
+                    // A short body could become any size.
+                    let text = "The item is referred to twice. Refer to each item once.";
+                    return Err(Error::invalid(format!("input[{index}].id"), text));
+                }
+            }
+        }
         // Not an input: the parser says so.
         (None, None) if links.input.is_some_and(|input| input.get() != "null") => {
             return Ok((Bytes::copy_from_slice(body), 0));
@@ -240,6 +253,19 @@ mod tests {
         assert_eq!(body["previous_response_id"], "resp_2");
         assert_eq!(body["model"], "m");
         (body["input"].clone(), stored)
+    }
+
+    /// Ten thousand references to one item made gigabytes of a short body.
+    #[test]
+    fn item_is_referred_to_at_most_once() {
+        let twice = |id: &str| {
+            let one = json!({"type": "item_reference", "id": id});
+            let body = json!({"model": "m", "input": [one, one]}).to_string();
+            spliced(body.as_bytes(), &[], &chain()).unwrap_err()
+        };
+        for id in ["msg_1", "unknown"] {
+            assert_eq!(twice(id).param(), Some("input[1].id"));
+        }
     }
 
     #[test]
