@@ -103,4 +103,11 @@ fn rotated_secrets_expire_and_revoked_virtual_keys_are_rejected() {
         keys.find(&new.as_bytes()[1..], None, at(10)).err(),
         Some("unknown")
     );
+    // A reload without its team removes it, and the next one puts back what the store has, which may be older.
+    keys.put(&id, None);
+    keys.put(&id, Some(key(false)));
+    assert_eq!(
+        keys.find(new.as_bytes(), None, at(10)).err(),
+        Some("revoked")
+    );
 }
