@@ -1,6 +1,6 @@
 //! Reloads of the configuration file.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use http::{Method, StatusCode};
 use lintel::{
@@ -255,10 +255,6 @@ async fn dry_run_says_what_a_reload_would_change_and_changes_nothing() {
 async fn watched_file_is_reloaded_when_it_has_changed() {
     let running = FromFile::start("watch_config = true\n", &format!("{NOVA}{KEYS}")).await;
     running.write(&format!("{NOVA}{}{KEYS}", NOVA.replace("nova]", "other]")));
-    let added = async {
-        while running.chat("other").await != StatusCode::OK {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, added).await.unwrap();
+    let is_there = async || running.chat("other").await == StatusCode::OK;
+    running.gateway.until(is_there).await;
 }
