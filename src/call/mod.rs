@@ -80,7 +80,7 @@ impl<T, P> Call<T, P> {
         }
     }
 
-    /// Returns the limits that apply to the call, in the order in which they are checked.
+    /// Returns the scopes of the call, also those without limits, in the order in which they are checked.
     pub fn scopes(&self) -> Vec<Scope> {
         let key = format!("key:{}", self.caller.key_id);
         let mut scopes = vec![Scope {
@@ -118,7 +118,6 @@ impl<T, P> Call<T, P> {
             id: model,
             limits: self.model.limits,
         });
-        scopes.retain(|scope| !scope.limits.is_none());
         scopes
     }
 }

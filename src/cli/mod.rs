@@ -182,10 +182,14 @@ fn run_async(command: impl Future<Output = Outcome>) -> Outcome {
     }
 }
 
+/// Keeps SIGHUP from ending the process, as it does by default: it may come before the gateway is open.
+fn ignore_hangup() -> Result<(), String> {
+    let handled = signal(SignalKind::hangup());
+    handled.map(drop).map_err(|error| error.to_string())
+}
+
 /// Sets up logging, metrics and signals, and opens the gateway's ports.
 async fn start(config: Config, source: Option<Source>) -> Result<(App, CancellationToken), String> {
-    // By default SIGHUP ends the process, and it may come while the ports and the ledger open.
-    let _early = signal(SignalKind::hangup()).map_err(|error| error.to_string())?;
     let log = Log::start();
     let telemetry = Telemetry::install(Some(&log)).map_err(|error| error.to_string())?;
     let mut app = App::bind(config, telemetry)

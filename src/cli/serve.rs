@@ -1,4 +1,4 @@
-use super::{ConfigFile, Outcome, PortFlags, serve_until, start};
+use super::{ConfigFile, Outcome, PortFlags, ignore_hangup, serve_until, start};
 use crate::{app::Source, config};
 
 #[derive(Debug, clap::Args)]
@@ -10,6 +10,9 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Outcome {
+    if let Err(message) = ignore_hangup() {
+        return Outcome::Failed(message);
+    }
     let environment = args.ports.environment();
     let read = config::read_file(&args.file.config).and_then(|text| {
         let (config, values) = config::parse(&text, &environment, None)?;

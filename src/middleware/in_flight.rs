@@ -37,6 +37,8 @@ impl<T: Operation, P: Send + 'static> Middleware<T, P> for InFlight {
         };
         for scope in call.scopes() {
             let Some(most) = scope.limits.in_flight else {
+                // Counted all the same, for a limit that is set while the call runs.
+                permits.acquire(&scope.id, u32::MAX);
                 continue;
             };
             let admitted = permits.acquire(&scope.id, most);

@@ -1,14 +1,10 @@
 use std::{
     collections::HashMap,
-    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use governor::{
-    Quota, RateLimiter, clock::Clock, middleware::StateInformationMiddleware,
-    state::keyed::DefaultKeyedStateStore,
-};
+use tokio::time::Instant;
 use tower::Service;
 
 use super::{Middleware, Reply};
@@ -20,14 +16,8 @@ use crate::{
 };
 
 mod bucket;
-mod clock;
 
-use bucket::Bucket;
-use clock::TokioClock;
-
-/// By scope.
-type Limiter =
-    RateLimiter<String, DefaultKeyedStateStore<String>, TokioClock, StateInformationMiddleware>;
+use bucket::{Bucket, Rate};
 
 /// Limits requests and tokens per minute, in every scope of a call. Rejects calls, and never queues them. If a scope
 /// rejects a call, the requests counted in earlier scopes stay counted, and tokens are returned. All models share one
@@ -37,21 +27,42 @@ pub struct RateLimit(Arc<State>);
 
 #[derive(Default)]
 struct State {
-    /// The limiters, by requests per minute and burst.
-    requests: Mutex<HashMap<(u32, u32), Arc<Limiter>>>,
-    /// The token buckets, by scope.
-    tokens: Mutex<HashMap<String, Bucket>>,
+    requests: Buckets,
+    tokens: Buckets,
 }
+
+/// The buckets of one kind of limit, by scope. A bucket outlives a change of its rate, which thus admits no more at once.
+#[derive(Default)]
+struct Buckets(Mutex<HashMap<String, Bucket>>);
 
 /// The number of scopes above which those with a full bucket are removed, to bound the memory.
 const MAX_IDLE_SCOPES: usize = 10_000;
+
+impl Buckets {
+    fn with<R>(&self, scope: &str, rate: Rate, work: impl FnOnce(&mut Bucket, Instant) -> R) -> R {
+        let now = Instant::now();
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get_mut(scope) {
+            bucket.set_rate(rate, now);
+            return work(bucket, now);
+        }
+        if buckets.len() > MAX_IDLE_SCOPES {
+            buckets.retain(|_, bucket| !bucket.is_full(now));
+        }
+        let bucket = buckets
+            .entry(scope.to_owned())
+            .or_insert_with(|| Bucket::new(rate, now));
+        work(bucket, now)
+    }
+}
 
 impl<T: Operation, P: Send + Sync + 'static> Middleware<T, P> for RateLimit {
     async fn handle<S>(&self, call: Call<T, P>, mut next: S) -> Result<Reply<T>, Error>
     where
         S: Service<Call<T, P>, Response = Reply<T>, Error = Error, Future: Send> + Send,
     {
-        let scopes = call.scopes();
+        let mut scopes = call.scopes();
+        scopes.retain(|scope| !scope.limits.is_none());
         if scopes.is_empty() {
             return next.call(call).await;
         }
@@ -101,107 +112,50 @@ impl RateLimit {
 
     /// Counts a request in `scope`.
     fn take_request(&self, scope: &Scope, trace: &Trace) -> Result<(), Error> {
-        let Some(rate) = scope.limits.requests_per_minute else {
+        let Some(per_minute) = scope.limits.requests_per_minute else {
             return Ok(());
         };
-        let period = Duration::from_secs(60) / rate.max(1);
-        let burst = scope.limits.burst();
-        let Some(limiter) = self.limiter(rate, burst, period) else {
-            return Ok(());
+        let rate = Rate {
+            per_minute,
+            capacity: scope.limits.burst(),
         };
-        let decision = limiter.check_key(&scope.id);
+        let (decision, left) = self.0.requests.with(&scope.id, rate, |bucket, now| {
+            let decision = bucket.take_exactly(1, now);
+            (decision, remaining(bucket, per_minute))
+        });
+        trace.set_rate_limits(|limits| limits.add_requests(left));
         metrics::rate_limit(&scope.id, "rpm", decision.is_ok());
-        match decision {
-            Ok(state) => {
-                let remaining = state.remaining_burst_capacity();
-                let reset = period * burst.saturating_sub(remaining);
-                trace.set_rate_limits(|limits| {
-                    limits.add_requests(Remaining {
-                        limit: rate.into(),
-                        remaining: remaining.into(),
-                        reset,
-                    });
-                });
-                Ok(())
-            }
-            Err(not_until) => {
-                let wait = not_until.wait_time_from(TokioClock.now());
-                trace.set_rate_limits(|limits| {
-                    limits.add_requests(Remaining {
-                        limit: rate.into(),
-                        remaining: 0,
-                        reset: period * burst,
-                    });
-                });
-                Err(exceeded(
-                    &scope.id,
-                    &format!("{rate} requests per minute"),
-                    wait,
-                ))
-            }
-        }
-    }
-
-    fn limiter(&self, rate: u32, burst: u32, period: Duration) -> Option<Arc<Limiter>> {
-        let mut limiters = self
-            .0
-            .requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(limiter) = limiters.get(&(rate, burst)) {
-            if limiter.len() > MAX_IDLE_SCOPES {
-                limiter.retain_recent();
-            }
-            return Some(limiter.clone());
-        }
-        let quota = Quota::with_period(period)?.allow_burst(NonZeroU32::new(burst)?);
-        let limiter = Limiter::new(quota, DefaultKeyedStateStore::default(), TokioClock);
-        let limiter = Arc::new(limiter);
-        limiters.insert((rate, burst), limiter.clone());
-        Some(limiter)
+        let limit = || format!("{per_minute} requests per minute");
+        decision.map_err(|wait| exceeded(&scope.id, &limit(), wait))
     }
 
     /// Takes the expected tokens from the bucket of `scope`.
     fn take_tokens(&self, scope: Scope, guard: &mut TokenGuard) -> Result<(), Error> {
         let expected = guard.expected;
-        let Some(rate) = scope.limits.tokens_per_minute else {
+        let Some(per_minute) = scope.limits.tokens_per_minute else {
             return Ok(());
         };
-        let now = TokioClock.now();
-        let decision = self.bucket(&scope.id, rate, now, |bucket| {
+        let rate = Rate::per_minute(per_minute);
+        let (decision, left) = self.0.tokens.with(&scope.id, rate, |bucket, now| {
             let decision = bucket.take(expected, now);
-            let left = Remaining {
-                limit: rate.into(),
-                remaining: bucket.left(),
-                reset: bucket.until_full(),
-            };
-            guard
-                .trace
-                .set_rate_limits(|limits| limits.add_tokens(left));
-            decision
+            (decision, remaining(bucket, per_minute))
         });
+        guard
+            .trace
+            .set_rate_limits(|limits| limits.add_tokens(left));
         metrics::rate_limit(&scope.id, "tpm", decision.is_ok());
-        decision.map_err(|wait| exceeded(&scope.id, &format!("{rate} tokens per minute"), wait))?;
+        let limit = || format!("{per_minute} tokens per minute");
+        decision.map_err(|wait| exceeded(&scope.id, &limit(), wait))?;
         guard.scopes.push((scope.id, rate));
         Ok(())
     }
+}
 
-    fn bucket<R>(
-        &self,
-        scope: &str,
-        rate: u32,
-        now: Instant,
-        work: impl FnOnce(&mut Bucket) -> R,
-    ) -> R {
-        let mut buckets = self.0.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() > MAX_IDLE_SCOPES && !buckets.contains_key(scope) {
-            buckets.retain(|_, bucket| !bucket.is_full(now));
-        }
-        let bucket = buckets
-            .entry(scope.to_owned())
-            .or_insert_with(|| Bucket::new(rate, now));
-        bucket.set_rate(rate);
-        work(bucket)
+fn remaining(bucket: &Bucket, limit: u32) -> Remaining {
+    Remaining {
+        limit: limit.into(),
+        remaining: bucket.left(),
+        reset: bucket.until_full(),
     }
 }
 
@@ -228,7 +182,7 @@ fn check_size<T: Operation>(scope: &Scope, expected: u64, body: &T) -> Result<()
 /// The expected tokens that a call took. When it is dropped, the actual number replaces them.
 struct TokenGuard {
     limits: RateLimit,
-    scopes: Vec<(String, u32)>,
+    scopes: Vec<(String, Rate)>,
     expected: u64,
     trace: Trace,
     model: String,
@@ -239,7 +193,7 @@ impl Drop for TokenGuard {
         if self.scopes.is_empty() {
             return;
         }
-        let (spent, now) = (self.trace.spending().total(), TokioClock.now());
+        let spent = self.trace.spending().total();
         let tokens = spent.usage.map_or(0, |usage| usage.total());
         // The usage of a lost request is unknown, so the expected tokens count.
         let tokens = if spent.lost > 0 {
@@ -255,8 +209,8 @@ impl Drop for TokenGuard {
             metrics::estimate_error(&self.model, tokens as f64 / self.expected as f64);
         }
         for (scope, rate) in std::mem::take(&mut self.scopes) {
-            self.limits.bucket(&scope, rate, now, |bucket| {
-                bucket.correct(self.expected, tokens, now)
+            self.limits.0.tokens.with(&scope, rate, |bucket, now| {
+                bucket.correct(self.expected, tokens, now);
             });
         }
     }

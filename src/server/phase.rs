@@ -39,6 +39,8 @@ struct Inner {
     recognition: Recognition,
     /// The client closed its side while its request was served.
     is_half_closed: AtomicBool,
+    /// The body of the current request has not arrived whole.
+    is_receiving: AtomicBool,
     /// The client takes nothing of what is written.
     is_unread: AtomicBool,
     bad_head: Mutex<Option<BadHead>>,
@@ -109,6 +111,15 @@ impl Phase {
     /// Reports whether the client takes nothing of what is written, which has a time limit of its own.
     pub fn is_unread(&self) -> bool {
         self.0.is_unread.load(Ordering::Relaxed)
+    }
+
+    pub fn set_receiving(&self, is_receiving: bool) {
+        self.0.is_receiving.store(is_receiving, Ordering::Relaxed);
+    }
+
+    /// Reports whether the body of the current request has not arrived whole. Not known on HTTP/2.
+    pub fn is_receiving(&self) -> bool {
+        self.0.is_receiving.load(Ordering::Relaxed)
     }
 
     pub fn set_half_closed(&self) {

@@ -6,7 +6,8 @@ use axum::{Router, body::Body, extract::Request, response::Response};
 use futures_util::future::BoxFuture;
 use http::{
     Version,
-    header::{CONTENT_LENGTH, HOST},
+    HeaderValue,
+    header::{CONNECTION, CONTENT_LENGTH, HOST},
 };
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
@@ -102,8 +103,18 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
             Ok(match is_http2 {
                 // Once it is cut off, nothing of it keeps the connection busy.
                 true => stalled::cut_off(until_end(response, busy), stall_timeout, &tasks),
-                false => until_end(http1::probed(response, phase), busy),
+                false => until_end(http1::probed(closing(response, &phase), phase), busy),
             })
         })
     }
+}
+
+/// Tells the client of an early response that the connection closes after it, because what is left of the body will not be
+/// read.
+fn closing(mut response: Response, phase: &Phase) -> Response {
+    if phase.is_receiving() {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    response
 }

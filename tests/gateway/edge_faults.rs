@@ -166,15 +166,36 @@ async fn row_45_events_without_content_do_not_keep_a_stream_open() {
 /// Each block was kept until its end, which never came.
 #[tokio::test]
 async fn row_51_answer_with_endless_blocks_is_ended() {
-    let gateway = over(|| {
-        let blocks = stream::iter(1..).map(|index: u32| {
-            let call = json!({"toolUse": {"toolUseId": format!("t{index}"), "name": "f"}});
-            let payload = json!({"contentBlockIndex": index, "start": call});
-            event("contentBlockStart", &payload)
-        });
+    is_ended(|index| {
+        let call = json!({"toolUse": {"toolUseId": format!("t{index}"), "name": "f"}});
+        let payload = json!({"contentBlockIndex": index, "start": call});
+        event("contentBlockStart", &payload)
+    })
+    .await;
+}
+
+/// Each citation was kept until the end of its block.
+#[tokio::test]
+async fn row_51_answer_with_endless_citations_is_ended() {
+    is_ended(|index| {
+        // Citations alone would end by the idle timeout.
+        if index.is_multiple_of(100) {
+            return text("x");
+        }
+        let citation = json!({"title": "x", "sourceContent": [{"text": "y"}]});
+        let payload = json!({"contentBlockIndex": 0, "delta": {"citation": citation}});
+        event("contentBlockDelta", &payload)
+    })
+    .await;
+}
+
+/// Expects that an answer of such events is ended as malformed.
+async fn is_ended(event: fn(u32) -> Bytes) {
+    let gateway = over(move || {
+        let events = stream::iter(1..).map(event);
         // The gateway leaves before the end.
-        let blocks = blocks.take(20_000).chain(stream::pending());
-        stream::iter([text("Hello")]).chain(blocks)
+        let events = events.take(20_000).chain(stream::pending());
+        stream::iter([text("Hello")]).chain(events)
     })
     .await;
     let (last, booked) = broken(&gateway).await;

@@ -181,8 +181,28 @@ async fn reload_changes_keys_limits_and_teams_and_leaves_virtual_keys() {
     running.reload_with(&format!("{NOVA}{KEYS}")).await;
     assert_eq!(call().await, StatusCode::UNAUTHORIZED);
     running.reload_with(&format!("{NOVA}{}", team(100))).await;
-    assert_eq!(call().await, StatusCode::OK);
+    // The limit grows at its new rate from what is left.
+    let grown = async || call().await == StatusCode::OK;
+    running.gateway.until(grown).await;
     assert_eq!(running.chat("nova").await, StatusCode::UNAUTHORIZED);
+}
+
+/// Calls that had no limit when they began were not counted.
+#[tokio::test]
+async fn limit_of_calls_in_flight_counts_those_that_run_when_it_is_set() {
+    let running = FromFile::start("", &format!("{NOVA}{KEYS}")).await;
+    let mut request = asks("nova");
+    request["messages"][0]["content"] = "[simulate words 40] [simulate pace 10ms]".into();
+    request["stream"] = true.into();
+    let open = running.gateway.open(&request).await;
+    running
+        .reload_with(&format!("{NOVA}{KEYS}limits = {{ in_flight = 1 }}\n"))
+        .await;
+    assert_eq!(running.chat("nova").await, StatusCode::TOO_MANY_REQUESTS);
+    let body = http_body_util::BodyExt::collect(open.into_body());
+    let body = tokio::time::timeout(PATIENCE, body).await.unwrap().unwrap();
+    assert!(body.to_bytes().ends_with(b"data: [DONE]\n\n"));
+    assert_eq!(running.chat("nova").await, StatusCode::OK);
 }
 
 #[tokio::test]

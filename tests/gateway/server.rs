@@ -36,6 +36,33 @@ async fn read_until(stream: &mut TcpStream, needle: &str) -> String {
     }
 }
 
+/// The connection closed without a word, so the client lost its next request.
+#[tokio::test]
+async fn early_response_says_that_the_connection_closes() {
+    let gateway = Gateway::start().await;
+    let refused = [
+        ("POST /v1/chat/completions", "401"),
+        ("POST /v1/nothing", "404"),
+        ("PUT /v1/models", "405"),
+    ];
+    for (line, status) in refused {
+        let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+        let head = format!("{line} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let reply = read_until(&mut stream, "never").await;
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{reply}");
+        assert!(reply.contains("connection: close"), "{reply}");
+    }
+    let whole = "GET /v1/nothing HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2);
+    let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+    stream.write_all(whole.as_bytes()).await.unwrap();
+    let mut replies = String::new();
+    while replies.matches("HTTP/1.1").count() < 2 {
+        replies += &read_until(&mut stream, "}").await;
+    }
+    assert!(!replies.contains("connection: close"), "{replies}");
+}
+
 #[tokio::test]
 async fn body_over_the_limit_is_rejected_unread() {
     let gateway = Gateway::start_with(r#"max_body = "1000B""#).await;

@@ -1,14 +1,32 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// A token bucket for one scope. A call takes the tokens that it is expected to need, and is corrected to the actual
+use tokio::time::Instant;
+
+/// How fast a bucket fills, and how much it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub per_minute: u32,
+    pub capacity: u32,
+}
+
+impl Rate {
+    /// A bucket that holds what it gains in a minute.
+    pub fn per_minute(per_minute: u32) -> Self {
+        Self {
+            per_minute,
+            capacity: per_minute,
+        }
+    }
+}
+
+/// A token bucket for one scope; its tokens may also stand for requests. A call takes the tokens that it is expected to need, and is corrected to the actual
 /// number when it ends. The bucket can go into debt, which the refill repays. A full bucket admits every call, because
 /// a call larger than the bucket would otherwise never be admitted. A busy bucket is never full, so it also admits a large
 /// call a minute after it first rejected it. It counts the minute from the end of its debt, which keeps the average at the
 /// rate and lets smaller calls pass in between.
 #[derive(Debug)]
 pub struct Bucket {
-    /// Tokens per minute. Also the capacity.
-    rate: u32,
+    rate: Rate,
     /// The current tokens, in millionths, so that frequent refills lose nothing to rounding. Negative in debt.
     level: i128,
     at: Instant,
@@ -36,19 +54,36 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(180);
 
 impl Bucket {
     /// Creates a full bucket.
-    pub fn new(rate: u32, now: Instant) -> Self {
+    pub fn new(rate: Rate, now: Instant) -> Self {
         Self {
             rate,
-            level: i128::from(rate) * MICRO,
+            level: i128::from(rate.capacity) * MICRO,
             at: now,
             waiting: None,
         }
     }
 
-    /// Changes the rate, and removes what exceeds the new capacity.
-    pub fn set_rate(&mut self, rate: u32) {
-        self.rate = rate;
-        self.level = self.level.min(self.capacity());
+    /// Changes the rate from `now` on, and removes what exceeds the new capacity.
+    pub fn set_rate(&mut self, rate: Rate, now: Instant) {
+        if self.rate != rate {
+            self.refill(now);
+            self.rate = rate;
+            self.level = self.level.min(self.capacity());
+        }
+    }
+
+    /// Takes `wanted` tokens, and never goes into debt.
+    ///
+    /// # Errors
+    /// The time until the tokens are available.
+    pub fn take_exactly(&mut self, wanted: u32, now: Instant) -> Result<(), Duration> {
+        self.refill(now);
+        let wanted = i128::from(wanted) * MICRO;
+        if self.level < wanted {
+            return Err(self.refill_time(wanted - self.level));
+        }
+        self.level -= wanted;
+        Ok(())
     }
 
     /// Takes `expected` tokens.
@@ -117,13 +152,13 @@ impl Bucket {
     }
 
     fn capacity(&self) -> i128 {
-        i128::from(self.rate) * MICRO
+        i128::from(self.rate.capacity) * MICRO
     }
 
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at);
         let gained = i128::try_from(passed.as_micros()).unwrap_or(i128::MAX / MICRO)
-            * i128::from(self.rate)
+            * i128::from(self.rate.per_minute)
             / 60;
         // Less than a millionth of a token stays in the elapsed time.
         if gained > 0 {
@@ -133,7 +168,8 @@ impl Bucket {
     }
 
     fn refill_time(&self, missing: i128) -> Duration {
-        let micros = (missing.max(0) * 60).div_euclid(i128::from(self.rate.max(1))) + 1;
+        let rate = i128::from(self.rate.per_minute.max(1));
+        let micros = (missing.max(0) * 60 + rate - 1) / rate;
         Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 }
@@ -149,7 +185,7 @@ mod tests {
     #[test]
     fn full_bucket_admits_a_call_that_exceeds_its_capacity() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(60, start);
+        let mut bucket = Bucket::new(Rate::per_minute(60), start);
         assert_eq!(bucket.take(600, start), Ok(()));
         assert_eq!(bucket.left(), 0);
         let wait = bucket.take(1, start).unwrap_err();
@@ -164,7 +200,7 @@ mod tests {
     #[test]
     fn correction_returns_unused_tokens_and_charges_excess_tokens() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(100, start);
+        let mut bucket = Bucket::new(Rate::per_minute(100), start);
         bucket.take(100, start).unwrap();
         assert!(bucket.take(50, start).is_err());
         bucket.correct(100, 20, start);
@@ -179,7 +215,7 @@ mod tests {
     #[test]
     fn busy_bucket_admits_a_large_call_after_a_minute_and_keeps_its_rate() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(600, start);
+        let mut bucket = Bucket::new(Rate::per_minute(600), start);
         let (mut small, mut admitted, mut retry) = (0, Vec::new(), start + SECOND);
         for second in 0..600 {
             let now = start + second * SECOND;
@@ -207,7 +243,7 @@ mod tests {
     #[test]
     fn large_call_that_nobody_waits_for_gives_no_later_call_an_advantage() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(600, start);
+        let mut bucket = Bucket::new(Rate::per_minute(600), start);
         bucket.take(600, start).unwrap();
         assert!(bucket.take(1_200, start).is_err());
         let later = start + LONGEST_WAIT + FORGOTTEN_AFTER;
@@ -220,7 +256,7 @@ mod tests {
         #[test]
         fn one_minute_admits_at_most_the_rate_plus_a_full_bucket(asks in prop::collection::vec((0u64..5_000, 1u64..100), 1..300)) {
             let start = Instant::now();
-            let mut bucket = Bucket::new(6000, start);
+            let mut bucket = Bucket::new(Rate::per_minute(6000), start);
             let mut now = start;
             let mut passed: Vec<(Instant, u64)> = Vec::new();
             for (millis, tokens) in asks {

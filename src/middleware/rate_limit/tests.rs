@@ -80,6 +80,22 @@ async fn requests_over_the_rate_are_rejected_until_time_has_passed() {
     ask(&limit, &caller, 1).await.unwrap_err();
 }
 
+/// Each change gave a full burst again.
+#[tokio::test(start_paused = true)]
+async fn changed_rate_admits_no_request_before_its_time() {
+    let limit = RateLimit::default();
+    for rate in [60, 120, 60, 30] {
+        for burst in [2, 3] {
+            let _ = ask(&limit, &limited(requests(rate, burst)), 1).await;
+        }
+    }
+    let fast = limited(requests(6_000, 1_000));
+    ask(&limit, &fast, 1).await.unwrap_err();
+    advance(SECOND / 100).await;
+    ask(&limit, &fast, 1).await.unwrap();
+    ask(&limit, &fast, 1).await.unwrap_err();
+}
+
 #[tokio::test(start_paused = true)]
 async fn tokens_over_the_rate_are_rejected_until_time_has_passed() {
     let (limit, caller) = (RateLimit::default(), limited(tokens(600)));

@@ -108,6 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.phase.set(BUSY);
                     self.is_answered = false;
                 }
+                self.phase.set_receiving(!self.requests.is_at_head());
                 Ok(passed)
             }
             Err(Violation::Head(bad)) => {

@@ -26,8 +26,11 @@ const FRAME_HEAD: usize = 9;
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
-/// A shorter DATA frame may be nothing but padding.
-const MIN_DATA: usize = 256;
+/// The least that a DATA frame must carry. Some clients upload in pieces that are not much larger.
+const MIN_DATA: usize = 16;
+/// The flag of frames with padding, and the most that it takes.
+const PADDED: u8 = 8;
+const MAX_PADDING: usize = 256;
 
 /// GOAWAY with the code ENHANCE_YOUR_CALM (RFC 9113, section 7). Any stream may have been processed.
 pub const GO_AWAY: &[u8] = &[
@@ -135,12 +138,16 @@ impl Frames {
             bytes = &bytes[part..];
             if self.filled == FRAME_HEAD {
                 self.filled = 0;
-                let [high, middle, low, kind, ..] = self.head;
+                let [high, middle, low, kind, flags, ..] = self.head;
                 self.skip = u32::from_be_bytes([0, high, middle, low]) as usize;
+                let padding = match flags & PADDED {
+                    0 => 0,
+                    _ => MAX_PADDING,
+                };
                 let carries = match kind {
                     // The codec limits these.
                     HEADERS | CONTINUATION => true,
-                    DATA => self.skip >= MIN_DATA,
+                    DATA => self.skip >= MIN_DATA + padding,
                     _ => false,
                 };
                 empty += u32::from(!carries);
@@ -222,6 +229,24 @@ mod tests {
             let counted: u32 = bytes.chunks(size).map(|part| frames.follow(part)).sum();
             assert_eq!(counted, 4, "{size}");
         }
+    }
+
+    /// A client that uploaded in small pieces was taken for a flood.
+    #[test]
+    fn small_pieces_of_an_upload_carry_something_and_padding_does_not() {
+        let counted = |frame: Vec<u8>| {
+            let mut frames = Frames::default();
+            frames.follow(PREFACE);
+            frames.follow(&frame)
+        };
+        let padded = |length: u8| {
+            let mut frame = frame(DATA, length);
+            frame[4] = PADDED;
+            frame
+        };
+        assert_eq!(counted(frame(DATA, 16)), 0);
+        assert_eq!(counted(frame(DATA, 15)), 1);
+        assert_eq!(counted(padded(255)), 1);
     }
 
     #[tokio::test(start_paused = true)]

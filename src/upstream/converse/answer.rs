@@ -110,15 +110,7 @@ impl Answer {
 
     /// Adds a citation. Its text may come before or after it in the same block.
     pub fn citation(&mut self, block: u32, citation: Value) {
-        let position = self.position;
-        if let Some(Block::Cited { citations, .. }) =
-            self.blocks.get_or_open(block, || Block::Cited {
-                start: position,
-                citations: Vec::new(),
-            })
-        {
-            citations.push(citation);
-        }
+        self.blocks.cite(block, self.position, citation);
     }
 
     /// Starts an image block.

@@ -1,10 +1,12 @@
 //! The content blocks of a reply that have begun and not ended.
 
+use serde_json::Value;
+
 use super::blocks::{Block, ReasoningBlock};
 use crate::error::{Error, Kind};
 
-/// The most content blocks of an answer. A model that calls a tool with its every word writes fewer. A broken service could
-/// begin blocks for ever.
+/// The most content blocks and citations of an answer. A model that calls a tool with its every word writes fewer. A broken
+/// service could send them for ever.
 const MAX_BLOCKS: u32 = 10_000;
 
 /// Blocks by their index. Reasoning has a list of its own, because a block can have both.
@@ -12,7 +14,7 @@ const MAX_BLOCKS: u32 = 10_000;
 pub struct OpenBlocks {
     open: Vec<(u32, Block)>,
     reasoning: Vec<(u32, ReasoningBlock)>,
-    /// How many blocks have begun.
+    /// How many blocks have begun, and how many citations they have.
     begun: u32,
 }
 
@@ -26,6 +28,21 @@ impl OpenBlocks {
         }
     }
 
+    /// Adds a citation to a block, which begins at the character `start` if it has not begun.
+    pub fn cite(&mut self, index: u32, start: usize, citation: Value) {
+        let begin = || Block::Cited {
+            start,
+            citations: Vec::new(),
+        };
+        self.begun = self.begun.saturating_add(1);
+        // Past the cap, the caller ends the answer.
+        if self.begun <= MAX_BLOCKS
+            && let Some(Block::Cited { citations, .. }) = self.get_or_open(index, begin)
+        {
+            citations.push(citation);
+        }
+    }
+
     /// # Errors
     /// 502 if too many blocks have begun.
     pub fn check(&self) -> Result<(), Error> {
@@ -33,7 +50,7 @@ impl OpenBlocks {
             return Ok(());
         }
         let text = format!(
-            "Bedrock's answer has more than {MAX_BLOCKS} content blocks; it was ended there and is incomplete."
+            "Bedrock's answer has more than {MAX_BLOCKS} content blocks and citations; it was ended there and is incomplete."
         );
         Err(Error::new(Kind::Upstream, text)
             .with_code("upstream_malformed")
