@@ -198,10 +198,11 @@ impl App {
         telemetry.keep_up(&tasks, shutdown.clone());
         let drained = CancellationToken::new();
         let reloader = source.map(|source| {
-            let edge = edge.clone();
+            let (telemetry, edge) = (telemetry.clone(), edge.clone());
             Arc::new(Reloader::new(
                 source,
                 lasting,
+                telemetry,
                 edge,
                 key_store.clone(),
                 &config,

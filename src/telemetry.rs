@@ -1,12 +1,12 @@
 //! Logs on standard output, one JSON object per line, and metrics for Prometheus.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use crate::metrics;
 
@@ -19,6 +19,7 @@ pub struct Telemetry {
     handle: PrometheusHandle,
     process: Collector,
     lost_lines: Option<ErrorCounter>,
+    filter: Option<SetFilter>,
 }
 
 impl Telemetry {
@@ -39,7 +40,15 @@ impl Telemetry {
             handle,
             process,
             lost_lines: log.map(|log| log.lost.clone()),
+            filter: log.and_then(|log| log.filter.clone()),
         })
+    }
+
+    /// Sets the level of the log from now on, unless `RUST_LOG` does.
+    pub fn set_log_level(&self, level: LevelFilter) {
+        if let Some(set) = &self.filter {
+            set(filter(level));
+        }
     }
 
     /// The metrics in Prometheus's text format.
@@ -70,29 +79,44 @@ impl Telemetry {
 /// stalled reader must not stall every stream.
 const LOG_LINES: usize = 8192;
 
+type SetFilter = Arc<dyn Fn(EnvFilter) + Send + Sync>;
+
 /// The logger. Dropping it flushes the buffered lines.
 pub struct Log {
     _worker: WorkerGuard,
     lost: ErrorCounter,
+    /// `None` if `RUST_LOG` is set.
+    filter: Option<SetFilter>,
+}
+
+/// Libraries tell more than operators want to read, and may quote what they send.
+fn filter(level: LevelFilter) -> EnvFilter {
+    EnvFilter::new(format!("warn,lintel={level}"))
 }
 
 impl Log {
-    /// Starts logging; `RUST_LOG` overrides the filter.
-    pub fn start() -> Self {
+    /// Starts logging at `level`. `RUST_LOG` overrides it.
+    pub fn start(level: LevelFilter) -> Self {
         let (writer, worker) = NonBlockingBuilder::default()
             .buffered_lines_limit(LOG_LINES)
             .finish(std::io::stdout());
         let lost = writer.error_counter();
-        let filter = EnvFilter::try_from_default_env()
-            .unwrap_or_else(|_| EnvFilter::new("warn,lintel=info"));
-        tracing_subscriber::fmt()
+        let from_environment = EnvFilter::try_from_default_env().ok();
+        let is_fixed = from_environment.is_some();
+        let builder = tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
-            .with_env_filter(filter)
+            .with_env_filter(from_environment.unwrap_or_else(|| filter(level)))
             .with_writer(writer)
-            .init();
+            .with_filter_reloading();
+        let handle = builder.reload_handle();
+        builder.init();
+        let set: SetFilter = Arc::new(move |filter| {
+            // Fails only without a subscriber, and then nothing is logged.
+            let _ = handle.reload(filter);
+        });
         // The message of a panic may contain client data, so only its location is logged.
         std::panic::set_hook(Box::new(|panic| {
             let location = panic.location().map(ToString::to_string);
@@ -101,6 +125,7 @@ impl Log {
         Self {
             _worker: worker,
             lost,
+            filter: (!is_fixed).then_some(set),
         }
     }
 }

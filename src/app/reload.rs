@@ -17,6 +17,7 @@ use crate::{
     governance::Ledger,
     metrics,
     money::Budget,
+    telemetry::Telemetry,
 };
 
 /// Settings that are read only when the process starts, by the beginning of their paths.
@@ -49,6 +50,7 @@ pub struct Reloader {
     path: PathBuf,
     environment: Environment,
     lasting: Lasting,
+    telemetry: Telemetry,
     edge: Arc<Edge>,
     key_store: KeyStore,
     /// Held during a reload.
@@ -69,6 +71,7 @@ impl Reloader {
     pub fn new(
         source: Source,
         lasting: Lasting,
+        telemetry: Telemetry,
         edge: Arc<Edge>,
         key_store: KeyStore,
         config: &Config,
@@ -79,6 +82,7 @@ impl Reloader {
             path: source.path,
             environment: source.environment,
             lasting,
+            telemetry,
             edge,
             key_store,
             in_force: Mutex::new(in_force),
@@ -132,6 +136,7 @@ impl Reloader {
         self.edge
             .gateway
             .store(Arc::new(self.lasting.gateway(&config)));
+        self.telemetry.set_log_level(config.log_level);
         for warning in config::warnings(&config) {
             tracing::warn!("{warning}");
         }

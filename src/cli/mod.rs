@@ -190,7 +190,7 @@ fn ignore_hangup() -> Result<(), String> {
 
 /// Sets up logging, metrics and signals, and opens the gateway's ports.
 async fn start(config: Config, source: Option<Source>) -> Result<(App, CancellationToken), String> {
-    let log = Log::start();
+    let log = Log::start(config.log_level);
     let telemetry = Telemetry::install(Some(&log)).map_err(|error| error.to_string())?;
     let mut app = App::bind(config, telemetry)
         .await

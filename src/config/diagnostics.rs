@@ -1,8 +1,11 @@
 //! What reading a configuration finds: its problems, and every value in force with its origin.
 
-use std::{cell::RefCell, fmt::Display};
+use std::{
+    cell::RefCell,
+    fmt::{self, Display},
+};
 
-use super::{Problem, tree::Origin};
+use super::tree::Origin;
 
 /// Collects while the configuration is read.
 #[derive(Debug, Default)]
@@ -17,6 +20,27 @@ pub struct ResolvedValue {
     pub path: String,
     pub value: String,
     pub origin: Origin,
+}
+
+/// An error in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Such as `server.listen`; empty if the file could not be parsed.
+    pub path: String,
+    pub origin: Option<Origin>,
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(origin) = &self.origin {
+            write!(f, "{origin}: ")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
 }
 
 impl Diagnostics {

@@ -17,13 +17,14 @@ mod server;
 mod tree;
 mod warnings;
 
-use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use axum::http::HeaderValue;
 use ipnet::IpNet;
+use tracing_subscriber::filter::LevelFilter;
 
 pub use administration::{Administration, admin_port, administration};
-pub use diagnostics::ResolvedValue;
+pub use diagnostics::{Problem, ResolvedValue};
 pub use environment::{Environment, Flag};
 pub use governance::{GatewayBudget, Teams};
 pub use keys::{KeySettings, virtual_key};
@@ -71,6 +72,8 @@ pub struct Config {
     pub drain: bool,
     /// If `None`, media are not fetched.
     pub remote_media: Option<RemoteMedia>,
+    /// Of the gateway's own lines in the log.
+    pub log_level: LevelFilter,
 }
 
 #[derive(Clone, Debug)]
@@ -160,27 +163,6 @@ impl Default for Places {
             mantle: true,
             residency: Residency::default(),
         }
-    }
-}
-
-/// An error in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Such as `server.listen`; empty if the file could not be parsed.
-    pub path: String,
-    pub origin: Option<Origin>,
-    pub message: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(origin) = &self.origin {
-            write!(f, "{origin}: ")?;
-        }
-        if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
-        }
-        f.write_str(&self.message)
     }
 }
 
@@ -346,6 +328,7 @@ fn read(
         );
     }
     let remote_media = sections::remote_media(root.section("remote_media"));
+    let log_level = sections::log_level(root.section("log"));
     root.finish();
     Some(Config {
         server: server?,
@@ -362,6 +345,7 @@ fn read(
         allow_unpriced: defaults.allow_unpriced,
         drain: defaults.drain,
         remote_media,
+        log_level,
     })
 }
 

@@ -1,8 +1,9 @@
-//! `[admin]`, `[aws]` and `[remote_media]`.
+//! `[admin]`, `[aws]`, `[remote_media]` and `[log]`.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
 use bytesize::ByteSize;
+use tracing_subscriber::filter::LevelFilter;
 use wildmatch::WildMatch;
 
 use super::{
@@ -205,6 +206,20 @@ fn trusted_roots(section: &mut Section<'_>, environment: &Environment) -> Option
             section.problem_at("ca_bundle", problem);
         })
         .ok()
+}
+
+/// `[log]`.
+pub fn log_level(mut section: Section<'_>) -> LevelFilter {
+    let levels = [
+        ("error", LevelFilter::ERROR),
+        ("warn", LevelFilter::WARN),
+        ("info", LevelFilter::INFO),
+        ("debug", LevelFilter::DEBUG),
+        ("trace", LevelFilter::TRACE),
+    ];
+    let level = section.choice("level", &levels, LevelFilter::INFO);
+    section.finish();
+    level
 }
 
 /// `None` unless hosts or S3 locations are allowed.

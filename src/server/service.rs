@@ -5,8 +5,7 @@ use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, body::Body, extract::Request, response::Response};
 use futures_util::future::BoxFuture;
 use http::{
-    Version,
-    HeaderValue,
+    HeaderValue, Version,
     header::{CONNECTION, CONTENT_LENGTH, HOST},
 };
 use hyper::body::Incoming;

@@ -95,5 +95,19 @@ def test_sighup_reloads_and_an_invalid_file_changes_nothing(simulator, tmp_path)
         write(SECOND)
         gateway.process.send_signal(signal.SIGHUP)
         until(lambda: metric("lintel_config_last_reload_successful") == 1)
+
+        def reloads(more):
+            write(SECOND + more)
+            gateway.process.send_signal(signal.SIGHUP)
+            until(lambda: check("--diff").stdout == "nothing would change\n")
+
+        def request_id():
+            return client.models.with_raw_response.list().headers["x-request-id"]
+
+        reloads('[log]\nlevel = "error"\n')
+        quiet = request_id()
+        reloads("")
+        gateway.wait_for(request_id())
+        assert not any(quiet in line for line in gateway.seen)
     finally:
         gateway.stop()
