@@ -63,9 +63,11 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), BoxError> {
     let args = Args::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if matches!(args.command, Command::Soak(_)) {
+        runtime.on_thread_start(soak::step_back);
+    }
+    let runtime = runtime.enable_all().build()?;
     runtime.block_on(async {
         match args.command {
             Command::Compare { lintel, seconds } => compare::run(&lintel, seconds).await,

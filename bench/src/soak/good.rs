@@ -47,13 +47,15 @@ pub fn quantile(durations: &[Duration], q: f64) -> f64 {
     duration.map_or(f64::NAN, |duration| duration.as_secs_f64() * 1e3)
 }
 
-/// Calls for `duration`. The clients have a thread of their own, so that the storm does not delay them.
+/// Calls for `duration`. The clients have a thread of their own, which does not step back, so that the storm does not delay
+/// them.
 pub async fn call(to: SocketAddr, duration: Duration) -> Result<Calls, BoxError> {
-    let measured = tokio::task::spawn_blocking(move || {
+    let (done, measured) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .build()?;
-        Ok::<_, std::io::Error>(runtime.block_on(all(to, duration)))
+            .build();
+        done.send(runtime.map(|runtime| runtime.block_on(all(to, duration))))
     });
     Ok(measured.await??)
 }

@@ -1,4 +1,4 @@
-//! The gateway and the simulator of a soak: their configuration, keys and limits.
+//! The gateway and the simulators of a soak: their configuration, keys and limits.
 
 use std::{fs, net::SocketAddr, path::Path};
 
@@ -62,23 +62,31 @@ impl Scale {
 
 pub struct Setup {
     pub lintel: Process,
-    pub simulator: Process,
+    /// The Bedrock of the well-behaved key.
+    pub calm: Process,
+    /// That of all others.
+    pub stormy: Process,
     pub data: SocketAddr,
     pub admin: SocketAddr,
 }
 
 impl Setup {
-    /// Starts both. The gateway has its files in `folder`.
+    /// Starts all. The gateway has its files in `folder`.
     pub fn start(lintel: &Path, folder: &Path, scale: Scale) -> Result<Self, BoxError> {
-        let (bedrock, data, admin) = (free_address()?, free_address()?, free_address()?);
-        let listen = bedrock.to_string();
-        let simulator = Process::start(lintel, &["simulate", "--listen", &listen], &[], bedrock)?;
+        let (data, admin) = (free_address()?, free_address()?);
+        let (own, others) = (free_address()?, free_address()?);
+        let simulate = |address: &str| ["simulate", "--listen", address].map(str::to_owned);
+        let [own_args, other_args] = [own, others].map(|address| simulate(&address.to_string()));
+        let calm = Process::start(lintel, &own_args.each_ref().map(String::as_str), &[], own)?;
+        let stormy =
+            Process::start_behind(lintel, &other_args.each_ref().map(String::as_str), others)?;
         let config = folder.join("lintel.toml");
         let ledger = format!("sqlite:{}", folder.join("lintel.db").display());
         let mut text = format!(
             "[server]\nlisten = \"{data}\"\nkeep_alive = \"20s\"\nmax_connections = {}\nmax_in_flight = {}\n\
              max_body = \"{BODIES}B\"\nmax_buffered_bodies = \"{BODIES}B\"\n[admin]\nlisten = \"{admin}\"\n\
-             [aws]\nregion = \"us-east-1\"\nendpoint_url = \"http://{bedrock}\"\n[store]\nurl = \"{ledger}\"\n{MODELS}",
+             [aws]\nregion = \"us-east-1\"\nendpoint_url = \"http://{others}\"\n\
+             [aws.regions.us-west-2]\nendpoint_url = \"http://{own}\"\n[store]\nurl = \"{ledger}\"\n{MODELS}",
             scale.max_connections, scale.max_in_flight
         );
         for (name, _) in KEYS {
@@ -100,19 +108,24 @@ impl Setup {
         let lintel = Process::start(lintel, &["serve", "--config", &config], &environment, admin)?;
         Ok(Self {
             lintel,
-            simulator,
+            calm,
+            stormy,
             data,
             admin,
         })
     }
 }
 
-/// Both models have one target, so that a fault of one could be a fault of the other.
+/// One target in three regions, because what breaks in a region is held back there.
 const MODELS: &str = r#"
 [models.good]
 target = "us.anthropic.claude-sonnet-5-5"
+regions = ["us-west-2"]
+[models.crowded]
+target = "us.anthropic.claude-sonnet-5-5"
 [models.fragile]
 target = "us.anthropic.claude-sonnet-5-5"
+regions = ["us-east-2"]
 timeout = "5s"
 first_token_timeout = "5s"
 idle_timeout = "5s"

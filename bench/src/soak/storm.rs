@@ -32,9 +32,10 @@ const RAMP: u32 = 4;
 /// Longer than `keep_alive`, after which the gateway cuts off a client that does not read.
 const DEAF: Duration = Duration::from_secs(25);
 
-/// Words of an answer that no buffer between the simulator and a slow reader holds. Not more, because the simulator renders
-/// them all at once, and that time is missing for the calls of others.
+/// Words of an answer that no buffer between the simulator and a slow reader holds.
 const LONG: usize = 400;
+/// The time between them. A fast model is as slow.
+const PACE: &str = "20ms";
 
 const FAULTS: [&str; 11] = [
     "reset",
@@ -132,7 +133,7 @@ async fn forever<F: Future<Output = io::Result<()>>>(delay_ms: u32, once: impl F
 
 /// Sends the share of one client in the flood.
 async fn flood(to: SocketAddr, counts: Arc<Counts>) -> io::Result<()> {
-    let request = wire::chat(secret("FLOOD"), "fragile", "Hello", false);
+    let request = wire::chat(secret("FLOOD"), "crowded", "Hello", false);
     let mut stream = wire::connect(to, 18, None).await?;
     // A hundred times the limit, which is per minute.
     let mut ticks = interval(Duration::from_secs(60) * FLOOD_CLIENTS / (FLOOD_LIMIT * 100));
@@ -163,8 +164,8 @@ async fn slow(
     let mut stream = wire::connect(to, address, is_reader.then_some(4096)).await?;
     let mut byte = [0];
     if is_reader {
-        let text = format!("Hello [simulate words {LONG}]");
-        let request = wire::chat(secret("SLOW"), "fragile", &text, true);
+        let text = format!("Hello [simulate words {LONG}] [simulate pace {PACE}]");
+        let request = wire::chat(secret("SLOW"), "crowded", &text, true);
         stream.write_all(&request).await?;
         counts.readers.fetch_add(1, Relaxed);
         if is_silent {
@@ -178,7 +179,7 @@ async fn slow(
             sleep(Duration::from_secs(1)).await;
         }
     }
-    let body = br#"{"model":"fragile","messages":["#;
+    let body = br#"{"model":"crowded","messages":["#;
     let request = wire::post(secret("SLOW"), 100_000, body);
     stream.write_all(&request).await?;
     counts.writers.fetch_add(1, Relaxed);
