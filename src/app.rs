@@ -169,6 +169,7 @@ impl App {
         }
         let kb_regions = lasting::knowledge_base_regions(&config);
         let gateway = lasting.gateway(&config);
+        let upstream = lasting.upstream.clone();
         let mantle = config.aws.places.mantle && has_mantle(&config.aws.region);
         let discovery = || Discovery::new(clients.clone(), config.aws.region.clone(), mantle);
         let discovery = config.aws.discovery.then(discovery);
@@ -269,6 +270,7 @@ impl App {
             telemetry,
             clients,
             api: Api {
+                upstream: Some(upstream),
                 ledger: ledger.clone(),
                 keys: key_store,
                 reloader: reloader.map(|reloader| reloader as Arc<dyn Reload>),

@@ -33,7 +33,9 @@ pub use traffic::{
     admin_auth_failure, auth_failure, connection_failure, connections, http_request,
     log_lines_lost, overhead, shed,
 };
-pub use upstream::{retry_budget_exhausted, upstream_request, upstream_retry};
+pub use upstream::{
+    breaker, failover, fallback, retry_budget_exhausted, upstream_request, upstream_retry,
+};
 
 pub const HTTP_REQUESTS: &str = "lintel_http_requests_total";
 pub const OVERHEAD: &str = "lintel_overhead_seconds";
@@ -46,6 +48,10 @@ pub const STREAM_END: &str = "lintel_stream_end_total";
 pub const UPSTREAM_REQUESTS: &str = "lintel_upstream_requests_total";
 pub const UPSTREAM_RETRIES: &str = "lintel_upstream_retries_total";
 pub const RETRY_BUDGET_EXHAUSTED: &str = "lintel_retry_budget_exhausted_total";
+pub const FAILOVERS: &str = "lintel_failovers_total";
+pub const FALLBACKS: &str = "lintel_fallbacks_total";
+pub const BREAKER_STATE: &str = "lintel_breaker_state";
+pub const BREAKER_TRANSITIONS: &str = "lintel_breaker_transitions_total";
 pub const BUDGET_LIMIT: &str = "lintel_budget_limit_usd";
 pub const BUDGET_SETTLED: &str = "lintel_budget_settled_usd";
 pub const BUDGET_RESERVED: &str = "lintel_budget_reserved_usd";
@@ -133,6 +139,22 @@ pub fn describe() {
     describe_counter!(
         UPSTREAM_RETRIES,
         "Retries of requests to Bedrock, by region and model"
+    );
+    describe_counter!(
+        FAILOVERS,
+        "Requests that moved to another region, by both regions, model and error code"
+    );
+    describe_counter!(
+        FALLBACKS,
+        "Calls that fell back to another model, by both models and cause"
+    );
+    describe_gauge!(
+        BREAKER_STATE,
+        "State of the circuit breaker of a model in a region: 0 closed, 1 half open, 2 open"
+    );
+    describe_counter!(
+        BREAKER_TRANSITIONS,
+        "Changes of circuit breakers, by region, model and new state"
     );
     describe_counter!(
         RETRY_BUDGET_EXHAUSTED,

@@ -2,6 +2,7 @@
 //! network or in process.
 
 mod budgets;
+mod health;
 mod keys;
 mod reload;
 mod usage;
@@ -26,6 +27,7 @@ use crate::{
     edge::Peer,
     governance::{Audit, Ledger},
     money::NanoUsd,
+    upstream::Upstream,
 };
 
 /// The state of the admin API.
@@ -35,6 +37,8 @@ pub struct Api {
     pub keys: KeyStore,
     /// `None` if the configuration does not come from a file, or no gateway runs in this process.
     pub reloader: Option<Arc<dyn Reload>>,
+    /// `None` if no gateway runs in this process.
+    pub upstream: Option<Upstream>,
 }
 
 type Answer = Result<Response, ApiError>;
@@ -51,6 +55,7 @@ pub fn router(api: Api) -> Router {
         .route("/admin/budgets/override", post(budgets::override_limit))
         .route("/admin/ledger/reconcile", post(reconcile))
         .route("/admin/audit", get(audit))
+        .route("/admin/health", get(health::show))
         .route("/admin/reload", post(reload::reload))
         .route(
             "/admin/{*path}",

@@ -29,7 +29,12 @@ pub use authorize::MAX_FAILURES;
 pub use key_store::KeyStore;
 
 use crate::{
-    call::Secret, config::AdminToken, edge, error::Error, telemetry::Telemetry, upstream::Clients,
+    call::Secret,
+    config::AdminToken,
+    edge,
+    error::Error,
+    telemetry::Telemetry,
+    upstream::{Clients, Upstream},
 };
 
 /// How old metrics may be, so that a storm of scrapes costs little.
@@ -132,7 +137,8 @@ async fn healthz() -> Response {
 }
 
 /// Readiness: the gateway is not shutting down, can write the ledger, and has credentials. Makes no paid call. Nothing is
-/// remembered here: valid credentials are in memory, and a failure to get others is shared for a second.
+/// remembered here: valid credentials are in memory, and a failure to get others is shared for a second. Open circuit breakers
+/// are listed, and do not make it unready: other models and regions answer.
 async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     if admin.shutdown.is_cancelled() {
         return problem(StatusCode::SERVICE_UNAVAILABLE, "shutting down");
@@ -147,7 +153,18 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
         tracing::warn!(reason, "not ready: no AWS credentials");
         return problem(StatusCode::SERVICE_UNAVAILABLE, "no AWS credentials");
     }
-    Json(json!({"status": "ready"})).into_response()
+    let mut broken = admin
+        .api
+        .upstream
+        .as_ref()
+        .map(Upstream::health)
+        .unwrap_or_default();
+    broken.retain(|target| !target.is_closed());
+    let mut ready = json!({"status": "ready"});
+    if !broken.is_empty() {
+        ready["circuit_breakers"] = json!(broken);
+    }
+    Json(ready).into_response()
 }
 
 fn problem(status: StatusCode, message: &'static str) -> Response {

@@ -6,7 +6,11 @@ use serde_json::value::RawValue;
 
 use super::content::{Content, Message};
 use crate::openai::{
-    capped, extension::BedrockOptions, knowledge_base::Kb, message::CacheControl, object,
+    capped::{self, MAX_FALLBACKS},
+    extension::BedrockOptions,
+    knowledge_base::Kb,
+    message::CacheControl,
+    object,
 };
 
 /// Maximum number of messages. Bounds the work that one request can cause.
@@ -76,6 +80,12 @@ pub struct MessagesRequest {
     /// An extension: options that are specific to Bedrock.
     #[serde(default)]
     pub bedrock: Option<BedrockOptions>,
+    /// An extension: the models to call if the first one fails, in this order.
+    #[serde(
+        default,
+        deserialize_with = "capped::optional_list::<_, _, MAX_FALLBACKS>"
+    )]
+    pub models: Option<Vec<String>>,
     /// An extension: the maximum cost of the call, in US dollars.
     #[serde(default)]
     pub max_cost_usd: Option<Box<RawValue>>,

@@ -12,7 +12,10 @@ const LARGE: usize = 256 * 1024;
 impl Trace {
     /// Records the size of the request's body, in bytes.
     pub fn set_body_size(&self, bytes: usize) {
-        self.0.is_large.store(bytes > LARGE, Ordering::Relaxed);
+        self.0
+            .shared
+            .is_large
+            .store(bytes > LARGE, Ordering::Relaxed);
     }
 
     /// Does `work`, whose time grows with the body. If the body is large, not on this thread.
@@ -23,7 +26,7 @@ impl Trace {
         &self,
         work: impl FnOnce() -> Result<R, Error> + Send + 'static,
     ) -> Result<R, Error> {
-        if !self.0.is_large.load(Ordering::Relaxed) {
+        if !self.0.shared.is_large.load(Ordering::Relaxed) {
             return work();
         }
         match tokio::task::spawn_blocking(work).await {

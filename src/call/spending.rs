@@ -1,6 +1,9 @@
-use std::sync::{
-    Arc, Mutex, OnceLock, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    any::Any,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures_util::future::BoxFuture;
@@ -251,6 +254,8 @@ impl SentMark {
 pub struct Ticket {
     trace: Option<Trace>,
     sent: SentMark,
+    /// Dropped when the request has ended.
+    kept: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Ticket {
@@ -258,7 +263,15 @@ impl Ticket {
         Self {
             trace: Some(trace),
             sent,
+            kept: None,
         }
+    }
+
+    /// Keeps `kept` until the request has ended.
+    #[must_use]
+    pub fn keeping(mut self, kept: Arc<dyn Any + Send + Sync>) -> Self {
+        self.kept = Some(kept);
+        self
     }
 
     /// Records that the request is not billed: the service rejected it or never received it.

@@ -16,21 +16,34 @@ pub struct Trace(pub(super) Arc<Inner>);
 
 #[derive(Debug, Default)]
 pub(super) struct Inner {
-    /// The request's body is large.
-    pub(super) is_large: AtomicBool,
-    warnings: Warnings,
+    pub(super) shared: Arc<Shared>,
+    /// The attempts before this model was called.
+    attempts_before: u32,
     spending: Spending,
-    rate_limits: Mutex<RateLimits>,
-    attempts: AtomicU32,
-    client_gone: AtomicBool,
     schema_unenforced: AtomicBool,
-    waited_nanos: AtomicU64,
     judging: AtomicU32,
-    served_by: Mutex<Option<ServedBy>>,
     charged: OnceLock<NanoUsd>,
+    /// The trace of the model that the call fell back to.
+    fallback: OnceLock<Trace>,
     retrieval: OnceLock<Arc<Retrieval>>,
     /// Replaces `retrieval` once its passages were blocked.
     withheld: OnceLock<Arc<Retrieval>>,
+}
+
+/// What the models of a call have in common.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// The request's body is large.
+    pub(super) is_large: AtomicBool,
+    warnings: Warnings,
+    rate_limits: Mutex<RateLimits>,
+    attempts: AtomicU32,
+    client_gone: AtomicBool,
+    waited_nanos: AtomicU64,
+    served_by: Mutex<Option<ServedBy>>,
+    deadline: OnceLock<tokio::time::Instant>,
+    /// If this one fails, another model is called.
+    has_fallback: AtomicBool,
 }
 
 /// The target of a call's last request.
@@ -56,7 +69,7 @@ impl Judging {
 impl Trace {
     /// The warnings about what was dropped, clamped or emulated.
     pub fn warnings(&self) -> &Warnings {
-        &self.0.warnings
+        &self.0.shared.warnings
     }
 
     /// The cost of the call so far.
@@ -69,9 +82,56 @@ impl Trace {
         let _ = self.0.charged.set(cost);
     }
 
-    /// What the call was charged, once it has ended.
+    /// What the call was charged, once it has ended, for all its models.
     pub fn charged(&self) -> Option<NanoUsd> {
-        self.0.charged.get().copied()
+        let own = self.0.charged.get().copied();
+        match self.0.fallback.get().and_then(Self::charged) {
+            Some(later) => Some(own.unwrap_or_default() + later),
+            None => own,
+        }
+    }
+
+    /// Returns a trace for another model, which the call falls back to. It has a cost of its own, and shares with this one
+    /// what the client is told. Only the first call has an effect on the total.
+    #[must_use]
+    pub fn fall_back(&self) -> Self {
+        let fallback = Self(Arc::new(Inner {
+            shared: self.0.shared.clone(),
+            attempts_before: self.attempts(),
+            ..Inner::default()
+        }));
+        let _ = self.0.fallback.set(fallback.clone());
+        fallback
+    }
+
+    /// Returns the trace of the model that the call fell back to last, or this one.
+    pub fn last(&self) -> &Self {
+        self.0.fallback.get().map_or(self, Self::last)
+    }
+
+    /// Records whether another model is called if this one fails.
+    pub fn set_has_fallback(&self, has_fallback: bool) {
+        let flag = &self.0.shared.has_fallback;
+        flag.store(has_fallback, Ordering::Relaxed);
+    }
+
+    /// Reports whether another model is called if this one fails.
+    pub fn has_fallback(&self) -> bool {
+        self.0.shared.has_fallback.load(Ordering::Relaxed)
+    }
+
+    /// Reports whether the time limit of the call has not passed.
+    pub fn has_time(&self) -> bool {
+        let deadline = self.0.shared.deadline.get();
+        deadline.is_none_or(|deadline| *deadline > tokio::time::Instant::now())
+    }
+
+    /// Returns what is left of the time limit of the call. The first call sets it to `limit`, and later ones, for other
+    /// models, get no more than that.
+    pub fn time_within(&self, limit: Duration) -> Duration {
+        let now = tokio::time::Instant::now();
+        let deadline = *self.0.shared.deadline.get_or_init(|| now + limit);
+        limit.min(deadline.saturating_duration_since(now))
     }
 
     /// Accounts for a request that is about to be sent. It is free until `sent` is set.
@@ -83,6 +143,7 @@ impl Trace {
     pub fn rate_limits(&self) -> RateLimits {
         *self
             .0
+            .shared
             .rate_limits
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -93,6 +154,7 @@ impl Trace {
         change(
             &mut self
                 .0
+                .shared
                 .rate_limits
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
@@ -101,13 +163,14 @@ impl Trace {
 
     /// Records that a request is sent to `target`.
     pub fn attempt(&self, target: &Arc<Target>) {
-        self.0.attempts.fetch_add(1, Ordering::Relaxed);
+        self.0.shared.attempts.fetch_add(1, Ordering::Relaxed);
         let served = ServedBy {
             target: target.clone(),
             invoked: None,
         };
         *self
             .0
+            .shared
             .served_by
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(served);
@@ -115,24 +178,33 @@ impl Trace {
 
     /// The number of requests sent to Bedrock, for all choices together.
     pub fn attempts(&self) -> u32 {
-        self.0.attempts.load(Ordering::Relaxed)
+        self.0.shared.attempts.load(Ordering::Relaxed)
+    }
+
+    /// The number of requests sent for the model of this trace.
+    pub fn own_attempts(&self) -> u32 {
+        self.attempts().saturating_sub(self.0.attempts_before)
     }
 
     /// Adds the time since `start` to the time spent waiting for AWS.
     pub fn waited_since(&self, start: Instant) {
         let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.0.waited_nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.0
+            .shared
+            .waited_nanos
+            .fetch_add(nanos, Ordering::Relaxed);
     }
 
     /// The time spent waiting for AWS. The rest of a request's duration is the gateway's overhead.
     pub fn waited(&self) -> Duration {
-        Duration::from_nanos(self.0.waited_nanos.load(Ordering::Relaxed))
+        Duration::from_nanos(self.0.shared.waited_nanos.load(Ordering::Relaxed))
     }
 
     /// The target of the last request, if one was sent.
     pub fn target(&self) -> Option<Arc<Target>> {
         let served = self
             .0
+            .shared
             .served_by
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -143,6 +215,7 @@ impl Trace {
     pub fn set_invoked(&self, arn: String) {
         let mut served = self
             .0
+            .shared
             .served_by
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -155,6 +228,7 @@ impl Trace {
     pub fn invoked(&self) -> Option<String> {
         let served = self
             .0
+            .shared
             .served_by
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
@@ -163,13 +237,13 @@ impl Trace {
 
     /// Records that nobody waits for the rest of the reply.
     pub fn set_client_gone(&self) {
-        self.0.client_gone.store(true, Ordering::Relaxed);
+        self.0.shared.client_gone.store(true, Ordering::Relaxed);
     }
 
     /// Reports whether the client disconnected, or its reply failed. The gateway reads the replies to what it sent, and
     /// sends nothing new.
     pub fn is_client_gone(&self) -> bool {
-        self.0.client_gone.load(Ordering::Relaxed)
+        self.0.shared.client_gone.load(Ordering::Relaxed)
     }
 
     /// Records that a guardrail is asked, until [`Judging::answered`]. A call that ends before waited for it.

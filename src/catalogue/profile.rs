@@ -5,9 +5,25 @@ use std::sync::Arc;
 use super::{lookup, parse_reference};
 use crate::model::{Facts, Model, Residency, Route, Target, Targets};
 
-/// Returns `model` with the inference profile that a call on `route` needs, and the price of that profile. `None` if the
-/// target is no bare id, the route accepts bare ids, or the operator's residency excludes every profile of the model.
+/// Returns `model` with the inference profiles that calls on `route` need at its targets, and the prices of these profiles.
+/// `None` if no target is a bare id, the route accepts bare ids, or the operator's residency excludes every profile of the
+/// model.
 pub fn through_profile(model: &Model, route: Route) -> Option<Model> {
+    let places = &model.targets.places;
+    if places.is_empty() {
+        return at_profile(model, route);
+    }
+    let through = places.iter().map(|place| at_profile(place, route));
+    let through: Vec<_> = through.collect();
+    if through.iter().all(Option::is_none) {
+        return None;
+    }
+    let places = through.into_iter().zip(places.iter());
+    let places = places.map(|(through, place)| through.map_or_else(|| place.clone(), Arc::new));
+    Some(model.clone().with_places(places.collect()))
+}
+
+fn at_profile(model: &Model, route: Route) -> Option<Model> {
     let target = profile_of(model, route)?;
     let mut through = Model::clone(model);
     // The operator's price applies to every spelling of the target.
@@ -16,7 +32,7 @@ pub fn through_profile(model: &Model, route: Route) -> Option<Model> {
     }
     through.targets = Targets {
         first: Arc::new(target),
-        others: model.targets.others.clone(),
+        ..model.targets.clone()
     };
     Some(through)
 }
@@ -31,23 +47,77 @@ pub fn profile_of(model: &Model, route: Route) -> Option<Target> {
     if is_prefixed || target.id.starts_with("arn:") {
         return None;
     }
-    let profiles = &model.facts.profiles;
-    let is_offered = |prefix: &&str| profiles.iter().any(|profile| profile == prefix);
-    let prefix = match model.options.residency {
-        Residency::Profile(prefix) => Some(prefix).filter(is_offered),
-        Residency::Geography => geographies(&target.region).iter().copied().find(is_offered),
-        Residency::Any => {
-            let all = geographies(&target.region)
-                .iter()
-                .copied()
-                .chain(["global"]);
-            all.into_iter().find(is_offered)
-        }
-    }?;
+    let prefix = fitting(&model.facts, &target.region, model.options.residency)?;
     Some(Target {
         id: format!("{prefix}.{}", target.id),
         region: target.region.clone(),
     })
+}
+
+/// Returns the prefix of the profile for calls from `region`, of those that the model has and that `residency` allows.
+fn fitting(facts: &Facts, region: &str, residency: Residency) -> Option<&'static str> {
+    let is_offered = |prefix: &&str| facts.profiles.iter().any(|profile| profile == prefix);
+    match residency {
+        Residency::Profile(prefix) => Some(prefix).filter(is_offered),
+        Residency::Geography => geographies(region).iter().copied().find(is_offered),
+        Residency::Any => {
+            let all = geographies(region).iter().copied().chain(["global"]);
+            all.into_iter().find(is_offered)
+        }
+    }
+}
+
+/// Returns the target of a model in `region`, where `configured` is its id in one region and `facts` are those of the model.
+/// A profile of another geography is replaced by one that `region` can call.
+///
+/// # Errors
+/// Returns why the model cannot be called there.
+pub fn target_in(
+    configured: &str,
+    region: &str,
+    facts: &Facts,
+    residency: Residency,
+) -> Result<Target, String> {
+    let target = Target::new(configured, region);
+    if target.region != region {
+        return Err(format!(
+            "'{configured}' can be called only in its own region, {}",
+            target.region
+        ));
+    }
+    if !allows(residency, region) {
+        return Err(format!("{region} is outside of aws.residency"));
+    }
+    let Some(prefix) = parse_reference(configured).prefix else {
+        return Ok(target);
+    };
+    let reaches = prefix == "global" || geographies(region).contains(&prefix);
+    if configured.starts_with("arn:") || reaches {
+        return Ok(target);
+    }
+    let base = configured
+        .split_once('.')
+        .map_or(configured, |(_, base)| base);
+    match fitting(facts, region, residency) {
+        Some(own) => Ok(Target::new(format!("{own}.{base}"), region)),
+        None => Err(format!(
+            "{region} cannot call the profile '{prefix}.', and the model has none for {region} that aws.residency allows"
+        )),
+    }
+}
+
+/// Reports whether calls from `region` stay where `residency` demands.
+fn allows(residency: Residency, region: &str) -> bool {
+    match residency {
+        Residency::Profile("global") | Residency::Any | Residency::Geography => true,
+        Residency::Profile(prefix) => geographies(region).contains(&prefix),
+    }
+}
+
+/// Reports whether two regions are in one geography.
+pub fn share_geography(one: &str, other: &str) -> bool {
+    let of_other = geographies(other);
+    one == other || geographies(one).iter().any(|own| of_other.contains(own))
 }
 
 /// Reports whether `route` serves the model only through an inference profile. bedrock-mantle has no profiles.
@@ -106,6 +176,30 @@ mod tests {
         let older = "anthropic.claude-sonnet-4-20250514-v1:0";
         let found = profile(older, "ap-northeast-1", Route::Converse, Residency::Any);
         assert_eq!(found, Some(format!("apac.{older}")));
+    }
+
+    #[test]
+    fn other_regions_get_their_own_profile_within_the_residency() {
+        let found = |id: &str, region, residency| {
+            let facts = lookup(&Target::new(id, region)).facts;
+            let target = target_in(id, region, &facts, residency);
+            target.map(|target| target.id).ok()
+        };
+        let (id, any) = ("us.anthropic.claude-haiku-5-5", Residency::Any);
+        assert_eq!(found(id, "us-west-2", any).as_deref(), Some(id));
+        let european = Some("eu.anthropic.claude-haiku-5-5");
+        assert_eq!(found(id, "eu-west-1", any).as_deref(), european);
+        assert_eq!(found(id, "eu-west-1", Residency::Profile("us")), None);
+        let bare = "amazon.nova-lite-v1:0";
+        assert_eq!(found(bare, "eu-west-1", Residency::Profile("us")), None);
+        assert_eq!(found(bare, "eu-west-1", any).as_deref(), Some(bare));
+        let global = "global.anthropic.claude-haiku-5-5";
+        assert_eq!(found(global, "me-central-1", any).as_deref(), Some(global));
+        let arn =
+            "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0";
+        assert_eq!(found(arn, "us-west-2", any), None);
+        assert!(share_geography("us-east-1", "us-west-2"));
+        assert!(!share_geography("us-east-1", "eu-west-1"));
     }
 
     #[test]

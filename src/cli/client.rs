@@ -154,6 +154,7 @@ async fn in_this_process(
         .map_err(failed)?;
     keys.load().await.map_err(failed)?;
     let router: Router = api::router(api::Api {
+        upstream: None,
         ledger: ledger.clone(),
         keys,
         reloader: None,

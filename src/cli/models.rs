@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
+use http::Method;
 use serde_json::{Value, json};
 
-use super::{ConfigFile, Outcome, explain, print, table};
+use super::{ConfigFile, Outcome, client, explain, print, table};
 use crate::{
     call::{Caller, Route},
     catalogue::{self, Origin},
@@ -19,6 +20,9 @@ pub struct Args {
     /// Also list the models that the AWS account can call, by their Bedrock ids
     #[arg(long)]
     online: bool,
+    /// Show the health of the targets that the running gateway has called, instead of the models
+    #[arg(long, conflicts_with = "online")]
+    health: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -34,7 +38,12 @@ const HEADS: [&str; 7] = [
     "LIFECYCLE",
 ];
 
+const HEALTH_HEADS: [&str; 4] = ["MODEL", "REGION", "BREAKER", "IN FLIGHT"];
+
 pub async fn run(args: Args) -> Outcome {
+    if args.health {
+        return show_health(&args).await;
+    }
     let config = match config::load(
         &args.file.config,
         &Environment::of_process(Vec::new()),
@@ -63,6 +72,29 @@ pub async fn run(args: Args) -> Outcome {
             + "Prices are US dollars per million tokens.\n"
     };
     print(&text)
+}
+
+/// Prints what the admin API of the running gateway says about its targets.
+async fn show_health(args: &Args) -> Outcome {
+    let answer = client::ask(&args.file.config, Method::GET, "/admin/health", None).await;
+    let answer = match answer {
+        Ok(answer) if args.json => return print(&format!("{}\n", answer.text())),
+        Ok(answer) => answer.json(),
+        Err(outcome) => return outcome,
+    };
+    let targets = answer["targets"].as_array().cloned().unwrap_or_default();
+    let rows = targets.iter().map(|target| {
+        let text = |member: &str| target[member].as_str().unwrap_or_default().to_owned();
+        let in_flight = target["in_flight"].as_u64().unwrap_or_default();
+        [
+            text("model"),
+            text("region"),
+            text("state"),
+            in_flight.to_string(),
+        ]
+        .to_vec()
+    });
+    print(&table::render(&HEALTH_HEADS, &rows.collect::<Vec<_>>()))
 }
 
 /// The models that the account can call, each with the facts of the foundation model behind it. A list that fails is
@@ -96,6 +128,7 @@ fn object(name: &str, model: &Model) -> Value {
         .map(|price| json!({"input": price.input.to_string(), "output": price.output.to_string()}));
     json!({
         "name": name, "model": model.name, "target": model.target().id, "region": model.target().region,
+        "regions": model.targets.iter().map(|target| &target.region).collect::<Vec<_>>(), "fallbacks": model.fallbacks.errors,
         "base_model": model.base, "route": route(model), "routes": routes(model), "price": price,
         "default_max_tokens": model.defaults.max_tokens, "max_output_tokens": model.facts.max_output_tokens,
         "context_window": model.facts.context_window,
@@ -103,6 +136,12 @@ fn object(name: &str, model: &Model) -> Value {
                       "successor": model.facts.lifecycle.successor},
         "price_sources": price_sources(model), "facts": facts(model),
     })
+}
+
+/// The regions of the model, in order of preference.
+fn regions(model: &Model) -> String {
+    let regions = model.targets.iter().map(|target| target.region.as_str());
+    regions.collect::<Vec<_>>().join(", ")
 }
 
 /// The target by which the catalog knows the model: an ARN may not reveal its model.
@@ -193,7 +232,7 @@ fn row(name: &str, model: &Model, alias: bool) -> Vec<String> {
         } else {
             model.target().id.clone()
         },
-        model.target().region.clone(),
+        regions(model),
         price(|price| price.input),
         price(|price| price.output),
         model

@@ -1,7 +1,11 @@
 //! `[defaults]` and `[models.*]`.
 
+mod fallbacks;
+mod regions;
+
 use std::{collections::BTreeMap, sync::Arc};
 
+use self::regions::Regions;
 use super::{Places, diagnostics::Diagnostics, governance, options, reader::Section};
 use crate::{
     dispatch::Models,
@@ -22,6 +26,7 @@ pub struct Defaults {
     pub drain: bool,
     /// Requests carry a Bedrock API key.
     pub has_api_key: bool,
+    regions: Regions,
 }
 
 /// The largest value that Bedrock's service model allows.
@@ -52,6 +57,7 @@ pub fn defaults(mut section: Section<'_>, has_api_key: bool) -> Defaults {
         ),
         drain: section.choice("on_disconnect", &[("drain", true), ("cancel", false)], true),
         has_api_key,
+        regions: regions::read(&mut section, &Regions::default()),
     };
     section.finish();
     defaults
@@ -100,6 +106,7 @@ pub fn models(
             named.insert(name, Arc::new(model));
         }
     }
+    fallbacks::check(&named, |name| alias_targets.contains_key(name), diagnostics);
     let aliases = alias_targets.iter().filter_map(|(name, alias)| {
         let resolved = follow(name, &alias_targets, &named);
         if resolved.is_none() {
@@ -167,24 +174,17 @@ fn model(
     region: &str,
     places: Places,
 ) -> Option<Model> {
-    let regions = section.strings("regions");
-    if regions.as_ref().is_some_and(|regions| regions.len() != 1) {
-        section.problem_at(
-            "regions",
-            "must name exactly one region, because this version of lintel calls a model in one region only",
-        );
-    }
-    let region = regions
-        .as_ref()
-        .and_then(|regions| regions.first())
-        .map_or(region, String::as_str);
+    let (has_regions, has_price) = (section.contains("regions"), section.contains("price"));
+    let regions = regions::read(&mut section, &defaults.regions);
+    let region = regions.first(region);
     if !target.contains(['.', ':', '/']) {
         section.problem_at(
             "target",
             format!("'{target}' is neither the name of a model here nor a Bedrock id (vendor.name…) or ARN"),
         );
     }
-    let target = Target::new(target, region);
+    let configured = target;
+    let target = Target::new(configured.as_str(), region);
     let timeouts = Timeouts {
         whole: section
             .duration("timeout")
@@ -221,8 +221,10 @@ fn model(
         use_cases: section.strings("use_cases").unwrap_or_default(),
         limits: governance::limits(&mut section),
         budgets: governance::budgets(&mut section, &format!("model:{name}")),
+        fallbacks: fallbacks::read(&mut section),
         ..Model::new(name, target)
     };
+    let model = regions.places(model, &configured, has_price, has_regions, &section);
     let apply = model.options.guardrail.as_ref().and_then(|one| one.apply);
     let has_answer =
         model.facts.embed.is_none() && model.facts.rerank.is_none() && model.facts.draw.is_none();
@@ -233,7 +235,7 @@ fn model(
     if let Some(problem) = route::check(&model) {
         section.problem_at("api", problem);
     }
-    section.not_supported(&["fallbacks"]);
+    section.not_supported(&["resume"]);
     section.finish();
     Some(model)
 }

@@ -1,6 +1,6 @@
 //! `[admin]`, `[aws]`, `[remote_media]` and `[log]`.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::Path, time::Duration};
 
 use bytesize::ByteSize;
 use tracing_subscriber::filter::LevelFilter;
@@ -118,6 +118,7 @@ pub fn aws(
         );
     }
     let endpoints = endpoints(&mut section);
+    let regional_endpoints = regional_endpoints(&mut section, &endpoints);
     let profile = section.string("profile");
     let assume_role = section
         .has("assume_role")
@@ -138,6 +139,7 @@ pub fn aws(
         },
         None => AwsSettings {
             endpoints,
+            regional_endpoints,
             profile,
             assume_role: assume_role.flatten(),
             roots,
@@ -183,6 +185,17 @@ fn endpoints(section: &mut Section<'_>) -> Endpoints {
     };
     each.finish();
     endpoints
+}
+
+/// The endpoints of `regions.NAME`, each completed by those of all regions.
+fn regional_endpoints(section: &mut Section<'_>, all: &Endpoints) -> HashMap<String, Endpoints> {
+    let sections = section.named_sections("regions").into_iter();
+    let regional = sections.map(|(region, mut section)| {
+        let endpoints = endpoints(&mut section).or(all);
+        section.finish();
+        (region, endpoints)
+    });
+    regional.collect()
 }
 
 fn url(section: &mut Section<'_>, key: &'static str) -> Option<String> {

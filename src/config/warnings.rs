@@ -138,6 +138,11 @@ fn of_guardrail(guardrail: &Guardrail, model: &Model) -> Vec<String> {
             "is in {own}, and its guardrail in {region}; a guardrail works only in its own region"
         ));
     }
+    if guardrail.apply.is_none() && !model.targets.places.is_empty() {
+        all.push(format!(
+            "has a guardrail in its calls, which exists in one region only, so these calls stay in {own}; set guardrail.apply to use its other regions"
+        ));
+    }
     if guardrail.show_trace
         && guardrail
             .trace
@@ -187,6 +192,9 @@ fn of_model(model: &Model) -> Vec<String> {
     let own = model.options.guardrail.as_ref();
     all.extend(own.into_iter().flat_map(|one| of_guardrail(one, model)));
     all.extend(of_profile(model));
+    let others = model.targets.places.iter().map(|place| place.target());
+    let others = others.filter(|other| other.id != model.target().id);
+    all.extend(others.map(|other| format!("is called as {} in {}", other.id, other.region)));
     if let Some(most) = facts
         .max_output_tokens
         .filter(|most| model.defaults.max_tokens > *most)

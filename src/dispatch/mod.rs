@@ -1,5 +1,6 @@
 //! Routes each call to the middleware stack of its model.
 
+mod fallback;
 mod models;
 pub mod pipeline;
 mod raw;
@@ -32,6 +33,7 @@ use crate::{
 };
 use pipeline::{Shared, Stack};
 
+use fallback::Alternatives;
 pub use models::{ModelListing, Models};
 
 /// The middleware stacks of one model, one for each operation.
@@ -62,6 +64,9 @@ impl Stacks {
 
 /// An operation that each model has a stack for.
 pub trait Dispatchable: Operation {
+    /// Another model can answer the same request.
+    const HAS_FALLBACKS: bool = true;
+
     /// Selects the stack of this operation.
     fn stack(stacks: &Stacks) -> &Stack<Self>;
 }
@@ -73,6 +78,9 @@ impl Dispatchable for Chat {
 }
 
 impl Dispatchable for Embed {
+    /// Vectors of two models cannot be compared.
+    const HAS_FALLBACKS: bool = false;
+
     fn stack(stacks: &Stacks) -> &Stack<Self> {
         &stacks.embed
     }
@@ -103,6 +111,9 @@ impl Dispatchable for Moderate {
 }
 
 impl Dispatchable for Passthrough {
+    /// Its body is in the form of one model.
+    const HAS_FALLBACKS: bool = false;
+
     fn stack(stacks: &Stacks) -> &Stack<Self> {
         &stacks.passthrough
     }
@@ -110,20 +121,36 @@ impl Dispatchable for Passthrough {
 
 /// A model that a caller may use, with its stacks.
 pub struct Destination {
-    pub model: Arc<Model>,
-    stacks: Arc<Stacks>,
+    first: Alternative,
+    /// The models that are called if the first one fails.
+    others: Alternatives,
     /// Calls of this one may make calls to other models, also after a reload.
     all: Arc<AllStacks>,
 }
 
+/// A model with its stacks.
+#[derive(Clone)]
+pub struct Alternative {
+    model: Arc<Model>,
+    stacks: Arc<Stacks>,
+}
+
 impl Destination {
+    /// The model that the caller asked for.
+    pub fn model(&self) -> &Arc<Model> {
+        &self.first.model
+    }
+
     /// Sends `call` through the stack of its operation.
     ///
     /// # Errors
     /// Any error of the stack.
     pub async fn call<T: Dispatchable>(&self, call: Call<T, Unplanned>) -> Result<Reply<T>, Error> {
         let _alive = self.all.clone();
-        T::stack(&self.stacks).clone().oneshot(call).await
+        if T::HAS_FALLBACKS && !self.others.is_empty() {
+            return self.in_turn(call).await;
+        }
+        T::stack(&self.first.stacks).clone().oneshot(call).await
     }
 }
 
@@ -169,7 +196,9 @@ impl Dispatch {
     /// 404 if no model has this name, 403 if the caller lacks permission for a configured model.
     pub async fn resolve_for(&self, name: &str, caller: &Caller) -> Result<Destination, Error> {
         let model = self.models.resolve_for(name, caller, &self.lookup).await?;
-        self.destination(model)
+        let mut destination = self.stacks.destination(model)?;
+        destination.others = self.alternatives(&destination.model().fallbacks, caller);
+        Ok(destination)
     }
 
     /// Resolves the raw ID `name`, which leads to the foundation model `base`, for a list of models.
@@ -186,14 +215,18 @@ impl Dispatch {
             .resolve_listed(name, base, caller, &self.lookup)
             .await
     }
-
-    fn destination(&self, model: Arc<Model>) -> Result<Destination, Error> {
-        self.stacks.destination(model)
-    }
 }
 
 impl AllStacks {
     fn destination(self: &Arc<Self>, model: Arc<Model>) -> Result<Destination, Error> {
+        Ok(Destination {
+            first: self.alternative(model)?,
+            others: Alternatives::default(),
+            all: self.clone(),
+        })
+    }
+
+    fn alternative(&self, model: Arc<Model>) -> Result<Alternative, Error> {
         let stacks = if model.raw {
             self.raw.as_ref()
         } else {
@@ -204,11 +237,7 @@ impl AllStacks {
             Error::new(Kind::Internal, "The gateway has no stack for this model.")
                 .with_detail(model.name.clone())
         })?;
-        Ok(Destination {
-            model,
-            stacks,
-            all: self.clone(),
-        })
+        Ok(Alternative { model, stacks })
     }
 }
 

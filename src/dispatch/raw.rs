@@ -174,13 +174,14 @@ fn with_target(model: &Arc<Model>, target: Target) -> Arc<Model> {
         return model.clone();
     }
     let (known, listed) = (catalogue::lookup(own), catalogue::lookup(&target));
-    let mut same = Model::clone(model);
+    // The price of all its regions together is that of none.
+    let mut same = model.at(0);
     if let Some(base) = listed.base {
         // The operator's facts and price stay. An inference profile has a price of its own in the catalogue.
         if known.facts == model.facts {
             same.facts = listed.facts;
         }
-        if known.price == model.price {
+        if known.price == same.price {
             same.price = listed.price;
         }
         same.base = Some(base.to_owned());

@@ -224,8 +224,9 @@ impl Drop for Inner {
             finish_reason,
             error,
         } = facts;
-        let kb = self.trace.retrieval();
-        let spend = self.trace.spending().total();
+        let last = self.trace.last();
+        let kb = last.retrieval();
+        let spend = last.spending().total();
         let usage = usage.or(spend.usage);
         // What the ledger has, which may be more than the client was told: an estimate costs at least the reserved input.
         let cost = self.trace.charged();

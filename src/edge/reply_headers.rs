@@ -20,8 +20,15 @@ const MAX_WARNINGS: usize = 2048;
 pub struct Headers(Vec<(&'static str, String)>);
 
 impl Headers {
-    /// Collects the headers. `usage` is known only for a reply that is not streamed.
-    pub fn of(model: &Model, plan: &Plan, trace: &Trace, usage: Option<Usage>) -> Self {
+    /// Collects the headers. `usage` is known only for a reply that is not streamed. `is_fallback` means that the client
+    /// asked for another model.
+    pub fn of(
+        model: &Model,
+        plan: &Plan,
+        trace: &Trace,
+        usage: Option<Usage>,
+        is_fallback: bool,
+    ) -> Self {
         let target = trace.target().unwrap_or_else(|| model.target().clone());
         // A prompt router returns the ARN of the model that it chose.
         let invoked = trace.invoked();
@@ -35,6 +42,10 @@ impl Headers {
         }
         headers.push(("x-lintel-region", target.region.clone()));
         let mut route = plan.route_header();
+        if is_fallback {
+            route.push_str("; fallback=");
+            route.push_str(&model.name);
+        }
         if trace.is_schema_unenforced() {
             route.push_str("; schema=not_enforced");
         }

@@ -108,6 +108,14 @@ async fn answer<D: Dialect>(
         Err(_) if known != model => gateway.dispatch.resolve_for(&model, &caller).await?,
         destination => destination?,
     };
+    let fallbacks = D::fallbacks(&view);
+    let destination = match fallbacks.is_empty() {
+        true => destination,
+        false => {
+            let chosen = gateway.dispatch.chosen(fallbacks, &caller, trace).await;
+            destination.with_fallbacks(chosen)
+        }
+    };
     let users = caller.end_users.as_ref().zip(end_user);
     let call = Call {
         request_id: entry.request_id().clone(),
@@ -115,7 +123,7 @@ async fn answer<D: Dialect>(
             .map(|(users, name)| users.account(&name, SystemTime::now()))
             .unwrap_or_default(),
         caller,
-        model: destination.model.clone(),
+        model: destination.model().clone(),
         body: Arc::new(operation),
         plan: Unplanned,
         trace: trace.clone(),
@@ -203,12 +211,17 @@ async fn finish<D: Dialect>(
 ) -> Result<ReadyReply, Error> {
     let (entry, log_entry) = (cx.entry.clone(), cx.entry);
     let (disconnect, received) = (&cx.edge.disconnect, cx.received);
+    let asked = call.model.name.clone();
     let served = disconnect
         .run(destination, call, body, move |end| log_entry.set_end(end))
         .await
         // Here, because an error may also arrive as an event.
         .map_err(with_own_param::<D>)?;
-    let trace = entry.trace();
+    let trace = &served.trace;
+    let is_fallback = served.model.name != asked;
+    if is_fallback {
+        entry.set_model(&served.model);
+    }
     let (is_stream, usage) = (served.reply.is_stream(), served.reply.usage());
     let reply_cx = ReplyContext {
         id: entry.id(),
@@ -218,7 +231,8 @@ async fn finish<D: Dialect>(
     };
     let outgoing = D::reply(served.reply, view, reply_cx)?;
     // Afterwards, because writing a whole reply can add warnings.
-    let headers = reply_headers::Headers::of(&served.model, &served.plan, trace, usage);
+    let headers =
+        reply_headers::Headers::of(&served.model, &served.plan, trace, usage, is_fallback);
     let phase = if is_stream { "first_chunk" } else { "request" };
     entry.set_stream(is_stream);
     metrics::overhead(

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     call::Alert,
     metrics,
-    model::Route,
+    model::{Route, Target},
     money::{Budget, Mode, NanoUsd, Usage},
 };
 
@@ -27,7 +27,15 @@ pub struct Hold {
     entry: LedgerEntry,
     /// Set if the call moved to another route than the planned one.
     rerouted: OnceLock<Route>,
+    /// Set if the call was answered elsewhere than at the model's first target.
+    served: OnceLock<ServedAt>,
     ended: AtomicBool,
+}
+
+/// Where a call was answered, and at which price, as in [`LedgerEntry`].
+pub struct ServedAt {
+    pub target: Arc<Target>,
+    pub price: String,
 }
 
 /// The cost of a call that has ended, and how it ended.
@@ -66,6 +74,7 @@ impl Hold {
             ledger,
             entry,
             rerouted: OnceLock::new(),
+            served: OnceLock::new(),
             ended: AtomicBool::new(false),
         }
     }
@@ -80,6 +89,11 @@ impl Hold {
     fn entry(&self) -> LedgerEntry {
         let mut entry = self.entry.clone();
         entry.route = self.rerouted.get().copied().or(entry.route);
+        if let Some(ServedAt { target, price }) = self.served.get() {
+            entry.target.clone_from(&target.id);
+            entry.region.clone_from(&target.region);
+            entry.price.clone_from(price);
+        }
         entry
     }
 
@@ -91,6 +105,11 @@ impl Hold {
         let store = &self.ledger.0.store;
         !store.is_durable()
             || timeout(WRITE_TIMEOUT, store.writer.hold(self.row())).await == Ok(true)
+    }
+
+    /// Records where the call was answered, for its record. Only the first call has an effect.
+    pub fn set_served(&self, served: ServedAt) {
+        let _ = self.served.set(served);
     }
 
     /// The most that the call may cost, with all that was added to it.

@@ -30,8 +30,8 @@ pub use account::{BudgetStatus, LimitOverride};
 pub use accounts::Refusal;
 pub use clock::Clock;
 pub use corrections::Reconciliation;
-pub use hold::{Hold, Settlement};
-pub use record::{Certainty, LedgerEntry, Record};
+pub use hold::{Hold, ServedAt, Settlement};
+pub use record::{Certainty, LedgerEntry, Record, price_at};
 pub use responses::{NewResponse, ResponseError, ResponseSettings, Responses, StoredResponse};
 pub use scopes::Scopes;
 pub use store::{

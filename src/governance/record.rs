@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     call::Call,
-    model::Route,
+    model::{Model, Route},
     money::{GuardrailFees, NanoUsd, PicoUsd, Price, Tier, Usage, WorstCase},
 };
 
@@ -69,14 +69,17 @@ impl LedgerEntry {
             target: target.id.clone(),
             region: target.region.clone(),
             route: Some(call.plan.route),
-            price: call
-                .model
-                .price
-                .as_deref()
-                .map(|price| price_text(price, &call.plan.worst))
-                .unwrap_or_default(),
+            price: price_at(&call.model, &call.plan.worst),
         }
     }
+}
+
+/// The price of `model`, as in [`LedgerEntry::price`].
+pub fn price_at(model: &Model, worst: &WorstCase) -> String {
+    let price = model.price.as_deref();
+    price
+        .map(|price| price_text(price, worst))
+        .unwrap_or_default()
 }
 
 /// See [`LedgerEntry::price`].

@@ -64,12 +64,7 @@ impl BedrockKnowledgeBases {
         let base = &search.base;
         let warnings = cx.trace.warnings();
         let label = base.label();
-        let subject = Subject {
-            target: &base.target,
-            label: &label,
-            policy: base.retry,
-            trace: cx.trace,
-        };
+        let subject = Subject::new(&base.target, &label, base.retry, cx.trace);
         let typed =
             base.kind == KnowledgeBaseKind::Vector && search.search_type != SearchType::Auto;
         let mut without_type = typed && self.is_unsupported(search);

@@ -1,8 +1,11 @@
 //! Requests to Bedrock and their retries.
 
-use metrics::counter;
+use metrics::{counter, gauge};
 
-use super::{RETRY_BUDGET_EXHAUSTED, UPSTREAM_REQUESTS, UPSTREAM_RETRIES};
+use super::{
+    BREAKER_STATE, BREAKER_TRANSITIONS, FAILOVERS, FALLBACKS, RETRY_BUDGET_EXHAUSTED,
+    UPSTREAM_REQUESTS, UPSTREAM_RETRIES,
+};
 
 /// Counts a request to Bedrock. `code` is `ok` or an error code of the gateway.
 pub fn upstream_request(region: &str, model: &str, code: &'static str, retried: bool) {
@@ -20,5 +23,29 @@ pub fn upstream_retry(region: &str, model: &str) {
 /// Counts a failure that was not retried, because the retry budget was exhausted.
 pub fn retry_budget_exhausted(region: &str, model: &str) {
     counter!(RETRY_BUDGET_EXHAUSTED, "region" => region.to_owned(), "model" => model.to_owned())
+        .increment(1);
+}
+
+/// Counts a request that moved to another region after the error `code`.
+pub fn failover(from: &str, to: &str, model: &str, code: &'static str) {
+    counter!(FAILOVERS, "from" => from.to_owned(), "to" => to.to_owned(), "model" => model.to_owned(), "code" => code)
+        .increment(1);
+}
+
+/// Records the new state of the circuit breaker of a target: `closed`, `half_open` or `open`.
+pub fn breaker(region: &str, model: &str, state: &'static str) {
+    let value = match state {
+        "closed" => 0.0,
+        "half_open" => 1.0,
+        _ => 2.0,
+    };
+    gauge!(BREAKER_STATE, "region" => region.to_owned(), "model" => model.to_owned()).set(value);
+    counter!(BREAKER_TRANSITIONS, "region" => region.to_owned(), "model" => model.to_owned(), "to" => state)
+        .increment(1);
+}
+
+/// Counts a call that falls back to another model. `cause` is `failure`, `context_length` or `content_filter`.
+pub fn fallback(from: &str, to: &str, cause: &'static str) {
+    counter!(FALLBACKS, "from" => from.to_owned(), "to" => to.to_owned(), "cause" => cause)
         .increment(1);
 }

@@ -45,6 +45,8 @@ impl<T: Operation> Middleware<T> for Deadline {
             Delivery::Whole | Delivery::Replayed => call.model.timeouts.whole,
         } * if first_use { COMPILING } else { 1 };
         let trace = call.trace.clone();
+        // The models that a call falls back to share one time limit.
+        let limit = trace.time_within(limit);
         match timeout(limit, next.call(call)).await {
             Ok(result) => {
                 if let (Ok(_), Some(schema)) = (&result, schema) {

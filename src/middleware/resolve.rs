@@ -5,10 +5,11 @@ use tower::{Layer, Service};
 
 use super::Reply;
 use crate::{
-    call::{Call, Unplanned},
+    call::{Call, Plan, Unplanned},
     catalogue,
     error::Error,
     model::{Facts, Model, Target},
+    money::GuardrailFees,
     operation::Operation,
     upstream::{LearnedRoutes, ProfileLookup, Unresolved},
 };
@@ -69,9 +70,13 @@ impl Resolve {
         // Checked before anything that costs money.
         warnings.refuse_dropped(&call.model)?;
         let trace = call.trace.clone();
+        let learned = self.learned.clone();
         trace
             .compute(move || {
                 let plan = call.body.plan(&call.model, &call.caller)?;
+                if let Some(model) = usable(&call.model, &plan, &learned) {
+                    call.model = Arc::new(model);
+                }
                 if let Some(model) = catalogue::through_profile(&call.model, plan.route) {
                     let id = &model.target().id;
                     call.trace.warnings().add(format!(
@@ -83,6 +88,20 @@ impl Resolve {
             })
             .await
     }
+}
+
+/// Returns `model` with the places that can answer a call of this plan, if it has others. A guardrail in the call exists in
+/// one region only.
+fn usable(model: &Model, plan: &Plan, learned: &LearnedRoutes) -> Option<Model> {
+    let places = &model.targets.places;
+    let is_guarded = plan.worst.guardrail != GuardrailFees::default();
+    let first = model.target();
+    let is_usable = |place: &&Arc<Model>| {
+        let is_first = place.target() == first;
+        is_first || (!is_guarded && !learned.refused(place).contains(&plan.route))
+    };
+    let usable: Vec<_> = places.iter().filter(is_usable).cloned().collect();
+    (usable.len() < places.len()).then(|| model.clone().with_places(usable))
 }
 
 impl<S> Layer<S> for Resolve {

@@ -1,81 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Facts, Limits, Route};
+use super::{Facts, Fallbacks, Limits, Route, Target, Targets};
 use crate::money::{Budget, Price};
-
-/// The address of a model on Bedrock.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// A Bedrock model id, inference profile id or ARN, as it goes into the path.
-    pub id: String,
-    pub region: String,
-}
-
-impl Target {
-    /// Creates a target. The region of an ARN takes precedence over `region`, because a resource can only be called in
-    /// its own region.
-    pub fn new(id: impl Into<String>, region: &str) -> Self {
-        let id = id.into();
-        let own = id
-            .strip_prefix("arn:")
-            .and_then(|rest| rest.split(':').nth(2))
-            .filter(|r| !r.is_empty());
-        let region = own.unwrap_or(region).to_owned();
-        Self { id, region }
-    }
-
-    /// Reports whether the target is a managed prompt, which brings its own text, model and limits.
-    pub fn is_prompt(&self) -> bool {
-        self.id.starts_with("arn:") && self.id.contains(":prompt/")
-    }
-
-    /// Returns the ARN of the foundation model `id` in the region of the target. An `id` that is an ARN is returned
-    /// unchanged.
-    pub fn model_arn(&self, id: &str) -> String {
-        if id.starts_with("arn:") {
-            return id.to_owned();
-        }
-        let partition = match self.region.split('-').next() {
-            Some("cn") => "aws-cn",
-            _ if self.region.starts_with("us-gov-") => "aws-us-gov",
-            _ => "aws",
-        };
-        let region = &self.region;
-        format!("arn:{partition}:bedrock:{region}::foundation-model/{id}")
-    }
-
-    /// Reports whether the target is a model with the account's own weights.
-    pub fn is_imported(&self) -> bool {
-        self.id.starts_with("arn:") && self.id.contains(":imported-model/")
-    }
-
-    /// Returns the id if clients may see it. An ARN contains the operator's account id and is not shown.
-    pub fn shown(&self) -> Option<&str> {
-        (!self.id.starts_with("arn:")).then_some(&self.id)
-    }
-}
-
-/// The targets of a model, in order of preference.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Targets {
-    pub first: Arc<Target>,
-    pub others: Vec<Arc<Target>>,
-}
-
-impl Targets {
-    /// Creates a list of one target.
-    pub fn one(target: Target) -> Self {
-        Self {
-            first: Arc::new(target),
-            others: Vec::new(),
-        }
-    }
-
-    /// Iterates over the targets, in order of preference.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Target>> {
-        std::iter::once(&self.first).chain(&self.others)
-    }
-}
 
 /// The time limits of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,6 +220,7 @@ pub struct Model {
     pub options: ModelOptions,
     pub limits: Limits,
     pub budgets: Vec<Arc<Budget>>,
+    pub fallbacks: Fallbacks,
 }
 
 impl Model {
@@ -327,6 +254,7 @@ impl Model {
             options: ModelOptions::default(),
             limits: Limits::default(),
             budgets: Vec::new(),
+            fallbacks: Fallbacks::default(),
         }
     }
 
@@ -339,23 +267,5 @@ impl Model {
     /// bounded.
     pub fn label(&self) -> &str {
         if self.raw { "unknown" } else { &self.name }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn region_of_an_arn_takes_precedence() {
-        let target = Target::new(
-            "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/x",
-            "us-east-1",
-        );
-        assert_eq!(target.region, "eu-west-1");
-        assert_eq!(
-            Target::new("amazon.nova-lite-v1:0", "us-east-1").region,
-            "us-east-1"
-        );
     }
 }

@@ -2,25 +2,29 @@
 
 mod definition;
 mod facts;
+mod fallbacks;
 pub mod guardrail;
 mod invoke;
 mod limits;
 mod native;
 mod route;
 mod schemas;
+mod targets;
 mod units;
 
 pub use definition::{
     Api, Apply, CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions,
-    Residency, RetryPolicy, Target, Targets, Timeouts,
+    Residency, RetryPolicy, Timeouts,
 };
 pub use facts::{
     Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
     Sampling, ToolChoiceMode, ToolUseIdForm,
 };
+pub use fallbacks::Fallbacks;
 pub use invoke::{Invoke, InvokeFamily};
 pub use limits::Limits;
 pub use native::{Cap, Endpoints, MantlePrefix, Native, NativeTools};
 pub use route::Route;
 pub use schemas::{SchemaRoot, StrictLimits};
+pub use targets::{Strategy, Target, Targets};
 pub use units::{Draw, DrawFamily, RerankFamily};

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Deserializer};
 
+mod ceiling;
+
 use super::{Cost, NanoUsd, PicoUsd, Usage};
 
 /// The service tier that a call is billed at.

@@ -103,6 +103,11 @@ impl WorstCase {
         Some(all + self.all_fees())
     }
 
+    /// Reports whether the gateway applies a guardrail itself, or reranks.
+    pub fn has_applied_guardrail(&self) -> bool {
+        self.all_fees() != NanoUsd::default()
+    }
+
     /// The most that all reranking and guardrails can cost.
     pub fn all_fees(&self) -> NanoUsd {
         self.fees + self.output_fees.times(self.output_tokens)

@@ -130,6 +130,9 @@ pub fn optional_list<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MAX: 
     Ok(items.map(|items| items.0))
 }
 
+/// Maximum number of other models that a request names.
+pub const MAX_FALLBACKS: usize = 8;
+
 /// Deserializes a map of at most `MAX` pairs or null, for `deserialize_with`.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    capped,
+    capped::{self, MAX_FALLBACKS},
     extension::BedrockOptions,
     knowledge_base::{Kb, MAX_BASES, RankingOptions},
     message::{CacheControl, Message},
@@ -146,6 +146,12 @@ pub struct ChatRequest {
     /// An extension: options that are specific to Bedrock.
     #[serde(default)]
     pub bedrock: Option<BedrockOptions>,
+    /// An extension: the models to call if the first one fails, in this order.
+    #[serde(
+        default,
+        deserialize_with = "capped::optional_list::<_, _, MAX_FALLBACKS>"
+    )]
+    pub models: Option<Vec<String>>,
     /// An extension: the maximum cost of the call, in US dollars.
     #[serde(default)]
     pub max_cost_usd: Option<Box<RawValue>>,

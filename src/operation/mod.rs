@@ -42,6 +42,12 @@ pub trait Operation: Clone + Send + Sync + 'static {
     /// ends.
     fn likely_tokens(&self, model: &Model) -> u64;
 
+    /// Returns a hash that requests share which profit from being answered in one region, because they begin with the same
+    /// cached prompt. `None` if the region does not matter.
+    fn affinity(&self, _model: &Model, _caller: &Caller) -> Option<u64> {
+        None
+    }
+
     /// The client wants the reply as a stream.
     fn is_stream(&self) -> bool {
         false

@@ -66,6 +66,11 @@ pub trait Reply: Sized + Send + 'static {
     /// The usage of a whole reply; `None` for a stream.
     fn usage(&self) -> Option<Usage>;
 
+    /// Reports whether a filter withheld a whole reply, so that it answers nothing.
+    fn is_filtered(&self) -> bool {
+        false
+    }
+
     /// Ends a stream early if `limit` resolves to false.
     fn limited_by(self, _limit: Box<dyn OutputLimit>) -> Self {
         self

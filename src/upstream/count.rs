@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use super::{
     Attempt, Codec, Exchange, Request, ServiceOperation, Subject, Try, Upstream, collected,
-    converse,
+    converse, relocation::Relocation,
 };
 use crate::{
     bedrock::count_tokens::CountTokensReply,
     call::{Call, Route},
     error::{Error, Kind},
-    model::Target,
+    model::{Model, Target},
     operation::count::{CountSource, CountTokens, TokenCount},
 };
 
@@ -39,20 +39,18 @@ impl Exchange for CountTokens {
             call.trace.warnings().add(text);
             call.body.bound(&call.model, &call.caller)
         };
-        let (Some((request, ())), Some(base)) = (requests.into_iter().next(), &call.model.base)
-        else {
+        let (Some((request, ())), Some(_)) = (requests.into_iter().next(), &call.model.base) else {
             return bound(NOT_COUNTED);
         };
-        // Bedrock counts only by the ID of the foundation model, not by a profile or an ARN.
-        let target = Arc::new(Target {
-            id: base.clone(),
-            region: call.model.target().region.clone(),
-        });
+        let target = counted(&call.model);
         let subject = Subject {
             target: &target,
             ..Subject::of(call)
         };
-        let attempt = CountAttempt(request);
+        let attempt = CountAttempt {
+            request,
+            elsewhere: &Relocation::of(call),
+        };
         let counted = upstream
             .attempts
             .run(subject, ServiceOperation::CountTokens, attempt);
@@ -69,6 +67,15 @@ impl Exchange for CountTokens {
     }
 }
 
+/// The target that counts for `model`: Bedrock counts only by the ID of the foundation model, not by a profile or an ARN.
+fn counted(model: &Model) -> Arc<Target> {
+    let own = model.target();
+    Arc::new(Target {
+        id: model.base.clone().unwrap_or_else(|| own.id.clone()),
+        region: own.region.clone(),
+    })
+}
+
 /// Returns why Bedrock does not count for this model here. `None` if the request itself is the problem, or a later one may
 /// succeed.
 fn why_not_counted(error: &Error) -> Option<&'static str> {
@@ -80,14 +87,17 @@ fn why_not_counted(error: &Error) -> Option<&'static str> {
     }
 }
 
-struct CountAttempt(Request);
+struct CountAttempt<'a> {
+    request: Request,
+    elsewhere: &'a Relocation<'a, CountTokens>,
+}
 
-impl Attempt for CountAttempt {
+impl Attempt for CountAttempt<'_> {
     type Output = u64;
 
     async fn attempt(&mut self, send: Try<'_>) -> Result<u64, Error> {
         // No ticket, because Bedrock does not bill the request.
-        let reply = send.send_model(self.0.clone()).await?;
+        let reply = send.send_model(self.request.clone()).await?;
         let body = collected(reply.into_body(), MAX_REPLY_BYTES).await?;
         let reply: CountTokensReply = serde_json::from_slice(&body).map_err(|error| {
             let text = "Bedrock sent a reply that could not be parsed.";
@@ -100,5 +110,14 @@ impl Attempt for CountAttempt {
                 ))
         })?;
         Ok(reply.input_tokens)
+    }
+
+    async fn relocate(&mut self, place: usize) -> Result<(), Error> {
+        (_, self.request, ()) = self.elsewhere.request(place, 0).await?;
+        Ok(())
+    }
+
+    fn target(&self, place: &Model) -> Arc<Target> {
+        counted(place)
     }
 }

@@ -29,6 +29,8 @@ pub const REJECTED: &str = "Bedrock rejected the request: ";
 const MODEL_NOT_READY_WAIT: Duration = Duration::from_secs(10);
 /// `retry-after` for an exhausted quota. Quotas are per day, so a retry within the hour cannot succeed.
 const QUOTA_WAIT: Duration = Duration::from_secs(3600);
+/// The longest `retry-after` of the service that is believed, in seconds.
+const MAX_DEMANDED: u64 = 3600;
 
 /// Returns the error for a reply with an error status.
 pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
@@ -36,7 +38,18 @@ pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error
         return native.into_error(Some(status), headers);
     }
     let (name, reply, detail) = read(status, headers, body);
-    from_name(&name, Some(status), &reply).with_detail(detail)
+    let error = from_name(&name, Some(status), &reply).with_detail(detail);
+    match demanded_wait(headers).filter(|_| error.retry_after().is_some()) {
+        Some(wait) => error.with_retry_after(wait),
+        None => error,
+    }
+}
+
+/// Returns the time for which the service wants to be left alone, if it says so.
+fn demanded_wait(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get("retry-after")?.to_str().ok()?;
+    let seconds: u64 = seconds.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.clamp(1, MAX_DEMANDED)))
 }
 
 /// Returns the short name of an error reply, such as `Throttling`, its parsed body, and a text for the log.

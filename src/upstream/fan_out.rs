@@ -2,7 +2,10 @@
 
 use std::{
     future::ready,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,7 +14,9 @@ use futures_util::{Stream, StreamExt, stream};
 use http::HeaderMap;
 use tokio::time::timeout;
 
-use super::{Attempt, Request, Subject, Try, Upstream, collected};
+use super::{
+    Attempt, Exchange, Request, Subject, Try, Upstream, collected, relocation::Relocation,
+};
 use crate::{
     call::{Call, Ticket},
     error::{Error, Kind, RetryAdvice},
@@ -76,16 +81,16 @@ pub struct Billed<P> {
 /// # Errors
 /// The failure that says most. The replies to the requests in flight are read, because Bedrock bills them; nothing new
 /// is sent.
-pub async fn all<T, D>(
+pub async fn all<T>(
     upstream: &Upstream,
-    call: &Call<T>,
-    requests: Vec<(Request, D)>,
+    call: &Arc<Call<T>>,
+    requests: Vec<(Request, T::Decoder)>,
     max_bytes: usize,
-) -> Result<(Vec<D::Part>, Usage), Error>
+) -> Result<(Vec<<T::Decoder as PartDecoder>::Part>, Usage), Error>
 where
-    T: Send + Sync,
-    D: PartDecoder,
+    T: Exchange<Decoder: PartDecoder>,
 {
+    let elsewhere = &Relocation::of(call);
     let failed = &AtomicBool::new(false);
     let count = requests.len();
     let in_flight = max_in_flight(&requests);
@@ -102,6 +107,8 @@ where
                 decoder,
                 max_bytes,
                 failed,
+                elsewhere,
+                index,
             };
             let result = send(upstream, call, attempt).await;
             failed.fetch_or(result.is_err(), Ordering::Relaxed);
@@ -109,7 +116,7 @@ where
         });
     let parts: Vec<_> = parts.collect();
     let mut results = stream::iter(parts).buffer_unordered(in_flight);
-    let mut answers: Vec<Option<D::Part>> = Vec::new();
+    let mut answers: Vec<Option<_>> = Vec::new();
     answers.resize_with(count, || None);
     let mut usage: Option<Usage> = None;
     while let Some((index, result)) = results.next().await {
@@ -170,11 +177,11 @@ async fn most_certain<P>(
     others.find(is_final).unwrap_or(first)
 }
 
-async fn send<T, D: PartDecoder>(
+async fn send<T: Exchange<Decoder: PartDecoder>>(
     upstream: &Upstream,
     call: &Call<T>,
-    attempt: PartAttempt<'_, D>,
-) -> Result<(D::Part, Usage), Error> {
+    attempt: PartAttempt<'_, T>,
+) -> Result<(<T::Decoder as PartDecoder>::Part, Usage), Error> {
     let operation = attempt.request.operation;
     let (billed, ticket) = upstream
         .attempts
@@ -184,16 +191,18 @@ async fn send<T, D: PartDecoder>(
     Ok((billed.result?, billed.usage))
 }
 
-struct PartAttempt<'a, D> {
+struct PartAttempt<'a, T: Exchange> {
     request: Request,
-    decoder: D,
+    decoder: T::Decoder,
     max_bytes: usize,
     /// Another request of the call failed.
     failed: &'a AtomicBool,
+    elsewhere: &'a Relocation<'a, T>,
+    index: usize,
 }
 
-impl<D: PartDecoder> Attempt for PartAttempt<'_, D> {
-    type Output = (Billed<D::Part>, Ticket);
+impl<T: Exchange<Decoder: PartDecoder>> Attempt for PartAttempt<'_, T> {
+    type Output = (Billed<<T::Decoder as PartDecoder>::Part>, Ticket);
 
     async fn attempt(&mut self, send: Try<'_>) -> Result<Self::Output, Error> {
         send.billed(async {
@@ -203,6 +212,13 @@ impl<D: PartDecoder> Attempt for PartAttempt<'_, D> {
             self.decoder.read(&parts.headers, &body)
         })
         .await
+    }
+
+    async fn relocate(&mut self, place: usize) -> Result<(), Error> {
+        let (_, request, decoder) = self.elsewhere.request(place, self.index).await?;
+        self.request = whole(request, &decoder);
+        self.decoder = decoder;
+        Ok(())
     }
 
     fn is_wanted(&self) -> bool {

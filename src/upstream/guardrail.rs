@@ -123,12 +123,7 @@ impl Guardrails {
             region: case.model.target().region.clone(),
         });
         let label = format!("guardrail:{}", case.model.label());
-        let subject = Subject {
-            target: &target,
-            label: &label,
-            policy: case.model.retry,
-            trace: case.trace,
-        };
+        let subject = Subject::new(&target, &label, case.model.retry, case.trace);
         let attempt = JudgeAttempt {
             case,
             request: wire::encode(case)?,

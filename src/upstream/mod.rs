@@ -24,8 +24,8 @@ mod profile_lookup;
 mod rank;
 mod redact;
 mod refused_betas;
+mod relocation;
 mod rerank;
-mod retry_budget;
 mod transport;
 
 use std::{
@@ -38,7 +38,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-pub use attempt::{Attempt, Attempts, Subject, Try};
+pub use attempt::{Attempt, Attempts, Subject, TargetHealth, Try};
 pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, RankDecoder, RankPage, Request};
 pub use discovery::{DiscoveredModel, Discovery, ListFailure, Origin};
@@ -85,6 +85,11 @@ impl Upstream {
         }
     }
 
+    /// Reports the health of every target that has received requests.
+    pub fn health(&self) -> Vec<TargetHealth> {
+        self.attempts.health()
+    }
+
     /// Returns what this upstream has learned about routes.
     pub fn learned(&self) -> LearnedRoutes {
         self.learned.clone()
@@ -126,12 +131,16 @@ impl Upstream {
             )
             .with_detail(format!("{} on route {}", T::NAME, call.plan.route.as_str()))
         })?;
+        let here = match self.attempts.start(&call) {
+            Some(place) => Arc::new(relocation::at(&call, place)),
+            None => call.clone(),
+        };
         let trace = call.trace.clone();
-        let encode = move || Ok((codec.encode(&call)?, call));
-        let (requests, call) = trace.compute(encode).await?;
+        let encode = move || Ok((codec.encode(&here)?, here));
+        let (requests, here) = trace.compute(encode).await?;
         call.trace.warnings().refuse_dropped(&call.model)?;
         let started = Instant::now();
-        let reply = T::exchange(self, &call, requests).await;
+        let reply = T::exchange(self, &here, requests).await;
         call.trace.waited_since(started);
         Ok(Served {
             reply: reply?,

@@ -12,7 +12,7 @@ use http::HeaderMap;
 
 use super::{
     Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected,
-    frame_stream::FrameStream, invoke::malformed,
+    frame_stream::FrameStream, invoke::malformed, relocation::Relocation,
 };
 use crate::{
     call::{Call, Route, Ticket},
@@ -44,8 +44,13 @@ impl Exchange for Passthrough {
             return Err(malformed("no request was made"));
         };
         let (subject, operation) = (Subject::of(call), request.operation);
+        let elsewhere = &Relocation::of(call);
         if !call.body.stream {
-            let attempt = WholeAttempt { request, meter };
+            let attempt = WholeAttempt {
+                request,
+                meter,
+                elsewhere,
+            };
             let (reply, ticket) = upstream.attempts.run(subject, operation, attempt).await?;
             // Without usage, the request counts as lost.
             if let Some(usage) = reply.usage {
@@ -59,6 +64,7 @@ impl Exchange for Passthrough {
             request,
             meter,
             upstream,
+            elsewhere,
         };
         let (mut open, ticket) = upstream.attempts.run(subject, operation, attempt).await?;
         open.rest.set_ticket(ticket, &open.first);
@@ -75,12 +81,13 @@ impl Exchange for Passthrough {
 }
 
 /// An attempt to get a whole reply.
-struct WholeAttempt {
+struct WholeAttempt<'a> {
     request: Request,
     meter: Arc<Meter>,
+    elsewhere: &'a Relocation<'a, Passthrough>,
 }
 
-impl Attempt for WholeAttempt {
+impl Attempt for WholeAttempt<'_> {
     type Output = (WholePassthrough, Ticket);
 
     async fn attempt(&mut self, send: Try<'_>) -> Result<Self::Output, Error> {
@@ -95,6 +102,11 @@ impl Attempt for WholeAttempt {
             })
         })
         .await
+    }
+
+    async fn relocate(&mut self, place: usize) -> Result<(), Error> {
+        (_, self.request, self.meter) = self.elsewhere.request(place, 0).await?;
+        Ok(())
     }
 }
 
@@ -111,6 +123,7 @@ struct StreamAttempt<'a> {
     request: Request,
     meter: Arc<Meter>,
     upstream: &'a Upstream,
+    elsewhere: &'a Relocation<'a, Passthrough>,
 }
 
 impl Attempt for StreamAttempt<'_> {
@@ -132,5 +145,10 @@ impl Attempt for StreamAttempt<'_> {
             })
         })
         .await
+    }
+
+    async fn relocate(&mut self, place: usize) -> Result<(), Error> {
+        (_, self.request, self.meter) = self.elsewhere.request(place, 0).await?;
+        Ok(())
     }
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use super::{
     Attempt, Codec, Exchange, RankDecoder, RankPage, Request, Subject, Try, Upstream, collected,
-    invoke, invoke::malformed, rerank,
+    invoke,
+    invoke::malformed,
+    relocation::{self, Relocation},
+    rerank,
 };
 use crate::{
     call::{Call, Route, Ticket},
@@ -17,7 +20,7 @@ use crate::{
 const MAX_REPLY_BYTES: usize = 64 << 20;
 
 impl Exchange for Rank {
-    type Decoder = Box<dyn RankDecoder>;
+    type Decoder = Arc<dyn RankDecoder>;
 
     fn codec(route: Route) -> Option<&'static dyn Codec<Self>> {
         match route {
@@ -35,8 +38,12 @@ impl Exchange for Rank {
         let mut results = Vec::new();
         let mut usage: Option<Usage> = None;
         let mut pages = 0;
-        for (first, decoder) in requests {
+        let elsewhere = &Relocation::of(call);
+        for (index, (first, mut decoder)) in requests.into_iter().enumerate() {
+            // The tokens of further pages are valid only where the first one came from.
+            let mut here = call.clone();
             let mut next = Some(first);
+            let mut is_first = true;
             while let Some(request) = next {
                 pages += 1;
                 let is_reserved = pages <= call.plan.worst.requests;
@@ -45,7 +52,19 @@ impl Exchange for Rank {
                     call.trace.warnings().add(text);
                     break;
                 }
-                let page = fetch(upstream, call, request, &*decoder).await?;
+                let attempt = PageAttempt {
+                    request,
+                    decoder,
+                    elsewhere,
+                    index,
+                    place: None,
+                };
+                let (page, place);
+                (page, decoder, place) = fetch(upstream, &here, attempt, is_first).await?;
+                if let Some(place) = place {
+                    here = Arc::new(relocation::at(call, place));
+                }
+                is_first = false;
                 usage = Some(usage.map_or(page.usage, |usage| usage + page.usage));
                 // A page without results would never end.
                 next = page.next.filter(|_| !page.results.is_empty());
@@ -71,20 +90,22 @@ impl Exchange for Rank {
     }
 }
 
+/// Returns a page, its decoder, and the place that it was moved to.
 async fn fetch(
     upstream: &Upstream,
     call: &Call<Rank>,
-    request: Request,
-    decoder: &dyn RankDecoder,
-) -> Result<RankPage, Error> {
-    let operation = request.operation;
-    let attempt = PageAttempt { request, decoder };
-    let (page, ticket) = upstream
-        .attempts
-        .run(Subject::of(call), operation, attempt)
-        .await?;
+    attempt: PageAttempt<'_>,
+    is_first: bool,
+) -> Result<(RankPage, Arc<dyn RankDecoder>, Option<usize>), Error> {
+    let operation = attempt.request.operation;
+    let subject = match is_first {
+        true => Subject::of(call),
+        false => Subject::of(call).pinned(),
+    };
+    let sent = upstream.attempts.run(subject, operation, attempt).await?;
+    let (page, ticket, decoder, place) = sent;
     ticket.used(page.usage);
-    Ok(page)
+    Ok((page, decoder, place))
 }
 
 /// Checks that the results are those of distinct documents of the request.
@@ -109,18 +130,29 @@ fn check(results: &[Ranked], rank: &Rank) -> Result<(), Error> {
 
 struct PageAttempt<'a> {
     request: Request,
-    decoder: &'a dyn RankDecoder,
+    decoder: Arc<dyn RankDecoder>,
+    elsewhere: &'a Relocation<'a, Rank>,
+    index: usize,
+    /// The place that the request was moved to.
+    place: Option<usize>,
 }
 
 impl Attempt for PageAttempt<'_> {
-    type Output = (RankPage, Ticket);
+    type Output = (RankPage, Ticket, Arc<dyn RankDecoder>, Option<usize>);
 
     async fn attempt(&mut self, send: Try<'_>) -> Result<Self::Output, Error> {
-        send.billed(async {
+        let page = send.billed(async {
             let reply = send.send_model(self.request.clone()).await?;
             self.decoder
                 .read(&collected(reply.into_body(), MAX_REPLY_BYTES).await?)
-        })
-        .await
+        });
+        let (page, ticket) = page.await?;
+        Ok((page, ticket, self.decoder.clone(), self.place))
+    }
+
+    async fn relocate(&mut self, place: usize) -> Result<(), Error> {
+        (_, self.request, self.decoder) = self.elsewhere.request(place, self.index).await?;
+        self.place = Some(place);
+        Ok(())
     }
 }

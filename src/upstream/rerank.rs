@@ -1,6 +1,8 @@
 //! The Rerank route: one form of request for every reranking model.
 //! <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_agent-runtime_Rerank.html>
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +91,7 @@ struct ResultItem {
 }
 
 impl Codec<Rank> for Rerank {
-    fn encode(&self, call: &Call<Rank>) -> Result<Vec<(Request, Box<dyn RankDecoder>)>, Error> {
+    fn encode(&self, call: &Call<Rank>) -> Result<Vec<(Request, Arc<dyn RankDecoder>)>, Error> {
         let target = call.model.target();
         let source = |text| Source {
             r#type: "INLINE",
@@ -131,7 +133,7 @@ impl Codec<Rank> for Rerank {
             usage: call.body.usage(&call.model),
             first: request.clone(),
         };
-        Ok(vec![(request, Box::new(decoder))])
+        Ok(vec![(request, Arc::new(decoder))])
     }
 }
 

@@ -52,6 +52,7 @@ mod native;
 mod proxies;
 mod raw_ids;
 mod reasoning_order;
+mod regions;
 mod regressions;
 mod reload;
 mod requests;

@@ -1,8 +1,8 @@
 //! Values by type: text, numbers, choices, tables.
 
-use std::{fmt::Display, str::FromStr};
+use std::{collections::BTreeMap, fmt::Display, str::FromStr};
 
-use super::{Section, Value};
+use super::{Node, Section, Value};
 use crate::config::tree::Origin;
 
 impl Section<'_> {
@@ -28,6 +28,30 @@ impl Section<'_> {
         self.diagnostics
             .resolved(path, format!("{items:?}"), origin);
         Some(items)
+    }
+
+    /// A table of whole numbers between 1 and `max`, by name.
+    pub fn counts(&mut self, key: &'static str, max: u64) -> Option<BTreeMap<String, u32>> {
+        let path = self.path_of(key);
+        let (counts, origin) = self.read_raw(key, "a table of whole numbers", |value| {
+            let Value::Table(table) = value else {
+                return Err(None);
+            };
+            let count = |(name, node): (&String, &Node)| match &node.value {
+                Value::Integer(integer) => match u32::try_from(*integer) {
+                    Ok(count) if (1..=max).contains(&u64::from(count)) => Ok((name.clone(), count)),
+                    _ => Err(Some(format!("'{name}' must be between 1 and {max}"))),
+                },
+                _ => Err(None),
+            };
+            table
+                .iter()
+                .map(count)
+                .collect::<Result<BTreeMap<_, _>, _>>()
+        })?;
+        self.diagnostics
+            .resolved(path, format!("{counts:?}"), origin);
+        Some(counts)
     }
 
     /// A list of TCP ports.

@@ -118,6 +118,11 @@ pub trait Dialect: Send + Sync + 'static {
         [b"data: ".as_slice(), &Self::error(error), b"\n\n"].concat()
     }
 
+    /// Returns the other models that the client names, in its order, for the case that the first one fails.
+    fn fallbacks(_view: &Self::View) -> &[String] {
+        &[]
+    }
+
     /// Returns the name of the model by which the gateway knows the one that the client names.
     fn model_name(name: String, _models: &Models, _caller: &Caller) -> String {
         name

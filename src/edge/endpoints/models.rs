@@ -123,7 +123,7 @@ pub async fn retrieve(
                 Err(_) if known != name => gateway.dispatch.resolve_for(&name, &caller).await?,
                 found => found?,
             };
-            let model = model.model;
+            let model = model.model().clone();
             let object = object(&edge, &known, &model, false, &model.use_cases);
             let found = edge.discovery.as_ref().and_then(|all| all.find(&known));
             match &found {

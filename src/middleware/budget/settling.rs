@@ -6,8 +6,9 @@ use std::sync::{
 use super::Settings;
 use crate::{
     call::{Alert, Call, Spend, Trace},
-    governance::{Certainty, Hold, Settlement},
+    governance::{Certainty, Hold, ServedAt, Settlement, price_at},
     metrics,
+    model::Model,
     money::{NanoUsd, Price, WorstCase},
 };
 
@@ -22,7 +23,7 @@ pub struct Settling {
     request_id: Arc<str>,
     key_id: String,
     team: String,
-    model: String,
+    model: Arc<Model>,
     ended: bool,
 }
 
@@ -50,7 +51,7 @@ impl Settling {
             request_id: call.request_id.clone(),
             key_id: call.caller.key_id.clone(),
             team: call.caller.team_name().to_owned(),
-            model: call.model.label().to_owned(),
+            model: call.model.clone(),
             ended: false,
         }
     }
@@ -69,7 +70,14 @@ impl Settling {
         let spend = self.trace.spending().total();
         let (cost, certainty) = self.charge.cost(&spend);
         let usage = spend.usage.unwrap_or_default();
-        let attempts = self.trace.attempts();
+        let attempts = self.trace.own_attempts();
+        let label = self.model.label();
+        let has_places = !self.model.targets.places.is_empty();
+        if let Some(target) = self.trace.target().filter(|_| has_places) {
+            let place = self.model.served_by(&target);
+            let price = price_at(place, &self.charge.worst);
+            self.hold.set_served(ServedAt { target, price });
+        }
         self.hold.settle(Settlement {
             usage,
             cost,
@@ -80,23 +88,17 @@ impl Settling {
         });
         let Some(cost) = cost else { return };
         self.trace.set_charged(cost + spend.side_calls.total());
-        metrics::spent(
-            &self.team,
-            &self.key_id,
-            &self.model,
-            certainty.as_str(),
-            cost,
-        );
+        metrics::spent(&self.team, &self.key_id, label, certainty.as_str(), cost);
         if self
             .settings
             .alert_request
             .is_some_and(|limit| cost > limit)
         {
-            metrics::expensive_request(&self.model);
+            metrics::expensive_request(label);
             tracing::warn!(
                 request_id = &*self.request_id,
                 key_id = self.key_id,
-                model = self.model,
+                model = label,
                 cost_usd = %cost,
                 "a request cost more than budget.alert_request_usd"
             );
@@ -104,7 +106,7 @@ impl Settling {
                 request_id: self.request_id.to_string(),
                 key_id: self.key_id.clone(),
                 team: self.team.clone(),
-                model: self.model.clone(),
+                model: label.to_owned(),
                 cost_usd: cost.to_string(),
             });
         }

@@ -1,5 +1,6 @@
 //! The chat operation: answers conversations, whole or as a stream.
 
+mod affinity;
 pub mod bedrock_options;
 mod chunk;
 mod conversation;
@@ -247,6 +248,10 @@ impl Operation for Chat {
 
     fn likely_tokens(&self, model: &Model) -> u64 {
         worst_case::likely_tokens(self, model)
+    }
+
+    fn affinity(&self, model: &Model, caller: &Caller) -> Option<u64> {
+        self.cache_affinity(model, caller)
     }
 
     fn is_stream(&self) -> bool {

@@ -138,6 +138,15 @@ impl Reply for ChatReply {
         }
     }
 
+    fn is_filtered(&self) -> bool {
+        let Self::Whole(reply) = self else {
+            return false;
+        };
+        let reason = |chunks: &Vec<Chunk>| finish_reason(chunks);
+        let mut reasons = reply.choices.iter().map(reason);
+        reasons.any(|reason| reason == Some(FinishReason::ContentFilter))
+    }
+
     fn limited_by(self, limit: Box<dyn OutputLimit>) -> Self {
         match self {
             Self::Stream(stream) => {

@@ -285,6 +285,11 @@ struct MediaSize {
     marked: bool,
 }
 
+/// Reports whether the client marks what to cache.
+pub fn marks_cache(chat: &Chat) -> bool {
+    media(chat).marked
+}
+
 fn media(chat: &Chat) -> MediaSize {
     let tools = chat.tools.iter().flatten();
     let functions = tools.clone().filter_map(|tool| tool.function.as_ref());

@@ -7,11 +7,11 @@ mod event_stream;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use tokio_util::task::TaskTracker;
 
 use super::{
     Attempt, Codec, Exchange, Request, Subject, Try, Upstream, collected, converse, invoke,
     messages, native, refused_betas,
+    relocation::{self, Relocation},
 };
 use crate::{
     call::{Call, Delivery, Route, Ticket},
@@ -51,10 +51,17 @@ impl Exchange for Chat {
         requests: Vec<(Request, Self::Decoder)>,
     ) -> Result<ChatReply, Error> {
         let trace = &call.trace;
+        let elsewhere = &Relocation::of(call);
+        let part = |index| Part {
+            upstream,
+            call,
+            elsewhere,
+            index,
+            is_pinned: false,
+        };
+        let requests = requests.into_iter().enumerate();
         if call.plan.delivery == Delivery::Stream {
-            let open = requests
-                .into_iter()
-                .map(|request| stream(upstream, call, request));
+            let open = requests.map(|(index, request)| stream(part(index), request));
             // Like whole replies: the streams that began are billed, so a failure does not cancel them.
             let (streams, failures) = partitioned(join_all(open).await);
             if let Some(failure) = failures.into_iter().next() {
@@ -63,9 +70,7 @@ impl Exchange for Chat {
             }
             return Ok(ChatReply::Stream(choices::stream(streams, trace)));
         }
-        let answers = requests
-            .into_iter()
-            .map(|request| whole(upstream, call, request));
+        let answers = requests.map(|(index, request)| whole(part(index), request));
         // Requests in flight are billed anyway, so a failure does not cancel its siblings.
         let answers = join_all(answers)
             .await
@@ -89,19 +94,38 @@ fn partitioned<R>(results: Vec<Result<R, Error>>) -> (Vec<R>, Vec<Error>) {
     (replies, failures)
 }
 
+/// One of the requests of a chat.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    upstream: &'a Upstream,
+    call: &'a Call<Chat>,
+    elsewhere: &'a Relocation<'a, Chat>,
+    index: usize,
+    /// The request is for one place only.
+    is_pinned: bool,
+}
+
+impl Part<'_> {
+    /// Returns the request and its decoder at another place, without the members that are known to be refused there.
+    async fn at(self, place: usize) -> Result<(Request, Arc<dyn Decoder>), Error> {
+        let (call, request, decoder) = self.elsewhere.request(place, self.index).await?;
+        let reduced = self.upstream.refusals.without_known(&call, request);
+        let decoder = reduced.decoder(decoder);
+        Ok((reduced.request, decoder))
+    }
+}
+
 /// Opens the stream of one answer and waits for its first chunk.
 async fn stream(
-    upstream: &Upstream,
-    call: &Call<Chat>,
+    part: Part<'_>,
     (request, decoder): (Request, Arc<dyn Decoder>),
 ) -> Result<EventStream, Error> {
     let attempt = |request, decoder| StreamAttempt {
-        call,
+        part,
         request,
         decoder,
-        tasks: &upstream.tasks,
     };
-    let (mut stream, ticket) = attempted(upstream, call, request, decoder, attempt).await?;
+    let (mut stream, ticket) = attempted(part, request, decoder, attempt).await?;
     stream.set_ticket(ticket);
     Ok(stream)
 }
@@ -109,16 +133,23 @@ async fn stream(
 /// Gets one whole answer. Requests a second answer if the first does not match its schema and the
 /// operator allows repairs.
 async fn whole(
-    upstream: &Upstream,
-    call: &Call<Chat>,
+    part: Part<'_>,
     (request, decoder): (Request, Arc<dyn Decoder>),
 ) -> Result<WholeAnswer, Error> {
-    let answer = send_whole(upstream, call, request.clone(), decoder.clone()).await?;
-    let Some(repair) = decoder.repair(&request, &answer)? else {
+    let (answer, sent) = send_whole(part, request, decoder).await?;
+    let decoder = sent.decoder;
+    let Some(repair) = decoder.repair(&sent.request, &answer)? else {
         return Ok(answer);
     };
-    let mut second = match send_whole(upstream, call, repair, decoder.clone()).await {
-        Ok(second) => second,
+    // The correction goes where the answer came from, because only there it is known how to write it.
+    let there = sent.place.map(|place| relocation::at(part.call, place));
+    let part = Part {
+        call: there.as_ref().unwrap_or(part.call),
+        is_pinned: true,
+        ..part
+    };
+    let mut second = match send_whole(part, repair, decoder.clone()).await {
+        Ok((second, _)) => second,
         Err(error) => {
             // The first answer is more useful to the client than the error, so the error becomes a warning.
             decoder.repaired(Err(error.label()));
@@ -134,33 +165,38 @@ async fn whole(
 }
 
 async fn send_whole(
-    upstream: &Upstream,
-    call: &Call<Chat>,
+    part: Part<'_>,
     request: Request,
     decoder: Arc<dyn Decoder>,
-) -> Result<WholeAnswer, Error> {
+) -> Result<(WholeAnswer, Sent), Error> {
     let attempt = |request, decoder| WholeAttempt {
-        call,
-        request,
-        decoder,
+        part,
+        sent: Sent {
+            request,
+            decoder,
+            place: None,
+        },
     };
-    let (answer, ticket) = attempted(upstream, call, request, decoder, attempt).await?;
+    let (answer, ticket, sent) = attempted(part, request, decoder, attempt).await?;
     if let Some(usage) = answer.usage() {
         ticket.used(usage);
     }
-    Ok(answer)
+    Ok((answer, sent))
 }
 
 /// Sends `request` in the attempts that `attempt` makes. If the endpoint refuses an optional member, sends it once more
 /// without that member, and remembers the refusal if that helps.
 async fn attempted<A: Attempt>(
-    upstream: &Upstream,
-    call: &Call<Chat>,
+    part: Part<'_>,
     request: Request,
     decoder: Arc<dyn Decoder>,
     attempt: impl Fn(Request, Arc<dyn Decoder>) -> A + Send + Sync,
 ) -> Result<A::Output, Error> {
-    let (attempts, subject) = (&upstream.attempts, Subject::of(call));
+    let Part { upstream, call, .. } = part;
+    let (attempts, mut subject) = (&upstream.attempts, Subject::of(call));
+    if part.is_pinned {
+        subject = subject.pinned();
+    }
     let operation = request.operation;
     let reduced = upstream.refusals.without_known(call, request);
     let (request, decoder) = (reduced.request.clone(), reduced.decoder(decoder));
@@ -185,10 +221,9 @@ async fn attempted<A: Attempt>(
 
 /// An attempt to open a stream.
 struct StreamAttempt<'a> {
-    call: &'a Call<Chat>,
+    part: Part<'a>,
     request: Request,
     decoder: Arc<dyn Decoder>,
-    tasks: &'a TaskTracker,
 }
 
 impl Attempt for StreamAttempt<'_> {
@@ -198,35 +233,59 @@ impl Attempt for StreamAttempt<'_> {
         send.billed(async {
             let reply = send.send_model(self.request.clone()).await?;
             let decoder = self.decoder.stream(reply.headers());
-            let idle = self.call.model.timeouts.idle;
-            EventStream::open(reply.into_body(), decoder, idle, self.tasks.clone()).await
+            let idle = self.part.call.model.timeouts.idle;
+            let tasks = self.part.upstream.tasks.clone();
+            EventStream::open(reply.into_body(), decoder, idle, tasks).await
         })
         .await
     }
+
+    async fn relocate(&mut self, place: usize) -> Result<(), Error> {
+        (self.request, self.decoder) = self.part.at(place).await?;
+        Ok(())
+    }
+}
+
+/// A request as it was sent last.
+#[derive(Clone)]
+struct Sent {
+    request: Request,
+    decoder: Arc<dyn Decoder>,
+    /// The place that it was moved to.
+    place: Option<usize>,
 }
 
 /// An attempt to get a whole answer.
 struct WholeAttempt<'a> {
-    call: &'a Call<Chat>,
-    request: Request,
-    decoder: Arc<dyn Decoder>,
+    part: Part<'a>,
+    sent: Sent,
 }
 
 impl Attempt for WholeAttempt<'_> {
-    type Output = (WholeAnswer, Ticket);
+    type Output = (WholeAnswer, Ticket, Sent);
 
     async fn attempt(&mut self, send: Try<'_>) -> Result<Self::Output, Error> {
         let (answer, ticket) = send
             .billed(async {
-                let reply = send.send_model(self.request.clone()).await?;
+                let reply = send.send_model(self.sent.request.clone()).await?;
                 let (parts, body) = reply.into_parts();
                 let body = collected(body, MAX_REPLY_BYTES).await?;
-                self.decoder.whole(&parts.headers, &body)
+                self.sent.decoder.whole(&parts.headers, &body)
             })
             .await?;
         if let Some(arn) = &answer.invoked_model {
-            self.call.trace.set_invoked(arn.clone());
+            self.part.call.trace.set_invoked(arn.clone());
         }
-        Ok((answer, ticket))
+        Ok((answer, ticket, self.sent.clone()))
+    }
+
+    async fn relocate(&mut self, place: usize) -> Result<(), Error> {
+        let (request, decoder) = self.part.at(place).await?;
+        self.sent = Sent {
+            request,
+            decoder,
+            place: Some(place),
+        };
+        Ok(())
     }
 }

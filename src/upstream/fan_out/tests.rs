@@ -17,6 +17,7 @@ use crate::{
     call::{Caller, Delivery, Plan, Route, SentMark, Trace},
     model::{Model, Target},
     money::WorstCase,
+    operation::draw::{Draw, Image},
     upstream::{Response, SendError, ServiceOperation, Transport},
 };
 
@@ -58,16 +59,19 @@ impl Transport for Counting {
 struct Tail(Option<[u8; 1]>);
 
 impl PartDecoder for Tail {
-    type Part = ();
+    type Part = Image;
 
     fn tail(&self) -> Option<&[u8]> {
         self.0.as_ref().map(<[u8; 1]>::as_slice)
     }
 
-    fn read(&self, _: &HeaderMap, _: &[u8]) -> Result<Billed<()>, Error> {
+    fn read(&self, _: &HeaderMap, _: &[u8]) -> Result<Billed<Image>, Error> {
         Ok(Billed {
             usage: Usage::default(),
-            result: Ok(()),
+            result: Ok(Image {
+                data: String::new(),
+                format: "png",
+            }),
         })
     }
 }
@@ -80,7 +84,18 @@ async fn send_ten(bytes: usize, has_tails: bool) -> Arc<Counting> {
         request_id: "req".into(),
         caller: Arc::new(Caller::default()),
         model: Arc::new(Model::new("m", Target::new("m", "us-east-1"))),
-        body: Arc::new(()),
+        body: Arc::new(Draw {
+            is_edit: false,
+            prompt: String::new(),
+            n: 10,
+            size: None,
+            format: None,
+            images: Vec::new(),
+            mask: None,
+            controls: serde_json::Map::new(),
+            user: None,
+            max_cost: None,
+        }),
         plan: Plan {
             route: Route::Invoke,
             reason: None,
@@ -97,8 +112,12 @@ async fn send_ten(bytes: usize, has_tails: bool) -> Arc<Counting> {
         headers: Vec::new(),
         body: Bytes::from(vec![b' '; bytes]),
     };
-    let requests = (0..10).map(|tail| (shared.clone(), Tail(has_tails.then_some([tail]))));
-    let sent = all(&upstream, &call, requests.collect(), 1).await;
+    let requests = (0..10).map(|tail| {
+        let decoder: Box<dyn PartDecoder<Part = Image>> =
+            Box::new(Tail(has_tails.then_some([tail])));
+        (shared.clone(), decoder)
+    });
+    let sent = all(&upstream, &Arc::new(call), requests.collect(), 1).await;
     assert_eq!(sent.unwrap().0.len(), 10);
     counting
 }

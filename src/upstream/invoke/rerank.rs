@@ -1,6 +1,8 @@
 //! Cohere's and Amazon's reranking models, which InvokeModel serves also with a Bedrock API key.
 //! <https://docs.cohere.com/docs/amazon-bedrock>
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::{metadata_header, parse, serialize};
@@ -40,7 +42,7 @@ impl Codec<Rank> for Reranking {
     fn encode(
         &self,
         call: &Call<Rank>,
-    ) -> Result<Vec<(ServiceRequest, Box<dyn RankDecoder>)>, Error> {
+    ) -> Result<Vec<(ServiceRequest, Arc<dyn RankDecoder>)>, Error> {
         let body = serialize(&Request {
             query: &call.body.query,
             documents: &call.body.documents,
@@ -56,7 +58,7 @@ impl Codec<Rank> for Reranking {
             body,
         };
         let usage = call.body.usage(&call.model);
-        Ok(vec![(request, Box::new(Decoder { usage }))])
+        Ok(vec![(request, Arc::new(Decoder { usage }))])
     }
 }
 

@@ -65,7 +65,7 @@ impl Exchange for Moderate {
             }
             let subject = Subject {
                 target,
-                ..Subject::of(call)
+                ..Subject::of(call).pinned()
             };
             let (operation, input) = (request.operation, decoder.input());
             let attempt = ModerationAttempt {

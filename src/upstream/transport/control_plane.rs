@@ -127,7 +127,7 @@ impl Clients {
 
     /// Returns the base URL of the Bedrock control plane in `region`, without a trailing slash.
     async fn control_plane(&self, region: &str) -> String {
-        let configured = self.settings().endpoints.control_plane.clone();
+        let configured = self.settings().endpoints_in(region).control_plane.clone();
         let endpoint = configured.or_else(|| std::env::var("AWS_ENDPOINT_URL_BEDROCK").ok());
         let endpoint = match endpoint {
             Some(url) => Some(url),

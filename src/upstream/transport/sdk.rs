@@ -139,7 +139,7 @@ impl Clients {
         let client = clients.runtime.get_or_init(|| {
             let mut config = aws_sdk_bedrockruntime::config::Builder::from(&session.config)
                 .region(Region::new(region.to_owned()));
-            if let Some(url) = &self.settings.endpoints.runtime {
+            if let Some(url) = &self.settings.endpoints_in(region).runtime {
                 config = config.endpoint_url(url);
             }
             if let Some(key) = &self.settings.api_key {
@@ -158,7 +158,7 @@ impl Clients {
         let client = clients.agent.get_or_init(|| {
             let mut config = agent::config::Builder::from(&session.config)
                 .region(Region::new(region.to_owned()));
-            if let Some(url) = &self.settings.endpoints.agent_runtime {
+            if let Some(url) = &self.settings.endpoints_in(region).agent_runtime {
                 config = config.endpoint_url(url);
             }
             agent::Client::from_conf(config.build())

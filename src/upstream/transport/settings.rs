@@ -1,5 +1,7 @@
 //! How to connect to AWS.
 
+use std::collections::HashMap;
+
 use super::tls::TrustedRoots;
 use crate::call::Secret;
 
@@ -8,6 +10,8 @@ use crate::call::Secret;
 pub struct AwsSettings {
     /// URLs of single services, instead of the region's.
     pub endpoints: Endpoints,
+    /// The same for single regions. What one does not name is that of all regions.
+    pub regional_endpoints: HashMap<String, Endpoints>,
     /// Named profile of the shared AWS config files.
     pub profile: Option<String>,
     /// Role to assume before calling Bedrock.
@@ -20,6 +24,14 @@ pub struct AwsSettings {
     pub mantle_signing_name: Option<String>,
     /// Access key id and secret access key that replace the default chain. The embedded simulator uses them.
     pub static_credentials: Option<(String, Secret)>,
+}
+
+impl AwsSettings {
+    /// Returns the URLs for calls to `region`.
+    pub fn endpoints_in(&self, region: &str) -> &Endpoints {
+        let regional = self.regional_endpoints.get(region);
+        regional.unwrap_or(&self.endpoints)
+    }
 }
 
 /// The base URL of each service that the gateway calls.
@@ -38,6 +50,18 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
+    /// Returns these endpoints, with those of `others` where these have none.
+    #[must_use]
+    pub fn or(self, others: &Self) -> Self {
+        Self {
+            runtime: self.runtime.or_else(|| others.runtime.clone()),
+            agent_runtime: self.agent_runtime.or_else(|| others.agent_runtime.clone()),
+            control_plane: self.control_plane.or_else(|| others.control_plane.clone()),
+            mantle: self.mantle.or_else(|| others.mantle.clone()),
+            sts: self.sts.or_else(|| others.sts.clone()),
+        }
+    }
+
     /// Returns the endpoints if one URL serves all of Bedrock. STS keeps its own, because it is another service.
     pub fn of_bedrock(url: &str) -> Self {
         Self {

@@ -158,7 +158,7 @@ impl Clients {
 
     /// Returns the base URL of bedrock-mantle or of bedrock-runtime, without a trailing slash.
     pub(super) fn host(&self, is_mantle: bool, region: &str, session: &Session) -> String {
-        let endpoints = &self.settings().endpoints;
+        let endpoints = self.settings().endpoints_in(region);
         let (configured, variable) = match is_mantle {
             false => (&endpoints.runtime, "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
             true => (&endpoints.mantle, "AWS_ENDPOINT_URL_BEDROCK_MANTLE"),

@@ -4,6 +4,7 @@ pub mod certificates;
 pub mod endpoints;
 pub mod log;
 pub mod money;
+pub mod regions;
 mod reply;
 pub mod upstream;
 pub mod video;

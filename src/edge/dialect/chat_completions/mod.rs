@@ -38,6 +38,7 @@ pub struct ChatCompletions;
 /// The parts of the request that the reply depends on.
 pub struct View {
     model: String,
+    fallbacks: Vec<String>,
     last_chunk: LastChunk,
     hide_reasoning: bool,
 }
@@ -62,12 +63,17 @@ impl Dialect for ChatCompletions {
             end_user: chat.user.clone().or_else(|| chat.safety_identifier.clone()),
             view: View {
                 model: options.model.clone(),
+                fallbacks: options.fallbacks,
                 last_chunk: options.last_chunk,
                 hide_reasoning: chat.hide_reasoning,
             },
             operation: chat,
             model: options.model,
         })
+    }
+
+    fn fallbacks(view: &View) -> &[String] {
+        &view.fallbacks
     }
 
     fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
@@ -102,6 +108,7 @@ impl Dialect for ChatCompletions {
 /// The members of the request that are not part of the operation.
 struct RequestOptions {
     model: String,
+    fallbacks: Vec<String>,
     kb: Option<Kb>,
     last_chunk: LastChunk,
 }
@@ -169,6 +176,7 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
     Ok((
         RequestOptions {
             model: request.model,
+            fallbacks: request.models.unwrap_or_default(),
             kb: request.kb,
             last_chunk,
         },

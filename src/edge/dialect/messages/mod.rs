@@ -70,6 +70,7 @@ pub struct Messages;
 /// The parts of the request that the reply depends on.
 pub struct View {
     model: String,
+    fallbacks: Vec<String>,
     /// The client wants no thinking text.
     hide_thinking: bool,
     sealer: steps::Sealer,
@@ -116,6 +117,7 @@ impl Dialect for Messages {
             end_user: chat.user.clone(),
             view: View {
                 model: parsed.model.clone(),
+                fallbacks: parsed.fallbacks,
                 hide_thinking: chat.hide_reasoning,
                 sealer: steps::Sealer {
                     seals: request.seals.clone(),
@@ -125,6 +127,10 @@ impl Dialect for Messages {
             operation: chat,
             model: parsed.model,
         })
+    }
+
+    fn fallbacks(view: &View) -> &[String] {
+        &view.fallbacks
     }
 
     fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {

@@ -25,6 +25,8 @@ const KB_HEADER: &str = "x-lintel-kb";
 pub struct Parsed {
     /// The name of the model, as the client wrote it.
     pub model: String,
+    /// The models to call if that one fails.
+    pub fallbacks: Vec<String>,
     /// Retrieval options, which are not validated yet.
     pub kb: Option<Kb>,
     pub chat: Chat,
@@ -106,6 +108,7 @@ fn parsed(mut body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, E
     };
     Ok(Parsed {
         model: body.model,
+        fallbacks: body.models.unwrap_or_default(),
         kb: body.kb.or_else(|| kb(headers)),
         chat,
     })

@@ -83,6 +83,7 @@ const PATHS: Paths = Paths {
 /// The parts of the request that the reply depends on.
 pub struct View {
     model: String,
+    fallbacks: Vec<String>,
     settings: Settings,
     output: OutputSettings,
     /// What the Knowledge Bases are searched for.
@@ -132,6 +133,10 @@ impl Dialect for Responses {
             end_user: parsed.end_user,
             view: parsed.view,
         })
+    }
+
+    fn fallbacks(view: &View) -> &[String] {
+        &view.fallbacks
     }
 
     fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {

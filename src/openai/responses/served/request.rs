@@ -9,7 +9,10 @@ use serde::{
 use serde_json::value::RawValue;
 
 use crate::openai::{
-    capped, chat::PromptCacheOptions, extension::BedrockOptions, knowledge_base::Kb,
+    capped::{self, MAX_FALLBACKS},
+    chat::PromptCacheOptions,
+    extension::BedrockOptions,
+    knowledge_base::Kb,
 };
 
 /// Maximum number of items of the input. Bounds the work that one request can cause.
@@ -122,6 +125,12 @@ pub struct Request {
     /// An extension: options that are specific to Bedrock.
     #[serde(default)]
     pub bedrock: Option<BedrockOptions>,
+    /// An extension: the models to call if the first one fails, in this order.
+    #[serde(
+        default,
+        deserialize_with = "capped::optional_list::<_, _, MAX_FALLBACKS>"
+    )]
+    pub models: Option<Vec<String>>,
     /// An extension: the maximum cost of the call, in US dollars.
     #[serde(default)]
     pub max_cost_usd: Option<Box<RawValue>>,

@@ -1,0 +1,52 @@
+//! `fallbacks` of a model.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    config::{diagnostics::Diagnostics, reader::Section},
+    model::{Fallbacks, Model},
+};
+
+/// Reads a list of models, or a table with a list for each cause.
+pub fn read(section: &mut Section<'_>) -> Fallbacks {
+    if !section.is_table("fallbacks") {
+        return Fallbacks {
+            errors: section.strings("fallbacks").unwrap_or_default(),
+            ..Fallbacks::default()
+        };
+    }
+    let mut own = section.section("fallbacks");
+    let mut list = |key| own.strings(key).unwrap_or_default();
+    let fallbacks = Fallbacks {
+        errors: list("errors"),
+        context_length: list("context_length"),
+        content_filter: list("content_filter"),
+    };
+    own.finish();
+    fallbacks
+}
+
+/// Reports fallbacks that lead nowhere. `is_alias` tells which names are aliases.
+pub fn check(
+    named: &BTreeMap<String, Arc<Model>>,
+    is_alias: impl Fn(&str) -> bool,
+    diagnostics: &Diagnostics,
+) {
+    for model in named.values() {
+        let problem = |text: String| {
+            diagnostics.problem(format!("models.{}.fallbacks", model.name), None, text);
+        };
+        for name in model.fallbacks.iter() {
+            if *name == model.name {
+                problem(format!("'{name}' is the model itself"));
+            } else if !named.contains_key(name) && !is_alias(name) {
+                problem(format!("no model has the name '{name}'"));
+            }
+        }
+        if model.facts.embed.is_some() && model.fallbacks.iter().next().is_some() {
+            problem(
+                "vectors of two models cannot be compared, so this model can have none".to_owned(),
+            );
+        }
+    }
+}

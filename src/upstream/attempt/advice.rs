@@ -1,0 +1,123 @@
+//! What an error says about the next attempt: when to retry, whether another region may help, and whether the target works.
+
+use std::time::Duration;
+
+use crate::{
+    error::{Error, Kind, RetryAdvice},
+    model::RetryPolicy,
+};
+
+/// Factor applied to the backoff while Bedrock loads a model.
+const SLOW_BACKOFF_FACTOR: u32 = 10;
+
+/// The codes of failures that belong to one region although a retry there cannot help.
+const OF_ONE_REGION: [&str; 4] = [
+    "model_not_found",
+    "model_end_of_life",
+    "upstream_access_denied",
+    "upstream_untrusted",
+];
+
+/// Reports whether another region may answer what this one did not.
+pub fn moves(error: &Error) -> bool {
+    match error.retry_advice() {
+        // The credentials are the same there.
+        RetryAdvice::Refreshed => false,
+        RetryAdvice::Never => match error.kind() {
+            Kind::UpstreamQuota | Kind::UpstreamTimeout => true,
+            Kind::NotFound | Kind::Upstream => error
+                .code()
+                .is_some_and(|code| OF_ONE_REGION.contains(&code)),
+            _ => false,
+        },
+        RetryAdvice::Once | RetryAdvice::Often | RetryAdvice::Slowly => true,
+    }
+}
+
+/// Returns what `error` proves about the target: true if it works, false if it fails, `None` if neither.
+pub fn answers(error: &Error) -> Option<bool> {
+    match error.kind() {
+        // The gateway's own.
+        Kind::Internal | Kind::RequestTimeout => None,
+        Kind::UpstreamUnavailable if error.code() == Some("credentials_unavailable") => None,
+        // A model that is loaded is no failure of the service.
+        Kind::UpstreamUnavailable if error.retry_advice() == RetryAdvice::Slowly => Some(true),
+        Kind::Upstream if error.code() == Some("upstream_untrusted") => Some(false),
+        Kind::Upstream if error.retry_advice() == RetryAdvice::Never => Some(true),
+        Kind::Upstream if error.retry_advice() == RetryAdvice::Refreshed => None,
+        Kind::Upstream | Kind::UpstreamUnavailable | Kind::UpstreamTimeout => Some(false),
+        _ => Some(true),
+    }
+}
+
+/// Returns the backoff after `made` attempts, or `None` if there must be no other. Full jitter keeps
+/// requests that failed together from being retried together.
+pub fn pause(advice: RetryAdvice, made: u32, policy: RetryPolicy) -> Option<Duration> {
+    let (attempts, factor) = match advice {
+        RetryAdvice::Never => return None,
+        RetryAdvice::Once | RetryAdvice::Refreshed => (policy.attempts.min(2), 1),
+        RetryAdvice::Often => (policy.attempts, 1),
+        RetryAdvice::Slowly => (policy.attempts, SLOW_BACKOFF_FACTOR),
+    };
+    if made >= attempts {
+        return None;
+    }
+    let longest = (policy.base * factor * 2u32.saturating_pow(made - 1)).min(policy.cap);
+    Some(longest.mul_f64(fastrand::f64()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backoff_grows_up_to_its_cap_and_the_attempt_limit() {
+        use RetryAdvice::{Never, Often, Once, Slowly};
+        let policy = RetryPolicy {
+            attempts: 4,
+            ..RetryPolicy::default()
+        };
+        assert_eq!(pause(Never, 1, policy), None);
+        assert!(pause(Once, 1, policy).is_some() && pause(Once, 2, policy).is_none());
+        for (advice, made, longest) in [(Often, 1, 100), (Often, 3, 400), (Slowly, 3, 4000)] {
+            let pause = pause(advice, made, policy).unwrap();
+            assert!(pause <= Duration::from_millis(longest), "{advice:?} {made}");
+        }
+        assert_eq!(pause(Often, 4, policy), None);
+        let one = RetryPolicy {
+            attempts: 1,
+            ..policy
+        };
+        assert_eq!(pause(Often, 1, one), None, "`attempts` includes the first");
+        let huge = RetryPolicy {
+            attempts: 10,
+            base: policy.cap,
+            cap: policy.cap,
+        };
+        assert!(pause(Slowly, 9, huge).unwrap() <= policy.cap);
+    }
+
+    #[test]
+    fn failures_of_a_region_move_and_those_of_a_request_do_not() {
+        use crate::upstream::failure::{access_denied, from_name, throttled};
+        let named = |name: &str| from_name(name, None, &Default::default());
+        for (error, moves_on, works) in [
+            (
+                throttled("this model", &Default::default()),
+                true,
+                Some(true),
+            ),
+            (named("ServiceUnavailable"), true, Some(false)),
+            (named("InternalServer"), true, Some(false)),
+            (named("ModelNotReady"), true, Some(true)),
+            (named("ModelTimeout"), true, Some(false)),
+            (named("ResourceNotFound"), true, Some(true)),
+            (named("Validation"), false, Some(true)),
+            (named("ExpiredToken"), false, None),
+            (access_denied("this model"), true, Some(true)),
+        ] {
+            assert_eq!(moves(&error), moves_on, "{error}");
+            assert_eq!(answers(&error), works, "{error}");
+        }
+    }
+}

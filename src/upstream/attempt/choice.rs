@@ -1,0 +1,105 @@
+//! Chooses the target of a request among those of its model.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+
+use super::health::{Health, Registry};
+use crate::model::{Model, Strategy, Targets};
+
+/// The places of a model, and their health.
+pub struct Choice<'a> {
+    targets: &'a Targets,
+    pub healths: Vec<Arc<Health>>,
+}
+
+impl<'a> Choice<'a> {
+    /// Looks up the health of each place.
+    pub fn new(registry: &Registry, targets: &'a Targets, label: &str) -> Self {
+        let places = targets.places.iter();
+        let healths = places.map(|place| registry.of(place.target(), label));
+        Self {
+            targets,
+            healths: healths.collect(),
+        }
+    }
+
+    /// The model at each place.
+    pub fn places(&self) -> &'a [Arc<Model>] {
+        &self.targets.places
+    }
+
+    /// Returns the place where a new call begins. Calls with the same `affinity` begin at the same place while its health
+    /// does not change.
+    pub fn start(&self, affinity: Option<u64>) -> usize {
+        let count = self.healths.len();
+        let preferred = match (self.targets.strategy, affinity) {
+            (Strategy::Ordered, _) => return self.fittest(|place| place as f64),
+            (_, Some(affinity)) => {
+                return self.fittest(|place| -> f64 { self.distance(affinity, place) });
+            }
+            (Strategy::LeastInFlight, None) => {
+                return self.fittest(|place| {
+                    f64::from(self.healths[place].in_flight() + 1) / f64::from(self.weight(place))
+                });
+            }
+            (Strategy::RoundRobin, None) => self.in_turn(),
+        };
+        self.fittest(|place| ((place + count - preferred) % count) as f64)
+    }
+
+    /// Returns the place, among those that `tried` does not have, where a request that failed elsewhere is sent.
+    pub fn next(&self, tried: u32) -> Option<usize> {
+        let least_busy = self.targets.strategy == Strategy::LeastInFlight;
+        let places = (0..self.healths.len()).filter(|place| tried & (1 << place) == 0);
+        places.min_by_key(|place| {
+            let health = &self.healths[*place];
+            let load = if least_busy { health.in_flight() } else { 0 };
+            (health.fitness(), load, *place)
+        })
+    }
+
+    /// Returns the fittest place; of several, the one of the lowest `rank`.
+    fn fittest(&self, rank: impl Fn(usize) -> f64) -> usize {
+        let places = 0..self.healths.len();
+        let fittest = places.min_by(|one, other| {
+            let fitness = |place: usize| self.healths[place].fitness();
+            fitness(*one)
+                .cmp(&fitness(*other))
+                .then_with(|| rank(*one).total_cmp(&rank(*other)))
+        });
+        fittest.unwrap_or_default()
+    }
+
+    fn weight(&self, place: usize) -> u32 {
+        self.targets.places[place].targets.weight.max(1)
+    }
+
+    fn in_turn(&self) -> usize {
+        let weights = (0..self.healths.len()).map(|place| u64::from(self.weight(place)));
+        let all: u64 = weights.clone().sum();
+        let mut turn = self.healths[0].turn() % all.max(1);
+        for (place, weight) in weights.enumerate() {
+            match turn.checked_sub(weight) {
+                Some(rest) => turn = rest,
+                None => return place,
+            }
+        }
+        0
+    }
+
+    /// Rendezvous hashing with weights: the nearest place is the same for every replica, and when one is lost, only its
+    /// calls move.
+    fn distance(&self, affinity: u64, place: usize) -> f64 {
+        let target = self.targets.places[place].target();
+        let mut hasher = DefaultHasher::new();
+        (affinity, &target.region, &target.id).hash(&mut hasher);
+        // 53 bits, as many as the fraction of a float has.
+        let uniform = ((hasher.finish() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+        -uniform.ln() / f64::from(self.weight(place))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! What is known of a target from the requests that it has received: its breaker, its retry budget, its load.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use quick_cache::sync::Cache;
+use tokio::time::Instant;
+
+use super::{
+    breaker::{Breaker, Pass, State},
+    retry_budget::RetryBudget,
+};
+use crate::{metrics, model::Target};
+
+/// Number of targets that are remembered. Bounded because clients may send raw model ids.
+const CAPACITY: usize = 1000;
+
+/// The longest time that a target rests after it throttled.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+
+/// The health of all targets. Cheap to clone.
+#[derive(Clone)]
+pub struct Registry(Arc<Cache<String, Arc<Health>>>);
+
+/// The health of one target.
+pub struct Health {
+    region: String,
+    /// The `model` label of metrics.
+    label: String,
+    breaker: Breaker,
+    pub budget: RetryBudget,
+    in_flight: AtomicU32,
+    /// The calls that have begun at the model of which this is the preferred target.
+    turns: AtomicU64,
+    resting: Mutex<Option<Instant>>,
+}
+
+/// The health of a target, as it is reported.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct TargetHealth {
+    pub model: String,
+    pub region: String,
+    pub state: &'static str,
+    pub in_flight: u32,
+}
+
+impl TargetHealth {
+    /// Reports whether the target is used as usual.
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed.as_str()
+    }
+}
+
+/// How fit a target is for the next request. The fitter, the less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fitness {
+    Healthy,
+    /// Enough calls are finding out whether it works again.
+    Recovering,
+    /// It has just throttled.
+    Resting,
+    Broken,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self(Arc::new(Cache::new(CAPACITY)))
+    }
+}
+
+impl Registry {
+    /// Returns the health of `target`. `label` is the `model` label of metrics.
+    pub fn of(&self, target: &Target, label: &str) -> Arc<Health> {
+        let new = || {
+            Ok::<_, Infallible>(Arc::new(Health {
+                region: target.region.clone(),
+                label: label.to_owned(),
+                breaker: Breaker::default(),
+                budget: RetryBudget::new(),
+                in_flight: AtomicU32::new(0),
+                turns: AtomicU64::new(0),
+                resting: Mutex::default(),
+            }))
+        };
+        let key = format!("{} {}", target.region, target.id);
+        self.0
+            .get_or_insert_with(&key, new)
+            .unwrap_or_else(|never| match never {})
+    }
+
+    /// Reports the health of every known target, in the order of models and regions.
+    pub fn report(&self) -> Vec<TargetHealth> {
+        let each = self.0.iter().map(|(_, health)| {
+            let state = health.breaker.state().as_str();
+            health.publish(health.breaker.change());
+            TargetHealth {
+                model: health.label.clone(),
+                region: health.region.clone(),
+                state,
+                in_flight: health.in_flight(),
+            }
+        });
+        let mut all: Vec<_> = each.collect();
+        all.sort_by(|one, other| (&one.model, &one.region).cmp(&(&other.model, &other.region)));
+        all
+    }
+}
+
+impl Health {
+    /// How fit the target is for the next request.
+    pub fn fitness(&self) -> Fitness {
+        match self.breaker.state() {
+            State::Open => Fitness::Broken,
+            State::Closed if self.is_resting() => Fitness::Resting,
+            // Real calls find out whether it works again. If it does not, they move on.
+            _ if self.breaker.has_room() => Fitness::Healthy,
+            _ => Fitness::Recovering,
+        }
+    }
+
+    /// The requests in flight, streams included.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Counts a call, and returns how many there were before.
+    pub fn turn(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Sends calls to other targets, if there are any, for some time.
+    pub fn rest(&self, time: Duration) {
+        let until = Instant::now() + time.min(LONGEST_REST);
+        *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    fn is_resting(&self) -> bool {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.is_some_and(|until| until > Instant::now())
+    }
+
+    fn publish(&self, change: Option<State>) {
+        let Some(state) = change else { return };
+        let (region, model) = (self.region.as_str(), self.label.as_str());
+        metrics::breaker(region, model, state.as_str());
+        match state {
+            State::Open => tracing::warn!(region, model, "the circuit breaker has opened"),
+            State::HalfOpen => tracing::info!(region, model, "the circuit breaker is half open"),
+            State::Closed => tracing::info!(region, model, "the circuit breaker has closed"),
+        }
+    }
+
+    /// Admits a request; see [`Breaker::admit`].
+    ///
+    /// # Errors
+    /// The time after which another request may be admitted.
+    pub fn admit(self: &Arc<Self>, is_last_resort: bool) -> Result<Permit, Duration> {
+        let pass = self.breaker.admit(is_last_resort)?;
+        self.publish(self.breaker.change());
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Ok(Permit {
+            lease: Arc::new(Lease(self.clone())),
+            pass: Some(pass),
+        })
+    }
+}
+
+/// The permission to send one request. If dropped without a result, the request proves nothing.
+pub struct Permit {
+    lease: Arc<Lease>,
+    pass: Option<Pass>,
+}
+
+/// Counts a request as in flight until the last reference is dropped.
+#[derive(Debug)]
+pub struct Lease(Arc<Health>);
+
+impl Permit {
+    /// Returns a reference that keeps the request in flight, for the rest of a stream.
+    pub fn lease(&self) -> Arc<Lease> {
+        self.lease.clone()
+    }
+
+    /// Records whether the target works. `at_least` is the time for which a failing service demands to be left alone.
+    pub fn end(mut self, works: Option<bool>, at_least: Duration) {
+        self.record(works, at_least);
+    }
+
+    fn record(&mut self, works: Option<bool>, at_least: Duration) {
+        let Some(pass) = self.pass.take() else {
+            return;
+        };
+        let Lease(health) = &*self.lease;
+        health.publish(health.breaker.record(pass, works, at_least));
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.record(None, Duration::ZERO);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Health({} in {})", self.label, self.region)
+    }
+}

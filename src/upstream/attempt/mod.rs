@@ -1,0 +1,337 @@
+//! The loop around every request to AWS: sends it, counts it, and repeats it after transient failures as long as nothing
+//! has reached the client, in another region if there is one. Each request of a call is repeated separately, because the
+//! replies to its siblings are already billed.
+
+mod advice;
+mod breaker;
+mod choice;
+mod health;
+mod itinerary;
+mod retry_budget;
+mod send;
+mod subject;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, timeout};
+
+use self::{
+    advice::{answers, moves, pause},
+    choice::Choice,
+    health::{Permit, Registry},
+    itinerary::{Itinerary, Stop},
+};
+pub use self::{health::TargetHealth, send::Try, subject::Subject};
+use super::{
+    abandoned,
+    transport::{ServiceOperation, Transport},
+};
+use crate::{
+    call::{Call, SentMark},
+    error::{Error, Kind, RetryAdvice},
+    metrics,
+    model::{Model, Target},
+    operation::Operation,
+};
+
+/// A request that was abandoned within this time may have been abandoned for a reason of the gateway's own.
+const PROVES_NOTHING: Duration = Duration::from_secs(1);
+
+/// A request that can be sent more than once.
+pub trait Attempt: Send {
+    /// The result of a successful attempt.
+    type Output: Send;
+
+    /// Sends one request and reads its reply.
+    ///
+    /// # Errors
+    /// The failure, with advice on whether to retry.
+    fn attempt(
+        &mut self,
+        send: Try<'_>,
+    ) -> impl Future<Output = Result<Self::Output, Error>> + Send;
+
+    /// Prepares the request for another place of its model.
+    ///
+    /// # Errors
+    /// If it cannot be sent there.
+    fn relocate(&mut self, _place: usize) -> impl Future<Output = Result<(), Error>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Returns the target that receives the request at a place of its model.
+    fn target(&self, place: &Model) -> Arc<Target> {
+        place.target().clone()
+    }
+
+    /// Reports whether the call still has a use for the result. If not, a failure is not retried.
+    fn is_wanted(&self) -> bool {
+        true
+    }
+}
+
+/// Runs the attempts of all calls, and knows the health of their targets.
+pub struct Attempts {
+    transport: Arc<dyn Transport>,
+    registry: Registry,
+}
+
+/// What follows a failed attempt.
+struct Next {
+    permit: Permit,
+    has_moved: bool,
+}
+
+impl Attempts {
+    /// Creates a runner that sends over `transport`.
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport,
+            registry: Registry::default(),
+        }
+    }
+
+    /// Reports the health of every target that has received requests.
+    pub fn health(&self) -> Vec<TargetHealth> {
+        self.registry.report()
+    }
+
+    /// Returns the place of its model where `call` begins. `None` if there is one only.
+    pub fn start<T: Operation>(&self, call: &Call<T>) -> Option<usize> {
+        let model = &call.model;
+        if model.targets.places.is_empty() {
+            return None;
+        }
+        let affinity = call.body.affinity(model, &call.caller);
+        Some(Choice::new(&self.registry, &model.targets, model.label()).start(affinity))
+    }
+
+    /// Runs `attempt` until it succeeds, or a retry cannot help or is not allowed.
+    ///
+    /// # Errors
+    /// The last failure, that the client has disconnected, or that no target is healthy.
+    pub async fn run<A: Attempt>(
+        &self,
+        subject: Subject<'_>,
+        operation: ServiceOperation,
+        mut attempt: A,
+    ) -> Result<A::Output, Error> {
+        // Whatever the call has waited for, nothing new is sent for a client that has gone.
+        if subject.trace.is_client_gone() {
+            return Err(abandoned());
+        }
+        let mut itinerary = Itinerary::new(&self.registry, subject, |place| attempt.target(place));
+        itinerary.budget().deposit();
+        let first = itinerary.begin().map_err(held_back)?;
+        let mut next = Next {
+            has_moved: first.has_moved,
+            permit: first.permit,
+        };
+        let mut made = 0;
+        let mut transient: Option<Error> = None;
+        loop {
+            if next.has_moved {
+                attempt.relocate(itinerary.place()).await?;
+            }
+            let stop = itinerary.stop();
+            let result = self.once(
+                &subject,
+                &itinerary,
+                stop,
+                next.permit,
+                made > 0,
+                &mut attempt,
+            );
+            let error = match result.await {
+                Ok(output) => return Ok(output),
+                Err(error) => error,
+            };
+            made += 1;
+            let is_wanted = || attempt.is_wanted() && !subject.trace.is_client_gone();
+            let follows = match is_wanted() {
+                true => {
+                    self.next(subject, operation, &mut itinerary, made, &error)
+                        .await
+                }
+                false => None,
+            };
+            match follows.filter(|_| is_wanted()) {
+                Some(follows) => next = follows,
+                // A region that lacks the model says less than one that is busy.
+                None if error.retry_advice() == RetryAdvice::Never && moves(&error) => {
+                    return Err(transient.unwrap_or(error));
+                }
+                None => return Err(error),
+            }
+            if error.retry_advice() != RetryAdvice::Never {
+                transient = Some(error);
+            }
+        }
+    }
+
+    /// Sends one request, and records what its result says about the target.
+    async fn once<A: Attempt>(
+        &self,
+        subject: &Subject<'_>,
+        itinerary: &Itinerary<'_>,
+        stop: &Stop,
+        permit: Permit,
+        retried: bool,
+        attempt: &mut A,
+    ) -> Result<A::Output, Error> {
+        let subject = Subject {
+            target: &stop.target,
+            ..*subject
+        };
+        let sent = SentMark::default();
+        let send = Try {
+            transport: &*self.transport,
+            subject,
+            sent: &sent,
+            lease: permit.lease(),
+        };
+        let mut guard = AttemptGuard {
+            subject,
+            retried,
+            code: "abandoned",
+            began: Instant::now(),
+            permit: Some(permit),
+        };
+        let work = attempt.attempt(send);
+        let has_another = itinerary.has_another() || subject.trace.has_fallback();
+        let result = match subject.first_token.filter(|_| has_another) {
+            Some(limit) => timeout(limit, work)
+                .await
+                .unwrap_or_else(|_| Err(silent(limit))),
+            None => work.await,
+        };
+        guard.code = result.as_ref().err().map_or("ok", Error::label);
+        let works = result.as_ref().err().map_or(Some(true), answers);
+        let wait = result.as_ref().err().and_then(Error::retry_after);
+        if let Some(permit) = guard.permit.take() {
+            permit.end(works, wait.unwrap_or_default());
+        }
+        let is_busy = |error: &Error| {
+            matches!(
+                error.kind(),
+                Kind::UpstreamThrottle | Kind::UpstreamQuota | Kind::Overloaded
+            )
+        };
+        if result.as_ref().is_err_and(is_busy) {
+            stop.health.rest(wait.unwrap_or_default());
+        }
+        result
+    }
+
+    /// Decides whether and where a request is sent again after `error`, and waits for the backoff. `made` requests were
+    /// made before.
+    async fn next(
+        &self,
+        subject: Subject<'_>,
+        operation: ServiceOperation,
+        itinerary: &mut Itinerary<'_>,
+        made: u32,
+        error: &Error,
+    ) -> Option<Next> {
+        let Subject {
+            label,
+            policy,
+            trace,
+            ..
+        } = subject;
+        let advice = error.retry_advice();
+        let elsewhere = moves(error).then(|| itinerary.another()).flatten();
+        let wait = match elsewhere {
+            Some(_) => Duration::ZERO,
+            None => pause(advice, made, policy)?,
+        };
+        // Bedrock may have billed the failed attempt, so a retry can cost twice the reservation.
+        if error.is_perhaps_billed() && !trace.spending().may_repeat().await {
+            return None;
+        }
+        let from = itinerary.stop().target.clone();
+        // The first move adds no more load than an open breaker does, which sends calls elsewhere at once.
+        let is_free = elsewhere.is_some() && made == 1;
+        if !is_free && !itinerary.budget().withdraw() {
+            metrics::retry_budget_exhausted(&from.region, label);
+            return None;
+        }
+        if advice == RetryAdvice::Refreshed {
+            self.transport.refresh(operation, &from);
+        }
+        let code = error.code().unwrap_or_default();
+        let next = match elsewhere {
+            Some((place, permit)) => {
+                itinerary.move_to(place);
+                let to = &itinerary.stop().target.region;
+                metrics::failover(&from.region, to, label, error.label());
+                trace.warnings().add(format!(
+                    "attempts: the request moved from {} to {to} (after '{code}')",
+                    from.region
+                ));
+                Next {
+                    permit,
+                    has_moved: true,
+                }
+            }
+            None => {
+                sleep(wait).await;
+                let again = itinerary.again()?;
+                trace.warnings().add(format!(
+                    "attempts: the request to Bedrock was retried (after '{code}')"
+                ));
+                Next {
+                    permit: again.permit,
+                    has_moved: again.has_moved,
+                }
+            }
+        };
+        metrics::upstream_retry(&itinerary.stop().target.region, label);
+        Some(next)
+    }
+}
+
+/// The error for a call that is not sent, because its targets have failed too often. `wait` is the time until one of them
+/// is tried again.
+fn held_back(wait: Duration) -> Error {
+    let text = "Bedrock has failed repeatedly for this model, so the gateway sends it few requests at the moment. Try again.";
+    Error::new(Kind::UpstreamUnavailable, text)
+        .with_code("upstream_unavailable")
+        .with_retry_after(wait.max(Duration::from_secs(1)))
+        .with_detail("the circuit breakers of all targets are open")
+}
+
+/// The error for a stream without a first token in its share of the time.
+fn silent(limit: Duration) -> Error {
+    let text = format!("Bedrock did not answer within {} s.", limit.as_secs_f64());
+    Error::new(Kind::UpstreamTimeout, text)
+        .with_code("upstream_timeout")
+        .may_be_billed()
+}
+
+/// Counts a request when dropped, however it ends. `abandoned` means that the deadline passed or
+/// the client disconnected.
+struct AttemptGuard<'a> {
+    subject: Subject<'a>,
+    retried: bool,
+    code: &'static str,
+    began: Instant,
+    /// Taken if the request ended.
+    permit: Option<Permit>,
+}
+
+impl Drop for AttemptGuard<'_> {
+    fn drop(&mut self) {
+        let Subject {
+            target,
+            label,
+            trace,
+            ..
+        } = self.subject;
+        metrics::upstream_request(&target.region, label, self.code, self.retried);
+        if let Some(permit) = self.permit.take() {
+            let is_silent = !trace.is_client_gone() && self.began.elapsed() >= PROVES_NOTHING;
+            permit.end(is_silent.then_some(false), Duration::ZERO);
+        }
+    }
+}
