@@ -3,6 +3,7 @@
 
 mod budgets;
 mod keys;
+mod models;
 mod reload;
 mod usage;
 
@@ -23,7 +24,7 @@ use sha2::{Digest, Sha256};
 pub use self::reload::{Reload, Reloaded};
 use super::{error::ApiError, key_store::KeyStore};
 use crate::{
-    edge::Peer,
+    edge::{Edge, Peer},
     governance::{Audit, Ledger},
     money::NanoUsd,
 };
@@ -35,6 +36,8 @@ pub struct Api {
     pub keys: KeyStore,
     /// `None` if the configuration does not come from a file, or no gateway runs in this process.
     pub reloader: Option<Arc<dyn Reload>>,
+    /// `None` if no gateway runs in this process.
+    pub edge: Option<Arc<Edge>>,
 }
 
 type Answer = Result<Response, ApiError>;
@@ -51,6 +54,8 @@ pub fn router(api: Api) -> Router {
         .route("/admin/budgets/override", post(budgets::override_limit))
         .route("/admin/ledger/reconcile", post(reconcile))
         .route("/admin/audit", get(audit))
+        .route("/admin/models", get(models::list))
+        .route("/admin/models/{name}/test", post(models::test))
         .route("/admin/reload", post(reload::reload))
         .route(
             "/admin/{*path}",

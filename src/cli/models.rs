@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
+use http::Method;
 use serde_json::{Value, json};
 
-use super::{ConfigFile, Outcome, explain, print, table};
+use super::{ConfigFile, Outcome, client, explain, print, table};
 use crate::{
     call::{Caller, Route},
     catalogue::{self, Origin},
@@ -19,6 +20,9 @@ pub struct Args {
     /// Also list the models that the AWS account can call, by their Bedrock ids
     #[arg(long)]
     online: bool,
+    /// Make one paid call of this model in the running gateway, and print what came of it
+    #[arg(long, value_name = "NAME", conflicts_with = "online")]
+    test: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -35,6 +39,9 @@ const HEADS: [&str; 7] = [
 ];
 
 pub async fn run(args: Args) -> Outcome {
+    if let Some(name) = &args.test {
+        return test(&args, name).await;
+    }
     let config = match config::load(
         &args.file.config,
         &Environment::of_process(Vec::new()),
@@ -63,6 +70,32 @@ pub async fn run(args: Args) -> Outcome {
             + "Prices are US dollars per million tokens.\n"
     };
     print(&text)
+}
+
+/// Asks the running gateway to call a model.
+async fn test(args: &Args, name: &str) -> Outcome {
+    let path = format!("/admin/models/{name}/test");
+    let answer = match client::ask(&args.file.config, Method::POST, &path, None).await {
+        Ok(answer) => answer.json(),
+        Err(outcome) => return outcome,
+    };
+    let text = if args.json {
+        format!("{answer:#}\n")
+    } else {
+        let members = answer.as_object().into_iter().flatten();
+        let rows: Vec<Vec<String>> = members
+            .filter(|(_, value)| !value.is_null() && **value != json!([]))
+            .map(|(name, value)| {
+                let text = value.as_str().map(str::to_owned);
+                vec![name.clone(), text.unwrap_or_else(|| value.to_string())]
+            })
+            .collect();
+        table::render(&["MEMBER", "VALUE"], &rows)
+    };
+    match (print(&text), answer["ok"] == true) {
+        (Outcome::Done, false) => Outcome::Failed("the model did not answer".to_owned()),
+        (outcome, _) => outcome,
+    }
 }
 
 /// The models that the account can call, each with the facts of the foundation model behind it. A list that fails is
@@ -97,7 +130,7 @@ fn object(name: &str, model: &Model) -> Value {
     json!({
         "name": name, "model": model.name, "target": model.target().id, "region": model.target().region,
         "base_model": model.base, "route": route(model), "routes": routes(model), "price": price,
-        "default_max_tokens": model.defaults.max_tokens, "max_output_tokens": model.facts.max_output_tokens,
+        "default_max_tokens": model.default_max_tokens(), "max_output_tokens": model.facts.max_output_tokens,
         "context_window": model.facts.context_window,
         "lifecycle": {"status": model.facts.lifecycle.status.as_str(), "eol": model.facts.lifecycle.eol,
                       "successor": model.facts.lifecycle.successor},

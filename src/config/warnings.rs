@@ -10,7 +10,7 @@ use crate::{
     catalogue,
     dispatch::ModelListing,
     edge::Key,
-    model::{Guardrail, Model},
+    model::{DefaultMaxTokens, Guardrail, Model},
     operation::chat::route,
 };
 
@@ -187,9 +187,8 @@ fn of_model(model: &Model) -> Vec<String> {
     let own = model.options.guardrail.as_ref();
     all.extend(own.into_iter().flat_map(|one| of_guardrail(one, model)));
     all.extend(of_profile(model));
-    if let Some(most) = facts
-        .max_output_tokens
-        .filter(|most| model.defaults.max_tokens > *most)
+    if let DefaultMaxTokens::Fixed(tokens) = model.defaults.max_tokens
+        && let Some(most) = facts.max_output_tokens.filter(|most| tokens > *most)
     {
         all.push(format!(
             "generates at most {most} tokens, so max_tokens is lowered to that"

@@ -6,13 +6,15 @@ pub mod guardrail;
 mod invoke;
 mod limits;
 mod native;
+mod output_limit;
 mod route;
 mod schemas;
+mod timeouts;
 mod units;
 
 pub use definition::{
     Api, Apply, CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions,
-    Residency, RetryPolicy, Target, Targets, Timeouts,
+    Residency, RetryPolicy, Target, Targets,
 };
 pub use facts::{
     Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
@@ -21,6 +23,8 @@ pub use facts::{
 pub use invoke::{Invoke, InvokeFamily};
 pub use limits::Limits;
 pub use native::{Cap, Endpoints, MantlePrefix, Native, NativeTools};
+pub use output_limit::{AUTO_LEAST, AUTO_MOST, DefaultMaxTokens};
 pub use route::Route;
 pub use schemas::{SchemaRoot, StrictLimits};
+pub use timeouts::Timeouts;
 pub use units::{Draw, DrawFamily, RerankFamily};

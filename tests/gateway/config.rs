@@ -5,7 +5,11 @@ mod models;
 
 use std::time::Duration;
 
-use lintel::config::{self, Environment, Flag};
+use lintel::{
+    config::{self, Environment, Flag},
+    model::LifecycleStatus,
+    money::Per,
+};
 
 fn environment(pairs: &[(&str, &str)]) -> Environment {
     let variables = pairs
@@ -32,13 +36,10 @@ const KEY: (&str, &str) = ("LINTEL_KEY_CI", "sk-0123456789abcdef0123456789abcdef
 fn example_is_a_valid_configuration() {
     let (config, _) = config::parse(config::EXAMPLE, &environment(&[KEY]), None).unwrap();
     for (name, target) in [
-        (
-            "claude-3-5-sonnet",
-            "anthropic.claude-3-5-sonnet-20241022-v2:0",
-        ),
-        ("claude-3-haiku", "anthropic.claude-3-haiku-20240307-v1:0"),
-        ("llama-3-1", "meta.llama3-1-70b-instruct-v1:0"),
-        ("amazon-titan", "amazon.titan-text-express-v1"),
+        ("claude-3-5-sonnet", "us.anthropic.claude-sonnet-5-5"),
+        ("claude-3-haiku", "us.anthropic.claude-haiku-5-5"),
+        ("llama-3-1", "openai.gpt-oss-120b-1:0"),
+        ("amazon-titan", "us.amazon.nova-2-lite-v1:0"),
         ("complex_reasoning", "us.anthropic.claude-opus-5-5"),
         ("fast_responses", "us.anthropic.claude-haiku-5-5"),
         ("code_generation", "us.anthropic.claude-sonnet-5-5"),
@@ -48,15 +49,27 @@ fn example_is_a_valid_configuration() {
     ] {
         assert_eq!(config.models.resolve(name).unwrap().target().id, target);
     }
+    for (name, requests, seconds) in [
+        ("claude-3-5-sonnet", 8, 60),
+        ("claude-3-haiku", 15, 15),
+        ("llama-3-1", 10, 30),
+        ("amazon-titan", 20, 30),
+    ] {
+        let model = config.models.resolve(name).unwrap();
+        assert_eq!(model.limits.requests_per_minute, Some(requests), "{name}");
+        assert_eq!(model.timeouts.whole, Duration::from_secs(seconds), "{name}");
+        let lifecycle = &model.facts.lifecycle;
+        assert_eq!(lifecycle.status, LifecycleStatus::Active, "{name}");
+    }
+    let [budget] = &config.budget.budgets[..] else {
+        panic!("one budget of the gateway");
+    };
     assert_eq!(
-        config
-            .models
-            .resolve("claude-3-haiku")
-            .unwrap()
-            .timeouts
-            .whole,
-        Duration::from_secs(15)
+        (budget.limit.to_string(), budget.per),
+        ("100".into(), Per::Day)
     );
+    assert_eq!(config.budget.alert_request.unwrap().to_string(), "0.1");
+    assert_eq!(config::warnings(&config), Vec::<String>::new());
 }
 
 #[test]
@@ -70,8 +83,8 @@ fn settings_that_the_example_comments_out_are_defaults() {
         })
         .fold(String::new(), |text, line| text + line + "\n");
     assert_ne!(commented, config::EXAMPLE);
-    let without = |keys: &[&str]| {
-        let kept = commented
+    let without = |text: &str, keys: &[&str]| {
+        let kept = text
             .lines()
             .filter(|line| !keys.iter().any(|key| line.starts_with(key)));
         kept.fold(String::new(), |text, line| text + line + "\n")
@@ -85,8 +98,12 @@ fn settings_that_the_example_comments_out_are_defaults() {
         "prompt_file",
         "tls",
     ];
-    config::parse(&without(&of_machine), &environment(&[KEY]), None)
-        .unwrap_or_else(|problems| panic!("{problems:?}"));
+    config::parse(
+        &without(&commented, &of_machine),
+        &environment(&[KEY]),
+        None,
+    )
+    .unwrap_or_else(|problems| panic!("{problems:?}"));
     // These settings are examples, not defaults.
     let examples = [
         "endpoint_url",
@@ -131,7 +148,7 @@ fn settings_that_the_example_comments_out_are_defaults() {
         "implicit_filter",
         "condense_with",
     ];
-    let commented = without(&[&of_machine[..], &examples, &more].concat());
+    let all = [&of_machine[..], &examples, &more].concat();
     let values = |text: &str| {
         let (_, resolved) = config::parse(text, &environment(&[KEY]), None).unwrap();
         resolved
@@ -139,7 +156,10 @@ fn settings_that_the_example_comments_out_are_defaults() {
             .map(|row| (row.path, row.value))
             .collect::<Vec<_>>()
     };
-    assert_eq!(values(&commented), values(config::EXAMPLE));
+    assert_eq!(
+        values(&without(&commented, &all)),
+        values(&without(config::EXAMPLE, &all))
+    );
 }
 
 /// The line is a table header or `key = value`, not prose.

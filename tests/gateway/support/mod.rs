@@ -85,7 +85,7 @@ pub struct Gateway {
 }
 
 /// Returns the configuration of the tests. `aws` is inserted in `[aws]`, and `more` at the end of `[server]`; it can add
-/// further tables.
+/// further tables. Without `[defaults]` in it, requests that set no limit get 4096 tokens, whatever the model's maximum.
 fn configuration(aws: &str, more: &str) -> String {
     // No load balancer watches the gateway.
     let pre_stop = match more.contains("pre_stop") {
@@ -95,6 +95,10 @@ fn configuration(aws: &str, more: &str) -> String {
     let store = match more.contains("[store]") {
         true => "",
         false => "[store]\n        url = \"memory:\"",
+    };
+    let defaults = match [aws, more].iter().any(|own| own.contains("[defaults]")) {
+        true => "",
+        false => "[defaults]\n        max_tokens = 4096",
     };
     format!(
         r#"
@@ -108,6 +112,7 @@ fn configuration(aws: &str, more: &str) -> String {
         [aws]
         region = "us-east-1"
         {aws}
+        {defaults}
         [defaults.retry]
         attempts = 1
         [models.again]
