@@ -17,7 +17,7 @@ const SETTINGS: &str = r#"
     [admin.tokens.reader]
     token_env = "READER"
     [budget]
-    usd = 0.002
+    usd = 0.003
     per = "day"
     [models.priced]
     target = "amazon.nova-lite-v1:0"
