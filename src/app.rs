@@ -31,7 +31,7 @@ use crate::{
     },
     governance::{Clock, Ledger, Responses},
     knowledge::BedrockKnowledgeBases,
-    middleware::{CountsInFlight, Guard, InFlight, RateLimit, Reasoning},
+    middleware::{CountsInFlight, Guard, Health, InFlight, Outputs, RateLimit, Reasoning},
     operation::chat::route::has_mantle,
     server,
     telemetry::Telemetry,
@@ -156,6 +156,8 @@ impl App {
             retriever: Arc::new(BedrockKnowledgeBases::new(clients.clone())),
             guard: Guard(Arc::new(Guardrails::new(clients.clone()))),
             upstream: Upstream::new(clients.clone(), tasks.clone()),
+            outputs: Outputs::default(),
+            health: Health::default(),
         };
         let aws_pairs = AwsPairs::new(&config.server.sigv4_keys);
         let key_store = KeyStore::new(lasting.keys.clone(), ledger.clone(), config.teams.clone())
@@ -274,6 +276,7 @@ impl App {
                 ledger: ledger.clone(),
                 keys: key_store,
                 reloader: reloader.map(|reloader| reloader as Arc<dyn Reload>),
+                edge: Some(edge.clone()),
             },
             token: config.admin.token,
             tokens: config.admin.tokens,

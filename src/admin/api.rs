@@ -4,6 +4,7 @@
 mod budgets;
 mod health;
 mod keys;
+mod models;
 mod reload;
 mod usage;
 
@@ -24,7 +25,7 @@ use sha2::{Digest, Sha256};
 pub use self::reload::{Reload, Reloaded};
 use super::{error::ApiError, key_store::KeyStore};
 use crate::{
-    edge::Peer,
+    edge::{Edge, Peer},
     governance::{Audit, Ledger},
     money::NanoUsd,
     upstream::Upstream,
@@ -39,6 +40,7 @@ pub struct Api {
     pub reloader: Option<Arc<dyn Reload>>,
     /// `None` if no gateway runs in this process.
     pub upstream: Option<Upstream>,
+    pub edge: Option<Arc<Edge>>,
 }
 
 type Answer = Result<Response, ApiError>;
@@ -56,6 +58,8 @@ pub fn router(api: Api) -> Router {
         .route("/admin/ledger/reconcile", post(reconcile))
         .route("/admin/audit", get(audit))
         .route("/admin/health", get(health::show))
+        .route("/admin/models", get(models::list))
+        .route("/admin/models/{name}/test", post(models::test))
         .route("/admin/reload", post(reload::reload))
         .route(
             "/admin/{*path}",

@@ -10,8 +10,8 @@ use crate::{
     governance::Ledger,
     knowledge::BedrockKnowledgeBases,
     middleware::{
-        Budget, BudgetSettings, CountsInFlight, Guard, InFlight, Media, RateLimit, Reasoning,
-        Resolve, Retrieve,
+        Budget, BudgetSettings, CountsInFlight, Guard, Health, InFlight, Media, Outputs, RateLimit,
+        Reasoning, Resolve, Retrieve,
     },
     upstream::{Clients, ProfileLookup, Upstream},
 };
@@ -31,6 +31,8 @@ pub struct Lasting {
     pub retriever: Arc<BedrockKnowledgeBases>,
     pub guard: Guard,
     pub upstream: Upstream,
+    pub outputs: Outputs,
+    pub health: Health,
 }
 
 impl Lasting {
@@ -51,6 +53,7 @@ impl Lasting {
                 allow_unpriced: config.allow_unpriced,
                 alert_request: config.budget.alert_request,
                 alerts: self.alerts.clone(),
+                outputs: self.outputs.clone(),
             }),
             reasoning: self.reasoning.clone(),
             retrieve: Retrieve {
@@ -60,6 +63,7 @@ impl Lasting {
             media: Media(config.remote_media.clone()),
             guard: self.guard.clone(),
             upstream: self.upstream.clone(),
+            health: self.health.clone(),
         };
         let dispatch = Dispatch::new(Arc::new(config.models.clone()), &shared);
         reentry.set(&dispatch);

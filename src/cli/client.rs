@@ -158,6 +158,7 @@ async fn in_this_process(
         ledger: ledger.clone(),
         keys,
         reloader: None,
+        edge: None,
     });
     let response = router
         .oneshot(request.map(Body::from))

@@ -23,6 +23,9 @@ pub struct Args {
     /// Show the health of the targets that the running gateway has called, instead of the models
     #[arg(long, conflicts_with = "online")]
     health: bool,
+    /// Make one paid call of this model in the running gateway, and print what came of it
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["online", "health"])]
+    test: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -43,6 +46,9 @@ const HEALTH_HEADS: [&str; 4] = ["MODEL", "REGION", "BREAKER", "IN FLIGHT"];
 pub async fn run(args: Args) -> Outcome {
     if args.health {
         return show_health(&args).await;
+    }
+    if let Some(name) = &args.test {
+        return test(&args, name).await;
     }
     let config = match config::load(
         &args.file.config,
@@ -97,6 +103,32 @@ async fn show_health(args: &Args) -> Outcome {
     print(&table::render(&HEALTH_HEADS, &rows.collect::<Vec<_>>()))
 }
 
+/// Asks the running gateway to call a model.
+async fn test(args: &Args, name: &str) -> Outcome {
+    let path = format!("/admin/models/{name}/test");
+    let answer = match client::ask(&args.file.config, Method::POST, &path, None).await {
+        Ok(answer) => answer.json(),
+        Err(outcome) => return outcome,
+    };
+    let text = if args.json {
+        format!("{answer:#}\n")
+    } else {
+        let members = answer.as_object().into_iter().flatten();
+        let rows: Vec<Vec<String>> = members
+            .filter(|(_, value)| !value.is_null() && **value != json!([]))
+            .map(|(name, value)| {
+                let text = value.as_str().map(str::to_owned);
+                vec![name.clone(), text.unwrap_or_else(|| value.to_string())]
+            })
+            .collect();
+        table::render(&["MEMBER", "VALUE"], &rows)
+    };
+    match (print(&text), answer["ok"] == true) {
+        (Outcome::Done, false) => Outcome::Failed("the model did not answer".to_owned()),
+        (outcome, _) => outcome,
+    }
+}
+
 /// The models that the account can call, each with the facts of the foundation model behind it. A list that fails is
 /// reported on standard error.
 async fn discovered(aws: &config::Aws) -> Vec<Model> {
@@ -130,7 +162,7 @@ fn object(name: &str, model: &Model) -> Value {
         "name": name, "model": model.name, "target": model.target().id, "region": model.target().region,
         "regions": model.targets.iter().map(|target| &target.region).collect::<Vec<_>>(), "fallbacks": model.fallbacks.errors,
         "base_model": model.base, "route": route(model), "routes": routes(model), "price": price,
-        "default_max_tokens": model.defaults.max_tokens, "max_output_tokens": model.facts.max_output_tokens,
+        "default_max_tokens": model.default_max_tokens(), "max_output_tokens": model.facts.max_output_tokens,
         "context_window": model.facts.context_window,
         "lifecycle": {"status": model.facts.lifecycle.status.as_str(), "eol": model.facts.lifecycle.eol,
                       "successor": model.facts.lifecycle.successor},

@@ -10,14 +10,15 @@ use super::{Places, diagnostics::Diagnostics, governance, options, reader::Secti
 use crate::{
     dispatch::Models,
     model::{
-        Apply, DroppedParameters, Model, ModelDefaults, ModelOptions, RetryPolicy, Target, Timeouts,
+        Apply, DefaultMaxTokens, DroppedParameters, Model, ModelDefaults, ModelOptions,
+        RetryPolicy, Target, Timeouts,
     },
     operation::chat::route,
 };
 
 /// `[defaults]`: settings of every model that does not set its own.
 pub struct Defaults {
-    max_tokens: u32,
+    max_tokens: DefaultMaxTokens,
     pub timeouts: Timeouts,
     raw_model_ids: bool,
     dropped_parameters: DroppedParameters,
@@ -29,9 +30,6 @@ pub struct Defaults {
     regions: Regions,
 }
 
-/// The largest value that Bedrock's service model allows.
-const MAX_TOKENS: u64 = i32::MAX as u64;
-
 pub fn defaults(mut section: Section<'_>, has_api_key: bool) -> Defaults {
     let Model {
         timeouts,
@@ -39,13 +37,15 @@ pub fn defaults(mut section: Section<'_>, has_api_key: bool) -> Defaults {
         dropped_parameters,
         ..
     } = Model::new("", Target::new("", ""));
-    let max_tokens = max_tokens(&mut section);
+    let max_tokens = section.max_tokens("max_tokens");
     let defaults = Defaults {
         max_tokens: section.or_default("max_tokens", max_tokens, defaults.max_tokens),
         timeouts: Timeouts {
+            connect: section.duration_or("connect_timeout", timeouts.connect),
             whole: section.duration_or("timeout", timeouts.whole),
             first_token: section.duration_or("first_token_timeout", timeouts.first_token),
             idle: section.duration_or("idle_timeout", timeouts.idle),
+            request: None,
         },
         raw_model_ids: section.boolean("raw_model_ids", true),
         dropped_parameters: read_dropped_parameters(&mut section, dropped_parameters),
@@ -72,12 +72,6 @@ fn read_dropped_parameters(
         ("refuse", DroppedParameters::Refuse),
     ];
     section.choice("dropped_parameters", &choices, default)
-}
-
-fn max_tokens(section: &mut Section<'_>) -> Option<u32> {
-    section
-        .count("max_tokens", MAX_TOKENS)
-        .and_then(|tokens| u32::try_from(tokens).ok())
 }
 
 /// Reads all models, then resolves the aliases.
@@ -185,16 +179,13 @@ fn model(
     }
     let configured = target;
     let target = Target::new(configured.as_str(), region);
+    let mut limit = |key, default| section.duration(key).unwrap_or(default);
     let timeouts = Timeouts {
-        whole: section
-            .duration("timeout")
-            .unwrap_or(defaults.timeouts.whole),
-        first_token: section
-            .duration("first_token_timeout")
-            .unwrap_or(defaults.timeouts.first_token),
-        idle: section
-            .duration("idle_timeout")
-            .unwrap_or(defaults.timeouts.idle),
+        connect: limit("connect_timeout", defaults.timeouts.connect),
+        whole: limit("timeout", defaults.timeouts.whole),
+        first_token: limit("first_token_timeout", defaults.timeouts.first_token),
+        idle: limit("idle_timeout", defaults.timeouts.idle),
+        request: None,
     };
     let (base, known) = options::known(&mut section, &target);
     let model = Model {
@@ -207,7 +198,9 @@ fn model(
         },
         timeouts,
         defaults: ModelDefaults {
-            max_tokens: max_tokens(&mut section).unwrap_or(defaults.max_tokens),
+            max_tokens: section
+                .max_tokens("max_tokens")
+                .unwrap_or(defaults.max_tokens),
             temperature: section.number("temperature", 0.0, 2.0),
             top_p: section.number("top_p", 0.0, 1.0),
         },

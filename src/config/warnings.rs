@@ -10,7 +10,7 @@ use crate::{
     catalogue,
     dispatch::ModelListing,
     edge::Key,
-    model::{Guardrail, Model},
+    model::{DefaultMaxTokens, Guardrail, Model},
     operation::chat::route,
 };
 
@@ -195,9 +195,8 @@ fn of_model(model: &Model) -> Vec<String> {
     let others = model.targets.places.iter().map(|place| place.target());
     let others = others.filter(|other| other.id != model.target().id);
     all.extend(others.map(|other| format!("is called as {} in {}", other.id, other.region)));
-    if let Some(most) = facts
-        .max_output_tokens
-        .filter(|most| model.defaults.max_tokens > *most)
+    if let DefaultMaxTokens::Fixed(tokens) = model.defaults.max_tokens
+        && let Some(most) = facts.max_output_tokens.filter(|most| tokens > *most)
     {
         all.push(format!(
             "generates at most {most} tokens, so max_tokens is lowered to that"

@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use crate::{
     call::{Call, Caller, Unplanned},
     error::{Error, Kind},
-    middleware::{Completer, Reply},
+    middleware::{Completer, Health, ModelHealth, Reply},
     model::Model,
     operation::Served,
     operation::{
@@ -160,6 +160,7 @@ pub struct Dispatch {
     models: Arc<Models>,
     stacks: Arc<AllStacks>,
     lookup: ProfileLookup,
+    health: Health,
 }
 
 struct AllStacks {
@@ -182,7 +183,13 @@ impl Dispatch {
             models,
             stacks: Arc::new(AllStacks { named, raw }),
             lookup: shared.resolve.lookup.clone(),
+            health: shared.health.clone(),
         }
+    }
+
+    /// Returns how the last calls of `model` ended.
+    pub fn health(&self, model: &Model) -> ModelHealth {
+        self.health.of(model.label())
     }
 
     /// Returns the models that requests may name.

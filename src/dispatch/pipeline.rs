@@ -6,7 +6,7 @@ use crate::{
     call::{Call, Unplanned},
     error::Error,
     middleware::{
-        Budget, CountsInFlight, Deadline, Guard, GuardQuestion, InFlight, Measure, Media,
+        Budget, CountsInFlight, Deadline, Guard, GuardQuestion, Health, InFlight, Measure, Media,
         RateLimit, Reasoning, Reply, Resolve, Retrieve, layer,
     },
     model::Model,
@@ -30,6 +30,7 @@ pub struct Shared {
     pub media: Media,
     pub guard: Guard,
     pub upstream: Upstream,
+    pub health: Health,
 }
 
 /// Builds the stack of `model` for chats.
@@ -82,7 +83,11 @@ where
 pub fn count(model: &Model, shared: &Shared) -> Stack<CountTokens> {
     BoxCloneSyncService::new(
         ServiceBuilder::new()
-            .layer(layer(Measure::new(CountTokens::NAME, model.label())))
+            .layer(layer(Measure::new(
+                CountTokens::NAME,
+                model.label(),
+                shared.health.of(model.label()),
+            )))
             .layer(layer(shared.counts_in_flight.clone()))
             .layer(shared.resolve.clone())
             .layer(layer(Deadline::default()))
@@ -101,7 +106,11 @@ where
     BoxCloneSyncService::new(
         ServiceBuilder::new()
             // Records every rejection by, and every end of, the layers below.
-            .layer(layer(Measure::new(T::NAME, model.label())))
+            .layer(layer(Measure::new(
+                T::NAME,
+                model.label(),
+                shared.health.of(model.label()),
+            )))
             // The cheapest rejections first.
             .layer(layer(shared.rate_limit.clone()))
             // After the rate limit, because a permit is scarcer than a rate-limit token.

@@ -17,6 +17,7 @@ mod labels;
 mod late;
 mod logins;
 mod network;
+mod own_timeout;
 mod pieces;
 mod receive;
 mod reply_headers;

@@ -19,10 +19,11 @@ use super::{
     auth, body,
     body_guard::until_end,
     dialect::{
-        Dialect, EventSource, Incoming, Outgoing, ParsedRequest, RecallContext, ReplyContext,
+        Dialect, EventSource, Incoming, Media, Outgoing, ParsedRequest, RecallContext, ReplyContext,
     },
     json_response,
     late::{self, Answer},
+    own_timeout,
     receive::{BodyPermit, BufferedBody, receive},
     reply_headers, rescue, sse,
 };
@@ -77,6 +78,10 @@ async fn answer<D: Dialect>(
     };
     let (bytes, recalled) = D::recall(bytes, recall).await?;
     trace.warnings().name_by(D::path);
+    let own_timeout = own_timeout::of(
+        &parts.headers,
+        matches!(D::MEDIA, Media::Json).then_some(&*bytes),
+    )?;
     let parse = {
         let (caller, gateway, trace) = (caller.clone(), gateway.clone(), trace.clone());
         let (seals, policies) = (edge.seals.clone(), edge.policies);
@@ -123,7 +128,10 @@ async fn answer<D: Dialect>(
             .map(|(users, name)| users.account(&name, SystemTime::now()))
             .unwrap_or_default(),
         caller,
-        model: destination.model().clone(),
+        model: match own_timeout {
+            Some(own) => Arc::new(destination.model().within(own)),
+            None => destination.model().clone(),
+        },
         body: Arc::new(operation),
         plan: Unplanned,
         trace: trace.clone(),

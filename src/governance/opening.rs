@@ -105,7 +105,7 @@ impl Ledger {
     ///
     /// # Errors
     /// Returns the reason if the ledger cannot be read.
-    pub(super) async fn open_windows(&self, budget_ids: &[Arc<str>]) -> Result<(), String> {
+    pub async fn open_windows(&self, budget_ids: &[Arc<str>]) -> Result<(), String> {
         if budget_ids.is_empty() {
             return Ok(());
         }

@@ -24,6 +24,7 @@ pub fn from_send(error: SendError, name: &str) -> Error {
             SendError::Unreachable(about(detail))
         }
         SendError::Untrusted(detail) => SendError::Untrusted(about(detail)),
+        SendError::ConnectTimeout(limit) => SendError::ConnectTimeout(limit),
         SendError::Other(detail) => SendError::Other(about(detail)),
     })
 }

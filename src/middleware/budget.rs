@@ -13,11 +13,14 @@ use crate::{
 };
 
 mod growth;
+mod lower;
+mod outputs;
 mod refusal;
 mod settling;
 mod slices;
 
 use growth::Growth;
+pub use outputs::Outputs;
 use settling::Settling;
 use slices::Slices;
 
@@ -34,6 +37,8 @@ pub struct Settings {
     /// The cost above which a request raises an alert.
     pub alert_request: Option<NanoUsd>,
     pub alerts: Alerts,
+    /// The lengths of answers, for limits of the output.
+    pub outputs: Outputs,
 }
 
 /// The smallest limit that `fit` lowers an output to, in tokens.
@@ -53,10 +58,12 @@ impl<T: Operation> Middleware<T> for Budget {
     {
         let entry = LedgerEntry::of(&call);
         let budgets = self.0.ledger.budgets(&Scopes::of(&entry));
+        self.lower(&mut call, &budgets).await?;
         self.fit(&mut call, &budgets)?;
         let (settling, slices) = self.admit(&call, &budgets).await?;
         let hold = Arc::downgrade(&settling.hold);
         let growth = Arc::new(Growth::new(&call, hold.clone()));
+        let lengths = self.0.outputs.of(&call);
         let repeat = growth.clone();
         let spending = call.trace.spending();
         spending.ask_before_growth(move |tokens| Box::pin(growth.clone().reserve(tokens)));
@@ -76,7 +83,10 @@ impl<T: Operation> Middleware<T> for Budget {
                     Some(slices) => served.map(|reply| reply.limited_by(Box::new(slices))),
                     None => served,
                 };
-                Ok(served.on_end(move |end| settling.end("ok", end.reason.label())))
+                Ok(served.on_end(move |end| {
+                    lengths.record(end);
+                    settling.end("ok", end.reason.label());
+                }))
             }
             Err(error) => {
                 settling.end(error.label(), "failed");
@@ -125,8 +135,7 @@ impl Budget {
         budgets: &[Arc<Terms>],
     ) -> Result<(Settling, Option<Slices>), Error> {
         let worst = &call.plan.worst;
-        let price = call.model.price.clone();
-        let most = price.as_deref().and_then(|price| worst.cost(price));
+        let most = most(call);
         let known = most.filter(|_| !worst.unpriced_fees);
         if let Some(max) = call.body.max_cost() {
             refusal::within(max, known, call.body.cost_advice())?;
@@ -146,16 +155,9 @@ impl Budget {
             };
             return Err(refusal::counted(call, refusal));
         }
-        let slice = call
-            .plan
-            .visible
-            .then(|| slices::first(worst, price.as_deref()))
-            .flatten();
+        let slice = slices::of(call);
         let whole = most.unwrap_or(worst.all_fees());
-        let amount = |budget: &Terms| match budget.mode {
-            Mode::Sliced => slice.unwrap_or(whole).min(whole),
-            Mode::Strict => whole,
-        };
+        let amount = |budget: &Terms| reserved_in(budget, whole, slice);
         let entry = LedgerEntry::of(call);
         let hold = match self.0.ledger.hold(entry, whole, amount).await {
             Ok(hold) => Arc::new(hold),
@@ -176,6 +178,20 @@ impl Budget {
             .flatten();
         let settling = Settling::new(self.0.clone(), call, hold, denied);
         Ok((settling, slices))
+    }
+}
+
+/// The most that the call can cost, without reranking of unknown price. `None` if a price of the model is unknown.
+fn most<T>(call: &Call<T>) -> Option<NanoUsd> {
+    let price = call.model.price.as_deref()?;
+    call.plan.worst.cost(price)
+}
+
+/// The amount that `budget` reserves for a call that costs at most `whole`, and with the first slice of its output `slice`.
+fn reserved_in(budget: &Terms, whole: NanoUsd, slice: Option<NanoUsd>) -> NanoUsd {
+    match budget.mode {
+        Mode::Sliced => slice.unwrap_or(whole).min(whole),
+        Mode::Strict => whole,
     }
 }
 

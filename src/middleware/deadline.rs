@@ -9,6 +9,7 @@ use crate::{
     call::{Call, Delivery},
     error::{Error, Kind},
     operation::Operation,
+    upstream::connecting_within,
 };
 
 /// The factor by which the time limit is extended for the first use of a schema. The service compiles the schema then,
@@ -19,7 +20,7 @@ const COMPILING: u32 = 5;
 const REMEMBERED: usize = 1000;
 
 /// Limits the time until a reply: `timeout` for a whole one, `first_token_timeout` for the first token of a stream, and
-/// five times that while the service compiles a schema.
+/// five times that while the service compiles a schema; and the time to connect. A request may shorten each.
 #[derive(Clone, Debug)]
 pub struct Deadline {
     compiled: Arc<Cache<u64, ()>>,
@@ -40,14 +41,25 @@ impl<T: Operation> Middleware<T> for Deadline {
     {
         let schema = call.plan.compiles;
         let first_use = schema.is_some_and(|schema| self.compiled.get(&schema).is_none());
-        let limit = match call.plan.delivery {
-            Delivery::Stream => call.model.timeouts.first_token,
-            Delivery::Whole | Delivery::Replayed => call.model.timeouts.whole,
-        } * if first_use { COMPILING } else { 1 };
+        let timeouts = call.model.timeouts;
+        let (limit, setting, code) = match call.plan.delivery {
+            Delivery::Stream => (
+                timeouts.first_token,
+                "first_token_timeout",
+                "first_token_timeout",
+            ),
+            Delivery::Whole | Delivery::Replayed => (timeouts.whole, "timeout", "upstream_timeout"),
+        };
+        let limit = limit * if first_use { COMPILING } else { 1 };
+        let (limit, setting) = match timeouts.request {
+            Some(own) if own < limit => (own, "the request's own limit"),
+            _ => (limit, setting),
+        };
         let trace = call.trace.clone();
         // The models that a call falls back to share one time limit.
         let limit = trace.time_within(limit);
-        match timeout(limit, next.call(call)).await {
+        let reply = connecting_within(timeouts.connect, next.call(call));
+        match timeout(limit, reply).await {
             Ok(result) => {
                 if let (Ok(_), Some(schema)) = (&result, schema) {
                     self.compiled.insert(schema, ());
@@ -57,9 +69,12 @@ impl<T: Operation> Middleware<T> for Deadline {
             Err(_) => {
                 let (who, code) = match trace.is_judging() {
                     true => ("The guardrail", "guardrail_timeout"),
-                    false => ("Bedrock", "upstream_timeout"),
+                    false => ("Bedrock", code),
                 };
-                let text = format!("{who} did not answer within {} s.", limit.as_secs_f64());
+                let text = format!(
+                    "{who} did not answer within {} s ({setting}).",
+                    limit.as_secs_f64()
+                );
                 Err(Error::new(Kind::UpstreamTimeout, text).with_code(code))
             }
         }

@@ -2,6 +2,10 @@ use std::{sync::Arc, time::Instant};
 
 use tower::Service;
 
+mod health;
+
+pub use health::{Health, ModelHealth, Recent};
+
 use super::{Middleware, Reply};
 use crate::{
     call::{Call, Caller},
@@ -11,17 +15,19 @@ use crate::{
     operation::{CallEnd, EndReason, Operation, Reply as _},
 };
 
-/// Records the metrics of one model: calls, durations and tokens.
+/// Records the metrics and the health of one model: calls, durations, tokens, and how calls ended.
 #[derive(Clone, Debug)]
 pub struct Measure {
     metrics: ModelMetrics,
+    health: ModelHealth,
 }
 
 impl Measure {
     /// `model` is a metric label: a configured name, or `unknown`.
-    pub fn new(operation: &'static str, model: &str) -> Self {
+    pub fn new(operation: &'static str, model: &str, health: ModelHealth) -> Self {
         Self {
             metrics: ModelMetrics::new(operation, model),
+            health,
         }
     }
 }
@@ -31,7 +37,7 @@ impl<T: Operation, P: Send + 'static> Middleware<T, P> for Measure {
     where
         S: Service<Call<T, P>, Response = Reply<T>, Error = Error, Future: Send> + Send,
     {
-        let mut guard = CallGuard::new(self.metrics.clone(), call.caller.clone());
+        let mut guard = CallGuard::new(self, call.caller.clone());
         match next.call(call).await {
             Ok(served) => {
                 if served.reply.is_stream() {
@@ -41,6 +47,7 @@ impl<T: Operation, P: Send + 'static> Middleware<T, P> for Measure {
             }
             Err(error) => {
                 guard.error_type = error.label();
+                self.health.failed_with(&error);
                 Err(error)
             }
         }
@@ -50,6 +57,7 @@ impl<T: Operation, P: Send + 'static> Middleware<T, P> for Measure {
 /// A call in flight. Records it exactly once, however it ends.
 struct CallGuard {
     metrics: ModelMetrics,
+    health: ModelHealth,
     caller: Arc<Caller>,
     began: Instant,
     /// When the first token of a stream arrived.
@@ -59,13 +67,15 @@ struct CallGuard {
 }
 
 impl CallGuard {
-    fn new(metrics: ModelMetrics, caller: Arc<Caller>) -> Self {
+    fn new(measure: &Measure, caller: Arc<Caller>) -> Self {
+        let Measure { metrics, health } = measure.clone();
         metrics.inflight_requests.increment(1.0);
         // Applies if the client disconnects before there is a reply, which drops the guard.
         let error_type = EndReason::ClientGone.label();
         let began = Instant::now();
         Self {
             metrics,
+            health,
             caller,
             began,
             first_token: None,
@@ -87,6 +97,11 @@ impl CallGuard {
             EndReason::Complete => "",
             reason => reason.label(),
         };
+        match end.reason {
+            EndReason::Complete | EndReason::Drained => self.health.succeeded(),
+            EndReason::Failed(code) => self.health.failed(code),
+            EndReason::ClientGone => {}
+        }
         self.usage = end.usage;
         let Some(first) = self.first_token else {
             return;

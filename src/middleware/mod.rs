@@ -20,11 +20,11 @@ use std::{
 use futures_util::future::BoxFuture;
 use tower::{Layer, Service};
 
-pub use budget::{Budget, Settings as BudgetSettings};
+pub use budget::{Budget, Outputs, Settings as BudgetSettings};
 pub use deadline::Deadline;
 pub use guard::{Guard, GuardQuestion};
 pub use in_flight::{CountsInFlight, InFlight};
-pub use measure::Measure;
+pub use measure::{Health, Measure, ModelHealth, Recent};
 pub use media::Media;
 pub use rate_limit::RateLimit;
 pub use reasoning::Reasoning;

@@ -1,18 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{Facts, Fallbacks, Limits, Route, Target, Targets};
+use super::{DefaultMaxTokens, Facts, Fallbacks, Limits, Route, Target, Targets, Timeouts};
 use crate::money::{Budget, Price};
-
-/// The time limits of one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// From the start to the last byte of a whole reply.
-    pub whole: Duration,
-    /// From the start to the first token of a stream.
-    pub first_token: Duration,
-    /// Between two events of a stream.
-    pub idle: Duration,
-}
 
 /// The policy for retries of transient failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +27,7 @@ impl Default for RetryPolicy {
 /// Values for parameters that a request omits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelDefaults {
-    pub max_tokens: u32,
+    pub max_tokens: DefaultMaxTokens,
     pub temperature: Option<f64>,
     pub top_p: Option<f64>,
 }
@@ -226,18 +215,13 @@ pub struct Model {
 impl Model {
     /// Creates a model with the default settings.
     pub fn new(name: impl Into<String>, target: Target) -> Self {
-        let [whole, first_token, idle] = [300, 60, 60].map(Duration::from_secs);
         Self {
             name: name.into(),
             raw: false,
             targets: Targets::one(target),
-            timeouts: Timeouts {
-                whole,
-                first_token,
-                idle,
-            },
+            timeouts: Timeouts::default(),
             defaults: ModelDefaults {
-                max_tokens: 4096,
+                max_tokens: DefaultMaxTokens::Auto,
                 temperature: None,
                 top_p: None,
             },
@@ -261,6 +245,15 @@ impl Model {
     /// The preferred target.
     pub fn target(&self) -> &Arc<Target> {
         &self.targets.first
+    }
+
+    /// Returns the model for a request with the time limit `own`, which may shorten those of the model.
+    #[must_use]
+    pub fn within(&self, own: Duration) -> Self {
+        Self {
+            timeouts: self.timeouts.within(own),
+            ..self.clone()
+        }
     }
 
     /// The `model` label of metrics: the configured name, or `unknown` for a raw id, so that the number of labels is

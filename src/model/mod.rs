@@ -7,14 +7,16 @@ pub mod guardrail;
 mod invoke;
 mod limits;
 mod native;
+mod output_limit;
 mod route;
 mod schemas;
 mod targets;
+mod timeouts;
 mod units;
 
 pub use definition::{
     Api, Apply, CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions,
-    Residency, RetryPolicy, Timeouts,
+    Residency, RetryPolicy,
 };
 pub use facts::{
     Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
@@ -24,7 +26,9 @@ pub use fallbacks::Fallbacks;
 pub use invoke::{Invoke, InvokeFamily};
 pub use limits::Limits;
 pub use native::{Cap, Endpoints, MantlePrefix, Native, NativeTools};
+pub use output_limit::{AUTO_LEAST, AUTO_MOST, DefaultMaxTokens};
 pub use route::Route;
 pub use schemas::{SchemaRoot, StrictLimits};
 pub use targets::{Strategy, Target, Targets};
+pub use timeouts::Timeouts;
 pub use units::{Draw, DrawFamily, RerankFamily};

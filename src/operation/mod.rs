@@ -61,6 +61,13 @@ pub trait Operation: Clone + Send + Sync + 'static {
         None
     }
 
+    /// Returns the request with `tokens` instead of the automatic default limit of the output, or `None` if the client or
+    /// the operator sets a limit, or the default is not larger. Unlike [`limited`](Self::limited), this leaves out what
+    /// reasoning adds to the default.
+    fn with_default_limit(&self, _model: &Model, _tokens: u32) -> Option<Self> {
+        None
+    }
+
     /// Returns the path of a member that may change what the request costs in a way that the gateway does not know, unless
     /// the caller's key allows it. Such a request is rejected under a budget.
     fn unbounded_member(&self, _model: &Model, _caller: &Caller) -> Option<String> {

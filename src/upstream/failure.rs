@@ -142,6 +142,16 @@ pub fn from_send(error: SendError) -> Error {
         .with_retry_after(MODEL_NOT_READY_WAIT)
         .with_detail(detail),
         SendError::Unreachable(detail) => unreachable(detail),
+        SendError::ConnectTimeout(limit) => Error::new(
+            Kind::UpstreamUnavailable,
+            format!(
+                "The gateway could not connect to Bedrock within {} s. Try again.",
+                limit.as_secs_f64()
+            ),
+        )
+        .with_code("connect_timeout")
+        .with_retry_after(THROTTLE_WAIT)
+        .with_retry_advice(RetryAdvice::Often),
         SendError::Untrusted(detail) => Error::new(
             Kind::Upstream,
             "The gateway cannot connect to Bedrock securely. Contact the gateway's operator.",

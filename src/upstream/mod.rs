@@ -50,7 +50,7 @@ pub use profile_lookup::{ProfileLookup, Unresolved};
 pub use redact::redact;
 pub use transport::{
     AssumeRole, AwsSettings, Clients, Endpoints, Frame, FrameError, FrameReader, Response,
-    SendError, ServiceOperation, Transport, TrustedRoots, encode_frame,
+    SendError, ServiceOperation, Transport, TrustedRoots, connecting_within, encode_frame,
 };
 
 use refused_betas::RefusedBetas;

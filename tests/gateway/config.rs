@@ -1,6 +1,7 @@
 //! Configuration: precedence of its sources, and the problems and warnings that it reports.
 
 mod access;
+mod example;
 mod models;
 
 use std::time::Duration;
@@ -27,133 +28,6 @@ fn flag(name: &'static str, setting: [&'static str; 2], value: &str) -> Flag {
 }
 
 const KEY: (&str, &str) = ("LINTEL_KEY_CI", "sk-0123456789abcdef0123456789abcdef");
-
-#[test]
-fn example_is_a_valid_configuration() {
-    let (config, _) = config::parse(config::EXAMPLE, &environment(&[KEY]), None).unwrap();
-    for (name, target) in [
-        (
-            "claude-3-5-sonnet",
-            "anthropic.claude-3-5-sonnet-20241022-v2:0",
-        ),
-        ("claude-3-haiku", "anthropic.claude-3-haiku-20240307-v1:0"),
-        ("llama-3-1", "meta.llama3-1-70b-instruct-v1:0"),
-        ("amazon-titan", "amazon.titan-text-express-v1"),
-        ("complex_reasoning", "us.anthropic.claude-opus-5-5"),
-        ("fast_responses", "us.anthropic.claude-haiku-5-5"),
-        ("code_generation", "us.anthropic.claude-sonnet-5-5"),
-        ("cost_optimization", "amazon.nova-micro-v1:0"),
-        ("open_source", "openai.gpt-oss-120b-1:0"),
-        ("aws_native", "us.amazon.nova-2-lite-v1:0"),
-    ] {
-        assert_eq!(config.models.resolve(name).unwrap().target().id, target);
-    }
-    assert_eq!(
-        config
-            .models
-            .resolve("claude-3-haiku")
-            .unwrap()
-            .timeouts
-            .whole,
-        Duration::from_secs(15)
-    );
-}
-
-#[test]
-fn settings_that_the_example_comments_out_are_defaults() {
-    let commented: String = config::EXAMPLE
-        .lines()
-        .map(|line| {
-            line.strip_prefix("# ")
-                .filter(|rest| is_setting(rest))
-                .unwrap_or(line)
-        })
-        .fold(String::new(), |text, line| text + line + "\n");
-    assert_ne!(commented, config::EXAMPLE);
-    let without = |keys: &[&str]| {
-        let kept = commented
-            .lines()
-            .filter(|line| !keys.iter().any(|key| line.starts_with(key)));
-        kept.fold(String::new(), |text, line| text + line + "\n")
-    };
-    // These settings need files or variables of the machine.
-    let of_machine = [
-        "profile",
-        "ca_bundle",
-        "assume_role",
-        "secret_env = \"LINTEL_WEBHOOK_SECRET",
-        "prompt_file",
-        "tls",
-    ];
-    config::parse(&without(&of_machine), &environment(&[KEY]), None)
-        .unwrap_or_else(|problems| panic!("{problems:?}"));
-    // These settings are examples, not defaults.
-    let examples = [
-        "endpoint_url",
-        "endpoints",
-        "cors_origins",
-        "models = ",
-        "expires",
-        "hosts",
-        "s3",
-        "trusted_proxies",
-        "commit_after",
-        "client_certificates",
-        "base_model",
-        "price",
-        "facts",
-    ];
-    let more = [
-        "guardrail",
-        "[teams",
-        "[budget",
-        "[alerts",
-        "limits",
-        "budget",
-        "usd",
-        "per",
-        "timezone",
-        "fit",
-        "wait",
-        "alert_request_usd",
-        "webhook_url",
-        "team = ",
-        "model_limits",
-        "end_users",
-        "allow_ips",
-        "knowledge_bases",
-        "knowledge_base_",
-        "raw_fields",
-        "max_context_tokens",
-        "caps",
-        "rerank",
-        "filter",
-        "implicit_filter",
-        "condense_with",
-    ];
-    let commented = without(&[&of_machine[..], &examples, &more].concat());
-    let values = |text: &str| {
-        let (_, resolved) = config::parse(text, &environment(&[KEY]), None).unwrap();
-        resolved
-            .into_iter()
-            .map(|row| (row.path, row.value))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(values(&commented), values(config::EXAMPLE));
-}
-
-/// The line is a table header or `key = value`, not prose.
-fn is_setting(line: &str) -> bool {
-    let section = line.starts_with('[')
-        && line
-            .split('#')
-            .next()
-            .is_some_and(|head| head.trim_end().ends_with(']'));
-    section
-        || line
-            .split_once(" = ")
-            .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
-}
 
 #[test]
 fn flags_override_the_environment_which_overrides_the_file() {

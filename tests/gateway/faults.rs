@@ -186,11 +186,14 @@ async fn error_codes_in_the_body_and_malformed_bodies_are_handled() {
 #[tokio::test]
 async fn timeouts_of_the_model_apply() {
     let gateway = Gateway::start().await;
-    for mut request in [user("[simulate hang]"), streamed("[simulate hang]")] {
+    for (mut request, code) in [
+        (user("[simulate hang]"), "upstream_timeout"),
+        (streamed("[simulate hang]"), "first_token_timeout"),
+    ] {
         request["model"] = "hasty".into();
         let reply = gateway.chat(&request).await;
         assert_eq!(reply.status, StatusCode::GATEWAY_TIMEOUT);
-        assert_eq!(reply.error()["code"], "upstream_timeout");
+        assert_eq!(reply.error()["code"], code);
     }
 }
 

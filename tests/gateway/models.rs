@@ -234,7 +234,7 @@ async fn the_first_use_of_a_schema_extends_the_timeout() {
     let mut request = of("hurried", streamed("Hi [simulate slow 250ms]"));
     assert_eq!(
         gateway.chat(&request).await.error()["code"],
-        "upstream_timeout"
+        "first_token_timeout"
     );
     request["response_format"] =
         json!({"type": "json_schema", "json_schema": {"name": "a", "schema": schema}});
@@ -245,7 +245,7 @@ async fn the_first_use_of_a_schema_extends_the_timeout() {
     );
     assert_eq!(
         gateway.chat(&request).await.error()["code"],
-        "upstream_timeout",
+        "first_token_timeout",
         "the schema is compiled"
     );
 }

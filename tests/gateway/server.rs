@@ -322,7 +322,7 @@ async fn stream_is_committed_before_its_first_token_if_it_is_configured() {
     let text = reply.text();
     assert!(text.contains("data: {\"error\":{\"message\""), "{text}");
     assert!(
-        text.contains("upstream_timeout") && !text.contains("[DONE]"),
+        text.contains("first_token_timeout") && !text.contains("[DONE]"),
         "{text}"
     );
 

@@ -31,6 +31,12 @@ const CALM: &str = r#"
     price = { input = 2.0, output = 10.0 }
     timeout = "300ms"
     idle_timeout = "300ms"
+    [models.near]
+    target = "amazon.nova-lite-v1:0"
+    max_tokens = 100
+    price = { input = 2.0, output = 10.0 }
+    timeout = "20s"
+    connect_timeout = "100ms"
 "#;
 
 async fn start(simulator: Simulator, aws: &str) -> Gateway {
@@ -211,6 +217,25 @@ async fn row_45_upstream_that_stalls_ends_the_stream_with_an_error_and_its_conne
     timeout(PATIENCE, ended.recv()).await.unwrap();
 }
 
+/// What follows a damaged frame cannot be trusted either.
+#[tokio::test]
+async fn row_47_connection_with_a_damaged_frame_is_not_used_again() {
+    let simulator = simulator();
+    let upstream = Upstream::tls(&simulator, Certificate::Good, Alpn::Http1).await;
+    let gateway = start(simulator, &upstream.trusted()).await;
+    for _ in 0..2 {
+        let reply = gateway.chat(&of("calm", user("Hi"))).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    assert_eq!(upstream.accepted(), 1, "good replies share a connection");
+    let text = "one two three four five six [simulate bad-crc]";
+    let reply = gateway.chat(&of("calm", streamed(text))).await;
+    assert!(reply.text().contains("upstream_checksum"));
+    let reply = gateway.chat(&of("calm", user("Hi"))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(upstream.accepted(), 2);
+}
+
 /// Was booked as presumed spend: a request counted as sent once the gateway wanted to send it.
 #[tokio::test]
 async fn call_that_got_no_connection_is_free() {
@@ -223,6 +248,9 @@ async fn call_that_got_no_connection_is_free() {
     let gateway = start(simulator(), &silent.trusted()).await;
     let (status, code, booked) = booked_call(&gateway, "brief", "Hi").await;
     assert_eq!((status, code.as_str()), (504, "upstream_timeout"));
+    assert_eq!(booked, ("actual".to_owned(), 0));
+    let (status, code, booked) = booked_call(&gateway, "near", "Hi").await;
+    assert_eq!((status, code.as_str()), (503, "connect_timeout"));
     assert_eq!(booked, ("actual".to_owned(), 0));
     // Closes every connection at once.
     let closing = Upstream::start(async |_| {}).await;

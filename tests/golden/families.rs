@@ -7,7 +7,7 @@ use lintel::{
     call::{Caller, Delivery, Warnings},
     catalogue,
     error::Error,
-    model::Target,
+    model::{DefaultMaxTokens, Target},
     operation::Operation,
     upstream::converse::{self, Context},
 };
@@ -49,7 +49,9 @@ fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
     let warnings = Warnings::default();
     let lifecycle = |text: &str| text.starts_with("model: ");
     let request = lintel::edge::chat_request(body, &warnings)?;
-    let model = catalogue::model("m", Target::new(id, "us-east-1"));
+    let mut model = catalogue::model("m", Target::new(id, "us-east-1"));
+    // Models that differ in nothing but their maximum share a snapshot.
+    model.defaults.max_tokens = DefaultMaxTokens::Fixed(4096);
     let caller = Caller::default();
     warnings.about_model(&model);
     let plan = request.plan(&model, &caller)?;

@@ -9,7 +9,7 @@ use lintel::{
     call::{Caller, Warnings},
     catalogue,
     error::Error,
-    model::Target,
+    model::{DefaultMaxTokens, Target},
     openai::extension::BedrockOptions,
     simulator::{ScriptedReply, encode_event},
     upstream::{
@@ -45,7 +45,9 @@ const MODELS: [&str; 15] = [
 fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
     let warnings = Warnings::default();
     let request = lintel::edge::chat_request(body, &warnings)?;
-    let model = catalogue::model("m", Target::new(id, "us-east-1"));
+    let mut model = catalogue::model("m", Target::new(id, "us-east-1"));
+    // Models that differ in nothing but their maximum share a snapshot.
+    model.defaults.max_tokens = DefaultMaxTokens::Fixed(4096);
     let invoke = model.facts.invoke.clone().unwrap();
     let model = route_model(&model, &invoke, false);
     let caller = Caller::default();

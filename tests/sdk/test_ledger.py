@@ -458,3 +458,22 @@ def test_sigterm_settles_every_stream(own_simulator, tmp_path):
             20,
             billed(own_simulator),
         )
+
+
+def test_one_paid_call_of_a_model_on_request(own_simulator, tmp_path):
+    gateway = Gateway(tmp_path, own_simulator)
+    try:
+        done = gateway.cli("models", "--test", "priced", "--json")
+        assert done.returncode == 0, done.stderr
+        outcome = json.loads(done.stdout)
+        assert (outcome["ok"], outcome["served_model"]) == (True, "amazon.nova-lite-v1:0")
+        assert nano(outcome["cost_usd"]) > 0
+        assert "served_model" in gateway.cli("models", "--test", "priced").stdout
+        unknown = gateway.cli("models", "--test", "nobody")
+        assert unknown.returncode == 1 and "No model 'nobody' is configured" in unknown.stderr
+        offline = gateway.cli("models", "--test", "priced", running=False)
+        assert offline.returncode == 1, offline.stdout
+        by_key = json.loads(gateway.cli("usage", "--by", "key", "--json").stdout)
+        assert [row["requests"] for row in by_key if row["key"] == "admin:test"] == [2]
+    finally:
+        gateway.process.stop()

@@ -5,11 +5,14 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::{Section, Value};
-use crate::config::tree::Origin;
+use crate::{config::tree::Origin, model::DefaultMaxTokens};
 
 /// Longer than anyone needs, and too short for a clock to overflow.
 const MAX_DURATION: Duration = Duration::from_secs(30 * 86_400);
 const MAX_LONG_DURATION: Duration = Duration::from_secs(3650 * 86_400);
+
+/// The largest value that Bedrock's service model allows.
+const MAX_TOKENS: u32 = i32::MAX as u32;
 
 /// A fraction, in percent.
 fn share(value: &Value) -> Result<u8, Option<String>> {
@@ -72,6 +75,22 @@ impl Section<'_> {
         self.diagnostics
             .resolved(path, format!("{shares:?} %"), origin);
         Some(shares)
+    }
+
+    /// A limit of the output: a number of tokens, or `"auto"`.
+    pub fn max_tokens(&mut self, key: &'static str) -> Option<DefaultMaxTokens> {
+        self.read(key, "a whole number or \"auto\"", |value| match value {
+            Value::String(text) if text == "auto" => Ok(DefaultMaxTokens::Auto),
+            Value::Integer(tokens) => match u32::try_from(*tokens) {
+                Ok(tokens) if (1..=MAX_TOKENS).contains(&tokens) => {
+                    Ok(DefaultMaxTokens::Fixed(tokens))
+                }
+                _ => Err(Some(format!(
+                    "must be \"auto\" or between 1 and {MAX_TOKENS}"
+                ))),
+            },
+            _ => Err(None),
+        })
     }
 
     fn between(

@@ -171,7 +171,7 @@ fn object<'a>(
         alias_of: alias.then_some(model.name.as_str()),
         description: model.description.as_deref(),
         use_cases,
-        default_max_tokens: chats.then_some(model.defaults.max_tokens),
+        default_max_tokens: chats.then(|| model.default_max_tokens()),
         context_window: model.facts.context_window,
         max_output_tokens: model.facts.max_output_tokens,
         modality: &model.facts.modality,

@@ -20,8 +20,9 @@ pub const HARMLESS: [&str; 53] = [
     "request_timeout",
     "session_id",
     "tags",
-    "timeout",
     "trace",
+    // Read for all dialects by `own_timeout`.
+    "timeout",
     // Options of local servers for what Bedrock does by itself.
     "add_generation_prompt",
     "cache_prompt",

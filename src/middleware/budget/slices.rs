@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use crate::{
     call::Call,
     governance::Hold,
-    money::{NanoUsd, PicoUsd, Price, WorstCase},
+    money::{NanoUsd, PicoUsd},
     operation::OutputLimit,
 };
 
@@ -24,9 +24,11 @@ const SLICE: u64 = 2000;
 const MIN_SLICE: u64 = 50;
 
 /// Returns the reservation before a stream begins: all of its input, the most that reranking and guardrails can cost, and a slice of
-/// each answer. `None` if a price is unknown.
-pub fn first(worst: &WorstCase, price: Option<&Price>) -> Option<NanoUsd> {
-    let one = worst.cost_of_one(price?, SLICE.min(worst.output_tokens))?;
+/// each answer. `None` if a price is unknown, or the client does not see all output as it arrives.
+pub fn of<T>(call: &Call<T>) -> Option<NanoUsd> {
+    let worst = &call.plan.worst;
+    let price = call.model.price.as_deref().filter(|_| call.plan.visible)?;
+    let one = worst.cost_of_one(price, SLICE.min(worst.output_tokens))?;
     let requests = u64::from(worst.requests.max(1));
     Some(NanoUsd(one.0.saturating_mul(requests)) + worst.all_fees())
 }

@@ -59,6 +59,7 @@ impl Bench {
             allow_unpriced: false,
             alert_request: None,
             alerts: sender,
+            outputs: Outputs::default(),
         };
         change(&mut settings);
         let terms = Arc::new(terms);

@@ -22,6 +22,7 @@ fn timed(model: Model) -> Model {
         whole: 10 * SECOND,
         first_token: 2 * SECOND,
         idle: SECOND,
+        ..Timeouts::default()
     };
     Model { timeouts, ..model }
 }
@@ -99,7 +100,7 @@ async fn stream_has_the_timeout_of_the_first_token() {
     let answered = took(&deadline, SECOND, call()).await;
     assert_eq!(answered, (SECOND, None));
     let late = took(&deadline, 9 * SECOND, call()).await;
-    assert_eq!(late.1, Some("upstream_timeout"));
+    assert_eq!(late.1, Some("first_token_timeout"));
     assert!(late.0 >= 2 * SECOND && late.0 < 3 * SECOND, "{late:?}");
 }
 
@@ -158,14 +159,18 @@ async fn first_use_of_a_schema_has_five_times_as_long() {
     let first = took(&deadline, 9 * SECOND, with_schema("a")).await;
     assert_eq!(first, (9 * SECOND, None));
     let again = took(&deadline, 3 * SECOND, with_schema("a")).await;
-    assert_eq!(again.1, Some("upstream_timeout"), "it is compiled by now");
+    assert_eq!(
+        again.1,
+        Some("first_token_timeout"),
+        "it is compiled by now"
+    );
     assert!(again.0 < 3 * SECOND, "{again:?}");
     let other = took(&deadline, 9 * SECOND, with_schema("b")).await;
     assert_eq!(other.1, None, "another schema is compiled too");
     let clone = took(&deadline.clone(), 3 * SECOND, with_schema("b")).await;
     assert_eq!(
         clone.1,
-        Some("upstream_timeout"),
+        Some("first_token_timeout"),
         "clones remember together"
     );
 }
@@ -174,7 +179,7 @@ async fn first_use_of_a_schema_has_five_times_as_long() {
 async fn schema_counts_as_compiled_only_after_a_reply() {
     let deadline = Deadline::default();
     let late = took(&deadline, 20 * SECOND, with_schema("a")).await;
-    assert_eq!(late.1, Some("upstream_timeout"));
+    assert_eq!(late.1, Some("first_token_timeout"));
     assert!(late.0 >= 10 * SECOND && late.0 < 11 * SECOND, "{late:?}");
     let failed = send(&deadline, &Next::failing(), with_schema("a")).await;
     assert_eq!(failed.unwrap_err().code(), Some("upstream_throttle"));

@@ -23,7 +23,10 @@ const DURATION: &str = "gen_ai_server_request_duration_seconds_count";
 async fn error_is_counted_with_its_code_and_without_tokens() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let (measure, next) = (Measure::new("chat", "fast"), Next::failing());
+    let (measure, next) = (
+        Measure::new("chat", "fast", ModelHealth::default()),
+        Next::failing(),
+    );
     let call = planned(&Arc::new(caller()), model(), chat(false));
     let error = send(&measure, &next, call).await.unwrap_err();
     assert_eq!(error.code(), Some("upstream_throttle"), "passed unchanged");
@@ -44,7 +47,10 @@ async fn error_is_counted_with_its_code_and_without_tokens() {
 async fn whole_reply_is_counted_with_its_tokens() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let (measure, next) = (Measure::new("chat", "fast"), Next::new(whole(usage(7, 3))));
+    let (measure, next) = (
+        Measure::new("chat", "fast", ModelHealth::default()),
+        Next::new(whole(usage(7, 3))),
+    );
     let call = planned(&Arc::new(caller()), model(), chat(false));
     let _reply = send(&measure, &next, call).await.unwrap();
     assert_eq!(metric(&recorder, DURATION, &[("error_type", "")]), 1.0);
@@ -61,7 +67,7 @@ async fn whole_reply_is_counted_with_its_tokens() {
 async fn embedding_is_counted_under_its_own_operation() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let measure = Measure::new("embeddings", "vectors");
+    let measure = Measure::new("embeddings", "vectors", ModelHealth::default());
     let next = Next::new(vector(usage(9, 0)));
     let call = planned(&Arc::new(caller()), embedder(), embed());
     send(&measure, &next, call).await.unwrap();
@@ -75,7 +81,7 @@ async fn embedding_is_counted_under_its_own_operation() {
 async fn stream_is_in_flight_until_its_last_chunk() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let measure = Measure::new("chat", "fast");
+    let measure = Measure::new("chat", "fast", ModelHealth::default());
     let next = Next::new(streamed(|| complete(usage(7, 3))));
     let call = planned(&Arc::new(caller()), model(), chat(true));
     let mut stream = stream_of(send(&measure, &next, call).await);
@@ -100,7 +106,7 @@ async fn stream_is_in_flight_until_its_last_chunk() {
 async fn stream_that_fails_is_counted_with_how_it_failed() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let measure = Measure::new("chat", "fast");
+    let measure = Measure::new("chat", "fast", ModelHealth::default());
     let next = Next::new(streamed(|| {
         let error = Error::new(Kind::Upstream, "Cut.").with_code("upstream_truncated");
         vec![Ok(Chunk::Content("Hel".to_owned())), Err(error)]
@@ -121,7 +127,7 @@ async fn stream_that_fails_is_counted_with_how_it_failed() {
 async fn dropped_stream_is_counted_as_a_client_that_disconnected() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let measure = Measure::new("chat", "fast");
+    let measure = Measure::new("chat", "fast", ModelHealth::default());
     let next = Next::new(streamed(|| complete(usage(7, 3))));
     let call = planned(&Arc::new(caller()), model(), chat(true));
     let mut stream = stream_of(send(&measure, &next, call).await);
@@ -139,7 +145,7 @@ async fn dropped_stream_is_counted_as_a_client_that_disconnected() {
 async fn stream_that_the_gateway_reads_to_its_end_is_counted_with_its_tokens() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let measure = Measure::new("chat", "fast");
+    let measure = Measure::new("chat", "fast", ModelHealth::default());
     let next = Next::new(streamed(|| complete(usage(7, 3))));
     let call = planned(&Arc::new(caller()), model(), chat(true));
     let served = send(&measure, &next, call).await.unwrap();
@@ -157,7 +163,7 @@ async fn stream_that_the_gateway_reads_to_its_end_is_counted_with_its_tokens() {
 async fn call_that_is_dropped_before_its_reply_is_counted_once() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let measure = Measure::new("chat", "fast");
+    let measure = Measure::new("chat", "fast", ModelHealth::default());
     let next = Next::new(whole(usage(7, 3))).silent();
     let call = planned(&Arc::new(caller()), model(), chat(false));
     assert!(send(&measure, &next, call).now_or_never().is_none());

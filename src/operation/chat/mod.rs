@@ -43,7 +43,7 @@ use super::Operation;
 use crate::{
     call::{Caller, Delivery, Plan, RetrievalRequest},
     error::Error,
-    model::{CachePolicy, Model, ReasoningStyle},
+    model::{CachePolicy, DefaultMaxTokens, Model, ReasoningStyle},
     money::{NanoUsd, Tier},
     openai::{
         chat::{Deferral, Function, PromptCacheOptions, ResponseFormat, Tool},
@@ -107,6 +107,8 @@ pub struct Chat {
     pub bedrock: Option<BedrockOptions>,
     /// Only the tokens of the chat are counted.
     pub counts: bool,
+    /// A limit of the output that replaces the model's default, in tokens, because a budget does not admit the default.
+    pub default_tokens: Option<u32>,
     /// The client's limit on the cost.
     pub max_cost: Option<NanoUsd>,
     /// The Knowledge Bases to search before the model is called. If `None`, the model answers without retrieval.
@@ -189,6 +191,17 @@ impl Chat {
         let is_found = |tool: &Tool| tool.deferral == Deferral::Found;
         let found = || !defers_tools && self.tools.iter().flatten().any(is_found);
         model.facts.reasoning.bound && (self.retrieval.is_some() || found())
+    }
+
+    /// The client's limit of the output, in tokens.
+    pub fn requested_tokens(&self) -> Option<u32> {
+        self.max_completion_tokens.or(self.max_tokens)
+    }
+
+    /// The limit of the output that applies if the client sets none, in tokens, without what reasoning adds to it.
+    pub fn default_tokens(&self, model: &Model) -> u32 {
+        self.default_tokens
+            .unwrap_or_else(|| worst_case::default_tokens(self, model))
     }
 
     fn asks_for_reasoning(&self) -> bool {
@@ -274,6 +287,16 @@ impl Operation for Chat {
         Some(Self {
             max_completion_tokens: Some(tokens),
             max_tokens: None,
+            ..self.clone()
+        })
+    }
+
+    fn with_default_limit(&self, model: &Model, tokens: u32) -> Option<Self> {
+        let lowers = self.requested_tokens().is_none()
+            && model.defaults.max_tokens == DefaultMaxTokens::Auto
+            && tokens < self.default_tokens(model);
+        lowers.then(|| Self {
+            default_tokens: Some(tokens),
             ..self.clone()
         })
     }

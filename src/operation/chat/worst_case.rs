@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     call::{Caller, RetrievalRequest, Route},
-    model::{Facts, Model, ReasoningStyle},
+    model::{AUTO_LEAST, DefaultMaxTokens, Facts, Model, ReasoningStyle},
     money::{Price, WorstCase},
     openai::{chat::Tool, tool_choice::ToolChoice},
     operation::guarded,
@@ -141,7 +141,13 @@ pub fn likely_tokens(chat: &Chat, model: &Model) -> u64 {
         .as_deref()
         .map_or(0, RetrievalRequest::likely_bytes);
     let input = (own + passages) / 4 + media.images * LIKELY_IMAGE;
-    let output = output_tokens(chat, model, false);
+    // An automatic limit is far more than most answers need.
+    let output = match model.defaults.max_tokens {
+        DefaultMaxTokens::Auto if chat.requested_tokens().is_none() => {
+            output_tokens(chat, model, false).min(u64::from(AUTO_LEAST))
+        }
+        _ => output_tokens(chat, model, false),
+    };
     input
         .saturating_add(output)
         .saturating_mul(u64::from(chat.choices().max(1)))
@@ -175,12 +181,20 @@ pub fn all_output(facts: &Facts) -> u64 {
         .map_or_else(|| facts.context_window.unwrap_or(UNKNOWN), u64::from)
 }
 
+/// The default limit of the output, in tokens. Does not depend on what changes after the plan, so that no more is sent than
+/// was reserved.
+pub fn default_tokens(chat: &Chat, model: &Model) -> u32 {
+    let media = media(chat);
+    let own = (chat.bytes as u64).saturating_sub(media.bytes);
+    model.default_max_tokens_beside(own, media.images * LIKELY_IMAGE)
+}
+
 /// The largest `maxTokens` that the codec can send or, if it must not send one, the most output of the model.
 fn output_tokens(chat: &Chat, model: &Model, is_responses: bool) -> u64 {
     let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
-    let requested = chat.max_completion_tokens.or(chat.max_tokens);
+    let requested = chat.requested_tokens();
     let plain = requested
-        .unwrap_or(model.defaults.max_tokens)
+        .unwrap_or_else(|| chat.default_tokens(model))
         .min(most)
         .max(least_output(&model.facts, is_responses));
     let amount = chat.reasoning.map(|reasoning| reasoning.amount);

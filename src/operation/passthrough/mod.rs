@@ -22,7 +22,7 @@ use super::{Operation, not_served};
 use crate::{
     call::{Caller, Delivery, Plan, Route},
     error::{Error, Kind},
-    model::{Facts, Model, ReasoningStyle},
+    model::{AUTO_LEAST, DefaultMaxTokens, Facts, Model, ReasoningStyle},
     money::NanoUsd,
 };
 
@@ -69,9 +69,28 @@ impl Passthrough {
         }
         let facts = &model.facts;
         let most = facts.max_output_tokens.unwrap_or(u32::MAX);
-        let default = || model.defaults.max_tokens.max(facts.min_output_tokens);
         let asked = self.limit.or(self.size.max_tokens);
-        Some(asked.unwrap_or_else(default).min(most))
+        Some(asked.unwrap_or_else(|| self.default_cap(model)).min(most))
+    }
+
+    /// Returns the limit of the output if the client sets none, in tokens.
+    fn default_cap(&self, model: &Model) -> u32 {
+        let facts = &model.facts;
+        let text = self.size.text.saturating_sub(self.size.media);
+        let media = self.size.images * worst_case::LIKELY_IMAGE;
+        let default = model.default_max_tokens_beside(text, media);
+        let of_body = facts.invoke.as_ref().and_then(|one| one.max_output_tokens);
+        let of_body = of_body.filter(|_| self.operation == SdkOperation::InvokeModel);
+        default
+            .min(of_body.unwrap_or(u32::MAX))
+            .max(facts.min_output_tokens)
+    }
+
+    /// The client sets no limit of the output, and the operator's default is automatic.
+    fn has_automatic_cap(&self, model: &Model) -> bool {
+        self.limit.or(self.size.max_tokens).is_none()
+            && model.defaults.max_tokens == DefaultMaxTokens::Auto
+            && self.cap(model).is_some()
     }
 
     /// Returns the units that the request is billed for, beside tokens.
@@ -151,9 +170,13 @@ impl Operation for Passthrough {
 
     fn likely_tokens(&self, model: &Model) -> u64 {
         let images = self.size.images * worst_case::LIKELY_IMAGE;
-        self.size.text.saturating_sub(self.size.media) / 4
-            + images
-            + worst_case::output_tokens(self, model)
+        let most = worst_case::output_tokens(self, model);
+        // An automatic limit is far more than most answers need.
+        let output = match self.has_automatic_cap(model) {
+            true => most.min(u64::from(AUTO_LEAST)),
+            false => most,
+        };
+        self.size.text.saturating_sub(self.size.media) / 4 + images + output
     }
 
     fn is_stream(&self) -> bool {
@@ -172,6 +195,16 @@ impl Operation for Passthrough {
             return None;
         }
         Some(Self {
+            limit: Some(tokens),
+            ..self.clone()
+        })
+    }
+
+    fn with_default_limit(&self, model: &Model, tokens: u32) -> Option<Self> {
+        let lowers = self.has_automatic_cap(model)
+            && tokens >= model.facts.min_output_tokens
+            && tokens < self.default_cap(model);
+        lowers.then(|| Self {
             limit: Some(tokens),
             ..self.clone()
         })

@@ -305,7 +305,7 @@ fn held_back(wait: Duration) -> Error {
 fn silent(limit: Duration) -> Error {
     let text = format!("Bedrock did not answer within {} s.", limit.as_secs_f64());
     Error::new(Kind::UpstreamTimeout, text)
-        .with_code("upstream_timeout")
+        .with_code("first_token_timeout")
         .may_be_billed()
 }
 

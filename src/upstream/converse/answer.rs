@@ -217,6 +217,11 @@ impl Answer {
         } else {
             reason
         };
+        if let Some(limit) = self.plan.own_limit.filter(|_| stop_reason == "max_tokens") {
+            self.warnings.add(format!(
+                "max_tokens: the answer was cut off at {limit} tokens (a limit of this gateway, because the request sets none; send one for a longer answer)"
+            ));
+        }
         for state in self.blocks.close_all() {
             // A call that was cut off by the token limit must not look complete.
             if reason != FinishReason::Length {

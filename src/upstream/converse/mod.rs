@@ -195,6 +195,7 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
         price: model.price.clone(),
         tier: chat.tier(),
         region: model.target().region.clone(),
+        own_limit: sampling::own_limit(chat, &inference_config, model),
         ..ReplyPlan::default()
     };
     let mut converse = ConverseRequest {

@@ -52,6 +52,8 @@ pub struct ReplyPlan {
     pub video_seconds: u64,
     /// Length of the request in bytes, for the estimate of input tokens if the service reports no usage.
     pub request_bytes: usize,
+    /// The limit of the output that was sent, in tokens, if it is the gateway's own and below the model's maximum.
+    pub own_limit: Option<u32>,
     /// The most output that can be billed without being seen, in tokens, for the estimate of output tokens.
     pub unseen: u64,
 }

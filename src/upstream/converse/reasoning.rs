@@ -205,7 +205,7 @@ fn exact_budget(tokens: u32, param: &'static str, model: &Model, warnings: &Warn
 /// Returns the client's limit on the output, as far as the model goes along.
 fn limit(request: &Chat, model: &Model) -> Option<u32> {
     let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
-    let limit = request.max_completion_tokens.or(request.max_tokens);
+    let limit = request.requested_tokens();
     limit.map(|limit| limit.min(most))
 }
 
@@ -239,10 +239,10 @@ fn within_limit(
     with_budget(budget)
 }
 
-/// Returns `maxTokens` for a request with a thinking budget, which counts toward it.
-pub fn max_tokens(requested: Option<u32>, budget: u32, model: &Model) -> u32 {
+/// Returns the least `maxTokens` for a request with a thinking budget, which counts toward it.
+pub fn max_tokens(budget: u32, model: &Model) -> u32 {
     let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
-    requested.unwrap_or_else(|| budget.saturating_add(VISIBLE).min(most))
+    budget.saturating_add(VISIBLE).min(most)
 }
 
 fn has_content(message: &Message) -> bool {

@@ -53,7 +53,8 @@ fn max_tokens(
     if request.max_tokens.is_some() && request.max_completion_tokens.is_some() {
         warnings.add("max_tokens: ignored (max_completion_tokens takes precedence)");
     }
-    let given = request.max_completion_tokens.or(request.max_tokens);
+    let given = request.requested_tokens();
+    let default = || request.default_tokens(model);
     if reasoning.unlimited {
         if given.is_some() {
             warnings.dropped(
@@ -69,13 +70,13 @@ fn max_tokens(
     }
     if let Some(budget) = reasoning.budget {
         let tokens = clamped(
-            reasoning::max_tokens(given, budget, model),
+            given.unwrap_or_else(|| reasoning::max_tokens(budget, model).max(default())),
             given,
             model,
             warnings,
         );
         // What only counts tokens sends no limit.
-        if given.is_none() && !request.counts && tokens > model.defaults.max_tokens {
+        if given.is_none() && !request.counts && tokens > default() {
             warnings.add(format!(
                 "max_tokens: {tokens} was sent instead of the default (thinking counts toward it)"
             ));
@@ -83,11 +84,21 @@ fn max_tokens(
         return Some(tokens);
     }
     Some(clamped(
-        given.unwrap_or(model.defaults.max_tokens),
+        given.unwrap_or_else(default),
         given,
         model,
         warnings,
     ))
+}
+
+/// Returns the limit of the output in `config` if an answer that it cuts off could be longer: the client sets none, and it is
+/// below the model's maximum.
+pub fn own_limit(request: &Chat, config: &InferenceConfig<'_>, model: &Model) -> Option<u32> {
+    let most = model.facts.max_output_tokens.unwrap_or(u32::MAX);
+    let own = config
+        .max_tokens
+        .filter(|_| request.requested_tokens().is_none());
+    own.filter(|limit| *limit < most)
 }
 
 fn clamped(tokens: u32, given: Option<u32>, model: &Model, warnings: &Warnings) -> u32 {

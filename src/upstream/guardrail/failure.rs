@@ -20,6 +20,7 @@ pub fn from_send(operation: &str, error: SendError) -> Error {
             SendError::Unreachable(about(detail))
         }
         SendError::Untrusted(detail) => SendError::Untrusted(about(detail)),
+        SendError::ConnectTimeout(limit) => SendError::ConnectTimeout(limit),
         SendError::Other(detail) => SendError::Other(about(detail)),
     })
 }

@@ -193,6 +193,7 @@ impl Shape<'_> {
                 _ => Tier::Standard,
             },
             region: cx.model.target().region.clone(),
+            own_limit: sampling::own_limit(chat, &config, cx.model),
             ..ReplyPlan::default()
         };
         structured::expect(&structured, &mut plan);

@@ -44,10 +44,34 @@ use tower::Service;
 
 use super::tls::TrustedRoots;
 
-/// Time limit for DNS, TCP and TLS together.
+tokio::task_local! {
+    /// The time limit of the call that this task runs. A task-local, because neither the SDK nor hyper hands anything of a
+    /// request to what connects.
+    static CONNECT_LIMIT: Duration;
+}
+
+/// Runs a call whose requests may take `limit` to connect.
+pub fn connecting_within<F: Future>(limit: Duration, call: F) -> impl Future<Output = F::Output> {
+    CONNECT_LIMIT.scope(limit, call)
+}
+
+/// Connecting took longer than this time limit.
+#[derive(Debug)]
+pub struct ConnectTimeout(pub Duration);
+
+impl fmt::Display for ConnectTimeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no connection within {} s", self.0.as_secs_f64())
+    }
+}
+
+impl std::error::Error for ConnectTimeout {}
+
+/// Time limit for DNS, TCP and TLS together, outside of calls.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time limit for TCP, which the addresses of a name share: if one does not answer, another is tried.
+/// Time limit for TCP, which the addresses of a name share: if one does not answer, another is tried. Calls that may take
+/// longer to connect have it, too.
 const TCP_TIMEOUT: Duration = Duration::from_secs(3);
 /// Idle connections kept per host. More would only serve the next burst.
 const MAX_IDLE: usize = 256;
@@ -287,8 +311,9 @@ where
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = timeout(self.limit, self.connector.call(uri));
-        Box::pin(async move { connecting.await? })
+        let limit = CONNECT_LIMIT.try_with(|limit| *limit).unwrap_or(self.limit);
+        let connecting = timeout(limit, self.connector.call(uri));
+        Box::pin(async move { connecting.await.map_err(|_| ConnectTimeout(limit))? })
     }
 }
 

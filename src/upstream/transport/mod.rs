@@ -13,11 +13,14 @@ mod signed_post;
 mod signing;
 mod tls;
 
+use std::time::Duration;
+
 use aws_smithy_types::body::SdkBody;
 use futures_util::future::BoxFuture;
 
 pub use control_plane::DescribeError;
 pub use frames::{Frame, FrameError, FrameReader, encode_frame};
+pub use http_client::connecting_within;
 pub use sdk::Clients;
 pub use settings::{AssumeRole, AwsSettings, Endpoints};
 pub use tls::TrustedRoots;
@@ -92,6 +95,8 @@ pub enum SendError {
     Credentials(String),
     /// No connection was established: nothing was sent.
     Unreachable(String),
+    /// No connection was established within this time limit: nothing was sent.
+    ConnectTimeout(Duration),
     /// The server's certificate is not trusted, or TLS failed otherwise: nothing was sent.
     Untrusted(String),
     /// The connection failed after the request may have been sent.

@@ -28,6 +28,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::{
     SendError,
     clock::{self, SIGNED_AT},
+    http_client::ConnectTimeout,
 };
 use crate::call::SentMark;
 
@@ -156,6 +157,10 @@ pub fn send_error<E: Error + 'static>(
     let text = describe(&error);
     if causes(&error).any(|cause| cause.is::<CredentialsError>()) {
         return SendError::Credentials(text);
+    }
+    let slow = causes(&error).find_map(|cause| cause.downcast_ref::<ConnectTimeout>());
+    if let (Some(ConnectTimeout(limit)), false) = (slow, sent.is_set()) {
+        return SendError::ConnectTimeout(*limit);
     }
     let is_insecure = causes(&error).any(|cause| cause.is::<rustls::Error>());
     match error {

@@ -86,17 +86,14 @@ pub struct Gateway {
 }
 
 /// Returns the configuration of the tests. `aws` is inserted in `[aws]`, and `more` at the end of `[server]`; it can add
-/// further tables.
+/// further tables. Without `[defaults]` in it, the default of `max_tokens` is 4096.
 fn configuration(aws: &str, more: &str) -> String {
+    let given = [aws, more].concat();
+    let unless = |own: &str, text: &'static str| if given.contains(own) { "" } else { text };
     // No load balancer watches the gateway.
-    let pre_stop = match more.contains("pre_stop") {
-        true => "",
-        false => "pre_stop = \"0s\"",
-    };
-    let store = match more.contains("[store]") {
-        true => "",
-        false => "[store]\n        url = \"memory:\"",
-    };
+    let pre_stop = unless("pre_stop", "pre_stop = \"0s\"");
+    let store = unless("[store]", "[store]\n        url = \"memory:\"");
+    let defaults = unless("[defaults]", "[defaults]\n        max_tokens = 4096");
     format!(
         r#"
         [server]
@@ -109,6 +106,7 @@ fn configuration(aws: &str, more: &str) -> String {
         [aws]
         region = "us-east-1"
         {aws}
+        {defaults}
         [defaults.retry]
         attempts = 1
         [models.again]
@@ -161,8 +159,7 @@ pub fn sha256(text: &str) -> String {
     hex::encode(sha2::Sha256::digest(text.as_bytes()))
 }
 
-/// Installs the metrics recorder once, because a process can have only one. All gateways share it, so tests distinguish
-/// metrics by model.
+/// Installs the metrics recorder once, because a process can have only one. Tests distinguish metrics by model.
 pub fn telemetry() -> Telemetry {
     static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
     TELEMETRY

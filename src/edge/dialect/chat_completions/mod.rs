@@ -135,6 +135,7 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
         stream: request.stream == Some(true),
         max_completion_tokens: request.max_completion_tokens,
         max_tokens: request.max_tokens,
+        default_tokens: None,
         temperature: request.temperature,
         top_p: request.top_p,
         stop: request.stop,

@@ -212,7 +212,8 @@ impl Output {
         self.whole_item(item.clone(), item, &[]);
     }
 
-    fn flush_first(&mut self) {
+    /// Writes the first piece of the answer, which is held in case a guardrail replaces the answer by it.
+    pub fn flush_first(&mut self) {
         if let Some(first) = self.first.take() {
             self.add(first);
         }

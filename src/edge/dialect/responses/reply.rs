@@ -187,6 +187,8 @@ impl EventWriter for ResponseWriter {
     }
 
     fn error(&mut self, error: &Error) {
+        // It would wait for the next piece.
+        self.output.flush_first();
         let response = self.head.object(&self.output.items);
         self.output.events.fail(error, response);
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Facts, Invoke, InvokeFamily, Model};
+use crate::model::{DefaultMaxTokens, Facts, Invoke, InvokeFamily, Model};
 
 /// Returns `model` with the facts of its InvokeModel body. `is_guarded` means that the call carries a guardrail.
 pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
@@ -12,7 +12,12 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
     facts.web_search = None;
     facts.structured_output = invoke.structured_output;
     facts.strict_tools &= invoke.structured_output;
+    let mut defaults = model.defaults.clone();
     if let Some(most) = invoke.max_output_tokens {
+        // The plan, whose output was reserved, knows no maximum.
+        if facts.max_output_tokens.is_none() {
+            defaults.max_tokens = DefaultMaxTokens::Fixed(model.default_max_tokens());
+        }
         facts.max_output_tokens = Some(facts.max_output_tokens.unwrap_or(most).min(most));
     }
     if let Some(tag) = &invoke.inline_tag {
@@ -57,6 +62,7 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
     }
     Model {
         facts: Arc::new(facts),
+        defaults,
         ..model.clone()
     }
 }

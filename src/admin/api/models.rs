@@ -1,0 +1,169 @@
+//! The configured models with their health, and one paid call on request.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::IntoResponse,
+};
+use serde_json::{Value, json};
+use ulid::Ulid;
+
+use super::{Answer, Api};
+use crate::{
+    admin::error::ApiError,
+    call::{Call, Caller, Trace, Unplanned},
+    dispatch::{Destination, Dispatchable},
+    edge::Edge,
+    middleware::Recent,
+    model::Model,
+    operation::{
+        chat::{Chat, Message, Origin, Part, Role},
+        embed::{Embed, Input},
+        rank::Rank,
+    },
+};
+
+/// The key that calls of tests are booked under. They count towards the budgets of their model and of the gateway.
+const KEY: &str = "admin:test";
+
+/// The question of a test. Short, because it is paid for.
+const QUESTION: &str = "Reply with OK.";
+
+/// The most output of a test, in tokens.
+const MAX_TOKENS: u32 = 16;
+
+/// Lists the configured models.
+pub async fn list(State(api): State<Arc<Api>>) -> Answer {
+    let gateway = edge(&api)?.gateway.load_full();
+    let models = gateway.dispatch.models().named().map(|model| {
+        let recent = gateway.dispatch.health(model).recent();
+        json!({
+            "name": model.name,
+            "target": model.target().id,
+            "region": model.target().region,
+            "health": health(&recent),
+        })
+    });
+    Ok(Json(json!({"models": Value::from_iter(models)})).into_response())
+}
+
+fn health(recent: &Recent) -> Value {
+    json!({
+        "calls": recent.calls,
+        "failed": recent.failed(),
+        "last_success": recent.last_success.map(|at| at.to_string()),
+        "last_failure": recent.last_failure.map(|(at, code)| json!({"at": at.to_string(), "code": code})),
+    })
+}
+
+/// Makes one call of the model, through its limits and budgets.
+pub async fn test(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer {
+    let gateway = edge(&api)?.gateway.load_full();
+    let caller = Arc::new(Caller {
+        key_id: KEY.to_owned(),
+        ..Caller::default()
+    });
+    let found = gateway.dispatch.resolve_for(&name, &caller).await;
+    let destination = found.map_err(|_| {
+        let text = format!("No model '{name}' is configured. GET /admin/models lists all.");
+        ApiError::not_found(text)
+    })?;
+    let facts = &destination.model().facts;
+    let outcome = if facts.embed.is_some() {
+        let body = Embed {
+            inputs: vec![Input::Text(QUESTION.to_owned())],
+            ..Embed::default()
+        };
+        outcome(destination, caller, body).await
+    } else if facts.rerank.is_some() {
+        let body = Rank {
+            query: QUESTION.to_owned(),
+            documents: vec![QUESTION.to_owned()],
+            ..Rank::default()
+        };
+        outcome(destination, caller, body).await
+    } else if facts.draw.is_some() || facts.is_not_for_chats() {
+        return Err(ApiError::conflict(
+            "Only models for chats, embeddings and reranking can be tested: one image costs as much as thousands of words.",
+        ));
+    } else {
+        outcome(destination, caller, chat()).await
+    };
+    Ok(Json(outcome).into_response())
+}
+
+fn edge(api: &Api) -> Result<&Edge, ApiError> {
+    api.edge
+        .as_deref()
+        .ok_or_else(|| ApiError::conflict("No gateway runs here, so there are no models to call."))
+}
+
+fn chat() -> Chat {
+    let message = Message {
+        role: Role::User,
+        name: None,
+        parts: vec![Part::Text(QUESTION.to_owned())],
+        origin: Origin {
+            list: "messages",
+            index: 0,
+        },
+    };
+    Chat {
+        messages: vec![message],
+        max_completion_tokens: Some(MAX_TOKENS),
+        bytes: QUESTION.len(),
+        ..Chat::default()
+    }
+}
+
+/// Sends `body`, and returns what came of it.
+async fn outcome<T: Dispatchable>(destination: Destination, caller: Arc<Caller>, body: T) -> Value {
+    let (trace, model) = (Trace::default(), destination.model().clone());
+    let call = Call {
+        request_id: format!("test_{}", Ulid::generate()).into(),
+        caller,
+        model: model.clone(),
+        body: Arc::new(body),
+        plan: Unplanned,
+        end_user: String::new(),
+        trace: trace.clone(),
+    };
+    let request_id = call.request_id.to_string();
+    let began = Instant::now();
+    let result = destination.call(call).await;
+    let latency = began.elapsed();
+    let (served, route, error) = match result {
+        Ok(served) => {
+            let route = served.plan.route_header();
+            // A reply that is not read to its end settles as one whose client has left.
+            (served.on_end(|_| ()).model, Some(route), None)
+        }
+        Err(error) => (model.clone(), None, Some(error)),
+    };
+    json!({
+        "ok": error.is_none(),
+        "model": model.name,
+        "request_id": request_id,
+        "served_model": id(&served, &trace),
+        "region": trace.target().map(|target| target.region.clone()),
+        "route": route,
+        "attempts": trace.attempts(),
+        "latency_ms": u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
+        "cost_usd": trace.charged().map(|cost| cost.to_string()),
+        "key": KEY,
+        "warnings": trace.warnings().texts(),
+        "error": error.map(|error| json!({
+            "code": error.label(),
+            "message": error.message(),
+            "detail": error.detail(),
+        })),
+    })
+}
+
+/// The id that was called, or would have been.
+fn id(model: &Model, trace: &Trace) -> String {
+    let target = trace.target().unwrap_or_else(|| model.target().clone());
+    target.id.clone()
+}

@@ -1,0 +1,61 @@
+//! Lowers the automatic limit of the output where it is too much for a budget.
+
+use std::sync::Arc;
+
+use super::{Budget, Terms, most, reserved_in, slices};
+use crate::{call::Call, error::Error, operation::Operation};
+
+impl Budget {
+    /// Replaces the automatic limit of the output by what the answers of this key need, if the client's limit on the cost or
+    /// a budget admits only that.
+    ///
+    /// # Errors
+    /// If the request with this limit has no plan.
+    pub(super) async fn lower<T: Operation>(
+        &self,
+        call: &mut Call<T>,
+        budgets: &[Arc<Terms>],
+    ) -> Result<(), Error> {
+        let ledger = &self.0.ledger;
+        let unknown = budgets
+            .iter()
+            .filter(|one| ledger.budget_status(&one.id).is_none());
+        let unknown: Vec<Arc<str>> = unknown.map(|one| one.id.clone()).collect();
+        // A window that cannot be read is reported by the hold.
+        let _ = ledger.open_windows(&unknown).await;
+        if self.is_within(call, budgets) {
+            return Ok(());
+        }
+        let outputs = &self.0.outputs;
+        let tokens = outputs.limit(&call.caller.key_id, &call.model.name);
+        let Some(body) = call.body.with_default_limit(&call.model, tokens) else {
+            return Ok(());
+        };
+        let plan = body.plan(&call.model, &call.caller)?;
+        let body = std::mem::replace(&mut call.body, Arc::new(body));
+        let plan = std::mem::replace(&mut call.plan, plan);
+        if !self.is_within(call, budgets) {
+            // The rejection is about what the client sent.
+            (call.body, call.plan) = (body, plan);
+            return Ok(());
+        }
+        call.trace.warnings().add(format!(
+            "max_tokens: {tokens} was sent instead of the default (a budget or max_cost_usd admits no more)"
+        ));
+        Ok(())
+    }
+
+    /// Reports whether the client's limit and what is left of the budgets admit the call. The ledger decides.
+    fn is_within<T: Operation>(&self, call: &Call<T>, budgets: &[Arc<Terms>]) -> bool {
+        let Some(whole) = most(call) else {
+            return true;
+        };
+        let slice = slices::of(call);
+        let admits = |budget: &Arc<Terms>| {
+            let status = self.0.ledger.budget_status(&budget.id);
+            let needed = reserved_in(budget, whole, slice);
+            status.is_none_or(|status| needed <= status.remaining())
+        };
+        call.body.max_cost().is_none_or(|max| whole <= max) && budgets.iter().all(admits)
+    }
+}
