@@ -76,6 +76,7 @@ pub struct Facts {
     /// Accepts a forced tool choice together with reasoning.
     pub forced_choice_while_reasoning: bool,
     pub tool_use_id: ToolUseIdForm,
+    pub tool_names: ToolNameForm,
     /// Accepts `status` in a tool result.
     pub tool_result_status: bool,
     /// Accepts images and documents inside a tool result. If false, they are put next to it.
@@ -143,6 +144,17 @@ pub enum ToolUseIdForm {
     Any,
     /// Mistral: exactly nine letters or digits.
     NineAlphanumerics,
+}
+
+/// The accepted form of a tool's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolNameForm {
+    /// The service model's pattern: 1 to 64 letters, digits, `_` or `-`.
+    #[default]
+    Any,
+    /// Cohere: letters, digits and `_`, and no digit first.
+    Identifier,
 }
 
 /// Which of `temperature` and `top_p` the model accepts.
@@ -367,6 +379,7 @@ impl Default for Facts {
             disable_parallel: false,
             forced_choice_while_reasoning: true,
             tool_use_id: ToolUseIdForm::Any,
+            tool_names: ToolNameForm::Any,
             tool_result_status: false,
             tool_result_media: false,
             web_search: None,

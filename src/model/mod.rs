@@ -16,7 +16,7 @@ pub use definition::{
 };
 pub use facts::{
     Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
-    Sampling, ToolChoiceMode, ToolUseIdForm,
+    Sampling, ToolChoiceMode, ToolNameForm, ToolUseIdForm,
 };
 pub use invoke::{Invoke, InvokeFamily};
 pub use limits::Limits;

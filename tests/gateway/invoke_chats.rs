@@ -156,6 +156,7 @@ async fn tools_are_called_and_their_results_sent_back() {
         "qwen-i",
         "pixtral-i",
         "jamba-i",
+        "command-i",
     ] {
         let mut request = of(name, user("Use get_weather"));
         request["tools"] = json!([{"type": "function", "function": {"name": "get_weather"}}]);

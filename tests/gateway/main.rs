@@ -17,6 +17,7 @@ mod bad_bodies;
 mod budgets;
 mod caps;
 mod chat;
+mod command_r;
 mod completions;
 mod config;
 mod content_order;

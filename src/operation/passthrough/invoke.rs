@@ -67,7 +67,7 @@ const TEXT: [&str; 7] = [
 const TITAN: [&str; 2] = ["inputText", "textGenerationConfig"];
 
 /// The members of Command R.
-const COMMAND_R: [&str; 12] = [
+const COMMAND_R: [&str; 16] = [
     "message",
     "chat_history",
     "preamble",
@@ -80,6 +80,10 @@ const COMMAND_R: [&str; 12] = [
     "frequency_penalty",
     "presence_penalty",
     "tools",
+    "tool_results",
+    "documents",
+    "prompt_truncation",
+    "search_queries_only",
 ];
 
 /// The members of Pegasus.

@@ -101,21 +101,20 @@ fn by_openai(feature: Feature, native: Option<&Native>, endpoint: Endpoints) -> 
 fn by_invoke(feature: Feature, facts: &Facts) -> bool {
     let family = facts.invoke.as_ref().map(|invoke| invoke.family);
     let is_any = |families: &[InvokeFamily]| family.is_some_and(|one| families.contains(&one));
-    let takes_tools = [
+    let takes_images = [
         InvokeFamily::Anthropic,
         InvokeFamily::Nova,
         InvokeFamily::MistralChat,
         InvokeFamily::OpenaiChat,
     ];
     match feature {
-        Feature::Document | Feature::Betas | Feature::ClientTool => {
-            is_any(&[InvokeFamily::Anthropic])
-        }
-        Feature::Image => is_any(&takes_tools),
+        Feature::Document => is_any(&[InvokeFamily::Anthropic, InvokeFamily::CommandR]),
+        Feature::Betas | Feature::ClientTool => is_any(&[InvokeFamily::Anthropic]),
+        Feature::Image => is_any(&takes_images),
         Feature::Video => is_any(&[InvokeFamily::Nova, InvokeFamily::Pegasus]),
         Feature::CachePoint => is_any(&[InvokeFamily::Anthropic, InvokeFamily::Nova]),
         Feature::Tools | Feature::ToolsWithReasoning | Feature::ForcedChoice => {
-            is_any(&takes_tools)
+            is_any(&takes_images) || is_any(&[InvokeFamily::CommandR])
         }
         Feature::Audio | Feature::ConverseFields | Feature::Items | Feature::ServerTool => false,
         Feature::Guardrail

@@ -141,7 +141,7 @@ impl ChatFamily {
             Kind::Deepseek => template::deepseek(body),
             Kind::Pegasus => pegasus::converse(body),
             Kind::TitanText => titan::converse(body),
-            Kind::CommandR => Ok(cohere::converse(body)),
+            Kind::CommandR => cohere::converse(body),
         }
     }
 

@@ -31,7 +31,7 @@ use crate::{
     upstream::{
         Codec, Request, ServiceOperation,
         chat::decoder::Decoder,
-        converse::{Context, Translated, chat_request, sampling},
+        converse::{CallIds, Context, Translated, chat_request, sampling},
     },
 };
 
@@ -107,6 +107,10 @@ fn encode_conversation(
     let body = write_body(&mut request, &writer)?;
     plan.guardrail = call.plan.worst.guardrail;
     plan.request_bytes = body.len();
+    plan.call_ids = Some(CallIds {
+        answer: call.request_id.to_string(),
+        form: model.facts.tool_use_id,
+    });
     if invoke.family.bills_video() {
         plan.video_seconds = video_length::of(&request);
     }
@@ -161,7 +165,7 @@ pub(in crate::upstream) fn family_reader(family: InvokeFamily) -> Box<dyn Reader
         InvokeFamily::Nova => Box::new(nova::Nova),
         InvokeFamily::Pegasus => Box::new(pegasus::Pegasus),
         InvokeFamily::TitanText => Box::new(titan::TitanText),
-        InvokeFamily::CommandR => Box::new(cohere::CommandR),
+        InvokeFamily::CommandR => Box::<cohere::CommandR>::default(),
         InvokeFamily::OpenaiChat | InvokeFamily::MistralChat => Box::<openai::OpenAi>::default(),
         InvokeFamily::Llama3 | InvokeFamily::Llama4 | InvokeFamily::MistralText => {
             Box::new(template::Text::new(None))

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Facts, Invoke, InvokeFamily, Model};
+use crate::model::{Facts, Invoke, InvokeFamily, Model, ToolChoiceMode, ToolNameForm};
 
 /// Returns `model` with the facts of its InvokeModel body. `is_guarded` means that the call carries a guardrail.
 pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
@@ -39,8 +39,14 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
             }
         }
         InvokeFamily::CommandR => {
-            text_only(&mut facts);
+            let documents = facts.document;
+            text_and_images(&mut facts);
+            facts.image = false;
+            facts.document = documents;
+            facts.late_system = false;
             facts.prefill = false;
+            facts.tool_choice = vec![ToolChoiceMode::Auto];
+            facts.tool_names = ToolNameForm::Identifier;
         }
         // Its template has no place for a system text.
         InvokeFamily::TitanText => text_only(&mut facts),
