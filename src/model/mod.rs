@@ -3,7 +3,9 @@
 mod definition;
 mod facts;
 pub mod guardrail;
+mod imported;
 mod invoke;
+mod lifecycle;
 mod limits;
 mod native;
 mod route;
@@ -15,12 +17,13 @@ pub use definition::{
     Residency, RetryPolicy, Target, Targets, Timeouts,
 };
 pub use facts::{
-    Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
-    Sampling, ToolChoiceMode, ToolNameForm, ToolUseIdForm,
+    Cache, Embed, EmbedFamily, Facts, Reasoning, ReasoningStyle, Sampling, ToolChoiceMode,
+    ToolNameForm, ToolUseIdForm,
 };
 pub use invoke::{Invoke, InvokeFamily};
+pub use lifecycle::{Lifecycle, LifecycleStatus};
 pub use limits::Limits;
 pub use native::{Cap, Endpoints, MantlePrefix, Native, NativeTools};
 pub use route::Route;
 pub use schemas::{SchemaRoot, StrictLimits};
-pub use units::{Draw, DrawFamily, RerankFamily};
+pub use units::{Draw, DrawFamily, Purpose, RerankFamily};

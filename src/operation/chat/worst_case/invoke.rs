@@ -37,7 +37,8 @@ pub fn added(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> u64 {
         _ => return tags,
     };
     let marks: &[u8] = match family {
-        InvokeFamily::TitanText => b":",
+        InvokeFamily::TitanText | InvokeFamily::ClaudeText => b":",
+        InvokeFamily::Command | InvokeFamily::Jurassic => b"",
         _ => b"<[",
     };
     // A token has three bytes at least, so that passages at most double.

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{guardrail, headers::ReplyHeaders};
 use crate::{
@@ -189,6 +189,14 @@ impl Reply {
     pub fn citations(&mut self, start: usize, end: usize, citations: Vec<Value>) {
         self.answer
             .citations(start, end, citations, &mut self.chunks);
+    }
+
+    /// Adds the log probabilities of tokens, each as JSON.
+    pub fn logprobs(&mut self, entries: &[Box<RawValue>]) {
+        let entries: Vec<&str> = entries.iter().map(|entry| entry.get()).collect();
+        if !entries.is_empty() {
+            self.chunks.push_back(Chunk::Logprobs(entries.join(",")));
+        }
     }
 
     /// Starts a tool call. A call that the model numbers in each turn anew, or not at all, gets an id of its own.

@@ -12,6 +12,7 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
     facts.web_search = None;
     facts.structured_output = invoke.structured_output;
     facts.strict_tools &= invoke.structured_output;
+    facts.logprobs = invoke.returns_logprobs();
     if let Some(most) = invoke.max_output_tokens {
         facts.max_output_tokens = Some(facts.max_output_tokens.unwrap_or(most).min(most));
     }
@@ -50,7 +51,13 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
         }
         // Its template has no place for a system text.
         InvokeFamily::TitanText => text_only(&mut facts),
-        InvokeFamily::Llama3
+        InvokeFamily::Command | InvokeFamily::Jurassic => {
+            text_only(&mut facts);
+            facts.prefill = false;
+        }
+        InvokeFamily::ClaudeText
+        | InvokeFamily::Llama2
+        | InvokeFamily::Llama3
         | InvokeFamily::Llama4
         | InvokeFamily::MistralText
         | InvokeFamily::DeepseekR1 => {

@@ -4,9 +4,12 @@ use serde::Deserialize;
 use serde_json::{json, value::RawValue};
 
 use crate::{
-    error::{Error, Kind, RetryAdvice},
+    error::Error,
     upstream::invoke::{
-        chat::reply::{Reader, Reply},
+        chat::{
+            completion::failed,
+            reply::{Reader, Reply},
+        },
         malformed, parse,
     },
 };
@@ -138,12 +141,4 @@ impl Reader for CommandR {
     fn event(&mut self, event: &[u8], reply: &mut Reply) -> Result<(), Error> {
         self.read(parse(event)?, reply)
     }
-}
-
-fn failed(reason: &str) -> Error {
-    Error::new(Kind::Upstream, "The model failed to answer. Try again.")
-        .with_code("model_error")
-        .with_detail(format!("finish_reason {reason}"))
-        .with_retry_advice(RetryAdvice::Once)
-        .may_be_billed()
 }
