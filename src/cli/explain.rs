@@ -8,7 +8,7 @@ use crate::{
     catalogue,
     config::{self, Config, Environment},
     edge,
-    model::{Draw, DrawFamily, Model, Target},
+    model::{Model, Target},
     operation::chat::{
         Chat,
         route::{self, Choice, Explanation, Feature, RouteExplanation},
@@ -131,18 +131,7 @@ fn text(model: &Model, explanation: &Explanation) -> String {
 
 /// The endpoint of a model that is not for chats.
 fn endpoint(model: &Model) -> Option<&'static str> {
-    let facts = &model.facts;
-    let is_edit = |draw: &Draw| draw.family == DrawFamily::StabilityEdit;
-    if facts.embed.is_some() {
-        return Some("/v1/embeddings");
-    }
-    if facts.rerank.is_some() {
-        return Some("/v1/rerank");
-    }
-    facts.draw.as_ref().map(|draw| match is_edit(draw) {
-        true => "/v1/images/edits",
-        false => "/v1/images/generations",
-    })
+    model.facts.purpose().map(|purpose| purpose.endpoint)
 }
 
 /// Reports whether the endpoint of a model that is not for chats uses the route.

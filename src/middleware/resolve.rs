@@ -8,7 +8,7 @@ use crate::{
     call::{Call, Plan, Unplanned},
     catalogue,
     error::Error,
-    model::{Facts, Model, Target},
+    model::{Api, Facts, Model, Target},
     money::GuardrailFees,
     operation::Operation,
     upstream::{LearnedRoutes, ProfileLookup, Unresolved},
@@ -26,6 +26,9 @@ pub struct Resolve {
 impl Resolve {
     async fn model(&self, model: Arc<Model>) -> Arc<Model> {
         if model.base.is_some() {
+            return model;
+        }
+        if let Some(model) = self.imported(&model).await {
             return model;
         }
         let base = match self.lookup.base(model.target()).await {
@@ -54,6 +57,22 @@ impl Resolve {
             price: model.price.clone().or(known.price),
             ..Model::clone(&model)
         })
+    }
+
+    /// Returns an imported model with its architecture, which says whether Converse serves it. `None` if it is no such model,
+    /// the configuration says it, or AWS does not.
+    async fn imported(&self, model: &Arc<Model>) -> Option<Arc<Model>> {
+        let is_chosen = model.options.api != Api::Auto || model.facts.architecture.is_some();
+        if is_chosen || !model.target().is_imported() {
+            return None;
+        }
+        let architecture = self.lookup.architecture(model.target()).await;
+        let mut facts = Facts::clone(&model.facts);
+        facts.architecture = Some(architecture?);
+        Some(Arc::new(Model {
+            facts: Arc::new(facts),
+            ..Model::clone(model)
+        }))
     }
 
     async fn plan<T: Operation>(&self, mut call: Call<T, Unplanned>) -> Result<Call<T>, Error> {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Draw, Invoke, Native, RerankFamily, Route,
+    Draw, Invoke, Lifecycle, Native, RerankFamily, Route,
     schemas::{SchemaRoot, StrictLimits},
 };
 
@@ -23,6 +23,10 @@ pub struct Facts {
     pub routes: Vec<Route>,
     /// Those of `routes` that rest on one source, so that only the operator chooses them.
     pub unproven: Vec<Route>,
+    /// The architecture of an imported model, as Bedrock names it, such as `qwen2_5_vl`. `None` for others, or if it is unknown.
+    pub architecture: Option<String>,
+    /// The architectures of imported models that Converse does not serve.
+    pub not_on_converse: Vec<String>,
     /// The form of chats through InvokeModel. `None` if it is unknown.
     pub invoke: Option<Invoke>,
     /// The OpenAI-compatible chat endpoints. `None` if nothing is known of the model there.
@@ -76,6 +80,7 @@ pub struct Facts {
     /// Accepts a forced tool choice together with reasoning.
     pub forced_choice_while_reasoning: bool,
     pub tool_use_id: ToolUseIdForm,
+    pub tool_names: ToolNameForm,
     /// Accepts `status` in a tool result.
     pub tool_result_status: bool,
     /// Accepts images and documents inside a tool result. If false, they are put next to it.
@@ -91,6 +96,8 @@ pub struct Facts {
     pub top_k: Option<String>,
     /// The member of `additionalModelRequestFields` for `seed`.
     pub seed: Option<String>,
+    /// Accepts `logprobs` and `top_logprobs` in `additionalModelRequestFields`.
+    pub logprobs: bool,
     /// The member of `additionalModelRequestFields` for `frequency_penalty`.
     pub frequency_penalty: Option<String>,
     /// The member of `additionalModelRequestFields` for `presence_penalty`.
@@ -143,6 +150,17 @@ pub enum ToolUseIdForm {
     Any,
     /// Mistral: exactly nine letters or digits.
     NineAlphanumerics,
+}
+
+/// The accepted form of a tool's name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToolNameForm {
+    /// The service model's pattern: 1 to 64 letters, digits, `_` or `-`.
+    #[default]
+    Any,
+    /// Cohere: letters, digits and `_`, and no digit first.
+    Identifier,
 }
 
 /// Which of `temperature` and `top_p` the model accepts.
@@ -278,63 +296,14 @@ pub enum EmbedFamily {
     Marengo3,
 }
 
-/// The lifecycle of a model on Bedrock.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Lifecycle {
-    pub status: LifecycleStatus,
-    /// The date on which the model became legacy, `YYYY-MM-DD`.
-    pub legacy: Option<String>,
-    /// The end-of-life date, `YYYY-MM-DD`.
-    pub eol: Option<String>,
-    /// The base id of the recommended replacement.
-    pub successor: Option<String>,
-}
-
-/// The state of a model in its lifecycle.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LifecycleStatus {
-    #[default]
-    Active,
-    Legacy,
-    Eol,
-}
-
-impl LifecycleStatus {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Legacy => "legacy",
-            Self::Eol => "eol",
-        }
-    }
-}
-
-impl Lifecycle {
-    /// Returns a warning for users of a model that is not active.
-    pub fn warning(&self) -> Option<String> {
-        let mut text = match self.status {
-            LifecycleStatus::Active => return None,
-            LifecycleStatus::Legacy => "is legacy on Bedrock".to_owned(),
-            LifecycleStatus::Eol => "is past its end of life on Bedrock".to_owned(),
-        };
-        if let Some(eol) = &self.eol {
-            text.push_str(&format!(" (end of life {eol})"));
-        }
-        if let Some(successor) = &self.successor {
-            text.push_str(&format!("; use {successor}"));
-        }
-        Some(text)
-    }
-}
-
 impl Default for Facts {
     fn default() -> Self {
         Self {
             modality: "chat".to_owned(),
             routes: Route::OF_UNKNOWN_MODELS.to_vec(),
             unproven: Route::OF_UNKNOWN_MODELS[1..].to_vec(),
+            architecture: None,
+            not_on_converse: Vec::new(),
             invoke: None,
             native: None,
             context_window: None,
@@ -367,6 +336,7 @@ impl Default for Facts {
             disable_parallel: false,
             forced_choice_while_reasoning: true,
             tool_use_id: ToolUseIdForm::Any,
+            tool_names: ToolNameForm::Any,
             tool_result_status: false,
             tool_result_media: false,
             web_search: None,
@@ -375,6 +345,7 @@ impl Default for Facts {
             max_temperature: 1.0,
             top_k: None,
             seed: None,
+            logprobs: false,
             frequency_penalty: None,
             presence_penalty: None,
             stop: true,

@@ -4,7 +4,9 @@ mod definition;
 mod facts;
 mod fallbacks;
 pub mod guardrail;
+mod imported;
 mod invoke;
+mod lifecycle;
 mod limits;
 mod native;
 mod output_limit;
@@ -19,11 +21,12 @@ pub use definition::{
     Residency, RetryPolicy,
 };
 pub use facts::{
-    Cache, Embed, EmbedFamily, Facts, Lifecycle, LifecycleStatus, Reasoning, ReasoningStyle,
-    Sampling, ToolChoiceMode, ToolUseIdForm,
+    Cache, Embed, EmbedFamily, Facts, Reasoning, ReasoningStyle, Sampling, ToolChoiceMode,
+    ToolNameForm, ToolUseIdForm,
 };
 pub use fallbacks::Fallbacks;
 pub use invoke::{Invoke, InvokeFamily};
+pub use lifecycle::{Lifecycle, LifecycleStatus};
 pub use limits::Limits;
 pub use native::{Cap, Endpoints, MantlePrefix, Native, NativeTools};
 pub use output_limit::{AUTO_LEAST, AUTO_MOST, DefaultMaxTokens};
@@ -31,4 +34,4 @@ pub use route::Route;
 pub use schemas::{SchemaRoot, StrictLimits};
 pub use targets::{Strategy, Target, Targets};
 pub use timeouts::Timeouts;
-pub use units::{Draw, DrawFamily, RerankFamily};
+pub use units::{Draw, DrawFamily, Purpose, RerankFamily};

@@ -2,13 +2,52 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Facts;
+use super::{Facts, Route};
 
 impl Facts {
     /// Reports whether the model embeds, ranks or draws, and does not chat. The gateway serves it on endpoints of their own.
     pub fn is_not_for_chats(&self) -> bool {
-        self.embed.is_some() || self.rerank.is_some() || self.draw.is_some()
+        self.purpose().is_some()
     }
+
+    /// Returns the purpose of a model that is not for chats. `None` for all others.
+    pub fn purpose(&self) -> Option<Purpose> {
+        let drawn = self.draw.as_ref().map(|draw| draw.family);
+        Some(match drawn {
+            _ if self.embed.is_some() => Purpose {
+                does: "produces embeddings",
+                endpoint: "/v1/embeddings",
+                routes: &[Route::Invoke],
+            },
+            _ if self.rerank.is_some() => Purpose {
+                does: "ranks documents",
+                endpoint: "/v1/rerank",
+                routes: &[Route::Rerank, Route::Invoke],
+            },
+            Some(DrawFamily::StabilityEdit) => Purpose {
+                does: "edits images",
+                endpoint: "/v1/images/edits",
+                routes: &[Route::Invoke],
+            },
+            Some(_) => Purpose {
+                does: "makes images",
+                endpoint: "/v1/images/generations",
+                routes: &[Route::Invoke],
+            },
+            None => return None,
+        })
+    }
+}
+
+/// What a model does instead of chatting.
+#[derive(Clone, Copy, Debug)]
+pub struct Purpose {
+    /// A verb with its object, after "This model".
+    pub does: &'static str,
+    /// The gateway's endpoint for it.
+    pub endpoint: &'static str,
+    /// The routes that the endpoint uses.
+    pub routes: &'static [Route],
 }
 
 /// The form of the body of a reranking model on InvokeModel. Rerank has one form for all.

@@ -2,7 +2,7 @@
 //! <https://platform.openai.com/docs/api-reference/chat/object>.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::knowledge_base::KbReply;
 
@@ -31,9 +31,29 @@ pub struct ChatCompletion<'a> {
 pub struct Choice<'a> {
     pub index: u32,
     pub message: &'a AssistantMessage,
-    /// Always null: required by OpenAI's schema, but Bedrock returns no log probabilities.
-    pub logprobs: Option<()>,
+    /// Null if they were not requested, because OpenAI's schema requires the member.
+    pub logprobs: Option<Logprobs>,
     pub finish_reason: FinishReason,
+}
+
+/// The log probabilities of an answer, or of a part of it.
+#[derive(Debug, Serialize)]
+pub struct Logprobs {
+    /// One entry per token.
+    pub content: Box<RawValue>,
+    /// Always null, because refusals are part of the content.
+    pub refusal: Option<()>,
+}
+
+impl Logprobs {
+    /// Returns the log probabilities for JSON texts of entries, separated by commas. `None` if there are none.
+    pub fn of(entries: &str) -> Option<Self> {
+        let content = RawValue::from_string(format!("[{entries}]")).ok()?;
+        (!entries.is_empty()).then_some(Self {
+            content,
+            refusal: None,
+        })
+    }
 }
 
 /// The assistant's answer.

@@ -278,7 +278,7 @@ impl Simulator {
         request: &Value,
         stream: bool,
     ) -> Result<Response, ServiceError> {
-        validate_parsed(model_id, request, stream)?;
+        validate_parsed(model_id, request, stream).and_then(|()| self.check_imported(model_id))?;
         let plan = Plan::of(request);
         if let Some(error) = plan.refusal() {
             return Err(error);

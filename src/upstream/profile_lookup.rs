@@ -1,5 +1,5 @@
 //! Resolves ARNs that do not name their model: application inference profiles, provisioned throughput, custom models
-//! and their deployments.
+//! and their deployments. Of imported models, looks up the architecture.
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,7 +34,8 @@ struct Inner {
 /// What is known about an ARN.
 #[derive(Default)]
 struct Entry {
-    base: Option<String>,
+    /// The base model, or the architecture of an imported model.
+    found: Option<String>,
     /// When the result of the last lookup expires.
     until: Option<Instant>,
     /// The number of lookups that have failed since the last result.
@@ -49,6 +50,7 @@ struct ResourceDescription {
     foundation_model_arn: Option<String>,
     base_model_arn: Option<String>,
     model_arn: Option<String>,
+    model_architecture: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -81,9 +83,21 @@ impl ProfileLookup {
     /// # Errors
     /// If AWS cannot be asked at the moment.
     pub async fn base(&self, target: &Target) -> Result<Option<String>, Unresolved> {
-        if describe_path(&target.id).is_none() {
-            return Ok(None);
+        match describe_path(&target.id) {
+            Some(_) => self.found(target).await,
+            None => Ok(None),
         }
+    }
+
+    /// Returns the architecture of an imported model, or `None` if `target` is none, or AWS does not say.
+    pub async fn architecture(&self, target: &Target) -> Option<String> {
+        match target.is_imported() {
+            true => self.found(target).await.ok().flatten(),
+            false => None,
+        }
+    }
+
+    async fn found(&self, target: &Target) -> Result<Option<String>, Unresolved> {
         let new = || Ok::<_, std::convert::Infallible>(Arc::default());
         let entry = self
             .0
@@ -95,9 +109,9 @@ impl ProfileLookup {
             // Boxed, because few calls name such an ARN, and all would reserve the space.
             Box::pin(self.renew(&mut entry, target)).await;
         }
-        match &entry.base {
+        match &entry.found {
             None if entry.failures > 0 => Err(Unresolved),
-            base => Ok(base.clone()),
+            found => Ok(found.clone()),
         }
     }
 
@@ -111,16 +125,17 @@ impl ProfileLookup {
             );
         };
         let ttl = match self.look_up(target).await {
-            Ok(base) => {
-                (entry.base, entry.failures) = (base, 0);
+            Ok(found) => {
+                (entry.found, entry.failures) = (found, 0);
                 RESOLVED_TTL
             }
             Err(DescribeError::Denied(reason) | DescribeError::Refused(reason)) => {
-                warn(
-                    &reason,
-                    "set base_model, or allow the role to describe the resource",
-                );
-                (entry.base, entry.failures) = (None, 0);
+                let advice = match target.is_imported() {
+                    true => "set facts.architecture, or allow bedrock:GetImportedModel",
+                    false => "set base_model, or allow the role to describe the resource",
+                };
+                warn(&reason, advice);
+                (entry.found, entry.failures) = (None, 0);
                 REFUSED_TTL
             }
             // What an ARN refers to rarely changes, so an old result is better than none.
@@ -135,6 +150,10 @@ impl ProfileLookup {
     }
 
     async fn look_up(&self, target: &Target) -> Result<Option<String>, DescribeError> {
+        if target.is_imported() {
+            let path = format!("/imported-models/{}", escaped(&target.id));
+            return Ok(self.describe(target, &path).await?.model_architecture);
+        }
         let mut arn = target.id.clone();
         // A deployment refers to a custom model, which refers to its base model.
         for _ in 0..3 {
@@ -144,9 +163,7 @@ impl ProfileLookup {
             let Some(path) = describe_path(&arn) else {
                 return Ok(None);
             };
-            let body = self.0.clients.describe(&target.region, &path).await?;
-            let described: ResourceDescription = serde_json::from_slice(&body)
-                .map_err(|error| DescribeError::Refused(error.to_string()))?;
+            let described = self.describe(target, &path).await?;
             let first = described
                 .models
                 .into_iter()
@@ -161,10 +178,24 @@ impl ProfileLookup {
         }
         Ok(None)
     }
+
+    async fn describe(
+        &self,
+        target: &Target,
+        path: &str,
+    ) -> Result<ResourceDescription, DescribeError> {
+        let body = self.0.clients.describe(&target.region, path).await?;
+        serde_json::from_slice(&body).map_err(|error| DescribeError::Refused(error.to_string()))
+    }
+}
+
+/// Percent-encodes an ARN, because it contains `/` and `:`.
+fn escaped(arn: &str) -> String {
+    arn.replace(':', "%3A").replace('/', "%2F")
 }
 
 /// Returns the control plane's path that describes the resource `arn`, or `None` if the resource has no base model to
-/// look up. The ARN is percent-encoded, because it contains `/` and `:`.
+/// look up.
 fn describe_path(arn: &str) -> Option<String> {
     let resource = arn.strip_prefix("arn:")?.splitn(5, ':').nth(4)?;
     let collection = match resource.split_once('/')?.0 {
@@ -174,10 +205,7 @@ fn describe_path(arn: &str) -> Option<String> {
         "custom-model-deployment" => "model-customization/custom-model-deployments",
         _ => return None,
     };
-    Some(format!(
-        "/{collection}/{}",
-        arn.replace(':', "%3A").replace('/', "%2F")
-    ))
+    Some(format!("/{collection}/{}", escaped(arn)))
 }
 
 #[cfg(test)]

@@ -111,6 +111,45 @@ async fn a_model_that_converse_refuses_is_called_by_invoke_model_from_then_on() 
 }
 
 #[tokio::test]
+async fn an_architecture_that_converse_does_not_serve_is_called_by_invoke_model_at_once() {
+    let gateway = Gateway::start_with(&settings()).await;
+    gateway.simulator.import(ARN, "qwen2_5_vl");
+    let request = of("auto", user("Hello"));
+    for _ in 0..2 {
+        let reply = gateway.chat(&request).await;
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        assert_eq!(
+            reply.header("x-lintel-route"),
+            Some("invoke; reason=imported")
+        );
+        assert_eq!(reply.header("x-lintel-attempts"), Some("1"));
+    }
+    assert_eq!(gateway.simulator.describes(), 1);
+    // Others stay on Converse, also if AWS does not say what they are.
+    for status in [None, Some(403)] {
+        let gateway = Gateway::start_with(&settings()).await;
+        gateway.simulator.import(ARN, "llama");
+        if let Some(status) = status {
+            gateway.simulator.fail_describe(status);
+        }
+        let reply = gateway.chat(&request).await;
+        assert_eq!(reply.header("x-lintel-route"), Some("converse"));
+    }
+    // The operator's word needs no call.
+    let known = settings().replace(
+        "[models.auto]",
+        "[models.auto]\nfacts = { architecture = \"Qwen2.5\" }",
+    );
+    let gateway = Gateway::start_with(&known).await;
+    let reply = gateway.chat(&request).await;
+    assert_eq!(
+        reply.header("x-lintel-route"),
+        Some("invoke; reason=imported")
+    );
+    assert_eq!(gateway.simulator.describes(), 0);
+}
+
+#[tokio::test]
 async fn a_model_that_is_loaded_first_is_asked_again() {
     let gateway = Gateway::start_with(&settings()).await;
     for _ in 0..2 {
@@ -123,6 +162,53 @@ async fn a_model_that_is_loaded_first_is_asked_again() {
     let reply = gateway.chat(&of("chat", user("Hello"))).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     assert_eq!(reply.header("x-lintel-attempts"), Some("3"));
+}
+
+#[tokio::test]
+async fn log_probabilities_and_grammars_choose_invoke_model() {
+    let gateway = Gateway::start_with(&settings()).await;
+    let mut request = of("auto", user("Hello there"));
+    request["logprobs"] = true.into();
+    request["top_logprobs"] = 2.into();
+    let reply = gateway.chat(&request).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    assert_eq!(
+        reply.header("x-lintel-route"),
+        Some("invoke; reason=imported")
+    );
+    // The digits of the service arrive unchanged.
+    assert!(reply.text().contains(r#""logprob":-0.07903262227773666"#));
+    let whole = reply.json()["choices"][0]["logprobs"]["content"].clone();
+    let tokens = whole.as_array().unwrap().iter();
+    let tokens: String = tokens.map(|one| one["token"].as_str().unwrap()).collect();
+    assert_eq!(tokens, "You said: Hello there");
+    assert_eq!(whole[0]["top_logprobs"].as_array().unwrap().len(), 2);
+    request["stream"] = true.into();
+    let reply = gateway.chat(&request).await;
+    let mut streamed = Vec::new();
+    for event in reply.events().iter().filter(|event| **event != "[DONE]") {
+        let event: Value = serde_json::from_str(event).unwrap();
+        let entries = event["choices"][0]["logprobs"]["content"].as_array();
+        streamed.extend(entries.into_iter().flatten().cloned());
+    }
+    assert_eq!(Value::from(streamed), whole);
+    let mut request = of("auto", user("Hello"));
+    let choice = json!({"choice": ["yes", "no"]});
+    request["bedrock"] = json!({"additional_model_request_fields": {"structured_outputs": choice}});
+    let reply = gateway.chat(&request).await;
+    assert_eq!(
+        reply.header("x-lintel-route"),
+        Some("invoke; reason=imported")
+    );
+    let bodies = gateway.bodies();
+    assert_eq!(bodies[0]["top_logprobs"], 2);
+    assert_eq!(bodies[2]["structured_outputs"], choice);
+    // Tokens of a prompt's completion are only numbers.
+    let mut request = of("llama", user("Hello"));
+    request["logprobs"] = true.into();
+    let reply = gateway.chat(&request).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    assert_eq!(reply.error()["param"], "logprobs");
 }
 
 #[tokio::test]

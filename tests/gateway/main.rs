@@ -18,6 +18,8 @@ mod bad_bodies;
 mod budgets;
 mod caps;
 mod chat;
+mod command_r;
+mod completion_families;
 mod completions;
 mod config;
 mod content_order;

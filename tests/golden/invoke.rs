@@ -23,7 +23,7 @@ use super::{files, name, replies::joined, settings};
 use crate::support::{Gateway, Reply};
 
 /// One model of each family, and those that differ within one.
-const MODELS: [&str; 15] = [
+const MODELS: [&str; 19] = [
     "us.anthropic.claude-sonnet-4-6",
     "us.anthropic.claude-sonnet-5-5",
     "amazon.nova-lite-v1:0",
@@ -39,6 +39,10 @@ const MODELS: [&str; 15] = [
     "twelvelabs.pegasus-1-5-v1:0",
     "amazon.titan-text-premier-v1:0",
     "cohere.command-r-plus-v1:0",
+    "meta.llama2-70b-chat-v1",
+    "anthropic.claude-v2:1",
+    "cohere.command-text-v14",
+    "ai21.j2-ultra-v1",
 ];
 
 /// Returns the body and warnings for the model `id`.
@@ -70,6 +74,7 @@ fn sent(id: &str, body: &[u8]) -> Result<String, Error> {
             false,
             &warnings,
         ),
+        is_stream: false,
         warnings: &warnings,
     };
     let body = write_body(&mut translated.request, &writer)?;

@@ -13,6 +13,7 @@ FILES = [
     "frameworks.test.mjs",
     "knowledge.test.mjs",
     "embeddings.test.mjs",
+    "images.test.mjs",
     "responses.test.mjs",
     "stored_responses.test.mjs",
 ]

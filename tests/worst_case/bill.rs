@@ -147,7 +147,7 @@ fn walk_body(value: &Value, found: &mut Found) {
                         found.cache_points = true;
                         found.hour |= member["ttl"] == "1h";
                     }
-                    "input_schema" | "parameters" | "schema" | "inputSchema" | "input" => {
+                    "input_schema" | "parameters" | "parameter_definitions" | "schema" | "inputSchema" | "input" => {
                         found.text += longest_form(&member.to_string());
                     }
                     _ => walk_body(member, found),
@@ -173,7 +173,13 @@ pub fn of_invoke(sent: &Value, facts: &Facts, converse: Most) -> Most {
     };
     let window = facts.context_window.unwrap_or(UNKNOWN_WINDOW);
     let known = found.text + template + found.images * facts.image_tokens;
-    let caps = ["max_tokens", "max_completion_tokens", "max_gen_len"];
+    let caps = [
+        "max_tokens",
+        "max_completion_tokens",
+        "max_gen_len",
+        "max_tokens_to_sample",
+        "maxTokens",
+    ];
     let cap = caps.iter().find_map(|cap| sent[*cap].as_u64());
     let cap = cap.or(sent["inferenceConfig"]["maxTokens"].as_u64());
     let cap = cap.or(sent["textGenerationConfig"]["maxTokenCount"].as_u64());

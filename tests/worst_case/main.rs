@@ -218,6 +218,7 @@ fn check_sent(
                 model,
                 invoke: own,
                 betas: &invoke::chat::RequestBetas::default(),
+                is_stream: false,
                 warnings: &warnings,
             };
             let body = invoke::chat::write_body(&mut translated.request, &writer);

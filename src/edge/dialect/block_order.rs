@@ -120,6 +120,7 @@ fn owner(chunk: &Chunk) -> Owner {
         | Chunk::ReasoningContent(_)
         | Chunk::Thinking(_)
         | Chunk::Annotations(_)
+        | Chunk::Logprobs(_)
         | Chunk::Image(_)
         | Chunk::FunctionCall(_)
         | Chunk::FunctionArguments(_)

@@ -29,6 +29,8 @@ pub enum Chunk {
     /// A complete block of reasoning, as the model signed it; after its `ReasoningContent`.
     Thinking(ThinkingBlock),
     Annotations(Vec<Annotation>),
+    /// The log probabilities of tokens of the content: JSON texts of OpenAI's entries, separated by commas.
+    Logprobs(String),
     Image(Image),
     /// `index` counts tool calls, not content blocks.
     ToolCall {

@@ -77,6 +77,8 @@ pub struct Chat {
     pub frequency_penalty: Option<f64>,
     pub presence_penalty: Option<f64>,
     pub seed: Option<i64>,
+    /// The reply has the log probability of each of its tokens, and of this many alternatives.
+    pub logprobs: Option<u32>,
     pub user: Option<String>,
     /// `user` is sent on only as a hash, whatever the operator's setting.
     pub hides_user: bool,

@@ -6,12 +6,13 @@ use crate::error::Error;
 
 /// Members that clients may not set at any depth, because they would change limits, cost or policy after the gateway has
 /// checked them.
-const FORBIDDEN: [&str; 23] = [
+const FORBIDDEN: [&str; 24] = [
     "max_tokens",
     "maxTokens",
     "max_new_tokens",
     "max_completion_tokens",
     "max_output_tokens",
+    "maxOutputTokens",
     "max_gen_len",
     "maxTokenCount",
     "max_tokens_to_sample",
@@ -33,7 +34,7 @@ const FORBIDDEN: [&str; 23] = [
 ];
 
 /// Members that are text for the model outside the conversation, at any depth. Guardrails, limits and logs would miss it.
-const CONVERSATION: [&str; 8] = [
+const CONVERSATION: [&str; 11] = [
     "system",
     "messages",
     "documents",
@@ -42,10 +43,13 @@ const CONVERSATION: [&str; 8] = [
     "message",
     "chat_history",
     "preamble",
+    "tool_results",
+    "inputPrompt",
+    "mediaSource",
 ];
 
 /// Members that cannot change the price of a call or the size of its input and output.
-const BOUNDED: [&str; 29] = [
+const BOUNDED: [&str; 32] = [
     "temperature",
     "top_p",
     "top_k",
@@ -75,6 +79,9 @@ const BOUNDED: [&str; 29] = [
     "verbosity",
     "safe_prompt",
     "response_format",
+    "structured_outputs",
+    "logprobs",
+    "top_logprobs",
 ];
 
 /// Rejects members that are reserved for the gateway, and text for the model.

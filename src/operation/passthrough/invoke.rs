@@ -32,7 +32,7 @@ const NOVA: [&str; 5] = [
 ];
 
 /// The members of chat completions.
-const OPENAI: [&str; 17] = [
+const OPENAI: [&str; 20] = [
     "model",
     "messages",
     "max_tokens",
@@ -50,24 +50,38 @@ const OPENAI: [&str; 17] = [
     "response_format",
     "reasoning_effort",
     "stream",
+    "structured_outputs",
+    "logprobs",
+    "top_logprobs",
 ];
 
 /// The members of bodies with one prompt.
-const TEXT: [&str; 7] = [
+const TEXT: [&str; 18] = [
     "prompt",
     "max_gen_len",
     "max_tokens",
+    "max_tokens_to_sample",
+    "maxTokens",
     "temperature",
     "top_p",
+    "topP",
+    "p",
     "top_k",
+    "k",
     "stop",
+    "stop_sequences",
+    "stopSequences",
+    "stream",
+    "countPenalty",
+    "presencePenalty",
+    "frequencyPenalty",
 ];
 
 /// The members of Titan Text.
 const TITAN: [&str; 2] = ["inputText", "textGenerationConfig"];
 
 /// The members of Command R.
-const COMMAND_R: [&str; 12] = [
+const COMMAND_R: [&str; 16] = [
     "message",
     "chat_history",
     "preamble",
@@ -80,6 +94,10 @@ const COMMAND_R: [&str; 12] = [
     "frequency_penalty",
     "presence_penalty",
     "tools",
+    "tool_results",
+    "documents",
+    "prompt_truncation",
+    "search_queries_only",
 ];
 
 /// The members of Pegasus.
@@ -111,8 +129,10 @@ const STABILITY: [&str; 6] = [
 ];
 
 /// The members that limit the output, in the bodies of all families. A model follows one of them.
-pub const LIMITS: [&str; 4] = [
+pub const LIMITS: [&str; 6] = [
     "max_tokens",
+    "max_tokens_to_sample",
+    "maxTokens",
     "max_completion_tokens",
     "max_gen_len",
     "maxOutputTokens",
@@ -154,12 +174,15 @@ pub fn cap_member(facts: &Facts) -> Option<(&'static str, Option<&'static str>)>
     Some(match invoke.family {
         InvokeFamily::Nova => ("maxTokens", Some("inferenceConfig")),
         InvokeFamily::TitanText => ("maxTokenCount", Some("textGenerationConfig")),
-        InvokeFamily::Llama3 | InvokeFamily::Llama4 => ("max_gen_len", None),
+        InvokeFamily::Llama2 | InvokeFamily::Llama3 | InvokeFamily::Llama4 => ("max_gen_len", None),
+        InvokeFamily::ClaudeText => ("max_tokens_to_sample", None),
+        InvokeFamily::Jurassic => ("maxTokens", None),
         InvokeFamily::OpenaiChat if invoke.max_completion_tokens => ("max_completion_tokens", None),
         InvokeFamily::Anthropic
         | InvokeFamily::OpenaiChat
         | InvokeFamily::MistralChat
         | InvokeFamily::MistralText
+        | InvokeFamily::Command
         | InvokeFamily::CommandR
         | InvokeFamily::DeepseekR1 => ("max_tokens", None),
         InvokeFamily::Pegasus => ("maxOutputTokens", None),

@@ -130,6 +130,7 @@ async fn create(
     let outcome = Outcome {
         answer: &answer,
         cached,
+        logprobs: None,
         reasons: false,
     };
     Ok(match request["stream"] == true {

@@ -113,6 +113,22 @@ impl Answer {
         self.blocks.cite(block, self.position, citation);
     }
 
+    /// Adds citations of a part of the text that has come. `start` and `end` are in Unicode code points of the content.
+    pub fn citations(
+        &mut self,
+        start: usize,
+        end: usize,
+        citations: Vec<Value>,
+        out: &mut VecDeque<Chunk>,
+    ) {
+        let end = end.min(self.position);
+        let block = Block::Cited {
+            start: start.min(end),
+            citations,
+        };
+        block.close(end, &self.warnings, out);
+    }
+
     /// Starts an image block.
     pub fn image_start(&mut self, block: u32, format: &str) {
         self.blocks.open(

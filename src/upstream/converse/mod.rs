@@ -45,7 +45,7 @@ use std::borrow::Cow;
 pub use codec::Converse;
 pub use count::Count;
 pub use media::{MAX_IMAGES, takes_image};
-pub use plan::ReplyPlan;
+pub use plan::{CallIds, ReplyPlan};
 pub use reply::whole_reply;
 pub use stream::StreamTranslator;
 

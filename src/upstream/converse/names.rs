@@ -7,7 +7,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{Model, ToolUseIdForm};
+use crate::model::{Model, ToolNameForm, ToolUseIdForm};
 
 /// Maximum length of the service model's ToolName, which is 1 to 64 letters, digits, `_` and `-`.
 const NAME_MAX: usize = 64;
@@ -15,6 +15,8 @@ const NAME_MAX: usize = 64;
 /// The tool names of one request.
 #[derive(Debug, Default)]
 pub struct Names<'a> {
+    /// What the model accepts as a name.
+    form: ToolNameForm,
     /// Sent names by the client's names.
     sent: HashMap<&'a str, Cow<'a, str>>,
     /// All sent names.
@@ -22,6 +24,14 @@ pub struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
+    /// Creates an empty list of names of this form.
+    pub fn of(form: ToolNameForm) -> Self {
+        Self {
+            form,
+            ..Self::default()
+        }
+    }
+
     /// Registers a name that the service uses. The client's tool of this name gets another one.
     pub fn occupy(&mut self, name: &'a str) {
         self.used.insert(Cow::Borrowed(name));
@@ -30,7 +40,8 @@ impl<'a> Names<'a> {
     /// Registers the valid names among `names`. Must run before names are changed, so that a changed name never collides
     /// with a valid one.
     pub fn reserve(&mut self, names: impl Iterator<Item = &'a str>) {
-        for name in names.filter(|name| is_valid(name)) {
+        let form = self.form;
+        for name in names.filter(|name| is_valid(name, form)) {
             if self.used.insert(Cow::Borrowed(name)) {
                 self.sent.insert(name, Cow::Borrowed(name));
             }
@@ -42,7 +53,7 @@ impl<'a> Names<'a> {
         if let Some(sent) = self.sent.get(name) {
             return sent.clone();
         }
-        let sent = if is_valid(name) && !self.used.contains(name) {
+        let sent = if is_valid(name, self.form) && !self.used.contains(name) {
             Cow::Borrowed(name)
         } else {
             self.derive(name)
@@ -61,16 +72,19 @@ impl<'a> Names<'a> {
 
     /// Returns a valid, unused name: replaces invalid characters with `_` and appends a hash on truncation or collision.
     fn derive(&self, wish: &str) -> Cow<'a, str> {
-        let allowed = |c: char| {
-            if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') {
-                c
-            } else {
-                '_'
-            }
+        let is_identifier = self.form == ToolNameForm::Identifier;
+        let allowed = |c: char| match c {
+            '-' if is_identifier => '_',
+            c if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') => c,
+            _ => '_',
         };
         let mut name: String = wish.chars().take(NAME_MAX).map(allowed).collect();
         if name.is_empty() {
             name.push_str("tool");
+        }
+        if is_identifier && name.starts_with(|c: char| c.is_ascii_digit()) {
+            name.insert(0, '_');
+            name.truncate(NAME_MAX);
         }
         if wish.chars().count() > NAME_MAX || self.used.contains(name.as_str()) {
             name.truncate(NAME_MAX - 9);
@@ -89,8 +103,15 @@ impl<'a> Names<'a> {
     }
 }
 
-fn is_valid(name: &str) -> bool {
-    (1..=NAME_MAX).contains(&name.len())
+fn is_valid(name: &str, form: ToolNameForm) -> bool {
+    let is_in_form = match form {
+        ToolNameForm::Any => true,
+        ToolNameForm::Identifier => {
+            !name.contains('-') && !name.starts_with(|c: char| c.is_ascii_digit())
+        }
+    };
+    is_in_form
+        && (1..=NAME_MAX).contains(&name.len())
         && name
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
@@ -150,16 +171,27 @@ mod tests {
         names.reserve(["a_b", "a.b", long.as_str()].into_iter());
         let changed = names.sent("a.b");
         assert!(
-            changed.starts_with("a_b_") && is_valid(&changed),
+            changed.starts_with("a_b_") && is_valid(&changed, ToolNameForm::Any),
             "{changed}"
         );
         assert_eq!(names.sent("a.b"), changed);
         assert_eq!(names.sent("a_b"), "a_b");
-        assert!(is_valid(&names.sent(&long)));
+        assert!(is_valid(&names.sent(&long), ToolNameForm::Any));
         let other = names.sent("a b").into_owned();
         assert_ne!(other, changed);
         assert_eq!(names.changed().get(&other).map(String::as_str), Some("a b"));
         assert!(!names.changed().contains_key("a_b"));
         assert_ne!(names.unique("a_b"), "a_b");
+    }
+
+    #[test]
+    fn names_of_identifiers_have_no_hyphens_and_begin_with_no_digit() {
+        let mut names = Names::of(ToolNameForm::Identifier);
+        names.reserve(["get_it", "get-it", "2nd"].into_iter());
+        assert_eq!(names.sent("get_it"), "get_it");
+        assert_eq!(names.sent("2nd"), "_2nd");
+        let changed = names.sent("get-it");
+        assert!(changed.starts_with("get_it_"), "{changed}");
+        assert_eq!(names.changed().get("_2nd").map(String::as_str), Some("2nd"));
     }
 }

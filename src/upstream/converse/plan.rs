@@ -5,7 +5,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::money::{GuardrailFees, Price, Tier};
+use crate::{
+    model::ToolUseIdForm,
+    money::{GuardrailFees, Price, Tier},
+};
 
 /// How to decode the reply to a request.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +17,8 @@ pub struct ReplyPlan {
     pub names: HashMap<String, String>,
     /// Sent names of custom tools, whose input is text.
     pub custom: HashSet<String>,
+    /// Makes the ids of calls unique in the conversation. `None` if the service does so.
+    pub call_ids: Option<CallIds>,
     /// Name of the gateway's tool whose input is the answer.
     pub json_tool: Option<String>,
     /// Discards all tool calls.
@@ -56,6 +61,14 @@ pub struct ReplyPlan {
     pub own_limit: Option<u32>,
     /// The most output that can be billed without being seen, in tokens, for the estimate of output tokens.
     pub unseen: u64,
+}
+
+/// What the ids of calls are derived from if the model gives none, or numbers the calls of each turn anew.
+#[derive(Clone, Debug)]
+pub struct CallIds {
+    /// Identifies the answer.
+    pub answer: String,
+    pub form: ToolUseIdForm,
 }
 
 impl ReplyPlan {

@@ -225,6 +225,13 @@ fn penalties(
             facts.presence_penalty.as_deref(),
         ),
     ];
+    // The planner takes no route without them.
+    if let Some(alternatives) = request.logprobs.filter(|_| facts.logprobs) {
+        fields.insert("logprobs".to_owned(), true.into());
+        if alternatives > 0 {
+            fields.insert("top_logprobs".to_owned(), alternatives.into());
+        }
+    }
     for (param, value, place) in members {
         match (value, place) {
             (Some(value), Some(place)) => insert_at(fields, place, value),

@@ -46,7 +46,7 @@ pub struct Tools<'a> {
 /// Registers the names of all tools in the request and its history. Valid names are sent unchanged, except the name of the
 /// web search tool if the request has that too.
 pub fn names<'a>(request: &'a Chat, cx: &Context<'a>) -> Names<'a> {
-    let mut names = Names::default();
+    let mut names = Names::of(cx.model.facts.tool_names);
     if let Some(search) = &cx.model.facts.web_search
         && (wants_web_search(request).is_some() || has_server_tools(cx.messages))
     {

@@ -68,14 +68,9 @@ impl Messages {
         let invoke = call.model.facts.invoke.as_ref();
         let takes_format = invoke.is_some_and(|invoke| invoke.structured_output);
         let body_facts = Invoke {
-            family: InvokeFamily::Anthropic,
             // bedrock-mantle rejects output formats.
             structured_output: !is_mantle && takes_format,
-            max_completion_tokens: false,
-            max_output_tokens: None,
-            system_last: false,
-            inline_tag: None,
-            betas: Vec::new(),
+            ..Invoke::of(InvokeFamily::Anthropic)
         };
         let model = route_model(&call.model, &body_facts, false);
         let accepts = match is_mantle {

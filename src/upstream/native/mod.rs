@@ -36,6 +36,7 @@ use crate::{
 use decoder::NativeDecoder;
 use draft::Encoded;
 pub(super) use error::malformed;
+pub(super) use translator::unique_id;
 
 /// The codec for chats over an OpenAI-compatible endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

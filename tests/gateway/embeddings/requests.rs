@@ -184,7 +184,7 @@ async fn a_model_of_the_other_kind_is_a_clear_error() {
     assert_eq!(error["param"], "model");
     assert_eq!(
         error["message"],
-        "This model is for embedding; it does not support chat."
+        "This model produces embeddings; it does not chat. Send the request to POST /v1/embeddings."
     );
     let prompt = json!({"model": "amazon.titan-embed-text-v2:0", "prompt": "Hi"});
     let reply = gateway.ask(COMPLETIONS, ANY_KEY, &prompt).await;

@@ -12,7 +12,7 @@ use crate::{
     edge::{dialect::EventWriter, rescue},
     error::Error,
     openai::{
-        completion::{Indexed, ReasoningDetail},
+        completion::{Indexed, Logprobs, ReasoningDetail},
         delta::{Delta, FunctionDelta, ToolCallDelta},
     },
     operation::chat::{ChoiceChunk, Chunk},
@@ -150,7 +150,22 @@ impl ChatWriter {
     }
 
     fn tail(&mut self, finish_reason: Option<&str>) {
-        self.out.put_slice(br#","logprobs":null,"finish_reason":"#);
+        self.out.put_slice(br#","logprobs":null"#);
+        self.end(finish_reason);
+    }
+
+    /// Writes a chunk with log probabilities of content that was written before.
+    fn logprobs(&mut self, choice: u32, entries: &str) {
+        if let Some(logprobs) = Logprobs::of(entries) {
+            self.open(choice);
+            self.out.put_slice(br#"{},"logprobs":"#);
+            self.json(&logprobs);
+            self.end(None);
+        }
+    }
+
+    fn end(&mut self, finish_reason: Option<&str>) {
+        self.out.put_slice(br#","finish_reason":"#);
         match finish_reason {
             Some(reason) => {
                 self.out.put_u8(b'"');
@@ -252,6 +267,7 @@ impl EventWriter for ChatWriter {
                 let annotations = self.indexed(choice, List::Annotations, annotations);
                 self.delta(choice, &Delta::Annotations(annotations));
             }
+            Chunk::Logprobs(entries) => self.logprobs(choice, entries),
             Chunk::Image(image) => {
                 let image = self.index(choice, List::Images, image);
                 self.delta(choice, &Delta::Images([image]));

@@ -146,6 +146,7 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
         frequency_penalty: request.frequency_penalty,
         presence_penalty: request.presence_penalty,
         seed: request.seed,
+        logprobs: (request.logprobs == Some(true)).then(|| request.top_logprobs.unwrap_or(0)),
         hides_user: false,
         counts: false,
         user: request.user,

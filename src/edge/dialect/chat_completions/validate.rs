@@ -92,11 +92,11 @@ fn unsupported(request: &ChatRequest) -> Result<(), Error> {
                 .with_code("unsupported_parameter"),
         )
     };
-    if request.logprobs == Some(true) {
-        return reject("logprobs", "Bedrock returns no log probabilities");
-    }
-    if request.top_logprobs.is_some_and(|n| n > 0) {
-        return reject("top_logprobs", "Bedrock returns no log probabilities");
+    if request.top_logprobs.is_some_and(|n| n > 0) && request.logprobs != Some(true) {
+        return Err(Error::invalid(
+            "top_logprobs",
+            "'top_logprobs' needs 'logprobs': true.",
+        ));
     }
     if request
         .logit_bias

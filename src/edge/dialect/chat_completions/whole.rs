@@ -12,7 +12,7 @@ use crate::{
     openai::{
         completion::{
             AssistantMessage, ChatCompletion, Choice, FinishReason, FunctionCall, Indexed,
-            ReasoningDetail, ToolCall, ToolCallKind,
+            Logprobs, ReasoningDetail, ToolCall, ToolCallKind,
         },
         knowledge_base::{KbReply, PassageObject},
         usage as wire,
@@ -30,13 +30,17 @@ pub fn to_json(
     reply: WholeReply,
     cx: ReplyContext<'_>,
 ) -> Result<Vec<u8>, Error> {
-    let answers: Vec<_> = reply.choices.into_iter().map(assistant_message).collect();
+    let answers: Vec<_> = reply
+        .choices
+        .into_iter()
+        .map(|chunks| (logprobs(&chunks), assistant_message(chunks)))
+        .collect();
     let choices = (0..)
         .zip(&answers)
-        .map(|(index, (message, finish_reason))| Choice {
+        .map(|(index, (logprobs, (message, finish_reason)))| Choice {
             index,
             message,
-            logprobs: None,
+            logprobs: Logprobs::of(logprobs),
             finish_reason: *finish_reason,
         });
     let completion = ChatCompletion {
@@ -128,6 +132,15 @@ pub fn cost(usage: &Usage) -> Option<Box<RawValue>> {
         .and_then(|cost| RawValue::from_string(cost.total().to_string()).ok())
 }
 
+/// Joins the log probabilities of a choice.
+fn logprobs(chunks: &[Chunk]) -> String {
+    let entries = chunks.iter().filter_map(|chunk| match chunk {
+        Chunk::Logprobs(entries) => Some(entries.as_str()),
+        _ => None,
+    });
+    entries.collect::<Vec<_>>().join(",")
+}
+
 /// Assembles the chunks of one choice into a message and its finish reason.
 pub fn assistant_message(chunks: Vec<Chunk>) -> (AssistantMessage, FinishReason) {
     let mut content = String::new();
@@ -201,6 +214,7 @@ pub fn assistant_message(chunks: Vec<Chunk>) -> (AssistantMessage, FinishReason)
             Chunk::Finish(reason) => finish_reason = reason,
             Chunk::ToolCallEnd { .. }
             | Chunk::CustomToolStart { .. }
+            | Chunk::Logprobs(_)
             | Chunk::StopDetails(_)
             | Chunk::Blocked
             | Chunk::Guardrail(_)

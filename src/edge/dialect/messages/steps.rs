@@ -168,8 +168,9 @@ impl Steps {
             Chunk::Guardrail(trace) => self.guardrail = Some(trace.clone()),
             // The stop reason says it.
             Chunk::Blocked => {}
-            // Requests of this dialect have neither custom tools nor legacy functions.
-            Chunk::CustomToolStart { .. }
+            // Requests of this dialect have neither custom tools nor legacy functions, and its replies no log probabilities.
+            Chunk::Logprobs(_)
+            | Chunk::CustomToolStart { .. }
             | Chunk::CustomToolCall { .. }
             | Chunk::FunctionCall(_)
             | Chunk::FunctionArguments(_) => {}

@@ -240,7 +240,7 @@ impl Output {
             Chunk::Image(image) => self.image(image),
             Chunk::ServerTool(block) => self.server_tool(&block),
             // Only chat completions have these; the others are not output.
-            Chunk::FunctionCall(_) | Chunk::FunctionArguments(_) => {}
+            Chunk::FunctionCall(_) | Chunk::FunctionArguments(_) | Chunk::Logprobs(_) => {}
             Chunk::StopSequence(_)
             | Chunk::StopDetails(_)
             | Chunk::Blocked

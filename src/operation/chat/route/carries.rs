@@ -3,7 +3,7 @@
 use super::Feature;
 use crate::{
     call::Route,
-    model::{Endpoints, Facts, InvokeFamily, Native, NativeTools, ToolChoiceMode},
+    model::{Endpoints, Facts, Invoke, InvokeFamily, Native, NativeTools, ToolChoiceMode},
 };
 
 /// Reports whether `route` carries `feature` for a model with these facts. Converse carries everything else than stop
@@ -17,7 +17,11 @@ pub fn carries(route: Route, feature: Feature, facts: &Facts) -> bool {
         }
         Route::Converse => !matches!(
             feature,
-            Feature::Items | Feature::Betas | Feature::ClientTool
+            Feature::Items
+                | Feature::Betas
+                | Feature::ClientTool
+                | Feature::Logprobs
+                | Feature::Grammar
         ),
         Route::Invoke => by_invoke(feature, facts),
         Route::Chat => match feature {
@@ -80,6 +84,8 @@ fn by_openai(feature: Feature, native: Option<&Native>, endpoint: Endpoints) -> 
         Feature::Stop => accepts(&|native| native.stop),
         Feature::Guardrail
         | Feature::GuardrailOptions
+        | Feature::Logprobs
+        | Feature::Grammar
         | Feature::Latency
         | Feature::Tier
         | Feature::Metadata
@@ -101,21 +107,20 @@ fn by_openai(feature: Feature, native: Option<&Native>, endpoint: Endpoints) -> 
 fn by_invoke(feature: Feature, facts: &Facts) -> bool {
     let family = facts.invoke.as_ref().map(|invoke| invoke.family);
     let is_any = |families: &[InvokeFamily]| family.is_some_and(|one| families.contains(&one));
-    let takes_tools = [
+    let takes_images = [
         InvokeFamily::Anthropic,
         InvokeFamily::Nova,
         InvokeFamily::MistralChat,
         InvokeFamily::OpenaiChat,
     ];
     match feature {
-        Feature::Document | Feature::Betas | Feature::ClientTool => {
-            is_any(&[InvokeFamily::Anthropic])
-        }
-        Feature::Image => is_any(&takes_tools),
+        Feature::Document => is_any(&[InvokeFamily::Anthropic, InvokeFamily::CommandR]),
+        Feature::Betas | Feature::ClientTool => is_any(&[InvokeFamily::Anthropic]),
+        Feature::Image => is_any(&takes_images),
         Feature::Video => is_any(&[InvokeFamily::Nova, InvokeFamily::Pegasus]),
         Feature::CachePoint => is_any(&[InvokeFamily::Anthropic, InvokeFamily::Nova]),
         Feature::Tools | Feature::ToolsWithReasoning | Feature::ForcedChoice => {
-            is_any(&takes_tools)
+            is_any(&takes_images) || is_any(&[InvokeFamily::CommandR])
         }
         Feature::Audio | Feature::ConverseFields | Feature::Items | Feature::ServerTool => false,
         Feature::Guardrail
@@ -128,5 +133,7 @@ fn by_invoke(feature: Feature, facts: &Facts) -> bool {
         | Feature::TopK
         | Feature::RequestFields => true,
         Feature::Stop => facts.stop,
+        Feature::Logprobs => facts.invoke.as_ref().is_some_and(Invoke::returns_logprobs),
+        Feature::Grammar => facts.invoke.as_ref().is_some_and(Invoke::accepts_grammars),
     }
 }

@@ -15,10 +15,12 @@ pub(super) fn check_against(model: &Model, built: &[Route]) -> Option<String> {
     let facts = &model.facts;
     let route = planner::of_operator(model, built)?;
     let name = route.as_str();
-    if facts.embed.is_some() {
-        return (route != Route::Invoke).then(|| {
-            "must be \"auto\" or \"invoke\", because only InvokeModel produces embeddings"
-                .to_owned()
+    if let Some(purpose) = facts.purpose() {
+        let (does, endpoint) = (purpose.does, purpose.endpoint);
+        return (!purpose.routes.contains(&route)).then(|| {
+            format!(
+                "must be \"auto\" or \"invoke\", because this model {does} (POST {endpoint}), and does not chat"
+            )
         });
     }
     if !facts.routes.contains(&route) {

@@ -34,10 +34,10 @@ pub fn explain(chat: Option<&Chat>, model: &Model, caller: &Caller) -> Explanati
 
 fn explain_needs(needs: Option<&[Need]>, model: &Model, built: &[Route]) -> Explanation {
     let facts = &model.facts;
-    // What only one vendor's API has is no loss for the models of others.
+    // What only few models have is no loss for the others.
     let is_offered = |feature: &Feature| {
         let mut routes = facts.routes.iter();
-        !feature.is_of_one_api() || routes.any(|route| carries(*route, *feature, facts))
+        !feature.is_rare() || routes.any(|route| carries(*route, *feature, facts))
     };
     let features: Vec<Feature> = match needs {
         Some(needs) => needs.iter().map(|need| need.feature).collect(),

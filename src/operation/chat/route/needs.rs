@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::{
     call::Caller,
     catalogue::betas::BINDING_CONTROLS,
-    model::Model,
+    model::{Invoke, Model},
     money::Tier,
     openai::{chat::Tool, tool_choice::ToolChoice},
     operation::chat::{Chat, Part, WEB_SEARCH},
@@ -36,6 +36,10 @@ pub enum Feature {
     JsonSchema,
     JsonObject,
     Stop,
+    /// Log probabilities of the answer's tokens.
+    Logprobs,
+    /// A regular expression, choices or a grammar that the answer must follow.
+    Grammar,
     TopK,
     /// Members of the request in the model's own form.
     RequestFields,
@@ -53,7 +57,7 @@ pub enum Feature {
 
 impl Feature {
     /// All features, in the order in which they decide about a route.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::Guardrail,
         Self::GuardrailOptions,
         Self::Latency,
@@ -70,6 +74,8 @@ impl Feature {
         Self::JsonSchema,
         Self::JsonObject,
         Self::Stop,
+        Self::Logprobs,
+        Self::Grammar,
         Self::TopK,
         Self::RequestFields,
         Self::ConverseFields,
@@ -95,6 +101,8 @@ impl Feature {
             Self::ForcedChoice => "forced_choice",
             Self::JsonSchema | Self::JsonObject => "response_format",
             Self::Stop => "stop",
+            Self::Logprobs => "logprobs",
+            Self::Grammar => "grammar",
             Self::TopK => "top_k",
             Self::RequestFields => "request_fields",
             Self::ConverseFields => "converse_fields",
@@ -123,6 +131,8 @@ impl Feature {
             Self::JsonSchema => "JSON schemas",
             Self::JsonObject => "JSON objects",
             Self::Stop => "stop sequences",
+            Self::Logprobs => "log probabilities",
+            Self::Grammar => "grammars",
             Self::TopK => "top_k",
             Self::RequestFields => "additional request fields",
             Self::ConverseFields => "members that only Converse has",
@@ -133,9 +143,12 @@ impl Feature {
         }
     }
 
-    /// Reports whether only the API of one vendor has the feature.
-    pub(super) fn is_of_one_api(self) -> bool {
-        matches!(self, Self::Items | Self::Betas | Self::ClientTool)
+    /// Reports whether only few models have the feature, so that it is no loss for the others.
+    pub(super) fn is_rare(self) -> bool {
+        matches!(
+            self,
+            Self::Items | Self::Betas | Self::ClientTool | Self::Logprobs | Self::Grammar
+        )
     }
 
     /// Reports whether an answer without the feature would be wrong, unsafe or billed differently. Without others it is
@@ -152,6 +165,8 @@ impl Feature {
                 | Self::Audio
                 | Self::Tools
                 | Self::ClientTool
+                | Self::Logprobs
+                | Self::Grammar
         )
     }
 }
@@ -353,9 +368,24 @@ fn of_answer(chat: &Chat, model: &Model, add: &mut impl FnMut(Feature, Cow<'stat
     if chat.stop.as_ref().is_some_and(|stop| !stop.0.is_empty()) {
         add(Feature::Stop, "stop".into());
     }
+    if chat.logprobs.is_some() {
+        add(Feature::Logprobs, "logprobs".into());
+    }
+    let invoke = model.facts.invoke.as_ref();
+    if has_grammar(chat) && invoke.is_some_and(Invoke::accepts_grammars) {
+        let param = "bedrock.additional_model_request_fields.structured_outputs";
+        add(Feature::Grammar, param.into());
+    }
     if chat.top_k.is_some() && model.facts.top_k.is_some() {
         add(Feature::TopK, "top_k".into());
     }
+}
+
+/// Reports whether the request has the member of imported models for grammars.
+fn has_grammar(chat: &Chat) -> bool {
+    let own = chat.bedrock.as_ref();
+    let fields = own.and_then(|own| own.additional_model_request_fields.as_ref());
+    fields.is_some_and(|fields| fields.contains_key("structured_outputs"))
 }
 
 /// All parts of all conversations, those inside tool results included.

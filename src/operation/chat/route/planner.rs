@@ -29,6 +29,8 @@ pub enum Strike {
     Unproven,
     /// It does not take ARNs.
     Arn,
+    /// Converse does not serve imported models of this architecture.
+    Architecture,
     /// The operator turned bedrock-mantle off.
     MantleOff,
     /// bedrock-mantle does not exist in the partition of the region.
@@ -44,11 +46,12 @@ impl Strike {
     /// The strike in a sentence, after "not used:".
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::NotForChats => "it serves no chats",
+            Self::NotForChats => "chats cannot use it",
             Self::NotBuilt => "this version of lintel does not support it",
             Self::NoBody => "this version of lintel does not support the body of this family",
             Self::Unproven => "only one source says that it serves this model; set api to use it",
             Self::Arn => "it does not accept ARNs",
+            Self::Architecture => "it does not serve imported models of this architecture",
             Self::MantleOff => "aws.mantle is \"off\"",
             Self::Region => "bedrock-mantle does not exist in this region",
             Self::RuntimeServes => {
@@ -83,6 +86,12 @@ impl Strike {
 /// operator's choice does not carry a need.
 pub fn choose(model: &Model, needs: &[Need], built: &[Route]) -> Result<Choice, Error> {
     let facts = &model.facts;
+    if let Some(purpose) = facts.purpose() {
+        let (does, endpoint) = (purpose.does, purpose.endpoint);
+        return Err(not_served(format!(
+            "This model {does}; it does not chat. Send the request to POST {endpoint}."
+        )));
+    }
     if facts.modality != "chat" {
         let what = facts.modality.replace('_', " ");
         return Err(not_served(format!(
@@ -150,6 +159,7 @@ fn basic_strike(route: Route, model: &Model, built: &[Route]) -> Option<Strike> 
         _ if facts.is_not_for_chats() => Some(Strike::NotForChats),
         _ if !built.contains(&route) => Some(Strike::NotBuilt),
         Route::Invoke if facts.invoke.is_none() => Some(Strike::NoBody),
+        Route::Converse if facts.is_not_on_converse() => Some(Strike::Architecture),
         _ if target.id.starts_with("arn:") && !takes_arns => Some(Strike::Arn),
         _ if route.is_mantle() && !model.options.mantle => Some(Strike::MantleOff),
         _ if route.is_mantle() && !has_mantle(&target.region) => Some(Strike::Region),

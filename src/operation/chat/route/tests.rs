@@ -141,12 +141,23 @@ fn choice_of_an_operator_is_checked() {
         ("us.xai.grok-4.6", Api::Mantle, None),
         ("somebody.new-v1:0", Api::Chat, None),
         ("somebody.new-v1:0", Api::Invoke, Some("set facts.invoke")),
-        ("ai21.j2-mid-v1", Api::Invoke, Some("set facts.invoke")),
+        ("ai21.j2-mid-v1", Api::Invoke, None),
         ("amazon.titan-embed-text-v2:0", Api::Invoke, None),
         (
             "amazon.titan-embed-text-v2:0",
             Api::Chat,
             Some("\"invoke\""),
+        ),
+        ("cohere.rerank-v3-5:0", Api::Invoke, None),
+        (
+            "cohere.rerank-v3-5:0",
+            Api::Converse,
+            Some("ranks documents (POST /v1/rerank)"),
+        ),
+        (
+            "stability.stable-outpaint-v1:0",
+            Api::Mantle,
+            Some("edits images (POST /v1/images/edits)"),
         ),
         (
             "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/x",

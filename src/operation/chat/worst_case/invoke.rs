@@ -31,12 +31,14 @@ pub fn added(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> u64 {
         true => messages().map(|message| TAGS * message.texts()).sum(),
         false => 0,
     };
-    let family = model.facts.invoke.as_ref().map(|invoke| invoke.family);
-    let Some(family) = family.filter(|family| family.is_template()) else {
-        return tags;
+    let family = match model.facts.invoke.as_ref().map(|invoke| invoke.family) {
+        Some(family) if family.is_template() => family,
+        Some(InvokeFamily::CommandR) => return tags + command_r(chat),
+        _ => return tags,
     };
     let marks: &[u8] = match family {
-        InvokeFamily::TitanText => b":",
+        InvokeFamily::TitanText | InvokeFamily::ClaudeText => b":",
+        InvokeFamily::Command | InvokeFamily::Jurassic => b"",
         _ => b"<[",
     };
     // A token has three bytes at least, so that passages at most double.
@@ -46,6 +48,33 @@ pub fn added(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> u64 {
         .map_or(0, RetrievalRequest::max_bytes);
     let turns = messages().map(|message| TURN + NEUTRALIZED * tokens(message, marks));
     tags + passages + TURN + NEUTRALIZED * schema(chat, marks) + turns.sum::<u64>()
+}
+
+/// The most bytes that Command R's body adds: the definitions of tools beside their schemas, and words before earlier calls
+/// and results. The shortest parameter, `"a":{},`, becomes less than six times as long.
+fn command_r(chat: &Chat) -> u64 {
+    const DEFINED: u64 = 8;
+    let tools = chat
+        .tools
+        .iter()
+        .flatten()
+        .filter_map(|tool| tool.function.as_ref());
+    let schemas = tools
+        .chain(chat.functions.iter().flatten())
+        .filter_map(|function| function.parameters.as_ref())
+        .map(|schema| schema.get().len() as u64);
+    let parts = chat.conversations().flatten().flat_map(|one| &one.parts);
+    let history = parts.map(|part| match part {
+        // Tools are rebuilt from calls if there are none.
+        Part::ToolUse(call) => {
+            let (ToolInput::Arguments(input) | ToolInput::Text(input)) = &call.input;
+            TURN + DEFINED * input.len() as u64
+        }
+        Part::ToolResult(_) => TURN,
+        _ => 0,
+    });
+    let tools = chat.tools.iter().flatten().count() + chat.functions.iter().flatten().count();
+    TURN * tools as u64 + DEFINED * schemas.sum::<u64>() + history.sum::<u64>()
 }
 
 /// The most special tokens in a schema that an instruction quotes.

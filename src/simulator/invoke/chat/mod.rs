@@ -4,6 +4,7 @@
 pub mod anthropic;
 pub mod betas;
 mod cohere;
+mod completion;
 mod openai;
 mod pegasus;
 pub mod replies;
@@ -62,6 +63,10 @@ enum Kind {
     ImportedText,
     TitanText,
     CommandR,
+    Llama2,
+    ClaudeText,
+    Command,
+    Jurassic,
 }
 
 static FAMILIES: LazyLock<Vec<ChatFamily>> = LazyLock::new(|| {
@@ -77,6 +82,8 @@ pub struct Outcome<'a> {
     pub cached: CacheUsage,
     /// Whether the family's text may hold reasoning.
     pub reasons: bool,
+    /// The number of alternatives for each token, if log probabilities are asked for.
+    pub logprobs: Option<u64>,
 }
 
 impl ChatFamily {
@@ -111,8 +118,18 @@ impl ChatFamily {
     ///
     /// # Errors
     /// `ValidationException` for a body that the model rejects.
-    fn checked(&self, model_id: &str, body: &Value) -> Result<Value, ServiceError> {
+    fn checked(&self, model_id: &str, body: &Value, stream: bool) -> Result<Value, ServiceError> {
         let request = self.converse(body)?;
+        if self.kind == Kind::Command && (body["stream"] == true) != stream {
+            return Err(ServiceError::validation(
+                "Malformed input request: #: stream must be true for a stream only, please reformat your input and try again.",
+            ));
+        }
+        if self.kind == Kind::Jurassic && stream {
+            return Err(ServiceError::validation(
+                "The model is unsupported for streaming.",
+            ));
+        }
         if self.kind == Kind::Anthropic {
             betas::check(model_id, body)?;
         }
@@ -141,7 +158,11 @@ impl ChatFamily {
             Kind::Deepseek => template::deepseek(body),
             Kind::Pegasus => pegasus::converse(body),
             Kind::TitanText => titan::converse(body),
-            Kind::CommandR => Ok(cohere::converse(body)),
+            Kind::CommandR => cohere::converse(body),
+            Kind::Llama2 => template::llama2(body),
+            Kind::ClaudeText => template::claude(body),
+            Kind::Command => Ok(completion::converse(body, "max_tokens", "stop_sequences")),
+            Kind::Jurassic => Ok(completion::converse(body, "maxTokens", "stopSequences")),
         }
     }
 
@@ -149,7 +170,10 @@ impl ChatFamily {
         match self.kind {
             Kind::Anthropic => replies::anthropic(outcome),
             Kind::Nova => replies::nova(outcome),
-            Kind::Llama3 | Kind::Llama4 => replies::llama(outcome),
+            Kind::Llama2 | Kind::Llama3 | Kind::Llama4 => replies::llama(outcome),
+            Kind::ClaudeText => completion::claude(outcome),
+            Kind::Command => completion::command(outcome),
+            Kind::Jurassic => completion::jurassic(outcome),
             Kind::MistralText => replies::outputs("outputs", outcome),
             Kind::Deepseek => replies::outputs("choices", outcome),
             Kind::MistralChat => openai::whole(outcome, "stop_reason"),
@@ -166,7 +190,11 @@ impl ChatFamily {
         match self.kind {
             Kind::Anthropic => replies::anthropic_events(outcome),
             Kind::Nova => replies::nova_events(outcome),
-            Kind::Llama3 | Kind::Llama4 => replies::llama_events(outcome),
+            Kind::Llama2 | Kind::Llama3 | Kind::Llama4 => replies::llama_events(outcome),
+            Kind::ClaudeText => completion::claude_events(outcome),
+            Kind::Command => completion::command_events(outcome),
+            // It has no streams.
+            Kind::Jurassic => (Vec::new(), 0),
             Kind::MistralText => replies::output_events("outputs", outcome),
             Kind::Deepseek => replies::output_events("choices", outcome),
             Kind::MistralChat => openai::events(outcome, "message", "stop_reason"),
@@ -185,7 +213,7 @@ impl ChatFamily {
 /// `ValidationException` for a body that the family rejects, or a model without a family.
 pub fn validate(model_id: &str, body: &Value) -> Result<(), ServiceError> {
     match ChatFamily::of(model_id) {
-        Some(family) => family.checked(model_id, body).map(drop),
+        Some(family) => family.checked(model_id, body, false).map(drop),
         None => Err(ServiceError::validation("The model is not a chat model.")),
     }
 }
@@ -208,7 +236,7 @@ pub async fn answer(
     family: &ChatFamily,
     asked: Asked<'_>,
 ) -> Result<Response, ServiceError> {
-    let mut request = family.checked(asked.model_id, &asked.body)?;
+    let mut request = family.checked(asked.model_id, &asked.body, asked.stream)?;
     tags::apply(asked.headers, &asked.body, &mut request)?;
     let plan = Plan::of(&request);
     if let Some(error) = plan.refusal() {
@@ -237,6 +265,8 @@ pub async fn answer(
         answer: &answer,
         cached,
         reasons,
+        logprobs: (asked.body["logprobs"] == true)
+            .then(|| asked.body["top_logprobs"].as_u64().unwrap_or(0)),
     };
     let intervened = answer.stop_reason == "guardrail_intervened";
     Ok(match asked.stream {
@@ -328,7 +358,7 @@ mod tests {
 
     #[test]
     fn file_of_families_is_valid() {
-        assert_eq!(FAMILIES.len(), 18);
+        assert_eq!(FAMILIES.len(), 22);
         assert!(ChatFamily::of("us.anthropic.claude-sonnet-4-6").is_some());
         assert!(ChatFamily::of("amazon.nova-2-multimodal-embeddings-v1:0").is_none());
     }

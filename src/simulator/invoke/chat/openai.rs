@@ -146,15 +146,30 @@ fn usage(outcome: &Outcome<'_>) -> Value {
     json!({"prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output})
 }
 
+/// The log probabilities of a text, or null if they were not asked for.
+fn logprobs(outcome: &Outcome<'_>, text: &str) -> Value {
+    let Some(alternatives) = outcome.logprobs else {
+        return Value::Null;
+    };
+    let entry = |token: &str| json!({"token": token, "logprob": -0.07903262227773666, "bytes": token.as_bytes()});
+    let entries = pieces(text).map(|token| {
+        let mut own = entry(token);
+        own["top_logprobs"] = (0..alternatives).map(|_| entry(token)).collect();
+        own
+    });
+    json!({"content": entries.collect::<Vec<_>>()})
+}
+
 /// A whole reply. `reason` is the member of a choice for its end.
 pub fn whole(outcome: &Outcome<'_>, reason: &str) -> Value {
     let (text, calls) = parts(outcome);
+    let logprobs = logprobs(outcome, &text);
     let mut message = json!({"role": "assistant", "content": text});
     if !calls.is_empty() {
         message["tool_calls"] = calls.into();
     }
     let mut reply = json!({"id": "chatcmpl-simulated", "object": "chat.completion",
-        "choices": [{"index": 0, "message": message, reason: stop(outcome)}]});
+        "choices": [{"index": 0, "message": message, reason: stop(outcome), "logprobs": logprobs}]});
     if reason == "finish_reason" {
         reply["usage"] = usage(outcome);
     }
@@ -169,7 +184,11 @@ pub fn events(outcome: &Outcome<'_>, member: &str, reason: &str) -> (Vec<Value>,
                "choices": [{"index": 0, member: content, reason: stop}]})
     };
     let mut events: Vec<Value> = pieces(&text)
-        .map(|piece| choice(json!({"role": "assistant", "content": piece}), Value::Null))
+        .map(|piece| {
+            let mut event = choice(json!({"role": "assistant", "content": piece}), Value::Null);
+            event["choices"][0]["logprobs"] = logprobs(outcome, piece);
+            event
+        })
         .collect();
     for (index, call) in calls.iter().enumerate() {
         let arguments = call["function"]["arguments"].as_str().unwrap_or_default();

@@ -105,6 +105,86 @@ pub fn llama(body: &Value, marks: &Marks) -> Result<Value, ServiceError> {
     request(body, "max_gen_len", &system, &turns)
 }
 
+/// Parses a prompt of Llama 2.
+///
+/// # Errors
+/// `ValidationException` for a broken template.
+pub fn llama2(body: &Value) -> Result<Value, ServiceError> {
+    let mut sequences = prompt(body).split("<s>[INST] ");
+    if sequences.next() != Some("") {
+        return Err(broken("it must begin with an instruction"));
+    }
+    let sequences: Vec<&str> = sequences.collect();
+    let (mut system, mut turns) = (String::new(), Vec::new());
+    for (nth, sequence) in sequences.iter().enumerate() {
+        let (mut user, answer) = sequence
+            .split_once(" [/INST]")
+            .ok_or_else(|| broken("an instruction has no end"))?;
+        if let Some(rest) = user.strip_prefix("<<SYS>>\n").filter(|_| nth == 0) {
+            let (own, text) = rest
+                .split_once("\n<</SYS>>\n\n")
+                .ok_or_else(|| broken("the system text has no end"))?;
+            own.clone_into(&mut system);
+            user = text;
+        }
+        turns.push((true, user.to_owned()));
+        let is_last = nth + 1 == sequences.len();
+        let answer = match (answer.strip_suffix(" </s>"), is_last) {
+            (Some(text), false) => text,
+            (None, true) => answer,
+            _ => return Err(broken("an answer has no end")),
+        };
+        let marks = ["<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"];
+        if marks
+            .iter()
+            .any(|mark| [user, answer, &system].iter().any(|text| text.contains(mark)))
+        {
+            return Err(broken("a turn has a mark in its text"));
+        }
+        if !answer.is_empty() {
+            turns.push((false, answer.trim_start().to_owned()));
+        }
+    }
+    request(body, "max_gen_len", &system, &turns)
+}
+
+/// Parses a prompt of Claude's text completions.
+///
+/// # Errors
+/// `ValidationException` for a broken template.
+pub fn claude(body: &Value) -> Result<Value, ServiceError> {
+    let mut parts = prompt(body).split("\n\nHuman:");
+    let system = parts.next().unwrap_or_default();
+    let mut turns = Vec::new();
+    let mut is_open = false;
+    for part in parts {
+        let (user, answer) = match part.split_once("\n\nAssistant:") {
+            Some((user, answer)) => (user, Some(answer)),
+            None => (part, None),
+        };
+        is_open = answer.is_some();
+        turns.push((true, user.trim_start().to_owned()));
+        let answer = answer.unwrap_or_default();
+        if [user, answer]
+            .iter()
+            .any(|text| text.contains("Human:") || text.contains("Assistant:"))
+        {
+            return Err(broken("a turn has a mark in its text"));
+        }
+        if !answer.is_empty() {
+            turns.push((false, answer.trim_start().to_owned()));
+        }
+    }
+    if !is_open {
+        return Err(broken("it must end with a turn of the assistant"));
+    }
+    let mut request = request(body, "max_tokens_to_sample", system, &turns)?;
+    if body["stop_sequences"].is_array() {
+        request["inferenceConfig"]["stopSequences"] = body["stop_sequences"].clone();
+    }
+    Ok(request)
+}
+
 /// Parses a prompt of Mistral.
 ///
 /// # Errors

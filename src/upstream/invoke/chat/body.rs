@@ -38,6 +38,16 @@ impl Body {
         found.map(|(_, value)| &**value)
     }
 
+    /// Returns the members, in their order.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), &**value))
+    }
+
+    /// Returns the names of the members, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.members().map(|(name, _)| name)
+    }
+
     /// Removes a member. Returns whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         let before = self.0.len();

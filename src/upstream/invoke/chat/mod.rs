@@ -4,6 +4,7 @@
 pub(in crate::upstream) mod anthropic;
 pub(in crate::upstream) mod body;
 mod cohere;
+mod completion;
 mod decoder;
 mod guardrail;
 pub(in crate::upstream) mod headers;
@@ -31,7 +32,7 @@ use crate::{
     upstream::{
         Codec, Request, ServiceOperation,
         chat::decoder::Decoder,
-        converse::{Context, Translated, chat_request, sampling},
+        converse::{CallIds, Context, Translated, chat_request, sampling},
     },
 };
 
@@ -63,6 +64,8 @@ pub struct Writer<'a> {
     pub model: &'a Model,
     pub invoke: &'a Invoke,
     pub betas: &'a RequestBetas<'a>,
+    /// The reply is streamed.
+    pub is_stream: bool,
     pub warnings: &'a Warnings,
 }
 
@@ -102,11 +105,16 @@ fn encode_conversation(
         model: &model,
         invoke,
         betas: &betas,
+        is_stream: call.plan.delivery == Delivery::Stream,
         warnings,
     };
     let body = write_body(&mut request, &writer)?;
     plan.guardrail = call.plan.worst.guardrail;
     plan.request_bytes = body.len();
+    plan.call_ids = Some(CallIds {
+        answer: call.request_id.to_string(),
+        form: model.facts.tool_use_id,
+    });
     if invoke.family.bills_video() {
         plan.video_seconds = video_length::of(&request);
     }
@@ -146,8 +154,12 @@ fn family_body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Bod
         InvokeFamily::Pegasus => pegasus::body(request, writer),
         InvokeFamily::TitanText => titan::body(request, writer),
         InvokeFamily::CommandR => cohere::body(request, writer),
+        InvokeFamily::ClaudeText | InvokeFamily::Command | InvokeFamily::Jurassic => {
+            completion::body(request, writer)
+        }
         InvokeFamily::OpenaiChat | InvokeFamily::MistralChat => openai::body(request, writer),
-        InvokeFamily::Llama3
+        InvokeFamily::Llama2
+        | InvokeFamily::Llama3
         | InvokeFamily::Llama4
         | InvokeFamily::MistralText
         | InvokeFamily::DeepseekR1 => template::body(request, writer),
@@ -161,11 +173,15 @@ pub(in crate::upstream) fn family_reader(family: InvokeFamily) -> Box<dyn Reader
         InvokeFamily::Nova => Box::new(nova::Nova),
         InvokeFamily::Pegasus => Box::new(pegasus::Pegasus),
         InvokeFamily::TitanText => Box::new(titan::TitanText),
-        InvokeFamily::CommandR => Box::new(cohere::CommandR),
+        InvokeFamily::CommandR => Box::<cohere::CommandR>::default(),
         InvokeFamily::OpenaiChat | InvokeFamily::MistralChat => Box::<openai::OpenAi>::default(),
-        InvokeFamily::Llama3 | InvokeFamily::Llama4 | InvokeFamily::MistralText => {
-            Box::new(template::Text::new(None))
-        }
+        InvokeFamily::ClaudeText => Box::<completion::Claude>::default(),
+        InvokeFamily::Command => Box::<completion::Command>::default(),
+        InvokeFamily::Jurassic => Box::<completion::Jurassic>::default(),
+        InvokeFamily::Llama2
+        | InvokeFamily::Llama3
+        | InvokeFamily::Llama4
+        | InvokeFamily::MistralText => Box::new(template::Text::new(None)),
         InvokeFamily::DeepseekR1 => Box::new(template::Text::new(Some(template::THINK))),
     }
 }

@@ -1,9 +1,9 @@
 //! The state of one reply, which the readers of all families fill.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 
 use super::{guardrail, headers::ReplyHeaders};
 use crate::{
@@ -12,11 +12,14 @@ use crate::{
     error::{Error, Kind, RetryAdvice},
     money::Usage,
     operation::chat::Chunk,
-    upstream::converse::{
-        ReplyPlan,
-        answer::Answer,
-        finish::{self, Stop, Terms},
-        reported::Reported,
+    upstream::{
+        converse::{
+            CallIds, ReplyPlan,
+            answer::Answer,
+            finish::{self, Stop, Terms},
+            reported::Reported,
+        },
+        native::unique_id,
     },
 };
 
@@ -182,10 +185,30 @@ impl Reply {
         self.answer.reasoning(block, text, &mut self.chunks);
     }
 
-    /// Starts a tool call.
-    pub fn tool_start(&mut self, block: u32, id: &str, name: &str) {
+    /// Adds citations of a part of the text, of which `start` and `end` are in characters.
+    pub fn citations(&mut self, start: usize, end: usize, citations: Vec<Value>) {
         self.answer
-            .tool_start(block, id, name, None, &mut self.chunks);
+            .citations(start, end, citations, &mut self.chunks);
+    }
+
+    /// Adds the log probabilities of tokens, each as JSON.
+    pub fn logprobs(&mut self, entries: &[Box<RawValue>]) {
+        let entries: Vec<&str> = entries.iter().map(|entry| entry.get()).collect();
+        if !entries.is_empty() {
+            self.chunks.push_back(Chunk::Logprobs(entries.join(",")));
+        }
+    }
+
+    /// Starts a tool call. A call that the model numbers in each turn anew, or not at all, gets an id of its own.
+    pub fn tool_start(&mut self, block: u32, id: &str, name: &str) {
+        let id = match &self.plan.call_ids {
+            Some(CallIds { answer, form }) => {
+                Cow::Owned(unique_id(id, answer, block as usize, *form))
+            }
+            None => Cow::Borrowed(id),
+        };
+        self.answer
+            .tool_start(block, &id, name, None, &mut self.chunks);
     }
 
     /// Adds a fragment of the JSON input of a tool call.

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::model::{DefaultMaxTokens, Facts, Invoke, InvokeFamily, Model};
+use crate::model::{
+    DefaultMaxTokens, Facts, Invoke, InvokeFamily, Model, ToolChoiceMode, ToolNameForm,
+};
 
 /// Returns `model` with the facts of its InvokeModel body. `is_guarded` means that the call carries a guardrail.
 pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
@@ -13,6 +15,7 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
     facts.structured_output = invoke.structured_output;
     facts.strict_tools &= invoke.structured_output;
     let mut defaults = model.defaults.clone();
+    facts.logprobs = invoke.returns_logprobs();
     if let Some(most) = invoke.max_output_tokens {
         // The plan, whose output was reserved, knows no maximum.
         if facts.max_output_tokens.is_none() {
@@ -44,12 +47,24 @@ pub fn route_model(model: &Model, invoke: &Invoke, is_guarded: bool) -> Model {
             }
         }
         InvokeFamily::CommandR => {
-            text_only(&mut facts);
+            let documents = facts.document;
+            text_and_images(&mut facts);
+            facts.image = false;
+            facts.document = documents;
+            facts.late_system = false;
             facts.prefill = false;
+            facts.tool_choice = vec![ToolChoiceMode::Auto];
+            facts.tool_names = ToolNameForm::Identifier;
         }
         // Its template has no place for a system text.
         InvokeFamily::TitanText => text_only(&mut facts),
-        InvokeFamily::Llama3
+        InvokeFamily::Command | InvokeFamily::Jurassic => {
+            text_only(&mut facts);
+            facts.prefill = false;
+        }
+        InvokeFamily::ClaudeText
+        | InvokeFamily::Llama2
+        | InvokeFamily::Llama3
         | InvokeFamily::Llama4
         | InvokeFamily::MistralText
         | InvokeFamily::DeepseekR1 => {

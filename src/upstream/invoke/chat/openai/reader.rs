@@ -1,6 +1,7 @@
 //! Reads chat completions and their chunks, and Mistral's variant of them.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::{
     error::Error,
@@ -35,6 +36,14 @@ struct Choice {
     message: Option<Message>,
     #[serde(default, alias = "stop_reason")]
     finish_reason: Option<String>,
+    #[serde(default)]
+    logprobs: Option<Logprobs>,
+}
+
+#[derive(Deserialize)]
+struct Logprobs {
+    #[serde(default)]
+    content: Option<Vec<Box<RawValue>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -132,6 +141,8 @@ impl OpenAi {
         }
         for choice in own {
             self.message(choice.message.unwrap_or_default(), reply);
+            let logprobs = choice.logprobs.and_then(|logprobs| logprobs.content);
+            reply.logprobs(&logprobs.unwrap_or_default());
             if let Some(reason) = choice.finish_reason.filter(|one| !one.is_empty()) {
                 self.stop(&reason, reply);
             }

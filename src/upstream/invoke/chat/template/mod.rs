@@ -24,7 +24,7 @@ pub fn body(request: &ConverseRequest<'_>, writer: &Writer<'_>) -> Result<Body, 
     body.set("prompt", &prompt(request, writer))?;
     if let Some(config) = &request.inference_config {
         let cap = match writer.invoke.family {
-            InvokeFamily::Llama3 | InvokeFamily::Llama4 => "max_gen_len",
+            InvokeFamily::Llama2 | InvokeFamily::Llama3 | InvokeFamily::Llama4 => "max_gen_len",
             _ => "max_tokens",
         };
         body.set_some(cap, config.max_tokens)?;
@@ -63,6 +63,8 @@ fn written(request: &ConverseRequest<'_>, writer: &Writer<'_>, specials: &mut Sp
         .map(|message| Turn::of(message, specials))
         .collect();
     match writer.invoke.family {
+        InvokeFamily::ClaudeText => turns::claude(&system, &turns),
+        InvokeFamily::Llama2 => turns::llama2(&system, &turns),
         InvokeFamily::Llama4 => turns::llama(&system, &turns, &turns::LLAMA4),
         InvokeFamily::DeepseekR1 => turns::deepseek(&system, &turns),
         // The translation has moved the system text into the first turn.

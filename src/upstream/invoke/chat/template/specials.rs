@@ -73,6 +73,9 @@ const DEEPSEEK: &[&str] = &[
     "</think>",
 ];
 
+/// What begins a turn, after an empty line.
+const CLAUDE: &[&str] = &["Human:", "Assistant:"];
+
 /// What begins a line that is a turn.
 const TITAN: &[&str] = &["User:", "Bot:"];
 
@@ -119,14 +122,18 @@ pub fn tokens(family: InvokeFamily) -> &'static [&'static str] {
     match family {
         InvokeFamily::Llama3 => LLAMA3,
         InvokeFamily::Llama4 => LLAMA4,
-        InvokeFamily::MistralText => MISTRAL,
+        // Llama 2 has the marks of Mistral, and those of its system text.
+        InvokeFamily::Llama2 | InvokeFamily::MistralText => MISTRAL,
+        InvokeFamily::ClaudeText => CLAUDE,
         InvokeFamily::DeepseekR1 => DEEPSEEK,
         InvokeFamily::TitanText => TITAN,
         InvokeFamily::Anthropic
         | InvokeFamily::MistralChat
         | InvokeFamily::OpenaiChat
         | InvokeFamily::Nova
+        | InvokeFamily::Command
         | InvokeFamily::CommandR
+        | InvokeFamily::Jurassic
         | InvokeFamily::Pegasus => &[],
     }
 }

@@ -1,4 +1,5 @@
-//! The templates. Sources: llama-models 0.3, mistral-common 1.13, and DeepSeek's tokenizer_config.json, 2026-11.
+//! The templates. Sources: llama-models 0.3, mistral-common 1.13, DeepSeek's tokenizer_config.json, and the Bedrock user
+//! guide for Claude's text completions, 2026-11.
 
 use std::fmt::Write;
 
@@ -76,6 +77,38 @@ pub fn llama(system: &str, turns: &[Turn], tokens: &LlamaTokens) -> String {
     }
     if turns.last().is_none_or(|last| last.is_user) {
         prompt.push_str(&header("assistant"));
+    }
+    prompt
+}
+
+/// Returns a prompt for Llama 2, whose system text is in the first turn of the user. Each turn of the user begins a sequence.
+pub fn llama2(system: &str, turns: &[Turn]) -> String {
+    let mut prompt = String::new();
+    let system = system.trim();
+    for (nth, Turn { is_user, text }) in turns.iter().enumerate() {
+        let text = text.trim();
+        let _ = match (is_user, nth + 1 < turns.len()) {
+            (true, _) if nth == 0 && !system.is_empty() => {
+                write!(prompt, "<s>[INST] <<SYS>>\n{system}\n<</SYS>>\n\n{text} [/INST]")
+            }
+            (true, _) => write!(prompt, "<s>[INST] {text} [/INST]"),
+            (false, true) => write!(prompt, " {text} </s>"),
+            (false, false) => write!(prompt, " {text}"),
+        };
+    }
+    prompt
+}
+
+/// Returns a prompt for Claude's text completions, which continues a final turn of its own. The system text is before the
+/// first turn.
+pub fn claude(system: &str, turns: &[Turn]) -> String {
+    let mut prompt = system.trim().to_owned();
+    for Turn { is_user, text } in turns {
+        let role = if *is_user { "Human" } else { "Assistant" };
+        let _ = write!(prompt, "\n\n{role}: {}", text.trim());
+    }
+    if turns.last().is_none_or(|last| last.is_user) {
+        prompt.push_str("\n\nAssistant:");
     }
     prompt
 }
