@@ -18,6 +18,7 @@ use crate::{
     call::REQUEST_ID,
     model::Route,
     money::{NanoUsd, Price, Tier, Usage},
+    openai::json_text,
 };
 
 /// The result of a reconciliation.
@@ -87,7 +88,7 @@ impl Invocation {
         let cache_write = input.cache_write_input_token_count;
         // The log does not say how long an entry of the cache lives. Unless the request does, it costs the most.
         let body = input.input_body_json.as_ref();
-        let is_short = body.is_some_and(|body| !body.get().contains(r#""1h""#));
+        let is_short = body.is_some_and(|body| !json_text::contains(body.get(), r#""1h""#));
         Usage {
             input: input.input_token_count,
             cache_read: input.cache_read_input_token_count,

@@ -12,6 +12,7 @@ pub mod embedding;
 pub mod error;
 pub mod extension;
 pub mod image;
+pub mod json_text;
 pub mod knowledge_base;
 pub mod message;
 pub mod models;

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{SeqAccess, Visitor, value::SeqAccessDeserializer},
+    de::{
+        MapAccess, SeqAccess, Visitor,
+        value::{MapAccessDeserializer, SeqAccessDeserializer},
+    },
 };
 use serde_json::value::RawValue;
 
@@ -73,11 +76,31 @@ impl<'de> Deserialize<'de> for ModerationInput {
 }
 
 /// An item of the list `input`.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub enum ModerationItem {
     Text(String),
     Part(ModerationPart),
+}
+
+// Written by hand, because an untagged enum accepts a list in the place of an object.
+impl<'de> Deserialize<'de> for ModerationItem {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = ModerationItem;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a content part")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<ModerationItem, E> {
+                Ok(ModerationItem::Text(text.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ModerationItem, A::Error> {
+                let part = ModerationPart::deserialize(MapAccessDeserializer::new(map));
+                part.map(ModerationItem::Part)
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// A part of an input.
@@ -133,4 +156,16 @@ pub struct ModerationUsage {
     /// In US dollars.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<Box<RawValue>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_is_no_content_part() {
+        let parse = serde_json::from_str::<ModerationRequest>;
+        assert!(parse(r#"{"input": ["a", {"type": "text", "text": "b"}]}"#).is_ok());
+        assert!(parse(r#"{"input": [["text", "a"]]}"#).is_err());
+    }
 }

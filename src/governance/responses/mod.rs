@@ -250,7 +250,8 @@ impl Responses {
     /// # Errors
     /// [`ResponseError`], except `TooLarge`.
     pub async fn delete(&self, key_id: &str, id: &str) -> Result<(), ResponseError> {
-        self.check_on()?;
+        // What cannot be found cannot be deleted, for whatever reason.
+        self.get(key_id, id).await?;
         let now = self.now().as_millisecond();
         // A response that is not written yet is written before.
         match self.0.store.delete_response(key_id, id, now).await {

@@ -130,6 +130,10 @@ async fn content_of_another_encryption_key_is_not_found() {
                 is_found,
                 "{written:?} with {key:?}: {found:?}"
             );
+            if !is_found {
+                let deleted = responses.delete("alice", written.unwrap_or("plain")).await;
+                assert_eq!(deleted, Err(ResponseError::NotFound));
+            }
         }
     }
 }

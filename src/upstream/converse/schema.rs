@@ -24,7 +24,10 @@ use crate::{
     call::Warnings,
     error::Error,
     model::{Facts, SchemaRoot},
-    openai::schema_root::{RootMembers, UNIONS},
+    openai::{
+        json_text,
+        schema_root::{RootMembers, UNIONS},
+    },
 };
 
 /// What a schema is adapted for.
@@ -74,9 +77,9 @@ pub fn for_tool<'a>(
         note: None,
         not_strict: None,
     };
-    let refs = !cx.facts.schema_refs && raw.get().contains("\"$ref\"");
-    let lookaround = !cx.facts.schema_lookaround && raw.get().contains("(?");
-    let malformed = malformed::may_be_malformed(raw.get());
+    let refs = !cx.facts.schema_refs && json_text::contains(raw.get(), "\"$ref\"");
+    let lookaround = !cx.facts.schema_lookaround && json_text::contains(raw.get(), "(?");
+    let malformed = malformed::may_be_malformed(&json_text::unescaped(raw.get()));
     if !refs && !lookaround && !malformed && strict.is_none() {
         match check_root(&raw, cx.facts.schema_root) {
             Root::Accepted => return Ok(accepted(raw)),
@@ -167,7 +170,8 @@ pub fn without_references(schema: &RawValue) -> Option<Value> {
         "\"$id\"",
         "\"$anchor\"",
     ];
-    if DYNAMIC.iter().any(|keyword| schema.get().contains(keyword)) {
+    let has = |keyword| json_text::contains(schema.get(), keyword);
+    if DYNAMIC.into_iter().any(has) {
         return None;
     }
     let value: Value = serde_json::from_str(schema.get()).ok()?;

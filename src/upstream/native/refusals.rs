@@ -177,7 +177,7 @@ fn without(call: &Call<Chat>, request: &Request, member: &'static str) -> Option
     if member == TIER && call.body.tier() == Tier::Flex {
         return None;
     }
-    let mut body: BTreeMap<&str, &RawValue> = serde_json::from_slice(&request.body).ok()?;
+    let mut body: BTreeMap<String, &RawValue> = serde_json::from_slice(&request.body).ok()?;
     body.remove(member)?;
     let body = serde_json::to_vec(&body).ok()?;
     match member {

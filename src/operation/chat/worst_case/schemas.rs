@@ -7,6 +7,7 @@ use crate::{
     model::{Facts, SchemaRoot},
     openai::{
         chat::Function,
+        json_text,
         schema_root::{RootMembers, UNIONS},
     },
 };
@@ -38,7 +39,7 @@ pub fn added(chat: &Chat, facts: &Facts) -> u64 {
 
 /// Reports whether there is a schema whose references the gateway must resolve.
 pub fn resolves_references(chat: &Chat, facts: &Facts) -> bool {
-    let refers = |schema: &RawValue| schema.get().contains("$ref");
+    let refers = |schema: &RawValue| json_text::contains(schema.get(), "$ref");
     let in_tools = functions(chat).any(|function| {
         function
             .parameters

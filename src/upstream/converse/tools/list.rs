@@ -10,6 +10,7 @@ use crate::{
     error::Error,
     openai::{
         chat::{Deferral, Function},
+        json_text,
         knowledge_base::FILE_SEARCH,
         message::CacheControl,
         tool_choice::ToolChoice,
@@ -140,7 +141,7 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
                 if let Some(grammar) = custom
                     .format
                     .as_deref()
-                    .filter(|format| format.get().contains("grammar"))
+                    .filter(|format| json_text::contains(format.get(), "grammar"))
                     .filter(|_| !self.cx.extras.custom_tools)
                 {
                     self.cx.warnings.add(format!(

@@ -7,7 +7,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use memchr::memmem;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -19,7 +18,7 @@ use crate::{
     },
     error::Error,
     governance::{ResponseError, StoredResponse},
-    openai::{capped::Items, object::Object, responses::served::MAX_ITEMS},
+    openai::{capped::Items, json_text, object::Object, responses::served::MAX_ITEMS},
 };
 
 /// The members of a request that refer to what is stored.
@@ -99,7 +98,8 @@ pub async fn recall(body: Bytes, cx: RecallContext<'_>) -> Result<(Bytes, Recall
 /// Returns what the request refers to, if anything. A body that is invalid is left to the parser, which says why.
 fn wanted(body: &[u8]) -> Option<Wanted> {
     let names = ["previous_response_id", "item_reference"];
-    let has = |name: &str| memmem::find(body, name.as_bytes()).is_some();
+    let text = str::from_utf8(body).ok()?;
+    let has = |name: &str| json_text::contains(text, name);
     if !names.into_iter().any(has) || shape::check(body).is_err() {
         return None;
     }
@@ -315,5 +315,14 @@ mod tests {
             r#"{"input": [{"type": "item_reference", "id": "a"}, {"type": "item_reference", "id": "a"}]}"#,
         );
         assert_eq!(found.unwrap().items, ["a"]);
+    }
+
+    #[test]
+    fn references_are_found_with_escaped_characters() {
+        let body = r#"{"previous\u005fresponse_id": "resp\u005f1",
+            "\u0069nput": [{"t\u0079pe": "item\u005freference", "id": "msg\u005f1"}]}"#;
+        let found = wanted(body.as_bytes()).unwrap();
+        assert_eq!(found.previous.as_deref(), Some("resp_1"));
+        assert_eq!(found.items, ["msg_1"]);
     }
 }
