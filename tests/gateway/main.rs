@@ -16,6 +16,7 @@ mod aws_sdk;
 mod bad_bodies;
 mod budgets;
 mod caps;
+mod chaos;
 mod chat;
 mod completions;
 mod config;
