@@ -90,6 +90,7 @@ test-soak:
 	scripts/tools.sh build
 	cargo build --locked --release --workspace --exclude lintel-fuzz
 	$(TARGET)/release/lintel-bench soak --lintel $(TARGET)/release/lintel
+	LINTEL_CHAOS_SECONDS=1200 cargo test --locked --test gateway -- --nocapture row_106
 
 micro:
 	cargo bench --locked --bench micro

@@ -5,6 +5,7 @@
 
 mod answer;
 mod apply_guardrail;
+mod billing;
 mod cache;
 mod chat;
 mod connection;
@@ -27,6 +28,7 @@ mod misfit;
 mod model;
 mod parts;
 mod passages;
+mod random;
 mod reply;
 mod request_id;
 mod rerank;
@@ -56,7 +58,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use connection::serve;
 pub use error::ServiceError;
@@ -64,15 +66,11 @@ pub use frames::{encode_event, encode_exception, encode_frame};
 pub use sigv4::SecretKey;
 
 use cache::PromptCache;
-use fault::Plan;
 use routes::Operation;
 use unique::parse;
 
 /// The service's limit for a request body, in bytes.
 const MAX_REQUEST: usize = 25_000_000;
-
-/// The number of lines that the invocation log keeps.
-const MAX_INVOCATIONS: usize = 20_000;
 
 /// The number of received requests that are kept.
 const MAX_REMEMBERED: usize = 1000;
@@ -124,6 +122,8 @@ struct Shared {
     list_faults: HashMap<&'static str, u16>,
     /// How far the clock is ahead, in seconds.
     clock_shift: i64,
+    /// How many of a thousand chats fail.
+    random_faults: u16,
     cache: PromptCache,
 }
 
@@ -238,24 +238,6 @@ impl Simulator {
         shared.describe_faults.pop_front()
     }
 
-    /// Every billed call, as a line of Bedrock's model invocation log. Replies that break off are billed, too.
-    pub fn invocations(&self) -> Vec<Value> {
-        self.shared().invocations.iter().cloned().collect()
-    }
-
-    /// The `usage` of every evaluation by a guardrail, which no log of Bedrock has. Requests without a reply are billed, too.
-    pub fn guardrails(&self) -> Vec<Value> {
-        self.shared().guardrails.iter().cloned().collect()
-    }
-
-    fn bill_guardrail(&self, usage: &Value) {
-        let mut shared = self.shared();
-        if shared.guardrails.len() == MAX_INVOCATIONS {
-            shared.guardrails.pop_front();
-        }
-        shared.guardrails.push_back(usage.clone());
-    }
-
     /// The service, and the paths that steer it from outside.
     pub fn router(&self) -> Router {
         steering::router()
@@ -279,7 +261,7 @@ impl Simulator {
         stream: bool,
     ) -> Result<Response, ServiceError> {
         validate_parsed(model_id, request, stream).and_then(|()| self.check_imported(model_id))?;
-        let plan = Plan::of(request);
+        let plan = self.plan(request);
         if let Some(error) = plan.refusal() {
             return Err(error);
         }
@@ -295,23 +277,6 @@ impl Simulator {
         } else {
             reply::whole(request, &answer, cached, &plan)
         })
-    }
-
-    fn bill(&self, operation: &str, model_id: &str, metadata: &Value, usage: &Value) {
-        let mut shared = self.shared();
-        if shared.invocations.len() == MAX_INVOCATIONS {
-            shared.invocations.pop_front();
-        }
-        let count = |name: &str| usage[name].as_u64().unwrap_or(0);
-        shared.invocations.push_back(json!({
-            "schemaType": "ModelInvocationLog", "schemaVersion": "1.0", "requestId": request_id::next(), "operation": operation,
-            "modelId": model_id, "requestMetadata": metadata,
-            "input": {"inputTokenCount": count("inputTokens"), "cacheReadInputTokenCount": count("cacheReadInputTokens"),
-                      "cacheWriteInputTokenCount": count("cacheWriteInputTokens")},
-            "output": {"outputTokenCount": count("outputTokens")},
-            // Not in the log of the service: units other than tokens.
-            "units": {"queries": count("queries"), "images": count("images"), "video_seconds": count("videoSeconds")},
-        }));
     }
 
     fn remember(&self, received: ReceivedRequest) {

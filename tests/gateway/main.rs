@@ -17,6 +17,7 @@ mod aws_sdk;
 mod bad_bodies;
 mod budgets;
 mod caps;
+mod chaos;
 mod chat;
 mod command_r;
 mod completion_families;

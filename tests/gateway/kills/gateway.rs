@@ -9,7 +9,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use lintel::{
-    app::App,
+    app::{App, Source},
     call::Secret,
     config::{self, Environment},
     governance::Clock,
@@ -36,11 +36,18 @@ async fn process_that_is_killed() {
         flags: Vec::new(),
     };
     let text = fs::read_to_string(folder.join("lintel.toml")).unwrap();
-    let (mut config, _) = config::parse(&text, &environment, None).unwrap();
+    let (mut config, values) = config::parse(&text, &environment, None).unwrap();
     config.aws.settings.static_credentials = Some(("simulator".into(), Secret::new("simulator")));
-    let clock = Clock::new(move || Timestamp::now() + read_offset(&folder));
+    let clock_folder = folder.clone();
+    let clock = Clock::new(move || Timestamp::now() + read_offset(&clock_folder));
     let telemetry = Telemetry::install(None).unwrap();
-    let app = App::bind_at(config, telemetry, clock).await.unwrap();
+    let mut app = App::bind_at(config, telemetry, clock).await.unwrap();
+    app.source = Some(Source {
+        path: folder.join("lintel.toml"),
+        environment,
+        text,
+        values,
+    });
     println!("\n{READY}{} {}", app.data_addr, app.admin_addr);
     app.run(CancellationToken::new()).await;
 }
@@ -102,6 +109,17 @@ impl Running {
             data: format!("http://{data}"),
             admin: format!("http://{admin}"),
         })
+    }
+}
+
+impl Running {
+    /// Returns its resident memory, in KiB.
+    pub fn memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.unwrap().trim().trim_end_matches(" kB");
+        number.parse().unwrap()
     }
 }
 

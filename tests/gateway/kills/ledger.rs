@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::Path,
+    process::Command,
 };
 
 use jiff::{Timestamp, tz::TimeZone};
@@ -169,4 +171,20 @@ pub fn bill(invocations: &[Value]) -> BTreeMap<String, i64> {
             + tokens("output", "outputTokenCount") * 10_000;
     }
     bill
+}
+
+/// Runs `lintel ledger reconcile --complete` in `folder` with the whole bill.
+pub fn reconcile(folder: &Path, invocations: &[Value]) -> Value {
+    let lines: Vec<String> = invocations.iter().map(Value::to_string).collect();
+    fs::write(folder.join("log.jsonl"), lines.join("\n")).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_lintel"))
+        .args(["ledger", "reconcile", "log.jsonl", "--json"])
+        .args(["--config", "lintel.toml"])
+        .args(["--complete", &format!("1971-01-01..{}", Timestamp::now())])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }

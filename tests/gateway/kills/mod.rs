@@ -2,14 +2,13 @@
 //! settled twice, no budget is exceeded, and after a reconciliation the ledger equals the bill.
 
 mod clients;
-mod gateway;
-mod ledger;
+pub mod gateway;
+pub mod ledger;
 
 use std::{
     collections::BTreeMap,
     env, fs,
     path::Path,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -177,28 +176,8 @@ impl Bench {
         self.ledger().check(&BUDGETS, &self.bill());
     }
 
-    /// Runs `lintel ledger reconcile --complete` with the whole bill.
     fn reconcile(&self) -> Value {
-        let folder = self.folder.path();
-        let lines = self.simulator.invocations();
-        let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
-        fs::write(folder.join("log.jsonl"), lines.join("\n")).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_lintel"))
-            .args([
-                "ledger",
-                "reconcile",
-                "log.jsonl",
-                "--config",
-                "lintel.toml",
-                "--json",
-            ])
-            .args(["--complete", &format!("1971-01-01..{}", Timestamp::now())])
-            .current_dir(folder)
-            .output()
-            .unwrap();
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{error}");
-        serde_json::from_slice(&output.stdout).unwrap()
+        ledger::reconcile(self.folder.path(), &self.simulator.invocations())
     }
 
     /// Checks that a gateway reports the balances that follow from the ledger.
