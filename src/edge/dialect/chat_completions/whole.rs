@@ -201,7 +201,9 @@ pub fn assistant_message(chunks: Vec<Chunk>) -> (AssistantMessage, FinishReason)
             Chunk::Finish(reason) => finish_reason = reason,
             Chunk::ToolCallEnd { .. }
             | Chunk::CustomToolStart { .. }
+            | Chunk::CustomToolInput { .. }
             | Chunk::StopDetails(_)
+            | Chunk::WindowExceeded
             | Chunk::Blocked
             | Chunk::Guardrail(_)
             | Chunk::Usage(_) => {}
