@@ -92,6 +92,7 @@ pub enum StopReason {
     StopSequence,
     ToolUse,
     Refusal,
+    ModelContextWindowExceeded,
 }
 
 /// The tokens of a call.

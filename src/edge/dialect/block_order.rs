@@ -109,12 +109,15 @@ fn owner(chunk: &Chunk) -> Owner {
         Chunk::ToolCall { index, .. }
         | Chunk::ToolArguments { index, .. }
         | Chunk::ToolCallEnd { index }
-        | Chunk::CustomToolStart { index }
+        | Chunk::CustomToolStart { index, .. }
+        | Chunk::CustomToolInput { index, .. }
         | Chunk::CustomToolCall { index, .. } => Owner::Call(*index),
         Chunk::Guardrail(_) | Chunk::Usage(_) => Owner::Reply,
-        Chunk::StopSequence(_) | Chunk::StopDetails(_) | Chunk::Blocked | Chunk::Finish(_) => {
-            Owner::End
-        }
+        Chunk::StopSequence(_)
+        | Chunk::StopDetails(_)
+        | Chunk::WindowExceeded
+        | Chunk::Blocked
+        | Chunk::Finish(_) => Owner::End,
         Chunk::Content(_)
         | Chunk::CitedContent(..)
         | Chunk::ReasoningContent(_)
@@ -183,10 +186,19 @@ mod tests {
     }
 
     #[test]
-    fn custom_call_keeps_its_place_although_its_input_comes_last() {
-        let start = Chunk::CustomToolStart { index: 0 };
-        let mixed = [start.clone(), call(1), end(1), text("after"), custom(0)];
-        let expected = [start, custom(0), call(1), end(1), text("after")];
+    fn custom_call_keeps_its_place() {
+        let start = Chunk::CustomToolStart {
+            index: 0,
+            id: "id".into(),
+            name: "tool".into(),
+        };
+        let input = Chunk::CustomToolInput {
+            index: 0,
+            fragment: "input".to_owned(),
+        };
+        let (first, last) = (start.clone(), input.clone());
+        let mixed = [first, call(1), end(1), text("after"), last, custom(0)];
+        let expected = [start, input, custom(0), call(1), end(1), text("after")];
         assert_eq!(ordered(mixed), expected);
     }
 

@@ -46,10 +46,17 @@ pub enum Chunk {
     ToolCallEnd {
         index: u32,
     },
-    /// A custom tool call begins here. Its input follows when it is complete.
     CustomToolStart {
         index: u32,
+        id: Arc<str>,
+        name: Arc<str>,
     },
+    /// A piece of the input of a custom tool, which is text.
+    CustomToolInput {
+        index: u32,
+        fragment: String,
+    },
+    /// The end of a custom tool call, with all of its input. Absent if the limit on the output cut the call off.
     CustomToolCall {
         index: u32,
         id: Arc<str>,
@@ -62,6 +69,8 @@ pub enum Chunk {
     StopSequence(Option<String>),
     /// Why the model refused, as the service reports it; before `Finish`.
     StopDetails(Value),
+    /// The answer ended because the context window is full; before `Finish`.
+    WindowExceeded,
     /// The model answered nothing, because a guardrail or a filter intervened. Text of the answer is the message of a
     /// guardrail; before `Finish`.
     Blocked,
@@ -82,8 +91,9 @@ impl Chunk {
             | Self::CitedContent(text, _)
             | Self::ReasoningContent(text)
             | Self::FunctionArguments(text) => text.len(),
-            Self::ToolArguments { fragment, .. } => fragment.len(),
-            Self::CustomToolCall { call, .. } => call.input.len(),
+            Self::ToolArguments { fragment, .. } | Self::CustomToolInput { fragment, .. } => {
+                fragment.len()
+            }
             _ => 0,
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     blocks::{self, Block},
-    finish::{Intervention, ReplySize, Stop, finish_reason},
+    finish::{Intervention, ReplySize, Stop, WINDOW_EXCEEDED, finish_reason},
     open_blocks::OpenBlocks,
     plan::ReplyPlan,
     prefix::Prefix,
@@ -254,6 +254,9 @@ impl Answer {
             out.push_back(Chunk::StopSequence(sequence));
         }
         out.extend(stop.details.map(Chunk::StopDetails));
+        if stop_reason == WINDOW_EXCEEDED {
+            out.push_back(Chunk::WindowExceeded);
+        }
         if reason == FinishReason::ContentFilter && self.is_blocked(stop.intervention, empty) {
             out.push_back(Chunk::Blocked);
         }

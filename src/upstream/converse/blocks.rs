@@ -6,6 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::custom_input::CustomInput;
 use crate::{
     bedrock::reply::Citation,
     call::Warnings,
@@ -25,8 +26,7 @@ pub enum Block {
         index: u32,
         id: Arc<str>,
         name: String,
-        input: String,
-        scan: ObjectScan,
+        input: CustomInput,
     },
     /// A call of the gateway's JSON tool. Its input becomes the content.
     Json,
@@ -60,6 +60,20 @@ impl Block {
                 out.extend(missing.map(|fragment| Chunk::ToolArguments { index, fragment }));
                 out.push_back(Chunk::ToolCallEnd { index });
             }
+            Self::Custom {
+                index,
+                id,
+                name,
+                input,
+            } => {
+                let (input, before) = input.finish(warnings);
+                if let Some(rest) = input.get(before..).filter(|rest| !rest.is_empty()) {
+                    let fragment = rest.to_owned();
+                    out.push_back(Chunk::CustomToolInput { index, fragment });
+                }
+                let call = CustomCall { name, input };
+                out.push_back(Chunk::CustomToolCall { index, id, call });
+            }
             other => out.extend(other.closed(position, warnings)),
         }
     }
@@ -67,20 +81,6 @@ impl Block {
     fn closed(self, position: usize, warnings: &Warnings) -> Option<Chunk> {
         match self {
             Self::Function { scan } => completion(&scan, warnings).map(Chunk::FunctionArguments),
-            Self::Custom {
-                index,
-                id,
-                name,
-                input,
-                ..
-            } => Some(Chunk::CustomToolCall {
-                index,
-                id,
-                call: CustomCall {
-                    name,
-                    input: unwrap_input(input, warnings),
-                },
-            }),
             Self::ServerCall { id, name, input } => {
                 let input = serde_json::from_str(&input).unwrap_or_else(|_| json!({}));
                 let call = json!({"toolUseId": id, "name": name, "input": input, "type": "server_tool_use"});
@@ -163,21 +163,6 @@ pub fn decode_onto(data: &str, bytes: &mut Vec<u8>) -> bool {
 /// Reports whether `content`, of the result of a tool that AWS runs, is text or JSON.
 pub fn is_text_or_json(content: &Value) -> bool {
     content["text"].is_string() || !content["json"].is_null()
-}
-
-/// Returns the text that the model passed to a custom tool, from the JSON object that carries it.
-fn unwrap_input(input: String, warnings: &Warnings) -> String {
-    #[derive(Deserialize)]
-    struct Wrapped {
-        input: String,
-    }
-    match serde_json::from_str::<Wrapped>(&input) {
-        Ok(wrapped) => wrapped.input,
-        Err(_) => {
-            warnings.add("reply: the input of a custom tool is passed on unchanged (the model did not send the expected object)");
-            input
-        }
-    }
 }
 
 /// Returns OpenAI's annotation for a citation of Bedrock.

@@ -19,6 +19,9 @@ use crate::{
     openai::completion::FinishReason,
 };
 
+/// The reason of an answer that ended because the context window is full.
+pub const WINDOW_EXCEEDED: &str = "model_context_window_exceeded";
+
 /// How the service ended an answer.
 #[derive(Clone, Debug, Default)]
 pub struct Stop<'a> {
@@ -98,7 +101,7 @@ pub fn finish_reason(
     Ok(match stop_reason {
         "end_turn" | "stop_sequence" | "tool_use" => stop,
         "max_tokens" => FinishReason::Length,
-        "model_context_window_exceeded" if empty => {
+        WINDOW_EXCEEDED if empty => {
             return Err(Error::new(
                 Kind::InvalidRequest,
                 "The input is longer than the model's context window. Shorten it.",
@@ -107,7 +110,7 @@ pub fn finish_reason(
             // Bedrock has processed the input, and the model may have reasoned.
             .may_be_billed());
         }
-        "model_context_window_exceeded" => FinishReason::Length,
+        WINDOW_EXCEEDED => FinishReason::Length,
         "guardrail_intervened" => {
             let what = match end.intervention {
                 Some(Intervention::Masked) => "it masked parts of the text",

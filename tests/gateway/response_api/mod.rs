@@ -137,8 +137,12 @@ fn scripted(content: &[Value], stop_reason: &str, stream: bool) -> ScriptedReply
             let start = json!({"contentBlockIndex": index, "start": start});
             events.push(("contentBlockStart", start));
             let input = tool["input"].to_string();
-            let (first, second) = input.split_at(1);
-            events.extend([first, second].map(|part| delta(json!({"toolUse": {"input": part}}))));
+            let (first, rest) = input.split_at(1);
+            // Long input arrives in more pieces.
+            let (second, third) = rest.split_at(if rest.len() > 40 { 20 } else { rest.len() });
+            let parts = [first, second, third].into_iter();
+            let parts = parts.filter(|part| !part.is_empty());
+            events.extend(parts.map(|part| delta(json!({"toolUse": {"input": part}}))));
         }
         events.push(("contentBlockStop", json!({"contentBlockIndex": index})));
     }

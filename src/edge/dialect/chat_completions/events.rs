@@ -218,8 +218,10 @@ impl EventWriter for ChatWriter {
             Chunk::Usage(_)
             | Chunk::ToolCallEnd { .. }
             | Chunk::CustomToolStart { .. }
+            | Chunk::CustomToolInput { .. }
             | Chunk::StopSequence(None)
             | Chunk::StopDetails(_)
+            | Chunk::WindowExceeded
             | Chunk::Blocked => return,
             Chunk::Guardrail(trace) => return self.guardrail(trace),
             chunk if self.hide_reasoning && chunk.is_reasoning() => return,

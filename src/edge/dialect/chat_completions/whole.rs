@@ -214,8 +214,10 @@ pub fn assistant_message(chunks: Vec<Chunk>) -> (AssistantMessage, FinishReason)
             Chunk::Finish(reason) => finish_reason = reason,
             Chunk::ToolCallEnd { .. }
             | Chunk::CustomToolStart { .. }
+            | Chunk::CustomToolInput { .. }
             | Chunk::Logprobs(_)
             | Chunk::StopDetails(_)
+            | Chunk::WindowExceeded
             | Chunk::Blocked
             | Chunk::Guardrail(_)
             | Chunk::Usage(_) => {}

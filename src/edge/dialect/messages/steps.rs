@@ -52,6 +52,8 @@ pub struct Steps {
     /// A stop sequence ended the answer, if known this one.
     stop_sequence: Option<Option<String>>,
     stop_details: Option<Value>,
+    /// The context window is full.
+    is_window_full: bool,
     finish: FinishReason,
     usage: Usage,
     guardrail: Option<Value>,
@@ -101,6 +103,7 @@ impl Steps {
             is_broken: false,
             stop_sequence: None,
             stop_details: None,
+            is_window_full: false,
             finish: FinishReason::Stop,
             usage: Usage::default(),
             guardrail: None,
@@ -158,6 +161,7 @@ impl Steps {
             }
             Chunk::StopSequence(stop) => self.stop_sequence = Some(stop.clone()),
             Chunk::StopDetails(details) => self.stop_details = Some(details.clone()),
+            Chunk::WindowExceeded => self.is_window_full = true,
             Chunk::Finish(reason) => {
                 if let Some(call) = self.call.take() {
                     self.call_step(call.cut(), emit);
@@ -171,6 +175,7 @@ impl Steps {
             // Requests of this dialect have neither custom tools nor legacy functions, and its replies no log probabilities.
             Chunk::Logprobs(_)
             | Chunk::CustomToolStart { .. }
+            | Chunk::CustomToolInput { .. }
             | Chunk::CustomToolCall { .. }
             | Chunk::FunctionCall(_)
             | Chunk::FunctionArguments(_) => {}
@@ -223,6 +228,7 @@ impl Steps {
             FinishReason::ToolCalls | FinishReason::FunctionCall if has_lost_all => {
                 StopReason::EndTurn
             }
+            FinishReason::Length if self.is_window_full => StopReason::ModelContextWindowExceeded,
             FinishReason::Length => StopReason::MaxTokens,
             FinishReason::ToolCalls | FinishReason::FunctionCall => StopReason::ToolUse,
             FinishReason::ContentFilter => StopReason::Refusal,

@@ -119,7 +119,7 @@ impl Output {
         match &chunk {
             Chunk::Usage(usage) => self.usage = Some(*usage),
             Chunk::Guardrail(trace) => self.guardrail = Some(trace.clone()),
-            Chunk::StopSequence(_) | Chunk::StopDetails(_) => {}
+            Chunk::StopSequence(_) | Chunk::StopDetails(_) | Chunk::WindowExceeded => {}
             Chunk::Blocked => self.is_blocked = true,
             Chunk::Finish(reason) => self.finish(*reason),
             Chunk::Content(text) | Chunk::CitedContent(text, _) if self.settings.compacts => {
@@ -231,18 +231,20 @@ impl Output {
             Chunk::Thinking(block) => {
                 self.reasoning(|reasoning, index, events| reasoning.block(block, index, events));
             }
-            Chunk::ToolCall { index, id, name } => self.start_call(index, &id, &name),
-            Chunk::ToolArguments { index, fragment } => self.arguments(index, &fragment),
-            Chunk::ToolCallEnd { index } => self.end_call(index),
-            // The item begins when its input is known.
-            Chunk::CustomToolStart { .. } => {}
-            Chunk::CustomToolCall { id, call, .. } => self.custom_call(&id, call),
+            Chunk::ToolCall { index, id, name } => self.start_call(index, &id, &name, false),
+            Chunk::CustomToolStart { index, id, name } => self.start_call(index, &id, &name, true),
+            Chunk::ToolArguments { index, fragment }
+            | Chunk::CustomToolInput { index, fragment } => self.arguments(index, &fragment),
+            Chunk::ToolCallEnd { index } | Chunk::CustomToolCall { index, .. } => {
+                self.end_call(index);
+            }
             Chunk::Image(image) => self.image(image),
             Chunk::ServerTool(block) => self.server_tool(&block),
             // Only chat completions have these; the others are not output.
             Chunk::FunctionCall(_) | Chunk::FunctionArguments(_) | Chunk::Logprobs(_) => {}
             Chunk::StopSequence(_)
             | Chunk::StopDetails(_)
+            | Chunk::WindowExceeded
             | Chunk::Blocked
             | Chunk::Finish(_)
             | Chunk::Guardrail(_)

@@ -3,7 +3,10 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{Answer, Block};
-use crate::operation::chat::{Chunk, ObjectScan, Progress};
+use crate::{
+    operation::chat::{Chunk, ObjectScan, Progress},
+    upstream::converse::custom_input::CustomInput,
+};
 
 /// The type of a tool use that AWS answers. It is never passed on as a call for the client.
 const SERVER_TOOL_USE: &str = "server_tool_use";
@@ -49,13 +52,17 @@ impl Answer {
         self.tool_calls += 1;
         let shown: Arc<str> = plan.names.get(name).map_or(name, String::as_str).into();
         let state = if plan.custom.contains(name) {
-            out.push_back(Chunk::CustomToolStart { index });
+            let id: Arc<str> = id.into();
+            out.push_back(Chunk::CustomToolStart {
+                index,
+                id: id.clone(),
+                name: shown.clone(),
+            });
             Block::Custom {
                 index,
-                id: id.into(),
+                id,
                 name: shown.to_string(),
-                input: String::new(),
-                scan: ObjectScan::default(),
+                input: CustomInput::default(),
             }
         } else if plan.legacy {
             out.push_back(Chunk::FunctionCall(shown));
@@ -94,9 +101,14 @@ impl Answer {
                 scan.push(&fragment);
                 out.push_back(Chunk::FunctionArguments(fragment));
             }
-            Some(Block::Custom { input, scan, .. }) => {
-                scan.push(&fragment);
-                input.push_str(&fragment);
+            Some(Block::Custom { index, input, .. }) => {
+                let text = input.push(&fragment);
+                if !text.is_empty() {
+                    out.push_back(Chunk::CustomToolInput {
+                        index: *index,
+                        fragment: text.to_owned(),
+                    });
+                }
             }
             Some(Block::ServerCall { input, .. }) => input.push_str(&fragment),
             Some(Block::Json) => self.content(fragment, out),
@@ -107,10 +119,12 @@ impl Answer {
 
     /// Reports whether the input of a tool use block is a whole object. More of it makes it invalid.
     pub fn is_input_complete(&self, block: u32) -> bool {
-        matches!(
-            self.blocks.find(block),
-            Some(Block::ToolCall { scan, .. } | Block::Function { scan } | Block::Custom { scan, .. })
-                if scan.progress() == Progress::Complete
-        )
+        match self.blocks.find(block) {
+            Some(Block::ToolCall { scan, .. } | Block::Function { scan }) => {
+                scan.progress() == Progress::Complete
+            }
+            Some(Block::Custom { input, .. }) => input.is_complete(),
+            _ => false,
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     Open, Output,
 };
 use crate::openai::{
-    completion::{CustomCall, Image},
+    completion::Image,
     responses::served::{EventBody, OutputItem, Status},
 };
 
@@ -19,63 +19,107 @@ pub struct Call {
     index: u32,
     call_id: String,
     named: Named,
-    is_search: bool,
+    form: Form,
+    /// The arguments so far, or the input of a custom tool.
     arguments: String,
+}
+
+/// The type of the item that a call becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Function,
+    Custom,
+    /// A search for tools, which has no events for its arguments.
+    Search,
+}
+
+impl Form {
+    fn id_prefix(self) -> &'static str {
+        match self {
+            Self::Function => "fc",
+            Self::Custom => "ctc",
+            Self::Search => "tsc",
+        }
+    }
 }
 
 impl Call {
     fn item(&self, status: Status, arguments: &str) -> OutputItem {
         let (id, call_id) = (self.id.clone(), self.call_id.clone());
-        if self.is_search {
-            return OutputItem::ToolSearchCall {
+        let Named { namespace, name } = self.named.clone();
+        match self.form {
+            Form::Function => OutputItem::FunctionCall {
+                id,
+                status,
+                call_id,
+                name,
+                namespace,
+                arguments: arguments.to_owned(),
+            },
+            Form::Custom => OutputItem::CustomToolCall {
+                id,
+                status,
+                call_id,
+                name,
+                namespace,
+                input: arguments.to_owned(),
+            },
+            Form::Search => OutputItem::ToolSearchCall {
                 id,
                 status,
                 call_id,
                 execution: "client",
                 arguments: object(arguments),
-            };
-        }
-        let Named { namespace, name } = self.named.clone();
-        OutputItem::FunctionCall {
-            id,
-            status,
-            call_id,
-            name,
-            namespace,
-            arguments: arguments.to_owned(),
+            },
         }
     }
 
     fn add(&mut self, fragment: &str, index: usize, events: &mut Events) {
         self.arguments.push_str(fragment);
-        if self.is_search {
-            return;
-        }
-        let body = EventBody {
-            item_id: Some(&self.id),
-            output_index: Some(index),
-            delta: Some(fragment),
-            ..EventBody::default()
+        let kind = match self.form {
+            Form::Function => "response.function_call_arguments.delta",
+            Form::Custom => "response.custom_tool_call_input.delta",
+            Form::Search => return,
         };
-        events.write("response.function_call_arguments.delta", body);
+        let body = EventBody {
+            delta: Some(fragment),
+            ..self.body(index)
+        };
+        events.write(kind, body);
     }
 
     /// Writes the event that ends the arguments, and returns the item.
     pub fn end(mut self, status: Status, index: usize, events: &mut Events) -> OutputItem {
-        if self.arguments.is_empty() {
+        if self.arguments.is_empty() && self.form != Form::Custom {
             self.arguments.push_str("{}");
         }
-        if !self.is_search {
-            let body = EventBody {
-                item_id: Some(&self.id),
-                output_index: Some(index),
-                name: Some(&self.named.name),
-                arguments: Some(&self.arguments),
-                ..EventBody::default()
-            };
-            events.write("response.function_call_arguments.done", body);
+        match self.form {
+            Form::Function => {
+                let body = EventBody {
+                    name: Some(&self.named.name),
+                    arguments: Some(&self.arguments),
+                    ..self.body(index)
+                };
+                events.write("response.function_call_arguments.done", body);
+            }
+            Form::Custom => {
+                let body = EventBody {
+                    input: Some(&self.arguments),
+                    ..self.body(index)
+                };
+                events.write("response.custom_tool_call_input.done", body);
+            }
+            Form::Search => {}
         }
         self.item(status, &self.arguments)
+    }
+
+    fn body(&self, index: usize) -> EventBody<'_> {
+        EventBody {
+            item_id: Some(&self.id),
+            output_index: Some(index),
+            ..EventBody::default()
+        }
     }
 }
 
@@ -112,54 +156,27 @@ impl Output {
         }
     }
 
-    pub(super) fn start_call(&mut self, index: u32, call_id: &str, name: &str) {
+    pub(super) fn start_call(&mut self, index: u32, call_id: &str, name: &str, is_custom: bool) {
         self.close(Status::Completed);
-        let is_search = self.settings.names.is_search(name);
+        let form = match is_custom {
+            true => Form::Custom,
+            false if self.settings.names.is_search(name) => Form::Search,
+            false => Form::Function,
+        };
         let call = Call {
-            id: self.next_id(if is_search { "tsc" } else { "fc" }),
+            id: self.next_id(form.id_prefix()),
             index,
             call_id: call_id.to_owned(),
             named: self.settings.names.client(name),
-            is_search,
+            form,
             arguments: String::new(),
         };
-        let begun = call.item(Status::InProgress, if is_search { "{}" } else { "" });
+        let begun = call.item(
+            Status::InProgress,
+            if form == Form::Search { "{}" } else { "" },
+        );
         self.added(&begun);
         self.open = Some(Open::Call(call));
-    }
-
-    pub(super) fn custom_call(&mut self, call_id: &str, call: CustomCall) {
-        self.close(Status::Completed);
-        let id = self.next_id("ctc");
-        let Named { namespace, name } = self.settings.names.client(&call.name);
-        let item = |status, input: &str| OutputItem::CustomToolCall {
-            id: id.clone(),
-            status,
-            call_id: call_id.to_owned(),
-            name: name.clone(),
-            namespace: namespace.clone(),
-            input: input.to_owned(),
-        };
-        self.added(&item(Status::InProgress, ""));
-        let body = EventBody {
-            item_id: Some(&id),
-            output_index: Some(self.items.len()),
-            ..EventBody::default()
-        };
-        // The input was JSON, so it is known only when it is complete.
-        let delta = EventBody {
-            delta: Some(&call.input),
-            ..body
-        };
-        self.events
-            .write("response.custom_tool_call_input.delta", delta);
-        let done = EventBody {
-            input: Some(&call.input),
-            ..body
-        };
-        self.events
-            .write("response.custom_tool_call_input.done", done);
-        self.done(item(Status::Completed, &call.input));
     }
 
     pub(super) fn image(&mut self, image: Image) {

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::*;
-use crate::{call::Secret, openai::completion::ThinkingBlock};
+use crate::{
+    call::Secret,
+    openai::completion::{CustomCall, ThinkingBlock},
+};
 
 fn output() -> Output {
     let settings = OutputSettings {
@@ -161,4 +164,42 @@ fn sign_of_life_is_a_numbered_event() {
     assert_eq!(events[0]["type"], "keepalive");
     assert_eq!(events[0]["sequence_number"], 0);
     assert_eq!(events[1]["sequence_number"], 1);
+}
+
+#[test]
+fn input_of_a_custom_tool_is_streamed_and_may_be_cut() {
+    let start = || Chunk::CustomToolStart {
+        index: 0,
+        id: "call0".into(),
+        name: "patch".into(),
+    };
+    let piece = |fragment: &str| Chunk::CustomToolInput {
+        index: 0,
+        fragment: fragment.to_owned(),
+    };
+    let end = Chunk::CustomToolCall {
+        index: 0,
+        id: "call0".into(),
+        call: CustomCall {
+            name: "patch".to_owned(),
+            input: "a\nb".to_owned(),
+        },
+    };
+    for (last, input, status) in [
+        (Some(end), "a\nb", "completed"),
+        (None, "a\nb", "incomplete"),
+    ] {
+        let mut output = output();
+        let pieces = [start(), piece("a\n"), piece("b")];
+        let finish = Chunk::Finish(FinishReason::Length);
+        for chunk in pieces.into_iter().chain(last).chain([finish]) {
+            output.chunk(chunk);
+        }
+        let events = events(&mut output);
+        let deltas = events.iter().filter_map(|event| event["delta"].as_str());
+        assert_eq!(deltas.collect::<Vec<_>>(), ["a\n", "b"]);
+        let item = &items(&output)[0];
+        assert_eq!(item["input"], input);
+        assert_eq!(item["status"], status);
+    }
 }

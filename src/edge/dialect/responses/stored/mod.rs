@@ -15,7 +15,7 @@ use crate::{
     edge::dialect::Recalled,
     error::{Error, Kind},
     governance::ResponseError,
-    openai::responses::served::Request,
+    openai::{object::Object, responses::served::Request},
 };
 
 /// What is stored of a response.
@@ -66,7 +66,8 @@ impl<'a> StoredContent<'a> {
 
 impl<'a> Identity<'a> {
     fn of(item: &'a RawValue) -> Option<Self> {
-        serde_json::from_str(item.get()).ok()
+        let Object(identity) = serde_json::from_str(item.get()).ok()?;
+        Some(identity)
     }
 }
 

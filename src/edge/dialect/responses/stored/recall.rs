@@ -311,6 +311,7 @@ mod tests {
         assert_eq!(parse(r#"{"input": "item_reference"}"#), None);
         assert_eq!(parse(r#"{"previous_response_id": null}"#), None);
         assert_eq!(parse(r#"{"previous_response_id": 1}"#), None);
+        assert_eq!(parse(r#"{"input": [["item_reference", "a"]]}"#), None);
         let found = parse(
             r#"{"input": [{"type": "item_reference", "id": "a"}, {"type": "item_reference", "id": "a"}]}"#,
         );
