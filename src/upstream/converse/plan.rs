@@ -12,6 +12,8 @@ use crate::money::{GuardrailFees, Price, Tier};
 pub struct ReplyPlan {
     /// The client's tool names by the names that were sent, for names that were changed.
     pub names: HashMap<String, String>,
+    /// The names that tools without namespaces would have, by namespace and name.
+    pub namespaces: HashMap<(String, String), String>,
     /// Sent names of custom tools, whose input is text.
     pub custom: HashSet<String>,
     /// Name of the gateway's tool whose input is the answer.
@@ -57,6 +59,13 @@ pub struct ReplyPlan {
 }
 
 impl ReplyPlan {
+    /// Returns the name that a tool would have without its namespace.
+    pub fn flat_name(&self, namespace: &str, name: &str) -> String {
+        let names = (namespace.to_owned(), name.to_owned());
+        let known = self.namespaces.get(&names).cloned();
+        known.unwrap_or_else(|| format!("{namespace}__{name}"))
+    }
+
     /// Returns the plan for the reply to the same request without a service tier.
     pub fn at_standard_tier(&self) -> Self {
         Self {

@@ -139,6 +139,8 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
         presence_penalty: request.presence_penalty,
         seed: request.seed,
         hides_user: false,
+        wants_stop_details: false,
+        changes_tools: false,
         counts: false,
         user: request.user,
         safety_identifier: request.safety_identifier,
