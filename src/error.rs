@@ -145,6 +145,12 @@ impl Error {
             .with_code("invalid_value")
     }
 
+    /// Replaces the message.
+    pub fn with_message(mut self, message: String) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// Sets OpenAI's machine-readable `code`, for example `model_not_found`.
     pub fn with_code(mut self, code: &'static str) -> Self {
         self.0.code = Some(code);

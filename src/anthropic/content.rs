@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::request::OutputConfig;
+use super::request::{OutputConfig, Tool};
 use crate::openai::{capped, message::CacheControl, object::Object};
 
 /// Maximum number of content blocks of a message.
@@ -134,6 +134,23 @@ pub struct Block {
     /// For `tool_reference`.
     #[serde(default)]
     pub tool_name: Option<Box<str>>,
+    /// For `tool_addition` and `tool_removal`.
+    #[serde(default)]
+    pub tool: Option<Box<ToolChange>>,
+}
+
+/// The tool that a message adds or removes.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ToolChange {
+    /// `tool_reference`, `tool_definition`, or a reference to a tool of an MCP server.
+    #[serde(rename = "type", default)]
+    pub kind: String,
+    /// For `tool_reference`.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// For `tool_definition`.
+    #[serde(default)]
+    pub definition: Option<Tool>,
 }
 
 /// `source`: an object with the data of an image or document, or the address of a search result.

@@ -260,6 +260,10 @@ fn with_own_param<D: Dialect>(error: Error) -> Error {
         None => None,
         Some(param) => D::path(param),
     };
+    let error = match D::text(error.message()) {
+        Some(text) => error.with_message(text),
+        None => error,
+    };
     match own {
         Some(own) => error.with_param(own),
         None => error,

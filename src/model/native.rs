@@ -54,6 +54,8 @@ pub struct Native {
     pub verbosity: bool,
     /// Accepts tools whose input is text, with a grammar, on Responses.
     pub custom_tools: bool,
+    /// Accepts tools in namespaces on Responses.
+    pub namespaces: bool,
     /// The values of `anthropic-beta` that Messages accepts on bedrock-runtime.
     pub betas: Vec<String>,
     /// The values of `anthropic-beta` that Messages accepts on bedrock-mantle.
@@ -137,6 +139,7 @@ impl Default for Native {
             tiers: Vec::new(),
             verbosity: false,
             custom_tools: false,
+            namespaces: false,
             betas: Vec::new(),
             mantle_betas: Vec::new(),
         }

@@ -1,6 +1,6 @@
 //! The request of `POST /v1/chat/completions`, <https://platform.openai.com/docs/api-reference/chat/create>.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -261,6 +261,19 @@ pub struct Tool {
     /// The path of the tool in a body of another API, whose list differs from this one.
     #[serde(skip)]
     pub at: Option<String>,
+    /// The namespace of the tool, from Responses. Its name is a part of the tool's name.
+    #[serde(skip)]
+    pub namespace: Option<Box<Namespace>>,
+}
+
+/// The namespace of a tool.
+#[derive(Clone, Debug)]
+pub struct Namespace {
+    pub name: String,
+    /// The name of the tool in it.
+    pub tool: String,
+    /// What the tools have in common. The description of the first one begins with it.
+    pub about: Arc<str>,
 }
 
 /// Whether a model has a tool from the start, or learns of it by a search.

@@ -3,7 +3,7 @@
 //!
 //! After an intended change, run `INSTA_UPDATE=always cargo test --test gateway golden` and review the diff.
 
-mod claude_code;
+mod clients;
 mod families;
 mod invoke;
 mod knowledge;
@@ -204,7 +204,7 @@ fn each_input_has_one_snapshot_and_no_snapshot_is_stale() {
         .chain(invoke_replies)
         .chain(native)
         .chain(messages)
-        .chain(claude_code::snapshots().map(|name| format!("{name}.snap")))
+        .chain(clients::snapshots().map(|name| format!("{name}.snap")))
         .chain(["routes.snap".to_owned()])
         .chain(
             ["embeddings", "images", "moderations", "rerank"]

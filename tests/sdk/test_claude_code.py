@@ -55,11 +55,9 @@ def poor_gateway(simulator, tmp_path):
     process.stop()
 
 
-def claude(gateway, home, model, prompt, key=None, **more):
-    """Runs one prompt, and returns the finished process and its result object."""
-    work = home / "work"
-    work.mkdir(exist_ok=True)
-    environment = {
+def environment(gateway, home, model, key=None, **more):
+    """Returns the environment of Claude Code, which has nothing of the machine's."""
+    return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
         "ANTHROPIC_BASE_URL": gateway.base_url.removesuffix("/v1"),
@@ -71,8 +69,15 @@ def claude(gateway, home, model, prompt, key=None, **more):
         "IS_SANDBOX": "1",
         **more,
     }
+
+
+def claude(gateway, home, model, prompt, key=None, **more):
+    """Runs one prompt, and returns the finished process and its result object."""
+    work = home / "work"
+    work.mkdir(exist_ok=True)
+    own = environment(gateway, home, model, key, **more)
     command = [CLAUDE, "-p", prompt, "--output-format", "json", "--permission-mode", "bypassPermissions"]
-    done = subprocess.run(command, env=environment, cwd=work, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=own, cwd=work, capture_output=True, text=True, timeout=120)
     try:
         result = json.loads(done.stdout)
     except ValueError:

@@ -133,6 +133,11 @@ pub trait Dialect: Send + Sync + 'static {
         Self::PATHS.of(chat)
     }
 
+    /// Returns a text of an error with the client's names of members, if they have others in chat completions.
+    fn text(chat: &str) -> Option<String> {
+        Self::PATHS.in_text(chat)
+    }
+
     /// Changes what an error tells the client about another attempt, where clients of this API would misunderstand it.
     fn adapt(error: Error) -> Error {
         error

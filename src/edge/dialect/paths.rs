@@ -1,5 +1,7 @@
 //! The names of members in a client's own body. The rules of chats, and the codecs, name members as chat completions do.
 
+use std::borrow::Cow;
+
 /// How one API names members.
 #[derive(Debug)]
 pub struct Paths {
@@ -28,6 +30,28 @@ impl Paths {
         }
         (renamed != path).then_some(renamed)
     }
+
+    /// Returns a text with the client's names of the members that it quotes, or `None` if it quotes none. Names of one word
+    /// stay, except `messages`, because they are values, too.
+    pub fn in_text(&self, text: &str) -> Option<String> {
+        let mut renamed = Cow::Borrowed(text);
+        for (chat, own) in self.members {
+            if !chat.contains('_') && *chat != "messages" {
+                continue;
+            }
+            for quote in ['\'', '`'] {
+                let quoted = format!("{quote}{chat}{quote}");
+                if renamed.contains(&quoted) {
+                    let own = format!("{quote}{own}{quote}");
+                    renamed = renamed.replace(&quoted, &own).into();
+                }
+            }
+        }
+        match renamed {
+            Cow::Owned(renamed) => Some(renamed),
+            Cow::Borrowed(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -51,5 +75,9 @@ mod tests {
         ] {
             assert_eq!(paths.of(chat).as_deref(), own, "{chat}");
         }
+        let text = "Lower 'max_tokens' or `max_tokens`, not 'max_tokens_to_sample' or 'stop'.";
+        let own = "Lower 'max_output_tokens' or `max_output_tokens`, not 'max_tokens_to_sample' or 'stop'.";
+        assert_eq!(paths.in_text(text).as_deref(), Some(own));
+        assert_eq!(paths.in_text("max_tokens"), None);
     }
 }

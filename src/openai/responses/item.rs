@@ -18,6 +18,8 @@ pub enum InputItem<'a> {
     Reasoning(Box<ReasoningItem>),
     FunctionCall {
         call_id: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<&'a str>,
         name: Cow<'a, str>,
         /// JSON text.
         arguments: Cow<'a, str>,
@@ -28,6 +30,8 @@ pub enum InputItem<'a> {
     },
     CustomToolCall {
         call_id: Cow<'a, str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        namespace: Option<&'a str>,
         name: Cow<'a, str>,
         input: &'a str,
     },
@@ -135,6 +139,7 @@ pub enum OutputPart {
 pub struct FunctionCall {
     #[serde(deserialize_with = "nullable")]
     pub call_id: String,
+    pub namespace: Option<String>,
     #[serde(deserialize_with = "nullable")]
     pub name: String,
     /// JSON text.
@@ -148,6 +153,7 @@ pub struct FunctionCall {
 pub struct CustomToolCall {
     #[serde(deserialize_with = "nullable")]
     pub call_id: String,
+    pub namespace: Option<String>,
     #[serde(deserialize_with = "nullable")]
     pub name: String,
     #[serde(deserialize_with = "nullable")]

@@ -14,8 +14,8 @@ pub use item::{
 };
 pub use reply::{IncompleteDetails, InputDetails, OutputDetails, Response, Usage};
 pub use request::{
-    CustomTool, ENCRYPTED_REASONING, FunctionTool, Reasoning, Request, TextConfig, TextFormat,
-    Tool, ToolChoice,
+    CustomTool, ENCRYPTED_REASONING, FunctionTool, NamespaceTool, Reasoning, Request, TextConfig,
+    TextFormat, Tool, ToolChoice,
 };
 
 use serde::{Deserialize, Deserializer};

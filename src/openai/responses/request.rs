@@ -46,6 +46,18 @@ pub struct Request<'a> {
 pub enum Tool<'a> {
     Function(FunctionTool<'a>),
     Custom(CustomTool<'a>),
+    Namespace(NamespaceTool<'a>),
+}
+
+/// Tools that have something in common.
+#[derive(Debug, Serialize)]
+pub struct NamespaceTool<'a> {
+    /// `namespace`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub name: &'a str,
+    pub description: &'a str,
+    pub tools: Vec<Tool<'a>>,
 }
 
 /// A tool whose input is text.

@@ -82,6 +82,10 @@ pub struct Chat {
     pub user: Option<String>,
     /// `user` is sent on only as a hash, whatever the operator's setting.
     pub hides_user: bool,
+    /// The reply shows why the model refused.
+    pub wants_stop_details: bool,
+    /// The list of tools is another one than in the request before, although the client's is the same.
+    pub changes_tools: bool,
     pub safety_identifier: Option<String>,
     pub metadata: Option<BTreeMap<String, String>>,
     pub store: Option<bool>,
@@ -192,7 +196,8 @@ impl Chat {
     pub fn changes_prefix(&self, model: &Model, defers_tools: bool) -> bool {
         let is_found = |tool: &Tool| tool.deferral == Deferral::Found;
         let found = || !defers_tools && self.tools.iter().flatten().any(is_found);
-        model.facts.reasoning.bound && (self.retrieval.is_some() || found())
+        let is_changed = self.retrieval.is_some() || self.changes_tools;
+        model.facts.reasoning.bound && (is_changed || found())
     }
 
     /// The client's limit of the output, in tokens.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::items::full_name;
 use crate::simulator::answer::pieces;
 
 /// The number of tokens of the simulated model's reasoning, which the limit of the output includes.
@@ -21,7 +22,8 @@ pub fn as_converse(request: &Value) -> Value {
     for item in request["input"].as_array().into_iter().flatten() {
         match item["type"].as_str().unwrap_or("message") {
             "function_call" | "custom_tool_call" => {
-                let call = json!({"toolUseId": item["call_id"], "name": item["name"]});
+                let name = full_name(&item["namespace"], &item["name"]);
+                let call = json!({"toolUseId": item["call_id"], "name": name});
                 add(&mut turns, "assistant", vec![json!({"toolUse": call})]);
             }
             "function_call_output" | "custom_tool_call_output" => {
@@ -55,12 +57,17 @@ pub fn as_converse(request: &Value) -> Value {
         "additionalModelRequestFields": {"reasoning": {"effort": effort}},
     });
     if let Some(tools) = request["tools"].as_array() {
-        let tools = tools.iter().map(|tool| {
+        let spaces = tools.iter().flat_map(|tool| match &tool["tools"] {
+            Value::Array(inner) => inner.iter().map(|one| (&tool["name"], one)).collect(),
+            _ => vec![(&Value::Null, tool)],
+        });
+        let tools = spaces.map(|(namespace, tool)| {
+            let name = full_name(namespace, &tool["name"]);
             let schema = match tool["type"] == "custom" {
                 true => json!({"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}),
                 false => tool["parameters"].clone(),
             };
-            json!({"toolSpec": {"name": tool["name"], "inputSchema": {"json": schema}}})
+            json!({"toolSpec": {"name": name, "inputSchema": {"json": schema}}})
         });
         converse["toolConfig"] = json!({"tools": tools.collect::<Vec<_>>()});
         let choice = &request["tool_choice"];

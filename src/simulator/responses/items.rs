@@ -14,6 +14,37 @@ pub fn encrypted(id: &str, summary: &Value) -> String {
     hex::encode(Sha256::digest(format!("{id} {texts:?}")))
 }
 
+/// Returns all tools of a request, those in namespaces included.
+pub fn declared(request: &Value) -> impl Iterator<Item = &Value> {
+    let tools = request["tools"].as_array().into_iter().flatten();
+    tools.flat_map(|tool| match tool["type"] == "namespace" {
+        true => tool["tools"].as_array().map_or(&[][..], Vec::as_slice),
+        false => std::slice::from_ref(tool),
+    })
+}
+
+/// Returns the name by which the simulated model knows a tool.
+pub fn full_name(namespace: &Value, name: &Value) -> String {
+    let name = name.as_str().unwrap_or_default();
+    match namespace.as_str() {
+        Some(namespace) => format!("{namespace}__{name}"),
+        None => name.to_owned(),
+    }
+}
+
+/// Returns the namespace and the name of the tool that the simulated model knows as `full`.
+pub fn resolved<'a>(request: &'a Value, full: &'a str) -> (Option<&'a str>, &'a str) {
+    let tools = request["tools"].as_array().into_iter().flatten();
+    for space in tools.filter(|tool| tool["type"] == "namespace") {
+        let mut inner = space["tools"].as_array().into_iter().flatten();
+        let found = inner.find(|tool| full_name(&space["name"], &tool["name"]) == full);
+        if let Some(name) = found.and_then(|tool| tool["name"].as_str()) {
+            return (space["name"].as_str(), name);
+        }
+    }
+    (None, full)
+}
+
 /// Checks the items in their order: each call has one result, after it, and something follows reasoning.
 ///
 /// # Errors
@@ -37,9 +68,9 @@ pub fn check(items: &[Value]) -> Result<(), NativeRefusal> {
                 "encrypted_content",
                 "status",
             ],
-            "function_call" => &["type", "call_id", "name", "arguments"],
+            "function_call" => &["type", "call_id", "namespace", "name", "arguments"],
             "function_call_output" | "custom_tool_call_output" => &["type", "call_id", "output"],
-            "custom_tool_call" => &["type", "call_id", "name", "input"],
+            "custom_tool_call" => &["type", "call_id", "namespace", "name", "input"],
             _ => return wrong("the type is unknown"),
         };
         let has = item.as_object().into_iter().flat_map(|item| item.keys());

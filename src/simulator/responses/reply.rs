@@ -4,7 +4,10 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{Family, items::encrypted};
+use super::{
+    Family,
+    items::{declared, encrypted, resolved},
+};
 use crate::simulator::{
     answer::{Answer, Block, pieces},
     fault::{Break, Plan},
@@ -38,14 +41,24 @@ impl Terms<'_> {
                     "id": format!("msg_{turn}_{nth}"), "type": "message", "status": status, "role": "assistant", "content": [part],
                 }))
             }
-            Block::ToolUse { name, input, .. } if self.is_custom(name) => Some(json!({
-                "id": format!("ctc_{turn}_{nth}"), "type": "custom_tool_call", "status": "completed",
-                "call_id": format!("call_{turn:010}{nth:010}"), "name": name, "input": input["input"],
-            })),
-            Block::ToolUse { name, input, .. } => Some(json!({
-                "id": format!("fc_{turn}_{nth}"), "type": "function_call", "status": "completed",
-                "call_id": format!("call_{turn:010}{nth:010}"), "name": name, "arguments": input.to_string(),
-            })),
+            Block::ToolUse { name, input, .. } => {
+                let (namespace, name) = resolved(self.request, name);
+                let call_id = format!("call_{turn:010}{nth:010}");
+                let mut call = match self.is_custom(name) {
+                    true => {
+                        json!({"id": format!("ctc_{turn}_{nth}"), "type": "custom_tool_call", "status": "completed",
+                        "call_id": call_id, "name": name, "input": input["input"]})
+                    }
+                    false => {
+                        json!({"id": format!("fc_{turn}_{nth}"), "type": "function_call", "status": "completed",
+                        "call_id": call_id, "name": name, "arguments": input.to_string()})
+                    }
+                };
+                if let Some(namespace) = namespace {
+                    call["namespace"] = namespace.into();
+                }
+                Some(call)
+            }
             Block::ServerToolUse { .. } | Block::ServerToolResult { .. } => None,
         };
         answer.blocks.iter().enumerate().filter_map(item).collect()
@@ -53,8 +66,7 @@ impl Terms<'_> {
 
     /// Reports whether the tool has text as input.
     fn is_custom(&self, name: &str) -> bool {
-        let mut tools = self.request["tools"].as_array().into_iter().flatten();
-        tools.any(|tool| tool["name"] == name && tool["type"] == "custom")
+        declared(self.request).any(|tool| tool["name"] == name && tool["type"] == "custom")
     }
 
     fn reasoning(&self, id: &str, text: &str) -> Value {

@@ -123,6 +123,9 @@ fn tools(request: &Value, family: &Family) -> Result<(), NativeRefusal> {
         return wrong("tools", "'tools': is not supported with this model");
     }
     for tool in tools.into_iter().flatten() {
+        check_namespace(tool)?;
+    }
+    for tool in items::declared(request) {
         let name = tool["name"].as_str().unwrap_or_default();
         if tool["type"] == "custom" {
             check_custom(tool, name)?;
@@ -149,6 +152,31 @@ fn tools(request: &Value, family: &Family) -> Result<(), NativeRefusal> {
         return wrong("tool_choice", "'tool_choice': is not supported");
     }
     Ok(())
+}
+
+/// Checks a group of tools. Any other tool passes.
+fn check_namespace(tool: &Value) -> Result<(), NativeRefusal> {
+    if tool["type"] != "namespace" {
+        return Ok(());
+    }
+    let known = ["type", "name", "description", "tools"];
+    let mut members = tool.as_object().into_iter().flat_map(|tool| tool.keys());
+    let is_known = members.all(|member| known.contains(&member.as_str()));
+    let name = tool["name"].as_str().unwrap_or_default();
+    let is_free = !["functions", "web", "image_gen", "browser", "python"].contains(&name);
+    let is_described = tool["description"]
+        .as_str()
+        .is_some_and(|text| !text.is_empty());
+    let has_tools = tool["tools"]
+        .as_array()
+        .is_some_and(|tools| !tools.is_empty());
+    match is_known && is_name(name) && is_free && is_described && has_tools {
+        true => Ok(()),
+        false => Err(NativeRefusal::invalid(
+            Some("tools"),
+            "'tools': a namespace needs a name that is not reserved, a description and tools",
+        )),
+    }
 }
 
 /// Checks a tool whose input is text.

@@ -10,6 +10,7 @@ mod caching;
 mod choice;
 mod codec;
 mod count;
+mod custom_input;
 mod description;
 mod duplicates;
 mod extension;
@@ -86,6 +87,8 @@ pub struct Extras {
     pub marks_text: bool,
     /// Tools can have text as input, with a grammar.
     pub custom_tools: bool,
+    /// Tools can be in namespaces.
+    pub namespaces: bool,
 }
 
 impl Context<'_> {
@@ -177,9 +180,12 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
         &[]
     };
     let reports_stop = model.facts.tells_stop && !inference_config.stop_sequences.is_empty();
+    // The same models show members of their own reply.
+    let reports_refusal = model.facts.tells_stop && chat.wants_stop_details;
     let paths = reasoning_paths
         .iter()
-        .chain(if reports_stop { STOP_PATHS } else { &[] });
+        .chain(if reports_stop { STOP_PATHS } else { &[] })
+        .chain(if reports_refusal { REFUSAL_PATHS } else { &[] });
     let mut plan = ReplyPlan {
         names: names.changed(),
         custom: tools.custom,
@@ -230,6 +236,9 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
 
 /// Paths of Claude's response field with the number of thinking tokens.
 const REASONING_PATHS: &[&str] = &["/usage/output_tokens_details"];
+
+/// Paths of Claude's response field with the reason of a refusal, in whole replies and in streams.
+const REFUSAL_PATHS: &[&str] = &["/stop_details", "/delta/stop_details"];
 
 /// Paths of Claude's response field with the matched stop sequence, in whole replies and in streams.
 const STOP_PATHS: &[&str] = &["/stop_sequence", "/delta/stop_sequence"];

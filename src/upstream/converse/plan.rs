@@ -15,6 +15,8 @@ use crate::{
 pub struct ReplyPlan {
     /// The client's tool names by the names that were sent, for names that were changed.
     pub names: HashMap<String, String>,
+    /// The names that tools without namespaces would have, by namespace and name.
+    pub namespaces: HashMap<(String, String), String>,
     /// Sent names of custom tools, whose input is text.
     pub custom: HashSet<String>,
     /// Makes the ids of calls unique in the conversation. `None` if the service does so.
@@ -72,6 +74,13 @@ pub struct CallIds {
 }
 
 impl ReplyPlan {
+    /// Returns the name that a tool would have without its namespace.
+    pub fn flat_name(&self, namespace: &str, name: &str) -> String {
+        let names = (namespace.to_owned(), name.to_owned());
+        let known = self.namespaces.get(&names).cloned();
+        known.unwrap_or_else(|| format!("{namespace}__{name}"))
+    }
+
     /// Returns the plan for the reply to the same request without a service tier.
     pub fn at_standard_tier(&self) -> Self {
         Self {

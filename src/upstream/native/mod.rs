@@ -87,6 +87,7 @@ impl Codec<Chat> for Native {
                 messages,
                 extras: Extras {
                     custom_tools: self.is_responses() && native.custom_tools,
+                    namespaces: self.is_responses() && native.namespaces,
                     ..Extras::default()
                 },
             };

@@ -110,6 +110,33 @@ async fn details_of_a_refusal_reach_clients_of_messages() {
 }
 
 #[tokio::test]
+async fn details_of_a_refusal_come_from_converse_too() {
+    let gateway = gateway().await;
+    let details = json!({"type": "refusal", "category": "bio", "explanation": "No."});
+    let more = json!({"additionalModelResponseFields": {"stop_details": details}});
+    gateway
+        .simulator
+        .script(converse_whole("I cannot.", "refusal", more));
+    let reply = message(&gateway, json!({"model": "haiku"})).await.json();
+    assert_eq!(reply["stop_reason"], "refusal");
+    assert_eq!(reply["stop_details"], details);
+    let paths = &gateway.bodies().pop().unwrap()["additionalModelResponseFieldPaths"];
+    assert_eq!(*paths, json!(["/stop_details", "/delta/stop_details"]));
+}
+
+#[tokio::test]
+async fn full_context_window_has_its_own_name_in_messages() {
+    let gateway = gateway().await;
+    let script = || converse_whole("Some", "model_context_window_exceeded", json!({}));
+    gateway.simulator.script(script());
+    let reply = message(&gateway, json!({"model": "haiku"})).await.json();
+    assert_eq!(reply["stop_reason"], "model_context_window_exceeded");
+    gateway.simulator.script(script());
+    let reply = respond(&gateway, json!({"model": "haiku"})).await.json();
+    assert_eq!(reply["incomplete_details"]["reason"], "max_output_tokens");
+}
+
+#[tokio::test]
 async fn overload_that_claude_reports_keeps_its_name() {
     let gateway = gateway().await;
     let error =

@@ -92,3 +92,28 @@ async fn errors_and_warnings_name_members_as_the_client_does() {
     let reply = respond(&gateway, json!({"model": "haiku", "input": image})).await;
     assert_eq!(reply.error()["param"], "input[0].content[0].image_url");
 }
+
+#[tokio::test]
+async fn texts_of_errors_name_members_as_the_client_does() {
+    let gateway = gateway().await;
+    let own = json!({"additional_model_request_fields": {"system": "Obey."}});
+    let request = json!({"model": "haiku", "bedrock": own});
+    let reply = respond(&gateway, request).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    let text = reply.text();
+    assert!(text.contains("Send it in 'input'."), "{text}");
+}
+
+/// The list of the client has tools that the chat does not have.
+#[tokio::test]
+async fn errors_of_a_file_search_count_the_tools_of_the_client() {
+    let gateway = gateway().await;
+    let tools = json!([
+        {"type": "web_search"},
+        {"type": "function", "name": "f"},
+        {"type": "file_search", "vector_store_ids": ["unknown"]},
+    ]);
+    let reply = respond(&gateway, json!({"model": "haiku", "tools": tools})).await;
+    let param = reply.json()["error"]["param"].clone();
+    assert_eq!(param, "tools[2].vector_store_ids", "{}", reply.text());
+}

@@ -10,6 +10,7 @@ mod names;
 mod recordings;
 mod replies;
 mod seals;
+mod tool_changes;
 
 use serde_json::{Value, json};
 

@@ -89,3 +89,67 @@ async fn guarded_model_takes_another_route() {
     let route = reply.header("x-lintel-route").unwrap();
     assert!(!route.starts_with("responses"), "{route}");
 }
+
+fn clock(members: &[Value]) -> Value {
+    json!({"type": "namespace", "name": "clock", "description": "About time.", "tools": members})
+}
+
+#[tokio::test]
+async fn namespaces_are_sent_as_they_are() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let function = json!({"type": "function", "name": "sleep", "description": "Waits.", "parameters": {"type": "object"}, "strict": false});
+    let bare = json!({"type": "custom", "name": "note"});
+    let tools = json!([clock(&[function.clone(), bare]), patch()]);
+    let mut request = with(asking("Please clock__sleep"), "tools", tools);
+    request["model"] = "gpt".into();
+    let reply = gateway.respond_any(&request).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    assert_eq!(reply.header("x-lintel-warnings"), None);
+    let sent = gateway.last_sent();
+    let note = json!({"type": "custom", "name": "note", "description": "note"});
+    assert_eq!(sent["tools"], json!([clock(&[function, note]), patch()]));
+    let call = items_of(&reply.json(), "function_call").remove(0);
+    assert_eq!(
+        (&call["namespace"], &call["name"]),
+        (&json!("clock"), &json!("sleep"))
+    );
+    let events = events(&gateway.respond_any(&streamed(request.clone())).await);
+    let again = items_of(&last_response(&events), "function_call").remove(0);
+    assert_eq!(again["namespace"], "clock");
+
+    request["input"] = json!([
+        {"role": "user", "content": "Go"}, call,
+        {"type": "function_call_output", "call_id": call["call_id"], "output": "Done"},
+    ]);
+    let reply = gateway.respond_any(&request).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let call = gateway.last_sent()["input"][1].clone();
+    assert_eq!(
+        (&call["namespace"], &call["name"]),
+        (&json!("clock"), &json!("sleep"))
+    );
+}
+
+/// A tool choice has no namespace, and some names are OpenAI's own.
+#[tokio::test]
+async fn namespace_is_part_of_the_name_where_it_cannot_be_sent() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let sleep = json!({"type": "function", "name": "sleep"});
+    let mut request = with(asking("Hi"), "tools", json!([clock(&[sleep.clone()])]));
+    request["model"] = "gpt".into();
+    request["tool_choice"] = json!({"type": "function", "name": "sleep", "namespace": "clock"});
+    let reply = gateway.respond_any(&request).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let sent = gateway.last_sent();
+    assert_eq!(sent["tools"][0]["name"], "clock__sleep");
+    assert_eq!(sent["tool_choice"]["name"], "clock__sleep");
+    let call = items_of(&reply.json(), "function_call").remove(0);
+    assert_eq!(call["namespace"], "clock");
+    let reserved =
+        json!({"type": "namespace", "name": "functions", "description": "", "tools": [sleep]});
+    let mut request = with(asking("Hi"), "tools", json!([reserved]));
+    request["model"] = "gpt".into();
+    let reply = gateway.respond_any(&request).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    assert_eq!(gateway.last_sent()["tools"][0]["name"], "functions__sleep");
+}

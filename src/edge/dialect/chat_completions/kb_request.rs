@@ -33,10 +33,11 @@ pub fn take(
     caller: &Caller,
     warnings: &Warnings,
 ) -> Result<Option<Arc<RetrievalRequest>>, Error> {
-    let (options, at) = match (kb, file_search(chat, warnings)?) {
+    let (place, tool) = file_search(chat, warnings)?.unzip();
+    let (options, at) = match (kb, tool) {
         (None, None) => return Ok(None),
         (Some(Kb(options)), None) => (options, At::Kb),
-        (None, Some((index, options))) => (options, At::Tool(index)),
+        (None, Some(options)) => (options, At::Tool(place.as_deref().unwrap_or_default())),
         (Some(_), Some(_)) => {
             let text = "Send 'kb' or a tool of type 'file_search', not both.";
             return Err(Error::invalid("kb", text));
@@ -149,16 +150,16 @@ pub fn take(
 
 /// The member of the request that has the options.
 #[derive(Clone, Copy)]
-enum At {
+enum At<'a> {
     Kb,
-    /// The `file_search` tool, by its index.
-    Tool(usize),
+    /// The `file_search` tool, with its path.
+    Tool(&'a str),
 }
 
-impl At {
+impl At<'_> {
     /// Returns the path of an option, as the client wrote it. `member` is its name in `kb`.
     fn member(self, member: &str) -> String {
-        let Self::Tool(index) = self else {
+        let Self::Tool(tool) = self else {
             return format!("kb.{member}");
         };
         let in_tool = match member {
@@ -168,7 +169,7 @@ impl At {
             "filter" => "filters",
             other => other,
         };
-        format!("tools[{index}].{in_tool}")
+        format!("{tool}.{in_tool}")
     }
 }
 
@@ -178,7 +179,7 @@ impl At {
 fn file_search(
     request: &mut Chat,
     warnings: &Warnings,
-) -> Result<Option<(usize, KbOptions)>, Error> {
+) -> Result<Option<(String, KbOptions)>, Error> {
     let Some(tools) = &mut request.tools else {
         return Ok(None);
     };
@@ -192,6 +193,7 @@ fn file_search(
         ));
     }
     let tool = tools[index].clone();
+    let at = tool.at.clone().unwrap_or_else(|| format!("tools[{index}]"));
     if tools.len() == 1 {
         request.tools = None;
         // Without tools there is nothing to choose.
@@ -207,12 +209,12 @@ fn file_search(
     } = tool;
     if file_search.is_some() {
         let text = "Put the members of a 'file_search' tool next to 'type', not into a 'file_search' object.";
-        return Err(Error::invalid(format!("tools[{index}].file_search"), text));
+        return Err(Error::invalid(format!("{at}.file_search"), text));
     }
     let ranking = ranking_options.unwrap_or_default();
-    warn_of_ranking(&ranking, index, warnings);
+    warn_of_ranking(&ranking, &at, warnings);
     Ok(Some((
-        index,
+        at,
         KbOptions {
             name: Names::Many(vector_store_ids.unwrap_or_default()),
             max_results: max_num_results,
@@ -224,10 +226,10 @@ fn file_search(
 }
 
 /// Warns of ranking options that Bedrock does not support.
-fn warn_of_ranking(ranking: &RankingOptions, index: usize, warnings: &Warnings) {
+fn warn_of_ranking(ranking: &RankingOptions, at: &str, warnings: &Warnings) {
     if ranking.hybrid_search.is_some() {
         warnings.dropped(
-            format!("tools[{index}].ranking_options.hybrid_search"),
+            format!("{at}.ranking_options.hybrid_search"),
             "Bedrock has no search weights",
         );
     }
@@ -237,13 +239,13 @@ fn warn_of_ranking(ranking: &RankingOptions, index: usize, warnings: &Warnings) 
         .is_some_and(|ranker| ranker != "auto")
     {
         warnings.dropped(
-            format!("tools[{index}].ranking_options.ranker"),
+            format!("{at}.ranking_options.ranker"),
             "the operator configures the ranker",
         );
     }
 }
 
-fn check(options: &KbOptions, at: At) -> Result<(), Error> {
+fn check(options: &KbOptions, at: At<'_>) -> Result<(), Error> {
     let within = |member: &str, value: Option<u32>, max: u32| match value {
         Some(value) if !(1..=max).contains(&value) => Err(Error::invalid(
             at.member(member),
@@ -301,7 +303,7 @@ fn search(
     options: &KbOptions,
     own_filter: Option<&Value>,
     caller: &Caller,
-    at: At,
+    at: At<'_>,
     warnings: &Warnings,
 ) -> Result<Search, Error> {
     let forced = [base.filter.as_ref(), caller.knowledge_base_filter.as_ref()];
@@ -355,7 +357,7 @@ fn search(
 
 /// Selects the reranking model. A request may only name the configured model, `none`, or a model in the catalogue, because
 /// the cost of other models is unknown.
-fn rerank(base: &KnowledgeBase, options: Option<&str>, at: At) -> Result<Rerank, Error> {
+fn rerank(base: &KnowledgeBase, options: Option<&str>, at: At<'_>) -> Result<Rerank, Error> {
     match (options, &base.rerank) {
         (None, own) => Ok(own.clone()),
         (Some("none"), _) => Ok(Rerank::Never),

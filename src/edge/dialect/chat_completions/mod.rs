@@ -148,6 +148,8 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
         seed: request.seed,
         logprobs: (request.logprobs == Some(true)).then(|| request.top_logprobs.unwrap_or(0)),
         hides_user: false,
+        wants_stop_details: false,
+        changes_tools: false,
         counts: false,
         user: request.user,
         safety_identifier: request.safety_identifier,

@@ -110,6 +110,8 @@ fn converted(
             }
         }
         ("tool_use", Role::Assistant) => parts.push(tool_use(block, at)?),
+        // They are applied to the list of tools.
+        ("tool_addition" | "tool_removal", Role::System) => {}
         (kind, role) => {
             let kind: String = kind.chars().take(40).collect();
             cx.warnings.add(format!(

@@ -46,6 +46,10 @@ pub fn messages(
             Content::Text(text) => vec![Part::Text(text)],
             Content::Object => Vec::new(),
         };
+        if role == Role::System && parts.is_empty() {
+            // It only changed tools or options.
+            continue;
+        }
         let is_point = |part: &Part| matches!(part, Part::CachePoint(_));
         if role == Role::Assistant && parts.iter().all(is_point) {
             cx.warnings.add(format!(

@@ -12,6 +12,7 @@ mod names;
 mod options;
 mod parse;
 mod steps;
+mod tool_changes;
 mod tools;
 mod whole;
 

@@ -2,7 +2,9 @@
 
 use axum::http::HeaderMap;
 
-use super::{betas, blocks::Opener, check, conversation, options, tools};
+use super::{
+    betas, blocks::Opener, check, conversation, options, tool_changes::ToolChanges, tools,
+};
 use crate::{
     anthropic::request::MessagesRequest,
     call::Warnings,
@@ -66,7 +68,16 @@ fn parsed(mut body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, E
         );
     }
     let format = output.format.or(body.output_format);
-    let tools = tools::tools(body.tools, &body.messages, &mut messages_options, request)?;
+    let mut changes = ToolChanges::take(&mut body.messages, warnings)?;
+    let declared = body.tools.unwrap_or_default();
+    let offered = changes.offered(declared);
+    let tools = tools::tools(
+        offered,
+        &changes,
+        &body.messages,
+        &mut messages_options,
+        request,
+    )?;
     let (tool_choice, parallel) = tools::choice(body.tool_choice, &tools)?;
     let mut opener = Opener {
         seals: request.seals,
@@ -93,6 +104,8 @@ fn parsed(mut body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, E
         tools: (!tools.is_empty()).then_some(tools),
         user: body.metadata.and_then(|metadata| metadata.user_id),
         hides_user: true,
+        wants_stop_details: true,
+        changes_tools: changes.is_any(),
         service_tier: options::service_tier(body.service_tier),
         response_format: options::response_format(format)?,
         reasoning: options::reasoning(body.thinking.as_ref(), effort.as_deref(), warnings)?,

@@ -4,9 +4,12 @@ use std::collections::HashSet;
 
 use serde_json::{Value, value::to_raw_value};
 
-use super::super::{
-    Incoming,
-    chat_completions::{check_tools, unwritable},
+use super::{
+    super::{
+        Incoming,
+        chat_completions::{check_tools, unwritable},
+    },
+    tool_changes::ToolChanges,
 };
 use crate::{
     anthropic::{
@@ -36,24 +39,25 @@ const CLIENT_TOOLS: [&str; 4] = ["bash_", "text_editor_", "computer_", "memory_"
 /// # Errors
 /// 400 with the invalid tool.
 pub fn tools(
-    tools: Option<Vec<WireTool>>,
+    tools: Vec<(String, WireTool)>,
+    changes: &ToolChanges,
     messages: &[Message],
     options: &mut MessagesOptions,
     request: &Incoming<'_>,
 ) -> Result<Vec<Tool>, Error> {
-    let tools = tools.unwrap_or_default();
-    let used = match tools.iter().any(|tool| tool.defer_loading == Some(true)) {
+    let is_deferred = |(_, tool): &(String, WireTool)| tool.defer_loading == Some(true);
+    let used = match tools.iter().any(is_deferred) {
         true => names_in_use(messages),
         false => HashSet::new(),
     };
     let mut hosted = Vec::new();
     let mut converted = Vec::with_capacity(tools.len());
-    for (index, tool) in tools.into_iter().enumerate() {
-        let at = format!("tools[{index}]");
+    for (at, tool) in tools {
         let is_hidden = tool.name == PLACEHOLDER || !used.contains(tool.name.as_str());
         match tool.kind.clone().as_deref() {
             None | Some("custom") => {
-                let deferral = match tool.defer_loading == Some(true) {
+                let is_deferred = tool.defer_loading == Some(true);
+                let deferral = match is_deferred && !changes.has_added(&tool.name) {
                     true if is_hidden => Deferral::Hidden,
                     true => Deferral::Found,
                     false => Deferral::None,
@@ -253,6 +257,7 @@ fn empty() -> Tool {
         file_search: None,
         deferral: Deferral::None,
         client_tool: None,
+        namespace: None,
         at: None,
     }
 }

@@ -1,5 +1,7 @@
 //! Converts tools to those of a chat. Tools that only OpenAI runs are dropped, because agents offer them in every request.
 
+use std::sync::Arc;
+
 use serde_json::value::RawValue;
 
 use super::{
@@ -11,7 +13,7 @@ use crate::{
     edge::dialect::{Policies, chat_completions::check_tools},
     error::Error,
     openai::{
-        chat::{CustomTool, Deferral, Function, Tool as ChatTool},
+        chat::{CustomTool, Deferral, Function, Namespace, Tool as ChatTool},
         knowledge_base::FILE_SEARCH,
         responses::served::Tool,
     },
@@ -86,7 +88,7 @@ impl Tools {
     ) -> Result<(), Error> {
         let name = namespace.name.unwrap_or_default();
         check_tools::name(&name, || format!("{at}.name"))?;
-        let about = namespace.description.unwrap_or_default();
+        let about: Arc<str> = namespace.description.unwrap_or_default().into();
         let mut is_first = true;
         for (index, raw) in namespace.tools.iter().flatten().enumerate() {
             let at = format!("{at}.tools[{index}]");
@@ -98,7 +100,12 @@ impl Tools {
             }
             is_first = false;
             self.added += name.len() + 4;
-            self.tool(tool, Some(&name), place, &at, names)?;
+            let namespace = Namespace {
+                name: name.clone(),
+                tool: tool.name.clone().unwrap_or_default(),
+                about: about.clone(),
+            };
+            self.tool(tool, Some(namespace), place, &at, names)?;
         }
         Ok(())
     }
@@ -106,7 +113,7 @@ impl Tools {
     fn tool(
         &mut self,
         tool: Tool,
-        namespace: Option<&str>,
+        namespace: Option<Namespace>,
         place: Place<'_>,
         at: &str,
         names: &mut ToolNames,
@@ -115,7 +122,8 @@ impl Tools {
         match tool.kind.as_str() {
             "function" | "custom" => {
                 check_tools::name(name, || format!("{at}.name"))?;
-                let sent = names.sent(namespace, name);
+                let space = namespace.as_ref().map(|namespace| namespace.name.as_str());
+                let sent = names.sent(space, name);
                 if tool.defer_loading == Some(true) && !place.is_found {
                     self.deferred.push(sent);
                     return Ok(());
@@ -128,7 +136,10 @@ impl Tools {
                     "function" => function(tool, sent, at)?,
                     _ => custom(tool, sent, at),
                 };
-                self.list.push(list);
+                self.list.push(ChatTool {
+                    namespace: namespace.map(Box::new),
+                    ..list
+                });
             }
             TOOL_SEARCH if tool.execution.as_deref() == Some("client") => {
                 names.add_search();
@@ -140,6 +151,7 @@ impl Tools {
                 max_num_results: tool.max_num_results,
                 ranking_options: tool.ranking_options,
                 filters: tool.filters,
+                at: Some(at.to_owned()),
                 ..of_kind(FILE_SEARCH)
             }),
             kind => {
@@ -262,6 +274,7 @@ fn of_kind(kind: &str) -> ChatTool {
         file_search: None,
         deferral: Deferral::None,
         client_tool: None,
+        namespace: None,
         at: None,
     }
 }

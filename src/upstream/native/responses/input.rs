@@ -7,7 +7,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::mark;
+use super::{mark, namespaces::Namespaces};
 use crate::{
     error::Error,
     openai::responses::{Content, InputItem, InputPart, ReasoningItem},
@@ -37,9 +37,11 @@ pub fn input<'a>(
     fetched: &'a HashMap<String, String>,
     instruction: Option<String>,
     names: &mut Names<'a>,
+    namespaces: &Namespaces<'a>,
 ) -> Result<Input<'a>, Error> {
     let mut build = Builder {
         cx,
+        namespaces,
         fetched,
         mark: mark(cx.model),
         instructions: Vec::new(),
@@ -60,6 +62,7 @@ pub fn input<'a>(
 
 struct Builder<'a, 'n> {
     cx: &'n Context<'a>,
+    namespaces: &'n Namespaces<'a>,
     fetched: &'a HashMap<String, String>,
     mark: String,
     instructions: Vec<Cow<'a, str>>,
@@ -162,12 +165,16 @@ impl<'a> Builder<'a, '_> {
 
     fn call(&mut self, call: &'a ToolUse, names: &mut Names<'a>) {
         let form = self.cx.model.facts.tool_use_id;
-        let name = names.sent(&call.name);
+        let (namespace, name) = match self.namespaces.of(&call.name) {
+            Some(own) => (Some(own.name.as_str()), own.tool.as_str().into()),
+            None => (None, names.sent(&call.name)),
+        };
         if let (ToolInput::Text(input), true) = (&call.input, self.cx.extras.custom_tools) {
             let call_id = calls::unique_id(call, 0, &mut self.used, form);
             self.open_call(call, call_id.clone());
             self.items.push(InputItem::CustomToolCall {
                 call_id,
+                namespace,
                 name,
                 input,
             });
@@ -178,6 +185,7 @@ impl<'a> Builder<'a, '_> {
             self.open_call(call, call_id.clone());
             self.items.push(InputItem::FunctionCall {
                 call_id,
+                namespace,
                 name: name.clone(),
                 arguments,
             });

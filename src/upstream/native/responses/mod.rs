@@ -2,6 +2,7 @@
 //! which a later request continues. The service stores nothing.
 
 mod input;
+mod namespaces;
 mod request;
 mod translator;
 

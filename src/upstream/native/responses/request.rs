@@ -13,6 +13,7 @@ use serde_json::{
 use super::{
     input::{Input, input},
     mark,
+    namespaces::Namespaces,
 };
 use crate::{
     error::Error,
@@ -42,10 +43,17 @@ impl Shape<'_> {
     ) -> Result<Encoded, Error> {
         let mut draft = self.draft(chat, cx)?;
         let instruction = draft.instruction.take();
+        let namespaces = Namespaces::new(chat, cx);
         let Input {
             instructions,
             items,
-        } = input(cx, &chat.fetched, instruction, &mut draft.names)?;
+        } = input(
+            cx,
+            &chat.fetched,
+            instruction,
+            &mut draft.names,
+            &namespaces,
+        )?;
         let Settings {
             config,
             mut fields,
@@ -84,13 +92,15 @@ impl Shape<'_> {
             true => Tool::Custom(custom_tool(tool, chat, &names)),
             false => Tool::Function(function(tool)),
         };
+        let tools = tools.into_iter().map(tool).collect();
+        let tools = namespaces.grouped(tools, &mut envelope.plan);
         let continues = reasons && cx.model.facts.reasoning.redacted;
         envelope.with_body(&Request {
             model: self.id,
             instructions,
             input: items,
             max_output_tokens: config.max_tokens,
-            tools: tools.into_iter().map(tool).collect(),
+            tools,
             tool_choice: tool_choice.map(|one| choice(one, &custom)),
             text,
             reasoning,

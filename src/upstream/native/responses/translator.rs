@@ -161,7 +161,11 @@ impl ItemTranslator {
         let id = unique_id(&call.call_id, &self.answer_id, self.calls, self.id_form);
         self.calls += 1;
         self.has_output = true;
-        self.answer.tool_start(index, &id, &call.name, None, out);
+        let name = match &call.namespace {
+            Some(namespace) => self.plan.flat_name(namespace, &call.name),
+            None => call.name.clone(),
+        };
+        self.answer.tool_start(index, &id, &name, None, out);
     }
 
     fn item_done(&mut self, index: u32, item: OutputItem, out: &mut VecDeque<Chunk>) {

@@ -67,6 +67,7 @@ impl<'a> RequestBetas<'a> {
             drops_changed_thinking: self.binds,
             marks_text: self.marks_text,
             custom_tools: false,
+            namespaces: false,
         }
     }
 

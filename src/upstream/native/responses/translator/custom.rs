@@ -51,6 +51,7 @@ impl ItemTranslator {
     ) {
         let call = FunctionCall {
             call_id: call.call_id.clone(),
+            namespace: call.namespace.clone(),
             name: call.name.clone(),
             arguments: String::new(),
         };
