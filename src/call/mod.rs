@@ -28,7 +28,7 @@ pub use plan::{Delivery, Plan};
 pub use rate_limits::{RateLimits, Remaining};
 pub use retrieval::{Passage, Retrieval, SearchReport};
 pub use secret::Secret;
-pub use spending::{SentMark, Spend, Spending, Ticket};
+pub use spending::{Occupancy, SentMark, Spend, Spending, Ticket};
 pub use trace::Trace;
 pub use warnings::Warnings;
 

@@ -1,9 +1,6 @@
-use std::{
-    any::Any,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, OnceLock, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
 use futures_util::future::BoxFuture;
@@ -249,13 +246,19 @@ impl SentMark {
     }
 }
 
+/// What a request occupies while it is in flight.
+pub trait Occupancy: std::fmt::Debug + Send + Sync {
+    /// Records what the request has used in the end.
+    fn used(&self, usage: &Usage);
+}
+
 /// Accounts for one request to Bedrock. If it is dropped after the request left, the request counts as lost.
 #[derive(Debug)]
 pub struct Ticket {
     trace: Option<Trace>,
     sent: SentMark,
     /// Dropped when the request has ended.
-    kept: Option<Arc<dyn Any + Send + Sync>>,
+    kept: Option<Arc<dyn Occupancy>>,
 }
 
 impl Ticket {
@@ -269,7 +272,7 @@ impl Ticket {
 
     /// Keeps `kept` until the request has ended.
     #[must_use]
-    pub fn keeping(mut self, kept: Arc<dyn Any + Send + Sync>) -> Self {
+    pub fn keeping(mut self, kept: Arc<dyn Occupancy>) -> Self {
         self.kept = Some(kept);
         self
     }
@@ -288,6 +291,9 @@ impl Ticket {
 
     /// Records the usage that the request is billed for.
     pub fn used(mut self, usage: Usage) {
+        if let Some(kept) = &self.kept {
+            kept.used(&usage);
+        }
         if let Some(trace) = self.trace.take() {
             trace.spending().with(|spend| {
                 spend.usage = Some(spend.usage.map_or(usage, |before| before + usage));

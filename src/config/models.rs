@@ -228,7 +228,7 @@ fn model(
     if let Some(problem) = route::check(&model) {
         section.problem_at("api", problem);
     }
-    section.not_supported(&["resume"]);
+    section.not_supported(&["resume", "queue", "accounts"]);
     section.finish();
     Some(model)
 }

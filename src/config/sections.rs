@@ -130,6 +130,7 @@ pub fn aws(
     let signing_name = section.choice("mantle_signing_name", &signing_names, "bedrock-mantle");
     let discovery = section.boolean("discovery", true);
     let api_key = environment.variable("AWS_BEARER_TOKEN_BEDROCK");
+    section.not_supported(&["accounts", "attribution"]);
     section.finish();
     let settings = match demo {
         Some(demo) => AwsSettings {

@@ -126,6 +126,8 @@ pub struct Facts {
     /// `None` if the model does not make images.
     pub draw: Option<Draw>,
     pub lifecycle: Lifecycle,
+    /// The tokens of the quota that each token of output counts as.
+    pub quota_per_output: u32,
     /// The geographic prefixes of the model's inference profiles.
     pub profiles: Vec<String>,
     /// The model can only be called through an inference profile.
@@ -361,6 +363,7 @@ impl Default for Facts {
             rerank: None,
             draw: None,
             lifecycle: Lifecycle::default(),
+            quota_per_output: 1,
             profiles: Vec::new(),
             needs_profile: false,
         }

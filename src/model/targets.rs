@@ -82,6 +82,8 @@ pub enum Strategy {
     RoundRobin,
     /// The one with the fewest requests in flight, relative to its weight.
     LeastInFlight,
+    /// The one with the most left of its quota of tokens, as far as that is known.
+    Headroom,
 }
 
 impl Targets {

@@ -37,6 +37,7 @@ pub fn read(section: &mut Section<'_>, defaults: &Regions) -> Regions {
         ("ordered", Strategy::Ordered),
         ("round_robin", Strategy::RoundRobin),
         ("least_in_flight", Strategy::LeastInFlight),
+        ("headroom", Strategy::Headroom),
     ];
     let weights = section.counts("weights", MAX_WEIGHT);
     Regions {

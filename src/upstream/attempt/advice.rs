@@ -43,6 +43,8 @@ pub fn answers(error: &Error) -> Option<bool> {
         // A model that is loaded is no failure of the service.
         Kind::UpstreamUnavailable if error.retry_advice() == RetryAdvice::Slowly => Some(true),
         Kind::Upstream if error.code() == Some("upstream_untrusted") => Some(false),
+        // The request of one client may be the cause, which must not affect others.
+        Kind::Upstream if error.code() == Some("model_error") => None,
         Kind::Upstream if error.retry_advice() == RetryAdvice::Never => Some(true),
         Kind::Upstream if error.retry_advice() == RetryAdvice::Refreshed => None,
         Kind::Upstream | Kind::UpstreamUnavailable | Kind::UpstreamTimeout => Some(false),
@@ -111,6 +113,7 @@ mod tests {
             (named("InternalServer"), true, Some(false)),
             (named("ModelNotReady"), true, Some(true)),
             (named("ModelTimeout"), true, Some(false)),
+            (named("ModelError"), true, None),
             (named("ResourceNotFound"), true, Some(true)),
             (named("Validation"), false, Some(true)),
             (named("ExpiredToken"), false, None),

@@ -3,10 +3,19 @@
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use super::health::{Health, Registry};
 use crate::model::{Model, Strategy, Targets};
+
+/// A quota of tokens per minute that stands for one that is unknown, while all are.
+const UNKNOWN_QUOTA: f64 = 1e6;
+
+/// A place is slow if its first tokens take so many times as long as those of the fastest, and so much longer. Under
+/// `headroom`, it is used only if the others are full.
+const SLOW_FACTOR: u32 = 2;
+const SLOW_LEAST: Duration = Duration::from_millis(500);
 
 /// The places of a model, and their health.
 pub struct Choice<'a> {
@@ -31,8 +40,8 @@ impl<'a> Choice<'a> {
     }
 
     /// Returns the place where a new call begins. Calls with the same `affinity` begin at the same place while its health
-    /// does not change.
-    pub fn start(&self, affinity: Option<u64>) -> usize {
+    /// does not change. `tokens` are those that AWS admits the call with.
+    pub fn start(&self, affinity: Option<u64>, tokens: impl Fn() -> u64) -> usize {
         let count = self.healths.len();
         let preferred = match (self.targets.strategy, affinity) {
             (Strategy::Ordered, _) => return self.fittest(|place| place as f64),
@@ -43,6 +52,10 @@ impl<'a> Choice<'a> {
                 return self.fittest(|place| {
                     f64::from(self.healths[place].in_flight() + 1) / f64::from(self.weight(place))
                 });
+            }
+            (Strategy::Headroom, None) => {
+                let shares = self.shares(tokens());
+                return self.fittest(|place| shares[place]);
             }
             (Strategy::RoundRobin, None) => self.in_turn(),
         };
@@ -87,6 +100,30 @@ impl<'a> Choice<'a> {
             }
         }
         0
+    }
+
+    /// The share of its quota that each place will have used with `tokens` more. A quota that is unknown is taken to be as
+    /// large as the largest that is known.
+    fn shares(&self, tokens: u64) -> Vec<f64> {
+        let quotas = self.healths.iter().map(|health| health.headroom.quota());
+        let quotas: Vec<_> = quotas.collect();
+        let known = quotas.iter().flatten().copied().fold(0.0, f64::max);
+        let largest = if known > 0.0 { known } else { UNKNOWN_QUOTA };
+        let fastest = self
+            .healths
+            .iter()
+            .filter_map(|health| health.first_token());
+        let fastest = fastest.min();
+        let share = |(place, health): (usize, &Arc<Health>)| {
+            let quota = quotas[place].unwrap_or(largest * f64::from(self.weight(place)));
+            let used = health.headroom.used() + tokens as f64;
+            let own = health.first_token();
+            let is_slow = own.zip(fastest).is_some_and(|(own, fastest)| {
+                own > fastest * SLOW_FACTOR && own > fastest + SLOW_LEAST
+            });
+            used / quota + if is_slow { 1.0 } else { 0.0 }
+        };
+        self.healths.iter().enumerate().map(share).collect()
     }
 
     /// Rendezvous hashing with weights: the nearest place is the same for every replica, and when one is lost, only its

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -14,9 +14,10 @@ use tokio::time::Instant;
 
 use super::{
     breaker::{Breaker, Pass, State},
+    headroom::Headroom,
     retry_budget::RetryBudget,
 };
-use crate::{metrics, model::Target};
+use crate::{call::Occupancy, metrics, model::Target, money::Usage};
 
 /// Number of targets that are remembered. Bounded because clients may send raw model ids.
 const CAPACITY: usize = 1000;
@@ -39,6 +40,9 @@ pub struct Health {
     /// The calls that have begun at the model of which this is the preferred target.
     turns: AtomicU64,
     resting: Mutex<Option<Instant>>,
+    pub headroom: Headroom,
+    /// The average time to the first token, in microseconds; 0 if none is known.
+    first_token: AtomicU64,
 }
 
 /// The health of a target, as it is reported.
@@ -86,6 +90,8 @@ impl Registry {
                 in_flight: AtomicU32::new(0),
                 turns: AtomicU64::new(0),
                 resting: Mutex::default(),
+                headroom: Headroom::default(),
+                first_token: AtomicU64::new(0),
             }))
         };
         let key = format!("{} {}", target.region, target.id);
@@ -134,6 +140,25 @@ impl Health {
         self.turns.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Records the time to the first token of a stream.
+    pub fn answered_within(&self, time: Duration) {
+        let new = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+        let old = self.first_token.load(Ordering::Relaxed);
+        // Recent streams count most. Of two that end at once, one may be lost.
+        let average = if old == 0 {
+            new
+        } else {
+            old - old / 8 + new / 8
+        };
+        self.first_token.store(average.max(1), Ordering::Relaxed);
+    }
+
+    /// The average time to the first token, if it is known.
+    pub fn first_token(&self) -> Option<Duration> {
+        let average = self.first_token.load(Ordering::Relaxed);
+        (average > 0).then(|| Duration::from_micros(average))
+    }
+
     /// Sends calls to other targets, if there are any, for some time.
     pub fn rest(&self, time: Duration) {
         let until = Instant::now() + time.min(LONGEST_REST);
@@ -165,7 +190,11 @@ impl Health {
         self.publish(self.breaker.change());
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         Ok(Permit {
-            lease: Arc::new(Lease(self.clone())),
+            lease: Arc::new(Lease {
+                health: self.clone(),
+                counted: AtomicI64::new(0),
+                per_output: AtomicU32::new(1),
+            }),
             pass: Some(pass),
         })
     }
@@ -179,7 +208,52 @@ pub struct Permit {
 
 /// Counts a request as in flight until the last reference is dropped.
 #[derive(Debug)]
-pub struct Lease(Arc<Health>);
+pub struct Lease {
+    health: Arc<Health>,
+    /// The tokens of the quota that the request is counted with.
+    counted: AtomicI64,
+    /// The tokens of the quota that each token of output counts as.
+    per_output: AtomicU32,
+}
+
+impl Lease {
+    /// Counts the request in the quota with `tokens` until its usage is known.
+    pub fn count(&self, tokens: u64, per_output: u32) {
+        self.per_output.store(per_output, Ordering::Relaxed);
+        self.set_counted(i64::try_from(tokens).unwrap_or(i64::MAX / 2));
+    }
+
+    /// Records that AWS did not admit the request. `is_throttled` means that its quota is used up.
+    pub fn not_admitted(&self, is_throttled: bool) {
+        let tokens = self.counted.load(Ordering::Relaxed);
+        if is_throttled && tokens > 0 {
+            self.health.headroom.throttled(tokens);
+        }
+        self.set_counted(0);
+    }
+
+    fn set_counted(&self, tokens: i64) {
+        let before = self.counted.swap(tokens, Ordering::Relaxed);
+        if tokens != before {
+            self.health.headroom.count(tokens - before);
+        }
+    }
+}
+
+impl Occupancy for Lease {
+    fn used(&self, usage: &Usage) {
+        if self.counted.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let per_output = u64::from(self.per_output.load(Ordering::Relaxed));
+        let output = usage.output.saturating_mul(per_output);
+        let tokens = usage
+            .input
+            .saturating_add(usage.cache_write)
+            .saturating_add(output);
+        self.set_counted(i64::try_from(tokens).unwrap_or(i64::MAX / 2));
+    }
+}
 
 impl Permit {
     /// Returns a reference that keeps the request in flight, for the rest of a stream.
@@ -196,7 +270,7 @@ impl Permit {
         let Some(pass) = self.pass.take() else {
             return;
         };
-        let Lease(health) = &*self.lease;
+        let health = &self.lease.health;
         health.publish(health.breaker.record(pass, works, at_least));
     }
 }
@@ -209,7 +283,7 @@ impl Drop for Permit {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.health.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

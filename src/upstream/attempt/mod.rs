@@ -5,6 +5,7 @@
 mod advice;
 mod breaker;
 mod choice;
+mod headroom;
 mod health;
 mod itinerary;
 mod retry_budget;
@@ -20,6 +21,7 @@ use self::{
     choice::Choice,
     health::{Permit, Registry},
     itinerary::{Itinerary, Stop},
+    subject::quota_of,
 };
 pub use self::{health::TargetHealth, send::Try, subject::Subject};
 use super::{
@@ -33,9 +35,6 @@ use crate::{
     model::{Model, Target},
     operation::Operation,
 };
-
-/// A request that was abandoned within this time may have been abandoned for a reason of the gateway's own.
-const PROVES_NOTHING: Duration = Duration::from_secs(1);
 
 /// A request that can be sent more than once.
 pub trait Attempt: Send {
@@ -103,7 +102,8 @@ impl Attempts {
             return None;
         }
         let affinity = call.body.affinity(model, &call.caller);
-        Some(Choice::new(&self.registry, &model.targets, model.label()).start(affinity))
+        let choice = Choice::new(&self.registry, &model.targets, model.label());
+        Some(choice.start(affinity, || quota_of(call)))
     }
 
     /// Runs `attempt` until it succeeds, or a retry cannot help or is not allowed.
@@ -190,11 +190,16 @@ impl Attempts {
             sent: &sent,
             lease: permit.lease(),
         };
+        let lease = permit.lease();
+        if let Some((tokens, per_output)) = subject.quota {
+            lease.count(tokens, per_output);
+        }
+        let began = Instant::now();
         let mut guard = AttemptGuard {
             subject,
             retried,
             code: "abandoned",
-            began: Instant::now(),
+            began,
             permit: Some(permit),
         };
         let work = attempt.attempt(send);
@@ -217,8 +222,15 @@ impl Attempts {
                 Kind::UpstreamThrottle | Kind::UpstreamQuota | Kind::Overloaded
             )
         };
-        if result.as_ref().is_err_and(is_busy) {
-            stop.health.rest(wait.unwrap_or_default());
+        match &result {
+            Ok(_) if subject.is_stream => stop.health.answered_within(began.elapsed()),
+            Ok(_) => {}
+            Err(error) => {
+                lease.not_admitted(error.kind() == Kind::UpstreamThrottle);
+                if is_busy(error) {
+                    stop.health.rest(wait.unwrap_or_default());
+                }
+            }
         }
         result
     }
@@ -330,7 +342,8 @@ impl Drop for AttemptGuard<'_> {
         } = self.subject;
         metrics::upstream_request(&target.region, label, self.code, self.retried);
         if let Some(permit) = self.permit.take() {
-            let is_silent = !trace.is_client_gone() && self.began.elapsed() >= PROVES_NOTHING;
+            let limit = self.subject.limit.filter(|_| !trace.is_client_gone());
+            let is_silent = limit.is_some_and(|limit| self.began.elapsed() >= limit);
             permit.end(is_silent.then_some(false), Duration::ZERO);
         }
     }

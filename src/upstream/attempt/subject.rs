@@ -2,7 +2,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     call::{Call, Delivery, Trace},
-    model::{RetryPolicy, Target, Targets},
+    model::{RetryPolicy, Strategy, Target, Targets},
+    operation::Operation,
 };
 
 /// The target of a request, and the call to account it to.
@@ -20,6 +21,14 @@ pub struct Subject<'a> {
     pub(in crate::upstream) targets: Option<&'a Targets>,
     /// How long the first token of a stream may take while there is another target or another model.
     pub(in crate::upstream) first_token: Option<Duration>,
+    /// The time after which a request that was abandoned shows that the target does not answer. A client can set a shorter
+    /// time, which must not affect others.
+    pub(in crate::upstream) limit: Option<Duration>,
+    /// The tokens of the quota that AWS counts the request with at first, and for each token of output in the end. `None`
+    /// if the strategy does not need to know.
+    pub(in crate::upstream) quota: Option<(u64, u32)>,
+    /// The request asks for a stream.
+    pub(in crate::upstream) is_stream: bool,
 }
 
 impl<'a> Subject<'a> {
@@ -37,11 +46,14 @@ impl<'a> Subject<'a> {
             trace,
             targets: None,
             first_token: None,
+            limit: None,
+            quota: None,
+            is_stream: false,
         }
     }
 
     /// Returns the subject for requests to the model of `call`.
-    pub fn of<T>(call: &'a Call<T>) -> Self {
+    pub fn of<T: Operation>(call: &'a Call<T>) -> Self {
         let model = &call.model;
         let targets = Some(&model.targets).filter(|targets| !targets.places.is_empty());
         // The service compiles a schema before the first token, which would take as long elsewhere.
@@ -50,7 +62,16 @@ impl<'a> Subject<'a> {
         let others = u32::try_from(places).unwrap_or(u32::MAX) - 1;
         let others = others + u32::from(call.trace.has_fallback());
         let share = model.timeouts.first_token / (others + 1);
+        let limit = match call.plan.delivery {
+            Delivery::Stream => model.timeouts.first_token,
+            Delivery::Whole | Delivery::Replayed => model.timeouts.whole,
+        };
+        let needs_quota = targets.is_some_and(|own| own.strategy == Strategy::Headroom);
         Self {
+            quota: needs_quota.then(|| (quota_of(call), model.facts.quota_per_output)),
+            is_stream: call.plan.delivery == Delivery::Stream,
+            // Less than the whole limit, of which the rest of the call takes a part.
+            limit: Some(limit / 10 * 9),
             targets,
             first_token: (is_prompt && others > 0).then_some(share),
             ..Self::new(model.target(), model.label(), model.retry, &call.trace)
@@ -66,4 +87,9 @@ impl<'a> Subject<'a> {
             ..self
         }
     }
+}
+
+/// The tokens that AWS admits each request of `call` with: its likely input and the most output.
+pub fn quota_of<T: Operation>(call: &Call<T>) -> u64 {
+    call.body.likely_tokens(&call.model) / u64::from(call.plan.worst.requests.max(1))
 }

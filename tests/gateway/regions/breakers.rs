@@ -2,8 +2,12 @@
 
 use futures_util::future::join_all;
 use http::StatusCode;
+use tokio_util::sync::CancellationToken;
 
-use crate::support::regions::{Regions, ask, failure};
+use crate::support::{
+    regions::{Regions, ask, failure},
+    upstream::Upstream,
+};
 
 const MODELS: &str = r#"
     [models.two-breakers]
@@ -93,4 +97,48 @@ async fn one_call_at_a_time_is_sent_if_no_healthy_region_is_left() {
     assert_eq!(regions.region_of("one-breaker", "Hi").await, "us-east-1");
     let (_, ready) = regions.gateway.admin("/readyz").await;
     assert!(!ready.contains("one-breaker"), "{ready}");
+}
+
+/// A fifth of the calls may be retried, so without a breaker most calls to a dead region would fail.
+#[tokio::test]
+async fn no_call_fails_while_a_region_dies_under_load() {
+    let east = crate::support::simulator();
+    let address = crate::support::serve(east.router()).await;
+    let death = CancellationToken::new();
+    let dies = death.clone();
+    let wire = Upstream::start(move |mut client| {
+        let dies = dies.clone();
+        async move {
+            if dies.is_cancelled() {
+                return;
+            }
+            let mut server = tokio::net::TcpStream::connect(address).await.unwrap();
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                () = dies.cancelled() => {}
+            }
+        }
+    })
+    .await;
+    let url = format!("http://127.0.0.1:{}", wire.port);
+    let regions = Regions::start_at(east, &url, MODELS).await;
+    let request = ask("two-breakers", "Hi");
+    for round in 0..8 {
+        let calls = join_all((0..25).map(|_| regions.gateway.chat(&request)));
+        let dies = async {
+            if round == 3 {
+                // Some of the calls are under way.
+                regions
+                    .gateway
+                    .until(async || regions.received()[0] > 80)
+                    .await;
+                death.cancel();
+            }
+        };
+        let (replies, ()) = tokio::join!(calls, dies);
+        for reply in replies {
+            assert_eq!(reply.status, StatusCode::OK, "{round}: {}", reply.text());
+        }
+    }
+    assert!(regions.received()[1] >= 100, "{:?}", regions.received());
 }

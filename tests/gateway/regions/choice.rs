@@ -20,6 +20,11 @@ const MODELS: &str = r#"
     target = "amazon.nova-lite-v1:0"
     regions = ["us-east-1", "us-west-2"]
     guardrail = { identifier = "abc123", version = "1" }
+    [models.roomy]
+    target = "us.anthropic.claude-haiku-5-5"
+    regions = ["us-east-1", "us-west-2"]
+    strategy = "headroom"
+    max_tokens = 1000
     [models.ordered]
     target = "amazon.nova-lite-v1:0"
     regions = ["us-west-2", "us-east-1"]
@@ -91,4 +96,16 @@ async fn region_that_throttles_rests_while_another_answers() {
         assert_eq!(regions.region_of("ordered", "Hi").await, "us-east-1");
     }
     assert_eq!(regions.received(), [4, 1, 0]);
+}
+
+/// What a call may use counts while it runs, and what it has used counts afterwards, as AWS's quotas do.
+#[tokio::test]
+async fn calls_begin_where_most_of_the_quota_is_left() {
+    let regions = Regions::start(MODELS).await;
+    let slow = ask("roomy", "[simulate slow 500ms]");
+    let calls = (0..4).map(|_| regions.gateway.chat(&slow));
+    for reply in join_all(calls).await {
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    }
+    assert_eq!(regions.received(), [2, 2, 0]);
 }

@@ -141,9 +141,7 @@ async fn row_49_stream_moves_before_its_first_token_and_not_after() {
     let [_, streamed] = both();
     let message = json!({"message": "no"}).to_string();
     let exception = encode_exception("serviceUnavailableException", &message);
-    regions
-        .east
-        .script(ScriptedReply::stream(vec![exception.into()]));
+    regions.east.script(ScriptedReply::stream(vec![exception]));
     let reply = regions.gateway.chat(&streamed).await;
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.header("x-lintel-region"), Some("us-west-2"));
@@ -155,7 +153,7 @@ async fn row_49_stream_moves_before_its_first_token_and_not_after() {
             json!({"contentBlockIndex": 0, "delta": {"text": "Hel"}}),
         ),
     ];
-    let events = events.map(Into::into).to_vec();
+    let events = events.to_vec();
     regions.east.script(ScriptedReply::stream(events));
     let before = regions.received();
     let reply = regions.gateway.chat(&streamed).await;

@@ -1,0 +1,146 @@
+//! An estimate of what is left of a target's quota of tokens per minute. AWS does not say how much that is, so the estimate
+//! counts what was sent by AWS's own rule, and learns the quota from throttling.
+//!
+//! The rule, from the user guide, "How tokens are counted": a request is admitted with its input and `max_tokens`. When it
+//! has ended, it counts its input, what it wrote to the cache, and its output times a rate that depends on the model.
+//! Tokens read from the cache do not count.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// The window of AWS's quota, in slots of this length.
+const SLOTS: usize = 12;
+const SLOT: Duration = Duration::from_secs(5);
+
+/// How a quota grows that was learned from throttling, per minute without any: other users of the account may have used it.
+const GROWTH: f64 = 1.1;
+
+/// When a learned quota is forgotten, in minutes without throttling.
+const FORGOTTEN: f64 = 15.0;
+
+/// The least quota that is learned, in tokens.
+const LEAST: f64 = 1000.0;
+
+/// The tokens that a target has counted in the last minute, and its quota.
+#[derive(Debug)]
+pub struct Headroom(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    slots: [i64; SLOTS],
+    /// The time of the first slot, and the number of the current one since then.
+    began: Instant,
+    slot: u64,
+    /// The quota when it was learned, in tokens, and that time.
+    learned: Option<(f64, Instant)>,
+}
+
+impl Default for Headroom {
+    fn default() -> Self {
+        Self(Mutex::new(Inner {
+            slots: [0; SLOTS],
+            began: Instant::now(),
+            slot: 0,
+            learned: None,
+        }))
+    }
+}
+
+impl Headroom {
+    /// Counts `tokens` more; fewer if it is negative.
+    pub fn count(&self, tokens: i64) {
+        let mut inner = self.lock();
+        inner.advance();
+        let slot = inner.slot as usize % SLOTS;
+        inner.slots[slot] = inner.slots[slot].saturating_add(tokens);
+    }
+
+    /// Records that AWS throttled a request of `tokens`, which is counted already: without it, the quota was almost used.
+    pub fn throttled(&self, tokens: i64) {
+        let mut inner = self.lock();
+        inner.advance();
+        let used = inner.used() - tokens as f64;
+        let quota = inner.quota().map_or(used, |quota| quota.min(used));
+        inner.learned = Some((quota.max(LEAST), Instant::now()));
+    }
+
+    /// The tokens of the last minute.
+    pub fn used(&self) -> f64 {
+        let mut inner = self.lock();
+        inner.advance();
+        inner.used()
+    }
+
+    /// The quota of a minute, in tokens, if it is known.
+    pub fn quota(&self) -> Option<f64> {
+        self.lock().quota()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn advance(&mut self) {
+        let current = self.began.elapsed().as_nanos() / SLOT.as_nanos();
+        let current = u64::try_from(current).unwrap_or(u64::MAX);
+        for _ in 0..current.saturating_sub(self.slot).min(SLOTS as u64) {
+            self.slot += 1;
+            self.slots[self.slot as usize % SLOTS] = 0;
+        }
+        if self.slot < current {
+            self.slot = current;
+            self.slots[current as usize % SLOTS] = 0;
+        }
+    }
+
+    fn used(&self) -> f64 {
+        // A request that began in a slot that is over may have used less than it reserved.
+        self.slots.iter().sum::<i64>().max(0) as f64
+    }
+
+    fn quota(&self) -> Option<f64> {
+        let (quota, at) = self.learned?;
+        let minutes = at.elapsed().as_secs_f64() / 60.0;
+        (minutes < FORGOTTEN).then(|| quota * GROWTH.powf(minutes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn tokens_count_for_a_minute() {
+        let headroom = Headroom::default();
+        headroom.count(1000);
+        advance(Duration::from_secs(30)).await;
+        headroom.count(500);
+        headroom.count(-200);
+        assert_eq!(headroom.used(), 1300.0);
+        advance(Duration::from_secs(31)).await;
+        assert_eq!(headroom.used(), 300.0);
+        advance(Duration::from_secs(3600)).await;
+        assert_eq!(headroom.used(), 0.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn quota_is_learned_from_throttling_grows_and_is_forgotten() {
+        let headroom = Headroom::default();
+        assert_eq!(headroom.quota(), None);
+        headroom.count(10_000);
+        headroom.throttled(2000);
+        assert_eq!(headroom.quota(), Some(8000.0));
+        advance(Duration::from_secs(60)).await;
+        assert_eq!(headroom.quota().map(f64::round), Some(8800.0));
+        advance(Duration::from_secs(15 * 60)).await;
+        assert_eq!(headroom.quota(), None);
+    }
+}
