@@ -53,10 +53,13 @@ async fn an_agent_loops_through_calls_and_is_billed_what_it_uses() {
     let warnings = reply.header("x-lintel-warnings").unwrap();
     assert!(warnings.contains("were sent as text"), "{warnings}");
     ids.push(reply.json()["choices"][0]["message"]["tool_calls"][0]["id"].clone());
-    assert!(ids[0] != ids[1] && ids[0].as_str().unwrap().starts_with("call_"), "{ids:?}");
+    assert!(
+        ids[0] != ids[1] && ids[0].as_str().unwrap().starts_with("call_"),
+        "{ids:?}"
+    );
     let bodies = gateway.bodies();
     assert_eq!(bodies[0]["tools"][0]["name"], "get_weather");
-    let result = json!([{"call": {"name": "get_weather", "parameters": {"city": "value"}}, "outputs": [{"text": "sunny"}]}]);
+    let result = json!([{"call": {"name": "get_weather", "parameters": {"city": "city", "days": 1}}, "outputs": [{"text": "sunny"}]}]);
     assert_eq!(bodies[1]["message"], "Use get_weather");
     assert_eq!(bodies[1]["tool_results"], result);
     assert!(bodies[2].get("tool_results").is_none());
@@ -65,8 +68,16 @@ async fn an_agent_loops_through_calls_and_is_billed_what_it_uses() {
         .until(async || standing(&gateway, &id).await.1 == "0")
         .await;
     let (input, output) = gateway.billed();
-    assert_eq!(nano(&standing(&gateway, &id).await.0), 2000 * input + 10_000 * output);
-    assert!(booked(&gateway, &id).await.iter().all(|one| one.0 == "actual"));
+    assert_eq!(
+        nano(&standing(&gateway, &id).await.0),
+        2000 * input + 10_000 * output
+    );
+    assert!(
+        booked(&gateway, &id)
+            .await
+            .iter()
+            .all(|one| one.0 == "actual")
+    );
 }
 
 #[tokio::test]
@@ -87,7 +98,8 @@ async fn text_documents_are_sent_beside_the_message_and_cited() {
         assert_eq!(body["message"], "Sum up");
         assert_eq!(body["documents"][0]["snippet"], "Hi");
     }
-    request["messages"][0]["content"][0] = file("a.pdf", "data:application/pdf;base64,JVBERi0xLjQ=");
+    request["messages"][0]["content"][0] =
+        file("a.pdf", "data:application/pdf;base64,JVBERi0xLjQ=");
     let reply = gateway.chat(&request).await;
     assert_eq!(reply.status, StatusCode::BAD_REQUEST);
     assert_eq!(reply.error()["code"], "unsupported_content");
@@ -110,7 +122,9 @@ async fn an_answer_that_failed_is_an_error_and_not_an_answer() {
     let gateway = Gateway::start_with(SETTINGS).await;
     for _ in 0..2 {
         let body = json!({"text": "I", "generation_id": "g", "finish_reason": "ERROR"});
-        gateway.simulator.script(ScriptedReply::json(200, body.to_string()));
+        gateway
+            .simulator
+            .script(ScriptedReply::json(200, body.to_string()));
     }
     let reply = gateway.chat(&of("command", user("Hello"))).await;
     assert_eq!(reply.status, StatusCode::BAD_GATEWAY, "{}", reply.text());

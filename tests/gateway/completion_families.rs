@@ -33,7 +33,12 @@ async fn the_end_of_life_is_a_warning_and_white_space_before_the_answer_is_left_
         let warnings = reply.header("x-lintel-warnings").unwrap_or_default();
         assert!(warnings.contains("past its end of life"), "{warnings}");
     }
-    let caps = ["max_gen_len", "max_tokens_to_sample", "max_tokens", "maxTokens"];
+    let caps = [
+        "max_gen_len",
+        "max_tokens_to_sample",
+        "max_tokens",
+        "maxTokens",
+    ];
     for (body, cap) in gateway.bodies().iter().zip(caps) {
         assert_eq!(body[cap], 100, "{body}");
     }
@@ -59,7 +64,11 @@ async fn turns_are_written_by_the_template_or_rejected_where_there_is_none() {
         let mut single = of(model, conversation.clone());
         single["messages"].as_array_mut().unwrap().drain(1..3);
         let reply = gateway.chat(&single).await;
-        assert!(reply.content().contains("What now?"), "{model}: {}", reply.text());
+        assert!(
+            reply.content().contains("What now?"),
+            "{model}: {}",
+            reply.text()
+        );
         let sent = gateway.bodies().pop().unwrap()["prompt"].to_string();
         assert!(sent.contains("Be brief."), "{model}: {sent}");
     }
@@ -70,7 +79,9 @@ async fn a_stop_sequence_of_the_client_is_reported_and_that_of_the_template_is_n
     let gateway = start().await;
     for (stop, reported) in [("END", json!("END")), ("\n\nHuman:", Value::Null)] {
         let body = json!({"completion": " Hi", "stop_reason": "stop_sequence", "stop": stop});
-        gateway.simulator.script(ScriptedReply::json(200, body.to_string()));
+        gateway
+            .simulator
+            .script(ScriptedReply::json(200, body.to_string()));
         let reply = gateway.chat(&of("claude2", user("Hello"))).await;
         let choice = &reply.json()["choices"][0];
         assert_eq!(choice["finish_reason"], "stop");
@@ -78,7 +89,9 @@ async fn a_stop_sequence_of_the_client_is_reported_and_that_of_the_template_is_n
     }
     let body = json!({"generations": [{"text": " Hi", "finish_reason": "ERROR"}]});
     for _ in 0..3 {
-        gateway.simulator.script(ScriptedReply::json(200, body.to_string()));
+        gateway
+            .simulator
+            .script(ScriptedReply::json(200, body.to_string()));
     }
     let reply = gateway.chat(&of("command", user("Hello"))).await;
     assert_eq!(reply.error()["code"], "model_error", "{}", reply.text());

@@ -147,7 +147,12 @@ fn walk_body(value: &Value, found: &mut Found) {
                         found.cache_points = true;
                         found.hour |= member["ttl"] == "1h";
                     }
-                    "input_schema" | "parameters" | "parameter_definitions" | "schema" | "inputSchema" | "input" => {
+                    "input_schema"
+                    | "parameters"
+                    | "parameter_definitions"
+                    | "schema"
+                    | "inputSchema"
+                    | "input" => {
                         found.text += longest_form(&member.to_string());
                     }
                     _ => walk_body(member, found),

@@ -62,9 +62,9 @@ fn documents(body: &Value, messages: &mut [Value]) {
     let Some(Value::Array(content)) = messages.last_mut().map(|last| last["content"].take()) else {
         return;
     };
-    let found = list(&body["documents"]).map(|document| {
-        json!({"document": {"name": document["title"], "citations": {"enabled": true}}})
-    });
+    let found = list(&body["documents"]).map(
+        |document| json!({"document": {"name": document["title"], "citations": {"enabled": true}}}),
+    );
     let content: Vec<Value> = content.into_iter().chain(found).collect();
     if let Some(last) = messages.last_mut() {
         last["content"] = content.into();
@@ -148,10 +148,14 @@ fn calls(answer: &Answer) -> Vec<Value> {
 /// Cites the whole text.
 fn citations(outcome: &Outcome<'_>) -> Vec<Value> {
     let text = text(outcome);
-    let cited = outcome.answer.blocks.iter().filter_map(|block| match block {
-        Block::Cited { citation, .. } => Some(&citation["location"]["documentPage"]),
-        _ => None,
-    });
+    let cited = outcome
+        .answer
+        .blocks
+        .iter()
+        .filter_map(|block| match block {
+            Block::Cited { citation, .. } => Some(&citation["location"]["documentPage"]),
+            _ => None,
+        });
     cited
         .map(|page| {
             let id = format!("doc_{}", page["documentIndex"]);
@@ -188,8 +192,10 @@ pub fn events(outcome: &Outcome<'_>) -> (Vec<Value>, usize) {
     ));
     let calls = calls(outcome.answer);
     if !calls.is_empty() {
-        events.push(json!({"event_type": "tool-calls-generation", "is_finished": false,
-                           "text": text, "tool_calls": calls}));
+        events.push(
+            json!({"event_type": "tool-calls-generation", "is_finished": false,
+                           "text": text, "tool_calls": calls}),
+        );
     }
     let end = events.len();
     events.push(json!({"event_type": "stream-end", "is_finished": true,

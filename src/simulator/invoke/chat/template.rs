@@ -135,10 +135,11 @@ pub fn llama2(body: &Value) -> Result<Value, ServiceError> {
             _ => return Err(broken("an answer has no end")),
         };
         let marks = ["<s>", "</s>", "[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"];
-        if marks
-            .iter()
-            .any(|mark| [user, answer, &system].iter().any(|text| text.contains(mark)))
-        {
+        if marks.iter().any(|mark| {
+            [user, answer, &system]
+                .iter()
+                .any(|text| text.contains(mark))
+        }) {
             return Err(broken("a turn has a mark in its text"));
         }
         if !answer.is_empty() {

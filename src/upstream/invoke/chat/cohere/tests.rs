@@ -70,7 +70,14 @@ fn written(messages: &[Message<'_>]) -> (Value, String) {
         .as_array()
         .unwrap()
         .iter()
-        .map(|turn| format!("{}: {}", turn["role"].as_str().unwrap(), turn["message"].as_str().unwrap()).into())
+        .map(|turn| {
+            format!(
+                "{}: {}",
+                turn["role"].as_str().unwrap(),
+                turn["message"].as_str().unwrap()
+            )
+            .into()
+        })
         .collect();
     (
         json!([message, history, results]),
@@ -90,7 +97,11 @@ fn results_of_all_steps_since_the_question_are_sent_beside_it() {
         calls("b", None),
         results("b", None),
     ]);
-    let expected = json!(["Look", ["USER: Hi", "CHATBOT: Hello"], [["a", "result a"], ["b", "result b"]]]);
+    let expected = json!([
+        "Look",
+        ["USER: Hi", "CHATBOT: Hello"],
+        [["a", "result a"], ["b", "result b"]]
+    ]);
     assert_eq!(body, expected);
     assert!(warnings.contains("the text beside the last tool calls was dropped"));
 }

@@ -69,7 +69,9 @@ impl From<ClaudeGenerated> for Piece {
     fn from(own: ClaudeGenerated) -> Self {
         let sequence = own.stop.filter(|stop| !stop.is_empty());
         // Without a limit, the model ends an answer by beginning the next turn.
-        let is_turn = sequence.as_deref().is_none_or(|stop| stop.trim() == "Human:");
+        let is_turn = sequence
+            .as_deref()
+            .is_none_or(|stop| stop.trim() == "Human:");
         let reason = own.stop_reason.map(|reason| match reason.as_str() {
             "stop_sequence" if is_turn => "end_turn".to_owned(),
             _ => reason,
@@ -134,11 +136,13 @@ impl CommandGenerated {
 
 impl Reader for Command {
     fn whole(&mut self, body: &[u8], reply: &mut Reply) -> Result<(), Error> {
-        self.0.whole(parse::<CommandGenerated>(body)?.piece()?, reply)
+        self.0
+            .whole(parse::<CommandGenerated>(body)?.piece()?, reply)
     }
 
     fn event(&mut self, event: &[u8], reply: &mut Reply) -> Result<(), Error> {
-        self.0.add(parse::<CommandGenerated>(event)?.piece()?, reply);
+        self.0
+            .add(parse::<CommandGenerated>(event)?.piece()?, reply);
         Ok(())
     }
 }

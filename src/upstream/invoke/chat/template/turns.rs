@@ -89,7 +89,10 @@ pub fn llama2(system: &str, turns: &[Turn]) -> String {
         let text = text.trim();
         let _ = match (is_user, nth + 1 < turns.len()) {
             (true, _) if nth == 0 && !system.is_empty() => {
-                write!(prompt, "<s>[INST] <<SYS>>\n{system}\n<</SYS>>\n\n{text} [/INST]")
+                write!(
+                    prompt,
+                    "<s>[INST] <<SYS>>\n{system}\n<</SYS>>\n\n{text} [/INST]"
+                )
             }
             (true, _) => write!(prompt, "<s>[INST] {text} [/INST]"),
             (false, true) => write!(prompt, " {text} </s>"),
