@@ -59,7 +59,7 @@ async fn an_agent_loops_through_calls_and_is_billed_what_it_uses() {
     );
     let bodies = gateway.bodies();
     assert_eq!(bodies[0]["tools"][0]["name"], "get_weather");
-    let result = json!([{"call": {"name": "get_weather", "parameters": {"city": "value"}}, "outputs": [{"text": "sunny"}]}]);
+    let result = json!([{"call": {"name": "get_weather", "parameters": {"city": "city", "days": 1}}, "outputs": [{"text": "sunny"}]}]);
     assert_eq!(bodies[1]["message"], "Use get_weather");
     assert_eq!(bodies[1]["tool_results"], result);
     assert!(bodies[2].get("tool_results").is_none());

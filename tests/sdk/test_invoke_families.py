@@ -42,7 +42,7 @@ def stream(simulator, model, **body):
 
 def test_command_r_calls_tools_and_reads_their_results(simulator):
     first = invoke(simulator, COMMAND_R, message="Use get_weather", tools=[TOOL])
-    assert first["tool_calls"] == [{"name": "get_weather", "parameters": {"city": "value"}}]
+    assert first["tool_calls"] == [{"name": "get_weather", "parameters": {"city": "city"}}]
     results = [{"call": first["tool_calls"][0], "outputs": [{"text": "sunny"}]}]
     second = invoke(simulator, COMMAND_R, message="Use get_weather", tools=[TOOL], tool_results=results)
     assert second["text"] == "You said: sunny"

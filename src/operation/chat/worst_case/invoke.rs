@@ -51,9 +51,10 @@ pub fn added(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> u64 {
 }
 
 /// The most bytes that Command R's body adds: the definitions of tools beside their schemas, and words before earlier calls
-/// and results. The shortest parameter, `"a":{},`, becomes less than six times as long.
+/// and results. The shortest parameter, `"a":{},`, becomes less than six times as long. A name or a description is sent twice,
+/// and a tokenizer may make each eleven times as long.
 fn command_r(chat: &Chat) -> u64 {
-    const DEFINED: u64 = 8;
+    const DEFINED: u64 = 16;
     let tools = chat
         .tools
         .iter()
