@@ -291,6 +291,11 @@ async fn calls_are_reserved_and_settled_as_billed() {
             let booked = booked(&gateway, &id).await;
             assert_eq!(booked.len(), 1, "{name} {text}: {booked:?}");
             assert_eq!(booked[0].2, standing(&gateway, &id).await.0, "{name}");
+            // Jurassic-2 does not stream, and nothing is known of a whole answer that is cut.
+            let kind = match (kind, name) {
+                ("estimated", "jurassic-i") => "presumed",
+                _ => kind,
+            };
             if !kind.is_empty() {
                 assert_eq!(booked[0].0, kind, "{name} {text}");
             }

@@ -227,7 +227,8 @@ fn without_ids(body: &[u8]) -> String {
     let (before, rest) = text
         .split_once("\"lintel_request_id\":\"")
         .expect("every request has the ID of the call in its metadata");
-    let (_, after) = rest.split_once("\"lintel_key_id\":\"all\"").unwrap();
+    let (_, key) = rest.split_once("\"lintel_key_id\":\"").unwrap();
+    let (_, after) = key.split_once('"').unwrap();
     match (
         before.strip_suffix(",\"requestMetadata\":{"),
         after.strip_prefix('}'),
