@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 pub use control_plane::DescribeError;
 pub use frames::{Frame, FrameError, FrameReader, encode_frame};
 pub use sdk::Clients;
-pub use settings::{AssumeRole, AwsSettings, Endpoints};
+pub use settings::{Account, AssumeRole, AwsSettings, Endpoints};
 pub use tls::TrustedRoots;
 
 use super::Request;
