@@ -88,7 +88,7 @@ fn regions(config: &Config) -> impl Iterator<Item = String> {
     let built_in = config.models.built_in().map(|model| model.target());
     named
         .chain(built_in)
-        .map(|target| target.region.clone())
+        .map(|target| target.place().into_owned())
         .chain(knowledge_base_regions(config))
         .chain([config.aws.region.clone()])
 }

@@ -35,6 +35,9 @@ const NEEDS_RESTART: [&str; 7] = [
 /// gateway would follow them.
 const PLACES: [&str; 3] = ["aws.region", "aws.residency", "aws.mantle"];
 
+/// The same of other accounts, whose sessions begin when the process starts.
+const ACCOUNTS: &str = "aws.accounts.";
+
 /// Where a configuration comes from.
 #[derive(Clone)]
 pub struct Source {
@@ -224,7 +227,7 @@ impl InForce {
             }
             let show = |value: Option<&String>| value.map_or("none".to_owned(), |text| shown(text));
             let line = format!("{path}: {} -> {}", show(old), show(new));
-            if PLACES.contains(&path.as_str()) {
+            if PLACES.contains(&path.as_str()) || path.starts_with(ACCOUNTS) {
                 problems.push(problem(
                     path,
                     "changed, which needs a restart; nothing was reloaded".to_owned(),

@@ -50,7 +50,7 @@ pub fn profile_of(model: &Model, route: Route) -> Option<Target> {
     let prefix = fitting(&model.facts, &target.region, model.options.residency)?;
     Some(Target {
         id: format!("{prefix}.{}", target.id),
-        region: target.region.clone(),
+        ..Target::clone(target)
     })
 }
 

@@ -182,7 +182,7 @@ fn described(model: &Model) -> Target {
     match &model.base {
         Some(base) if catalogue::lookup(target).base.is_none() => Target {
             id: base.clone(),
-            region: target.region.clone(),
+            ..Target::clone(target)
         },
         _ => Target::clone(target),
     }

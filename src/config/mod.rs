@@ -243,8 +243,7 @@ fn read(
     let aws = sections::aws(root.section("aws"), environment, demo.as_ref());
     let defaults = models::defaults(
         root.section("defaults"),
-        aws.as_ref()
-            .is_some_and(|aws| aws.settings.api_key.is_some()),
+        aws.as_ref().map(|aws| &aws.settings),
     );
     let region = aws.as_ref().map_or("us-east-1", |aws| aws.region.as_str());
     let models = models::models(

@@ -14,6 +14,7 @@ use crate::{
         RetryPolicy, Target, Timeouts,
     },
     operation::chat::route,
+    upstream::AwsSettings,
 };
 
 /// `[defaults]`: settings of every model that does not set its own.
@@ -30,7 +31,9 @@ pub struct Defaults {
     regions: Regions,
 }
 
-pub fn defaults(mut section: Section<'_>, has_api_key: bool) -> Defaults {
+pub fn defaults(mut section: Section<'_>, aws: Option<&AwsSettings>) -> Defaults {
+    let has_api_key = aws.is_some_and(|aws| aws.api_key.is_some());
+    let known = Regions::of_accounts(aws);
     let Model {
         timeouts,
         defaults,
@@ -57,7 +60,7 @@ pub fn defaults(mut section: Section<'_>, has_api_key: bool) -> Defaults {
         ),
         drain: section.choice("on_disconnect", &[("drain", true), ("cancel", false)], true),
         has_api_key,
-        regions: regions::read(&mut section, &Regions::default()),
+        regions: regions::read(&mut section, &known),
     };
     section.finish();
     defaults
@@ -168,7 +171,8 @@ fn model(
     region: &str,
     places: Places,
 ) -> Option<Model> {
-    let (has_regions, has_price) = (section.contains("regions"), section.contains("price"));
+    let has_price = section.contains("price");
+    let has_regions = section.contains("regions") || section.contains("accounts");
     let regions = regions::read(&mut section, &defaults.regions);
     let region = regions.first(region);
     if !target.contains(['.', ':', '/']) {
@@ -228,7 +232,7 @@ fn model(
     if let Some(problem) = route::check(&model) {
         section.problem_at("api", problem);
     }
-    section.not_supported(&["resume", "queue", "accounts"]);
+    section.not_supported(&["resume", "queue"]);
     section.finish();
     Some(model)
 }

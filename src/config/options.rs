@@ -20,7 +20,7 @@ pub fn known(section: &mut Section<'_>, target: &Target) -> (Option<String>, Cat
     let described = match &base_model {
         Some(base) => Target {
             id: base.clone(),
-            region: target.region.clone(),
+            ..target.clone()
         },
         None => target.clone(),
     };

@@ -14,8 +14,11 @@ use crate::{
     catalogue,
     model::Residency,
     remote_media::{self, RemoteMedia},
-    upstream::{AssumeRole, AwsSettings, Endpoints, TrustedRoots},
+    upstream::{Account, AssumeRole, AwsSettings, Endpoints, TrustedRoots},
 };
+
+/// The name of the gateway's own account in the list of a model's accounts.
+pub const OWN_ACCOUNT: &str = "own";
 
 const ADDRESS: &str = "an address such as \"127.0.0.1:8080\"";
 
@@ -122,7 +125,7 @@ pub fn aws(
     let profile = section.string("profile");
     let assume_role = section
         .has("assume_role")
-        .then(|| assume_role(section.section("assume_role"), environment));
+        .then(|| assume_role(section.section("assume_role"), "arn", environment));
     let roots = trusted_roots(&mut section, environment);
     section.choice("transport", &[("sdk", ())], ());
     let places = places(&mut section);
@@ -130,7 +133,8 @@ pub fn aws(
     let signing_name = section.choice("mantle_signing_name", &signing_names, "bedrock-mantle");
     let discovery = section.boolean("discovery", true);
     let api_key = environment.variable("AWS_BEARER_TOKEN_BEDROCK");
-    section.not_supported(&["accounts", "attribution"]);
+    let accounts = accounts(&mut section, environment);
+    section.not_supported(&["attribution"]);
     section.finish();
     let settings = match demo {
         Some(demo) => AwsSettings {
@@ -141,6 +145,7 @@ pub fn aws(
         None => AwsSettings {
             endpoints,
             regional_endpoints,
+            accounts,
             profile,
             assume_role: assume_role.flatten(),
             roots,
@@ -197,6 +202,23 @@ fn regional_endpoints(section: &mut Section<'_>, all: &Endpoints) -> HashMap<Str
         (region, endpoints)
     });
     regional.collect()
+}
+
+/// The roles of `accounts.NAME`.
+fn accounts(section: &mut Section<'_>, environment: &Environment) -> HashMap<String, Account> {
+    let sections = section.named_sections("accounts").into_iter();
+    let accounts = sections.filter_map(|(name, mut section)| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        if name == OWN_ACCOUNT || !name.chars().all(is_plain) {
+            section.problem(format!(
+                "an account has a name of letters, digits, '-' and '_', other than '{OWN_ACCOUNT}'"
+            ));
+        }
+        let regions = section.strings("regions");
+        let role = assume_role(section, "role_arn", environment)?;
+        Some((name, Account { role, regions }))
+    });
+    accounts.collect()
 }
 
 fn url(section: &mut Section<'_>, key: &'static str) -> Option<String> {
@@ -262,10 +284,15 @@ pub fn remote_media(mut section: Section<'_>) -> Option<RemoteMedia> {
     media.ok().flatten()
 }
 
-fn assume_role(mut section: Section<'_>, environment: &Environment) -> Option<AssumeRole> {
-    let arn = section.string("arn");
-    if arn.is_none() {
-        section.problem("'arn' is missing");
+/// Reads a role, whose ARN is the member `arn`.
+fn assume_role(
+    mut section: Section<'_>,
+    arn: &'static str,
+    environment: &Environment,
+) -> Option<AssumeRole> {
+    let role = section.string(arn);
+    if role.is_none() {
+        section.problem(format!("'{arn}' is missing"));
     }
     let external_id_env = section.string("external_id_env");
     let external_id = external_id_env
@@ -283,7 +310,7 @@ fn assume_role(mut section: Section<'_>, environment: &Environment) -> Option<As
         .unwrap_or_else(|| "lintel".to_owned());
     section.finish();
     Some(AssumeRole {
-        arn: arn?,
+        arn: role?,
         external_id,
         session_name,
     })

@@ -43,7 +43,7 @@ impl Resolve {
         };
         let target = Target {
             id: base,
-            region: model.target().region.clone(),
+            ..Target::clone(model.target())
         };
         let known = catalogue::lookup(&target);
         // The configuration takes precedence.

@@ -1,6 +1,6 @@
 //! Where a model is called: its targets, and how one of them is chosen.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use super::Model;
 use crate::money::Price;
@@ -11,6 +11,8 @@ pub struct Target {
     /// A Bedrock model id, inference profile id or ARN, as it goes into the path.
     pub id: String,
     pub region: String,
+    /// The name of another account that is called, of `[aws.accounts]`. If `None`, the gateway's own.
+    pub account: Option<Arc<str>>,
 }
 
 impl Target {
@@ -23,7 +25,19 @@ impl Target {
             .and_then(|rest| rest.split(':').nth(2))
             .filter(|r| !r.is_empty());
         let region = own.unwrap_or(region).to_owned();
-        Self { id, region }
+        Self {
+            id,
+            region,
+            account: None,
+        }
+    }
+
+    /// Returns where the target is: its region, or `ACCOUNT/REGION`.
+    pub fn place(&self) -> Cow<'_, str> {
+        match &self.account {
+            None => Cow::Borrowed(&self.region),
+            Some(account) => Cow::Owned(format!("{account}/{}", self.region)),
+        }
     }
 
     /// Reports whether the target is a managed prompt, which brings its own text, model and limits.

@@ -72,7 +72,7 @@ fn counted(model: &Model) -> Arc<Target> {
     let own = model.target();
     Arc::new(Target {
         id: model.base.clone().unwrap_or_else(|| own.id.clone()),
-        region: own.region.clone(),
+        ..Target::clone(own)
     })
 }
 

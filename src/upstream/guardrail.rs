@@ -120,7 +120,7 @@ impl Guardrails {
         } = case.guardrail;
         let target = Arc::new(Target {
             id: format!("{identifier}/version/{version}"),
-            region: case.model.target().region.clone(),
+            ..Target::clone(case.model.target())
         });
         let label = format!("guardrail:{}", case.model.label());
         let subject = Subject::new(&target, &label, case.model.retry, case.trace);

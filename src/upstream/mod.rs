@@ -49,7 +49,7 @@ pub use native::refusals::Refusals;
 pub use profile_lookup::{ProfileLookup, Unresolved};
 pub use redact::redact;
 pub use transport::{
-    AssumeRole, AwsSettings, Clients, Endpoints, Frame, FrameError, FrameReader, Response,
+    Account, AssumeRole, AwsSettings, Clients, Endpoints, Frame, FrameError, FrameReader, Response,
     SendError, ServiceOperation, Transport, TrustedRoots, connecting_within, encode_frame,
 };
 

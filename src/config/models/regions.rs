@@ -4,19 +4,26 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     catalogue,
-    config::reader::Section,
-    model::{Model, Residency, Strategy},
+    config::{reader::Section, sections::OWN_ACCOUNT},
+    model::{Model, Residency, Strategy, Target},
+    upstream::AwsSettings,
 };
 
 /// The most regions of a model.
 const MAX_REGIONS: usize = 16;
 const MAX_WEIGHT: u64 = 100;
+/// The most targets of a model.
+const MAX_PLACES: usize = 32;
 
 /// The regions of a model, as configured.
 #[derive(Clone, Debug, Default)]
 pub struct Regions {
     /// In order of preference. If `None`, the region of `[aws]`.
     names: Option<Vec<String>>,
+    /// The names of the accounts, in order of preference. If empty, the gateway's own.
+    accounts: Vec<String>,
+    /// The accounts that exist beside the gateway's own, and where they are called.
+    known: BTreeMap<String, Option<Vec<String>>>,
     strategy: Strategy,
     weights: BTreeMap<String, u32>,
 }
@@ -33,6 +40,12 @@ pub fn read(section: &mut Section<'_>, defaults: &Regions) -> Regions {
             section.problem_at("regions", format!("names {name} more than once"));
         }
     }
+    let accounts = section.strings("accounts");
+    let is_known = |name: &String| name == OWN_ACCOUNT || defaults.known.contains_key(name);
+    if let Some(name) = accounts.iter().flatten().find(|name| !is_known(name)) {
+        let text = format!("'{name}' is neither '{OWN_ACCOUNT}' nor one of aws.accounts");
+        section.problem_at("accounts", text);
+    }
     let choices = [
         ("ordered", Strategy::Ordered),
         ("round_robin", Strategy::RoundRobin),
@@ -44,12 +57,24 @@ pub fn read(section: &mut Section<'_>, defaults: &Regions) -> Regions {
         names: names
             .filter(|names| !names.is_empty())
             .or_else(|| defaults.names.clone()),
+        accounts: accounts.unwrap_or_else(|| defaults.accounts.clone()),
+        known: defaults.known.clone(),
         strategy: section.choice("strategy", &choices, defaults.strategy),
         weights: weights.unwrap_or_else(|| defaults.weights.clone()),
     }
 }
 
 impl Regions {
+    /// Returns the settings of a configuration that names no regions.
+    pub fn of_accounts(aws: Option<&AwsSettings>) -> Self {
+        let accounts = aws.into_iter().flat_map(|aws| &aws.accounts);
+        let known = accounts.map(|(name, account)| (name.clone(), account.regions.clone()));
+        Self {
+            known: known.collect(),
+            ..Self::default()
+        }
+    }
+
     /// The preferred region, or `default`.
     pub fn first<'a>(&'a self, default: &'a str) -> &'a str {
         let first = self.names.as_ref().and_then(|names| names.first());
@@ -73,36 +98,87 @@ impl Regions {
             let text = format!("'{name}' is not one of the model's regions");
             section.problem_at("weights", text);
         }
-        let [first, _, ..] = names else {
-            return model;
+        let own = [model.target().region.clone()];
+        let names: &[String] = if names.is_empty() { &own } else { names };
+        let none = [OWN_ACCOUNT.to_owned()];
+        let is_arn = target.starts_with("arn:");
+        let accounts = match self.accounts.as_slice() {
+            [] => none.as_slice(),
+            _ if is_arn && !is_own => none.as_slice(),
+            accounts => accounts,
         };
-        let residency = model.options.residency;
-        let mut places = Vec::with_capacity(names.len());
+        if names.len() == 1 && *accounts == [OWN_ACCOUNT] {
+            return model;
+        }
+        if names.len() * accounts.len() > MAX_PLACES {
+            let text = format!("makes more than {MAX_PLACES} targets with its accounts");
+            section.problem_at("regions", text);
+            return model;
+        }
+        if is_arn && accounts.len() > 1 {
+            section.problem_at("accounts", "an ARN belongs to one account");
+        }
+        let mut places = Vec::with_capacity(names.len() * accounts.len());
         for name in names {
-            let is_far =
-                residency == Residency::Geography && !catalogue::share_geography(first, name);
-            let found = match is_far {
-                true => Err(format!(
-                    "{first} and {name} are not in one geography, as aws.residency demands"
-                )),
-                false => catalogue::target_in(target, name, &model.facts, residency),
-            };
-            match found {
+            match self.target(target, name, &names[0], &model) {
                 Ok(target) => {
-                    let mut place = model.clone();
-                    if !has_price {
-                        place.price = catalogue::lookup(&target).price;
-                    }
-                    place.targets.first = Arc::new(target);
-                    place.targets.weight = self.weights.get(name).copied().unwrap_or(1);
-                    places.push(Arc::new(place));
+                    let accounts = accounts.iter().filter(|account| self.serves(account, name));
+                    places.extend(accounts.map(|account| {
+                        let account = (account != OWN_ACCOUNT).then(|| account.as_str().into());
+                        let target = Target {
+                            account,
+                            ..target.clone()
+                        };
+                        self.place(&model, target, has_price)
+                    }));
                 }
                 Err(problem) if is_own => section.problem_at("regions", problem),
                 Err(_) => {}
             }
         }
+        if places.is_empty() && is_own && *accounts != [OWN_ACCOUNT] {
+            section.problem_at("accounts", "none of them is called in the model's regions");
+        }
         let mut model = model.with_places(places);
         model.targets.strategy = self.strategy;
         model
+    }
+
+    /// Reports whether `account` is called in `region`.
+    fn serves(&self, account: &str, region: &str) -> bool {
+        let regions = self.known.get(account).and_then(Option::as_ref);
+        regions.is_none_or(|regions| regions.iter().any(|one| one == region))
+    }
+
+    /// Returns the target of `model` in the region `name`, of regions that begin with `first`.
+    ///
+    /// # Errors
+    /// Returns why the model cannot be called there.
+    fn target(
+        &self,
+        target: &str,
+        name: &str,
+        first: &str,
+        model: &Model,
+    ) -> Result<Target, String> {
+        let residency = model.options.residency;
+        if residency == Residency::Geography && !catalogue::share_geography(first, name) {
+            return Err(format!(
+                "{first} and {name} are not in one geography, as aws.residency demands"
+            ));
+        }
+        catalogue::target_in(target, name, &model.facts, residency)
+    }
+
+    /// Returns `model` at `target`.
+    fn place(&self, model: &Model, target: Target, has_price: bool) -> Arc<Model> {
+        let mut place = model.clone();
+        let known = catalogue::lookup(&target);
+        if !has_price && known.base.is_some() {
+            place.price = known.price;
+        }
+        place.targets.weight = self.weights.get(&target.region).copied().unwrap_or(1);
+        place.targets.first = Arc::new(target);
+        Arc::new(place)
     }
 }

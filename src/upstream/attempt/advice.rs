@@ -10,8 +10,9 @@ use crate::{
 /// Factor applied to the backoff while Bedrock loads a model.
 const SLOW_BACKOFF_FACTOR: u32 = 10;
 
-/// The codes of failures that belong to one region although a retry there cannot help.
-const OF_ONE_REGION: [&str; 4] = [
+/// The codes of failures that belong to one region or account although a retry there cannot help.
+const OF_ONE_REGION: [&str; 5] = [
+    "credentials_unavailable",
     "model_not_found",
     "model_end_of_life",
     "upstream_access_denied",
@@ -25,7 +26,7 @@ pub fn moves(error: &Error) -> bool {
         RetryAdvice::Refreshed => false,
         RetryAdvice::Never => match error.kind() {
             Kind::UpstreamQuota | Kind::UpstreamTimeout => true,
-            Kind::NotFound | Kind::Upstream => error
+            Kind::NotFound | Kind::Upstream | Kind::UpstreamUnavailable => error
                 .code()
                 .is_some_and(|code| OF_ONE_REGION.contains(&code)),
             _ => false,

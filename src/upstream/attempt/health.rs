@@ -31,6 +31,7 @@ pub struct Registry(Arc<Cache<String, Arc<Health>>>);
 
 /// The health of one target.
 pub struct Health {
+    /// The region, or `ACCOUNT/REGION`.
     region: String,
     /// The `model` label of metrics.
     label: String,
@@ -83,7 +84,7 @@ impl Registry {
     pub fn of(&self, target: &Target, label: &str) -> Arc<Health> {
         let new = || {
             Ok::<_, Infallible>(Arc::new(Health {
-                region: target.region.clone(),
+                region: target.place().into_owned(),
                 label: label.to_owned(),
                 breaker: Breaker::default(),
                 budget: RetryBudget::new(),
@@ -94,7 +95,7 @@ impl Registry {
                 first_token: AtomicU64::new(0),
             }))
         };
-        let key = format!("{} {}", target.region, target.id);
+        let key = format!("{} {}", target.place(), target.id);
         self.0
             .get_or_insert_with(&key, new)
             .unwrap_or_else(|never| match never {})

@@ -275,11 +275,12 @@ impl Attempts {
         let next = match elsewhere {
             Some((place, permit)) => {
                 itinerary.move_to(place);
-                let to = &itinerary.stop().target.region;
-                metrics::failover(&from.region, to, label, error.label());
+                let to = &itinerary.stop().target;
+                metrics::failover(&from.place(), &to.place(), label, error.label());
+                // Clients do not see the names of accounts.
                 trace.warnings().add(format!(
-                    "attempts: the request moved from {} to {to} (after '{code}')",
-                    from.region
+                    "attempts: the request moved from {} to {} (after '{code}')",
+                    from.region, to.region
                 ));
                 Next {
                     permit,

@@ -103,7 +103,7 @@ fn target(call: &Call<Moderate>) -> Arc<Target> {
     match &call.model.options.guardrail {
         Some(guardrail) => Arc::new(Target {
             id: format!("{}/version/{}", guardrail.identifier, guardrail.version),
-            region: own.region.clone(),
+            ..Target::clone(own)
         }),
         None => own.clone(),
     }

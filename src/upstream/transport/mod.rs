@@ -22,7 +22,7 @@ pub use control_plane::DescribeError;
 pub use frames::{Frame, FrameError, FrameReader, encode_frame};
 pub use http_client::connecting_within;
 pub use sdk::Clients;
-pub use settings::{AssumeRole, AwsSettings, Endpoints};
+pub use settings::{Account, AssumeRole, AwsSettings, Endpoints};
 pub use tls::TrustedRoots;
 
 use super::Request;

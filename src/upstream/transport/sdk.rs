@@ -15,7 +15,7 @@ use aws_smithy_runtime_api::client::{
     auth::http::HTTP_BEARER_AUTH_SCHEME_ID, orchestrator::HttpRequest,
 };
 use aws_smithy_types::body::SdkBody;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -32,6 +32,8 @@ use crate::{call::SentMark, model::Target};
 pub struct Clients {
     settings: AwsSettings,
     session: OnceCell<Session>,
+    /// The sessions of other accounts, by name.
+    accounts: HashMap<String, OnceCell<Session>>,
     default_region: String,
     by_region: ArcSwap<HashMap<String, Arc<RegionClients>>>,
 }
@@ -61,7 +63,11 @@ impl Clients {
         default_region: String,
         regions: impl IntoIterator<Item = String>,
     ) -> Self {
+        let accounts = settings.accounts.keys();
         let clients = Self {
+            accounts: accounts
+                .map(|name| (name.clone(), OnceCell::new()))
+                .collect(),
             settings,
             session: OnceCell::new(),
             default_region,
@@ -71,7 +77,7 @@ impl Clients {
         clients
     }
 
-    /// Adds clients for `regions`, among which must be that of every target. Those of regions that no longer are in the
+    /// Adds clients for `regions`, among which must be the [place](Target::place) of every target. Those of regions that no longer are in the
     /// configuration stay, because calls in flight may need them.
     pub fn add(&self, regions: impl IntoIterator<Item = String>) {
         let mut by_region = HashMap::clone(&self.by_region.load());
@@ -107,9 +113,14 @@ impl Clients {
         }
         // An API key needs no credentials, except for Knowledge Bases.
         let needs_credentials = self.settings.api_key.is_none() || !knowledge_bases.is_empty();
-        if needs_credentials && let Ok(session) = self.session().await {
-            session.credentials.keep_fresh().await;
-        }
+        let own = needs_credentials.then_some(None);
+        let others = self.accounts.keys().map(|name| Some(name.as_str()));
+        let fresh = own.into_iter().chain(others).map(|account| async move {
+            if let Ok(session) = self.session_of(account).await {
+                session.credentials.keep_fresh().await;
+            }
+        });
+        join_all(fresh).await;
     }
 
     pub(super) fn settings(&self) -> &AwsSettings {
@@ -123,26 +134,50 @@ impl Clients {
             .await
     }
 
+    /// Returns the session of the gateway's own account, or of another one.
+    async fn session_of(&self, account: Option<&str>) -> Result<&Session, String> {
+        let Some(name) = account else {
+            return self.session().await;
+        };
+        let found = self
+            .accounts
+            .get(name)
+            .zip(self.settings.accounts.get(name));
+        let (session, account) = found.ok_or_else(|| format!("no account {name}"))?;
+        let load = || {
+            Box::pin(async {
+                Session::load(
+                    &self.settings.in_account(&account.role),
+                    &self.default_region,
+                )
+                .await
+            })
+        };
+        session.get_or_try_init(load).await
+    }
+
     pub(super) async fn parts(
         &self,
-        region: &str,
+        place: &str,
     ) -> Result<(Arc<RegionClients>, &Session), SendError> {
-        let clients = self.by_region.load().get(region).cloned();
+        let clients = self.by_region.load().get(place).cloned();
         let clients =
-            clients.ok_or_else(|| SendError::Other(format!("no client for region {region}")))?;
-        let session = self.session().await.map_err(SendError::Other)?;
+            clients.ok_or_else(|| SendError::Other(format!("no client for region {place}")))?;
+        let (account, _) = account_and_region(place);
+        let session = self.session_of(account).await.map_err(SendError::Other)?;
         Ok((clients, session))
     }
 
-    async fn client(&self, region: &str) -> Result<Client, SendError> {
-        let (clients, session) = self.parts(region).await?;
+    async fn client(&self, place: &str) -> Result<Client, SendError> {
+        let (clients, session) = self.parts(place).await?;
+        let (account, region) = account_and_region(place);
         let client = clients.runtime.get_or_init(|| {
             let mut config = aws_sdk_bedrockruntime::config::Builder::from(&session.config)
                 .region(Region::new(region.to_owned()));
             if let Some(url) = &self.settings.endpoints_in(region).runtime {
                 config = config.endpoint_url(url);
             }
-            if let Some(key) = &self.settings.api_key {
+            if let Some(key) = self.settings.api_key.as_ref().filter(|_| account.is_none()) {
                 config = config
                     .bearer_token(Token::new(key.expose(), None))
                     .auth_scheme_preference([HTTP_BEARER_AUTH_SCHEME_ID]);
@@ -153,8 +188,9 @@ impl Clients {
     }
 
     /// Returns the client for Knowledge Bases and Rerank of a region.
-    async fn agent(&self, region: &str) -> Result<agent::Client, SendError> {
-        let (clients, session) = self.parts(region).await?;
+    async fn agent(&self, place: &str) -> Result<agent::Client, SendError> {
+        let (clients, session) = self.parts(place).await?;
+        let (_, region) = account_and_region(place);
         let client = clients.agent.get_or_init(|| {
             let mut config = agent::config::Builder::from(&session.config)
                 .region(Region::new(region.to_owned()));
@@ -195,7 +231,7 @@ impl Clients {
         };
         let failure = match operation {
             ServiceOperation::Converse => {
-                let client = self.client(&target.region).await?;
+                let client = self.client(&target.place()).await?;
                 let call = client.converse().model_id(&target.id).customize();
                 let call = call
                     .mutate_request(replace_body)
@@ -203,7 +239,7 @@ impl Clients {
                 call.send().await.err().map(|error| send_error(error, sent))
             }
             ServiceOperation::ConverseStream => {
-                let client = self.client(&target.region).await?;
+                let client = self.client(&target.place()).await?;
                 let call = client.converse_stream().model_id(&target.id).customize();
                 let call = call
                     .mutate_request(replace_body)
@@ -211,7 +247,7 @@ impl Clients {
                 call.send().await.err().map(|error| send_error(error, sent))
             }
             ServiceOperation::InvokeModel => {
-                let client = self.client(&target.region).await?;
+                let client = self.client(&target.place()).await?;
                 let call = client.invoke_model().model_id(&target.id);
                 let call = call.content_type(JSON).accept(JSON).customize();
                 let call = call
@@ -220,7 +256,7 @@ impl Clients {
                 call.send().await.err().map(|error| send_error(error, sent))
             }
             ServiceOperation::CountTokens => {
-                let client = self.client(&target.region).await?;
+                let client = self.client(&target.place()).await?;
                 let call = client.count_tokens().model_id(&target.id).customize();
                 let call = call
                     .mutate_request(replace_body)
@@ -228,7 +264,7 @@ impl Clients {
                 call.send().await.err().map(|error| send_error(error, sent))
             }
             ServiceOperation::InvokeGuardrailChecks => {
-                let client = self.client(&target.region).await?;
+                let client = self.client(&target.place()).await?;
                 let call = client.invoke_guardrail_checks().customize();
                 let call = call
                     .mutate_request(replace_body)
@@ -236,7 +272,7 @@ impl Clients {
                 call.send().await.err().map(|error| send_error(error, sent))
             }
             ServiceOperation::InvokeModelWithResponseStream => {
-                let client = self.client(&target.region).await?;
+                let client = self.client(&target.place()).await?;
                 let call = client.invoke_model_with_response_stream();
                 let call = call.model_id(&target.id);
                 let call = call.content_type(JSON).accept(JSON).customize();
@@ -246,7 +282,7 @@ impl Clients {
                 call.send().await.err().map(|error| send_error(error, sent))
             }
             ServiceOperation::ApplyGuardrail => {
-                let client = self.client(&target.region).await?;
+                let client = self.client(&target.place()).await?;
                 let (id, version) = target.id.rsplit_once("/version/").unwrap_or_default();
                 let call = client.apply_guardrail().guardrail_identifier(id);
                 let call = call.guardrail_version(version).customize();
@@ -256,7 +292,7 @@ impl Clients {
                 call.send().await.err().map(|error| send_error(error, sent))
             }
             ServiceOperation::Rerank => {
-                let client = self.agent(&target.region).await?;
+                let client = self.agent(&target.place()).await?;
                 let call = client.rerank().customize();
                 let call = call
                     .mutate_request(replace_body)
@@ -264,7 +300,7 @@ impl Clients {
                 call.send().await.err().map(|error| send_error(error, sent))
             }
             ServiceOperation::Retrieve => {
-                let client = self.agent(&target.region).await?;
+                let client = self.agent(&target.place()).await?;
                 let call = client.retrieve().knowledge_base_id(&target.id).customize();
                 let call = call
                     .mutate_request(replace_body)
@@ -281,6 +317,14 @@ impl Clients {
             ))),
         };
         failure.map_or(Ok(()), Err)
+    }
+}
+
+/// The parts of [`Target::place`].
+fn account_and_region(place: &str) -> (Option<&str>, &str) {
+    match place.split_once('/') {
+        Some((account, region)) => (Some(account), region),
+        None => (None, place),
     }
 }
 
@@ -315,7 +359,11 @@ impl Transport for Clients {
     }
 
     fn refresh(&self, operation: ServiceOperation, target: &Target) {
-        let Some(session) = self.session.get() else {
+        let session = match &target.account {
+            None => self.session.get(),
+            Some(name) => self.accounts.get(&**name).and_then(OnceCell::get),
+        };
+        let Some(session) = session else {
             return;
         };
         let every = match operation {

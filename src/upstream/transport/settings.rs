@@ -16,6 +16,8 @@ pub struct AwsSettings {
     pub profile: Option<String>,
     /// Role to assume before calling Bedrock.
     pub assume_role: Option<AssumeRole>,
+    /// Other accounts, by name.
+    pub accounts: HashMap<String, Account>,
     /// Certificate authorities to trust instead of the system's.
     pub roots: Option<TrustedRoots>,
     /// Bedrock API key. It replaces signatures, except for Knowledge Bases, which accept no API keys.
@@ -27,6 +29,16 @@ pub struct AwsSettings {
 }
 
 impl AwsSettings {
+    /// Returns the settings for the account of `role`, which accepts no API key of another.
+    #[must_use]
+    pub fn in_account(&self, role: &AssumeRole) -> Self {
+        Self {
+            assume_role: Some(role.clone()),
+            api_key: None,
+            ..self.clone()
+        }
+    }
+
     /// Returns the URLs for calls to `region`.
     pub fn endpoints_in(&self, region: &str) -> &Endpoints {
         let regional = self.regional_endpoints.get(region);
@@ -72,6 +84,14 @@ impl Endpoints {
             sts: None,
         }
     }
+}
+
+/// Another account than the gateway's own.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub role: AssumeRole,
+    /// The regions where it is called. If `None`, all of a model.
+    pub regions: Option<Vec<String>>,
 }
 
 /// A role that the gateway assumes before it calls Bedrock.

@@ -74,7 +74,7 @@ impl Clients {
         sent: &SentMark,
     ) -> Result<Response, SendError> {
         let region = target.region.as_str();
-        let (_, session) = self.parts(region).await?;
+        let (_, session) = self.parts(&target.place()).await?;
         let url = format!(
             "{}{}",
             self.host(endpoint.is_mantle(), region, session),
@@ -101,7 +101,7 @@ impl Clients {
         let mut now = SystemTime::now();
         let mut may_repeat = true;
         loop {
-            let proof = self.proof(&signed, session, now).await?;
+            let proof = self.proof(&signed, target, session, now).await?;
             let body = marked(SdkBody::from(request.body.clone()), sent);
             let mut post = HttpRequest::new(body);
             let other = |error: &dyn std::error::Error| SendError::Other(error.to_string());
@@ -138,10 +138,12 @@ impl Clients {
     async fn proof(
         &self,
         signed: &Signed<'_>,
+        target: &Target,
         session: &Session,
         now: SystemTime,
     ) -> Result<Vec<(String, String)>, SendError> {
-        if let Some(key) = &self.settings().api_key {
+        let key = self.settings().api_key.as_ref();
+        if let Some(key) = key.filter(|_| target.account.is_none()) {
             let bearer = format!("Bearer {}", key.expose());
             return Ok(vec![("authorization".to_owned(), bearer)]);
         }

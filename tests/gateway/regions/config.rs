@@ -54,6 +54,20 @@ fn regions_and_fallbacks_that_cannot_work_are_problems() {
             "vectors of two models cannot be compared",
         ),
         (
+            format!("{TARGET}accounts = [\"other\"]"),
+            "'other' is neither 'own' nor one of aws.accounts",
+        ),
+        (
+            format!(
+                "accounts.other = {{ role_arn = \"arn:aws:iam::210987654321:role/b\", regions = [\"us-west-2\"] }}\n{TARGET}accounts = [\"other\"]"
+            ),
+            "none of them is called in the model's regions",
+        ),
+        (
+            format!("accounts.other = {{ session_name = \"x\" }}\n{TARGET}"),
+            "'role_arn' is missing",
+        ),
+        (
             format!("{TARGET}resume = true"),
             "not supported by this version",
         ),

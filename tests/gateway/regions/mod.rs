@@ -1,5 +1,6 @@
 //! Models in several regions: which failures move a request, and what it costs where it is answered.
 
+mod accounts;
 mod breakers;
 mod choice;
 mod config;
