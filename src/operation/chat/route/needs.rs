@@ -373,7 +373,10 @@ fn of_answer(chat: &Chat, model: &Model, add: &mut impl FnMut(Feature, Cow<'stat
     }
     let invoke = model.facts.invoke.as_ref();
     if has_grammar(chat) && invoke.is_some_and(Invoke::accepts_grammars) {
-        add(Feature::Grammar, "bedrock.additional_model_request_fields".into());
+        add(
+            Feature::Grammar,
+            "bedrock.additional_model_request_fields".into(),
+        );
     }
     if chat.top_k.is_some() && model.facts.top_k.is_some() {
         add(Feature::TopK, "top_k".into());
