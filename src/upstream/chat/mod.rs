@@ -198,7 +198,7 @@ impl Attempt for StreamAttempt<'_> {
         send.billed(async {
             let reply = send.send_model(self.request.clone()).await?;
             let decoder = self.decoder.stream(reply.headers());
-            let idle = self.call.model.timeouts.idle;
+            let idle = self.call.trace.shortened(self.call.model.timeouts.idle);
             EventStream::open(reply.into_body(), decoder, idle, self.tasks.clone()).await
         })
         .await
