@@ -31,7 +31,7 @@ use crate::{
     },
     governance::{Clock, Ledger, Responses},
     knowledge::BedrockKnowledgeBases,
-    middleware::{CountsInFlight, Guard, Health, InFlight, Outputs, RateLimit, Reasoning},
+    middleware::{CountsInFlight, Guard, InFlight, Outcomes, Outputs, RateLimit, Reasoning},
     operation::chat::route::has_mantle,
     server,
     telemetry::Telemetry,
@@ -157,7 +157,7 @@ impl App {
             guard: Guard(Arc::new(Guardrails::new(clients.clone()))),
             upstream: Upstream::new(clients.clone(), tasks.clone()),
             outputs: Outputs::default(),
-            health: Health::default(),
+            outcomes: Outcomes::default(),
         };
         let aws_pairs = AwsPairs::new(&config.server.sigv4_keys);
         let key_store = KeyStore::new(lasting.keys.clone(), ledger.clone(), config.teams.clone())

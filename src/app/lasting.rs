@@ -10,8 +10,8 @@ use crate::{
     governance::Ledger,
     knowledge::BedrockKnowledgeBases,
     middleware::{
-        Budget, BudgetSettings, CountsInFlight, Guard, Health, InFlight, Media, Outputs, RateLimit,
-        Reasoning, Resolve, Retrieve,
+        Budget, BudgetSettings, CountsInFlight, Guard, InFlight, Media, Outcomes, Outputs,
+        RateLimit, Reasoning, Resolve, Retrieve,
     },
     upstream::{Clients, ProfileLookup, Upstream},
 };
@@ -32,7 +32,7 @@ pub struct Lasting {
     pub guard: Guard,
     pub upstream: Upstream,
     pub outputs: Outputs,
-    pub health: Health,
+    pub outcomes: Outcomes,
 }
 
 impl Lasting {
@@ -63,7 +63,7 @@ impl Lasting {
             media: Media(config.remote_media.clone()),
             guard: self.guard.clone(),
             upstream: self.upstream.clone(),
-            health: self.health.clone(),
+            outcomes: self.outcomes.clone(),
         };
         let dispatch = Dispatch::new(Arc::new(config.models.clone()), &shared);
         reentry.set(&dispatch);

@@ -26,6 +26,8 @@ pub(super) struct Inner {
     /// The trace of the model that the call fell back to.
     fallback: OnceLock<Trace>,
     retrieval: OnceLock<Arc<Retrieval>>,
+    /// The time limit that the request sets for itself.
+    own_timeout: OnceLock<Duration>,
     /// Replaces `retrieval` once its passages were blocked.
     withheld: OnceLock<Arc<Retrieval>>,
 }
@@ -137,6 +139,17 @@ impl Trace {
     /// Accounts for a request that is about to be sent. It is free until `sent` is set.
     pub fn ticket(&self, sent: &SentMark) -> Ticket {
         Ticket::new(self.clone(), sent.clone())
+    }
+
+    /// Sets the time limit of the request itself, which may shorten those of any model. Only the first call has an effect.
+    pub fn set_own_timeout(&self, limit: Duration) {
+        let _ = self.0.own_timeout.set(limit);
+    }
+
+    /// Returns `limit`, or the request's own time limit if that is shorter.
+    pub fn shortened(&self, limit: Duration) -> Duration {
+        let own = self.0.own_timeout.get();
+        own.map_or(limit, |own| limit.min(*own))
     }
 
     /// The state of the tightest rate limits.

@@ -48,7 +48,6 @@ pub fn defaults(mut section: Section<'_>, aws: Option<&AwsSettings>) -> Defaults
             whole: section.duration_or("timeout", timeouts.whole),
             first_token: section.duration_or("first_token_timeout", timeouts.first_token),
             idle: section.duration_or("idle_timeout", timeouts.idle),
-            request: None,
         },
         raw_model_ids: section.boolean("raw_model_ids", true),
         dropped_parameters: read_dropped_parameters(&mut section, dropped_parameters),
@@ -189,7 +188,6 @@ fn model(
         whole: limit("timeout", defaults.timeouts.whole),
         first_token: limit("first_token_timeout", defaults.timeouts.first_token),
         idle: limit("idle_timeout", defaults.timeouts.idle),
-        request: None,
     };
     let (base, known) = options::known(&mut section, &target);
     let model = Model {

@@ -1,7 +1,7 @@
 //! Calls other models if one fails. Each has a stack of its own, with its own limits, price and reservation, which it begins
 //! only after the one before has settled.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tower::ServiceExt;
 
@@ -152,8 +152,6 @@ struct Again<T> {
     caller: Arc<Caller>,
     body: Arc<T>,
     end_user: String,
-    /// The request's own time limit.
-    limit: Option<Duration>,
 }
 
 impl<T> Again<T> {
@@ -163,7 +161,6 @@ impl<T> Again<T> {
             caller: call.caller.clone(),
             body: call.body.clone(),
             end_user: call.end_user.clone(),
-            limit: call.model.timeouts.request,
         }
     }
 
@@ -172,10 +169,7 @@ impl<T> Again<T> {
         Call {
             request_id: format!("{}-fallback{number}", self.request_id).into(),
             caller: self.caller.clone(),
-            model: match self.limit {
-                Some(limit) => Arc::new(other.model.within(limit)),
-                None => other.model.clone(),
-            },
+            model: other.model.clone(),
             body: self.body.clone(),
             plan: Unplanned,
             end_user: self.end_user.clone(),

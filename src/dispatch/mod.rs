@@ -16,7 +16,7 @@ use tower::ServiceExt;
 use crate::{
     call::{Call, Caller, Unplanned},
     error::{Error, Kind},
-    middleware::{Completer, Health, ModelHealth, Reply},
+    middleware::{Completer, ModelOutcomes, Outcomes, Reply},
     model::Model,
     operation::Served,
     operation::{
@@ -160,7 +160,7 @@ pub struct Dispatch {
     models: Arc<Models>,
     stacks: Arc<AllStacks>,
     lookup: ProfileLookup,
-    health: Health,
+    outcomes: Outcomes,
 }
 
 struct AllStacks {
@@ -183,13 +183,13 @@ impl Dispatch {
             models,
             stacks: Arc::new(AllStacks { named, raw }),
             lookup: shared.resolve.lookup.clone(),
-            health: shared.health.clone(),
+            outcomes: shared.outcomes.clone(),
         }
     }
 
     /// Returns how the last calls of `model` ended.
-    pub fn health(&self, model: &Model) -> ModelHealth {
-        self.health.of(model.label())
+    pub fn outcomes(&self, model: &Model) -> ModelOutcomes {
+        self.outcomes.of(model.label())
     }
 
     /// Returns the models that requests may name.

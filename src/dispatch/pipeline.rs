@@ -6,7 +6,7 @@ use crate::{
     call::{Call, Unplanned},
     error::Error,
     middleware::{
-        Budget, CountsInFlight, Deadline, Guard, GuardQuestion, Health, InFlight, Measure, Media,
+        Budget, CountsInFlight, Deadline, Guard, GuardQuestion, InFlight, Measure, Media, Outcomes,
         RateLimit, Reasoning, Reply, Resolve, Retrieve, layer,
     },
     model::Model,
@@ -30,7 +30,7 @@ pub struct Shared {
     pub media: Media,
     pub guard: Guard,
     pub upstream: Upstream,
-    pub health: Health,
+    pub outcomes: Outcomes,
 }
 
 /// Builds the stack of `model` for chats.
@@ -86,7 +86,7 @@ pub fn count(model: &Model, shared: &Shared) -> Stack<CountTokens> {
             .layer(layer(Measure::new(
                 CountTokens::NAME,
                 model.label(),
-                shared.health.of(model.label()),
+                shared.outcomes.of(model.label()),
             )))
             .layer(layer(shared.counts_in_flight.clone()))
             .layer(shared.resolve.clone())
@@ -109,7 +109,7 @@ where
             .layer(layer(Measure::new(
                 T::NAME,
                 model.label(),
-                shared.health.of(model.label()),
+                shared.outcomes.of(model.label()),
             )))
             // The cheapest rejections first.
             .layer(layer(shared.rate_limit.clone()))

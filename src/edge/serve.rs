@@ -78,10 +78,10 @@ async fn answer<D: Dialect>(
     };
     let (bytes, recalled) = D::recall(bytes, recall).await?;
     trace.warnings().name_by(D::path);
-    let own_timeout = own_timeout::of(
-        &parts.headers,
-        matches!(D::MEDIA, Media::Json).then_some(&*bytes),
-    )?;
+    let json = matches!(D::MEDIA, Media::Json).then_some(&*bytes);
+    if let Some(limit) = own_timeout::of(&parts.headers, json)? {
+        trace.set_own_timeout(limit);
+    }
     let parse = {
         let (caller, gateway, trace) = (caller.clone(), gateway.clone(), trace.clone());
         let (seals, policies) = (edge.seals.clone(), edge.policies);
@@ -128,10 +128,7 @@ async fn answer<D: Dialect>(
             .map(|(users, name)| users.account(&name, SystemTime::now()))
             .unwrap_or_default(),
         caller,
-        model: match own_timeout {
-            Some(own) => Arc::new(destination.model().within(own)),
-            None => destination.model().clone(),
-        },
+        model: destination.model().clone(),
         body: Arc::new(operation),
         plan: Unplanned,
         trace: trace.clone(),

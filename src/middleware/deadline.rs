@@ -51,14 +51,15 @@ impl<T: Operation> Middleware<T> for Deadline {
             Delivery::Whole | Delivery::Replayed => (timeouts.whole, "timeout", "upstream_timeout"),
         };
         let limit = limit * if first_use { COMPILING } else { 1 };
-        let (limit, setting) = match timeouts.request {
-            Some(own) if own < limit => (own, "the request's own limit"),
+        let trace = call.trace.clone();
+        let (limit, setting) = match trace.shortened(limit) {
+            own if own < limit => (own, "the request's own limit"),
             _ => (limit, setting),
         };
-        let trace = call.trace.clone();
         // The models that a call falls back to share one time limit.
         let limit = trace.time_within(limit);
-        let reply = connecting_within(timeouts.connect, next.call(call));
+        let connect = trace.shortened(timeouts.connect);
+        let reply = connecting_within(connect, next.call(call));
         match timeout(limit, reply).await {
             Ok(result) => {
                 if let (Ok(_), Some(schema)) = (&result, schema) {

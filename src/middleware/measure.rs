@@ -2,9 +2,9 @@ use std::{sync::Arc, time::Instant};
 
 use tower::Service;
 
-mod health;
+mod outcomes;
 
-pub use health::{Health, ModelHealth, Recent};
+pub use outcomes::{ModelOutcomes, Outcomes, RecentCalls};
 
 use super::{Middleware, Reply};
 use crate::{
@@ -15,19 +15,19 @@ use crate::{
     operation::{CallEnd, EndReason, Operation, Reply as _},
 };
 
-/// Records the metrics and the health of one model: calls, durations, tokens, and how calls ended.
+/// Records the metrics and the outcomes of the calls of one model: their number, durations and tokens, and how they ended.
 #[derive(Clone, Debug)]
 pub struct Measure {
     metrics: ModelMetrics,
-    health: ModelHealth,
+    outcomes: ModelOutcomes,
 }
 
 impl Measure {
     /// `model` is a metric label: a configured name, or `unknown`.
-    pub fn new(operation: &'static str, model: &str, health: ModelHealth) -> Self {
+    pub fn new(operation: &'static str, model: &str, outcomes: ModelOutcomes) -> Self {
         Self {
             metrics: ModelMetrics::new(operation, model),
-            health,
+            outcomes,
         }
     }
 }
@@ -47,7 +47,7 @@ impl<T: Operation, P: Send + 'static> Middleware<T, P> for Measure {
             }
             Err(error) => {
                 guard.error_type = error.label();
-                self.health.failed_with(&error);
+                self.outcomes.failed_with(&error);
                 Err(error)
             }
         }
@@ -57,7 +57,7 @@ impl<T: Operation, P: Send + 'static> Middleware<T, P> for Measure {
 /// A call in flight. Records it exactly once, however it ends.
 struct CallGuard {
     metrics: ModelMetrics,
-    health: ModelHealth,
+    outcomes: ModelOutcomes,
     caller: Arc<Caller>,
     began: Instant,
     /// When the first token of a stream arrived.
@@ -68,14 +68,14 @@ struct CallGuard {
 
 impl CallGuard {
     fn new(measure: &Measure, caller: Arc<Caller>) -> Self {
-        let Measure { metrics, health } = measure.clone();
+        let Measure { metrics, outcomes } = measure.clone();
         metrics.inflight_requests.increment(1.0);
         // Applies if the client disconnects before there is a reply, which drops the guard.
         let error_type = EndReason::ClientGone.label();
         let began = Instant::now();
         Self {
             metrics,
-            health,
+            outcomes,
             caller,
             began,
             first_token: None,
@@ -98,8 +98,8 @@ impl CallGuard {
             reason => reason.label(),
         };
         match end.reason {
-            EndReason::Complete | EndReason::Drained => self.health.succeeded(),
-            EndReason::Failed(code) => self.health.failed(code),
+            EndReason::Complete | EndReason::Drained => self.outcomes.succeeded(),
+            EndReason::Failed(code) => self.outcomes.failed(code),
             EndReason::ClientGone => {}
         }
         self.usage = end.usage;

@@ -24,7 +24,7 @@ pub use budget::{Budget, Outputs, Settings as BudgetSettings};
 pub use deadline::Deadline;
 pub use guard::{Guard, GuardQuestion};
 pub use in_flight::{CountsInFlight, InFlight};
-pub use measure::{Health, Measure, ModelHealth, Recent};
+pub use measure::{Measure, ModelOutcomes, Outcomes, RecentCalls};
 pub use media::Media;
 pub use rate_limit::RateLimit;
 pub use reasoning::Reasoning;

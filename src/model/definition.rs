@@ -247,15 +247,6 @@ impl Model {
         &self.targets.first
     }
 
-    /// Returns the model for a request with the time limit `own`, which may shorten those of the model.
-    #[must_use]
-    pub fn within(&self, own: Duration) -> Self {
-        Self {
-            timeouts: self.timeouts.within(own),
-            ..self.clone()
-        }
-    }
-
     /// The `model` label of metrics: the configured name, or `unknown` for a raw id, so that the number of labels is
     /// bounded.
     pub fn label(&self) -> &str {

@@ -144,7 +144,6 @@ impl Model {
         let here = self.targets.places.get(place);
         let mut here = here.map_or_else(|| self.clone(), |here| Self::clone(here));
         here.refused_betas.clone_from(&self.refused_betas);
-        here.timeouts = self.timeouts;
         here.targets.places = self.targets.places.clone();
         here.targets.strategy = self.targets.strategy;
         here.targets.place = place;

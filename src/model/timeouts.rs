@@ -11,8 +11,6 @@ pub struct Timeouts {
     pub first_token: Duration,
     /// Between two events of a stream.
     pub idle: Duration,
-    /// The request's own limit, which may shorten each of the others.
-    pub request: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -23,20 +21,6 @@ impl Default for Timeouts {
             whole,
             first_token,
             idle,
-            request: None,
-        }
-    }
-}
-
-impl Timeouts {
-    /// Returns the time limits of a request that sets `own`.
-    #[must_use]
-    pub fn within(self, own: Duration) -> Self {
-        Self {
-            connect: self.connect.min(own),
-            idle: self.idle.min(own),
-            request: Some(own),
-            ..self
         }
     }
 }

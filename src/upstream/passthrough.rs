@@ -133,7 +133,7 @@ impl Attempt for StreamAttempt<'_> {
         send.billed(async {
             let reply = send.send_model(self.request.clone()).await?;
             let (parts, body) = reply.into_parts();
-            let idle = self.call.model.timeouts.idle;
+            let idle = self.call.trace.shortened(self.call.model.timeouts.idle);
             let tasks = self.upstream.tasks.clone();
             let reply = (&parts.headers, body);
             let mut rest = FrameStream::new(reply, self.meter.clone(), idle, tasks);

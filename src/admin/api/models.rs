@@ -16,7 +16,7 @@ use crate::{
     call::{Call, Caller, Trace, Unplanned},
     dispatch::{Destination, Dispatchable},
     edge::Edge,
-    middleware::Recent,
+    middleware::RecentCalls,
     model::Model,
     operation::{
         chat::{Chat, Message, Origin, Part, Role},
@@ -38,7 +38,7 @@ const MAX_TOKENS: u32 = 16;
 pub async fn list(State(api): State<Arc<Api>>) -> Answer {
     let gateway = edge(&api)?.gateway.load_full();
     let models = gateway.dispatch.models().named().map(|model| {
-        let recent = gateway.dispatch.health(model).recent();
+        let recent = gateway.dispatch.outcomes(model).recent();
         json!({
             "name": model.name,
             "target": model.target().id,
@@ -49,7 +49,7 @@ pub async fn list(State(api): State<Arc<Api>>) -> Answer {
     Ok(Json(json!({"models": Value::from_iter(models)})).into_response())
 }
 
-fn health(recent: &Recent) -> Value {
+fn health(recent: &RecentCalls) -> Value {
     json!({
         "calls": recent.calls,
         "failed": recent.failed(),

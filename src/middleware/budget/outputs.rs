@@ -21,9 +21,12 @@ const LIMITS: [u32; 10] = [
 /// The number of answers after which older ones count half.
 const MEMORY: u32 = 1000;
 
+/// The id of a key and the name of a model.
+type Pair = (String, String);
+
 /// The lengths of the answers of each key by each model. Cheap to clone.
 #[derive(Clone)]
-pub struct Outputs(Arc<Cache<(String, String), Arc<Mutex<Lengths>>>>);
+pub struct Outputs(Arc<Cache<Pair, Arc<Mutex<Lengths>>>>);
 
 impl Default for Outputs {
     fn default() -> Self {

@@ -24,7 +24,7 @@ async fn error_is_counted_with_its_code_and_without_tokens() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
     let (measure, next) = (
-        Measure::new("chat", "fast", ModelHealth::default()),
+        Measure::new("chat", "fast", ModelOutcomes::default()),
         Next::failing(),
     );
     let call = planned(&Arc::new(caller()), model(), chat(false));
@@ -48,7 +48,7 @@ async fn whole_reply_is_counted_with_its_tokens() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
     let (measure, next) = (
-        Measure::new("chat", "fast", ModelHealth::default()),
+        Measure::new("chat", "fast", ModelOutcomes::default()),
         Next::new(whole(usage(7, 3))),
     );
     let call = planned(&Arc::new(caller()), model(), chat(false));
@@ -67,7 +67,7 @@ async fn whole_reply_is_counted_with_its_tokens() {
 async fn embedding_is_counted_under_its_own_operation() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let measure = Measure::new("embeddings", "vectors", ModelHealth::default());
+    let measure = Measure::new("embeddings", "vectors", ModelOutcomes::default());
     let next = Next::new(vector(usage(9, 0)));
     let call = planned(&Arc::new(caller()), embedder(), embed());
     send(&measure, &next, call).await.unwrap();
@@ -81,7 +81,7 @@ async fn embedding_is_counted_under_its_own_operation() {
 async fn stream_is_in_flight_until_its_last_chunk() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let measure = Measure::new("chat", "fast", ModelHealth::default());
+    let measure = Measure::new("chat", "fast", ModelOutcomes::default());
     let next = Next::new(streamed(|| complete(usage(7, 3))));
     let call = planned(&Arc::new(caller()), model(), chat(true));
     let mut stream = stream_of(send(&measure, &next, call).await);
@@ -106,7 +106,7 @@ async fn stream_is_in_flight_until_its_last_chunk() {
 async fn stream_that_fails_is_counted_with_how_it_failed() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let measure = Measure::new("chat", "fast", ModelHealth::default());
+    let measure = Measure::new("chat", "fast", ModelOutcomes::default());
     let next = Next::new(streamed(|| {
         let error = Error::new(Kind::Upstream, "Cut.").with_code("upstream_truncated");
         vec![Ok(Chunk::Content("Hel".to_owned())), Err(error)]
@@ -127,7 +127,7 @@ async fn stream_that_fails_is_counted_with_how_it_failed() {
 async fn dropped_stream_is_counted_as_a_client_that_disconnected() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let measure = Measure::new("chat", "fast", ModelHealth::default());
+    let measure = Measure::new("chat", "fast", ModelOutcomes::default());
     let next = Next::new(streamed(|| complete(usage(7, 3))));
     let call = planned(&Arc::new(caller()), model(), chat(true));
     let mut stream = stream_of(send(&measure, &next, call).await);
@@ -145,7 +145,7 @@ async fn dropped_stream_is_counted_as_a_client_that_disconnected() {
 async fn stream_that_the_gateway_reads_to_its_end_is_counted_with_its_tokens() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let measure = Measure::new("chat", "fast", ModelHealth::default());
+    let measure = Measure::new("chat", "fast", ModelOutcomes::default());
     let next = Next::new(streamed(|| complete(usage(7, 3))));
     let call = planned(&Arc::new(caller()), model(), chat(true));
     let served = send(&measure, &next, call).await.unwrap();
@@ -163,7 +163,7 @@ async fn stream_that_the_gateway_reads_to_its_end_is_counted_with_its_tokens() {
 async fn call_that_is_dropped_before_its_reply_is_counted_once() {
     let recorder = recorder();
     let _guard = set_default_local_recorder(&recorder);
-    let measure = Measure::new("chat", "fast", ModelHealth::default());
+    let measure = Measure::new("chat", "fast", ModelOutcomes::default());
     let next = Next::new(whole(usage(7, 3))).silent();
     let call = planned(&Arc::new(caller()), model(), chat(false));
     assert!(send(&measure, &next, call).now_or_never().is_none());

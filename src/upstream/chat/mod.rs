@@ -233,7 +233,8 @@ impl Attempt for StreamAttempt<'_> {
         send.billed(async {
             let reply = send.send_model(self.request.clone()).await?;
             let decoder = self.decoder.stream(reply.headers());
-            let idle = self.part.call.model.timeouts.idle;
+            let call = self.part.call;
+            let idle = call.trace.shortened(call.model.timeouts.idle);
             let tasks = self.part.upstream.tasks.clone();
             EventStream::open(reply.into_body(), decoder, idle, tasks).await
         })

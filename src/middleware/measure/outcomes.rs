@@ -12,25 +12,25 @@ use crate::error::{Error, Kind};
 /// The number of calls that the share of failures covers.
 const CALLS: u32 = 100;
 
-/// The health of all models, by their `model` label of metrics. Cheap to clone.
+/// The outcomes of the calls of all models, by their `model` label of metrics. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<Mutex<BTreeMap<String, ModelHealth>>>);
+pub struct Outcomes(Arc<Mutex<BTreeMap<String, ModelOutcomes>>>);
 
-impl Health {
-    /// Returns the health of the model with this label.
-    pub fn of(&self, label: &str) -> ModelHealth {
+impl Outcomes {
+    /// Returns those of the model with this label.
+    pub fn of(&self, label: &str) -> ModelOutcomes {
         let mut models = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         models.entry(label.to_owned()).or_default().clone()
     }
 }
 
-/// The health of one model. Cheap to clone.
+/// The outcomes of the calls of one model. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct ModelHealth(Arc<Mutex<Recent>>);
+pub struct ModelOutcomes(Arc<Mutex<RecentCalls>>);
 
 /// How the last calls of a model ended. Calls that the gateway or the client ended are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recent {
+pub struct RecentCalls {
     pub last_success: Option<Timestamp>,
     /// When a call failed last, and the code of its error.
     pub last_failure: Option<(Timestamp, &'static str)>,
@@ -40,7 +40,7 @@ pub struct Recent {
     failures: u128,
 }
 
-impl Recent {
+impl RecentCalls {
     /// The number of the last calls that failed.
     pub fn failed(&self) -> u32 {
         self.failures.count_ones()
@@ -53,9 +53,9 @@ impl Recent {
     }
 }
 
-impl ModelHealth {
+impl ModelOutcomes {
     /// Returns how the last calls ended.
-    pub fn recent(&self) -> Recent {
+    pub fn recent(&self) -> RecentCalls {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -95,22 +95,22 @@ mod tests {
 
     #[test]
     fn last_hundred_calls_count() {
-        let health = Health::default();
-        let model = health.of("fast");
+        let outcomes = Outcomes::default();
+        let model = outcomes.of("fast");
         (0..50).for_each(|_| model.failed("upstream_error"));
         (0..70).for_each(|_| model.succeeded());
-        let recent = health.of("fast").recent();
+        let recent = outcomes.of("fast").recent();
         assert_eq!((recent.calls, recent.failed()), (100, 30));
-        assert_eq!(health.of("other").recent(), Recent::default());
+        assert_eq!(outcomes.of("other").recent(), RecentCalls::default());
     }
 
     #[test]
     fn errors_of_clients_and_of_the_gateway_say_nothing_about_the_model() {
-        let model = ModelHealth::default();
+        let model = ModelOutcomes::default();
         for kind in [Kind::InvalidRequest, Kind::RateLimited, Kind::BudgetSpent] {
             model.failed_with(&Error::new(kind, "No."));
         }
-        assert_eq!(model.recent(), Recent::default());
+        assert_eq!(model.recent(), RecentCalls::default());
         model.failed_with(&Error::new(Kind::UpstreamThrottle, "Later.").with_code("throttled"));
         let recent = model.recent();
         assert_eq!((recent.calls, recent.failed()), (1, 1));
