@@ -230,6 +230,15 @@ fn of_options(
         Tier::Standard => {}
     }
     if let Some(own) = &chat.bedrock {
+        let fields = own.additional_model_request_fields.as_ref();
+        let has_grammar = fields.is_some_and(|fields| fields.contains_key("structured_outputs"));
+        let invoke = model.facts.invoke.as_ref();
+        if has_grammar && invoke.is_some_and(Invoke::accepts_grammars) {
+            add(
+                Feature::Grammar,
+                "bedrock.additional_model_request_fields".into(),
+            );
+        }
         if own
             .request_metadata
             .as_ref()
@@ -371,23 +380,9 @@ fn of_answer(chat: &Chat, model: &Model, add: &mut impl FnMut(Feature, Cow<'stat
     if chat.logprobs.is_some() {
         add(Feature::Logprobs, "logprobs".into());
     }
-    let invoke = model.facts.invoke.as_ref();
-    if has_grammar(chat) && invoke.is_some_and(Invoke::accepts_grammars) {
-        add(
-            Feature::Grammar,
-            "bedrock.additional_model_request_fields".into(),
-        );
-    }
     if chat.top_k.is_some() && model.facts.top_k.is_some() {
         add(Feature::TopK, "top_k".into());
     }
-}
-
-/// Reports whether the request has the member of imported models for grammars.
-fn has_grammar(chat: &Chat) -> bool {
-    let own = chat.bedrock.as_ref();
-    let fields = own.and_then(|own| own.additional_model_request_fields.as_ref());
-    fields.is_some_and(|fields| fields.contains_key("structured_outputs"))
 }
 
 /// All parts of all conversations, those inside tool results included.
