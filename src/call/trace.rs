@@ -26,8 +26,6 @@ pub(super) struct Inner {
     /// The trace of the model that the call fell back to.
     fallback: OnceLock<Trace>,
     retrieval: OnceLock<Arc<Retrieval>>,
-    /// The time limit that the request sets for itself.
-    own_timeout: OnceLock<Duration>,
     /// Replaces `retrieval` once its passages were blocked.
     withheld: OnceLock<Arc<Retrieval>>,
 }
@@ -44,6 +42,8 @@ pub(super) struct Shared {
     waited_nanos: AtomicU64,
     served_by: Mutex<Option<ServedBy>>,
     deadline: OnceLock<tokio::time::Instant>,
+    /// The time limit that the request sets for itself.
+    own_timeout: OnceLock<Duration>,
     /// If this one fails, another model is called.
     has_fallback: AtomicBool,
 }
@@ -143,12 +143,12 @@ impl Trace {
 
     /// Sets the time limit of the request itself, which may shorten those of any model. Only the first call has an effect.
     pub fn set_own_timeout(&self, limit: Duration) {
-        let _ = self.0.own_timeout.set(limit);
+        let _ = self.0.shared.own_timeout.set(limit);
     }
 
     /// Returns `limit`, or the request's own time limit if that is shorter.
     pub fn shortened(&self, limit: Duration) -> Duration {
-        let own = self.0.own_timeout.get();
+        let own = self.0.shared.own_timeout.get();
         own.map_or(limit, |own| limit.min(*own))
     }
 
