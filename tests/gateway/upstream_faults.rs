@@ -254,12 +254,12 @@ async fn row_42_quota_of_the_account_is_reported_as_such_in_every_dialect() {
 async fn row_78_key_that_expires_during_a_stream_finishes_it_and_starts_no_other() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let mut settings = budget(1.0);
-    let second = jiff::SignedDuration::from_secs(1);
-    settings["expires"] = (jiff::Timestamp::now() + second).to_string().into();
+    let soon = jiff::SignedDuration::from_secs(4);
+    settings["expires"] = (jiff::Timestamp::now() + soon).to_string().into();
     let (_, secret) = key(&gateway, settings).await;
     let request = of(
         "priced",
-        streamed("[simulate words 100] [simulate pace 30ms]"),
+        streamed("[simulate words 100] [simulate pace 60ms]"),
     );
     let open = gateway.open_as(&secret, &request).await;
     assert_eq!(open.status(), StatusCode::OK);

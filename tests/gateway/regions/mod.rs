@@ -23,8 +23,8 @@ const SPREAD: &str = r#"
     target = "amazon.nova-lite-v1:0"
     regions = ["us-east-1", "us-west-2"]
     max_tokens = 100
-    first_token_timeout = "1s"
-    idle_timeout = "1s"
+    first_token_timeout = "4s"
+    idle_timeout = "4s"
     [models.wide]
     target = "us.anthropic.claude-haiku-5-5"
     regions = ["us-east-1", "us-west-2", "eu-west-1"]
