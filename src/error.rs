@@ -114,6 +114,7 @@ struct Fields {
     may_be_billed: bool,
     is_without_output: bool,
     is_wrong_route: bool,
+    is_of_model: bool,
     close: bool,
 }
 
@@ -134,8 +135,21 @@ impl Error {
             may_be_billed: false,
             is_without_output: false,
             is_wrong_route: false,
+            is_of_model: false,
             close: false,
         }))
+    }
+
+    /// Marks an error of the model itself. Guardrails and Knowledge Bases have the same errors.
+    #[must_use]
+    pub fn of_model(mut self) -> Self {
+        self.0.is_of_model = true;
+        self
+    }
+
+    /// Reports whether the model itself failed.
+    pub fn is_of_model(&self) -> bool {
+        self.0.is_of_model
     }
 
     /// Creates a 400 for an invalid value. `param` is the path of the field, as OpenAI writes it (`messages[0].role`).

@@ -87,15 +87,15 @@ impl<T, P> Call<T, P> {
             id: key.clone(),
             limits: self.caller.limits,
         }];
-        let on_model = self
-            .caller
-            .model_limits
-            .iter()
-            .filter(|(name, _)| *name == self.model.name);
-        scopes.extend(on_model.map(|(name, limits)| Scope {
-            id: format!("{key}/model:{name}"),
-            limits: *limits,
-        }));
+        let model_limits = self.caller.model_limits.iter();
+        let mut on_model = model_limits.filter(|(name, _)| *name == self.model.name);
+        scopes.push(Scope {
+            id: format!("{key}/model:{}", self.model.label()),
+            limits: on_model
+                .next()
+                .map(|(_, limits)| *limits)
+                .unwrap_or_default(),
+        });
         if let Some(users) = self
             .caller
             .end_users

@@ -32,6 +32,8 @@ pub struct Spending {
     reroute: OnceLock<Box<AskBeforeReroute>>,
     growth: OnceLock<Box<AskBeforeGrowth>>,
     charge: OnceLock<Box<Charge>>,
+    /// What was charged for other models before.
+    before: NanoUsd,
 }
 
 /// The total of all requests of a call.
@@ -96,6 +98,19 @@ impl Spending {
         });
     }
 
+    /// Creates the spending of a model that is called after others, which were charged `before`.
+    pub fn after(before: NanoUsd) -> Self {
+        Self {
+            before,
+            ..Self::default()
+        }
+    }
+
+    /// What was charged for other models before this one was called.
+    pub fn charged_before(&self) -> NanoUsd {
+        self.before
+    }
+
     /// Adds the cost of a guardrail.
     pub fn add_guardrail(&self, cost: NanoUsd) {
         self.with(|spend| spend.guardrails = spend.guardrails + cost);
@@ -140,6 +155,9 @@ impl Spending {
             let more = charged.0.saturating_sub(cost.total().0);
             // It is the reserved input.
             cost.input = cost.input + NanoUsd(more);
+        }
+        if let Some(cost) = &mut told.cost {
+            cost.input = cost.input + self.before;
         }
         told
     }

@@ -44,13 +44,15 @@ pub(super) struct Shared {
     deadline: OnceLock<tokio::time::Instant>,
     /// The time limit that the request sets for itself.
     own_timeout: OnceLock<Duration>,
-    /// If this one fails, another model is called.
-    has_fallback: AtomicBool,
+    /// How many other models are called if this one fails.
+    fallbacks_left: AtomicU32,
+    /// The client has named them.
+    has_chosen_fallbacks: AtomicBool,
 }
 
 /// The target of a call's last request.
 #[derive(Clone, Debug)]
-struct ServedBy {
+pub struct ServedBy {
     target: Arc<Target>,
     /// The model that a prompt router chose, as an ARN.
     invoked: Option<String>,
@@ -97,13 +99,31 @@ impl Trace {
     /// what the client is told. Only the first call has an effect on the total.
     #[must_use]
     pub fn fall_back(&self) -> Self {
+        let before = self.spending().charged_before();
+        let own = self.0.charged.get().copied().unwrap_or_default();
         let fallback = Self(Arc::new(Inner {
             shared: self.0.shared.clone(),
             attempts_before: self.attempts(),
+            spending: Spending::after(before + own),
             ..Inner::default()
         }));
         let _ = self.0.fallback.set(fallback.clone());
         fallback
+    }
+
+    /// Returns the target of the last request, so that it can be [restored](Self::restore_served).
+    pub fn served(&self) -> Option<ServedBy> {
+        let served = &self.0.shared.served_by;
+        served
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Records that an earlier reply is the answer after all.
+    pub fn restore_served(&self, served: Option<ServedBy>) {
+        let of_call = &self.0.shared.served_by;
+        *of_call.lock().unwrap_or_else(PoisonError::into_inner) = served;
     }
 
     /// Returns the trace of the model that the call fell back to last, or this one.
@@ -111,21 +131,43 @@ impl Trace {
         self.0.fallback.get().map_or(self, Self::last)
     }
 
-    /// Records whether another model is called if this one fails.
-    pub fn set_has_fallback(&self, has_fallback: bool) {
-        let flag = &self.0.shared.has_fallback;
-        flag.store(has_fallback, Ordering::Relaxed);
+    /// Records how many other models are called if this one fails.
+    pub fn set_fallbacks_left(&self, models: usize) {
+        let left = u32::try_from(models).unwrap_or(u32::MAX - 1);
+        let of_call = &self.0.shared.fallbacks_left;
+        of_call.store(left.min(u32::MAX / 2), Ordering::Relaxed);
     }
 
-    /// Reports whether another model is called if this one fails.
-    pub fn has_fallback(&self) -> bool {
-        self.0.shared.has_fallback.load(Ordering::Relaxed)
+    /// How many other models are called if this one fails.
+    pub fn fallbacks_left(&self) -> u32 {
+        self.0.shared.fallbacks_left.load(Ordering::Relaxed)
+    }
+
+    /// Records that the client has named the other models.
+    pub fn set_chosen_fallbacks(&self) {
+        let flag = &self.0.shared.has_chosen_fallbacks;
+        flag.store(true, Ordering::Relaxed);
+    }
+
+    /// Reports whether the client has a part in the time that each target has.
+    pub fn is_shortened(&self) -> bool {
+        let shared = &self.0.shared;
+        shared.own_timeout.get().is_some() || shared.has_chosen_fallbacks.load(Ordering::Relaxed)
     }
 
     /// Reports whether the time limit of the call has not passed.
     pub fn has_time(&self) -> bool {
         let deadline = self.0.shared.deadline.get();
         deadline.is_none_or(|deadline| *deadline > tokio::time::Instant::now())
+    }
+
+    /// Returns `limit`, or what is left of the time limit of the call if that is less.
+    pub fn time_left(&self, limit: Duration) -> Duration {
+        let now = tokio::time::Instant::now();
+        let deadline = self.0.shared.deadline.get();
+        deadline.map_or(limit, |deadline| {
+            limit.min(deadline.saturating_duration_since(now))
+        })
     }
 
     /// Returns what is left of the time limit of the call. The first call sets it to `limit`, and later ones, for other

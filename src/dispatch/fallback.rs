@@ -11,7 +11,7 @@ use crate::{
     error::{Error, Kind},
     metrics,
     middleware::Reply,
-    model::Fallbacks,
+    model::{Fallbacks, Model},
     money::GuardrailFees,
     operation::{Reply as _, Served},
 };
@@ -36,6 +36,12 @@ impl Alternatives {
     }
 }
 
+/// Reports whether `model` is among them.
+fn has(alternatives: &[Alternative], model: &Model) -> bool {
+    let mut names = alternatives.iter().map(|one| &one.model.name);
+    names.any(|name| *name == model.name)
+}
+
 /// Why another model is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cause {
@@ -53,13 +59,19 @@ impl Dispatch {
         caller: &Caller,
         trace: &Trace,
     ) -> Vec<Alternative> {
-        let mut chosen = Vec::with_capacity(names.len());
+        let mut chosen: Vec<Alternative> = Vec::with_capacity(names.len());
         for name in names {
-            match self.resolve_for(name, caller).await {
-                Ok(destination) => chosen.push(destination.first),
-                Err(_) => trace
+            // Resolving an ARN takes requests to AWS, which only the model of a call is worth.
+            let found = match name.starts_with("arn:") {
+                true => None,
+                false => self.resolve_for(name, caller).await.ok(),
+            };
+            match found {
+                Some(found) if has(&chosen, &found.first.model) => {}
+                Some(found) => chosen.push(found.first),
+                None => trace
                     .warnings()
-                    .add("models: one was skipped (it does not exist, or this key may not use it)"),
+                    .add("models: one was skipped (it does not exist, is an ARN, or this key may not use it)"),
             }
         }
         chosen
@@ -94,6 +106,13 @@ impl Destination {
         self
     }
 
+    /// Calls no other model.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.others = Alternatives::default();
+        self
+    }
+
     /// Sends `call` to one model after the other until one answers.
     ///
     /// # Errors
@@ -104,7 +123,8 @@ impl Destination {
     ) -> Result<Reply<T>, Error> {
         let again = Again::of(&call);
         let mut trace = call.trace.clone();
-        trace.set_has_fallback(!self.others.errors.is_empty());
+        let is_other = |other: &&Alternative| other.model.name != self.first.model.name;
+        trace.set_fallbacks_left(self.others.errors.iter().filter(is_other).count());
         let before = trace.attempts();
         let first = T::stack(&self.first.stacks).clone().oneshot(call).await;
         let Some(cause) = cause(&first, &trace, before) else {
@@ -115,7 +135,7 @@ impl Destination {
             Cause::ContextLength => &self.others.context_length,
             Cause::ContentFilter => &self.others.content_filter,
         };
-        let is_other = |other: &&Alternative| other.model.name != self.first.model.name;
+        let served = trace.served();
         let candidates: Vec<_> = candidates.iter().filter(is_other).collect();
         for (index, other) in candidates.iter().enumerate() {
             if trace.is_client_gone() || !trace.has_time() {
@@ -124,7 +144,7 @@ impl Destination {
             let from = self.first.model.label();
             metrics::fallback(from, other.model.label(), cause.as_str());
             trace = trace.fall_back();
-            trace.set_has_fallback(index + 1 < candidates.len());
+            trace.set_fallbacks_left(candidates.len() - index - 1);
             trace.warnings().add(format!(
                 "model: '{}' was called instead ({})",
                 other.model.name,
@@ -141,6 +161,9 @@ impl Destination {
                     error.label()
                 )),
             }
+        }
+        if first.is_ok() {
+            trace.restore_served(served);
         }
         first
     }
@@ -213,19 +236,22 @@ fn cause<R: crate::operation::Reply>(
         }
         Err(error) => error,
     };
+    // Without its guardrail, a model must not be asked elsewhere, and a search that fails would fail again.
+    if !error.is_of_model() {
+        return None;
+    }
     let code = error.code().unwrap_or_default();
     if code == "context_length_exceeded" {
         return Some(Cause::ContextLength);
     }
-    let is_of_another_service = ["guardrail", "kb_", "knowledge_base", "credentials"]
-        .iter()
-        .any(|start| code.starts_with(start));
+    // They are the same for the other model.
+    let lacks_credentials = code.starts_with("credentials");
     let is_failure = match error.kind() {
         Kind::UpstreamThrottle
         | Kind::UpstreamQuota
         | Kind::Upstream
         | Kind::UpstreamUnavailable
-        | Kind::UpstreamTimeout => !is_of_another_service,
+        | Kind::UpstreamTimeout => !lacks_credentials,
         Kind::Overloaded => code == "upstream_overloaded",
         // Without a request, it is the gateway's own: no route serves this operation on the model.
         Kind::NotFound => trace.attempts() > attempts_before,

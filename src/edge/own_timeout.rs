@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use axum::http::HeaderMap;
-use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::error::Error;
+use crate::{error::Error, openai::json_text};
 
 /// The header. Takes precedence over the member, so that a proxy can shorten what a client sets.
 const HEADER: &str = "x-lintel-timeout";
@@ -33,13 +32,15 @@ pub fn of(headers: &HeaderMap, body: Option<&[u8]>) -> Result<Option<Duration>, 
         return seconds(text, HEADER).map(Some);
     }
     // Few requests have the member, and others need not be read again.
-    let body = body.filter(|body| memmem::find(body, br#""timeout""#).is_some());
-    let Some(body) = body else {
+    let text = body.and_then(|body| std::str::from_utf8(body).ok());
+    let Some(text) = text.filter(|text| json_text::contains(text, r#""timeout""#)) else {
         return Ok(None);
     };
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    let members = serde_json::from_slice::<Body<'_>>(body).ok();
-    let value = members.and_then(|members| members.timeout);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // The body was parsed before, so this can only be wrong.
+    let members = serde_json::from_str::<Body<'_>>(text)
+        .map_err(|_| Error::invalid(MEMBER, "'timeout' is given twice."))?;
+    let value = members.timeout;
     value.map(|value| seconds(value.get(), MEMBER)).transpose()
 }
 
@@ -73,6 +74,7 @@ mod tests {
             (None, r#"{"timeout": null}"#, None),
             (None, r#"{"timeout": 1}"#, Some(second)),
             (None, r#"{"timeout": 0.5}"#, Some(second / 2)),
+            (None, r#"{"time\u006fut": 1}"#, Some(second)),
             (Some("2"), r#"{"timeout": 1}"#, Some(2 * second)),
             (Some("2.5"), "{}", Some(second * 5 / 2)),
             (None, r#"{"messages": [{"timeout": 7}]}"#, None),
@@ -93,5 +95,11 @@ mod tests {
             assert_eq!(read(Some(value), "{}"), Err(HEADER.to_owned()), "{value}");
         }
         assert_eq!(read(Some(""), "{}"), Err(HEADER.to_owned()));
+        for twice in [
+            r#"{"timeout": 1, "timeout": 1}"#,
+            r#"{"timeout": null, "timeout": 1}"#,
+        ] {
+            assert_eq!(read(None, twice), Err(MEMBER.to_owned()), "{twice}");
+        }
     }
 }

@@ -118,6 +118,7 @@ async fn answer<D: Dialect>(
         true => destination,
         false => {
             let chosen = gateway.dispatch.chosen(fallbacks, &caller, trace).await;
+            trace.set_chosen_fallbacks();
             destination.with_fallbacks(chosen)
         }
     };

@@ -137,7 +137,7 @@ impl Budget {
         let worst = &call.plan.worst;
         let most = most(call);
         let known = most.filter(|_| !worst.unpriced_fees);
-        if let Some(max) = call.body.max_cost() {
+        if let Some(max) = max_cost(call) {
             refusal::within(max, known, call.body.cost_advice())?;
         }
         if !budgets.is_empty()
@@ -185,6 +185,13 @@ impl Budget {
 fn most<T>(call: &Call<T>) -> Option<NanoUsd> {
     let price = call.model.price.as_deref()?;
     call.plan.worst.cost(price)
+}
+
+/// What is left of the client's limit on the cost, `max_cost_usd`, after other models were charged.
+fn max_cost<T: Operation>(call: &Call<T>) -> Option<NanoUsd> {
+    let charged = call.trace.spending().charged_before();
+    let max = call.body.max_cost()?;
+    Some(NanoUsd(max.0.saturating_sub(charged.0)))
 }
 
 /// The amount that `budget` reserves for a call that costs at most `whole`, and with the first slice of its output `slice`.

@@ -6,7 +6,7 @@ use axum::{Router, body::Body, extract::Request, response::Response};
 use futures_util::future::BoxFuture;
 use http::{
     HeaderValue, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
 };
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
@@ -94,6 +94,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
         let phase = self.phase.clone();
         let busy = phase.busy();
         let is_http2 = request.version() == Version::HTTP_2;
+        let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
         let request = self.prepare(request);
         let router = self.router.clone();
         let (stall_timeout, tasks) = (self.stall_timeout, self.tasks.clone());
@@ -102,16 +103,19 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Service {
             Ok(match is_http2 {
                 // Once it is cut off, nothing of it keeps the connection busy.
                 true => stalled::cut_off(until_end(response, busy), stall_timeout, &tasks),
-                false => until_end(http1::probed(closing(response, &phase), phase), busy),
+                false => until_end(
+                    http1::probed(closing(response, &phase, is_chunked), phase),
+                    busy,
+                ),
             })
         })
     }
 }
 
 /// Tells the client of an early response that the connection closes after it, because what is left of the body will not be
-/// read.
-fn closing(mut response: Response, phase: &Phase) -> Response {
-    if phase.is_receiving() {
+/// read. Of a body in chunks, hyper reads no more than one after the response has begun, even if it has arrived.
+fn closing(mut response: Response, phase: &Phase, is_chunked: bool) -> Response {
+    if phase.is_receiving() || is_chunked && response.status().is_client_error() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }

@@ -50,6 +50,31 @@ async fn a_stream_that_fails_ends_with_one_error_event_and_no_done() {
     }
 }
 
+/// Was complete, and empty, in every dialect.
+#[tokio::test]
+async fn stream_that_ends_without_an_answer_is_an_error() {
+    for (reason, status) in [
+        ("model_context_window_exceeded", StatusCode::BAD_REQUEST),
+        ("malformed_tool_use", StatusCode::BAD_GATEWAY),
+        ("malformed_model_output", StatusCode::BAD_GATEWAY),
+    ] {
+        let usage = r#"{"usage":{"inputTokens":50,"outputTokens":9,"totalTokens":59}}"#;
+        let events = vec![
+            encode_event("messageStart", r#"{"role":"assistant"}"#),
+            encode_event("messageStop", &format!(r#"{{"stopReason":"{reason}"}}"#)),
+            encode_event("metadata", usage),
+        ];
+        let gateway = Gateway::start().await;
+        // A malformed answer is asked for again.
+        (0..2).for_each(|_| {
+            let reply = ScriptedReply::stream(events.clone());
+            gateway.simulator.script(reply);
+        });
+        let reply = gateway.chat(&streamed("Hi")).await;
+        assert_eq!(reply.status, status, "{reason}: {}", reply.text());
+    }
+}
+
 #[tokio::test]
 async fn row_45_stream_that_stalls_ends_at_the_idle_timeout_without_done() {
     let gateway = Gateway::start().await;

@@ -70,6 +70,8 @@ pub async fn test(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answ
         let text = format!("No model '{name}' is configured. GET /admin/models lists all.");
         ApiError::not_found(text)
     })?;
+    // Another model's answer says nothing about this one.
+    let destination = destination.alone();
     let facts = &destination.model().facts;
     let outcome = if facts.embed.is_some() {
         let body = Embed {

@@ -36,7 +36,21 @@ pub fn check(
         let problem = |text: String| {
             diagnostics.problem(format!("models.{}.fallbacks", model.name), None, text);
         };
+        for list in [
+            &model.fallbacks.errors,
+            &model.fallbacks.context_length,
+            &model.fallbacks.content_filter,
+        ] {
+            let is_again = |(index, name): &(usize, &String)| list[..*index].contains(name);
+            if let Some((_, name)) = list.iter().enumerate().find(is_again) {
+                problem(format!("'{name}' is named twice"));
+            }
+        }
         for name in model.fallbacks.iter() {
+            let other = named.get(name);
+            if other.is_some_and(|other| other.facts.is_not_for_chats()) {
+                problem(format!("'{name}' does not chat"));
+            }
             if *name == model.name {
                 problem(format!("'{name}' is the model itself"));
             } else if !named.contains_key(name) && !is_alias(name) {

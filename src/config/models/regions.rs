@@ -38,6 +38,11 @@ pub fn read(section: &mut Section<'_>, defaults: &Regions) -> Regions {
             section.problem_at("regions", text);
         } else if let Some(name) = names.iter().find(|name| is_repeated(name)) {
             section.problem_at("regions", format!("names {name} more than once"));
+        } else if let Some(name) = names.iter().find(|name| !is_region(name)) {
+            section.problem_at(
+                "regions",
+                format!("'{name}' is not a region such as us-east-1"),
+            );
         }
     }
     let accounts = section.strings("accounts");
@@ -45,6 +50,11 @@ pub fn read(section: &mut Section<'_>, defaults: &Regions) -> Regions {
     if let Some(name) = accounts.iter().flatten().find(|name| !is_known(name)) {
         let text = format!("'{name}' is neither '{OWN_ACCOUNT}' nor one of aws.accounts");
         section.problem_at("accounts", text);
+    }
+    let is_repeated =
+        |name: &&String| accounts.iter().flatten().filter(|one| one == name).count() > 1;
+    if let Some(name) = accounts.iter().flatten().find(is_repeated) {
+        section.problem_at("accounts", format!("names '{name}' more than once"));
     }
     let choices = [
         ("ordered", Strategy::Ordered),
@@ -62,6 +72,15 @@ pub fn read(section: &mut Section<'_>, defaults: &Regions) -> Regions {
         strategy: section.choice("strategy", &choices, defaults.strategy),
         weights: weights.unwrap_or_else(|| defaults.weights.clone()),
     }
+}
+
+/// Reports whether `name` has the form of a region: words and a number, which the host of the service contains.
+fn is_region(name: &str) -> bool {
+    let mut parts = name.split('-');
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_word =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    parts.next_back().is_some_and(is_number) && parts.clone().count() >= 2 && parts.all(is_word)
 }
 
 impl Regions {

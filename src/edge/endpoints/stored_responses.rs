@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     Extension,
-    extract::{Path, RawQuery, State},
+    extract::{Path, RawQuery, State, rejection::PathRejection},
     response::Response,
 };
 use serde::Serialize;
@@ -46,9 +46,10 @@ struct ItemList {
 pub async fn retrieve(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
+    let id = text(id)?;
     if value(query.as_deref(), "stream") == Some("true") {
         let text = "'stream' is only for responses that run in the background, which this gateway does not have. Retrieve the response without it.";
         return Err(Error::invalid("stream", text).with_code("unsupported_parameter"));
@@ -66,8 +67,9 @@ pub async fn retrieve(
 pub async fn delete(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Error> {
+    let id = text(id)?;
     let deleted = edge.responses.delete(&caller.key_id, &id).await;
     deleted.map_err(|error| rejected(error, &id))?;
     json(&json!({"id": id, "object": "response", "deleted": true}))
@@ -80,9 +82,10 @@ pub async fn delete(
 pub async fn input_items(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
+    let id = text(id)?;
     let query = query.as_deref();
     let limit = match value(query, "limit") {
         None => PAGE,
@@ -133,11 +136,19 @@ pub async fn input_items(
 pub async fn cancel(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Error> {
+    let id = text(id)?;
     find(&edge, &caller, &id).await?;
     let text = "Only responses that run in the background can be cancelled, and this one has ended. Close the connection to cancel a response.";
     Err(Error::new(Kind::InvalidRequest, text).with_code("response_not_cancellable"))
+}
+
+/// Returns the id in the path.
+fn text(id: Result<Path<String>, PathRejection>) -> Result<String, Error> {
+    let Path(id) =
+        id.map_err(|_| Error::invalid("id", "The id in the path is not valid UTF-8."))?;
+    Ok(id)
 }
 
 /// Returns a response, and the memory that it occupies until its reply is sent.

@@ -6,7 +6,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use super::refusal;
+use super::{max_cost, refusal};
 use crate::{
     call::{Call, Caller},
     error::Error,
@@ -38,7 +38,7 @@ impl Growth {
             caller: call.caller.clone(),
             price: call.model.price.clone(),
             worst: call.plan.worst,
-            max_cost: call.body.max_cost(),
+            max_cost: max_cost(call),
             advice: call.body.cost_advice(),
             grown: AtomicU64::new(0),
             added: AtomicU64::new(0),

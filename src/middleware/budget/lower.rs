@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Budget, Terms, most, reserved_in, slices};
+use super::{Budget, Terms, max_cost, most, reserved_in, slices};
 use crate::{call::Call, error::Error, operation::Operation};
 
 impl Budget {
@@ -56,6 +56,6 @@ impl Budget {
             let needed = reserved_in(budget, whole, slice);
             status.is_none_or(|status| needed <= status.remaining())
         };
-        call.body.max_cost().is_none_or(|max| whole <= max) && budgets.iter().all(admits)
+        max_cost(call).is_none_or(|max| whole <= max) && budgets.iter().all(admits)
     }
 }

@@ -131,11 +131,7 @@ impl Breaker {
             (Pass::Normal, None) => {}
             (Pass::Probe, works) => {
                 inner.probing = inner.probing.saturating_sub(1);
-                match works {
-                    Some(true) => inner.succeed(now),
-                    Some(false) => inner.open(at_least, now),
-                    None => {}
-                }
+                inner.probed(works, at_least, now);
             }
         }
         inner.change()
@@ -214,6 +210,20 @@ impl Inner {
         let failures: u32 = self.slots.iter().map(|slot| slot.failures).sum();
         if requests >= MINIMUM && f64::from(failures) >= f64::from(requests) * FAILURES {
             self.open(at_least, now);
+        }
+    }
+
+    /// Takes the result of a probe, which may come when others have decided.
+    fn probed(&mut self, works: Option<bool>, at_least: Duration, now: Instant) {
+        match (self.phase, works) {
+            (_, None) => {}
+            (Phase::Closed, Some(works)) => self.count(works, at_least, now),
+            (_, Some(true)) => self.succeed(now),
+            (Phase::HalfOpen, Some(false)) => self.open(at_least, now),
+            (Phase::Open { until }, Some(false)) => {
+                let until = until.max(now + at_least);
+                self.phase = Phase::Open { until };
+            }
         }
     }
 

@@ -114,6 +114,19 @@ impl Attempts {
         &self,
         subject: Subject<'_>,
         operation: ServiceOperation,
+        attempt: A,
+    ) -> Result<A::Output, Error> {
+        let result = self.all(subject, operation, attempt).await;
+        match subject.is_model {
+            true => result.map_err(Error::of_model),
+            false => result,
+        }
+    }
+
+    async fn all<A: Attempt>(
+        &self,
+        subject: Subject<'_>,
+        operation: ServiceOperation,
         mut attempt: A,
     ) -> Result<A::Output, Error> {
         // Whatever the call has waited for, nothing new is sent for a client that has gone.
@@ -203,15 +216,20 @@ impl Attempts {
             permit: Some(permit),
         };
         let work = attempt.attempt(send);
-        let has_another = itinerary.has_another() || subject.trace.has_fallback();
+        let has_another = itinerary.has_another() || subject.trace.fallbacks_left() > 0;
+        let mut is_cut = false;
         let result = match subject.first_token.filter(|_| has_another) {
-            Some(limit) => timeout(limit, work)
-                .await
-                .unwrap_or_else(|_| Err(silent(limit))),
+            Some(limit) => timeout(limit, work).await.unwrap_or_else(|_| {
+                is_cut = true;
+                Err(silent(limit))
+            }),
             None => work.await,
         };
         guard.code = result.as_ref().err().map_or("ok", Error::label);
+        let is_cut = is_cut && subject.is_shortened;
         let works = result.as_ref().err().map_or(Some(true), answers);
+        // What a client shortens must not affect others.
+        let works = works.filter(|_| !is_cut);
         let wait = result.as_ref().err().and_then(Error::retry_after);
         if let Some(permit) = guard.permit.take() {
             permit.end(works, wait.unwrap_or_default());
@@ -316,7 +334,10 @@ fn held_back(wait: Duration) -> Error {
 
 /// The error for a stream without a first token in its share of the time.
 fn silent(limit: Duration) -> Error {
-    let text = format!("Bedrock did not answer within {} s.", limit.as_secs_f64());
+    let text = format!(
+        "Bedrock did not answer within {:.3} s, its share of the time to the first token.",
+        limit.as_secs_f64()
+    );
     Error::new(Kind::UpstreamTimeout, text)
         .with_code("first_token_timeout")
         .may_be_billed()

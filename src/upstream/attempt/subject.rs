@@ -29,6 +29,10 @@ pub struct Subject<'a> {
     pub(in crate::upstream) quota: Option<(u64, u32)>,
     /// The request asks for a stream.
     pub(in crate::upstream) is_stream: bool,
+    /// The receiver is a model, not a guardrail or a Knowledge Base.
+    pub(in crate::upstream) is_model: bool,
+    /// The client has part in `first_token`.
+    pub(in crate::upstream) is_shortened: bool,
 }
 
 impl<'a> Subject<'a> {
@@ -49,6 +53,8 @@ impl<'a> Subject<'a> {
             limit: None,
             quota: None,
             is_stream: false,
+            is_model: false,
+            is_shortened: false,
         }
     }
 
@@ -60,8 +66,9 @@ impl<'a> Subject<'a> {
         let is_prompt = call.plan.delivery == Delivery::Stream && call.plan.compiles.is_none();
         let places = targets.map_or(1, |targets| targets.places.len());
         let others = u32::try_from(places).unwrap_or(u32::MAX) - 1;
-        let others = others + u32::from(call.trace.has_fallback());
-        let share = model.timeouts.first_token / (others + 1);
+        let others = others + call.trace.fallbacks_left();
+        let first_token = call.trace.shortened(model.timeouts.first_token);
+        let share = call.trace.time_left(first_token) / (others + 1);
         let limit = match call.plan.delivery {
             Delivery::Stream => model.timeouts.first_token,
             Delivery::Whole | Delivery::Replayed => model.timeouts.whole,
@@ -70,6 +77,8 @@ impl<'a> Subject<'a> {
         Self {
             quota: needs_quota.then(|| (quota_of(call), model.facts.quota_per_output)),
             is_stream: call.plan.delivery == Delivery::Stream,
+            is_model: true,
+            is_shortened: call.trace.is_shortened(),
             // Less than the whole limit, of which the rest of the call takes a part.
             limit: Some(limit / 10 * 9),
             targets,

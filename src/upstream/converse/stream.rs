@@ -135,7 +135,6 @@ impl StreamTranslator {
         out: &mut VecDeque<Chunk>,
     ) -> Result<(), Error> {
         let fields = event.additional_model_response_fields.as_ref();
-        self.stopped = true;
         self.reasoning = finish::reasoning_tokens(fields);
         let own = Fields {
             sequence: finish::stop_sequence(fields),
@@ -145,6 +144,8 @@ impl StreamTranslator {
             INTERVENED => self.intervened = Some(own),
             reason => self.finish(reason, own, None, out)?,
         }
+        // Not if there is no answer: what comes after the end does not make one.
+        self.stopped = true;
         if self
             .held
             .as_ref()

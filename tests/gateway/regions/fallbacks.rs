@@ -212,12 +212,62 @@ async fn each_model_is_reserved_and_booked_for_itself() {
                 .unwrap(),
         )
     };
+    // The client was told the cost of the last model alone.
     let told = nano(reply.header("x-lintel-cost-usd").unwrap());
-    assert_eq!(cost("second", "actual"), told);
     assert!(cost("first", "presumed") > 0, "{rows:?}");
+    assert_eq!(cost("second", "actual") + cost("first", "presumed"), told);
     let (settled, reserved) = crate::support::money::standing(&gateway, &id).await;
     assert_eq!(reserved, "0");
-    assert_eq!(nano(&settled), cost("first", "presumed") + told);
+    assert_eq!(nano(&settled), told);
+}
+
+/// Each model had the whole limit of the client for itself.
+#[tokio::test]
+async fn limit_of_the_cost_holds_for_all_models_together() {
+    let gateway = start().await;
+    let (id, secret) = key(&gateway, budget(1.0)).await;
+    let mut request = ask("first", "Hi");
+    request["max_cost_usd"] = json!(0.0013);
+    let lost = failure(500, "InternalServerException");
+    (0..2).for_each(|_| gateway.simulator.script(lost.clone()));
+    let reply = gateway.as_key(&secret, &request).await;
+    let settled = async || {
+        let (settled, reserved) = crate::support::money::standing(&gateway, &id).await;
+        (reserved == "0").then_some(nano(&settled))
+    };
+    gateway.until(async || settled().await.is_some()).await;
+    let settled = settled().await.unwrap();
+    assert!(settled <= 1_300_000, "{settled}: {}", reply.text());
+}
+
+/// A model without the guardrail answered what the guardrail could not judge.
+#[tokio::test]
+async fn failing_guardrail_calls_no_other_model() {
+    let settings = r#"
+        [models.guarded]
+        target = "amazon.nova-lite-v1:0"
+        guardrail = { identifier = "abc123", version = "1", apply = "both" }
+        retry = { attempts = 1 }
+        fallbacks = ["plain"]
+        [models.plain]
+        target = "amazon.nova-micro-v1:0"
+    "#;
+    let gateway = Gateway::start_with(settings).await;
+    for fault in [
+        "throttle",
+        "quota",
+        "access-denied",
+        "unavailable",
+        "internal",
+    ] {
+        for is_stream in [false, true] {
+            let text = format!("contraband [simulate apply {fault}]");
+            let mut request = ask("guarded", &text);
+            request["stream"] = is_stream.into();
+            let reply = gateway.chat(&request).await;
+            assert_ne!(reply.status, StatusCode::OK, "{fault}: {}", reply.text());
+        }
+    }
 }
 
 #[tokio::test]

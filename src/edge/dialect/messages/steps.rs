@@ -212,7 +212,9 @@ impl Steps {
     /// the client has the beginning of the call already.
     pub fn failure(&self) -> Option<Error> {
         let is_empty = !self.has_answer && self.dropped_calls > 0;
-        (self.is_broken || is_empty).then(|| {
+        // A call that the limit on tokens cut off is no fault of the model.
+        let is_cut = matches!(self.finish, FinishReason::Length);
+        ((self.is_broken || is_empty) && !is_cut).then(|| {
             let text =
                 "The model called a tool with arguments that are not a JSON object. Try again.";
             Error::new(Kind::Upstream, text).with_code("malformed_model_output")

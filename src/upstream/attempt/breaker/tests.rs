@@ -55,6 +55,26 @@ async fn three_probes_close_it_and_a_failed_one_opens_it_for_longer() {
     assert_eq!(failures(&breaker, 19), None, "the window is empty");
 }
 
+/// Each of them doubled the time, and one that came late opened a breaker that others had closed.
+#[tokio::test(start_paused = true)]
+async fn probes_that_fail_together_or_late_count_once() {
+    let breaker = Breaker::default();
+    failures(&breaker, 20);
+    advance(OPEN).await;
+    let _: Vec<_> = (0..3).map(|_| breaker.admit(false)).collect();
+    for _ in 0..3 {
+        breaker.record(Pass::Probe, Some(false), NOW);
+    }
+    advance(2 * OPEN).await;
+    assert_eq!(breaker.state(), State::HalfOpen, "twice as long");
+    for _ in 0..3 {
+        breaker.record(Pass::Probe, Some(true), NOW);
+    }
+    assert_eq!(breaker.state(), State::Closed);
+    breaker.record(Pass::Probe, Some(false), NOW);
+    assert_eq!(breaker.state(), State::Closed, "it failed late");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_request_at_a_time_passes_an_open_breaker_as_the_last_resort() {
     let breaker = Breaker::default();

@@ -1,5 +1,6 @@
 //! Items that are complete when they end: calls of tools and images.
 
+use serde::de::IgnoredAny;
 use serde_json::{Value, json, value::RawValue};
 
 use super::{
@@ -93,6 +94,12 @@ impl Call {
         if self.arguments.is_empty() && self.form != Form::Custom {
             self.arguments.push_str("{}");
         }
+        let is_whole = || serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok();
+        // A client must not run half a call.
+        let status = match self.form {
+            Form::Function if !is_whole() => Status::Incomplete,
+            _ => status,
+        };
         match self.form {
             Form::Function => {
                 let body = EventBody {
