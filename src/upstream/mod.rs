@@ -131,7 +131,7 @@ impl Upstream {
             )
             .with_detail(format!("{} on route {}", T::NAME, call.plan.route.as_str()))
         })?;
-        let start = self.attempts.start(&call).await?;
+        let start = self.attempts.start(&call, &self.tasks).await?;
         let here = match start.place {
             Some(place) => Arc::new(relocation::at(&call, place)),
             None => call.clone(),

@@ -13,6 +13,7 @@ use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
 };
+use tokio_util::task::TaskTracker;
 
 use self::lines::{Lines, Waiter};
 use super::{
@@ -40,7 +41,8 @@ const TICK: Duration = Duration::from_millis(20);
 pub struct Admission(Arc<Mutex<HashMap<String, Lines>>>);
 
 impl Admission {
-    /// Returns room for `call` at a target. Calls with the same `affinity` begin at the same one while there is room.
+    /// Returns room for `call` at a target. Calls with the same `affinity` begin at the same one while there is room. `tasks`
+    /// tracks the task that serves those that wait.
     ///
     /// # Errors
     /// 429 if the call fits nowhere, or that the client has disconnected.
@@ -49,6 +51,7 @@ impl Admission {
         registry: &Registry,
         call: &Call<T>,
         affinity: Option<u64>,
+        tasks: &TaskTracker,
     ) -> Result<Room, Error> {
         let model = &call.model;
         let tokens = call.body.likely_tokens(model);
@@ -80,7 +83,7 @@ impl Admission {
             lines.push(&call.caller.key_id, waiter);
             if is_first {
                 let label = model.label().to_owned();
-                tokio::spawn(self.clone().serve(registry.clone(), label));
+                tasks.spawn(self.clone().serve(registry.clone(), label));
             }
             limit
         };

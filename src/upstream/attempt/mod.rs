@@ -16,6 +16,7 @@ mod subject;
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
 
 use self::{
     admission::Admission,
@@ -106,16 +107,23 @@ impl Attempts {
         self.registry.report()
     }
 
-    /// Returns where `call` begins. Under the strategy `headroom`, a call that fits nowhere waits, if it may.
+    /// Returns where `call` begins. Under the strategy `headroom`, a call that fits nowhere waits, if it may. `tasks` tracks
+    /// the task that serves those that wait.
     ///
     /// # Errors
     /// 429 if the call fits nowhere, or that the client has disconnected.
-    pub async fn start<T: Operation>(&self, call: &Call<T>) -> Result<Start, Error> {
+    pub async fn start<T: Operation>(
+        &self,
+        call: &Call<T>,
+        tasks: &TaskTracker,
+    ) -> Result<Start, Error> {
         let model = &call.model;
         let has_places = !model.targets.places.is_empty();
         let affinity = || call.body.affinity(model, &call.caller);
         if model.targets.strategy == Strategy::Headroom {
-            let room = self.admission.enter(&self.registry, call, affinity());
+            let room = self
+                .admission
+                .enter(&self.registry, call, affinity(), tasks);
             let room = room.await?;
             return Ok(Start {
                 place: has_places.then_some(room.place),
