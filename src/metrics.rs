@@ -34,7 +34,8 @@ pub use traffic::{
     log_lines_lost, overhead, shed,
 };
 pub use upstream::{
-    breaker, failover, fallback, retry_budget_exhausted, upstream_request, upstream_retry,
+    breaker, failover, fallback, quota_full, retry_budget_exhausted, upstream_request,
+    upstream_retry,
 };
 
 pub const HTTP_REQUESTS: &str = "lintel_http_requests_total";
@@ -50,6 +51,7 @@ pub const UPSTREAM_RETRIES: &str = "lintel_upstream_retries_total";
 pub const RETRY_BUDGET_EXHAUSTED: &str = "lintel_retry_budget_exhausted_total";
 pub const FAILOVERS: &str = "lintel_failovers_total";
 pub const FALLBACKS: &str = "lintel_fallbacks_total";
+pub const QUOTA_FULL: &str = "lintel_quota_full_total";
 pub const BREAKER_STATE: &str = "lintel_breaker_state";
 pub const BREAKER_TRANSITIONS: &str = "lintel_breaker_transitions_total";
 pub const BUDGET_LIMIT: &str = "lintel_budget_limit_usd";
@@ -147,6 +149,10 @@ pub fn describe() {
     describe_counter!(
         FALLBACKS,
         "Calls that fell back to another model, by both models and cause"
+    );
+    describe_counter!(
+        QUOTA_FULL,
+        "Calls that found the estimated quotas of all targets used up, by model and outcome"
     );
     describe_gauge!(
         BREAKER_STATE,

@@ -230,7 +230,7 @@ fn model(
     if let Some(problem) = route::check(&model) {
         section.problem_at("api", problem);
     }
-    section.not_supported(&["resume", "queue"]);
+    section.not_supported(&["resume"]);
     section.finish();
     Some(model)
 }

@@ -3,7 +3,7 @@
 use metrics::{counter, gauge};
 
 use super::{
-    BREAKER_STATE, BREAKER_TRANSITIONS, FAILOVERS, FALLBACKS, RETRY_BUDGET_EXHAUSTED,
+    BREAKER_STATE, BREAKER_TRANSITIONS, FAILOVERS, FALLBACKS, QUOTA_FULL, RETRY_BUDGET_EXHAUSTED,
     UPSTREAM_REQUESTS, UPSTREAM_RETRIES,
 };
 
@@ -42,6 +42,12 @@ pub fn breaker(region: &str, model: &str, state: &'static str) {
     gauge!(BREAKER_STATE, "region" => region.to_owned(), "model" => model.to_owned()).set(value);
     counter!(BREAKER_TRANSITIONS, "region" => region.to_owned(), "model" => model.to_owned(), "to" => state)
         .increment(1);
+}
+
+/// Counts a call that found the estimated quotas of all targets used up. `outcome` is `admitted` after it has waited,
+/// `refused`, or `abandoned` if the client or the time has gone before.
+pub fn quota_full(model: &str, outcome: &'static str) {
+    counter!(QUOTA_FULL, "model" => model.to_owned(), "outcome" => outcome).increment(1);
 }
 
 /// Counts a call that falls back to another model. `cause` is `failure`, `context_length` or `content_filter`.

@@ -1,6 +1,6 @@
 //! Where a model is called: its targets, and how one of them is chosen.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use super::Model;
 use crate::money::Price;
@@ -82,6 +82,8 @@ pub struct Targets {
     /// The index of this model among `places`.
     pub place: usize,
     pub strategy: Strategy,
+    /// How long a call waits if it fits nowhere by the estimate of [`Strategy::Headroom`]. `None` if it is rejected at once.
+    pub queue: Option<Duration>,
     /// The share of calls that begin here, relative to the other places.
     pub weight: u32,
 }
@@ -108,6 +110,7 @@ impl Targets {
             places: Arc::default(),
             place: 0,
             strategy: Strategy::default(),
+            queue: None,
             weight: 1,
         }
     }
@@ -146,6 +149,7 @@ impl Model {
         here.refused_betas.clone_from(&self.refused_betas);
         here.targets.places = self.targets.places.clone();
         here.targets.strategy = self.targets.strategy;
+        here.targets.queue = self.targets.queue;
         here.targets.place = place;
         here
     }

@@ -131,7 +131,8 @@ impl Upstream {
             )
             .with_detail(format!("{} on route {}", T::NAME, call.plan.route.as_str()))
         })?;
-        let here = match self.attempts.start(&call) {
+        let start = self.attempts.start(&call, &self.tasks).await?;
+        let here = match start.place {
             Some(place) => Arc::new(relocation::at(&call, place)),
             None => call.clone(),
         };
@@ -140,6 +141,8 @@ impl Upstream {
         let (requests, here) = trace.compute(encode).await?;
         call.trace.warnings().refuse_dropped(&call.model)?;
         let started = Instant::now();
+        // From here on, each request counts itself.
+        drop(start.room);
         let reply = T::exchange(self, &here, requests).await;
         call.trace.waited_since(started);
         Ok(Served {

@@ -1,6 +1,6 @@
 //! `regions`, `strategy` and `weights` of a model: where it is called, and how one of its regions is chosen.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     catalogue,
@@ -12,6 +12,8 @@ use crate::{
 /// The most regions of a model.
 const MAX_REGIONS: usize = 16;
 const MAX_WEIGHT: u64 = 100;
+/// The longest that a call may wait for its turn.
+const MAX_QUEUE: Duration = Duration::from_secs(60);
 /// The most targets of a model.
 const MAX_PLACES: usize = 32;
 
@@ -25,6 +27,8 @@ pub struct Regions {
     /// The accounts that exist beside the gateway's own, and where they are called.
     known: BTreeMap<String, Option<Vec<String>>>,
     strategy: Strategy,
+    /// How long a call waits if it fits nowhere.
+    queue: Option<Duration>,
     weights: BTreeMap<String, u32>,
 }
 
@@ -62,6 +66,14 @@ pub fn read(section: &mut Section<'_>, defaults: &Regions) -> Regions {
         ("least_in_flight", Strategy::LeastInFlight),
         ("headroom", Strategy::Headroom),
     ];
+    let strategy = section.choice("strategy", &choices, defaults.strategy);
+    let queue = section.pause("queue");
+    if queue.is_some_and(|queue| queue > MAX_QUEUE) {
+        section.problem_at("queue", "must be at most 1m");
+    } else if queue.is_some_and(|queue| !queue.is_zero()) && strategy != Strategy::Headroom {
+        let text = "needs strategy = \"headroom\", which estimates whether a call fits";
+        section.problem_at("queue", text);
+    }
     let weights = section.counts("weights", MAX_WEIGHT);
     Regions {
         names: names
@@ -69,7 +81,11 @@ pub fn read(section: &mut Section<'_>, defaults: &Regions) -> Regions {
             .or_else(|| defaults.names.clone()),
         accounts: accounts.unwrap_or_else(|| defaults.accounts.clone()),
         known: defaults.known.clone(),
-        strategy: section.choice("strategy", &choices, defaults.strategy),
+        strategy,
+        queue: match queue {
+            Some(queue) => Some(queue).filter(|queue| !queue.is_zero()),
+            None => defaults.queue,
+        },
         weights: weights.unwrap_or_else(|| defaults.weights.clone()),
     }
 }
@@ -105,12 +121,14 @@ impl Regions {
     /// the regions: other models stay where they can be called.
     pub fn places(
         &self,
-        model: Model,
+        mut model: Model,
         target: &str,
         has_price: bool,
         is_own: bool,
         section: &Section<'_>,
     ) -> Model {
+        model.targets.strategy = self.strategy;
+        model.targets.queue = self.queue;
         let names = self.names.as_deref().unwrap_or_default();
         let is_known = |name: &&String| !names.contains(name);
         if let Some(name) = self.weights.keys().find(is_known).filter(|_| is_own) {
@@ -158,9 +176,7 @@ impl Regions {
         if places.is_empty() && is_own && *accounts != [OWN_ACCOUNT] {
             section.problem_at("accounts", "none of them is called in the model's regions");
         }
-        let mut model = model.with_places(places);
-        model.targets.strategy = self.strategy;
-        model
+        model.with_places(places)
     }
 
     /// Reports whether `account` is called in `region`.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::health::{Health, Registry};
+use super::health::{Fitness, Health, Registry};
 use crate::model::{Model, Strategy, Targets};
 
 /// A quota of tokens per minute that stands for one that is unknown, while all are.
@@ -24,10 +24,9 @@ pub struct Choice<'a> {
 }
 
 impl<'a> Choice<'a> {
-    /// Looks up the health of each place.
+    /// Looks up the health of each target.
     pub fn new(registry: &Registry, targets: &'a Targets, label: &str) -> Self {
-        let places = targets.places.iter();
-        let healths = places.map(|place| registry.of(place.target(), label));
+        let healths = targets.iter().map(|target| registry.of(target, label));
         Self {
             targets,
             healths: healths.collect(),
@@ -41,7 +40,7 @@ impl<'a> Choice<'a> {
 
     /// Returns the place where a new call begins. Calls with the same `affinity` begin at the same place while its health
     /// does not change. `tokens` are those that AWS admits the call with.
-    pub fn start(&self, affinity: Option<u64>, tokens: impl Fn() -> u64) -> usize {
+    pub fn start(&self, affinity: Option<u64>, tokens: u64) -> usize {
         let count = self.healths.len();
         let preferred = match (self.targets.strategy, affinity) {
             (Strategy::Ordered, _) => return self.fittest(|place| place as f64),
@@ -54,12 +53,32 @@ impl<'a> Choice<'a> {
                 });
             }
             (Strategy::Headroom, None) => {
-                let shares = self.shares(tokens());
+                let shares = self.shares(tokens);
                 return self.fittest(|place| shares[place]);
             }
             (Strategy::RoundRobin, None) => self.in_turn(),
         };
         self.fittest(|place| ((place + count - preferred) % count) as f64)
+    }
+
+    /// Returns the time until a call of `tokens` fits into the quota of a target. Zero if it does now, or if the answer is
+    /// unknown for one of them.
+    pub fn wait_for(&self, tokens: u64) -> Duration {
+        let working = self.working();
+        let waits = working.map(|place| self.healths[place].headroom.wait_for(tokens));
+        waits.min().unwrap_or_default()
+    }
+
+    /// Returns the place that is to find out whether its quota is larger than estimated, if that is due at one.
+    pub fn probe(&self) -> Option<usize> {
+        let mut working = self.working();
+        working.find(|place| self.healths[*place].headroom.probe())
+    }
+
+    /// The places whose breakers are not open.
+    fn working(&self) -> impl Iterator<Item = usize> {
+        let places = 0..self.healths.len();
+        places.filter(|place| self.healths[*place].fitness() < Fitness::Broken)
     }
 
     /// Returns the place, among those that `tried` does not have, where a request that failed elsewhere is sent.
@@ -86,7 +105,8 @@ impl<'a> Choice<'a> {
     }
 
     fn weight(&self, place: usize) -> u32 {
-        self.targets.places[place].targets.weight.max(1)
+        let place = self.targets.places.get(place);
+        place.map_or(1, |place| place.targets.weight.max(1))
     }
 
     fn in_turn(&self) -> usize {
@@ -121,7 +141,8 @@ impl<'a> Choice<'a> {
             let is_slow = own.zip(fastest).is_some_and(|(own, fastest)| {
                 own > fastest * SLOW_FACTOR && own > fastest + SLOW_LEAST
             });
-            used / quota + if is_slow { 1.0 } else { 0.0 }
+            let is_full = !health.headroom.wait_for(tokens).is_zero();
+            used / quota + if is_slow { 1.0 } else { 0.0 } + if is_full { 2.0 } else { 0.0 }
         };
         self.healths.iter().enumerate().map(share).collect()
     }

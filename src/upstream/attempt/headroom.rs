@@ -25,6 +25,13 @@ const FORGOTTEN: f64 = 15.0;
 /// The least quota that is learned, in tokens.
 const LEAST: f64 = 1000.0;
 
+/// How often a call is sent although it does not fit, because the estimate may be too low: others may have used the quota
+/// when it was learned, or AWS may have throttled for another reason.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+
+/// The quota that is learned if AWS admits more than the estimate, relative to what it admitted.
+const RAISE: f64 = 1.25;
+
 /// The tokens that a target has counted in the last minute, and its quota.
 #[derive(Debug)]
 pub struct Headroom(Mutex<Inner>);
@@ -37,6 +44,8 @@ struct Inner {
     slot: u64,
     /// The quota when it was learned, in tokens, and that time.
     learned: Option<(f64, Instant)>,
+    /// When a call was last sent although it did not fit.
+    probed: Option<Instant>,
 }
 
 impl Default for Headroom {
@@ -46,17 +55,19 @@ impl Default for Headroom {
             began: Instant::now(),
             slot: 0,
             learned: None,
+            probed: None,
         }))
     }
 }
 
 impl Headroom {
-    /// Counts `tokens` more; fewer if it is negative.
-    pub fn count(&self, tokens: i64) {
+    /// Counts `tokens` more; fewer if it is negative. Returns the tokens of the last minute.
+    pub fn count(&self, tokens: i64) -> f64 {
         let mut inner = self.lock();
         inner.advance();
         let slot = inner.slot as usize % SLOTS;
         inner.slots[slot] = inner.slots[slot].saturating_add(tokens);
+        inner.used()
     }
 
     /// Records that AWS throttled a request of `tokens`, which is counted already: without it, the quota was almost used.
@@ -66,6 +77,55 @@ impl Headroom {
         let used = inner.used() - tokens as f64;
         let quota = inner.quota().map_or(used, |quota| quota.min(used));
         inner.learned = Some((quota.max(LEAST), Instant::now()));
+    }
+
+    /// Records that AWS admitted a request that was sent at `sent`, when `used` tokens were counted, its own included. If the
+    /// quota was taken to be smaller then, it is larger.
+    pub fn admitted(&self, used: f64, sent: Instant) {
+        let mut inner = self.lock();
+        let quota = inner.quota();
+        // What was throttled since then says more.
+        let is_older = inner.learned.is_some_and(|(_, at)| at <= sent);
+        if is_older && quota.is_some_and(|quota| used > quota) {
+            inner.learned = Some((used * RAISE, Instant::now()));
+        }
+    }
+
+    /// Returns the time until `tokens` more fit into the quota. Zero if they do now, if the quota is unknown, or if
+    /// nothing was used in the last minute, because then only AWS knows.
+    pub fn wait_for(&self, tokens: u64) -> Duration {
+        let mut inner = self.lock();
+        inner.advance();
+        let Some(quota) = inner.quota() else {
+            return Duration::ZERO;
+        };
+        let mut wait = Duration::ZERO;
+        let elapsed = inner.began.elapsed();
+        let (mut left, now) = (inner.slots, inner.slot);
+        for next in now + 1..=now + SLOTS as u64 {
+            let used = left.iter().sum::<i64>().max(0);
+            if used == 0 || used as f64 + tokens as f64 <= quota {
+                return wait;
+            }
+            // The oldest slot makes room for the next one.
+            left[next as usize % SLOTS] = 0;
+            let begins = SLOT * u32::try_from(next).unwrap_or(u32::MAX);
+            wait = begins.saturating_sub(elapsed);
+        }
+        wait
+    }
+
+    /// Reports whether a call is to be sent although it does not fit, to find out whether the quota is larger. True at most
+    /// once in a few seconds, and not right after AWS throttled.
+    pub fn probe(&self) -> bool {
+        let mut inner = self.lock();
+        let learned = inner.learned.map(|(_, at)| at);
+        let last = learned.max(inner.probed);
+        let is_due = last.is_some_and(|last| last.elapsed() >= PROBE_EVERY);
+        if is_due {
+            inner.probed = Some(Instant::now());
+        }
+        is_due
     }
 
     /// The tokens of the last minute.
@@ -142,5 +202,46 @@ mod tests {
         assert_eq!(headroom.quota().map(f64::round), Some(8800.0));
         advance(Duration::from_secs(15 * 60)).await;
         assert_eq!(headroom.quota(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn call_fits_when_enough_of_the_minute_has_passed() {
+        let headroom = Headroom::default();
+        assert_eq!(headroom.wait_for(u64::MAX), Duration::ZERO, "unknown");
+        headroom.count(6000);
+        advance(Duration::from_secs(12)).await;
+        headroom.count(4000);
+        headroom.count(2000);
+        headroom.throttled(2000);
+        headroom.count(-2000);
+        let seconds = |tokens| headroom.wait_for(tokens).as_secs();
+        assert_eq!(seconds(10), 48, "the first slot leaves after a minute");
+        assert_eq!(
+            seconds(6500),
+            58,
+            "and that of the other request ten seconds later"
+        );
+        assert_eq!(
+            seconds(50_000),
+            58,
+            "a call is always sent to a target that is idle"
+        );
+        advance(Duration::from_secs(48)).await;
+        assert_eq!((seconds(6000), seconds(7000)), (0, 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn estimate_that_is_too_low_is_raised_by_calls_that_aws_admits() {
+        let headroom = Headroom::default();
+        headroom.count(5000);
+        headroom.throttled(3000);
+        assert!(!headroom.probe(), "it has just throttled");
+        headroom.admitted(9000.0, Instant::now() - Duration::from_secs(1));
+        assert_eq!(headroom.quota(), Some(2000.0), "it was sent before");
+        advance(PROBE_EVERY).await;
+        assert!(headroom.probe());
+        assert!(!headroom.probe(), "one at a time");
+        headroom.admitted(4000.0, Instant::now());
+        assert_eq!(headroom.quota(), Some(5000.0));
     }
 }

@@ -19,6 +19,10 @@ use super::{
 };
 use crate::{call::Occupancy, metrics, model::Target, money::Usage};
 
+mod room;
+
+pub use room::Room;
+
 /// Number of targets that are remembered. Bounded because clients may send raw model ids.
 const CAPACITY: usize = 1000;
 
@@ -218,10 +222,11 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Counts the request in the quota with `tokens` until its usage is known.
-    pub fn count(&self, tokens: u64, per_output: u32) {
+    /// Counts the request in the quota with `tokens` until its usage is known. Returns the tokens of the last minute.
+    pub fn count(&self, tokens: u64, per_output: u32) -> f64 {
         self.per_output.store(per_output, Ordering::Relaxed);
         self.set_counted(i64::try_from(tokens).unwrap_or(i64::MAX / 2));
+        self.health.headroom.used()
     }
 
     /// Records that AWS did not admit the request. `is_throttled` means that its quota is used up.

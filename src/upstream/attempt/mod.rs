@@ -2,6 +2,7 @@
 //! has reached the client, in another region if there is one. Each request of a call is repeated separately, because the
 //! replies to its siblings are already billed.
 
+mod admission;
 mod advice;
 mod breaker;
 mod choice;
@@ -15,13 +16,14 @@ mod subject;
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
 
 use self::{
+    admission::Admission,
     advice::{answers, moves, pause},
     choice::Choice,
-    health::{Permit, Registry},
+    health::{Permit, Registry, Room},
     itinerary::{Itinerary, Stop},
-    subject::quota_of,
 };
 pub use self::{health::TargetHealth, send::Try, subject::Subject};
 use super::{
@@ -32,7 +34,7 @@ use crate::{
     call::{Call, SentMark},
     error::{Error, Kind, RetryAdvice},
     metrics,
-    model::{Model, Target},
+    model::{Model, Strategy, Target},
     operation::Operation,
 };
 
@@ -73,6 +75,15 @@ pub trait Attempt: Send {
 pub struct Attempts {
     transport: Arc<dyn Transport>,
     registry: Registry,
+    admission: Admission,
+}
+
+/// Where a call begins.
+pub struct Start {
+    /// The index among the places of its model. `None` if there is one only.
+    pub place: Option<usize>,
+    /// To be dropped when the first request is sent, which is then counted itself.
+    pub room: Option<Room>,
 }
 
 /// What follows a failed attempt.
@@ -86,6 +97,7 @@ impl Attempts {
     pub fn new(transport: Arc<dyn Transport>) -> Self {
         Self {
             transport,
+            admission: Admission::default(),
             registry: Registry::default(),
         }
     }
@@ -95,15 +107,34 @@ impl Attempts {
         self.registry.report()
     }
 
-    /// Returns the place of its model where `call` begins. `None` if there is one only.
-    pub fn start<T: Operation>(&self, call: &Call<T>) -> Option<usize> {
+    /// Returns where `call` begins. Under the strategy `headroom`, a call that fits nowhere waits, if it may. `tasks` tracks
+    /// the task that serves those that wait.
+    ///
+    /// # Errors
+    /// 429 if the call fits nowhere, or that the client has disconnected.
+    pub async fn start<T: Operation>(
+        &self,
+        call: &Call<T>,
+        tasks: &TaskTracker,
+    ) -> Result<Start, Error> {
         let model = &call.model;
-        if model.targets.places.is_empty() {
-            return None;
+        let has_places = !model.targets.places.is_empty();
+        let affinity = || call.body.affinity(model, &call.caller);
+        if model.targets.strategy == Strategy::Headroom {
+            let room = self
+                .admission
+                .enter(&self.registry, call, affinity(), tasks);
+            let room = room.await?;
+            return Ok(Start {
+                place: has_places.then_some(room.place),
+                room: Some(room),
+            });
         }
-        let affinity = call.body.affinity(model, &call.caller);
-        let choice = Choice::new(&self.registry, &model.targets, model.label());
-        Some(choice.start(affinity, || quota_of(call)))
+        let choice = || Choice::new(&self.registry, &model.targets, model.label());
+        Ok(Start {
+            place: has_places.then(|| choice().start(affinity(), 0)),
+            room: None,
+        })
     }
 
     /// Runs `attempt` until it succeeds, or a retry cannot help or is not allowed.
@@ -204,9 +235,8 @@ impl Attempts {
             lease: permit.lease(),
         };
         let lease = permit.lease();
-        if let Some((tokens, per_output)) = subject.quota {
-            lease.count(tokens, per_output);
-        }
+        let counted = subject.quota;
+        let counted = counted.map(|(tokens, per_output)| lease.count(tokens, per_output));
         let began = Instant::now();
         let mut guard = AttemptGuard {
             subject,
@@ -240,6 +270,9 @@ impl Attempts {
                 Kind::UpstreamThrottle | Kind::UpstreamQuota | Kind::Overloaded
             )
         };
+        if let (Ok(_), Some(used)) = (&result, counted) {
+            stop.health.headroom.admitted(used, began);
+        }
         match &result {
             Ok(_) if subject.is_stream => stop.health.answered_within(began.elapsed()),
             Ok(_) => {}

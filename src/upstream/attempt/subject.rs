@@ -73,7 +73,7 @@ impl<'a> Subject<'a> {
             Delivery::Stream => model.timeouts.first_token,
             Delivery::Whole | Delivery::Replayed => model.timeouts.whole,
         };
-        let needs_quota = targets.is_some_and(|own| own.strategy == Strategy::Headroom);
+        let needs_quota = model.targets.strategy == Strategy::Headroom;
         Self {
             quota: needs_quota.then(|| (quota_of(call), model.facts.quota_per_output)),
             is_stream: call.plan.delivery == Delivery::Stream,
@@ -99,6 +99,6 @@ impl<'a> Subject<'a> {
 }
 
 /// The tokens that AWS admits each request of `call` with: its likely input and the most output.
-pub fn quota_of<T: Operation>(call: &Call<T>) -> u64 {
+fn quota_of<T: Operation>(call: &Call<T>) -> u64 {
     call.body.likely_tokens(&call.model) / u64::from(call.plan.worst.requests.max(1))
 }

@@ -40,6 +40,15 @@ fn regions_and_fallbacks_that_cannot_work_are_problems() {
         ),
         (format!("{TARGET}strategy = \"fastest\""), "ordered"),
         (
+            format!("{TARGET}queue = \"2s\""),
+            "needs strategy = \"headroom\"",
+        ),
+        (
+            format!("{TARGET}strategy = \"headroom\"\nqueue = \"2m\""),
+            "must be at most 1m",
+        ),
+        (format!("{TARGET}resume = true"), "not supported"),
+        (
             format!("{TARGET}fallbacks = [\"n\"]"),
             "no model has the name 'n'",
         ),

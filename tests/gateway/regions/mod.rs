@@ -6,6 +6,7 @@ mod choice;
 mod config;
 mod fallbacks;
 mod money;
+mod queue;
 
 use http::StatusCode;
 use lintel::simulator::{ScriptedReply, encode_event, encode_exception};

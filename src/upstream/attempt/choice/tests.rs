@@ -23,7 +23,7 @@ fn starts(model: &Model, affinities: impl Iterator<Item = Option<u64>>) -> [usiz
     let registry = Registry::default();
     let choice = Choice::new(&registry, &model.targets, "m");
     let mut counts = [0; 3];
-    affinities.for_each(|affinity| counts[choice.start(affinity, || 0)] += 1);
+    affinities.for_each(|affinity| counts[choice.start(affinity, 0)] += 1);
     counts
 }
 
@@ -46,7 +46,7 @@ async fn least_busy_place_is_chosen_by_its_weight() {
     let mut permits = Vec::new();
     let mut counts = [0; 3];
     for _ in 0..8 {
-        let place = choice.start(None, || 0);
+        let place = choice.start(None, 0);
         counts[place] += 1;
         permits.push(choice.healths[place].admit(false));
     }
@@ -64,19 +64,19 @@ async fn region_that_was_broken_gets_a_few_calls_again() {
         let permit = choice.healths[0].admit(false).unwrap();
         permit.end(Some(false), Duration::ZERO);
     }
-    assert_eq!(choice.start(None, || 0), 1);
+    assert_eq!(choice.start(None, 0), 1);
     tokio::time::advance(Duration::from_secs(5)).await;
     let mut probes = Vec::new();
     for _ in 0..3 {
-        assert_eq!(choice.start(None, || 0), 0);
+        assert_eq!(choice.start(None, 0), 0);
         probes.push(choice.healths[0].admit(false).unwrap());
     }
-    assert_eq!(choice.start(None, || 0), 1, "no more than three at a time");
+    assert_eq!(choice.start(None, 0), 1, "no more than three at a time");
     probes
         .into_iter()
         .for_each(|probe| probe.end(Some(true), Duration::ZERO));
     assert!(registry.report().iter().all(TargetHealth::is_closed));
-    assert_eq!(choice.start(None, || 0), 0);
+    assert_eq!(choice.start(None, 0), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,14 +84,14 @@ async fn conversation_stays_in_its_region_and_only_those_of_a_lost_region_move()
     let model = model(Strategy::RoundRobin, [1, 1, 1]);
     let registry = Registry::default();
     let choice = Choice::new(&registry, &model.targets, "m");
-    let before: Vec<_> = (0..99).map(|key| choice.start(Some(key), || 0)).collect();
+    let before: Vec<_> = (0..99).map(|key| choice.start(Some(key), 0)).collect();
     choice.healths[0].rest(Duration::from_secs(1));
     for (key, before) in (0..).zip(&before) {
-        let after = choice.start(Some(key), || 0);
+        let after = choice.start(Some(key), 0);
         assert!(after != 0 && (*before == 0 || after == *before), "{key}");
     }
     tokio::time::advance(Duration::from_secs(1)).await;
-    let again: Vec<_> = (0..99).map(|key| choice.start(Some(key), || 0)).collect();
+    let again: Vec<_> = (0..99).map(|key| choice.start(Some(key), 0)).collect();
     assert_eq!(again, before);
 }
 
@@ -101,7 +101,7 @@ async fn call_begins_where_most_of_the_quota_is_left() {
     let registry = Registry::default();
     let choice = Choice::new(&registry, &model.targets, "m");
     let begin = |tokens| {
-        let place = choice.start(None, || tokens);
+        let place = choice.start(None, tokens);
         let permit = choice.healths[place].admit(false).unwrap();
         permit.lease().count(tokens, 5);
         (place, permit)
@@ -139,9 +139,9 @@ async fn slow_region_is_used_only_if_the_others_are_full() {
         health.answered_within(Duration::from_secs(seconds));
     }
     choice.healths[1].headroom.count(5000);
-    assert_eq!(choice.start(None, || 100), 2);
+    assert_eq!(choice.start(None, 100), 2);
     for place in [1, 2] {
         choice.healths[place].headroom.count(2_000_000);
     }
-    assert_eq!(choice.start(None, || 100), 0);
+    assert_eq!(choice.start(None, 100), 0);
 }
