@@ -160,6 +160,7 @@ fn refused(wait: Duration) -> Error {
         .with_code("rate_limit_exceeded")
         .with_retry_after(wait.max(Duration::from_secs(1)))
         .with_detail("the request was not sent to Bedrock")
+        .of_model()
 }
 
 /// Counts a call that waits when dropped.

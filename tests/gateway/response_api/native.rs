@@ -135,7 +135,11 @@ async fn namespaces_are_sent_as_they_are() {
 async fn namespace_is_part_of_the_name_where_it_cannot_be_sent() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let sleep = json!({"type": "function", "name": "sleep"});
-    let mut request = with(asking("Hi"), "tools", json!([clock(&[sleep.clone()])]));
+    let mut request = with(
+        asking("Hi"),
+        "tools",
+        json!([clock(std::slice::from_ref(&sleep))]),
+    );
     request["model"] = "gpt".into();
     request["tool_choice"] = json!({"type": "function", "name": "sleep", "namespace": "clock"});
     let reply = gateway.respond_any(&request).await;
