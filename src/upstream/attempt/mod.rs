@@ -6,6 +6,7 @@ mod admission;
 mod advice;
 mod breaker;
 mod choice;
+mod errors;
 mod headroom;
 mod health;
 mod itinerary;
@@ -22,6 +23,7 @@ use self::{
     admission::Admission,
     advice::{answers, moves, pause},
     choice::Choice,
+    errors::{held_back, silent},
     health::{Permit, Registry, Room},
     itinerary::{Itinerary, Stop},
 };
@@ -353,27 +355,6 @@ impl Attempts {
         metrics::upstream_retry(&itinerary.stop().target.region, label);
         Some(next)
     }
-}
-
-/// The error for a call that is not sent, because its targets have failed too often. `wait` is the time until one of them
-/// is tried again.
-fn held_back(wait: Duration) -> Error {
-    let text = "Bedrock has failed repeatedly for this model, so the gateway sends it few requests at the moment. Try again.";
-    Error::new(Kind::UpstreamUnavailable, text)
-        .with_code("upstream_unavailable")
-        .with_retry_after(wait.max(Duration::from_secs(1)))
-        .with_detail("the circuit breakers of all targets are open")
-}
-
-/// The error for a stream without a first token in its share of the time.
-fn silent(limit: Duration) -> Error {
-    let text = format!(
-        "Bedrock did not answer within {:.3} s, its share of the time to the first token.",
-        limit.as_secs_f64()
-    );
-    Error::new(Kind::UpstreamTimeout, text)
-        .with_code("first_token_timeout")
-        .may_be_billed()
 }
 
 /// Counts a request when dropped, however it ends. `abandoned` means that the deadline passed or
