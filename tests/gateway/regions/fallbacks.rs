@@ -224,20 +224,27 @@ async fn each_model_is_reserved_and_booked_for_itself() {
 /// Each model had the whole limit of the client for itself.
 #[tokio::test]
 async fn limit_of_the_cost_holds_for_all_models_together() {
-    let gateway = start().await;
-    let (id, secret) = key(&gateway, budget(1.0)).await;
+    let twin = MODELS
+        .lines()
+        .skip_while(|line| !line.contains("models.first"));
+    let twin: String = twin.skip(1).take(3).collect::<Vec<_>>().join("\n");
+    let gateway = Gateway::start_with(&format!("{MODELS}\n[models.twin]\n{twin}")).await;
     let mut request = ask("first", "Hi");
-    request["max_cost_usd"] = json!(0.0013);
-    let lost = failure(500, "InternalServerException");
-    (0..2).for_each(|_| gateway.simulator.script(lost.clone()));
-    let reply = gateway.as_key(&secret, &request).await;
-    let settled = async || {
-        let (settled, reserved) = crate::support::money::standing(&gateway, &id).await;
-        (reserved == "0").then_some(nano(&settled))
-    };
-    gateway.until(async || settled().await.is_some()).await;
-    let settled = settled().await.unwrap();
-    assert!(settled <= 1_300_000, "{settled}: {}", reply.text());
+    request["models"] = json!(["twin"]);
+    request["max_cost_usd"] = json!(0.000_000_001);
+    let refused = gateway.chat(&request).await.error();
+    let message = refused["message"].as_str().unwrap();
+    let (_, most) = message.split_once("may cost $").unwrap();
+    let (most, _) = most.split_once(',').unwrap();
+    // Enough for one of them and this longer body. Bedrock may bill the input of the first.
+    let enough = format!("0.{:09}", nano(most) + 50_000);
+    request["max_cost_usd"] = json!(enough.parse::<f64>().unwrap());
+    for (times, status) in [(0, StatusCode::OK), (1, StatusCode::BAD_GATEWAY)] {
+        let lost = failure(500, "InternalServerException");
+        (0..times).for_each(|_| gateway.simulator.script(lost.clone()));
+        let reply = gateway.chat(&request).await;
+        assert_eq!(reply.status, status, "{}", reply.text());
+    }
 }
 
 /// A model without the guardrail answered what the guardrail could not judge.
