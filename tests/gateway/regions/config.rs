@@ -152,7 +152,7 @@ fn default_regions_apply_where_a_model_can_be_called() {
 fn settings_without_an_effect_are_warnings() {
     let warnings = |settings: &str| {
         let text = format!(
-            "[aws]\nregion = \"us-east-1\"\n{settings}\n[keys.k]\nsha256 = \"{}\"",
+            "[aws]\nregion = \"us-east-1\"\n{settings}\n[keys.k]\nraw = true\nsha256 = \"{}\"",
             "0".repeat(64)
         );
         let (config, _) = config::parse(&text, &Environment::default(), None).unwrap();

@@ -14,6 +14,10 @@ const MODELS: &str = r#"
     target = "amazon.nova-lite-v1:0"
     strategy = "headroom"
     retry = { attempts = 1 }
+    [models.full-lowered]
+    target = "amazon.nova-lite-v1:0"
+    strategy = "headroom"
+    retry = { attempts = 1 }
     [models.full-alternative]
     target = "amazon.nova-lite-v1:0"
     strategy = "headroom"
@@ -178,15 +182,15 @@ async fn automatic_limit_is_lowered_to_what_fits_into_the_quota() {
         body["inferenceConfig"]["maxTokens"].clone()
     };
     // The call under way takes 6,000 tokens of the quota, which is then known to be about that.
-    let slow = request("full-refused", "[simulate slow 1s]", 6000);
+    let slow = request("full-lowered", "[simulate slow 1s]", 6000);
     let others = async {
         let has_begun = async || regions.received() == [1, 0, 0];
         regions.gateway.until(has_begun).await;
-        throttle(&regions, "full-refused").await;
+        throttle(&regions, "full-lowered").await;
     };
     let (slow, ()) = tokio::join!(regions.gateway.chat(&slow), others);
     assert_eq!(slow.status, StatusCode::OK, "{}", slow.text());
-    let reply = regions.gateway.chat(&ask("full-refused", "Hi")).await;
+    let reply = regions.gateway.chat(&ask("full-lowered", "Hi")).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
     let warnings = reply.header("x-lintel-warnings").unwrap();
     assert!(
@@ -198,7 +202,7 @@ async fn automatic_limit_is_lowered_to_what_fits_into_the_quota() {
     is_refused_unsent(
         &regions
             .gateway
-            .chat(&request("full-refused", "Hi", 8000))
+            .chat(&request("full-lowered", "Hi", 8000))
             .await,
     );
 }
