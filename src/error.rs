@@ -109,6 +109,7 @@ struct Fields {
     log_message: Option<String>,
     quote: Option<String>,
     retry_after: Option<Duration>,
+    demanded_wait: Option<Duration>,
     should_retry: Option<bool>,
     retry_advice: RetryAdvice,
     may_be_billed: bool,
@@ -130,6 +131,7 @@ impl Error {
             log_message: None,
             quote: None,
             retry_after: None,
+            demanded_wait: None,
             should_retry: None,
             retry_advice: RetryAdvice::Never,
             may_be_billed: false,
@@ -202,6 +204,12 @@ impl Error {
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
         self
+    }
+
+    /// Sets the same time as the service demands it, which the gateway keeps to as well.
+    pub fn with_demanded_wait(mut self, wait: Duration) -> Self {
+        self.0.demanded_wait = Some(wait);
+        self.with_retry_after(wait)
     }
 
     /// Removes the time after which the client may retry, because clients of some APIs would wait for too long.
@@ -299,6 +307,11 @@ impl Error {
     /// Returns the time after which the client may retry.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
+    }
+
+    /// Returns the time for which the service demands to be left alone.
+    pub fn demanded_wait(&self) -> Option<Duration> {
+        self.0.demanded_wait
     }
 
     /// Returns the value of the header `x-should-retry`.

@@ -34,8 +34,8 @@ pub use traffic::{
     log_lines_lost, overhead, shed,
 };
 pub use upstream::{
-    breaker, failover, fallback, quota_full, retry_budget_exhausted, upstream_request,
-    upstream_retry,
+    breaker_gone, breaker_state, breaker_transition, failover, fallback, quota_full,
+    retry_budget_exhausted, untagged_request, upstream_request, upstream_retry,
 };
 
 pub const HTTP_REQUESTS: &str = "lintel_http_requests_total";
@@ -48,6 +48,7 @@ pub const INFLIGHT_STREAMS: &str = "lintel_inflight_streams";
 pub const STREAM_END: &str = "lintel_stream_end_total";
 pub const UPSTREAM_REQUESTS: &str = "lintel_upstream_requests_total";
 pub const UPSTREAM_RETRIES: &str = "lintel_upstream_retries_total";
+pub const UNTAGGED_REQUESTS: &str = "lintel_untagged_requests_total";
 pub const RETRY_BUDGET_EXHAUSTED: &str = "lintel_retry_budget_exhausted_total";
 pub const FAILOVERS: &str = "lintel_failovers_total";
 pub const FALLBACKS: &str = "lintel_fallbacks_total";
@@ -141,6 +142,10 @@ pub fn describe() {
     describe_counter!(
         UPSTREAM_RETRIES,
         "Retries of requests to Bedrock, by region and model"
+    );
+    describe_counter!(
+        UNTAGGED_REQUESTS,
+        "Requests to Bedrock without session tags, because STS gave no session for them, by account"
     );
     describe_counter!(
         FAILOVERS,

@@ -39,6 +39,8 @@ impl Lasting {
     /// Builds the gateway of `config`, and puts its keys in force.
     pub fn gateway(&self, config: &Config) -> Gateway {
         self.clients.add(regions(config));
+        let models = config.models.named().chain(config.models.built_in());
+        self.upstream.track(models.collect::<Vec<_>>().into_iter());
         let reentry = Arc::new(Reentry::default());
         let shared = Shared {
             rate_limit: self.rate_limit.clone(),
@@ -54,6 +56,7 @@ impl Lasting {
                 alert_request: config.budget.alert_request,
                 alerts: self.alerts.clone(),
                 outputs: self.outputs.clone(),
+                quotas: self.upstream.quotas(),
             }),
             reasoning: self.reasoning.clone(),
             retrieve: Retrieve {
@@ -86,9 +89,16 @@ pub fn knowledge_base_regions(config: &Config) -> BTreeSet<String> {
 fn regions(config: &Config) -> impl Iterator<Item = String> {
     let named = config.models.named().flat_map(|model| model.targets.iter());
     let built_in = config.models.built_in().map(|model| model.target());
+    let raw = config.models.raw();
+    let raw: Vec<_> = raw.iter().flat_map(|raw| raw.targets.iter()).collect();
+    // An ARN is called in its own account.
+    let of_arns = raw.iter().map(|target| target.region.clone());
+    let of_arns: Vec<_> = of_arns.collect();
     named
         .chain(built_in)
+        .chain(raw)
         .map(|target| target.place().into_owned())
+        .chain(of_arns)
         .chain(knowledge_base_regions(config))
         .chain([config.aws.region.clone()])
 }

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use super::Trace;
 use crate::{
     error::Error,
-    model::Route,
+    model::{Route, Target},
     money::{Cost, NanoUsd, Usage},
 };
 
@@ -17,6 +17,9 @@ type AskBeforeRepeat = dyn Fn() -> BoxFuture<'static, bool> + Send + Sync;
 
 /// Records that the call moves to another route.
 type AskBeforeReroute = dyn Fn(Route) -> BoxFuture<'static, bool> + Send + Sync;
+
+/// Records that a request of the call is sent to a target.
+type AskBeforeMove = dyn Fn(Arc<Target>) -> BoxFuture<'static, bool> + Send + Sync;
 
 /// Reserves the cost of so many more tokens of input.
 type AskBeforeGrowth = dyn Fn(u64) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
@@ -30,6 +33,7 @@ pub struct Spending {
     spend: Mutex<Spend>,
     repeat: OnceLock<Box<AskBeforeRepeat>>,
     reroute: OnceLock<Box<AskBeforeReroute>>,
+    relocation: OnceLock<Box<AskBeforeMove>>,
     growth: OnceLock<Box<AskBeforeGrowth>>,
     charge: OnceLock<Box<Charge>>,
     /// What was charged for other models before.
@@ -191,6 +195,22 @@ impl Spending {
     pub async fn may_reroute(&self, route: Route) -> bool {
         match self.reroute.get() {
             Some(ask) => ask(route).await,
+            None => true,
+        }
+    }
+
+    /// Sets the function that records that a request is sent to another target. Only the first call has an effect.
+    pub fn ask_before_move(
+        &self,
+        ask: impl Fn(Arc<Target>) -> BoxFuture<'static, bool> + Send + Sync + 'static,
+    ) {
+        let _ = self.relocation.set(Box::new(ask));
+    }
+
+    /// Reports whether a request can be sent to `target`, after the record of the call says so.
+    pub async fn may_send_to(&self, target: &Arc<Target>) -> bool {
+        match self.relocation.get() {
+            Some(ask) => ask(target.clone()).await,
             None => true,
         }
     }

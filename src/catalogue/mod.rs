@@ -18,7 +18,7 @@ use serde_json::{Value, value::RawValue};
 use wildmatch::WildMatch;
 
 pub use origin::{Origin, fact_origins, price_origins};
-pub use profile::{profile_of, share_geography, target_in, through_profile};
+pub use profile::{profile_of, share_geography, target_in, through_profile, within_residency};
 pub use reference::{PREFIXES, Reference, parse_reference};
 
 use crate::{

@@ -106,6 +106,32 @@ pub fn target_in(
     }
 }
 
+/// Checks that the profile in `id`, if there is one, answers calls from `region` where `residency` demands.
+///
+/// # Errors
+/// Says that it may answer elsewhere.
+pub fn within_residency(id: &str, region: &str, residency: Residency) -> Result<(), String> {
+    let Some(prefix) = parse_reference(id).prefix else {
+        return Ok(());
+    };
+    let around = geographies(region);
+    let position = |prefix| around.iter().position(|one| *one == prefix);
+    let is_within = match residency {
+        Residency::Any | Residency::Profile("global") => true,
+        Residency::Geography => position(prefix).is_some(),
+        // The narrowest come first.
+        Residency::Profile(own) => {
+            position(prefix).is_some_and(|at| position(own).is_some_and(|own| at <= own))
+        }
+    };
+    match is_within {
+        true => Ok(()),
+        false => Err(format!(
+            "calls of its profile '{prefix}.' may be answered outside of aws.residency; use the id without it"
+        )),
+    }
+}
+
 /// Reports whether calls from `region` stay where `residency` demands.
 fn allows(residency: Residency, region: &str) -> bool {
     match residency {
@@ -200,6 +226,29 @@ mod tests {
         assert_eq!(found(arn, "us-west-2", any), None);
         assert!(share_geography("us-east-1", "us-west-2"));
         assert!(!share_geography("us-east-1", "eu-west-1"));
+    }
+
+    #[test]
+    fn profile_in_an_id_stays_within_the_residency() {
+        let region = "ca-central-1";
+        for (residency, inside) in [
+            (Residency::Any, ["ca", "amer", "global"].as_slice()),
+            (Residency::Geography, ["ca", "amer"].as_slice()),
+            (Residency::Profile("ca"), ["ca"].as_slice()),
+            (Residency::Profile("amer"), ["ca", "amer"].as_slice()),
+            (Residency::Profile("eu"), [].as_slice()),
+        ] {
+            for prefix in ["ca", "amer", "global"] {
+                let id = format!("{prefix}.anthropic.claude-haiku-5-5");
+                let result = within_residency(&id, region, residency);
+                assert_eq!(
+                    result.is_ok(),
+                    inside.contains(&prefix),
+                    "{residency:?} {id}"
+                );
+            }
+            assert!(within_residency("amazon.nova-lite-v1:0", region, residency).is_ok());
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::{
     upstream::AwsSettings,
 };
 
+/// The name of the template of raw Bedrock ids, and what stands for its id.
+const RAW: &str = "raw";
+
 /// `[defaults]`: settings of every model that does not set its own.
 pub struct Defaults {
     max_tokens: DefaultMaxTokens,
@@ -33,6 +36,7 @@ pub struct Defaults {
 
 pub fn defaults(mut section: Section<'_>, aws: Option<&AwsSettings>) -> Defaults {
     let has_api_key = aws.is_some_and(|aws| aws.api_key.is_some());
+    let has_connect = section.contains("connect_timeout");
     let known = Regions::of_accounts(aws);
     let Model {
         timeouts,
@@ -61,8 +65,19 @@ pub fn defaults(mut section: Section<'_>, aws: Option<&AwsSettings>) -> Defaults
         has_api_key,
         regions: regions::read(&mut section, &known),
     };
+    check_connect(&section, has_connect, defaults.timeouts);
     section.finish();
     defaults
+}
+
+/// Reports a `connect_timeout` of `section` that no call would have, because its time to the first token ends before.
+fn check_connect(section: &Section<'_>, has_connect: bool, timeouts: Timeouts) {
+    let first_token = timeouts.first_token;
+    if has_connect && timeouts.connect > first_token {
+        let seconds = first_token.as_secs_f64();
+        let text = format!("must not be longer than first_token_timeout, which is {seconds} s");
+        section.problem_at("connect_timeout", text);
+    }
 }
 
 fn read_dropped_parameters(
@@ -102,7 +117,12 @@ pub fn models(
             named.insert(name, Arc::new(model));
         }
     }
-    fallbacks::check(&named, |name| alias_targets.contains_key(name), diagnostics);
+    fallbacks::check(
+        &named,
+        |name| follow(name, &alias_targets, &named),
+        |name| alias_targets.contains_key(name),
+        diagnostics,
+    );
     let aliases = alias_targets.iter().filter_map(|(name, alias)| {
         let resolved = follow(name, &alias_targets, &named);
         if resolved.is_none() {
@@ -118,27 +138,36 @@ pub fn models(
         Some((name.clone(), (resolved?, alias.use_cases.clone())))
     });
     let aliases = aliases.collect();
-    let raw = defaults.raw_model_ids.then(|| {
-        Arc::new(Model {
-            raw: true,
-            timeouts: defaults.timeouts,
-            defaults: ModelDefaults {
-                max_tokens: defaults.max_tokens,
-                temperature: None,
-                top_p: None,
-            },
-            dropped_parameters: defaults.dropped_parameters,
-            retry: defaults.retry,
-            options: ModelOptions {
-                has_api_key: defaults.has_api_key,
-                mantle: places.mantle,
-                residency: places.residency,
-                ..ModelOptions::default()
-            },
-            ..Model::new("raw", Target::new("raw", region))
-        })
-    });
-    Models::new(named, aliases, raw)
+    let raw = defaults.raw_model_ids;
+    let raw = raw.then(|| Arc::new(raw_template(defaults, region, places)));
+    Models::new(named, aliases, raw).with_home(region)
+}
+
+/// The settings of models that are called by a Bedrock id that no model has, with the regions of `[defaults]`.
+fn raw_template(defaults: &Defaults, region: &str, places: Places) -> Model {
+    let target = Target::new(RAW, defaults.regions.first(region));
+    let template = Model {
+        raw: true,
+        timeouts: defaults.timeouts,
+        defaults: ModelDefaults {
+            max_tokens: defaults.max_tokens,
+            temperature: None,
+            top_p: None,
+        },
+        dropped_parameters: defaults.dropped_parameters,
+        retry: defaults.retry,
+        options: ModelOptions {
+            has_api_key: defaults.has_api_key,
+            mantle: places.mantle,
+            residency: places.residency,
+            ..ModelOptions::default()
+        },
+        ..Model::new(RAW, target)
+    };
+    // Each model reports what is wrong with the defaults.
+    defaults
+        .regions
+        .places(template, RAW, false, false, &|_, _| {})
 }
 
 struct Alias {
@@ -172,6 +201,7 @@ fn model(
 ) -> Option<Model> {
     let has_price = section.contains("price");
     let has_regions = section.contains("regions") || section.contains("accounts");
+    let spreads = ["strategy", "weights"].map(|key| section.contains(key).then_some(key));
     let regions = regions::read(&mut section, &defaults.regions);
     let region = regions.first(region);
     if !target.contains(['.', ':', '/']) {
@@ -182,6 +212,7 @@ fn model(
     }
     let configured = target;
     let target = Target::new(configured.as_str(), region);
+    let has_connect = section.contains("connect_timeout");
     let mut limit = |key, default| section.duration(key).unwrap_or(default);
     let timeouts = Timeouts {
         connect: limit("connect_timeout", defaults.timeouts.connect),
@@ -189,6 +220,7 @@ fn model(
         first_token: limit("first_token_timeout", defaults.timeouts.first_token),
         idle: limit("idle_timeout", defaults.timeouts.idle),
     };
+    check_connect(&section, has_connect, timeouts);
     let (base, known) = options::known(&mut section, &target);
     let model = Model {
         base,
@@ -219,7 +251,9 @@ fn model(
         fallbacks: fallbacks::read(&mut section),
         ..Model::new(name, target)
     };
-    let model = regions.places(model, &configured, has_price, has_regions, &section);
+    let problem = |key, text| section.problem_at(key, text);
+    let model = regions.places(model, &configured, has_price, has_regions, &problem);
+    regions::check_spread(&model, spreads.into_iter().flatten(), &problem);
     let apply = model.options.guardrail.as_ref().and_then(|one| one.apply);
     let has_answer =
         model.facts.embed.is_none() && model.facts.rerank.is_none() && model.facts.draw.is_none();

@@ -123,9 +123,9 @@ pub fn aws(
     let endpoints = endpoints(&mut section);
     let regional_endpoints = regional_endpoints(&mut section, &endpoints);
     let profile = section.string("profile");
-    let assume_role = section
-        .has("assume_role")
-        .then(|| assume_role(section.section("assume_role"), "arn", environment));
+    let has_role = section.has("assume_role");
+    let assume_role =
+        has_role.then(|| assume_role(section.section("assume_role"), "arn", environment));
     let roots = trusted_roots(&mut section, environment);
     section.choice("transport", &[("sdk", ())], ());
     let places = places(&mut section);
@@ -134,7 +134,14 @@ pub fn aws(
     let discovery = section.boolean("discovery", true);
     let api_key = environment.variable("AWS_BEARER_TOKEN_BEDROCK");
     let accounts = accounts(&mut section, environment);
-    section.not_supported(&["attribution"]);
+    let attributions = [("none", false), ("session_tags", true)];
+    let session_tags = section.choice("attribution", &attributions, false);
+    if session_tags && !has_role && accounts.is_empty() {
+        section.problem_at(
+            "attribution",
+            "\"session_tags\" needs aws.assume_role or aws.accounts, because only a session of a role has tags",
+        );
+    }
     section.finish();
     let settings = match demo {
         Some(demo) => AwsSettings {
@@ -145,6 +152,7 @@ pub fn aws(
         None => AwsSettings {
             endpoints,
             regional_endpoints,
+            session_tags,
             accounts,
             profile,
             assume_role: assume_role.flatten(),
@@ -284,6 +292,19 @@ pub fn remote_media(mut section: Section<'_>) -> Option<RemoteMedia> {
     media.ok().flatten()
 }
 
+/// Reports whether `arn` has the form of a role's: `arn:PARTITION:iam::ACCOUNT:role/NAME`, with or without a path.
+fn is_role(arn: &str) -> bool {
+    let parts: Vec<_> = arn.splitn(6, ':').collect();
+    let ["arn", partition, "iam", "", account, resource] = parts[..] else {
+        return false;
+    };
+    let name = resource.strip_prefix("role/");
+    partition.starts_with("aws")
+        && account.len() == 12
+        && account.bytes().all(|byte| byte.is_ascii_digit())
+        && name.is_some_and(|name| !name.is_empty() && !name.ends_with('/'))
+}
+
 /// Reads a role, whose ARN is the member `arn`.
 fn assume_role(
     mut section: Section<'_>,
@@ -291,8 +312,15 @@ fn assume_role(
     environment: &Environment,
 ) -> Option<AssumeRole> {
     let role = section.string(arn);
-    if role.is_none() {
-        section.problem(format!("'{arn}' is missing"));
+    match &role {
+        None => section.problem(format!("'{arn}' is missing")),
+        Some(role) if !is_role(role) => {
+            let text = format!(
+                "'{role}' is not the ARN of a role, such as arn:aws:iam::123456789012:role/NAME"
+            );
+            section.problem_at(arn, text);
+        }
+        Some(_) => {}
     }
     let external_id_env = section.string("external_id_env");
     let external_id = external_id_env

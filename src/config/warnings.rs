@@ -1,6 +1,6 @@
 //! Warnings about a valid configuration: settings that will not work, or not as they look.
 
-use std::time::SystemTime;
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 use wildmatch::WildMatch;
 
@@ -30,6 +30,11 @@ pub fn warnings(config: &Config) -> Vec<String> {
             .map(|text| format!("models.{}: {} {text}", model.name, model.target().id))
     });
     all.extend(models);
+    let unused = unused_regions(config);
+    all.extend(unused.map(|region| {
+        format!("aws.regions.{region}: has no effect, because no model and no knowledge base is called there")
+    }));
+    all.extend(of_attribution(config).map(|text| format!("aws.attribution: {text}")));
     if config.models.list().next().is_none() && config.keys.is_empty() {
         all.push(
             "models: no model is configured, so a key can use only the Bedrock ids that its globs match, such as \
@@ -45,6 +50,38 @@ pub fn warnings(config: &Config) -> Vec<String> {
             .flat_map(|base| of_knowledge_base(base, config)),
     );
     all
+}
+
+/// The regions that have URLs of their own and that nothing calls.
+fn unused_regions(config: &Config) -> impl Iterator<Item = &String> {
+    let models = config.models.named().chain(config.models.built_in());
+    let models = models.chain(config.models.raw());
+    let targets = models.flat_map(|model| model.targets.iter().map(|target| &**target));
+    let bases = config.knowledge_bases.iter().map(|base| &*base.target);
+    let called = targets.chain(bases).map(|target| target.region.as_str());
+    let called: BTreeSet<&str> = called.chain([config.aws.region.as_str()]).collect();
+    let own: BTreeSet<&String> = config.aws.settings.regional_endpoints.keys().collect();
+    own.into_iter()
+        .filter(move |region| !called.contains(region.as_str()))
+}
+
+/// The warning that calls of the gateway's own account carry no session tags.
+fn of_attribution(config: &Config) -> Option<&'static str> {
+    let aws = &config.aws.settings;
+    let is_own = |model: &Arc<Model>| model.targets.iter().any(|target| target.account.is_none());
+    let is_used = config.models.raw().is_some() || config.models.named().any(is_own);
+    if !aws.session_tags || !is_used {
+        None
+    } else if aws.api_key.is_some() {
+        Some("calls with the Bedrock API key (AWS_BEARER_TOKEN_BEDROCK) carry no session tags")
+    } else if aws.assume_role.is_none() {
+        Some(
+            "calls of the gateway's own account carry no session tags without aws.assume_role, because its credentials are \
+             used as they are",
+        )
+    } else {
+        None
+    }
 }
 
 fn of_key(key: &Key, config: &Config) -> Vec<String> {
@@ -192,6 +229,8 @@ fn of_model(model: &Model) -> Vec<String> {
     let own = model.options.guardrail.as_ref();
     all.extend(own.into_iter().flat_map(|one| of_guardrail(one, model)));
     all.extend(of_profile(model));
+    let (target, residency) = (model.target(), model.options.residency);
+    all.extend(catalogue::within_residency(&target.id, &target.region, residency).err());
     let others = model.targets.places.iter().map(|place| place.target());
     let others = others.filter(|other| other.id != model.target().id);
     all.extend(others.map(|other| format!("is called as {} in {}", other.id, other.region)));

@@ -17,6 +17,8 @@ pub struct Models {
     aliases: BTreeMap<String, (Arc<Model>, Vec<String>)>,
     /// The template for raw Bedrock IDs, or `None` if `raw_model_ids = false`.
     raw: Option<Arc<Model>>,
+    /// The gateway's own region, where an ARN can be called although no model has the region.
+    home: String,
     /// The model for moderations, which needs no configuration.
     moderation: Option<Arc<Model>>,
 }
@@ -32,8 +34,24 @@ impl Models {
             named,
             aliases,
             raw,
+            home: String::new(),
             moderation: None,
         }
+    }
+
+    /// Sets the gateway's own region.
+    #[must_use]
+    pub fn with_home(self, region: &str) -> Self {
+        Self {
+            home: region.to_owned(),
+            ..self
+        }
+    }
+
+    /// Reports whether a raw ARN of `region` can be called.
+    pub(super) fn reaches(&self, region: &str) -> bool {
+        let raw = self.raw.iter().flat_map(|raw| raw.targets.iter());
+        self.home == region || raw.map(|target| &target.region).any(|one| one == region)
     }
 
     /// Adds the model for moderations. A configured model of its name takes precedence.

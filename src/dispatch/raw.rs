@@ -3,14 +3,17 @@
 //! A raw ID of a configured model is another spelling of that model, so it has the model's settings. Otherwise a client
 //! could avoid a limit, a budget or a guardrail by its choice of spelling.
 
+mod places;
+
 use std::sync::Arc;
 
+use self::places::{raw_model, with_target};
 use super::models::{Models, unknown};
 use crate::{
     call::Caller,
-    catalogue::{self, CatalogEntry},
+    catalogue,
     error::{Error, Kind},
-    model::{Model, Target, Targets},
+    model::{Model, Target},
     upstream::ProfileLookup,
 };
 
@@ -19,7 +22,7 @@ impl Models {
     ///
     /// # Errors
     /// 404 if `name` is no raw ID that the caller may use. 403 if a configured model that the caller may not use governs
-    /// the ID, or if it is unknown which one does.
+    /// the ID, if it is unknown which one does, or if calls may be answered outside of `aws.residency`.
     pub(super) async fn resolve_raw(
         &self,
         name: &str,
@@ -31,7 +34,9 @@ impl Models {
             None if hides_its_model(&target.id) => lookup.base(&target).await.ok().flatten(),
             base => base,
         };
-        if let Some(governing) = self.governing(&target, base, caller, lookup).await? {
+        let governing = self.governing(&target, base, caller, lookup).await?;
+        within_residency(template, governing, &target)?;
+        if let Some(governing) = governing {
             return Ok(with_target(governing, target));
         }
         let described = target.clone();
@@ -58,6 +63,7 @@ impl Models {
         let governing = self
             .governing(&target, base.clone(), caller, lookup)
             .await?;
+        within_residency(template, governing, &target)?;
         if let Some(governing) = governing {
             return Ok(with_target(governing, target));
         }
@@ -99,7 +105,7 @@ impl Models {
         let target = Target::new(name, &template.target().region);
         // SDK clients exist only for the configured regions. Names such as `gpt-4.1` have the form of a raw ID too, so a
         // missing permission is a 404.
-        if target.region != template.target().region || !caller.may_use(name, true) {
+        if !self.reaches(&target.region) || !caller.may_use(name, true) {
             return Err(unknown(name));
         }
         Ok((template, target))
@@ -154,42 +160,6 @@ impl Models {
     }
 }
 
-/// Returns a model with the settings of `template` and the facts of `described`, which names the same model as `target`.
-fn raw_model(template: &Model, target: Target, described: &Target) -> Model {
-    let CatalogEntry { base, facts, price } = catalogue::lookup(described);
-    Model {
-        name: target.id.clone(),
-        targets: Targets::one(target),
-        base: base.map(str::to_owned),
-        facts,
-        price,
-        ..Model::clone(template)
-    }
-}
-
-/// Returns the settings of `model` for calls of `target`, another spelling of its target.
-fn with_target(model: &Arc<Model>, target: Target) -> Arc<Model> {
-    let own = model.target();
-    if own.id == target.id {
-        return model.clone();
-    }
-    let (known, listed) = (catalogue::lookup(own), catalogue::lookup(&target));
-    // The price of all its regions together is that of none.
-    let mut same = model.at(0);
-    if let Some(base) = listed.base {
-        // The operator's facts and price stay. An inference profile has a price of its own in the catalogue.
-        if known.facts == model.facts {
-            same.facts = listed.facts;
-        }
-        if known.price == same.price {
-            same.price = listed.price;
-        }
-        same.base = Some(base.to_owned());
-    }
-    same.targets = Targets::one(target);
-    Arc::new(same)
-}
-
 /// The model that `target` names; `None` if it is an ARN that does not name it.
 fn base_of(target: &Target) -> Option<String> {
     catalogue::base(&target.id).map(str::to_owned)
@@ -224,6 +194,30 @@ fn hides_its_model(id: &str) -> bool {
 /// spelling of a model.
 fn is_described(id: &str) -> bool {
     hides_its_model(id) && ProfileLookup::knows(id)
+}
+
+/// Checks that calls of `target` stay where `aws.residency` demands. An operator who configures the same id allows it.
+///
+/// # Errors
+/// 403 if they may be answered elsewhere.
+fn within_residency(
+    template: &Model,
+    governing: Option<&Arc<Model>>,
+    target: &Target,
+) -> Result<(), Error> {
+    if governing.is_some_and(|model| model.target().id == target.id) {
+        return Ok(());
+    }
+    let residency = template.options.residency;
+    let within = catalogue::within_residency(&target.id, &target.region, residency);
+    within.map_err(|reason| {
+        let text = "This gateway keeps calls in its part of the world, and this inference profile does not. Use the id of the \
+                    model without the prefix.";
+        Error::new(Kind::PermissionDenied, text)
+            .with_code("model_not_allowed")
+            .with_param("model")
+            .with_detail(reason)
+    })
 }
 
 fn unclear(reason: &'static str) -> Error {

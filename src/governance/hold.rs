@@ -1,7 +1,7 @@
 //! Holds: the money reserved for one call, from admission to settlement.
 
 use std::sync::{
-    Arc, OnceLock,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -27,12 +27,17 @@ pub struct Hold {
     entry: LedgerEntry,
     /// Set if the call moved to another route than the planned one.
     rerouted: OnceLock<Route>,
-    /// Set if the call was answered elsewhere than at the model's first target.
-    served: OnceLock<ServedAt>,
+    /// Set if the call is sent elsewhere than to the model's first target.
+    served: Mutex<Option<ServedAt>>,
+    /// Held while a move is written, so that the other requests of the call wait for it, too.
+    moving: tokio::sync::Mutex<()>,
+    /// The call waits for its hold to be stored, because a budget depends on it.
+    is_budgeted: bool,
     ended: AtomicBool,
 }
 
-/// Where a call was answered, and at which price, as in [`LedgerEntry`].
+/// Where a call is answered, and at which price, as in [`LedgerEntry`].
+#[derive(Clone)]
 pub struct ServedAt {
     pub target: Arc<Target>,
     pub price: String,
@@ -69,12 +74,14 @@ impl Record {
 }
 
 impl Hold {
-    pub(super) fn new(ledger: Ledger, entry: LedgerEntry) -> Self {
+    pub(super) fn new(ledger: Ledger, entry: LedgerEntry, is_budgeted: bool) -> Self {
         Self {
             ledger,
             entry,
             rerouted: OnceLock::new(),
-            served: OnceLock::new(),
+            served: Mutex::default(),
+            moving: tokio::sync::Mutex::default(),
+            is_budgeted,
             ended: AtomicBool::new(false),
         }
     }
@@ -89,7 +96,7 @@ impl Hold {
     fn entry(&self) -> LedgerEntry {
         let mut entry = self.entry.clone();
         entry.route = self.rerouted.get().copied().or(entry.route);
-        if let Some(ServedAt { target, price }) = self.served.get() {
+        if let Some(ServedAt { target, price }) = &*self.served() {
             entry.target.clone_from(&target.id);
             entry.region.clone_from(&target.region);
             entry.price.clone_from(price);
@@ -102,14 +109,55 @@ impl Hold {
     /// wrong place.
     pub async fn reroute(&self, route: Route) -> bool {
         let _ = self.rerouted.set(route);
-        let store = &self.ledger.0.store;
-        !store.is_durable()
-            || timeout(WRITE_TIMEOUT, store.writer.hold(self.row())).await == Ok(true)
+        self.store_again().await
     }
 
-    /// Records where the call was answered, for its record. Only the first call has an effect.
+    /// Records that a request of the call is sent to a target. Returns true once that is stored, and false if it cannot be;
+    /// then the request must not be sent there, as with [`reroute`](Self::reroute).
+    pub async fn relocate(&self, there: ServedAt) -> bool {
+        let _moving = self.moving.lock().await;
+        let (target, entry) = (&there.target, self.entry());
+        if (&entry.target, &entry.region) == (&target.id, &target.region) {
+            return true;
+        }
+        let before = self.served().replace(there);
+        let is_stored = self.store_again().await;
+        if !is_stored {
+            *self.served() = before;
+        }
+        is_stored
+    }
+
+    /// Records where the call was answered, for its record.
     pub fn set_served(&self, served: ServedAt) {
-        let _ = self.served.set(served);
+        *self.served() = Some(served);
+    }
+
+    fn served(&self) -> MutexGuard<'_, Option<ServedAt>> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores the hold with what has changed. Returns true once the call need not wait for that any more.
+    async fn store_again(&self) -> bool {
+        let store = &self.ledger.0.store;
+        let written = {
+            let accounts = self.ledger.accounts();
+            // A call ends under this lock. Its hold must not come back.
+            let Some(amount) = accounts.max_cost(&self.entry.request_id) else {
+                return false;
+            };
+            if !store.is_durable() {
+                return true;
+            }
+            let entry = self.entry();
+            let row = HoldRow { entry, amount };
+            if !self.is_budgeted {
+                store.writer.note(row);
+                return true;
+            }
+            store.writer.hold(row)
+        };
+        timeout(WRITE_TIMEOUT, written).await == Ok(Ok(true))
     }
 
     /// The most that the call may cost, with all that was added to it.

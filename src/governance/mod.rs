@@ -145,7 +145,7 @@ impl Ledger {
     ) -> Result<Hold, HoldError> {
         let (admitted, is_budgeted) = self.admit(&entry, max_cost, amount).await?;
         entry.at = admitted.as_millisecond();
-        let hold = Hold::new(self.clone(), entry);
+        let hold = Hold::new(self.clone(), entry, is_budgeted);
         if !self.0.store.is_durable() {
             return Ok(hold);
         }
@@ -157,7 +157,7 @@ impl Ledger {
         // loses the record of this call.
         if !is_budgeted {
             writer.note(row);
-        } else if timeout(WRITE_TIMEOUT, writer.hold(row)).await != Ok(true) {
+        } else if timeout(WRITE_TIMEOUT, writer.hold(row)).await != Ok(Ok(true)) {
             return Err(HoldError::StoreUnavailable);
         }
         pending.admit().ok_or(HoldError::StoreUnavailable)

@@ -4,7 +4,7 @@ use metrics::{counter, gauge};
 
 use super::{
     BREAKER_STATE, BREAKER_TRANSITIONS, FAILOVERS, FALLBACKS, QUOTA_FULL, RETRY_BUDGET_EXHAUSTED,
-    UPSTREAM_REQUESTS, UPSTREAM_RETRIES,
+    UNTAGGED_REQUESTS, UPSTREAM_REQUESTS, UPSTREAM_RETRIES,
 };
 
 /// Counts a request to Bedrock. `code` is `ok` or an error code of the gateway.
@@ -26,21 +26,39 @@ pub fn retry_budget_exhausted(region: &str, model: &str) {
         .increment(1);
 }
 
+/// Counts a request that carries no session tags although it should. `account` is the configured name, or `own`.
+pub fn untagged_request(account: &str) {
+    counter!(UNTAGGED_REQUESTS, "account" => account.to_owned()).increment(1);
+}
+
 /// Counts a request that moved to another region after the error `code`.
 pub fn failover(from: &str, to: &str, model: &str, code: &'static str) {
     counter!(FAILOVERS, "from" => from.to_owned(), "to" => to.to_owned(), "model" => model.to_owned(), "code" => code)
         .increment(1);
 }
 
-/// Records the new state of the circuit breaker of a target: `closed`, `half_open` or `open`.
-pub fn breaker(region: &str, model: &str, state: &'static str) {
+/// Records the state of the circuit breaker of a target: `closed`, `half_open` or `open`.
+pub fn breaker_state(region: &str, model: &str, state: &'static str) {
     let value = match state {
         "closed" => 0.0,
         "half_open" => 1.0,
         _ => 2.0,
     };
+    set_breaker(region, model, value);
+}
+
+/// Records that a target no longer exists. The recorder cannot remove a series, so it has no number from then on.
+pub fn breaker_gone(region: &str, model: &str) {
+    set_breaker(region, model, f64::NAN);
+}
+
+fn set_breaker(region: &str, model: &str, value: f64) {
     gauge!(BREAKER_STATE, "region" => region.to_owned(), "model" => model.to_owned()).set(value);
-    counter!(BREAKER_TRANSITIONS, "region" => region.to_owned(), "model" => model.to_owned(), "to" => state)
+}
+
+/// Counts a change of the circuit breaker of a target.
+pub fn breaker_transition(region: &str, model: &str, to: &'static str) {
+    counter!(BREAKER_TRANSITIONS, "region" => region.to_owned(), "model" => model.to_owned(), "to" => to)
         .increment(1);
 }
 

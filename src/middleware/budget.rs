@@ -10,6 +10,7 @@ use crate::{
     metrics,
     money::{Budget as Terms, Mode, NanoUsd},
     operation::{Operation, Reply as _},
+    upstream::Quotas,
 };
 
 mod growth;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub alerts: Alerts,
     /// The lengths of answers, for limits of the output.
     pub outputs: Outputs,
+    /// What is known of AWS's quotas, for limits of the output.
+    pub quotas: Quotas,
 }
 
 /// The smallest limit that `fit` lowers an output to, in tokens.
@@ -77,6 +80,9 @@ impl<T: Operation> Middleware<T> for Budget {
                 }
             })
         });
+        if !call.model.targets.places.is_empty() {
+            settling.follow_moves(&call);
+        }
         match next.call(call).await {
             Ok(served) => {
                 let served = match slices {

@@ -3,6 +3,9 @@ use std::{sync::Arc, time::Duration};
 use super::{DefaultMaxTokens, Facts, Fallbacks, Limits, Route, Target, Targets, Timeouts};
 use crate::money::{Budget, Price};
 
+/// The `model` label of all raw Bedrock ids, because clients choose them.
+pub const RAW_LABEL: &str = "unknown";
+
 /// The policy for retries of transient failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -250,6 +253,6 @@ impl Model {
     /// The `model` label of metrics: the configured name, or `unknown` for a raw id, so that the number of labels is
     /// bounded.
     pub fn label(&self) -> &str {
-        if self.raw { "unknown" } else { &self.name }
+        if self.raw { RAW_LABEL } else { &self.name }
     }
 }

@@ -18,7 +18,7 @@ mod units;
 
 pub use definition::{
     Api, Apply, CachePolicy, DroppedParameters, Guardrail, Model, ModelDefaults, ModelOptions,
-    Residency, RetryPolicy,
+    RAW_LABEL, Residency, RetryPolicy,
 };
 pub use facts::{
     Cache, Embed, EmbedFamily, Facts, Reasoning, ReasoningStyle, Sampling, ToolChoiceMode,

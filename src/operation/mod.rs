@@ -42,6 +42,12 @@ pub trait Operation: Clone + Send + Sync + 'static {
     /// ends.
     fn likely_tokens(&self, model: &Model) -> u64;
 
+    /// Estimates the number of tokens that AWS takes from its quota when it admits the request: those of its input, and the
+    /// most output, whatever answers need.
+    fn admitted_tokens(&self, model: &Model) -> u64 {
+        self.likely_tokens(model)
+    }
+
     /// Returns a hash that requests share which profit from being answered in one region, because they begin with the same
     /// cached prompt. `None` if the region does not matter.
     fn affinity(&self, _model: &Model, _caller: &Caller) -> Option<u64> {

@@ -34,13 +34,15 @@ const MAX_DEMANDED: u64 = 3600;
 
 /// Returns the error for a reply with an error status.
 pub fn from_reply(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
-    if let Some(native) = NativeError::read(body) {
-        return native.into_error(Some(status), headers);
-    }
-    let (name, reply, detail) = read(status, headers, body);
-    let error = from_name(&name, Some(status), &reply).with_detail(detail);
+    let error = match NativeError::read(body) {
+        Some(native) => native.into_error(Some(status), headers),
+        None => {
+            let (name, reply, detail) = read(status, headers, body);
+            from_name(&name, Some(status), &reply).with_detail(detail)
+        }
+    };
     match demanded_wait(headers).filter(|_| error.retry_after().is_some()) {
-        Some(wait) => error.with_retry_after(wait),
+        Some(wait) => error.with_demanded_wait(wait),
         None => error,
     }
 }

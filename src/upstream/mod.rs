@@ -38,7 +38,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-pub use attempt::{Attempt, Attempts, Subject, TargetHealth, Try};
+pub use attempt::{Attempt, Attempts, Quotas, Subject, TargetHealth, Try};
 pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, RankDecoder, RankPage, Request};
 pub use discovery::{DiscoveredModel, Discovery, ListFailure, Origin};
@@ -58,6 +58,7 @@ use refused_betas::RefusedBetas;
 use crate::{
     call::Call,
     error::{Error, Kind},
+    model::Model,
     operation::Served,
 };
 
@@ -88,6 +89,16 @@ impl Upstream {
     /// Reports the health of every target that has received requests.
     pub fn health(&self) -> Vec<TargetHealth> {
         self.attempts.health()
+    }
+
+    /// Exports the health of the targets of `models`, and forgets those of other configured models.
+    pub fn track<'a>(&self, models: impl Iterator<Item = &'a Arc<Model>> + Clone) {
+        self.attempts.track(models);
+    }
+
+    /// Returns what this upstream knows of the quotas of targets.
+    pub fn quotas(&self) -> Quotas {
+        self.attempts.quotas().clone()
     }
 
     /// Returns what this upstream has learned about routes.

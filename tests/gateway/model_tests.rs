@@ -1,8 +1,13 @@
 //! One paid call of a model on request of an operator, and the health of models.
 
+use std::sync::Arc;
+
+use axum::{Router, body::Body};
 use http::{Method, Request, StatusCode};
 use lintel::simulator::ScriptedReply;
 use serde_json::{Value, json};
+use tokio::sync::{Notify, Semaphore};
+use tower::ServiceExt;
 
 use crate::support::{
     Gateway,
@@ -163,4 +168,54 @@ async fn health_of_a_model_comes_from_the_calls_of_clients() {
     );
     assert!(health["last_success"].is_string());
     assert_eq!(health["last_failure"]["code"], "upstream_truncated");
+}
+
+#[tokio::test]
+async fn test_call_is_in_the_audit_log() {
+    let gateway = start().await;
+    test(&gateway, "alias").await;
+    let (status, audit) = gateway
+        .administer(Method::GET, "/admin/audit", &Value::Null)
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    let entry = &audit["audit"][0];
+    assert_eq!(
+        (&entry["action"], &entry["subject"]),
+        (&json!("model.test"), &json!("model:priced"))
+    );
+    assert_eq!(entry["who"], "admin@127.0.0.1", "{entry}");
+}
+
+/// It was settled at the most that it could have cost.
+#[tokio::test]
+async fn test_call_is_settled_by_its_usage_if_the_administrator_disconnects() {
+    let simulator = simulator();
+    // Bedrock answers when the administrator has left.
+    let (begun, gate) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let (inner, begins, opens) = (simulator.router(), begun.clone(), gate.clone());
+    let gated = Router::new().fallback(move |request: Request<Body>| {
+        let (inner, begins, opens) = (inner.clone(), begins.clone(), opens.clone());
+        async move {
+            begins.notify_one();
+            let _open = opens.acquire().await.unwrap();
+            inner.oneshot(request).await
+        }
+    });
+    let aws = format!("endpoint_url = \"http://{}\"", serve(gated).await);
+    let gateway = Gateway::start_in(simulator, &aws, SETTINGS, &[("READER", READER)]).await;
+    let call = test(&gateway, "priced");
+    tokio::select! {
+        () = begun.notified() => {}
+        (_, outcome) = call => panic!("{outcome}"),
+    }
+    gate.add_permits(100);
+    let rows = async || {
+        let path = "/admin/usage?by=key,kind&since=1h";
+        let report = gateway.administer(Method::GET, path, &Value::Null).await.1;
+        report["rows"].clone()
+    };
+    gateway.until(async || rows().await != json!([])).await;
+    let rows = rows().await;
+    assert_eq!(rows[0]["key"], "admin:test", "{rows}");
+    assert_eq!(rows[0]["kind"], "actual", "{rows}");
 }

@@ -278,3 +278,31 @@ async fn watched_file_is_reloaded_when_it_has_changed() {
     let is_there = async || running.chat("other").await == StatusCode::OK;
     running.gateway.until(is_there).await;
 }
+
+/// They stayed in the health of targets and in metrics until a restart.
+#[tokio::test]
+async fn targets_that_a_reload_removes_leave_health_and_metrics() {
+    const GONE: &str = "[models.leaving]\ntarget = \"amazon.nova-micro-v1:0\"\n";
+    let running = FromFile::start("", &format!("{NOVA}{GONE}{KEYS}")).await;
+    for model in ["nova", "leaving"] {
+        assert_eq!(running.chat(model).await, StatusCode::OK);
+    }
+    let state = async || {
+        let (_, metrics) = running.gateway.admin("/metrics").await;
+        let series = "lintel_breaker_state{region=\"us-east-1\",model=\"leaving\"} ";
+        let line = metrics.lines().find_map(|line| line.strip_prefix(series));
+        line.map(str::to_owned)
+    };
+    assert_eq!(state().await.as_deref(), Some("0"));
+    running.reload_with(&format!("{NOVA}{KEYS}")).await;
+    // A scrape may get the page of the one before.
+    let is_gone = async || state().await.as_deref() == Some("NaN");
+    running.gateway.until(is_gone).await;
+    let (_, health) = running
+        .gateway
+        .administer(Method::GET, "/admin/health", &Value::Null)
+        .await;
+    let targets = health["targets"].as_array().unwrap();
+    let models: Vec<_> = targets.iter().map(|target| &target["model"]).collect();
+    assert_eq!(models, ["nova"]);
+}

@@ -3,21 +3,26 @@
 use std::{sync::Arc, time::Instant};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
+    http::HeaderMap,
     response::IntoResponse,
 };
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use ulid::Ulid;
 
-use super::{Answer, Api};
+use super::{Answer, Api, actor};
 use crate::{
     admin::error::ApiError,
     call::{Call, Caller, Trace, Unplanned},
     dispatch::{Destination, Dispatchable},
-    edge::Edge,
+    edge::{Edge, Peer},
+    governance::Audit,
     middleware::RecentCalls,
-    model::Model,
+    model::{Facts, Model},
     operation::{
         chat::{Chat, Message, Origin, Part, Role},
         embed::{Embed, Input},
@@ -59,8 +64,14 @@ fn health(recent: &RecentCalls) -> Value {
 }
 
 /// Makes one call of the model, through its limits and budgets.
-pub async fn test(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answer {
-    let gateway = edge(&api)?.gateway.load_full();
+pub async fn test(
+    State(api): State<Arc<Api>>,
+    Path(name): Path<String>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+) -> Answer {
+    let edge = edge(&api)?;
+    let gateway = edge.gateway.load_full();
     let caller = Arc::new(Caller {
         key_id: KEY.to_owned(),
         ..Caller::default()
@@ -72,28 +83,58 @@ pub async fn test(State(api): State<Arc<Api>>, Path(name): Path<String>) -> Answ
     })?;
     // Another model's answer says nothing about this one.
     let destination = destination.alone();
-    let facts = &destination.model().facts;
-    let outcome = if facts.embed.is_some() {
+    let model = destination.model();
+    let facts = &model.facts;
+    if facts.draw.is_some() || (facts.is_not_for_chats() && !is_plain(facts)) {
+        return Err(ApiError::conflict(
+            "Only models for chats, embeddings and reranking can be tested: one image costs as much as thousands of words.",
+        ));
+    }
+    let audit = Audit {
+        at: Timestamp::now().as_second(),
+        who: actor(&headers, peer),
+        action: "model.test",
+        subject: format!("model:{}", model.name),
+        before: None,
+        after: None,
+        reason: String::new(),
+    };
+    // Before the call, because it is paid for however it ends.
+    api.ledger.put_audit(audit).await?;
+    let outcome: BoxFuture<'static, Value> = if facts.embed.is_some() {
         let body = Embed {
             inputs: vec![Input::Text(QUESTION.to_owned())],
             ..Embed::default()
         };
-        outcome(destination, caller, body).await
+        Box::pin(outcome(destination, caller, body))
     } else if facts.rerank.is_some() {
         let body = Rank {
             query: QUESTION.to_owned(),
             documents: vec![QUESTION.to_owned()],
             ..Rank::default()
         };
-        outcome(destination, caller, body).await
-    } else if facts.draw.is_some() || facts.is_not_for_chats() {
-        return Err(ApiError::conflict(
-            "Only models for chats, embeddings and reranking can be tested: one image costs as much as thousands of words.",
-        ));
+        Box::pin(outcome(destination, caller, body))
     } else {
-        outcome(destination, caller, chat()).await
+        Box::pin(outcome(destination, caller, chat()))
     };
+    let (sender, receiver) = oneshot::channel();
+    let cut = edge.disconnect.cut.clone();
+    // A task of its own: if the administrator disconnects, the call is read to its end and settled by what it used.
+    edge.disconnect.tasks.spawn(async move {
+        tokio::select! {
+            outcome = outcome => drop(sender.send(outcome)),
+            () = cut.cancelled() => {}
+        }
+    });
+    let outcome = receiver
+        .await
+        .map_err(|_| ApiError::conflict("The gateway was shut down before the model answered."))?;
     Ok(Json(outcome).into_response())
+}
+
+/// Reports whether a model gives vectors or an order, which cost little.
+fn is_plain(facts: &Facts) -> bool {
+    facts.embed.is_some() || facts.rerank.is_some()
 }
 
 fn edge(api: &Api) -> Result<&Edge, ApiError> {

@@ -26,9 +26,11 @@ pub fn read(section: &mut Section<'_>) -> Fallbacks {
     fallbacks
 }
 
-/// Reports fallbacks that lead nowhere. `is_alias` tells which names are aliases.
+/// Reports fallbacks that lead nowhere. `resolve` returns the model that a name leads to, if it is known, and `is_alias` tells
+/// which names are aliases.
 pub fn check(
     named: &BTreeMap<String, Arc<Model>>,
+    resolve: impl Fn(&str) -> Option<Arc<Model>>,
     is_alias: impl Fn(&str) -> bool,
     diagnostics: &Diagnostics,
 ) {
@@ -47,12 +49,15 @@ pub fn check(
             }
         }
         for name in model.fallbacks.iter() {
-            let other = named.get(name);
+            let other = resolve(name);
+            let is_itself = other.as_ref().is_some_and(|other| other.name == model.name);
             if other.is_some_and(|other| other.facts.is_not_for_chats()) {
                 problem(format!("'{name}' does not chat"));
             }
             if *name == model.name {
                 problem(format!("'{name}' is the model itself"));
+            } else if is_itself {
+                problem(format!("'{name}' is an alias of the model itself"));
             } else if !named.contains_key(name) && !is_alias(name) {
                 problem(format!("no model has the name '{name}'"));
             }

@@ -90,6 +90,26 @@ pub fn read(section: &mut Section<'_>, defaults: &Regions) -> Regions {
     }
 }
 
+/// Reports those of `keys`, which the section of `model` sets, that have no effect with its one target.
+pub fn check_spread(
+    model: &Model,
+    keys: impl Iterator<Item = &'static str>,
+    problem: &dyn Fn(&'static str, String),
+) {
+    let is_used = |key: &&str| match model.targets.strategy {
+        // It also estimates whether a call fits into the quota of one target.
+        Strategy::Headroom => *key == "strategy",
+        Strategy::Ordered | Strategy::RoundRobin | Strategy::LeastInFlight => false,
+    };
+    if !model.targets.places.is_empty() {
+        return;
+    }
+    for key in keys.filter(|key| !is_used(key)) {
+        let text = "has no effect, because the model has one target; add regions or accounts";
+        problem(key, text.to_owned());
+    }
+}
+
 /// Reports whether `name` has the form of a region: words and a number, which the host of the service contains.
 fn is_region(name: &str) -> bool {
     let mut parts = name.split('-');
@@ -118,14 +138,14 @@ impl Regions {
 
     /// Returns `model`, which is that of the preferred region, with all its regions. `target` is the configured id, and
     /// `has_price` means that the operator's price applies everywhere. `is_own` means that the model's own section names
-    /// the regions: other models stay where they can be called.
+    /// the regions: other models stay where they can be called. `problem` reports the problem of a setting.
     pub fn places(
         &self,
         mut model: Model,
         target: &str,
         has_price: bool,
         is_own: bool,
-        section: &Section<'_>,
+        problem: &dyn Fn(&'static str, String),
     ) -> Model {
         model.targets.strategy = self.strategy;
         model.targets.queue = self.queue;
@@ -133,7 +153,7 @@ impl Regions {
         let is_known = |name: &&String| !names.contains(name);
         if let Some(name) = self.weights.keys().find(is_known).filter(|_| is_own) {
             let text = format!("'{name}' is not one of the model's regions");
-            section.problem_at("weights", text);
+            problem("weights", text);
         }
         let own = [model.target().region.clone()];
         let names: &[String] = if names.is_empty() { &own } else { names };
@@ -145,15 +165,21 @@ impl Regions {
             accounts => accounts,
         };
         if names.len() == 1 && *accounts == [OWN_ACCOUNT] {
+            if is_own
+                && is_arn
+                && let Err(text) = self.target(target, &names[0], &names[0], &model)
+            {
+                problem("regions", text);
+            }
             return model;
         }
         if names.len() * accounts.len() > MAX_PLACES {
             let text = format!("makes more than {MAX_PLACES} targets with its accounts");
-            section.problem_at("regions", text);
+            problem("regions", text);
             return model;
         }
         if is_arn && accounts.len() > 1 {
-            section.problem_at("accounts", "an ARN belongs to one account");
+            problem("accounts", "an ARN belongs to one account".to_owned());
         }
         let mut places = Vec::with_capacity(names.len() * accounts.len());
         for name in names {
@@ -169,12 +195,13 @@ impl Regions {
                         self.place(&model, target, has_price)
                     }));
                 }
-                Err(problem) if is_own => section.problem_at("regions", problem),
+                Err(text) if is_own => problem("regions", text),
                 Err(_) => {}
             }
         }
         if places.is_empty() && is_own && *accounts != [OWN_ACCOUNT] {
-            section.problem_at("accounts", "none of them is called in the model's regions");
+            let text = "none of them is called in the model's regions";
+            problem("accounts", text.to_owned());
         }
         model.with_places(places)
     }

@@ -44,3 +44,51 @@ fn known_raw_id_has_the_settings_of_its_configured_model() {
     let other = models.known_raw(&target("openai.gpt-oss-20b-1:0")).unwrap();
     assert_eq!(other.options.api, Api::Auto);
 }
+
+#[test]
+fn raw_id_has_the_regions_of_its_settings_where_it_can_be_called() {
+    use crate::{
+        model::{Strategy, Targets},
+        money::Price,
+    };
+
+    let id = "amazon.nova-lite-v1:0";
+    let pattern = |model: Model| {
+        let places = ["us-east-1", "eu-west-1", "us-west-2"].map(|region| {
+            let own = Target::new(model.target().id.as_str(), region);
+            Arc::new(Model {
+                price: catalogue::lookup(&own).price,
+                targets: Targets::one(own),
+                ..model.clone()
+            })
+        });
+        let mut model = model.with_places(places.to_vec());
+        model.targets.strategy = Strategy::RoundRobin;
+        model
+    };
+    let template = pattern(Model {
+        raw: true,
+        ..Model::new("raw", Target::new("raw", "us-east-1"))
+    });
+    let pro = catalogue::model("pro", Target::new("amazon.nova-pro-v1:0", "us-east-1"));
+    let named = [("pro".to_owned(), Arc::new(pattern(pro)))];
+    let models = Models::new(named.into(), Default::default(), Some(Arc::new(template)));
+    let regions = |id: &str| -> Vec<String> {
+        let model = models.known_raw(&Target::new(id, "us-east-1")).unwrap();
+        assert_eq!(model.targets.strategy, Strategy::RoundRobin, "{id}");
+        let targets = model.targets.iter();
+        targets.map(|target| target.region.clone()).collect()
+    };
+    assert_eq!(regions(id), ["us-east-1", "eu-west-1", "us-west-2"]);
+    // A client that names a profile stays in its geography.
+    assert_eq!(regions(&format!("us.{id}")), ["us-east-1", "us-west-2"]);
+    assert_eq!(regions(&format!("eu.{id}")), ["eu-west-1"]);
+    assert_eq!(regions("eu.amazon.nova-pro-v1:0"), ["eu-west-1"]);
+    let arn = format!("arn:aws:bedrock:us-west-2:123456789012:inference-profile/us.{id}");
+    assert_eq!(regions(&arn), ["us-west-2"]);
+    let prices = ["us-east-1", "eu-west-1", "us-west-2"]
+        .map(|region| catalogue::lookup(&Target::new(id, region)).price);
+    let dearest = Price::ceiling(prices.iter().map(|price| price.as_ref().unwrap()).collect());
+    let model = models.known_raw(&Target::new(id, "us-east-1")).unwrap();
+    assert_eq!(model.price, Some(dearest), "the reservation covers each");
+}

@@ -115,11 +115,11 @@ impl Writer {
         })
     }
 
-    /// Writes a hold at once, and returns whether it was committed.
-    pub async fn hold(&self, hold: HoldRow) -> bool {
+    /// Writes a hold at once. The receiver gets whether it was committed.
+    pub fn hold(&self, hold: HoldRow) -> oneshot::Receiver<bool> {
         let (sender, receiver) = oneshot::channel();
         self.jobs.send(Job::Hold(hold, Some(sender)), true);
-        receiver.await.unwrap_or(false)
+        receiver
     }
 
     /// Queues a hold.

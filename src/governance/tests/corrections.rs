@@ -143,6 +143,34 @@ async fn stored_hold_of_a_call_has_the_route_to_which_it_moved() {
     assert_eq!(stored().await, Some(Route::Chat));
 }
 
+/// The presumed record of such a call named the first region.
+#[tokio::test]
+async fn stored_hold_of_a_call_names_where_it_is_sent_and_does_not_outlive_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let hands = Hands::at("2026-03-01T12:00:00Z");
+    let ledger = open(&folder.path().join("a.db"), hands.clock()).await;
+    let day = budget("key:k", Per::Day, 100_000_000);
+    ledger.set_all_budgets([day]).await.unwrap();
+    let hold = ledger.hold(entry("1", ""), NanoUsd(9), |_| NanoUsd(9));
+    let hold = hold.await.unwrap();
+    let there = |region: &str| ServedAt {
+        target: Arc::new(crate::model::Target::new("id", region)),
+        price: "1/2/-/-/-".to_owned(),
+    };
+    for region in ["us-west-2", "eu-west-1", "us-west-2"] {
+        assert!(hold.relocate(there(region)).await);
+        let [stored] = &ledger.0.store.holds().await.unwrap()[..] else {
+            panic!("one hold");
+        };
+        assert_eq!(stored.entry.region, region);
+        assert_eq!(stored.entry.price, "1/2/-/-/-");
+        assert_eq!(stored.amount, NanoUsd(9));
+    }
+    hold.settle(settlement(Usage::default(), 1));
+    assert!(!hold.relocate(there("eu-west-1")).await, "it has ended");
+    assert_eq!(ledger.0.store.holds().await.unwrap(), []);
+}
+
 /// A window that was read between the correction of a record and that of its balance had the correction twice: $0 of
 /// $0.000009 were settled, so that the budget was given again.
 #[tokio::test]

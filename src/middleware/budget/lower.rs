@@ -1,4 +1,4 @@
-//! Lowers the automatic limit of the output where it is too much for a budget.
+//! Lowers the automatic limit of the output where it is too much for a budget, or for what is left of AWS's quota.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use super::{Budget, Terms, max_cost, most, reserved_in, slices};
 use crate::{call::Call, error::Error, operation::Operation};
 
 impl Budget {
-    /// Replaces the automatic limit of the output by what the answers of this key need, if the client's limit on the cost or
-    /// a budget admits only that.
+    /// Replaces the automatic limit of the output by what the answers of this key need, if the client's limit on the cost, a
+    /// budget or the quota on Bedrock admits only that. A call that waits for the quota waits less with it.
     ///
     /// # Errors
     /// If the request with this limit has no plan.
@@ -23,7 +23,8 @@ impl Budget {
         let unknown: Vec<Arc<str>> = unknown.map(|one| one.id.clone()).collect();
         // A window that cannot be read is reported by the hold.
         let _ = ledger.open_windows(&unknown).await;
-        if self.is_within(call, budgets) {
+        let is_within = self.is_within(call, budgets);
+        if is_within && self.0.quotas.admit(call) {
             return Ok(());
         }
         let outputs = &self.0.outputs;
@@ -39,8 +40,12 @@ impl Budget {
             (call.body, call.plan) = (body, plan);
             return Ok(());
         }
+        let why = match is_within {
+            false => "a budget or max_cost_usd admits no more",
+            true => "the quota of tokens per minute on Bedrock has no room for more",
+        };
         call.trace.warnings().add(format!(
-            "max_tokens: {tokens} was sent instead of the default (a budget or max_cost_usd admits no more)"
+            "max_tokens: {tokens} was sent instead of the default ({why})"
         ));
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::{
     call::{Alert, Call, Spend, Trace},
     governance::{Certainty, Hold, ServedAt, Settlement, price_at},
     metrics,
-    model::Model,
+    model::{Model, Target},
     money::{NanoUsd, Price, WorstCase},
 };
 
@@ -56,6 +56,26 @@ impl Settling {
         }
     }
 
+    /// Records in the hold where requests of the call are sent, before they are.
+    pub fn follow_moves<T>(&self, call: &Call<T>) {
+        let (hold, model, worst) = (
+            Arc::downgrade(&self.hold),
+            call.model.clone(),
+            call.plan.worst,
+        );
+        let spending = call.trace.spending();
+        spending.ask_before_move(move |target| {
+            let there = served_at(&model, target, &worst);
+            let hold = hold.upgrade();
+            Box::pin(async move {
+                match hold {
+                    Some(hold) => hold.relocate(there).await,
+                    None => false,
+                }
+            })
+        });
+    }
+
     /// Settles the hold of a call that has ended. `status` is `ok` or an error code, `how` is the label of its
     /// [`EndReason`](crate::operation::EndReason).
     pub fn end(mut self, status: &'static str, how: &'static str) {
@@ -74,9 +94,8 @@ impl Settling {
         let label = self.model.label();
         let has_places = !self.model.targets.places.is_empty();
         if let Some(target) = self.trace.target().filter(|_| has_places) {
-            let place = self.model.served_by(&target);
-            let price = price_at(place, &self.charge.worst);
-            self.hold.set_served(ServedAt { target, price });
+            let there = served_at(&self.model, target, &self.charge.worst);
+            self.hold.set_served(there);
         }
         self.hold.settle(Settlement {
             usage,
@@ -111,6 +130,12 @@ impl Settling {
             });
         }
     }
+}
+
+/// Returns `target` with the price of `model` there.
+fn served_at(model: &Model, target: Arc<Target>, worst: &WorstCase) -> ServedAt {
+    let price = price_at(model.served_by(&target), worst);
+    ServedAt { target, price }
 }
 
 /// What a call is charged for what it has spent.

@@ -60,6 +60,7 @@ impl Bench {
             alert_request: None,
             alerts: sender,
             outputs: Outputs::default(),
+            quotas: Quotas::default(),
         };
         change(&mut settings);
         let terms = Arc::new(terms);

@@ -270,6 +270,10 @@ impl Operation for Chat {
         worst_case::likely_tokens(self, model)
     }
 
+    fn admitted_tokens(&self, model: &Model) -> u64 {
+        worst_case::admitted_tokens(self, model)
+    }
+
     fn affinity(&self, model: &Model, caller: &Caller) -> Option<u64> {
         self.cache_affinity(model, caller)
     }

@@ -132,8 +132,26 @@ pub fn worst_case(chat: &Chat, model: &Model, caller: &Caller, route: Route) -> 
     }
 }
 
-/// Estimates the tokens that the chat needs: the input at four bytes per token, and the most output.
+/// Estimates the tokens that the chat needs: the input at four bytes per token, and the most output. An automatic limit is
+/// far more than most answers need.
 pub fn likely_tokens(chat: &Chat, model: &Model) -> u64 {
+    let most = output_tokens(chat, model, false);
+    let output = match model.defaults.max_tokens {
+        DefaultMaxTokens::Auto if chat.requested_tokens().is_none() => {
+            most.min(u64::from(AUTO_LEAST))
+        }
+        _ => most,
+    };
+    tokens_with(chat, output)
+}
+
+/// The same with the limit of the output that is sent, which AWS takes from its quota.
+pub fn admitted_tokens(chat: &Chat, model: &Model) -> u64 {
+    tokens_with(chat, output_tokens(chat, model, false))
+}
+
+/// Estimates the tokens of the chat if each answer has `output`.
+fn tokens_with(chat: &Chat, output: u64) -> u64 {
     let media = media(chat);
     let own = (chat.bytes as u64).saturating_sub(media.bytes);
     let passages = chat
@@ -141,13 +159,6 @@ pub fn likely_tokens(chat: &Chat, model: &Model) -> u64 {
         .as_deref()
         .map_or(0, RetrievalRequest::likely_bytes);
     let input = (own + passages) / 4 + media.images * LIKELY_IMAGE;
-    // An automatic limit is far more than most answers need.
-    let output = match model.defaults.max_tokens {
-        DefaultMaxTokens::Auto if chat.requested_tokens().is_none() => {
-            output_tokens(chat, model, false).min(u64::from(AUTO_LEAST))
-        }
-        _ => output_tokens(chat, model, false),
-    };
     input
         .saturating_add(output)
         .saturating_mul(u64::from(chat.choices().max(1)))

@@ -169,14 +169,17 @@ impl Operation for Passthrough {
     }
 
     fn likely_tokens(&self, model: &Model) -> u64 {
-        let images = self.size.images * worst_case::LIKELY_IMAGE;
         let most = worst_case::output_tokens(self, model);
         // An automatic limit is far more than most answers need.
         let output = match self.has_automatic_cap(model) {
             true => most.min(u64::from(AUTO_LEAST)),
             false => most,
         };
-        self.size.text.saturating_sub(self.size.media) / 4 + images + output
+        worst_case::likely_input(self) + output
+    }
+
+    fn admitted_tokens(&self, model: &Model) -> u64 {
+        worst_case::likely_input(self) + worst_case::output_tokens(self, model)
     }
 
     fn is_stream(&self) -> bool {

@@ -58,6 +58,12 @@ pub fn of(request: &Passthrough, model: &Model, caller: &Caller) -> WorstCase {
     }
 }
 
+/// Estimates the tokens of the input, at four bytes per token.
+pub fn likely_input(request: &Passthrough) -> u64 {
+    let size = &request.size;
+    size.text.saturating_sub(size.media) / 4 + size.images * LIKELY_IMAGE
+}
+
 /// Returns the most output, in tokens.
 pub fn output_tokens(request: &Passthrough, model: &Model) -> u64 {
     let facts = &model.facts;

@@ -16,10 +16,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use self::lines::{Lines, Waiter};
-use super::{
-    choice::Choice,
-    health::{Registry, Room},
-};
+use super::{choice::Choice, health::Room, registry::Registry};
 use crate::{
     call::Call,
     error::{Error, Kind},
@@ -54,7 +51,7 @@ impl Admission {
         tasks: &TaskTracker,
     ) -> Result<Room, Error> {
         let model = &call.model;
-        let tokens = call.body.likely_tokens(model);
+        let tokens = call.body.admitted_tokens(model);
         let (grant, granted) = oneshot::channel();
         let limit = {
             let mut all = self.lock();
@@ -106,6 +103,15 @@ impl Admission {
                 Err(refused(choice.wait_for(tokens)))
             }
         }
+    }
+
+    /// Reports whether `call` would get room at once.
+    pub fn has_room<T: Operation>(&self, registry: &Registry, call: &Call<T>) -> bool {
+        let model = &call.model;
+        let tokens = call.body.admitted_tokens(model);
+        let choice = || Choice::new(registry, &model.targets, model.label());
+        tokens == 0
+            || (!self.lock().contains_key(model.label()) && choice().wait_for(tokens).is_zero())
     }
 
     /// Serves the calls that wait for a model, until none is left.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::breaker::Evidence;
 use crate::{
     error::{Error, Kind, RetryAdvice},
     model::RetryPolicy,
@@ -35,21 +36,37 @@ pub fn moves(error: &Error) -> bool {
     }
 }
 
-/// Returns what `error` proves about the target: true if it works, false if it fails, `None` if neither.
-pub fn answers(error: &Error) -> Option<bool> {
+/// The codes of failures without an answer.
+const SILENT: [&str; 5] = [
+    "connect_timeout",
+    "first_token_timeout",
+    "upstream_idle",
+    "upstream_timeout",
+    "upstream_unreachable",
+];
+
+/// Returns what `error` proves about the target, if anything.
+pub fn evidence(error: &Error) -> Option<Evidence> {
+    let is_silent = error.code().is_some_and(|code| SILENT.contains(&code));
+    let fails = match is_silent {
+        true => Evidence::Silent,
+        false => Evidence::Fails,
+    };
     match error.kind() {
         // The gateway's own.
         Kind::Internal | Kind::RequestTimeout => None,
         Kind::UpstreamUnavailable if error.code() == Some("credentials_unavailable") => None,
         // A model that is loaded is no failure of the service.
-        Kind::UpstreamUnavailable if error.retry_advice() == RetryAdvice::Slowly => Some(true),
-        Kind::Upstream if error.code() == Some("upstream_untrusted") => Some(false),
+        Kind::UpstreamUnavailable if error.retry_advice() == RetryAdvice::Slowly => {
+            Some(Evidence::Works)
+        }
+        Kind::Upstream if error.code() == Some("upstream_untrusted") => Some(fails),
         // The request of one client may be the cause, which must not affect others.
         Kind::Upstream if error.code() == Some("model_error") => None,
-        Kind::Upstream if error.retry_advice() == RetryAdvice::Never => Some(true),
+        Kind::Upstream if error.retry_advice() == RetryAdvice::Never => Some(Evidence::Works),
         Kind::Upstream if error.retry_advice() == RetryAdvice::Refreshed => None,
-        Kind::Upstream | Kind::UpstreamUnavailable | Kind::UpstreamTimeout => Some(false),
-        _ => Some(true),
+        Kind::Upstream | Kind::UpstreamUnavailable | Kind::UpstreamTimeout => Some(fails),
+        _ => Some(Evidence::Works),
     }
 }
 
@@ -104,24 +121,22 @@ mod tests {
     fn failures_of_a_region_move_and_those_of_a_request_do_not() {
         use crate::upstream::failure::{access_denied, from_name, throttled};
         let named = |name: &str| from_name(name, None, &Default::default());
-        for (error, moves_on, works) in [
-            (
-                throttled("this model", &Default::default()),
-                true,
-                Some(true),
-            ),
-            (named("ServiceUnavailable"), true, Some(false)),
-            (named("InternalServer"), true, Some(false)),
-            (named("ModelNotReady"), true, Some(true)),
-            (named("ModelTimeout"), true, Some(false)),
+        let works = Some(Evidence::Works);
+        let fails = Some(Evidence::Fails);
+        for (error, moves_on, proves) in [
+            (throttled("this model", &Default::default()), true, works),
+            (named("ServiceUnavailable"), true, fails),
+            (named("InternalServer"), true, fails),
+            (named("ModelNotReady"), true, works),
+            (named("ModelTimeout"), true, fails),
             (named("ModelError"), true, None),
-            (named("ResourceNotFound"), true, Some(true)),
-            (named("Validation"), false, Some(true)),
+            (named("ResourceNotFound"), true, works),
+            (named("Validation"), false, works),
             (named("ExpiredToken"), false, None),
-            (access_denied("this model"), true, Some(true)),
+            (access_denied("this model"), true, works),
         ] {
             assert_eq!(moves(&error), moves_on, "{error}");
-            assert_eq!(answers(&error), works, "{error}");
+            assert_eq!(evidence(&error), proves, "{error}");
         }
     }
 }

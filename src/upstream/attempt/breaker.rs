@@ -1,4 +1,4 @@
-//! The circuit breaker of one target. It opens if too many requests fail, so that calls go to other regions at once, and
+//! The circuit breaker of one target. It opens if too many requests fail, or a few get no answer at all, so that calls go to other regions at once, and
 //! closes after real calls have succeeded. Throttling does not open it: a service that throttles works.
 
 use std::{
@@ -15,6 +15,9 @@ const MINIMUM: u32 = 20;
 /// The window has this many slots, each of this length.
 const SLOTS: usize = 10;
 const SLOT: Duration = Duration::from_secs(1);
+/// The requests without any answer, one after the other and however far apart, that open it. Each of them costs its caller
+/// the whole wait, so at low traffic the window would never be full.
+const SILENT: u32 = 5;
 /// How long it stays open at first. The time doubles each time that a probe fails.
 const OPEN: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(60);
@@ -41,6 +44,15 @@ impl State {
     }
 }
 
+/// What the end of a request proves about its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    Works,
+    Fails,
+    /// It fails without an answer: there is no connection, or no reply in time.
+    Silent,
+}
+
 /// Whether a request decides about the state of the breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
@@ -59,6 +71,8 @@ struct Inner {
     /// The time of the first slot, and the number of the current one since then.
     began: Instant,
     slot: u64,
+    /// The requests without an answer since the last success.
+    silent: u32,
     /// How often it has opened since it was closed.
     opened: u32,
     /// The probes under way, and those that have succeeded since it opened.
@@ -88,6 +102,7 @@ impl Default for Breaker {
             slots: [Slot::default(); SLOTS],
             began: Instant::now(),
             slot: 0,
+            silent: 0,
             opened: 0,
             probing: 0,
             succeeded: 0,
@@ -121,17 +136,22 @@ impl Breaker {
         })
     }
 
-    /// Records the result of a request: true if the target works, `None` if the request proves nothing. A breaker that
-    /// opens stays so for `at_least`. Returns the state if it has changed, as [`change`](Self::change) does.
-    pub fn record(&self, pass: Pass, works: Option<bool>, at_least: Duration) -> Option<State> {
+    /// Records the result of a request, which may prove nothing. A breaker that opens stays so for `at_least`. Returns the
+    /// state if it has changed, as [`change`](Self::change) does.
+    pub fn record(
+        &self,
+        pass: Pass,
+        evidence: Option<Evidence>,
+        at_least: Duration,
+    ) -> Option<State> {
         let now = Instant::now();
         let mut inner = self.lock();
-        match (pass, works) {
-            (Pass::Normal, Some(works)) => inner.count(works, at_least, now),
+        match (pass, evidence) {
+            (Pass::Normal, Some(evidence)) => inner.count(evidence, at_least, now),
             (Pass::Normal, None) => {}
-            (Pass::Probe, works) => {
+            (Pass::Probe, evidence) => {
                 inner.probing = inner.probing.saturating_sub(1);
-                inner.probed(works, at_least, now);
+                inner.probed(evidence, at_least, now);
             }
         }
         inner.change()
@@ -188,7 +208,7 @@ impl Inner {
         }
     }
 
-    fn count(&mut self, works: bool, at_least: Duration, now: Instant) {
+    fn count(&mut self, evidence: Evidence, at_least: Duration, now: Instant) {
         if !matches!(self.phase, Phase::Closed) {
             return;
         }
@@ -205,22 +225,29 @@ impl Inner {
         }
         let slot = &mut self.slots[self.slot as usize % SLOTS];
         slot.requests += 1;
-        slot.failures += u32::from(!works);
+        slot.failures += u32::from(evidence != Evidence::Works);
+        match evidence {
+            Evidence::Works => self.silent = 0,
+            Evidence::Fails => {}
+            Evidence::Silent => self.silent += 1,
+        }
         let requests: u32 = self.slots.iter().map(|slot| slot.requests).sum();
         let failures: u32 = self.slots.iter().map(|slot| slot.failures).sum();
-        if requests >= MINIMUM && f64::from(failures) >= f64::from(requests) * FAILURES {
+        let is_failing =
+            requests >= MINIMUM && f64::from(failures) >= f64::from(requests) * FAILURES;
+        if is_failing || self.silent >= SILENT {
             self.open(at_least, now);
         }
     }
 
     /// Takes the result of a probe, which may come when others have decided.
-    fn probed(&mut self, works: Option<bool>, at_least: Duration, now: Instant) {
-        match (self.phase, works) {
+    fn probed(&mut self, evidence: Option<Evidence>, at_least: Duration, now: Instant) {
+        match (self.phase, evidence) {
             (_, None) => {}
-            (Phase::Closed, Some(works)) => self.count(works, at_least, now),
-            (_, Some(true)) => self.succeed(now),
-            (Phase::HalfOpen, Some(false)) => self.open(at_least, now),
-            (Phase::Open { until }, Some(false)) => {
+            (Phase::Closed, Some(evidence)) => self.count(evidence, at_least, now),
+            (_, Some(Evidence::Works)) => self.succeed(now),
+            (Phase::HalfOpen, Some(_)) => self.open(at_least, now),
+            (Phase::Open { until }, Some(_)) => {
                 let until = until.max(now + at_least);
                 self.phase = Phase::Open { until };
             }
@@ -244,7 +271,7 @@ impl Inner {
         self.phase = Phase::Closed;
         self.slots = [Slot::default(); SLOTS];
         (self.began, self.slot) = (now, 0);
-        (self.opened, self.succeeded) = (0, 0);
+        (self.opened, self.succeeded, self.silent) = (0, 0, 0);
     }
 }
 

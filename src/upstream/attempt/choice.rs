@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use super::health::{Fitness, Health, Registry};
+use super::{
+    health::{Fitness, Health},
+    registry::Registry,
+};
 use crate::model::{Model, Strategy, Targets};
 
 /// A quota of tokens per minute that stands for one that is unknown, while all are.

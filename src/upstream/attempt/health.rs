@@ -1,20 +1,20 @@
 //! What is known of a target from the requests that it has received: its breaker, its retry budget, its load.
 
 use std::{
-    convert::Infallible,
+    collections::BTreeSet,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
 use super::{
-    breaker::{Breaker, Pass, State},
+    breaker::{Breaker, Evidence, Pass, State},
     headroom::Headroom,
+    registry::TargetHealth,
     retry_budget::RetryBudget,
 };
 use crate::{call::Occupancy, metrics, model::Target, money::Usage};
@@ -23,47 +23,28 @@ mod room;
 
 pub use room::Room;
 
-/// Number of targets that are remembered. Bounded because clients may send raw model ids.
-const CAPACITY: usize = 1000;
-
 /// The longest time that a target rests after it throttled.
 const LONGEST_REST: Duration = Duration::from_secs(60);
-
-/// The health of all targets. Cheap to clone.
-#[derive(Clone)]
-pub struct Registry(Arc<Cache<String, Arc<Health>>>);
 
 /// The health of one target.
 pub struct Health {
     /// The region, or `ACCOUNT/REGION`.
     region: String,
-    /// The `model` label of metrics.
-    label: String,
+    /// The id of the target.
+    id: String,
+    /// The `model` label of each model that calls it.
+    labels: RwLock<BTreeSet<String>>,
     breaker: Breaker,
     pub budget: RetryBudget,
     in_flight: AtomicU32,
     /// The calls that have begun at the model of which this is the preferred target.
     turns: AtomicU64,
     resting: Mutex<Option<Instant>>,
+    /// Until when the service demands to be left alone.
+    demanded: Mutex<Option<Instant>>,
     pub headroom: Headroom,
     /// The average time to the first token, in microseconds; 0 if none is known.
     first_token: AtomicU64,
-}
-
-/// The health of a target, as it is reported.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct TargetHealth {
-    pub model: String,
-    pub region: String,
-    pub state: &'static str,
-    pub in_flight: u32,
-}
-
-impl TargetHealth {
-    /// Reports whether the target is used as usual.
-    pub fn is_closed(&self) -> bool {
-        self.state == State::Closed.as_str()
-    }
 }
 
 /// How fit a target is for the next request. The fitter, the less.
@@ -77,53 +58,72 @@ pub enum Fitness {
     Broken,
 }
 
-impl Default for Registry {
-    fn default() -> Self {
-        Self(Arc::new(Cache::new(CAPACITY)))
-    }
-}
-
-impl Registry {
-    /// Returns the health of `target`. `label` is the `model` label of metrics.
-    pub fn of(&self, target: &Target, label: &str) -> Arc<Health> {
-        let new = || {
-            Ok::<_, Infallible>(Arc::new(Health {
-                region: target.place().into_owned(),
-                label: label.to_owned(),
-                breaker: Breaker::default(),
-                budget: RetryBudget::new(),
-                in_flight: AtomicU32::new(0),
-                turns: AtomicU64::new(0),
-                resting: Mutex::default(),
-                headroom: Headroom::default(),
-                first_token: AtomicU64::new(0),
-            }))
-        };
-        let key = format!("{} {}", target.place(), target.id);
-        self.0
-            .get_or_insert_with(&key, new)
-            .unwrap_or_else(|never| match never {})
-    }
-
-    /// Reports the health of every known target, in the order of models and regions.
-    pub fn report(&self) -> Vec<TargetHealth> {
-        let each = self.0.iter().map(|(_, health)| {
-            let state = health.breaker.state().as_str();
-            health.publish(health.breaker.change());
-            TargetHealth {
-                model: health.label.clone(),
-                region: health.region.clone(),
-                state,
-                in_flight: health.in_flight(),
-            }
-        });
-        let mut all: Vec<_> = each.collect();
-        all.sort_by(|one, other| (&one.model, &one.region).cmp(&(&other.model, &other.region)));
-        all
-    }
-}
-
 impl Health {
+    /// Creates the health of `target`, which has received nothing.
+    pub fn new(target: &Target) -> Self {
+        Self {
+            region: target.place().into_owned(),
+            id: target.id.clone(),
+            labels: RwLock::default(),
+            breaker: Breaker::default(),
+            budget: RetryBudget::new(),
+            in_flight: AtomicU32::new(0),
+            turns: AtomicU64::new(0),
+            resting: Mutex::default(),
+            demanded: Mutex::default(),
+            headroom: Headroom::default(),
+            first_token: AtomicU64::new(0),
+        }
+    }
+
+    /// Records that the model of `label` calls the target.
+    pub fn add_label(&self, label: &str) {
+        if self.labels().contains(label) {
+            return;
+        }
+        let mut labels = self.labels.write().unwrap_or_else(PoisonError::into_inner);
+        if labels.insert(label.to_owned()) {
+            metrics::breaker_state(&self.region, label, self.breaker.state().as_str());
+        }
+    }
+
+    /// Forgets the labels that `keep` rejects. Returns whether any is left.
+    pub fn keep_labels(&self, keep: impl Fn(&str) -> bool) -> bool {
+        let mut labels = self.labels.write().unwrap_or_else(PoisonError::into_inner);
+        labels.retain(|label| keep(label));
+        !labels.is_empty()
+    }
+
+    /// Reports whether this is the health of `target`, or of the inference profile through which its bare id is called.
+    pub fn is_of(&self, target: &Target) -> bool {
+        let prefix = self.id.strip_suffix(target.id.as_str());
+        self.region == target.place()
+            && prefix.is_some_and(|prefix| prefix.is_empty() || prefix.ends_with('.'))
+    }
+
+    /// Reports the health for each model.
+    pub fn report(&self) -> Vec<TargetHealth> {
+        let state = self.breaker.state().as_str();
+        self.publish(self.breaker.change());
+        let labels = self.labels();
+        let report = |model: &String| TargetHealth {
+            model: model.clone(),
+            region: self.region.clone(),
+            state,
+            in_flight: self.in_flight(),
+            shared_with: labels
+                .iter()
+                .filter(|other| *other != model)
+                .cloned()
+                .collect(),
+        };
+        labels.iter().map(report).collect()
+    }
+
+    fn labels(&self) -> RwLockReadGuard<'_, BTreeSet<String>> {
+        self.labels.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How fit the target is for the next request.
     pub fn fitness(&self) -> Fitness {
         match self.breaker.state() {
@@ -170,6 +170,20 @@ impl Health {
         *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 
+    /// Records that the service demands to be left alone for `time`.
+    pub fn demand(&self, time: Duration) {
+        let until = Instant::now() + time;
+        *self.demanded.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    /// What is left of the time for which the service demands to be left alone.
+    pub fn demanded_rest(&self) -> Duration {
+        let until = *self.demanded.lock().unwrap_or_else(PoisonError::into_inner);
+        until.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(Instant::now())
+        })
+    }
+
     fn is_resting(&self) -> bool {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         resting.is_some_and(|until| until > Instant::now())
@@ -177,12 +191,17 @@ impl Health {
 
     fn publish(&self, change: Option<State>) {
         let Some(state) = change else { return };
-        let (region, model) = (self.region.as_str(), self.label.as_str());
-        metrics::breaker(region, model, state.as_str());
-        match state {
-            State::Open => tracing::warn!(region, model, "the circuit breaker has opened"),
-            State::HalfOpen => tracing::info!(region, model, "the circuit breaker is half open"),
-            State::Closed => tracing::info!(region, model, "the circuit breaker has closed"),
+        let region = self.region.as_str();
+        for model in self.labels().iter() {
+            metrics::breaker_state(region, model, state.as_str());
+            metrics::breaker_transition(region, model, state.as_str());
+            match state {
+                State::Open => tracing::warn!(region, model, "the circuit breaker has opened"),
+                State::HalfOpen => {
+                    tracing::info!(region, model, "the circuit breaker is half open");
+                }
+                State::Closed => tracing::info!(region, model, "the circuit breaker has closed"),
+            }
         }
     }
 
@@ -267,17 +286,23 @@ impl Permit {
         self.lease.clone()
     }
 
-    /// Records whether the target works. `at_least` is the time for which a failing service demands to be left alone.
-    pub fn end(mut self, works: Option<bool>, at_least: Duration) {
-        self.record(works, at_least);
+    /// Reports whether the request finds out whether its target works again.
+    pub fn is_probe(&self) -> bool {
+        self.pass == Some(Pass::Probe)
     }
 
-    fn record(&mut self, works: Option<bool>, at_least: Duration) {
+    /// Records what the request proves about the target, if anything. `at_least` is the time for which a failing service
+    /// demands to be left alone.
+    pub fn end(mut self, evidence: Option<Evidence>, at_least: Duration) {
+        self.record(evidence, at_least);
+    }
+
+    fn record(&mut self, evidence: Option<Evidence>, at_least: Duration) {
         let Some(pass) = self.pass.take() else {
             return;
         };
         let health = &self.lease.health;
-        health.publish(health.breaker.record(pass, works, at_least));
+        health.publish(health.breaker.record(pass, evidence, at_least));
     }
 }
 
@@ -295,6 +320,6 @@ impl Drop for Lease {
 
 impl std::fmt::Debug for Health {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Health({} in {})", self.label, self.region)
+        write!(f, "Health({} in {})", self.id, self.region)
     }
 }

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use super::{
     Subject,
     choice::Choice,
-    health::{Fitness, Health, Permit, Registry},
+    health::{Fitness, Health, Permit},
+    registry::Registry,
     retry_budget::RetryBudget,
 };
 use crate::model::{Model, Target};
@@ -142,6 +143,15 @@ impl<'a> Itinerary<'a> {
         let permit = self.admit(place, true).ok()?;
         self.at = place;
         Some(self.leg(before, permit))
+    }
+
+    /// The time until one of the places does not demand to be left alone any more.
+    pub fn demanded_rest(&self) -> Duration {
+        let works = |stop: &&Stop| stop.health.fitness() < Fitness::Broken;
+        let working = self.stops.iter().filter(works);
+        let rests = working.map(|stop| stop.health.demanded_rest());
+        // If none works, the first that is tried again decides.
+        rests.min().unwrap_or_default()
     }
 
     fn admit(&self, place: usize, is_last_resort: bool) -> Result<Permit, Duration> {

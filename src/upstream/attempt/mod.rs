@@ -7,9 +7,12 @@ mod advice;
 mod breaker;
 mod choice;
 mod errors;
+mod guard;
 mod headroom;
 mod health;
 mod itinerary;
+mod quotas;
+mod registry;
 mod retry_budget;
 mod send;
 mod subject;
@@ -20,14 +23,15 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use self::{
-    admission::Admission,
-    advice::{answers, moves, pause},
+    advice::{evidence, moves, pause},
+    breaker::Evidence,
     choice::Choice,
-    errors::{held_back, silent},
-    health::{Permit, Registry, Room},
+    errors::{held_back, silent, unrecorded},
+    guard::AttemptGuard,
+    health::{Permit, Room},
     itinerary::{Itinerary, Stop},
 };
-pub use self::{health::TargetHealth, send::Try, subject::Subject};
+pub use self::{quotas::Quotas, registry::TargetHealth, send::Try, subject::Subject};
 use super::{
     abandoned,
     transport::{ServiceOperation, Transport},
@@ -76,8 +80,7 @@ pub trait Attempt: Send {
 /// Runs the attempts of all calls, and knows the health of their targets.
 pub struct Attempts {
     transport: Arc<dyn Transport>,
-    registry: Registry,
-    admission: Admission,
+    quotas: Quotas,
 }
 
 /// Where a call begins.
@@ -99,14 +102,23 @@ impl Attempts {
     pub fn new(transport: Arc<dyn Transport>) -> Self {
         Self {
             transport,
-            admission: Admission::default(),
-            registry: Registry::default(),
+            quotas: Quotas::default(),
         }
     }
 
     /// Reports the health of every target that has received requests.
     pub fn health(&self) -> Vec<TargetHealth> {
-        self.registry.report()
+        self.quotas.registry.report()
+    }
+
+    /// Exports the state of the targets of `models`, and forgets those of other configured models.
+    pub fn track<'a>(&self, models: impl Iterator<Item = &'a Arc<Model>> + Clone) {
+        self.quotas.registry.track(models);
+    }
+
+    /// What is known of the quotas of targets.
+    pub fn quotas(&self) -> &Quotas {
+        &self.quotas
     }
 
     /// Returns where `call` begins. Under the strategy `headroom`, a call that fits nowhere waits, if it may. `tasks` tracks
@@ -119,20 +131,21 @@ impl Attempts {
         call: &Call<T>,
         tasks: &TaskTracker,
     ) -> Result<Start, Error> {
+        let Quotas {
+            registry,
+            admission,
+        } = &self.quotas;
         let model = &call.model;
         let has_places = !model.targets.places.is_empty();
         let affinity = || call.body.affinity(model, &call.caller);
         if model.targets.strategy == Strategy::Headroom {
-            let room = self
-                .admission
-                .enter(&self.registry, call, affinity(), tasks);
-            let room = room.await?;
+            let room = admission.enter(registry, call, affinity(), tasks).await?;
             return Ok(Start {
                 place: has_places.then_some(room.place),
                 room: Some(room),
             });
         }
-        let choice = || Choice::new(&self.registry, &model.targets, model.label());
+        let choice = || Choice::new(registry, &model.targets, model.label());
         Ok(Start {
             place: has_places.then(|| choice().start(affinity(), 0)),
             room: None,
@@ -166,7 +179,9 @@ impl Attempts {
         if subject.trace.is_client_gone() {
             return Err(abandoned());
         }
-        let mut itinerary = Itinerary::new(&self.registry, subject, |place| attempt.target(place));
+        let mut itinerary = Itinerary::new(&self.quotas.registry, subject, |place| {
+            attempt.target(place)
+        });
         itinerary.budget().deposit();
         let first = itinerary.begin().map_err(held_back)?;
         let mut next = Next {
@@ -180,6 +195,13 @@ impl Attempts {
                 attempt.relocate(itinerary.place()).await?;
             }
             let stop = itinerary.stop();
+            let spending = subject.trace.spending();
+            if subject.is_model && !spending.may_send_to(&stop.target).await {
+                return Err(transient.unwrap_or_else(unrecorded));
+            }
+            if subject.trace.is_client_gone() {
+                return Err(abandoned());
+            }
             let result = self.once(
                 &subject,
                 &itinerary,
@@ -239,6 +261,8 @@ impl Attempts {
         let lease = permit.lease();
         let counted = subject.quota;
         let counted = counted.map(|(tokens, per_output)| lease.count(tokens, per_output));
+        // An honest answer may take the whole time, so only a doubtful target gets less of it.
+        let probe = subject.probe.filter(|_| permit.is_probe());
         let began = Instant::now();
         let mut guard = AttemptGuard {
             subject,
@@ -250,21 +274,24 @@ impl Attempts {
         let work = attempt.attempt(send);
         let has_another = itinerary.has_another() || subject.trace.fallbacks_left() > 0;
         let mut is_cut = false;
-        let result = match subject.first_token.filter(|_| has_another) {
+        let result = match subject.first_token.or(probe).filter(|_| has_another) {
             Some(limit) => timeout(limit, work).await.unwrap_or_else(|_| {
                 is_cut = true;
-                Err(silent(limit))
+                Err(silent(limit, subject.is_stream))
             }),
             None => work.await,
         };
         guard.code = result.as_ref().err().map_or("ok", Error::label);
         let is_cut = is_cut && subject.is_shortened;
-        let works = result.as_ref().err().map_or(Some(true), answers);
+        let proof = result
+            .as_ref()
+            .err()
+            .map_or(Some(Evidence::Works), evidence);
         // What a client shortens must not affect others.
-        let works = works.filter(|_| !is_cut);
+        let proof = proof.filter(|_| !is_cut);
         let wait = result.as_ref().err().and_then(Error::retry_after);
         if let Some(permit) = guard.permit.take() {
-            permit.end(works, wait.unwrap_or_default());
+            permit.end(proof, wait.unwrap_or_default());
         }
         let is_busy = |error: &Error| {
             matches!(
@@ -282,6 +309,9 @@ impl Attempts {
                 lease.not_admitted(error.kind() == Kind::UpstreamThrottle);
                 if is_busy(error) {
                     stop.health.rest(wait.unwrap_or_default());
+                }
+                if let Some(wait) = error.demanded_wait() {
+                    stop.health.demand(wait);
                 }
             }
         }
@@ -308,7 +338,16 @@ impl Attempts {
         let elsewhere = moves(error).then(|| itinerary.another()).flatten();
         let wait = match elsewhere {
             Some(_) => Duration::ZERO,
-            None => pause(advice, made, policy)?,
+            None => {
+                let backoff = pause(advice, made, policy)?;
+                let wait = backoff.max(itinerary.demanded_rest());
+                // Another model answers sooner than a service that wants to be left alone, and no call outlives its time.
+                let longest = match subject.is_model && trace.fallbacks_left() == 0 {
+                    true => trace.time_left(Duration::MAX),
+                    false => policy.cap.max(backoff),
+                };
+                Some(wait).filter(|wait| *wait <= longest)?
+            }
         };
         // Bedrock may have billed the failed attempt, so a retry can cost twice the reservation.
         if error.is_perhaps_billed() && !trace.spending().may_repeat().await {
@@ -322,7 +361,7 @@ impl Attempts {
             return None;
         }
         if advice == RetryAdvice::Refreshed {
-            self.transport.refresh(operation, &from);
+            self.transport.refresh(operation, &from, subject.caller);
         }
         let code = error.code().unwrap_or_default();
         let next = match elsewhere {
@@ -357,30 +396,5 @@ impl Attempts {
     }
 }
 
-/// Counts a request when dropped, however it ends. `abandoned` means that the deadline passed or
-/// the client disconnected.
-struct AttemptGuard<'a> {
-    subject: Subject<'a>,
-    retried: bool,
-    code: &'static str,
-    began: Instant,
-    /// Taken if the request ended.
-    permit: Option<Permit>,
-}
-
-impl Drop for AttemptGuard<'_> {
-    fn drop(&mut self) {
-        let Subject {
-            target,
-            label,
-            trace,
-            ..
-        } = self.subject;
-        metrics::upstream_request(&target.region, label, self.code, self.retried);
-        if let Some(permit) = self.permit.take() {
-            let limit = self.subject.limit.filter(|_| !trace.is_client_gone());
-            let is_silent = limit.is_some_and(|limit| self.began.elapsed() >= limit);
-            permit.end(is_silent.then_some(false), Duration::ZERO);
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -36,8 +36,9 @@ impl Try<'_> {
     /// # Errors
     /// If no reply arrives.
     pub async fn send(&self, request: Request) -> Result<Response, SendError> {
+        let Subject { target, caller, .. } = self.subject;
         self.transport
-            .send(request, self.subject.target, self.sent)
+            .send(request, target, caller, self.sent)
             .await
     }
 

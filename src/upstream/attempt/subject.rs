@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    call::{Call, Delivery, Trace},
+    call::{Call, Caller, Delivery, Trace},
     model::{RetryPolicy, Strategy, Target, Targets},
     operation::Operation,
 };
@@ -17,10 +17,14 @@ pub struct Subject<'a> {
     pub policy: RetryPolicy,
     /// The trace of the call; collects warnings and spending.
     pub trace: &'a Trace,
+    /// Who calls a model. `None` for guardrails and Knowledge Bases, whose requests AWS attributes to nobody.
+    pub(in crate::upstream) caller: Option<&'a Caller>,
     /// The targets of the model, if the request can be sent to another one.
     pub(in crate::upstream) targets: Option<&'a Targets>,
     /// How long the first token of a stream may take while there is another target or another model.
     pub(in crate::upstream) first_token: Option<Duration>,
+    /// How long a whole reply may take while there is another one, if the request finds out whether its target works again.
+    pub(in crate::upstream) probe: Option<Duration>,
     /// The time after which a request that was abandoned shows that the target does not answer. A client can set a shorter
     /// time, which must not affect others.
     pub(in crate::upstream) limit: Option<Duration>,
@@ -48,8 +52,10 @@ impl<'a> Subject<'a> {
             label,
             policy,
             trace,
+            caller: None,
             targets: None,
             first_token: None,
+            probe: None,
             limit: None,
             quota: None,
             is_stream: false,
@@ -62,27 +68,29 @@ impl<'a> Subject<'a> {
     pub fn of<T: Operation>(call: &'a Call<T>) -> Self {
         let model = &call.model;
         let targets = Some(&model.targets).filter(|targets| !targets.places.is_empty());
-        // The service compiles a schema before the first token, which would take as long elsewhere.
-        let is_prompt = call.plan.delivery == Delivery::Stream && call.plan.compiles.is_none();
+        let is_stream = call.plan.delivery == Delivery::Stream;
         let places = targets.map_or(1, |targets| targets.places.len());
         let others = u32::try_from(places).unwrap_or(u32::MAX) - 1;
         let others = others + call.trace.fallbacks_left();
-        let first_token = call.trace.shortened(model.timeouts.first_token);
-        let share = call.trace.time_left(first_token) / (others + 1);
-        let limit = match call.plan.delivery {
-            Delivery::Stream => model.timeouts.first_token,
-            Delivery::Whole | Delivery::Replayed => model.timeouts.whole,
+        let limit = match is_stream {
+            true => model.timeouts.first_token,
+            false => model.timeouts.whole,
         };
+        let share = call.trace.time_left(call.trace.shortened(limit)) / (others + 1);
+        // The service compiles a schema before the first token, which would take as long elsewhere.
+        let share = (call.plan.compiles.is_none() && others > 0).then_some(share);
         let needs_quota = model.targets.strategy == Strategy::Headroom;
         Self {
             quota: needs_quota.then(|| (quota_of(call), model.facts.quota_per_output)),
-            is_stream: call.plan.delivery == Delivery::Stream,
+            is_stream,
+            caller: Some(&call.caller),
             is_model: true,
             is_shortened: call.trace.is_shortened(),
             // Less than the whole limit, of which the rest of the call takes a part.
             limit: Some(limit / 10 * 9),
             targets,
-            first_token: (is_prompt && others > 0).then_some(share),
+            first_token: share.filter(|_| is_stream),
+            probe: share.filter(|_| !is_stream),
             ..Self::new(model.target(), model.label(), model.retry, &call.trace)
         }
     }
@@ -93,12 +101,13 @@ impl<'a> Subject<'a> {
         Self {
             targets: None,
             first_token: None,
+            probe: None,
             ..self
         }
     }
 }
 
-/// The tokens that AWS admits each request of `call` with: its likely input and the most output.
+/// The tokens that AWS admits each request of `call` with.
 fn quota_of<T: Operation>(call: &Call<T>) -> u64 {
-    call.body.likely_tokens(&call.model) / u64::from(call.plan.worst.requests.max(1))
+    call.body.admitted_tokens(&call.model) / u64::from(call.plan.worst.requests.max(1))
 }

@@ -36,6 +36,7 @@ impl Transport for Counting {
         &'a self,
         request: Request,
         _: &'a Target,
+        _: Option<&'a Caller>,
         _: &'a SentMark,
     ) -> BoxFuture<'a, Result<Response, SendError>> {
         Box::pin(async move {
@@ -53,7 +54,7 @@ impl Transport for Counting {
         })
     }
 
-    fn refresh(&self, _: ServiceOperation, _: &Target) {}
+    fn refresh(&self, _: ServiceOperation, _: &Target, _: Option<&Caller>) {}
 }
 
 struct Tail(Option<[u8; 1]>);

@@ -23,13 +23,14 @@ impl Transport for Hanging {
         &'a self,
         _: Request,
         _: &'a Target,
+        _: Option<&'a Caller>,
         sent: &'a SentMark,
     ) -> BoxFuture<'a, Result<Response, SendError>> {
         sent.set();
         Box::pin(pending())
     }
 
-    fn refresh(&self, _: ServiceOperation, _: &Target) {}
+    fn refresh(&self, _: ServiceOperation, _: &Target, _: Option<&Caller>) {}
 }
 
 fn call(guardrail: Option<Guardrail>) -> Arc<Call<Moderate>> {

@@ -25,6 +25,20 @@ const FAILED_FOR: Duration = Duration::from_secs(1);
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 
+tokio::task_local! {
+    /// The credentials that sign the request of this task, if not those of the account. A task-local, because the SDK
+    /// hands nothing of a request to what provides credentials.
+    static OF_REQUEST: Option<Credentials>;
+}
+
+/// Runs `work`, whose requests are signed with `credentials` instead of the account's.
+pub fn signing_with<F: Future>(
+    credentials: Option<Credentials>,
+    work: F,
+) -> impl Future<Output = F::Output> {
+    OF_REQUEST.scope(credentials, work)
+}
+
 /// A cache of credentials. Cheap to clone; clones share the credentials.
 #[derive(Clone)]
 pub struct CredentialCache(Arc<Inner>);
@@ -75,6 +89,34 @@ impl CredentialCache {
         })
         .await
         .unwrap_or_else(|_| Err("the credential service did not answer".to_owned()))
+    }
+
+    /// Returns the credentials that sign a request of this task.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn of_request(&self) -> Result<Credentials, String> {
+        match OF_REQUEST.try_with(Clone::clone) {
+            Ok(Some(credentials)) => Ok(credentials),
+            _ => self.get().await,
+        }
+    }
+
+    /// Refreshes the credentials, unless that has happened while this waited for its turn.
+    ///
+    /// # Errors
+    /// The reason, if the source yields none.
+    pub async fn renew(&self) -> Result<(), String> {
+        let _loading = self.0.loading.lock().await;
+        match self.is_stale() {
+            true => self.load().await.map(drop),
+            false => Ok(()),
+        }
+    }
+
+    /// Reports whether there are no valid credentials, or their refresh is due.
+    pub fn is_stale(&self) -> bool {
+        self.valid().is_none() || self.is_due()
     }
 
     /// Refreshes the credentials until the future is dropped.
@@ -143,7 +185,8 @@ impl CredentialCache {
         loaded
     }
 
-    fn valid(&self) -> Option<Credentials> {
+    /// Returns the credentials, unless they have expired.
+    pub fn valid(&self) -> Option<Credentials> {
         let current = self.state().current.clone();
         let is_valid = |expiry| expiry > SystemTime::now();
         current.filter(|credentials| credentials.expiry().is_none_or(is_valid))
@@ -177,7 +220,8 @@ impl ProvideCredentials for CredentialCache {
         Self: 'a,
     {
         future::ProvideCredentials::new(async move {
-            self.get().await.map_err(CredentialsError::provider_error)
+            let credentials = self.of_request().await;
+            credentials.map_err(CredentialsError::provider_error)
         })
     }
 }

@@ -1,11 +1,14 @@
 //! Sends requests to AWS: the [`Transport`] trait, and its implementation with the AWS SDK.
 
+mod assumed_role;
+mod attribution;
 mod clock;
 mod control_plane;
 mod credentials;
 mod frames;
 mod http_client;
 mod sdk;
+mod sdk_exchange;
 mod sdk_interceptor;
 mod session;
 mod settings;
@@ -27,7 +30,7 @@ pub use tls::TrustedRoots;
 
 use super::Request;
 use crate::{
-    call::SentMark,
+    call::{Caller, SentMark},
     model::{MantlePrefix, Target},
 };
 
@@ -72,7 +75,7 @@ pub type Response = http::Response<SdkBody>;
 /// Sends serialized requests to AWS and returns raw replies.
 pub trait Transport: Send + Sync + 'static {
     /// Sends `request` to `target` and returns the reply, whatever its status. Sets `sent` when the first byte is about
-    /// to be written.
+    /// to be written. AWS's cost reports may name `caller`.
     ///
     /// # Errors
     /// If no reply arrives.
@@ -80,12 +83,13 @@ pub trait Transport: Send + Sync + 'static {
         &'a self,
         request: Request,
         target: &'a Target,
+        caller: Option<&'a Caller>,
         sent: &'a SentMark,
     ) -> BoxFuture<'a, Result<Response, SendError>>;
 
-    /// Discards the cached credentials that `operation` used, because the service rejected them. The next
+    /// Discards the cached credentials that `operation` used for `caller`, because the service rejected them. The next
     /// request fetches new ones.
-    fn refresh(&self, operation: ServiceOperation, target: &Target);
+    fn refresh(&self, operation: ServiceOperation, target: &Target, caller: Option<&Caller>);
 }
 
 /// Why a request got no reply. The texts are for the log.

@@ -9,24 +9,22 @@ use std::{
 
 use arc_swap::ArcSwap;
 use aws_config::Region;
+use aws_credential_types::Credentials;
 use aws_sdk_bedrockagentruntime as agent;
 use aws_sdk_bedrockruntime::{Client, config::Token};
-use aws_smithy_runtime_api::client::{
-    auth::http::HTTP_BEARER_AUTH_SCHEME_ID, orchestrator::HttpRequest,
-};
-use aws_smithy_types::body::SdkBody;
-use futures_util::future::{BoxFuture, join_all};
+use aws_smithy_runtime_api::client::auth::http::HTTP_BEARER_AUTH_SCHEME_ID;
+use futures_util::future::{BoxFuture, OptionFuture, join, join_all};
 use tokio::sync::OnceCell;
 
 use super::{
-    super::Request,
-    Response, SendError, ServiceOperation, Transport,
-    sdk_interceptor::{RawExchange, send_error},
-    session::Session,
-    settings::AwsSettings,
+    super::Request, Response, SendError, ServiceOperation, Transport, credentials::signing_with,
+    sdk_interceptor::RawExchange, session::Session, settings::AwsSettings,
     signed_post::PostEndpoint,
 };
-use crate::{call::SentMark, model::Target};
+use crate::{
+    call::{Caller, SentMark},
+    model::Target,
+};
 
 /// The SDK clients of every region. Each is created at its first use, so that startup does not wait for AWS.
 pub struct Clients {
@@ -47,8 +45,8 @@ pub(super) struct RegionClients {
     agent: OnceLock<agent::Client>,
 }
 
-/// The media type of InvokeModel requests and replies.
-const JSON: &str = "application/json";
+/// The gateway's own account, in metrics.
+const OWN: &str = "own";
 
 /// Minimum time between refreshes of the credentials: when they expire, one refresh serves all failed calls.
 const REFRESH_EVERY: Duration = Duration::from_secs(5);
@@ -117,7 +115,8 @@ impl Clients {
         let others = self.accounts.keys().map(|name| Some(name.as_str()));
         let fresh = own.into_iter().chain(others).map(|account| async move {
             if let Ok(session) = self.session_of(account).await {
-                session.credentials.keep_fresh().await;
+                let tagged = session.tagged.as_ref().map(|tagged| tagged.keep_fresh());
+                join(session.credentials.keep_fresh(), OptionFuture::from(tagged)).await;
             }
         });
         join_all(fresh).await;
@@ -130,7 +129,7 @@ impl Clients {
     pub(super) async fn session(&self) -> Result<&Session, String> {
         self.session
             // Boxed, because it runs once, and every call would reserve its 13 KB.
-            .get_or_try_init(|| Box::pin(Session::load(&self.settings, &self.default_region)))
+            .get_or_try_init(|| Box::pin(Session::load(&self.settings, &self.default_region, OWN)))
             .await
     }
 
@@ -146,14 +145,22 @@ impl Clients {
         let (session, account) = found.ok_or_else(|| format!("no account {name}"))?;
         let load = || {
             Box::pin(async {
-                Session::load(
-                    &self.settings.in_account(&account.role),
-                    &self.default_region,
-                )
-                .await
+                let settings = self.settings.in_account(&account.role);
+                Session::load(&settings, &self.default_region, name).await
             })
         };
         session.get_or_try_init(load).await
+    }
+
+    /// Returns the credentials of a session with `caller` in its tags, if requests to `target` have such sessions.
+    async fn tagged(&self, target: &Target, caller: Option<&Caller>) -> Option<Credentials> {
+        let account = target.account.as_deref();
+        // An API key signs nothing.
+        if account.is_none() && self.settings.api_key.is_some() {
+            return None;
+        }
+        let session = self.session_of(account).await.ok()?;
+        session.tagged.as_ref()?.of(caller?).await
     }
 
     pub(super) async fn parts(
@@ -168,7 +175,7 @@ impl Clients {
         Ok((clients, session))
     }
 
-    async fn client(&self, place: &str) -> Result<Client, SendError> {
+    pub(super) async fn client(&self, place: &str) -> Result<Client, SendError> {
         let (clients, session) = self.parts(place).await?;
         let (account, region) = account_and_region(place);
         let client = clients.runtime.get_or_init(|| {
@@ -188,7 +195,7 @@ impl Clients {
     }
 
     /// Returns the client for Knowledge Bases and Rerank of a region.
-    async fn agent(&self, place: &str) -> Result<agent::Client, SendError> {
+    pub(super) async fn agent(&self, place: &str) -> Result<agent::Client, SendError> {
         let (clients, session) = self.parts(place).await?;
         let (_, region) = account_and_region(place);
         let client = clients.agent.get_or_init(|| {
@@ -201,123 +208,6 @@ impl Clients {
         });
         Ok(client.clone())
     }
-
-    /// Sends `request` once.
-    async fn exchange(
-        &self,
-        request: Request,
-        target: &Target,
-        exchange: &RawExchange,
-    ) -> Result<(), SendError> {
-        let sent = exchange.sent();
-        let Request {
-            operation,
-            headers,
-            body,
-        } = request;
-        // Runs before signing. With the SDK's own `content-length`, hyper would cut the body.
-        let replace_body = move |request: &mut HttpRequest| {
-            for (name, value) in &headers {
-                if let Ok(value) = value.to_str() {
-                    request
-                        .headers_mut()
-                        .insert(name.as_str().to_owned(), value.to_owned());
-                }
-            }
-            request
-                .headers_mut()
-                .insert("content-length", body.len().to_string());
-            *request.body_mut() = SdkBody::from(body.clone());
-        };
-        let failure = match operation {
-            ServiceOperation::Converse => {
-                let client = self.client(&target.place()).await?;
-                let call = client.converse().model_id(&target.id).customize();
-                let call = call
-                    .mutate_request(replace_body)
-                    .interceptor(exchange.clone());
-                call.send().await.err().map(|error| send_error(error, sent))
-            }
-            ServiceOperation::ConverseStream => {
-                let client = self.client(&target.place()).await?;
-                let call = client.converse_stream().model_id(&target.id).customize();
-                let call = call
-                    .mutate_request(replace_body)
-                    .interceptor(exchange.clone());
-                call.send().await.err().map(|error| send_error(error, sent))
-            }
-            ServiceOperation::InvokeModel => {
-                let client = self.client(&target.place()).await?;
-                let call = client.invoke_model().model_id(&target.id);
-                let call = call.content_type(JSON).accept(JSON).customize();
-                let call = call
-                    .mutate_request(replace_body)
-                    .interceptor(exchange.clone());
-                call.send().await.err().map(|error| send_error(error, sent))
-            }
-            ServiceOperation::CountTokens => {
-                let client = self.client(&target.place()).await?;
-                let call = client.count_tokens().model_id(&target.id).customize();
-                let call = call
-                    .mutate_request(replace_body)
-                    .interceptor(exchange.clone());
-                call.send().await.err().map(|error| send_error(error, sent))
-            }
-            ServiceOperation::InvokeGuardrailChecks => {
-                let client = self.client(&target.place()).await?;
-                let call = client.invoke_guardrail_checks().customize();
-                let call = call
-                    .mutate_request(replace_body)
-                    .interceptor(exchange.clone());
-                call.send().await.err().map(|error| send_error(error, sent))
-            }
-            ServiceOperation::InvokeModelWithResponseStream => {
-                let client = self.client(&target.place()).await?;
-                let call = client.invoke_model_with_response_stream();
-                let call = call.model_id(&target.id);
-                let call = call.content_type(JSON).accept(JSON).customize();
-                let call = call
-                    .mutate_request(replace_body)
-                    .interceptor(exchange.clone());
-                call.send().await.err().map(|error| send_error(error, sent))
-            }
-            ServiceOperation::ApplyGuardrail => {
-                let client = self.client(&target.place()).await?;
-                let (id, version) = target.id.rsplit_once("/version/").unwrap_or_default();
-                let call = client.apply_guardrail().guardrail_identifier(id);
-                let call = call.guardrail_version(version).customize();
-                let call = call
-                    .mutate_request(replace_body)
-                    .interceptor(exchange.clone());
-                call.send().await.err().map(|error| send_error(error, sent))
-            }
-            ServiceOperation::Rerank => {
-                let client = self.agent(&target.place()).await?;
-                let call = client.rerank().customize();
-                let call = call
-                    .mutate_request(replace_body)
-                    .interceptor(exchange.clone());
-                call.send().await.err().map(|error| send_error(error, sent))
-            }
-            ServiceOperation::Retrieve => {
-                let client = self.agent(&target.place()).await?;
-                let call = client.retrieve().knowledge_base_id(&target.id).customize();
-                let call = call
-                    .mutate_request(replace_body)
-                    .interceptor(exchange.clone());
-                call.send().await.err().map(|error| send_error(error, sent))
-            }
-            ServiceOperation::ChatCompletions
-            | ServiceOperation::MantleChatCompletions(_)
-            | ServiceOperation::Responses
-            | ServiceOperation::MantleResponses(_)
-            | ServiceOperation::Messages
-            | ServiceOperation::MantleMessages => Some(SendError::Other(format!(
-                "the SDK has no operation {operation:?}"
-            ))),
-        };
-        failure.map_or(Ok(()), Err)
-    }
 }
 
 /// The parts of [`Target::place`].
@@ -328,37 +218,54 @@ fn account_and_region(place: &str) -> (Option<&str>, &str) {
     }
 }
 
+impl Clients {
+    /// Sends `request`, once more if the clocks differ.
+    async fn send_signed(
+        &self,
+        request: Request,
+        target: &Target,
+        sent: &SentMark,
+    ) -> Result<Response, SendError> {
+        if let Some(endpoint) = PostEndpoint::of(request.operation) {
+            return self.post(endpoint, &request, target, sent).await;
+        }
+        let mut exchange = RawExchange::new(sent.clone());
+        let mut failure = self.exchange(request.clone(), target, &exchange).await;
+        if exchange.is_skewed() {
+            // The SDK has learned the service's time from the rejection.
+            sent.repeat();
+            exchange = RawExchange::new(sent.clone());
+            failure = self.exchange(request, target, &exchange).await;
+        }
+        match exchange.into_reply() {
+            Some(reply) => reply
+                .try_into_http1x()
+                .map_err(|error| SendError::Other(error.to_string())),
+            None => Err(failure
+                .err()
+                .unwrap_or_else(|| SendError::Other("the SDK returned no reply".to_owned()))),
+        }
+    }
+}
+
 impl Transport for Clients {
     fn send<'a>(
         &'a self,
         request: Request,
         target: &'a Target,
+        caller: Option<&'a Caller>,
         sent: &'a SentMark,
     ) -> BoxFuture<'a, Result<Response, SendError>> {
         Box::pin(async move {
-            if let Some(endpoint) = PostEndpoint::of(request.operation) {
-                return self.post(endpoint, &request, target, sent).await;
-            }
-            let mut exchange = RawExchange::new(sent.clone());
-            let mut failure = self.exchange(request.clone(), target, &exchange).await;
-            if exchange.is_skewed() {
-                // The SDK has learned the service's time from the rejection.
-                sent.repeat();
-                exchange = RawExchange::new(sent.clone());
-                failure = self.exchange(request, target, &exchange).await;
-            }
-            match exchange.into_reply() {
-                Some(reply) => reply
-                    .try_into_http1x()
-                    .map_err(|error| SendError::Other(error.to_string())),
-                None => Err(failure
-                    .err()
-                    .unwrap_or_else(|| SendError::Other("the SDK returned no reply".to_owned()))),
-            }
+            let credentials = match self.settings.session_tags {
+                true => self.tagged(target, caller).await,
+                false => None,
+            };
+            signing_with(credentials, self.send_signed(request, target, sent)).await
         })
     }
 
-    fn refresh(&self, operation: ServiceOperation, target: &Target) {
+    fn refresh(&self, operation: ServiceOperation, target: &Target, caller: Option<&Caller>) {
         let session = match &target.account {
             None => self.session.get(),
             Some(name) => self.accounts.get(&**name).and_then(OnceCell::get),
@@ -370,7 +277,9 @@ impl Transport for Clients {
             ServiceOperation::Retrieve => REFRESH_RETRIEVE_EVERY,
             _ => REFRESH_EVERY,
         };
-        if session.credentials.discard(every) {
+        let tagged = session.tagged.as_ref().zip(caller);
+        let is_new = tagged.is_some_and(|(tagged, caller)| tagged.discard(caller, every));
+        if session.credentials.discard(every) || is_new {
             let region = &target.region;
             tracing::warn!(
                 region,

@@ -9,6 +9,8 @@ use aws_sdk_bedrockruntime::config::{
 };
 
 use super::{
+    assumed_role::AssumedRole,
+    attribution::TaggedSessions,
     credentials::CredentialCache,
     http_client::{CONNECT_TIMEOUT, Connections},
     settings::{AssumeRole, AwsSettings},
@@ -21,14 +23,17 @@ pub struct Session {
     pub config: SdkConfig,
     pub connections: Connections,
     pub credentials: CredentialCache,
+    /// The sessions of single callers, if they have any.
+    pub tagged: Option<TaggedSessions>,
 }
 
 impl Session {
-    /// Reads the SDK's default chain and the `AWS_*` variables. Does not wait for credentials.
+    /// Reads the SDK's default chain and the `AWS_*` variables. Does not wait for credentials. `account` is the configured
+    /// name of the account.
     ///
     /// # Errors
     /// If TLS cannot be set up, or nothing provides credentials.
-    pub async fn load(settings: &AwsSettings, region: &str) -> Result<Self, String> {
+    pub async fn load(settings: &AwsSettings, region: &str, account: &str) -> Result<Self, String> {
         let roots = settings.roots.clone().unwrap_or_else(TrustedRoots::system);
         let connections = Connections::new(&roots)?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
@@ -48,12 +53,16 @@ impl Session {
             loader = loader.credentials_provider(fixed);
         }
         let config = loader.load().await;
-        let source = match &settings.assume_role {
-            Some(role) => assumed_role(role, settings.endpoints.sts.as_deref(), &config).await,
+        let sts = sts_config(settings.endpoints.sts.as_deref(), &config);
+        let role = settings.assume_role.as_ref();
+        let source = match role {
+            Some(role) => assumed_role(role, &sts).await,
             None => config
                 .credentials_provider()
                 .ok_or("no credentials provider")?,
         };
+        let tagged = role.filter(|_| settings.session_tags);
+        let tagged = tagged.map(|role| TaggedSessions::new(AssumedRole::new(role, &sts), account));
         let credentials = CredentialCache::new(source);
         let config = config
             .into_builder()
@@ -66,24 +75,26 @@ impl Session {
             config,
             connections,
             credentials,
+            tagged,
         })
     }
 }
 
-/// Returns the provider of the role's credentials. Its requests are free, so the SDK repeats them, for example with a
-/// corrected clock.
-async fn assumed_role(
-    role: &AssumeRole,
-    sts: Option<&str>,
-    config: &SdkConfig,
-) -> SharedCredentialsProvider {
-    let mut config = config.to_builder().retry_config(RetryConfig::standard());
-    if let Some(url) = sts {
-        config = config.endpoint_url(url);
+/// Returns the configuration of clients of STS. Its requests are free, so the SDK repeats them, for example with a corrected
+/// clock.
+fn sts_config(url: Option<&str>, config: &SdkConfig) -> SdkConfig {
+    let config = config.to_builder().retry_config(RetryConfig::standard());
+    match url {
+        Some(url) => config.endpoint_url(url).build(),
+        None => config.build(),
     }
+}
+
+/// Returns the provider of the role's credentials.
+async fn assumed_role(role: &AssumeRole, sts: &SdkConfig) -> SharedCredentialsProvider {
     let mut provider = AssumeRoleProvider::builder(&role.arn)
         .session_name(&role.session_name)
-        .configure(&config.build());
+        .configure(sts);
     if let Some(external_id) = &role.external_id {
         provider = provider.external_id(external_id.expose());
     }

@@ -16,6 +16,8 @@ pub struct AwsSettings {
     pub profile: Option<String>,
     /// Role to assume before calling Bedrock.
     pub assume_role: Option<AssumeRole>,
+    /// Sessions of roles carry the caller of a model as tags.
+    pub session_tags: bool,
     /// Other accounts, by name.
     pub accounts: HashMap<String, Account>,
     /// Certificate authorities to trust instead of the system's.

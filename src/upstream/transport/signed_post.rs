@@ -147,7 +147,7 @@ impl Clients {
             let bearer = format!("Bearer {}", key.expose());
             return Ok(vec![("authorization".to_owned(), bearer)]);
         }
-        let credentials = session.credentials.get().await;
+        let credentials = session.credentials.of_request().await;
         let credentials = credentials.map_err(SendError::Credentials)?;
         signed.headers(&credentials, now).map_err(SendError::Other)
     }

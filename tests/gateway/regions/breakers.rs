@@ -142,3 +142,20 @@ async fn no_call_fails_while_a_region_dies_under_load() {
     }
     assert!(regions.received()[1] >= 100, "{:?}", regions.received());
 }
+
+#[tokio::test]
+async fn state_of_every_configured_target_is_exported_from_the_start() {
+    let regions = Regions::start(
+        r#"
+        [models.never-called]
+        target = "amazon.nova-lite-v1:0"
+        regions = ["us-east-1", "us-west-2"]
+        "#,
+    )
+    .await;
+    let (_, metrics) = regions.gateway.admin("/metrics").await;
+    for region in ["us-east-1", "us-west-2"] {
+        let gauge = format!("lintel_breaker_state{{region=\"{region}\",model=\"never-called\"}} 0");
+        assert!(metrics.contains(&gauge), "{metrics}");
+    }
+}

@@ -80,6 +80,38 @@ fn regions_and_fallbacks_that_cannot_work_are_problems() {
             format!("{TARGET}resume = true"),
             "not supported by this version",
         ),
+        (
+            format!("accounts.other = {{ role_arn = \"banana\" }}\n{TARGET}"),
+            "'banana' is not the ARN of a role",
+        ),
+        (
+            format!("assume_role = {{ arn = \"arn:aws:iam::123456789012:user/x\" }}\n{TARGET}"),
+            "is not the ARN of a role",
+        ),
+        (
+            format!("{TARGET}strategy = \"round_robin\""),
+            "models.m.strategy: has no effect, because the model has one target",
+        ),
+        (
+            format!("{TARGET}strategy = \"headroom\"\nweights = {{ us-east-1 = 2 }}"),
+            "models.m.weights: has no effect",
+        ),
+        (
+            format!("{TARGET}fallbacks = [\"same\"]\n[models.same]\ntarget = \"m\""),
+            "'same' is an alias of the model itself",
+        ),
+        (
+            format!("{ARN}regions = [\"us-west-2\"]"),
+            "can be called only in its own region, us-east-1",
+        ),
+        (
+            format!("{TARGET}connect_timeout = \"5s\"\nfirst_token_timeout = \"3s\""),
+            "must not be longer than first_token_timeout, which is 3 s",
+        ),
+        (
+            format!("attribution = \"session_tags\"\n{TARGET}"),
+            "needs aws.assume_role or aws.accounts",
+        ),
     ] {
         let found = problems(&settings);
         assert!(
@@ -114,4 +146,46 @@ fn default_regions_apply_where_a_model_can_be_called() {
     };
     assert_eq!(regions("m"), ["us-east-1", "us-west-2"]);
     assert_eq!(regions("pinned"), ["eu-west-1"]);
+}
+
+#[test]
+fn settings_without_an_effect_are_warnings() {
+    let warnings = |settings: &str| {
+        let text = format!(
+            "[aws]\nregion = \"us-east-1\"\n{settings}\n[keys.k]\nraw = true\nsha256 = \"{}\"",
+            "0".repeat(64)
+        );
+        let (config, _) = config::parse(&text, &Environment::default(), None).unwrap();
+        config::warnings(&config)
+    };
+    for (settings, expected) in [
+        (
+            "residency = \"us\"\n[models.m]\ntarget = \"global.anthropic.claude-haiku-5-5\"",
+            "its profile 'global.' may be answered outside of aws.residency",
+        ),
+        (
+            "[aws.regions.eu-west-1]\nendpoint_url = \"http://example.com\"",
+            "aws.regions.eu-west-1: has no effect",
+        ),
+        (
+            "attribution = \"session_tags\"\naccounts.other = { role_arn = \"arn:aws:iam::210987654321:role/a/b\" }",
+            "own account carry no session tags without aws.assume_role",
+        ),
+    ] {
+        let found = warnings(settings);
+        let is_expected = |text: &String| text.contains(expected);
+        assert_eq!(
+            found.iter().filter(|text| is_expected(text)).count(),
+            1,
+            "{found:?}"
+        );
+    }
+    let used = "[defaults]\nregions = [\"eu-west-1\"]\n[aws.regions.eu-west-1]\nendpoint_url = \"http://example.com\"";
+    assert_eq!(
+        warnings(used)
+            .iter()
+            .filter(|text| text.contains("aws.regions"))
+            .count(),
+        0
+    );
 }

@@ -1,12 +1,14 @@
 //! Models in several regions: which failures move a request, and what it costs where it is answered.
 
 mod accounts;
+mod attribution;
 mod breakers;
 mod choice;
 mod config;
 mod fallbacks;
 mod money;
 mod queue;
+mod raw;
 
 use http::StatusCode;
 use lintel::simulator::{ScriptedReply, encode_event, encode_exception};

@@ -117,3 +117,53 @@ async fn ledger_names_the_region_that_answered() {
     let input = held.price.unwrap().input.to_string();
     assert!(price.starts_with(&format!("{input}/")), "{price}");
 }
+
+/// After a kill, the presumed record of such a call named the first region of its model.
+#[tokio::test]
+async fn hold_names_the_region_before_a_request_is_sent_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lintel.db");
+    let settings = format!(
+        r#"
+        [store]
+        url = "sqlite:{}"
+        [models.moves]
+        target = "amazon.nova-lite-v1:0"
+        regions = ["us-east-1", "us-west-2"]
+        [models.turns]
+        target = "amazon.nova-pro-v1:0"
+        regions = ["us-east-1", "us-west-2"]
+        strategy = "round_robin"
+        weights = {{ us-west-2 = 100 }}
+        "#,
+        path.display()
+    );
+    let regions = Regions::start(&settings).await;
+    let (_, secret) = key(&regions.gateway, budget(10.0)).await;
+    let region = || -> Option<String> {
+        let ledger = rusqlite::Connection::open(&path).unwrap();
+        let read = ledger.query_row("SELECT region FROM holds", [], |row| row.get(0));
+        read.ok()
+    };
+    regions
+        .east
+        .script(failure(503, "ServiceUnavailableException"));
+    // The first turn is that of the first region.
+    for (before, model) in ["moves", "turns", "turns"].into_iter().enumerate() {
+        let request = ask(model, "[simulate slow 500ms]");
+        let during = async {
+            let is_sent = async || regions.received().iter().sum::<usize>() > before + 1;
+            regions.gateway.until(is_sent).await;
+            region()
+        };
+        let call = regions.gateway.as_key(&secret, &request);
+        let (reply, during) = tokio::join!(call, during);
+        assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        assert_eq!(
+            during.as_deref(),
+            reply.header("x-lintel-region"),
+            "{model}"
+        );
+        regions.gateway.until(async || region().is_none()).await;
+    }
+}

@@ -14,6 +14,10 @@ const MODELS: &str = r#"
     target = "amazon.nova-lite-v1:0"
     strategy = "headroom"
     retry = { attempts = 1 }
+    [models.full-lowered]
+    target = "amazon.nova-lite-v1:0"
+    strategy = "headroom"
+    retry = { attempts = 1 }
     [models.full-alternative]
     target = "amazon.nova-lite-v1:0"
     strategy = "headroom"
@@ -165,4 +169,40 @@ async fn wait_ends_with_the_queue_or_the_time_of_the_call() {
     assert_eq!(regions.received(), [2, 0, 0], "{}", reply.text());
     let is_counted = async || outcomes(&regions, "full-patient", "abandoned").await == 1;
     regions.gateway.until(is_counted).await;
+}
+
+/// An automatic limit of 10,000 tokens was counted as 4,096, sent, and throttled.
+#[tokio::test]
+async fn automatic_limit_is_lowered_to_what_fits_into_the_quota() {
+    let models = format!("[defaults]\nmax_tokens = \"auto\"\n{MODELS}");
+    let regions = Regions::start(&models).await;
+    let limit = |request: usize| -> Value {
+        let body = &regions.east.received()[request].body;
+        let body: Value = serde_json::from_slice(body).unwrap();
+        body["inferenceConfig"]["maxTokens"].clone()
+    };
+    // The call under way takes 6,000 tokens of the quota, which is then known to be about that.
+    let slow = request("full-lowered", "[simulate slow 1s]", 6000);
+    let others = async {
+        let has_begun = async || regions.received() == [1, 0, 0];
+        regions.gateway.until(has_begun).await;
+        throttle(&regions, "full-lowered").await;
+    };
+    let (slow, ()) = tokio::join!(regions.gateway.chat(&slow), others);
+    assert_eq!(slow.status, StatusCode::OK, "{}", slow.text());
+    let reply = regions.gateway.chat(&ask("full-lowered", "Hi")).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let warnings = reply.header("x-lintel-warnings").unwrap();
+    assert!(
+        warnings.contains("max_tokens: 4096 was sent instead of the default (the quota"),
+        "{warnings}"
+    );
+    assert_eq!(limit(2), 4096);
+    // The limit of a client is its own.
+    is_refused_unsent(
+        &regions
+            .gateway
+            .chat(&request("full-lowered", "Hi", 8000))
+            .await,
+    );
 }

@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    call::Occupancy as _, model::Target, money::Usage, upstream::attempt::health::TargetHealth,
+    call::Occupancy as _,
+    model::Target,
+    money::Usage,
+    upstream::attempt::{breaker::Evidence, registry::TargetHealth},
 };
 
 const REGIONS: [&str; 3] = ["us-east-1", "us-west-2", "eu-west-1"];
@@ -62,7 +65,7 @@ async fn region_that_was_broken_gets_a_few_calls_again() {
     let choice = Choice::new(&registry, &model.targets, "m");
     for _ in 0..20 {
         let permit = choice.healths[0].admit(false).unwrap();
-        permit.end(Some(false), Duration::ZERO);
+        permit.end(Some(Evidence::Fails), Duration::ZERO);
     }
     assert_eq!(choice.start(None, 0), 1);
     tokio::time::advance(Duration::from_secs(5)).await;
@@ -74,7 +77,7 @@ async fn region_that_was_broken_gets_a_few_calls_again() {
     assert_eq!(choice.start(None, 0), 1, "no more than three at a time");
     probes
         .into_iter()
-        .for_each(|probe| probe.end(Some(true), Duration::ZERO));
+        .for_each(|probe| probe.end(Some(Evidence::Works), Duration::ZERO));
     assert!(registry.report().iter().all(TargetHealth::is_closed));
     assert_eq!(choice.start(None, 0), 0);
 }
