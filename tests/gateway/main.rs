@@ -82,6 +82,7 @@ mod time_limits;
 mod tls;
 mod translate;
 mod twelvelabs;
+mod unanswered;
 mod unknown_members;
 mod unread;
 mod unread_tls;

@@ -27,7 +27,11 @@ use self::{
     health::{Permit, Registry, Room},
     itinerary::{Itinerary, Stop},
 };
-pub use self::{health::TargetHealth, send::Try, subject::Subject};
+pub use self::{
+    health::TargetHealth,
+    send::{BilledError, Try},
+    subject::Subject,
+};
 use super::{
     abandoned,
     transport::{ServiceOperation, Transport},
