@@ -25,6 +25,7 @@ mod completions;
 mod config;
 mod content_order;
 mod count_tokens;
+mod debug_log;
 mod delivery;
 mod dialects;
 mod discovery;

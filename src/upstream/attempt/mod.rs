@@ -7,6 +7,7 @@ mod advice;
 mod breaker;
 mod choice;
 mod errors;
+mod guard;
 mod headroom;
 mod health;
 mod itinerary;
@@ -24,6 +25,7 @@ use self::{
     advice::{answers, moves, pause},
     choice::Choice,
     errors::{held_back, silent},
+    guard::AttemptGuard,
     health::{Permit, Registry, Room},
     itinerary::{Itinerary, Stop},
 };
@@ -189,7 +191,7 @@ impl Attempts {
                 &itinerary,
                 stop,
                 next.permit,
-                made > 0,
+                made + 1,
                 &mut attempt,
             );
             let error = match result.await {
@@ -219,14 +221,14 @@ impl Attempts {
         }
     }
 
-    /// Sends one request, and records what its result says about the target.
+    /// Sends one request, the call's `number`th, and records what its result says about the target.
     async fn once<A: Attempt>(
         &self,
         subject: &Subject<'_>,
         itinerary: &Itinerary<'_>,
         stop: &Stop,
         permit: Permit,
-        retried: bool,
+        number: u32,
         attempt: &mut A,
     ) -> Result<A::Output, Error> {
         let subject = Subject {
@@ -246,7 +248,7 @@ impl Attempts {
         let began = Instant::now();
         let mut guard = AttemptGuard {
             subject,
-            retried,
+            number,
             code: "abandoned",
             began,
             permit: Some(permit),
@@ -358,33 +360,5 @@ impl Attempts {
         };
         metrics::upstream_retry(&itinerary.stop().target.region, label);
         Some(next)
-    }
-}
-
-/// Counts a request when dropped, however it ends. `abandoned` means that the deadline passed or
-/// the client disconnected.
-struct AttemptGuard<'a> {
-    subject: Subject<'a>,
-    retried: bool,
-    code: &'static str,
-    began: Instant,
-    /// Taken if the request ended.
-    permit: Option<Permit>,
-}
-
-impl Drop for AttemptGuard<'_> {
-    fn drop(&mut self) {
-        let Subject {
-            target,
-            label,
-            trace,
-            ..
-        } = self.subject;
-        metrics::upstream_request(&target.region, label, self.code, self.retried);
-        if let Some(permit) = self.permit.take() {
-            let limit = self.subject.limit.filter(|_| !trace.is_client_gone());
-            let is_silent = limit.is_some_and(|limit| self.began.elapsed() >= limit);
-            permit.end(is_silent.then_some(false), Duration::ZERO);
-        }
     }
 }
