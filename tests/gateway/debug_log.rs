@@ -43,7 +43,10 @@ async fn steps_of_a_call_are_logged_with_its_request_id() {
         .iter()
         .map(|line| (line["attempt"].as_u64(), line["code"].as_str()))
         .collect();
-    let expected = [(Some(1), Some("upstream_throttled")), (Some(2), Some("ok"))];
+    let expected = [
+        (Some(1), Some("rate_limit_exceeded")),
+        (Some(2), Some("ok")),
+    ];
     assert_eq!(seen, expected, "{attempts:?}");
     assert_eq!(attempts[0]["target_model"], "amazon.nova-lite-v1:0");
     assert_eq!(attempts[0]["region"], "us-east-1");

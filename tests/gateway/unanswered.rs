@@ -12,11 +12,11 @@ use crate::support::{
 };
 
 const SETTINGS: &str = r#"
-    [models.nova]
+    [models.lite]
     target = "amazon.nova-lite-v1:0"
     price = { input = 2.0, output = 10.0 }
     retry = { attempts = 3, base = "1ms" }
-    [models.claude]
+    [models.claude_invoke]
     target = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     api = "invoke"
     price = { input = 2.0, output = 10.0 }
@@ -100,7 +100,7 @@ async fn reply_without_an_answer_costs_what_converse_reports() {
         ("malformed_tool_use", StatusCode::BAD_GATEWAY, 2),
         ("malformed_model_output", StatusCode::BAD_GATEWAY, 2),
     ] {
-        for (request, is_stream) in requests("nova") {
+        for (request, is_stream) in requests("lite") {
             (0..made).for_each(|_| gateway.simulator.script(converse(reason, is_stream)));
             check(&gateway, &request, status, made).await;
         }
@@ -119,7 +119,7 @@ async fn stream_that_fails_after_reasoning_costs_what_converse_reports() {
         encode_event("messageStop", r#"{"stopReason":"malformed_tool_use"}"#),
         encode_event("metadata", &usage.to_string()),
     ]));
-    let reply = gateway.as_key(&secret, &of("nova", streamed("Hi"))).await;
+    let reply = gateway.as_key(&secret, &of("lite", streamed("Hi"))).await;
     assert!(
         reply.text().contains("malformed_model_output"),
         "{}",
@@ -144,7 +144,7 @@ async fn stream_without_an_answer_and_without_usage_is_presumed() {
             r#"{"stopReason":"model_context_window_exceeded"}"#,
         ),
     ]));
-    let reply = gateway.as_key(&secret, &of("nova", streamed("Hi"))).await;
+    let reply = gateway.as_key(&secret, &of("lite", streamed("Hi"))).await;
     assert_eq!(reply.status, StatusCode::BAD_REQUEST);
     gateway
         .until(async || standing(&gateway, &id).await.1 == "0")
@@ -171,7 +171,7 @@ async fn reply_without_an_answer_costs_what_claude_reports_on_its_own_routes() {
     }
     let whole = ScriptedReply::json(200, claude().to_string());
     gateway.simulator.script(whole);
-    let request = of("claude", user("Hi"));
+    let request = of("claude_invoke", user("Hi"));
     check(&gateway, &request, StatusCode::BAD_REQUEST, 1).await;
 }
 

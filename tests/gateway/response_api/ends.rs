@@ -11,7 +11,7 @@ use crate::support::Gateway;
 const SETTINGS: &str = r#"
     [models.gpt]
     target = "us.openai.gpt-5.6-sol"
-    [models.nova]
+    [models.lite]
     target = "amazon.nova-lite-v1:0"
 "#;
 
@@ -135,7 +135,7 @@ async fn custom_call_of_any_model_is_incomplete_if_it_was_cut_off() {
                 json!({"usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15}}),
             ),
         ]);
-        let (response, warnings) = answered(&gateway, "nova", reply).await;
+        let (response, warnings) = answered(&gateway, "lite", reply).await;
         let item = items_of(&response, "custom_tool_call").remove(0);
         assert_eq!(
             (&item["status"], &item["input"]),

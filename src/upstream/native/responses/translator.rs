@@ -313,10 +313,10 @@ impl EventTranslator for ItemTranslator {
 /// Returns the warning about an answer that is incomplete for a reason of which nothing is known.
 fn unknown_cause(cause: Option<&str>) -> String {
     let cause = cause.map_or_else(
-        || "no reason".to_owned(),
-        |cause| format!("'{}'", shown(cause)),
+        || "gives no reason".to_owned(),
+        |cause| format!("gives the reason '{}'", shown(cause)),
     );
-    format!("finish_reason: the answer is incomplete (Bedrock ended it early and gave {cause})")
+    format!("finish_reason: the answer is incomplete (Bedrock ended it early and {cause})")
 }
 
 /// Returns the error for a reply without an answer.
