@@ -33,6 +33,8 @@ pub(super) struct Inner {
 /// What the models of a call have in common.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
+    /// Empty if no request of a client made the call.
+    request_id: Arc<str>,
     /// The request's body is large.
     pub(super) is_large: AtomicBool,
     warnings: Warnings,
@@ -71,6 +73,23 @@ impl Judging {
 }
 
 impl Trace {
+    /// Creates the trace of the call that the request with this id makes.
+    pub fn of_request(request_id: Arc<str>) -> Self {
+        let shared = Arc::new(Shared {
+            request_id,
+            ..Shared::default()
+        });
+        Self(Arc::new(Inner {
+            shared,
+            ..Inner::default()
+        }))
+    }
+
+    /// Returns the id of the client's request, for the log.
+    pub fn request_id(&self) -> &str {
+        &self.0.shared.request_id
+    }
+
     /// The warnings about what was dropped, clamped or emulated.
     pub fn warnings(&self) -> &Warnings {
         &self.0.shared.warnings

@@ -23,8 +23,15 @@ struct Inner {
     names: OnceLock<Names>,
 }
 
-/// Returns the client's path of a member, if it differs from the given one of chat completions.
-type Names = fn(&str) -> Option<String>;
+/// Returns the client's path of a member, or a text with the client's names, if it differs from the given one of chat
+/// completions.
+type Rename = fn(&str) -> Option<String>;
+
+#[derive(Clone, Copy, Debug)]
+struct Names {
+    path: Rename,
+    explanation: Rename,
+}
 
 #[derive(Clone, Debug)]
 struct Warning {
@@ -113,10 +120,10 @@ impl Warnings {
         )
     }
 
-    /// Sets the names that the client has for members. The first call decides.
-    pub fn name_by(&self, names: Names) {
+    /// Sets the names that the client has for members, in a path and in the rest of a warning. The first call decides.
+    pub fn name_by(&self, path: Rename, explanation: Rename) {
         // A call has one dialect.
-        let _ = self.0.names.set(names);
+        let _ = self.0.names.set(Names { path, explanation });
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Warning>> {
@@ -128,11 +135,16 @@ impl Warnings {
         let Some(names) = self.0.names.get() else {
             return warning;
         };
-        let text = match warning.text.split_once(": ") {
-            Some((path, rest)) => names(path).map(|own| Cow::Owned(format!("{own}: {rest}"))),
-            None => None,
-        };
-        let param = |(path, why): (Cow<'static, str>, _)| match names(&path) {
+        let text = warning.text.split_once(": ").and_then(|(path, rest)| {
+            let (own, explained) = ((names.path)(path), (names.explanation)(rest));
+            if own.is_none() && explained.is_none() {
+                return None;
+            }
+            let own = own.as_deref().unwrap_or(path);
+            let rest = explained.as_deref().unwrap_or(rest);
+            Some(Cow::Owned(format!("{own}: {rest}")))
+        });
+        let param = |(path, why): (Cow<'static, str>, _)| match (names.path)(&path) {
             Some(own) => (Cow::Owned(own), why),
             None => (path, why),
         };

@@ -58,6 +58,15 @@ pub fn run(args: &Args) -> Outcome {
         let mut all = object(&explanation);
         all["target"] = called(&model, &explanation).id.into();
         all["endpoint"] = endpoint(&model).into();
+        if endpoint(&model).is_some() {
+            for (one, shown) in explanation
+                .routes
+                .iter()
+                .zip(all["routes"].as_array_mut().into_iter().flatten())
+            {
+                shown["not_used"] = unused(&model, one.route).into();
+            }
+        }
         return print(&format!("{all}\n"));
     }
     print(&text(&model, &explanation))
@@ -110,9 +119,10 @@ fn text(model: &Model, explanation: &Explanation) -> String {
         let loses: Vec<&str> = one.loses.iter().map(|feature| feature.as_str()).collect();
         vec![
             one.route.as_str().to_owned(),
-            match endpoint(model).filter(|_| is_used(model, one.route)) {
-                Some(endpoint) => format!("used by POST {endpoint}"),
-                None => status(one, explanation.choice.as_ref().ok()),
+            match (endpoint(model), unused(model, one.route)) {
+                (Some(endpoint), None) => format!("used by POST {endpoint}"),
+                (Some(_), Some(why)) => format!("not used: {why}"),
+                (None, _) => status(one, explanation.choice.as_ref().ok()),
             },
             match loses.is_empty() {
                 true => "nothing".to_owned(),
@@ -134,12 +144,15 @@ fn endpoint(model: &Model) -> Option<&'static str> {
     model.facts.purpose().map(|purpose| purpose.endpoint)
 }
 
-/// Reports whether the endpoint of a model that is not for chats uses the route.
-fn is_used(model: &Model, route: Route) -> bool {
-    let reranks = model.facts.rerank.is_some() && !model.options.has_api_key;
-    match reranks {
-        true => route == Route::Rerank,
-        false => route == Route::Invoke,
+/// Returns why the endpoint of a model that is not for chats does not use the route, or `None` if it does.
+fn unused(model: &Model, route: Route) -> Option<&'static str> {
+    let ranks = model.facts.rerank.is_some();
+    match (route, model.options.has_api_key) {
+        (Route::Rerank, true) => Some("it accepts no API key of Bedrock"),
+        (Route::Rerank, false) => None,
+        (Route::Invoke, false) if ranks => Some("only with an API key of Bedrock"),
+        (Route::Invoke, _) => None,
+        _ => Some("this version of lintel does not support it"),
     }
 }
 
@@ -178,4 +191,22 @@ pub fn routes(explanation: &Explanation) -> Value {
         json!({"route": one.route, "not_used": one.strike.map(|strike| strike.as_str()), "loses": loses})
     };
     explanation.routes.iter().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A model that ranks lost tools and images, and its other route was not for chats.
+    #[test]
+    fn model_that_ranks_is_not_explained_as_one_for_chats() {
+        let id = "cohere.rerank-v3-5:0";
+        let model = catalogue::model(id, Target::new(id, "us-east-1"));
+        let explanation = route::explain(None, &model, &Caller::default());
+        let text = text(&model, &explanation);
+        assert!(text.contains("used by POST /v1/rerank"), "{text}");
+        assert!(text.contains("only with an API key"), "{text}");
+        assert!(!text.contains("tools"), "{text}");
+        assert!(!text.contains("chats cannot"), "{text}");
+    }
 }

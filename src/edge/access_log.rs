@@ -70,15 +70,15 @@ struct LoggedError {
 impl Entry {
     pub(super) fn new(route: &'static str, method: &'static str, peer: Option<Peer>) -> Self {
         let id = Ulid::generate();
-        let request_id = format!("req_{id}").into();
+        let request_id: Arc<str> = format!("req_{id}").into();
         Self(Arc::new(Inner {
             id,
+            trace: Trace::of_request(request_id.clone()),
             request_id,
             began: Instant::now(),
             route,
             method,
             peer,
-            trace: Trace::default(),
             facts: Mutex::default(),
         }))
     }

@@ -212,8 +212,7 @@ pub fn check_headers(headers: &HeaderMap, max_body: usize, media: Media) -> Resu
             .to_ascii_lowercase();
         if !media.accepts(&essence) {
             return Err(Error::new(Kind::UnsupportedMediaType, media.advice())
-                .with_code("unsupported_media_type")
-                .with_connection_close());
+                .with_code("unsupported_media_type"));
         }
     }
     // A list of encodings may also be spread over several headers.
@@ -226,8 +225,7 @@ pub fn check_headers(headers: &HeaderMap, max_body: usize, media: Media) -> Resu
             Kind::UnsupportedMediaType,
             "Compressed bodies are not supported. Send the body without 'content-encoding'.",
         )
-        .with_code("unsupported_content_encoding")
-        .with_connection_close());
+        .with_code("unsupported_content_encoding"));
     }
     let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > max_body as u64) {

@@ -77,7 +77,7 @@ async fn answer<D: Dialect>(
         max_body: edge.limits.max_body,
     };
     let (bytes, recalled) = D::recall(bytes, recall).await?;
-    trace.warnings().name_by(D::path);
+    trace.warnings().name_by(D::path, D::explanation);
     let json = matches!(D::MEDIA, Media::Json).then_some(&*bytes);
     if let Some(limit) = own_timeout::of(&parts.headers, json)? {
         trace.set_own_timeout(limit);
@@ -113,10 +113,10 @@ async fn answer<D: Dialect>(
         Err(_) if known != model => gateway.dispatch.resolve_for(&model, &caller).await?,
         destination => destination?,
     };
-    let fallbacks = D::fallbacks(&view);
-    let destination = match fallbacks.is_empty() {
-        true => destination,
-        false => {
+    let destination = match D::fallbacks(&view) {
+        None => destination,
+        Some([]) => destination.alone(),
+        Some(fallbacks) => {
             let chosen = gateway.dispatch.chosen(fallbacks, &caller, trace).await;
             trace.set_chosen_fallbacks();
             destination.with_fallbacks(chosen)

@@ -32,7 +32,9 @@ pub use clock::Clock;
 pub use corrections::Reconciliation;
 pub use hold::{Hold, ServedAt, Settlement};
 pub use record::{Certainty, LedgerEntry, Record, price_at};
-pub use responses::{NewResponse, ResponseError, ResponseSettings, Responses, StoredResponse};
+pub use responses::{
+    AloneContent, NewResponse, ResponseError, ResponseSettings, Responses, StoredResponse,
+};
 pub use scopes::Scopes;
 pub use store::{
     Audit, Durability, GroupBy, KeyRow, Location, ReportQuery, ReportRow, StoreSettings,

@@ -166,7 +166,16 @@ impl Budget {
         let amount = |budget: &Terms| reserved_in(budget, whole, slice);
         let entry = LedgerEntry::of(call);
         let hold = match self.0.ledger.hold(entry, whole, amount).await {
-            Ok(hold) => Arc::new(hold),
+            Ok(hold) => {
+                tracing::debug!(
+                    request_id = &*call.request_id,
+                    model = call.model.label(),
+                    most_usd = most.map(tracing::field::display),
+                    budgets = budgets.len(),
+                    "the most that a call can cost was reserved"
+                );
+                Arc::new(hold)
+            }
             Err(HoldError::Refused(refused)) => {
                 return Err(refusal::counted(call, refusal::explain(call, &refused)));
             }

@@ -75,7 +75,21 @@ impl Resolve {
         }))
     }
 
-    async fn plan<T: Operation>(&self, mut call: Call<T, Unplanned>) -> Result<Call<T>, Error> {
+    async fn plan<T: Operation>(&self, call: Call<T, Unplanned>) -> Result<Call<T>, Error> {
+        let call = self.planned(call).await?;
+        tracing::debug!(
+            request_id = &*call.request_id,
+            model = call.model.label(),
+            target_model = call.model.target().id,
+            route = call.plan.route.as_str(),
+            reason = call.plan.reason.unwrap_or("first_route"),
+            delivery = ?call.plan.delivery,
+            "a route was chosen"
+        );
+        Ok(call)
+    }
+
+    async fn planned<T: Operation>(&self, mut call: Call<T, Unplanned>) -> Result<Call<T>, Error> {
         call.model = self.model(call.model).await;
         let refused = self.learned.refused(&call.model);
         if !refused.is_empty() {

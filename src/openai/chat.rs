@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::{
     capped::{self, MAX_FALLBACKS},
     extension::BedrockOptions,
+    json_text,
     knowledge_base::{Kb, MAX_BASES, RankingOptions},
     message::{CacheControl, Message},
     object,
@@ -304,6 +305,14 @@ pub struct CustomTool {
     /// `text` or a grammar, as the client wrote it.
     #[serde(default)]
     pub format: Option<Box<RawValue>>,
+}
+
+impl CustomTool {
+    /// Reports whether the input must follow a grammar.
+    pub fn has_grammar(&self) -> bool {
+        let format = self.format.as_deref();
+        format.is_some_and(|format| json_text::contains(format.get(), "grammar"))
+    }
 }
 
 /// A function that the model may call.

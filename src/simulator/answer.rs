@@ -275,7 +275,8 @@ fn calls(request: &Value, said: &str) -> Vec<Block> {
         .any(|block| block["toolResult"].is_object());
     let named = |tool: &&Value| {
         let name = tool["name"].as_str().unwrap_or_default();
-        said.split(|c: char| !c.is_ascii_alphanumeric() && !"_-".contains(c))
+        said.split(|c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c))
+            .map(|word| word.trim_end_matches('.'))
             .any(|word| word == name)
     };
     let instructed = instructions(request);
@@ -374,6 +375,7 @@ fn input_tokens(request: &Value) -> usize {
     };
     let messages = request["messages"].as_array().into_iter().flatten();
     texts(&request["system"])
+        + weight(&request["toolConfig"]["tools"])
         + messages
             .map(|message| texts(&message["content"]))
             .sum::<usize>()

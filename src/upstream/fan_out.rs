@@ -209,7 +209,7 @@ impl<T: Exchange<Decoder: PartDecoder>> Attempt for PartAttempt<'_, T> {
             let reply = send.send_model(self.request.clone()).await?;
             let (parts, body) = reply.into_parts();
             let body = collected(body, self.max_bytes).await?;
-            self.decoder.read(&parts.headers, &body)
+            Ok(self.decoder.read(&parts.headers, &body)?)
         })
         .await
     }

@@ -14,6 +14,7 @@ pub mod failure;
 mod fan_out;
 mod frame_stream;
 mod guardrail;
+pub mod halves;
 pub mod invoke;
 mod learned;
 mod messages;
@@ -38,7 +39,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
-pub use attempt::{Attempt, Attempts, Quotas, Subject, TargetHealth, Try};
+pub use attempt::{Attempt, Attempts, BilledError, Quotas, Subject, TargetHealth, Try};
 pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, RankDecoder, RankPage, Request};
 pub use discovery::{DiscoveredModel, Discovery, ListFailure, Origin};

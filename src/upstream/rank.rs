@@ -143,8 +143,8 @@ impl Attempt for PageAttempt<'_> {
     async fn attempt(&mut self, send: Try<'_>) -> Result<Self::Output, Error> {
         let page = send.billed(async {
             let reply = send.send_model(self.request.clone()).await?;
-            self.decoder
-                .read(&collected(reply.into_body(), MAX_REPLY_BYTES).await?)
+            let body = collected(reply.into_body(), MAX_REPLY_BYTES).await?;
+            Ok(self.decoder.read(&body)?)
         });
         let (page, ticket) = page.await?;
         Ok((page, ticket, self.decoder.clone(), self.place))

@@ -106,6 +106,27 @@ async fn text_documents_are_sent_beside_the_message_and_cited() {
     assert_eq!(gateway.bodies().len(), 2);
 }
 
+/// The message was the text that the translation puts beside documents, and nothing said that the call had failed.
+#[tokio::test]
+async fn results_with_documents_keep_the_question_and_their_error() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let mut request = of("command", user("Use get_weather"));
+    request["tools"] = weather();
+    let call = json!({"id": "call_1", "type": "function", "function": {"name": "get-weather", "arguments": "{}"}});
+    let messages = request["messages"].as_array_mut().unwrap();
+    messages.push(json!({"role": "assistant", "content": null, "tool_calls": [call]}));
+    messages.push(json!({"role": "user", "content": [
+        {"type": "tool_result", "tool_use_id": "call_1", "content": "no such city", "is_error": true},
+        file("a.txt", "data:text/plain;base64,SGk=")]}));
+    let reply = gateway.chat(&request).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let body = gateway.bodies().pop().unwrap();
+    assert_eq!(body["message"], "Use get_weather");
+    assert_eq!(body["documents"][0]["snippet"], "Hi");
+    let outputs = json!([{"text": "The tool call failed.\n"}, {"text": "no such city"}]);
+    assert_eq!(body["tool_results"][0]["outputs"], outputs);
+}
+
 #[tokio::test]
 async fn values_that_the_body_rejects_are_bounded_with_a_warning() {
     let gateway = Gateway::start_with(SETTINGS).await;

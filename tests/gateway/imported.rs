@@ -212,6 +212,23 @@ async fn log_probabilities_and_grammars_choose_invoke_model() {
 }
 
 #[tokio::test]
+async fn log_probabilities_that_the_model_does_not_report_have_a_warning() {
+    let gateway = Gateway::start_with(&settings()).await;
+    let message = json!({"role": "assistant", "content": "Hi"});
+    let choice = json!({"index": 0, "message": message, "finish_reason": "stop", "logprobs": null});
+    let usage = json!({"prompt_tokens": 3, "completion_tokens": 1});
+    let body = json!({"choices": [choice], "usage": usage});
+    let script = lintel::simulator::ScriptedReply::json(200, body.to_string());
+    gateway.simulator.script(script);
+    let mut request = of("auto", user("Hello"));
+    request["logprobs"] = true.into();
+    let reply = gateway.chat(&request).await;
+    assert_eq!(reply.json()["choices"][0]["logprobs"], Value::Null);
+    let warnings = reply.header("x-lintel-warnings").unwrap_or_default();
+    assert!(warnings.contains("logprobs: null"), "{warnings}");
+}
+
+#[tokio::test]
 async fn schemas_and_grammars_are_sent_as_they_are() {
     let gateway = Gateway::start_with(&settings()).await;
     let mut request = of("chat", user("A city"));

@@ -63,6 +63,22 @@ async fn early_response_says_that_the_connection_closes() {
     assert!(!replies.contains("connection: close"), "{replies}");
 }
 
+/// The connection was closed although the body had arrived.
+#[tokio::test]
+async fn body_of_another_type_leaves_the_connection_open() {
+    let gateway = Gateway::start().await;
+    let mut stream = TcpStream::connect(gateway.data).await.unwrap();
+    for header in ["content-type: text/plain", "content-encoding: gzip"] {
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n{header}\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let reply = read_until(&mut stream, "unsupported_").await;
+        assert!(reply.contains("HTTP/1.1 415"), "{reply}");
+        assert!(!reply.contains("connection: close"), "{reply}");
+    }
+}
+
 #[tokio::test]
 async fn body_over_the_limit_is_rejected_unread() {
     let gateway = Gateway::start_with(r#"max_body = "1000B""#).await;

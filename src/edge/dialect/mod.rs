@@ -118,9 +118,10 @@ pub trait Dialect: Send + Sync + 'static {
         [b"data: ".as_slice(), &Self::error(error), b"\n\n"].concat()
     }
 
-    /// Returns the other models that the client names, in its order, for the case that the first one fails.
-    fn fallbacks(_view: &Self::View) -> &[String] {
-        &[]
+    /// Returns the other models that the client names, in its order, for the case that the first one fails. An empty list
+    /// means that no other model is called.
+    fn fallbacks(_view: &Self::View) -> Option<&[String]> {
+        None
     }
 
     /// Returns the name of the model by which the gateway knows the one that the client names.
@@ -136,6 +137,11 @@ pub trait Dialect: Send + Sync + 'static {
     /// Returns a text of an error with the client's names of members, if they have others in chat completions.
     fn text(chat: &str) -> Option<String> {
         Self::PATHS.in_text(chat)
+    }
+
+    /// Returns the explanation of a warning with the client's names of members, if they have others in chat completions.
+    fn explanation(chat: &str) -> Option<String> {
+        Self::PATHS.in_warning(chat)
     }
 
     /// Changes what an error tells the client about another attempt, where clients of this API would misunderstand it.

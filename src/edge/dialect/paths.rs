@@ -54,6 +54,45 @@ impl Paths {
     }
 }
 
+impl Paths {
+    /// Returns a warning of the gateway with the client's names of the members in its explanation, or `None` if it has none.
+    /// There, names are not quoted. Names of one word stay, because they are words, except with an index.
+    pub fn in_warning(&self, text: &str) -> Option<String> {
+        let mut renamed = String::new();
+        let mut rest = text;
+        let mut is_changed = false;
+        while let Some(start) = rest.find(is_of_name) {
+            let (before, from) = rest.split_at(start);
+            let end = from.find(|c| !is_of_name(c)).unwrap_or(from.len());
+            let (name, after) = from.split_at(end);
+            // What is quoted is the client's own.
+            let is_quoted = before.ends_with(['\'', '`']);
+            let is_path = !is_quoted && (name.contains('_') || after.starts_with('['));
+            let own = Some(name.trim_end_matches('.')).filter(|_| is_path);
+            let own = own.and_then(|name| Some((self.of(name)?, &from[name.len()..])));
+            renamed.push_str(before);
+            rest = match own {
+                Some((own, after)) => {
+                    is_changed = true;
+                    renamed.push_str(&own);
+                    after
+                }
+                None => {
+                    renamed.push_str(name);
+                    after
+                }
+            };
+        }
+        renamed.push_str(rest);
+        is_changed.then_some(renamed)
+    }
+}
+
+/// Reports whether a name of a member, or a path, can have the character.
+fn is_of_name(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '_' | '.')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +118,9 @@ mod tests {
         let own = "Lower 'max_output_tokens' or `max_output_tokens`, not 'max_tokens_to_sample' or 'stop'.";
         assert_eq!(paths.in_text(text).as_deref(), Some(own));
         assert_eq!(paths.in_text("max_tokens"), None);
+        let text = "ignored (max_tokens is 9, see max_tokens. 'max_tokens', stop, stop[0] stay)";
+        let own = "ignored (max_output_tokens is 9, see max_output_tokens. 'max_tokens', stop, stops[0] stay)";
+        assert_eq!(paths.in_warning(text).as_deref(), Some(own));
+        assert_eq!(paths.in_warning("1 of 2 choices..."), None);
     }
 }

@@ -42,7 +42,7 @@ struct ItemList {
 /// Returns a response as its client received it.
 ///
 /// # Errors
-/// 404 if it is not stored, 503 if the store cannot be read or there is no memory for it.
+/// 400 if it is to be streamed, 404 if it is not stored, 503 if the store cannot be read or there is no memory for it.
 pub async fn retrieve(
     State(edge): State<Arc<Edge>>,
     Extension(caller): Extension<Arc<Caller>>,
@@ -50,7 +50,7 @@ pub async fn retrieve(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Error> {
     let id = text(id)?;
-    if value(query.as_deref(), "stream") == Some("true") {
+    if flag(query.as_deref(), "stream")? {
         let text = "'stream' is only for responses that run in the background, which this gateway does not have. Retrieve the response without it.";
         return Err(Error::invalid("stream", text).with_code("unsupported_parameter"));
     }
@@ -181,6 +181,22 @@ fn rejected(error: ResponseError, id: &str) -> Error {
 fn value<'q>(query: Option<&'q str>, name: &str) -> Option<&'q str> {
     let mut pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
     pairs.find(|pair| pair.0 == name).map(|pair| pair.1)
+}
+
+/// Returns the value of a flag in the query, as the SDKs of several languages write it. False if it is absent.
+///
+/// # Errors
+/// 400 for another value.
+fn flag(query: Option<&str>, name: &'static str) -> Result<bool, Error> {
+    let value = value(query, name).unwrap_or_default();
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "" | "false" | "0" => Ok(false),
+        _ => {
+            let text = format!("'{name}' must be 'true' or 'false'.");
+            Err(Error::invalid(name, text))
+        }
+    }
 }
 
 /// Returns the id of an item. Those that the client gave none have one made of the response's and their position.

@@ -33,8 +33,10 @@ pub struct ResponseSettings {
     pub encryption_key: Option<Secret>,
 }
 
+/// Writes the content of a response as if it continued none, with the whole conversation.
+pub type AloneContent = Box<dyn Fn() -> Option<Vec<u8>> + Send + Sync>;
+
 /// A response that has ended.
-#[derive(Debug)]
 pub struct NewResponse {
     pub id: String,
     pub key_id: String,
@@ -45,6 +47,18 @@ pub struct NewResponse {
     /// The ids of the items of its output.
     pub items: Vec<String>,
     pub content: Vec<u8>,
+    /// The content that is stored if what the response continues is gone: deleted, expired, or without room. `None` for a
+    /// response that continues none.
+    pub alone: Option<AloneContent>,
+}
+
+impl std::fmt::Debug for NewResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewResponse")
+            .field("id", &self.id)
+            .field("parent", &self.parent)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The content of a stored response.
@@ -76,6 +90,22 @@ struct Inner {
     cipher: Cipher,
     clock: Clock,
     pending: Pending,
+}
+
+impl Inner {
+    /// Returns a response with this content as a row that continues none. `None` if the content cannot be encrypted.
+    fn row(&self, new: &NewResponse, content: &[u8], expires_at: i64) -> Option<ResponseRow> {
+        Some(ResponseRow {
+            id: new.id.clone(),
+            key_id: new.key_id.clone(),
+            parent: None,
+            depth: 1,
+            items: new.items.clone(),
+            expires_at,
+            cipher: self.cipher.name().to_owned(),
+            content: self.cipher.seal(&new.key_id, &new.id, content)?,
+        })
+    }
 }
 
 impl Responses {
@@ -119,30 +149,29 @@ impl Responses {
             return lost("the store is written too slowly");
         };
         let new = pending.response();
-        let Some(content) = inner.cipher.seal(&new.key_id, &new.id, &new.content) else {
+        let retention = i64::try_from(inner.settings.retention.as_millis()).unwrap_or(i64::MAX);
+        let expires_at = self.now().as_millisecond().saturating_add(retention);
+        let Some(row) = inner.row(new, &new.content, expires_at) else {
             return lost("it could not be encrypted");
+        };
+        let row = ResponseRow {
+            parent: new.parent.clone(),
+            depth: new.depth,
+            ..row
+        };
+        let (sealing, new) = (self.clone(), pending.shared());
+        let alone = move || {
+            let content = new.alone.as_ref()?()?;
+            sealing.0.row(&new, &content, expires_at)
         };
         let limits = SizeLimits {
             of_key: inner.settings.max_bytes_per_key,
             of_all: inner.settings.max_bytes,
         };
-        let retention = i64::try_from(inner.settings.retention.as_millis()).unwrap_or(i64::MAX);
-        let row = ResponseRow {
-            id: new.id.clone(),
-            key_id: new.key_id.clone(),
-            parent: new.parent.clone(),
-            depth: new.depth,
-            items: new.items.clone(),
-            expires_at: self.now().as_millisecond().saturating_add(retention),
-            cipher: inner.cipher.name().to_owned(),
-            content,
-        };
-        inner.store.put_response(row, limits, move |stored| {
+        inner.store.put_response(row, alone, limits, move |stored| {
             match stored {
                 Ok(true) => {}
-                Ok(false) => lost(
-                    "the store cannot be written, it is too large, or what it continues is gone",
-                ),
+                Ok(false) => lost("the store cannot be written, or it is too large"),
                 Err(error) => lost(&error),
             }
             // Found in the database from here on.
@@ -176,6 +205,23 @@ impl Responses {
         max: usize,
     ) -> Result<Vec<StoredResponse>, ResponseError> {
         self.check_on()?;
+        let is_pending = self.0.pending.get(key_id, id).is_some();
+        match self.chain_so_far(key_id, id, max).await {
+            // What a pending response continues may be gone. Then it is written as one that continues none.
+            Err(ResponseError::NotFound) if is_pending => {
+                self.0.store.writer.flush().await;
+                self.chain_so_far(key_id, id, max).await
+            }
+            result => result,
+        }
+    }
+
+    async fn chain_so_far(
+        &self,
+        key_id: &str,
+        id: &str,
+        max: usize,
+    ) -> Result<Vec<StoredResponse>, ResponseError> {
         let mut chain = Vec::new();
         let mut next = Some(id.to_owned());
         while let Some(id) = &next {

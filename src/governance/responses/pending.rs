@@ -74,6 +74,11 @@ impl PendingResponse {
     pub fn response(&self) -> &NewResponse {
         &self.response
     }
+
+    /// Returns the response, to be kept beyond this.
+    pub fn shared(&self) -> Arc<NewResponse> {
+        self.response.clone()
+    }
 }
 
 impl Drop for PendingResponse {

@@ -24,6 +24,7 @@ fn response(id: &str, parent: Option<&str>, depth: u32) -> NewResponse {
         depth,
         items: vec![format!("msg_{id}")],
         content: format!("content of {id}").into_bytes(),
+        alone: None,
     }
 }
 
@@ -78,6 +79,24 @@ async fn response_is_found_before_and_after_it_is_written() {
         responses.delete("alice", &id("b")).await.unwrap();
         let gone = responses.get("alice", &id("b")).await.unwrap_err();
         assert_eq!(gone, ResponseError::NotFound);
+    }
+}
+
+/// Was lost, although its client had received it.
+#[tokio::test]
+async fn response_whose_parent_was_deleted_meanwhile_has_the_whole_conversation() {
+    let (responses, ledger) = in_memory().await;
+    responses.put(response("a", None, 1));
+    responses.delete("alice", "a").await.unwrap();
+    responses.put(NewResponse {
+        alone: Some(Box::new(|| Some(b"a and b".to_vec()))),
+        ..response("b", Some("a"), 2)
+    });
+    for is_written in [false, true] {
+        let chain = responses.chain("alice", "b", 999).await.unwrap();
+        assert_eq!(ids(&chain), ["b"], "{is_written}");
+        assert_eq!(*chain[0].content, *b"a and b");
+        ledger.flush().await;
     }
 }
 

@@ -56,17 +56,18 @@ pub struct Deleted {
 }
 
 impl Store {
-    /// Stores a response in the background, and hands to `done` whether it is stored. `done` is dropped if the writer has
-    /// ended.
+    /// Stores a response in the background, and hands to `done` whether it is stored. If what it continues is gone, `alone`
+    /// returns what is stored instead. `done` is dropped if the writer has ended.
     pub fn put_response(
         &self,
         row: ResponseRow,
+        alone: impl FnOnce() -> Option<ResponseRow> + Send + 'static,
         limits: SizeLimits,
         done: impl FnOnce(Result<bool, String>) + Send + 'static,
     ) {
         let health = self.writer.health.clone();
         let work = move |connection: &Connection| match health.is_healthy() {
-            true => put(connection, &row, limits),
+            true => put(connection, &row, alone, limits),
             // Each try would hold up the writer.
             false => Ok(false),
         };
@@ -132,19 +133,33 @@ impl Store {
     }
 }
 
-/// Stores a response, and deletes those that were unused for longest until all fit into `limits`. Returns whether the
-/// response is stored: not if the one that it continues is gone, or if it is too large itself.
-fn put(connection: &Connection, row: &ResponseRow, limits: SizeLimits) -> rusqlite::Result<bool> {
-    let parent = match &row.parent {
-        None => None,
-        Some(parent) => {
-            let number = number_of(connection, &row.key_id, parent)?;
-            if number.is_none() {
-                return Ok(false);
-            }
-            number
-        }
+/// Stores a response, or what `alone` returns if the response that it continues is gone. Returns whether it is stored.
+fn put(
+    connection: &Connection,
+    row: &ResponseRow,
+    alone: impl FnOnce() -> Option<ResponseRow>,
+    limits: SizeLimits,
+) -> rusqlite::Result<bool> {
+    let Some(parent) = &row.parent else {
+        return insert(connection, row, None, limits);
     };
+    match number_of(connection, &row.key_id, parent)? {
+        Some(number) => insert(connection, row, Some(number), limits),
+        None => match alone() {
+            Some(row) => insert(connection, &row, None, limits),
+            None => Ok(false),
+        },
+    }
+}
+
+/// Inserts a response, and deletes those that were unused for longest until all fit into `limits`. Returns whether the
+/// response is left: not if it is too large itself.
+fn insert(
+    connection: &Connection,
+    row: &ResponseRow,
+    parent: Option<i64>,
+    limits: SizeLimits,
+) -> rusqlite::Result<bool> {
     let bytes = i64::try_from(row.content.len() + ROW_BYTES).unwrap_or(i64::MAX);
     connection
         .prepare_cached(

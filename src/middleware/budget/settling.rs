@@ -105,6 +105,16 @@ impl Settling {
             how,
             attempts,
         });
+        tracing::debug!(
+            request_id = &*self.request_id,
+            model = label,
+            cost_usd = cost.map(tracing::field::display),
+            certainty = certainty.as_str(),
+            status,
+            how,
+            attempts,
+            "a reservation was settled"
+        );
         let Some(cost) = cost else { return };
         self.trace.set_charged(cost + spend.side_calls.total());
         metrics::spent(&self.team, &self.key_id, label, certainty.as_str(), cost);

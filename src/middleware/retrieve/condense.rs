@@ -126,14 +126,15 @@ fn side_call(
         expansion,
         ..Chat::default()
     };
+    let request_id: Arc<str> = format!("{}-condense", call.request_id).into();
     Call {
-        request_id: format!("{}-condense", call.request_id).into(),
+        trace: Trace::of_request(request_id.clone()),
+        request_id,
         caller: call.caller.clone(),
         model,
         body: Arc::new(body),
         plan: Unplanned,
         end_user: call.end_user.clone(),
-        trace: Trace::default(),
     }
 }
 

@@ -158,4 +158,6 @@ pub struct CustomToolCall {
     pub name: String,
     #[serde(deserialize_with = "nullable")]
     pub input: String,
+    /// `completed`, `incomplete` or `in_progress`.
+    pub status: Option<String>,
 }

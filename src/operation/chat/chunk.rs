@@ -56,11 +56,13 @@ pub enum Chunk {
         index: u32,
         fragment: String,
     },
-    /// The end of a custom tool call, with all of its input. Absent if the limit on the output cut the call off.
+    /// The end of a custom tool call, with all of its input. Absent if the limit on the output left it no input.
     CustomToolCall {
         index: u32,
         id: Arc<str>,
         call: CustomCall,
+        /// The answer ended inside the input.
+        is_cut: bool,
     },
     /// The legacy form of `ToolCall`.
     FunctionCall(Arc<str>),

@@ -122,6 +122,9 @@ pub enum ToolInput {
     Text(String),
 }
 
+/// The text that begins the result of a call that failed, on routes that have no member for that.
+pub const TOOL_FAILED: &str = "The tool call failed.\n";
+
 /// The result of a call of one of the client's tools.
 #[derive(Clone, Debug)]
 pub struct ToolResult {

@@ -26,8 +26,8 @@ use serde_json::value::RawValue;
 
 pub use chunk::{BoxChunks, ChoiceChunk, Chunk};
 pub use conversation::{
-    Media, Message, Origin, Part, RedactedThinking, RetrievedText, Role, Thinking, ToolInput,
-    ToolReference, ToolResult, ToolUse, unmarked,
+    Media, Message, Origin, Part, RedactedThinking, RetrievedText, Role, TOOL_FAILED, Thinking,
+    ToolInput, ToolReference, ToolResult, ToolUse, unmarked,
 };
 pub use effort::{
     Amount, MAX_BUDGET, MIN_BUDGET, ReasoningRequest, SCALE, VISIBLE, budget_of, effort_for,
@@ -179,6 +179,11 @@ impl Chat {
             || policies.contains(&CachePolicy::Auto)
             || self.cache_control.is_some();
         mode != Some("explicit") && wanted
+    }
+
+    /// Reports whether the client marks what to cache.
+    pub fn marks_cache(&self) -> bool {
+        worst_case::marks_cache(self)
     }
 
     /// Reports whether the client requests the longest retention of cached prompts.

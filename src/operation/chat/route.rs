@@ -6,13 +6,15 @@
 mod carries;
 mod check;
 mod explain;
+mod feature;
 mod needs;
 mod planner;
 
 pub use carries::carries;
 pub use check::check;
 pub use explain::{Explanation, RouteExplanation, explain};
-pub use needs::{Feature, Need, of as needs_of};
+pub use feature::Feature;
+pub use needs::{Need, of as needs_of};
 pub use planner::{Choice, Strike, choose, has_mantle};
 
 use super::Chat;

@@ -23,11 +23,11 @@ pub fn declared(request: &Value) -> impl Iterator<Item = &Value> {
     })
 }
 
-/// Returns the name by which the simulated model knows a tool.
+/// Returns the name by which the simulated model knows a tool. No tool can have a name with a dot.
 pub fn full_name(namespace: &Value, name: &Value) -> String {
     let name = name.as_str().unwrap_or_default();
     match namespace.as_str() {
-        Some(namespace) => format!("{namespace}__{name}"),
+        Some(namespace) => format!("{namespace}.{name}"),
         None => name.to_owned(),
     }
 }
@@ -165,4 +165,23 @@ fn is_message(item: &Value) -> bool {
         _ => false,
     };
     ["user", "assistant", "system", "developer"].contains(&role) && is_content
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The model called the wrong one of the two.
+    #[test]
+    fn tool_in_a_namespace_differs_from_a_tool_of_the_joined_name() {
+        let inner = json!([{"type": "function", "name": "sleep"}]);
+        let space = json!({"type": "namespace", "name": "clock", "tools": inner});
+        let plain = json!({"type": "function", "name": "clock__sleep"});
+        let request = json!({"tools": [space, plain]});
+        let full = full_name(&"clock".into(), &"sleep".into());
+        assert_eq!(resolved(&request, &full), (Some("clock"), "sleep"));
+        assert_eq!(resolved(&request, "clock__sleep"), (None, "clock__sleep"));
+    }
 }

@@ -36,6 +36,14 @@ pub fn moves(error: &Error) -> bool {
     }
 }
 
+/// Reports whether the target has no room at the moment.
+pub fn is_busy(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        Kind::UpstreamThrottle | Kind::UpstreamQuota | Kind::Overloaded
+    )
+}
+
 /// The codes of failures without an answer.
 const SILENT: [&str; 5] = [
     "connect_timeout",

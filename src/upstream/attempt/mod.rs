@@ -23,15 +23,20 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use self::{
-    advice::{evidence, moves, pause},
+    advice::{evidence, is_busy, moves, pause},
     breaker::Evidence,
     choice::Choice,
     errors::{held_back, silent, unrecorded},
     guard::AttemptGuard,
     health::{Permit, Room},
-    itinerary::{Itinerary, Stop},
+    itinerary::{Itinerary, Leg, Stop},
 };
-pub use self::{quotas::Quotas, registry::TargetHealth, send::Try, subject::Subject};
+pub use self::{
+    quotas::Quotas,
+    registry::TargetHealth,
+    send::{BilledError, Try},
+    subject::Subject,
+};
 use super::{
     abandoned,
     transport::{ServiceOperation, Transport},
@@ -89,12 +94,6 @@ pub struct Start {
     pub place: Option<usize>,
     /// To be dropped when the first request is sent, which is then counted itself.
     pub room: Option<Room>,
-}
-
-/// What follows a failed attempt.
-struct Next {
-    permit: Permit,
-    has_moved: bool,
 }
 
 impl Attempts {
@@ -183,11 +182,7 @@ impl Attempts {
             attempt.target(place)
         });
         itinerary.budget().deposit();
-        let first = itinerary.begin().map_err(held_back)?;
-        let mut next = Next {
-            has_moved: first.has_moved,
-            permit: first.permit,
-        };
+        let mut next = itinerary.begin().map_err(held_back)?;
         let mut made = 0;
         let mut transient: Option<Error> = None;
         loop {
@@ -207,7 +202,7 @@ impl Attempts {
                 &itinerary,
                 stop,
                 next.permit,
-                made > 0,
+                made + 1,
                 &mut attempt,
             );
             let error = match result.await {
@@ -237,14 +232,14 @@ impl Attempts {
         }
     }
 
-    /// Sends one request, and records what its result says about the target.
+    /// Sends one request, the call's `number`th, and records what its result says about the target.
     async fn once<A: Attempt>(
         &self,
         subject: &Subject<'_>,
         itinerary: &Itinerary<'_>,
         stop: &Stop,
         permit: Permit,
-        retried: bool,
+        number: u32,
         attempt: &mut A,
     ) -> Result<A::Output, Error> {
         let subject = Subject {
@@ -266,7 +261,7 @@ impl Attempts {
         let began = Instant::now();
         let mut guard = AttemptGuard {
             subject,
-            retried,
+            number,
             code: "abandoned",
             began,
             permit: Some(permit),
@@ -293,12 +288,6 @@ impl Attempts {
         if let Some(permit) = guard.permit.take() {
             permit.end(proof, wait.unwrap_or_default());
         }
-        let is_busy = |error: &Error| {
-            matches!(
-                error.kind(),
-                Kind::UpstreamThrottle | Kind::UpstreamQuota | Kind::Overloaded
-            )
-        };
         if let (Ok(_), Some(used)) = (&result, counted) {
             stop.health.headroom.admitted(used, began);
         }
@@ -327,7 +316,7 @@ impl Attempts {
         itinerary: &mut Itinerary<'_>,
         made: u32,
         error: &Error,
-    ) -> Option<Next> {
+    ) -> Option<Leg> {
         let Subject {
             label,
             policy,
@@ -374,7 +363,7 @@ impl Attempts {
                     "attempts: the request moved from {} to {} (after '{code}')",
                     from.region, to.region
                 ));
-                Next {
+                Leg {
                     permit,
                     has_moved: true,
                 }
@@ -385,10 +374,7 @@ impl Attempts {
                 trace.warnings().add(format!(
                     "attempts: the request to Bedrock was retried (after '{code}')"
                 ));
-                Next {
-                    permit: again.permit,
-                    has_moved: again.has_moved,
-                }
+                again
             }
         };
         metrics::upstream_retry(&itinerary.stop().target.region, label);

@@ -6,6 +6,7 @@ use super::{Subject, health::Lease};
 use crate::{
     call::{SentMark, Ticket},
     error::Error,
+    money::Usage,
     upstream::{
         Request, collected, failure,
         transport::{Response, SendError, Transport},
@@ -23,6 +24,30 @@ pub struct Try<'a> {
     pub(super) sent: &'a SentMark,
     /// Kept for as long as the request is in flight.
     pub(super) lease: Arc<Lease>,
+}
+
+/// An error, with the usage that its request is billed for. Answers that the client cannot have are billed, too.
+#[derive(Debug)]
+pub struct BilledError {
+    pub error: Error,
+    /// `None` if the service does not report it.
+    usage: Option<Usage>,
+}
+
+impl BilledError {
+    /// Creates the error of a reply with this usage. An estimate does not count: it may be less than the bill.
+    pub fn new(error: Error, usage: Usage) -> Self {
+        Self {
+            error,
+            usage: Some(usage).filter(|usage| !usage.estimated),
+        }
+    }
+}
+
+impl From<Error> for BilledError {
+    fn from(error: Error) -> Self {
+        Self { error, usage: None }
+    }
 }
 
 impl Try<'_> {
@@ -65,24 +90,26 @@ impl Try<'_> {
     }
 
     /// Runs `work`, which sends one request, and returns its output with the request's ticket. The
-    /// caller settles the ticket once the usage is known. On failure the ticket is freed only if the
-    /// service certainly did not bill the request.
+    /// caller settles the ticket once the usage is known. On failure the ticket is settled with the usage
+    /// that the service reports, and freed only if the service certainly did not bill the request.
     ///
     /// # Errors
     /// Those of `work`.
     pub async fn billed<O>(
         &self,
-        work: impl Future<Output = Result<O, Error>>,
+        work: impl Future<Output = Result<O, BilledError>>,
     ) -> Result<(O, Ticket), Error> {
         let ticket = self.subject.trace.ticket(self.sent);
         let ticket = ticket.keeping(self.lease.clone());
         match work.await {
             Ok(output) => Ok((output, ticket)),
-            Err(error) => {
-                if !error.is_perhaps_billed() {
-                    ticket.free();
-                } else if error.is_without_output() {
-                    ticket.unanswered();
+            Err(BilledError { error, usage }) => {
+                match usage {
+                    _ if !error.is_perhaps_billed() => ticket.free(),
+                    Some(usage) => ticket.used(usage),
+                    None if error.is_without_output() => ticket.unanswered(),
+                    // Counts as lost.
+                    None => drop(ticket),
                 }
                 Err(error)
             }

@@ -5,15 +5,20 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::{error::Error, money::Usage, operation::chat::Chunk, upstream::Request};
+use crate::{
+    error::Error,
+    money::Usage,
+    operation::chat::Chunk,
+    upstream::{BilledError, Request},
+};
 
 /// Decodes the reply to one request of a chat.
 pub trait Decoder: Send + Sync {
     /// Decodes a whole reply. Some routes report the usage in its headers.
     ///
     /// # Errors
-    /// If the body cannot be parsed, or its stop reason means that there is no answer.
-    fn whole(&self, headers: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, Error>;
+    /// If the body cannot be parsed, or its stop reason means that there is no answer. The error has the usage of the reply.
+    fn whole(&self, headers: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, BilledError>;
 
     /// Returns a decoder for a streamed reply with these headers.
     fn stream(&self, headers: &HeaderMap) -> Box<dyn StreamDecoder>;
@@ -62,7 +67,8 @@ pub trait StreamDecoder: Send {
     /// Returns whether the message has ended and its usage is reported.
     fn is_complete(&self) -> bool;
 
-    /// Estimates the usage of the reply so far, for a reply without reported usage.
+    /// Returns the usage of the reply so far. It is an estimate unless the service has reported it, which it also does for
+    /// replies without an answer.
     fn estimate(&self) -> Usage;
 }
 

@@ -18,7 +18,7 @@ use crate::{
     call::Ticket,
     error::{Error, Kind},
     operation::chat::Chunk,
-    upstream::{collected, failure},
+    upstream::{BilledError, collected, failure},
 };
 
 /// Time to wait, in the background, for the end of the body after a complete reply. Reading the body to its end lets the
@@ -72,13 +72,13 @@ impl EventStream {
     /// bounds the gaps after the first chunk.
     ///
     /// # Errors
-    /// If the stream fails or ends before the first chunk.
+    /// If the stream fails or ends before the first chunk. The error has the usage of the stream.
     pub async fn open(
         body: SdkBody,
         decoder: Box<dyn StreamDecoder>,
         idle: Duration,
         tasks: TaskTracker,
-    ) -> Result<Self, Error> {
+    ) -> Result<Self, BilledError> {
         let mut stream = Self {
             body,
             decoder,
@@ -100,8 +100,8 @@ impl EventStream {
                 stream.started = true;
                 Ok(stream)
             }
-            Some(Err(error)) => Err(error),
-            None => Err(failure::truncated("the stream is empty")),
+            Some(Err(error)) => Err(BilledError::new(error, stream.decoder.estimate())),
+            None => Err(failure::truncated("the stream is empty").into()),
         }
     }
 
@@ -184,11 +184,11 @@ impl EventStream {
     }
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if !self.started {
+        let stopped = self.decoder.is_stopped();
+        if !self.started && !stopped {
             // The call's deadline bounds the wait for the first chunk.
             return Poll::Pending;
         }
-        let stopped = self.decoder.is_stopped();
         if !self.armed {
             self.armed = true;
             let timeout = match stopped {

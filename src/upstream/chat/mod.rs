@@ -50,6 +50,7 @@ impl Exchange for Chat {
         call: &Arc<Call<Self>>,
         requests: Vec<(Request, Self::Decoder)>,
     ) -> Result<ChatReply, Error> {
+        log_caching(call);
         let trace = &call.trace;
         let elsewhere = &Relocation::of(call);
         let part = |index| Part {
@@ -81,6 +82,24 @@ impl Exchange for Chat {
             Delivery::Whole | Delivery::Stream => ChatReply::Whole(choices::whole(answers, trace)),
         })
     }
+}
+
+/// Logs who places cache points in the prompt.
+fn log_caching(call: &Call<Chat>) {
+    let (chat, model) = (&call.body, &call.model);
+    let automatic = chat.caches_automatically(model, &call.caller);
+    let cache = match (model.facts.cache.is_some(), automatic) {
+        (false, _) => "unsupported",
+        (true, true) => "automatic",
+        (true, false) if chat.marks_cache() => "client",
+        (true, false) => "none",
+    };
+    tracing::debug!(
+        request_id = &*call.request_id,
+        model = model.label(),
+        cache,
+        "who places the cache points of a prompt"
+    );
 }
 
 fn partitioned<R>(results: Vec<Result<R, Error>>) -> (Vec<R>, Vec<Error>) {

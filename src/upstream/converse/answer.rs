@@ -5,7 +5,7 @@ mod calls;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, value::RawValue};
 
 use super::{
     blocks::{self, Block},
@@ -32,6 +32,7 @@ pub struct Answer {
     held: String,
     prefix: Prefix,
     has_content: bool,
+    has_logprobs: bool,
     /// The chunks of content so far.
     pieces: usize,
     /// Unicode code points of the content so far.
@@ -55,6 +56,7 @@ impl Answer {
             held: String::new(),
             prefix,
             has_content: false,
+            has_logprobs: false,
             pieces: 0,
             position: 0,
             size: ReplySize::default(),
@@ -82,6 +84,15 @@ impl Answer {
             self.held.push_str(&text);
         } else {
             self.filtered(text, out);
+        }
+    }
+
+    /// Adds the log probabilities of tokens, each as JSON.
+    pub fn logprobs(&mut self, entries: &[Box<RawValue>], out: &mut VecDeque<Chunk>) {
+        let entries: Vec<&str> = entries.iter().map(|entry| entry.get()).collect();
+        if !entries.is_empty() {
+            self.has_logprobs = true;
+            out.push_back(Chunk::Logprobs(entries.join(",")));
         }
     }
 
@@ -238,9 +249,13 @@ impl Answer {
                 "max_tokens: the answer was cut off at {limit} tokens (a limit of this gateway, because the request sets none; send one for a longer answer)"
             ));
         }
+        if self.plan.logprobs && self.has_content && !self.has_logprobs {
+            self.warnings
+                .add("logprobs: null (the model reported no log probabilities)");
+        }
         for state in self.blocks.close_all() {
-            // A call that was cut off by the token limit must not look complete.
-            if reason != FinishReason::Length {
+            // A call that was cut off by the token limit must not look complete. That of a custom tool says what it is.
+            if reason != FinishReason::Length || state.is_cut_input() {
                 self.close(state, out);
             }
         }

@@ -66,16 +66,27 @@ impl Block {
                 name,
                 input,
             } => {
+                let is_cut = input.is_cut();
                 let (input, before) = input.finish(warnings);
                 if let Some(rest) = input.get(before..).filter(|rest| !rest.is_empty()) {
                     let fragment = rest.to_owned();
                     out.push_back(Chunk::CustomToolInput { index, fragment });
                 }
                 let call = CustomCall { name, input };
-                out.push_back(Chunk::CustomToolCall { index, id, call });
+                out.push_back(Chunk::CustomToolCall {
+                    index,
+                    id,
+                    call,
+                    is_cut,
+                });
             }
             other => out.extend(other.closed(position, warnings)),
         }
+    }
+
+    /// Reports whether it is a call of a custom tool whose input ends inside of it.
+    pub fn is_cut_input(&self) -> bool {
+        matches!(self, Self::Custom { input, .. } if input.is_cut())
     }
 
     fn closed(self, position: usize, warnings: &Warnings) -> Option<Chunk> {

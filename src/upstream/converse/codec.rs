@@ -15,9 +15,10 @@ use crate::{
     money::Usage,
     operation::chat::{Chat, Chunk, SentOptions},
     upstream::{
-        Codec, Frame, FrameReader, Request, ServiceOperation,
+        BilledError, Codec, Frame, FrameReader, Request, ServiceOperation,
         chat::decoder::{Decoder, StreamDecoder, WholeAnswer},
         failure,
+        halves::Halves,
     },
 };
 
@@ -97,13 +98,15 @@ struct ConverseDecoder {
 }
 
 impl Decoder for ConverseDecoder {
-    fn whole(&self, _: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, Error> {
-        whole_reply(parse(body)?, &self.plan, &self.warnings)
+    fn whole(&self, _: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, BilledError> {
+        let body = Halves::default().join(body, &self.warnings);
+        whole_reply(parse(&body)?, &self.plan, &self.warnings)
     }
 
     fn stream(&self, _: &HeaderMap) -> Box<dyn StreamDecoder> {
         Box::new(ConverseStreamDecoder {
             frames: FrameReader::default(),
+            halves: Halves::default(),
             translator: StreamTranslator::new(self.plan.clone(), self.warnings.clone()),
             check: StreamCheck::default(),
             plan: self.plan.clone(),
@@ -155,6 +158,7 @@ fn parse(body: &[u8]) -> Result<ConverseReply, Error> {
 /// Decodes the frames of ConverseStream into chunks.
 struct ConverseStreamDecoder {
     frames: FrameReader,
+    halves: Halves,
     translator: StreamTranslator,
     check: StreamCheck,
     plan: Arc<ReplyPlan>,
@@ -176,6 +180,7 @@ impl StreamDecoder for ConverseStreamDecoder {
                 payload,
             } => {
                 let before = out.len();
+                let payload = self.halves.join(&payload, &self.warnings);
                 self.translator.event(&event_type, &payload, out)?;
                 let new = out.iter().skip(before);
                 self.check.observe(new, &self.plan, &self.warnings);

@@ -76,6 +76,11 @@ impl CustomInput {
         self.scan.progress() == Progress::Complete
     }
 
+    /// Reports whether the arguments end inside the object.
+    pub fn is_cut(&self) -> bool {
+        self.scan.progress() == Progress::Partial
+    }
+
     /// Ends the arguments. Returns the text, and how much of it was returned before.
     pub fn finish(mut self, warnings: &Warnings) -> (String, usize) {
         let before = self.text.len();
@@ -83,7 +88,11 @@ impl CustomInput {
             return (unwrapped(self.raw, warnings), before);
         }
         self.lone_half();
-        if self.is_malformed || !self.is_complete() {
+        if self.is_cut() {
+            warnings.add(
+                "reply: the input of a custom tool is incomplete (the answer ended inside it)",
+            );
+        } else if self.is_malformed || !self.is_complete() {
             warnings.add("reply: the input of a custom tool may be damaged (the model did not send valid JSON)");
         }
         (self.text, before)

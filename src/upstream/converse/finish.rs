@@ -22,6 +22,9 @@ use crate::{
 /// The reason of an answer that ended because the context window is full.
 pub const WINDOW_EXCEEDED: &str = "model_context_window_exceeded";
 
+/// The reason of an answer that ended early, of which no more is known.
+pub const INCOMPLETE: &str = "incomplete";
+
 /// How the service ended an answer.
 #[derive(Clone, Debug, Default)]
 pub struct Stop<'a> {
@@ -100,7 +103,7 @@ pub fn finish_reason(
     };
     Ok(match stop_reason {
         "end_turn" | "stop_sequence" | "tool_use" => stop,
-        "max_tokens" => FinishReason::Length,
+        "max_tokens" | INCOMPLETE => FinishReason::Length,
         WINDOW_EXCEEDED if empty => {
             return Err(Error::new(
                 Kind::InvalidRequest,
@@ -137,17 +140,19 @@ pub fn finish_reason(
             stop
         }
         other => {
-            let shown: String = other
-                .chars()
-                .filter(|c| c.is_ascii_graphic())
-                .take(64)
-                .collect();
             warnings.add(format!(
-                "finish_reason: unknown stop reason '{shown}' of Bedrock"
+                "finish_reason: unknown stop reason '{}' of Bedrock",
+                shown(other)
             ));
             stop
         }
     })
+}
+
+/// Returns a word of the service as a warning can show it.
+pub fn shown(word: &str) -> String {
+    let graphic = word.chars().filter(|c| c.is_ascii_graphic());
+    graphic.take(64).collect()
 }
 
 /// The size of an answer in bytes, for usage estimates.

@@ -11,7 +11,7 @@ use super::{
     names::{Names, reasoning_mark},
     raw::raw_json,
     tool_input::{split_objects, tool_input},
-    turns::{Conversation, Turns},
+    turns::{Conversation, LATE_SYSTEM, Turns},
 };
 use crate::{
     bedrock::content::{
@@ -115,15 +115,17 @@ impl<'a> Messages<'a, '_> {
             return;
         }
         let text: String = message.parts.iter().filter_map(Part::as_text).collect();
+        let is_blank = text.trim().is_empty();
         // Moving it to the system prompt would invalidate the cached prefix and change what it refers to.
         if self.cx.model.facts.late_system && !self.turns.has_pending() {
             self.turns.late_system(text);
-        } else {
+        } else if !is_blank {
             let origin = message.origin;
             self.cx.warnings.add(format!(
                 "{origin}: sent in a user turn (the model accepts no system message at this position)"
             ));
-            self.turns.user_text(format!("<system>\n{text}\n</system>"));
+            self.turns
+                .user_text(format!("{LATE_SYSTEM}{text}\n</system>"));
         }
         for part in &message.parts {
             if let Part::CachePoint(control) = part {

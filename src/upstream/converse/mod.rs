@@ -202,6 +202,7 @@ pub fn chat_request<'a>(chat: &'a Chat, cx: &Context<'a>) -> Result<Translated<'
         tier: chat.tier(),
         region: model.target().region.clone(),
         own_limit: sampling::own_limit(chat, &inference_config, model),
+        logprobs: chat.logprobs.is_some() && model.facts.logprobs,
         ..ReplyPlan::default()
     };
     let mut converse = ConverseRequest {

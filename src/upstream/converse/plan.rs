@@ -61,6 +61,8 @@ pub struct ReplyPlan {
     pub request_bytes: usize,
     /// The limit of the output that was sent, in tokens, if it is the gateway's own and below the model's maximum.
     pub own_limit: Option<u32>,
+    /// The request asks for log probabilities.
+    pub logprobs: bool,
     /// The most output that can be billed without being seen, in tokens, for the estimate of output tokens.
     pub unseen: u64,
 }

@@ -8,20 +8,19 @@ use super::{answer::Answer, finish, plan::ReplyPlan};
 use crate::{
     bedrock::reply::{ContentBlock, ConverseReply},
     call::Warnings,
-    error::Error,
     operation::chat::Chunk,
-    upstream::chat::decoder::WholeAnswer,
+    upstream::{BilledError, chat::decoder::WholeAnswer},
 };
 
 /// Translates `reply` according to `plan`.
 ///
 /// # Errors
-/// If the stop reason means that there is no answer.
+/// If the stop reason means that there is no answer. The error has the usage of the reply.
 pub fn whole_reply(
     reply: ConverseReply,
     plan: &Arc<ReplyPlan>,
     warnings: &Warnings,
-) -> Result<WholeAnswer, Error> {
+) -> Result<WholeAnswer, BilledError> {
     let mut answer = Answer::new(plan.clone(), warnings.clone());
     let mut chunks = VecDeque::new();
     if matches!(
@@ -41,7 +40,7 @@ pub fn whole_reply(
         details: finish::stop_details(fields),
         ..finish::Stop::new(&reply.stop_reason, trace.guardrail.as_ref())
     };
-    answer.finish(stop, &mut chunks)?;
+    let finished = answer.finish(stop, &mut chunks);
     let reasoning = finish::reasoning_tokens(fields);
     let usage = finish::usage(
         &reply.usage.into(),
@@ -55,6 +54,7 @@ pub fn whole_reply(
         answer.size,
         plan,
     );
+    finished.map_err(|error| BilledError::new(error, usage))?;
     if let Some(guardrail) = trace.guardrail.filter(|_| plan.show_guardrail) {
         chunks.push_back(Chunk::Guardrail(guardrail));
     }

@@ -39,6 +39,10 @@ pub struct StreamTranslator {
     intervened: Option<Fields>,
     /// Reasoning tokens that the model reported.
     reasoning: Option<u64>,
+    /// The end of the message means that there is no answer. Its usage follows.
+    failure: Option<Error>,
+    /// The usage of a message without an answer.
+    billed: Option<Usage>,
     /// Metadata that arrived before `messageStop`. Emitted after the finish reason.
     held: Option<Metadata>,
     /// Whether the usage chunk was emitted.
@@ -55,14 +59,16 @@ impl StreamTranslator {
             stopped: false,
             intervened: None,
             reasoning: None,
+            failure: None,
+            billed: None,
             held: None,
             reported: false,
         }
     }
 
-    /// Returns whether the message has ended. Its usage may still follow.
+    /// Returns whether the message has ended, and is not known to be no answer. Its usage may still follow.
     pub fn is_stopped(&self) -> bool {
-        self.stopped
+        self.stopped && self.billed.is_none()
     }
 
     /// Returns whether the message has ended and its usage is reported.
@@ -72,6 +78,9 @@ impl StreamTranslator {
 
     /// Returns the usage of the stream so far: as reported, or else estimated.
     pub fn estimate(&self) -> Usage {
+        if let Some(billed) = self.billed {
+            return billed;
+        }
         let counted = self
             .held
             .as_ref()
@@ -142,9 +151,9 @@ impl StreamTranslator {
         };
         match event.stop_reason.as_ref() {
             INTERVENED => self.intervened = Some(own),
-            reason => self.finish(reason, own, None, out)?,
+            // Even if there is no answer, its usage is reported after the end.
+            reason => self.failure = self.finish(reason, own, None, out).err(),
         }
-        // Not if there is no answer: what comes after the end does not make one.
         self.stopped = true;
         if self
             .held
@@ -205,6 +214,10 @@ impl StreamTranslator {
             self.answer.size,
             &self.plan,
         );
+        if let Some(error) = self.failure.take() {
+            self.billed = Some(usage);
+            return Err(error);
+        }
         out.extend(
             trace
                 .guardrail

@@ -20,9 +20,13 @@ use crate::{
     },
     call::Warnings,
     model::Facts,
+    operation::chat::TOOL_FAILED,
 };
 
 const SYSTEM_MOVED: &str = "messages: the system prompt was put before the first user turn (the model does not support it)";
+
+/// The start of a system text in a turn of the user.
+pub const LATE_SYSTEM: &str = "<system>\n";
 
 /// Text for blocks and turns that would be empty, because Converse rejects blank text.
 pub const PLACEHOLDER: &str = ".";
@@ -177,9 +181,14 @@ impl<'a, 'n> Turns<'a, 'n> {
         content.retain(
             |block| !matches!(block, ToolResultContentBlock::Text(text) if text.trim().is_empty()),
         );
-        if let Some(at) = self.pending.iter().position(|open| open.client == client) {
+        let position = self.pending.iter().position(|open| open.client == client);
+        let has_status = position.is_some() && self.facts.tool_result_status;
+        if is_error && !has_status {
+            content.insert(0, ToolResultContentBlock::Text(TOOL_FAILED.into()));
+        }
+        if let Some(at) = position {
             let open = self.pending.remove(at);
-            let status = (is_error && self.facts.tool_result_status).then_some("error");
+            let status = (is_error && has_status).then_some("error");
             self.insert_result(open.sent.clone(), content, status);
             self.answered.push(open);
         } else if let Some(result) = self.result_of(client) {

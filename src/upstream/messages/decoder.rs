@@ -13,13 +13,14 @@ use crate::{
     money::Usage,
     operation::chat::Chunk,
     upstream::{
-        Request,
+        BilledError, Request,
         chat::decoder::{Decoder, StreamDecoder, WholeAnswer},
         converse::{
             ReplyPlan,
             repair::{self, StreamCheck},
         },
         failure,
+        halves::Halves,
         invoke::{
             chat::{
                 anthropic::Anthropic,
@@ -50,14 +51,16 @@ impl MessagesDecoder {
 }
 
 impl Decoder for MessagesDecoder {
-    fn whole(&self, _: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, Error> {
-        if kind_of(body)? != "message" {
-            return Err(malformed(&"not a message", body));
+    fn whole(&self, _: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, BilledError> {
+        let body = Halves::default().join(body, &self.warnings);
+        if kind_of(&body)? != "message" {
+            return Err(malformed(&"not a message", &body).into());
         }
         let mut reply = self.reply();
-        reply.envelope(parse(body)?);
-        Anthropic.whole(body, &mut reply)?;
-        reply.finish()?;
+        reply.envelope(parse(&body)?);
+        let read = Anthropic.whole(&body, &mut reply);
+        read.and_then(|()| reply.finish())
+            .map_err(|error| BilledError::new(error, reply.usage()))?;
         Ok(WholeAnswer {
             chunks: reply.chunks,
             invoked_model: None,
@@ -67,6 +70,7 @@ impl Decoder for MessagesDecoder {
     fn stream(&self, _: &HeaderMap) -> Box<dyn StreamDecoder> {
         Box::new(MessagesStream {
             events: SseReader::default(),
+            halves: Halves::default(),
             reply: self.reply(),
             check: StreamCheck::default(),
         })
@@ -109,12 +113,15 @@ fn kind_of(data: &[u8]) -> Result<String, Error> {
 /// stop reason is not taken for a complete one.
 struct MessagesStream {
     events: SseReader,
+    halves: Halves,
     reply: Reply,
     check: StreamCheck,
 }
 
 impl MessagesStream {
     fn event(&mut self, Event { name, data }: &Event) -> Result<(), Error> {
+        let data = self.halves.join(data, self.reply.warnings());
+        let data = data.as_ref();
         let kind = kind_of(data)?;
         if kind == "error" || name == b"error" {
             let whole: Option<Value> = serde_json::from_slice(data).ok();

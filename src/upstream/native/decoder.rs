@@ -16,12 +16,13 @@ use crate::{
     error::{Error, Kind},
     model::ToolUseIdForm,
     upstream::{
-        Request,
+        BilledError, Request,
         chat::decoder::{Decoder, StreamDecoder, WholeAnswer},
         converse::{
             ReplyPlan,
             repair::{self, SchemaMismatch},
         },
+        halves::Halves,
     },
 };
 
@@ -63,11 +64,12 @@ impl NativeDecoder {
 }
 
 impl Decoder for NativeDecoder {
-    fn whole(&self, _: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, Error> {
+    fn whole(&self, _: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, BilledError> {
         let mut chunks = VecDeque::new();
+        let body = Halves::default().join(body, &self.warnings);
         match self.endpoint.is_responses() {
-            true => self.item_translator().whole(body, &mut chunks)?,
-            false => self.translator().whole(body, &mut chunks)?,
+            true => self.item_translator().whole(&body, &mut chunks)?,
+            false => self.translator().whole(&body, &mut chunks)?,
         }
         Ok(WholeAnswer {
             chunks,

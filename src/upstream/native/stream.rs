@@ -18,6 +18,7 @@ use crate::{
         chat::decoder::StreamDecoder,
         converse::{ReplyPlan, repair::StreamCheck},
         failure,
+        halves::Halves,
     },
 };
 
@@ -52,6 +53,7 @@ pub trait EventTranslator: Send {
 /// the finish reason is not taken for a complete one.
 pub struct NativeStreamDecoder<T> {
     events: SseReader,
+    halves: Halves,
     translator: T,
     check: StreamCheck,
     plan: Arc<ReplyPlan>,
@@ -62,6 +64,7 @@ impl<T: EventTranslator> NativeStreamDecoder<T> {
     pub fn new(translator: T, plan: Arc<ReplyPlan>, warnings: Warnings) -> Self {
         Self {
             events: SseReader::default(),
+            halves: Halves::default(),
             translator,
             check: StreamCheck::default(),
             plan,
@@ -110,6 +113,7 @@ impl<T: EventTranslator> StreamDecoder for NativeStreamDecoder<T> {
             });
             return Err(error.unwrap_or_default().into_event_error());
         }
+        let data = self.halves.join(&data, &self.warnings);
         self.observed(out, |decoder, out| decoder.translator.event(&data, out))?;
         Ok(true)
     }

@@ -18,7 +18,10 @@ use crate::{
     model::ToolUseIdForm,
     money,
     operation::chat::Chunk,
-    upstream::converse::{ReplyPlan, answer::Answer, finish::Stop, names::hashed_id},
+    upstream::{
+        BilledError,
+        converse::{ReplyPlan, answer::Answer, finish::Stop, names::hashed_id},
+    },
 };
 
 /// The block of all reasoning. The calls follow.
@@ -50,6 +53,8 @@ pub struct Translator {
     trace: Option<Value>,
     /// The end of the answer was emitted.
     ended: bool,
+    /// The end means that there is no answer.
+    has_failed: bool,
 }
 
 /// One call of the answer.
@@ -84,6 +89,7 @@ impl Translator {
             intervened: false,
             trace: None,
             ended: false,
+            has_failed: false,
         }
     }
 
@@ -129,13 +135,14 @@ impl Translator {
     /// Adds a whole reply and emits its end.
     ///
     /// # Errors
-    /// If the reply has no answer.
-    pub fn whole(mut self, body: &[u8], out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+    /// If the reply has no answer. The error has the usage of the reply.
+    pub fn whole(mut self, body: &[u8], out: &mut VecDeque<Chunk>) -> Result<(), BilledError> {
         self.event(body, out)?;
         if !self.is_finished() {
-            return Err(malformed(&"there is no choice with a finish_reason", body));
+            return Err(malformed(&"there is no choice with a finish_reason", body).into());
         }
         self.end(out)
+            .map_err(|error| BilledError::new(error, self.estimate()))
     }
 
     fn message(&mut self, message: Message, out: &mut VecDeque<Chunk>) {
@@ -230,7 +237,7 @@ impl EventTranslator for Translator {
     }
 
     fn is_finished(&self) -> bool {
-        self.finish.is_some()
+        self.finish.is_some() && !self.has_failed
     }
 
     fn has_final_usage(&self) -> bool {
@@ -253,11 +260,10 @@ impl EventTranslator for Translator {
         };
         self.close_calls(reason == "max_tokens", out);
         let trace = self.trace.as_ref().and_then(guardrail::trace);
+        self.has_failed = true;
         self.answer.finish(Stop::new(reason, trace.as_ref()), out)?;
-        self.ended = true;
-        let usage = self
-            .counts
-            .usage(trace.as_ref(), self.answer.size, &self.plan);
+        (self.has_failed, self.ended) = (false, true);
+        let usage = self.estimate();
         out.extend(
             trace
                 .filter(|_| self.plan.show_guardrail)
@@ -268,7 +274,12 @@ impl EventTranslator for Translator {
     }
 
     fn estimate(&self) -> money::Usage {
-        self.counts.estimate(self.answer.size, &self.plan)
+        let (size, plan) = (self.answer.size, &self.plan);
+        let trace = self.trace.as_ref().and_then(guardrail::trace);
+        match self.ended || self.has_failed {
+            true => self.counts.usage(trace.as_ref(), size, plan),
+            false => self.counts.estimate(size, plan),
+        }
     }
 }
 

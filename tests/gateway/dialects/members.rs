@@ -117,3 +117,24 @@ async fn errors_of_a_file_search_count_the_tools_of_the_client() {
     let param = reply.json()["error"]["param"].clone();
     assert_eq!(param, "tools[2].vector_store_ids", "{}", reply.text());
 }
+
+/// The explanations named members of chat completions.
+#[tokio::test]
+async fn explanations_of_warnings_name_members_as_the_client_does() {
+    let gateway = gateway().await;
+    let request =
+        json!({"model": "haiku", "max_output_tokens": 500, "reasoning": {"effort": "high"}});
+    let reply = respond(&gateway, request).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let warnings = reply.header("x-lintel-warnings").unwrap_or_default();
+    let expected = "reasoning.effort: ignored (max_output_tokens is 500";
+    assert!(warnings.contains(expected), "{warnings}");
+    for name in [
+        "max_tokens",
+        "max_completion_tokens",
+        "reasoning_effort",
+        "messages",
+    ] {
+        assert!(!warnings.contains(name), "{warnings}");
+    }
+}

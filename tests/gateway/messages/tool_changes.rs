@@ -58,6 +58,39 @@ async fn last_change_decides_which_tools_the_model_has() {
     assert_eq!(turns.len(), 3, "{sent}");
 }
 
+/// Was a system text without content.
+#[tokio::test]
+async fn change_that_is_marked_for_the_cache_adds_no_text() {
+    let gateway = Gateway::start().await;
+    let mut removal = change("tool_removal", "removed");
+    removal["cache_control"] = json!({"type": "ephemeral"});
+    let request = changed(&[tool("kept"), tool("removed")], &[removal]);
+    let reply = send(&gateway, &request).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let sent = last_sent(&gateway);
+    assert_eq!(offered(&sent), ["kept"]);
+    assert!(!sent.to_string().contains("<system>"), "{sent}");
+    assert_eq!(sent["messages"].as_array().unwrap().len(), 3, "{sent}");
+}
+
+/// Was ignored without a word.
+#[tokio::test]
+async fn reference_to_a_tool_that_does_not_exist_is_reported() {
+    let gateway = Gateway::start().await;
+    let request = |kind| changed(&[tool("kept")], &[change(kind, "other")]);
+    let reply = send(&gateway, &request("tool_addition")).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+    let text = reply.text();
+    assert!(text.contains("messages[3].content[0].tool.name"), "{text}");
+    let reply = send(&gateway, &request("tool_removal")).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let warnings = reply.header("x-lintel-warnings").unwrap();
+    assert!(
+        warnings.contains("messages[3].content[0].tool.name: ignored"),
+        "{warnings}"
+    );
+}
+
 #[tokio::test]
 async fn removed_tool_cannot_be_forced() {
     let gateway = Gateway::start().await;

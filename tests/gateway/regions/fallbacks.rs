@@ -141,6 +141,10 @@ async fn client_names_its_own_order_within_its_rights() {
     for (path, mut body) in bodies {
         unavailable(&gateway, 1);
         body["model"] = "first".into();
+        body["models"] = json!([]);
+        let reply = gateway.ask(path, "sk-test-narrow", &body).await;
+        assert_ne!(served(&reply).0, "amazon.nova-micro-v1:0", "{path}");
+        unavailable(&gateway, 1);
         body["models"] = json!(["second", "no-such-model", "third"]);
         let reply = gateway.ask(path, "sk-test-narrow", &body).await;
         assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.text());

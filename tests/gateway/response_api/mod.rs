@@ -1,6 +1,7 @@
 //! OpenAI's Responses API as clients use it, whole and streamed.
 
 mod compaction;
+mod ends;
 mod errors;
 mod items;
 mod knowledge;

@@ -80,6 +80,24 @@ async fn forced_custom_tool_is_named_as_such() {
     assert_eq!(gateway.last_sent()["tool_choice"], choice);
 }
 
+/// Without reasoning, nothing else asks for Responses.
+#[tokio::test]
+async fn grammar_of_chat_completions_is_enforced_too() {
+    let gateway = Gateway::start_with(SETTINGS).await;
+    let format =
+        json!({"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: /a+/"}});
+    let tool = json!({"type": "custom", "custom": {"name": "apply_patch", "description": "Patches.", "format": format}});
+    let request = json!({"model": "gpt", "reasoning_effort": "none", "tools": [tool],
+        "messages": [{"role": "user", "content": "Use apply_patch"}]});
+    let reply = gateway.any(&request).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+    let route = reply.header("x-lintel-route").unwrap();
+    assert!(route.starts_with("responses; "), "{route}");
+    assert_eq!(gateway.last_sent()["tools"], json!([patch()]));
+    let call = &reply.json()["choices"][0]["message"]["tool_calls"][0];
+    assert_eq!(call["type"], "custom");
+}
+
 /// Responses ignore guardrails.
 #[tokio::test]
 async fn guarded_model_takes_another_route() {
@@ -100,7 +118,7 @@ async fn namespaces_are_sent_as_they_are() {
     let function = json!({"type": "function", "name": "sleep", "description": "Waits.", "parameters": {"type": "object"}, "strict": false});
     let bare = json!({"type": "custom", "name": "note"});
     let tools = json!([clock(&[function.clone(), bare]), patch()]);
-    let mut request = with(asking("Please clock__sleep"), "tools", tools);
+    let mut request = with(asking("Please clock.sleep"), "tools", tools);
     request["model"] = "gpt".into();
     let reply = gateway.respond_any(&request).await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());

@@ -30,7 +30,12 @@ fn custom(index: u32) -> Chunk {
         input: "input".to_owned(),
     };
     let id = "id".into();
-    Chunk::CustomToolCall { index, id, call }
+    Chunk::CustomToolCall {
+        index,
+        id,
+        call,
+        is_cut: false,
+    }
 }
 
 fn ordered(chunks: impl IntoIterator<Item = Chunk>) -> Vec<Chunk> {

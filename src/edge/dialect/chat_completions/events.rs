@@ -306,6 +306,7 @@ impl EventWriter for ChatWriter {
                 index,
                 id,
                 call: custom,
+                ..
             } => {
                 let custom = Some(custom);
                 self.tool_call(

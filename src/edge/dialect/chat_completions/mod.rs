@@ -38,7 +38,7 @@ pub struct ChatCompletions;
 /// The parts of the request that the reply depends on.
 pub struct View {
     model: String,
-    fallbacks: Vec<String>,
+    fallbacks: Option<Vec<String>>,
     last_chunk: LastChunk,
     hide_reasoning: bool,
 }
@@ -72,8 +72,8 @@ impl Dialect for ChatCompletions {
         })
     }
 
-    fn fallbacks(view: &View) -> &[String] {
-        &view.fallbacks
+    fn fallbacks(view: &View) -> Option<&[String]> {
+        view.fallbacks.as_deref()
     }
 
     fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {
@@ -108,7 +108,7 @@ impl Dialect for ChatCompletions {
 /// The members of the request that are not part of the operation.
 struct RequestOptions {
     model: String,
-    fallbacks: Vec<String>,
+    fallbacks: Option<Vec<String>>,
     kb: Option<Kb>,
     last_chunk: LastChunk,
 }
@@ -180,7 +180,7 @@ fn parse(bytes: &[u8], warnings: &Warnings) -> Result<(RequestOptions, Chat), Er
     Ok((
         RequestOptions {
             model: request.model,
-            fallbacks: request.models.unwrap_or_default(),
+            fallbacks: request.models,
             kb: request.kb,
             last_chunk,
         },

@@ -190,7 +190,9 @@ pub fn assistant_message(chunks: Vec<Chunk>) -> (AssistantMessage, FinishReason)
                     function.arguments.push_str(&fragment);
                 }
             }
-            Chunk::CustomToolCall { index, id, call } => {
+            Chunk::CustomToolCall {
+                index, id, call, ..
+            } => {
                 let kind = ToolCallKind::Custom { custom: call };
                 calls.insert(
                     index,

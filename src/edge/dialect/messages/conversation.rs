@@ -46,11 +46,14 @@ pub fn messages(
             Content::Text(text) => vec![Part::Text(text)],
             Content::Object => Vec::new(),
         };
-        if role == Role::System && parts.is_empty() {
-            // It only changed tools or options.
+        let is_point = |part: &Part| matches!(part, Part::CachePoint(_));
+        if role == Role::System && parts.iter().all(is_point) {
+            // It only changed tools or options. What it marks for the cache ends with the message before it.
+            if let Some(Message { parts: before, .. }) = conversation.last_mut() {
+                before.extend(parts);
+            }
             continue;
         }
-        let is_point = |part: &Part| matches!(part, Part::CachePoint(_));
         if role == Role::Assistant && parts.iter().all(is_point) {
             cx.warnings.add(format!(
                 "{origin}: dropped (the assistant message is empty)"

@@ -71,7 +71,7 @@ pub struct Messages;
 /// The parts of the request that the reply depends on.
 pub struct View {
     model: String,
-    fallbacks: Vec<String>,
+    fallbacks: Option<Vec<String>>,
     /// The client wants no thinking text.
     hide_thinking: bool,
     sealer: steps::Sealer,
@@ -130,8 +130,8 @@ impl Dialect for Messages {
         })
     }
 
-    fn fallbacks(view: &View) -> &[String] {
-        &view.fallbacks
+    fn fallbacks(view: &View) -> Option<&[String]> {
+        view.fallbacks.as_deref()
     }
 
     fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {

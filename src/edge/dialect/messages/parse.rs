@@ -28,7 +28,7 @@ pub struct Parsed {
     /// The name of the model, as the client wrote it.
     pub model: String,
     /// The models to call if that one fails.
-    pub fallbacks: Vec<String>,
+    pub fallbacks: Option<Vec<String>>,
     /// Retrieval options, which are not validated yet.
     pub kb: Option<Kb>,
     pub chat: Chat,
@@ -70,7 +70,7 @@ fn parsed(mut body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, E
     let format = output.format.or(body.output_format);
     let mut changes = ToolChanges::take(&mut body.messages, warnings)?;
     let declared = body.tools.unwrap_or_default();
-    let offered = changes.offered(declared);
+    let offered = changes.offered(declared, warnings)?;
     let tools = tools::tools(
         offered,
         &changes,
@@ -121,7 +121,7 @@ fn parsed(mut body: MessagesRequest, request: &Incoming<'_>) -> Result<Parsed, E
     };
     Ok(Parsed {
         model: body.model,
-        fallbacks: body.models.unwrap_or_default(),
+        fallbacks: body.models,
         kb: body.kb.or_else(|| kb(headers)),
         chat,
     })

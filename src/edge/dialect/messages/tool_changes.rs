@@ -1,6 +1,6 @@
 //! Changes of the tools in the middle of a conversation. No route has them, so the list becomes the one that is valid at the end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     anthropic::{
@@ -18,6 +18,8 @@ pub struct ToolChanges {
     is_offered: HashMap<String, bool>,
     /// Tools that a message defines, with their paths.
     defined: Vec<(String, Tool)>,
+    /// The references to tools: their paths and names, and whether they add the tool.
+    references: Vec<(String, String, bool)>,
 }
 
 impl ToolChanges {
@@ -50,7 +52,11 @@ impl ToolChanges {
             return Err(Error::invalid(at, text).with_code("missing_required_parameter"));
         };
         let name = match (change.kind.as_str(), change.definition, change.name) {
-            ("tool_reference", _, Some(name)) => name,
+            ("tool_reference", _, Some(name)) => {
+                let reference = (format!("{at}.name"), name.clone(), is_addition);
+                self.references.push(reference);
+                name
+            }
             ("tool_definition", Some(tool), _) if is_addition => {
                 let name = tool.name.clone();
                 self.defined.retain(|(_, known)| known.name != name);
@@ -81,8 +87,16 @@ impl ToolChanges {
     }
 
     /// Returns the tools that the model can call, with their paths, out of those that the request declares and those that
-    /// messages define.
-    pub fn offered(&mut self, declared: Vec<Tool>) -> Vec<(String, Tool)> {
+    /// messages define. Warns about the removal of a tool that does not exist.
+    ///
+    /// # Errors
+    /// 400 with the path of an addition that refers to such a tool.
+    pub fn offered(
+        &mut self,
+        declared: Vec<Tool>,
+        warnings: &Warnings,
+    ) -> Result<Vec<(String, Tool)>, Error> {
+        self.check_references(&declared, warnings)?;
         let defined = std::mem::take(&mut self.defined);
         let is_redefined = |tool: &Tool| defined.iter().any(|(_, own)| own.name == tool.name);
         let declared = declared.into_iter().enumerate();
@@ -92,6 +106,28 @@ impl ToolChanges {
             .collect();
         tools.extend(defined);
         tools.retain(|(_, tool)| self.is_offered.get(&tool.name) != Some(&false));
-        tools
+        Ok(tools)
+    }
+
+    fn check_references(&self, declared: &[Tool], warnings: &Warnings) -> Result<(), Error> {
+        let defined = self.defined.iter().map(|(_, tool)| tool);
+        let known: HashSet<&str> = declared
+            .iter()
+            .chain(defined)
+            .map(|tool| &*tool.name)
+            .collect();
+        for (at, name, is_addition) in &self.references {
+            if known.contains(name.as_str()) {
+                continue;
+            }
+            if *is_addition {
+                let text = format!(
+                    "No tool has the name '{name}'. Declare it in 'tools', or add it with a 'tool_definition'."
+                );
+                return Err(Error::invalid(at.clone(), text));
+            }
+            warnings.add(format!("{at}: ignored (no tool has this name)"));
+        }
+        Ok(())
     }
 }

@@ -83,7 +83,7 @@ const PATHS: Paths = Paths {
 /// The parts of the request that the reply depends on.
 pub struct View {
     model: String,
-    fallbacks: Vec<String>,
+    fallbacks: Option<Vec<String>>,
     settings: Settings,
     output: OutputSettings,
     /// What the Knowledge Bases are searched for.
@@ -135,8 +135,8 @@ impl Dialect for Responses {
         })
     }
 
-    fn fallbacks(view: &View) -> &[String] {
-        &view.fallbacks
+    fn fallbacks(view: &View) -> Option<&[String]> {
+        view.fallbacks.as_deref()
     }
 
     fn reply(reply: ChatReply, view: View, cx: ReplyContext<'_>) -> Result<Outgoing, Error> {

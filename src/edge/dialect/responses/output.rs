@@ -235,9 +235,14 @@ impl Output {
             Chunk::CustomToolStart { index, id, name } => self.start_call(index, &id, &name, true),
             Chunk::ToolArguments { index, fragment }
             | Chunk::CustomToolInput { index, fragment } => self.arguments(index, &fragment),
-            Chunk::ToolCallEnd { index } | Chunk::CustomToolCall { index, .. } => {
-                self.end_call(index);
-            }
+            Chunk::ToolCallEnd { index } => self.end_call(index, Status::Completed),
+            Chunk::CustomToolCall { index, is_cut, .. } => self.end_call(
+                index,
+                match is_cut {
+                    true => Status::Incomplete,
+                    false => Status::Completed,
+                },
+            ),
             Chunk::Image(image) => self.image(image),
             Chunk::ServerTool(block) => self.server_tool(&block),
             // Only chat completions have these; the others are not output.

@@ -196,7 +196,7 @@ pub fn request(incoming: &Incoming<'_>, is_compaction: bool) -> Result<Parsed, E
         end_user: chat.user.clone().or_else(|| chat.safety_identifier.clone()),
         view: View {
             model: request.model,
-            fallbacks: request.models.unwrap_or_default(),
+            fallbacks: request.models,
             settings,
             output: OutputSettings {
                 names,

@@ -34,7 +34,7 @@ fn with_chain() -> Connection {
     let connection = database();
     for (id, parent, depth) in [("a", None, 1), ("b", Some("a"), 2), ("c", Some("b"), 3)] {
         let row = row(id, parent, depth, 100 + i64::from(depth));
-        assert!(put(&connection, &row, ROOMY).unwrap());
+        assert!(put(&connection, &row, || None, ROOMY).unwrap());
     }
     connection
 }
@@ -104,7 +104,7 @@ fn response_of_another_key_is_neither_found_nor_deleted() {
     );
     let mut theirs = row("d", Some("c"), 4, 200);
     theirs.key_id = "bob".to_owned();
-    assert!(!put(&connection, &theirs, ROOMY).unwrap());
+    assert!(!put(&connection, &theirs, || None, ROOMY).unwrap());
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn expired_responses_are_deleted_in_slices() {
     let connection = database();
     for number in 0..=SLICE {
         let row = row(&number.to_string(), None, 1, 1);
-        assert!(put(&connection, &row, ROOMY).unwrap());
+        assert!(put(&connection, &row, || None, ROOMY).unwrap());
     }
     let first = delete_expired(&connection, 1).unwrap();
     assert_eq!((first.deleted, first.has_more), (SLICE, true));
@@ -139,13 +139,13 @@ fn chain_that_was_unused_for_longest_makes_room() {
         of_key: 4 * 1024,
         of_all: 1 << 20,
     };
-    assert!(put(&connection, &row("d", None, 1, 110), limits).unwrap());
+    assert!(put(&connection, &row("d", None, 1, 110), || None, limits).unwrap());
     // Its use keeps the older chain.
-    assert!(put(&connection, &row("e", Some("b"), 3, 120), limits).unwrap());
+    assert!(put(&connection, &row("e", Some("b"), 3, 120), || None, limits).unwrap());
     assert_eq!(ids(&connection), ["a", "b", "d", "e"]);
-    assert!(put(&connection, &row("f", None, 1, 130), limits).unwrap());
+    assert!(put(&connection, &row("f", None, 1, 130), || None, limits).unwrap());
     assert_eq!(ids(&connection), ["a", "b", "e", "f"]);
-    assert!(put(&connection, &row("g", None, 1, 140), limits).unwrap());
+    assert!(put(&connection, &row("g", None, 1, 140), || None, limits).unwrap());
     assert_eq!(ids(&connection), ["a", "b", "f", "g"], "the end goes first");
     check_sums(&connection);
 }
@@ -159,11 +159,11 @@ fn all_keys_together_are_bounded() {
     };
     let mut other = row("z", None, 1, 500);
     other.key_id = "bob".to_owned();
-    assert!(put(&connection, &other, limits).unwrap());
+    assert!(put(&connection, &other, || None, limits).unwrap());
     assert_eq!(ids(&connection), ["a", "b", "z"]);
     let mut huge = row("huge", None, 1, 600);
     huge.content = vec![0; 4 * 1024];
-    assert!(!put(&connection, &huge, limits).unwrap());
+    assert!(!put(&connection, &huge, || None, limits).unwrap());
     check_sums(&connection);
 }
 
@@ -181,9 +181,19 @@ fn reading_ends_above_the_largest_size() {
     );
 }
 
+/// Was lost.
+#[test]
+fn response_is_stored_alone_if_what_it_continues_is_gone() {
+    let connection = database();
+    let alone = || Some(row("b", None, 1, 100));
+    assert!(put(&connection, &row("b", Some("a"), 2, 100), alone, ROOMY).unwrap());
+    assert_eq!(chain_of(&connection, "b", 0), ["b"]);
+    check_sums(&connection);
+}
+
 #[test]
 fn response_without_what_it_continues_is_not_stored() {
     let connection = database();
-    assert!(!put(&connection, &row("b", Some("a"), 2, 100), ROOMY).unwrap());
+    assert!(!put(&connection, &row("b", Some("a"), 2, 100), || None, ROOMY).unwrap());
     assert!(ids(&connection).is_empty());
 }

@@ -41,6 +41,8 @@ fn explain_needs(needs: Option<&[Need]>, model: &Model, built: &[Route]) -> Expl
     };
     let features: Vec<Feature> = match needs {
         Some(needs) => needs.iter().map(|need| need.feature).collect(),
+        // The features are those of chats.
+        None if facts.purpose().is_some() => Vec::new(),
         None => Feature::ALL.into_iter().filter(is_offered).collect(),
     };
     let explained = |route: &Route| RouteExplanation {

@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     catalogue,
     model::{Api, Apply, Guardrail, Target},
+    openai::chat::Tool,
 };
 
 /// A gateway that can use all routes of chats.
@@ -36,6 +37,31 @@ fn chosen(model: &Model, features: &[Feature]) -> Result<(Route, Option<&'static
     choose(model, &needs, ALL)
         .map(|choice| (choice.route, choice.reason))
         .map_err(|error| error.to_string())
+}
+
+/// Was sent as text in the description, which nothing enforces, unless the client used Responses.
+#[test]
+fn grammar_of_a_custom_tool_is_needed_in_every_dialect() {
+    let format = r#"{"type":"grammar","grammar":{"syntax":"regex","definition":"a+"}}"#;
+    let chat = |format: &str| {
+        let custom = format!(r#"{{"name":"patch","format":{format}}}"#);
+        let tool: Tool =
+            serde_json::from_str(&format!(r#"{{"type":"custom","custom":{custom}}}"#)).unwrap();
+        Chat {
+            tools: Some(vec![tool]),
+            ..Chat::default()
+        }
+    };
+    let items = |chat: &Chat, id: &str| {
+        let needs = needs_of(chat, &model(id), &Caller::default());
+        let items = needs.into_iter().find(|one| one.feature == Feature::Items);
+        items.map(|one| one.param.into_owned())
+    };
+    let found = items(&chat(format), "us.openai.gpt-5.6-sol");
+    assert_eq!(found.as_deref(), Some("tools[0].custom.format"));
+    let text = chat(r#"{"type":"text"}"#);
+    assert_eq!(items(&text, "us.openai.gpt-5.6-sol"), None);
+    assert_eq!(items(&chat(format), "amazon.nova-lite-v1:0"), None);
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub fn converse(body: &Value) -> Result<Value, ServiceError> {
     for (at, message) in list(&body["messages"]).iter().enumerate() {
         let mut content = Vec::new();
         let mut own_calls = Vec::new();
-        for (nth, one) in list(&message["content"]).iter().enumerate() {
+        for (nth, one) in content_of(&message["content"]).iter().enumerate() {
             let place = format!("messages.{at}.content.{nth}");
             match one["type"].as_str() {
                 Some("tool_use") => own_calls.push(text(&one["id"])),
@@ -38,7 +38,7 @@ pub fn converse(body: &Value) -> Result<Value, ServiceError> {
         messages.push(json!({"role": message["role"], "content": content}));
     }
     let mut system = Vec::new();
-    for one in list(&body["system"]) {
+    for one in &content_of(&body["system"]) {
         system.push(json!({"text": one["text"]}));
         system.extend(cache_point(one));
     }
@@ -72,6 +72,14 @@ pub fn converse(body: &Value) -> Result<Value, ServiceError> {
             json!({"textFormat": {"structure": {"jsonSchema": {"schema": schema}}}});
     }
     Ok(request)
+}
+
+/// Returns the blocks of content, which may be a text.
+fn content_of(content: &Value) -> Vec<Value> {
+    match content {
+        Value::String(text) => vec![json!({"type": "text", "text": text})],
+        content => list(content).to_vec(),
+    }
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -155,8 +163,10 @@ fn block(block: &Value, place: &str) -> Result<Value, ServiceError> {
             json!({"toolUse": {"toolUseId": block["id"], "name": block["name"], "input": block["input"]}})
         }
         "tool_result" => {
-            let content = list(&block["content"]).iter().enumerate();
+            let content = content_of(&block["content"]);
             let content: Result<Vec<Value>, ServiceError> = content
+                .iter()
+                .enumerate()
                 .map(|(nth, one)| self::block(one, &format!("{place}.content.{nth}")))
                 .collect();
             json!({"toolResult": {"toolUseId": block["tool_use_id"], "content": content?}})
@@ -203,4 +213,20 @@ pub fn converse_of_nova(body: &Value) -> Value {
         request["toolConfig"] = body["toolConfig"].clone();
     }
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_may_be_a_text() {
+        let read = |content: Value| {
+            let messages = json!([{"role": "user", "content": content}]);
+            converse(&json!({"messages": messages, "system": "Be brief", "max_tokens": 9})).unwrap()
+        };
+        let blocks = read(json!([{"type": "text", "text": "Hi"}]));
+        assert_eq!(read(json!("Hi")), blocks);
+        assert_eq!(blocks["system"], json!([{"text": "Be brief"}]));
+    }
 }

@@ -10,7 +10,6 @@ use crate::{
     error::Error,
     openai::{
         chat::{Deferral, Function},
-        json_text,
         knowledge_base::FILE_SEARCH,
         message::CacheControl,
         tool_choice::ToolChoice,
@@ -141,8 +140,7 @@ impl<'a, 'n> ToolListBuilder<'a, 'n> {
                 if let Some(grammar) = custom
                     .format
                     .as_deref()
-                    .filter(|format| json_text::contains(format.get(), "grammar"))
-                    .filter(|_| !self.cx.extras.custom_tools)
+                    .filter(|_| custom.has_grammar() && !self.cx.extras.custom_tools)
                 {
                     self.cx.warnings.add(format!(
                         "{place}.custom.format: the grammar was moved into the description (Converse has no such parameter)"

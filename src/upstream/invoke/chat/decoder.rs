@@ -19,13 +19,14 @@ use crate::{
     money::Usage,
     operation::chat::Chunk,
     upstream::{
-        Frame, FrameReader, Request,
+        BilledError, Frame, FrameReader, Request,
         chat::decoder::{Decoder, StreamDecoder, WholeAnswer},
         converse::{
             ReplyPlan,
             repair::{self, StreamCheck},
         },
         failure,
+        halves::Halves,
         invoke::{malformed, parse},
     },
 };
@@ -48,11 +49,13 @@ impl InvokeDecoder {
 }
 
 impl Decoder for InvokeDecoder {
-    fn whole(&self, headers: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, Error> {
+    fn whole(&self, headers: &HeaderMap, body: &[u8]) -> Result<WholeAnswer, BilledError> {
         let mut reply = self.reply(headers);
-        reply.envelope(parse(body)?);
-        family_reader(self.family).whole(body, &mut reply)?;
-        reply.finish()?;
+        let body = Halves::default().join(body, &self.warnings);
+        reply.envelope(parse(&body)?);
+        let read = family_reader(self.family).whole(&body, &mut reply);
+        read.and_then(|()| reply.finish())
+            .map_err(|error| BilledError::new(error, reply.usage()))?;
         Ok(WholeAnswer {
             chunks: reply.chunks,
             invoked_model: None,
@@ -62,6 +65,7 @@ impl Decoder for InvokeDecoder {
     fn stream(&self, headers: &HeaderMap) -> Box<dyn StreamDecoder> {
         Box::new(InvokeStreamDecoder {
             frames: FrameReader::default(),
+            halves: Halves::default(),
             reader: family_reader(self.family),
             reply: self.reply(headers),
             check: StreamCheck::default(),
@@ -82,6 +86,7 @@ impl Decoder for InvokeDecoder {
 /// Decodes the frames of InvokeModelWithResponseStream into chunks.
 struct InvokeStreamDecoder {
     frames: FrameReader,
+    halves: Halves,
     reader: Box<dyn Reader>,
     reply: Reply,
     check: StreamCheck,
@@ -105,6 +110,7 @@ impl InvokeStreamDecoder {
         if event.trim_ascii() == DONE || event.is_empty() {
             return Ok(());
         }
+        let event = self.halves.join(&event, self.reply.warnings());
         self.reply.envelope(parse(&event)?);
         self.reader.event(&event, &mut self.reply)?;
         self.reply.check()?;

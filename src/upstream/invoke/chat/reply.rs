@@ -193,10 +193,7 @@ impl Reply {
 
     /// Adds the log probabilities of tokens, each as JSON.
     pub fn logprobs(&mut self, entries: &[Box<RawValue>]) {
-        let entries: Vec<&str> = entries.iter().map(|entry| entry.get()).collect();
-        if !entries.is_empty() {
-            self.chunks.push_back(Chunk::Logprobs(entries.join(",")));
-        }
+        self.answer.logprobs(entries, &mut self.chunks);
     }
 
     /// Starts a tool call. A call that the model numbers in each turn anew, or not at all, gets an id of its own.
@@ -324,8 +321,8 @@ impl Reply {
         }
     }
 
-    /// Returns the usage: of the metrics, the headers and the body, in this order, or else an estimate.
-    fn usage(&self) -> Usage {
+    /// Returns the usage of a reply that has ended: of the metrics, the headers and the body, in this order, or else an estimate.
+    pub fn usage(&self) -> Usage {
         let metrics = self.metrics.unwrap_or_default();
         let counts = metrics.or(self.headers.counts).or(self.counts);
         let is_output_final =
@@ -340,7 +337,8 @@ impl Reply {
 
     /// Returns the usage of a reply that broke off. The counts so far may be too low.
     pub fn estimate(&self) -> Usage {
-        if self.stop.is_some() {
+        // The metrics come in the last event, also in one that reports a failure.
+        if self.stop.is_some() || self.metrics.is_some() {
             return self.usage();
         }
         let mut reported = Reported::default();

@@ -10,7 +10,7 @@ use crate::{
     call::Warnings,
     error::Error,
     model::ToolUseIdForm,
-    operation::chat::{Message, Part, ToolInput, ToolResult, ToolUse},
+    operation::chat::{Message, Part, TOOL_FAILED, ToolInput, ToolResult, ToolUse},
     upstream::{
         converse::{
             Context,
@@ -154,7 +154,7 @@ pub fn result_content<'a>(
     cx: &Context<'_>,
     fetched: &HashMap<String, String>,
 ) -> Result<(Cow<'a, str>, Vec<body::Part<'a>>), Error> {
-    let mut texts: Vec<&'a str> = Vec::new();
+    let mut texts: Vec<&'a str> = result.is_error.then_some(TOOL_FAILED).into_iter().collect();
     let mut beside = Vec::new();
     for part in &result.content {
         match part {

@@ -2,10 +2,10 @@
 //! differ from a stream.
 
 mod custom;
+mod ends;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use crate::{
@@ -14,12 +14,15 @@ use crate::{
     error::Error,
     model::ToolUseIdForm,
     money,
-    openai::responses::{
-        Event, FunctionCall, OutputItem, OutputMessage, OutputPart, ReasoningItem, Response, Usage,
-    },
+    openai::responses::{Event, FunctionCall, OutputItem, Response, Usage},
     operation::chat::Chunk,
     upstream::{
-        converse::{ReplyPlan, answer::Answer, finish::Stop},
+        BilledError,
+        converse::{
+            ReplyPlan,
+            answer::Answer,
+            finish::{INCOMPLETE, Stop, shown},
+        },
         native::{
             counts::{self, Counts},
             error::{NativeError, malformed},
@@ -46,6 +49,8 @@ pub struct ItemTranslator {
     /// The client has received text or a call.
     has_output: bool,
     ended: bool,
+    /// The end means that there is no answer.
+    has_failed: bool,
 }
 
 /// An item of the answer.
@@ -56,6 +61,9 @@ struct Item {
     is_started: bool,
     /// Content has arrived before the end of the item.
     has_deltas: bool,
+    /// This content, except reasoning.
+    received: String,
+    is_done: bool,
     /// The part of the reasoning to which the last piece belongs.
     part: u32,
 }
@@ -78,23 +86,25 @@ impl ItemTranslator {
             counts: Counts::default(),
             has_output: false,
             ended: false,
+            has_failed: false,
         }
     }
 
     /// Adds a whole reply and emits its end.
     ///
     /// # Errors
-    /// If the reply has no answer.
-    pub fn whole(mut self, body: &[u8], out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+    /// If the reply has no answer. The error has the usage of the reply.
+    pub fn whole(mut self, body: &[u8], out: &mut VecDeque<Chunk>) -> Result<(), BilledError> {
         let mut response: Response =
             serde_json::from_slice(body).map_err(|error| malformed(&error.classify(), body))?;
         if response.status.is_none() && response.error.is_none() {
-            return Err(malformed(&"there is no status", body));
+            return Err(malformed(&"there is no status", body).into());
         }
         for (index, item) in (0..).zip(std::mem::take(&mut response.output)) {
             self.item_done(index, item, out);
         }
         self.finish(response, out)
+            .map_err(|error| BilledError::new(error, self.estimate()))
     }
 
     /// Returns the state of an item, or `None` if there are too many.
@@ -114,11 +124,14 @@ impl ItemTranslator {
         self.items.get_mut(at)
     }
 
-    /// Marks that content of an item arrived before its end.
-    fn mark(&mut self, index: u32) -> bool {
-        self.item(index)
-            .map(|item| item.has_deltas = true)
-            .is_some()
+    /// Records content of an item that arrived before its end. Returns whether the item can have it.
+    fn record(&mut self, index: u32, delta: &str) -> bool {
+        let Some(item) = self.item(index) else {
+            return false;
+        };
+        item.has_deltas = true;
+        item.received.push_str(delta);
+        true
     }
 
     fn text(&mut self, text: String, out: &mut VecDeque<Chunk>) {
@@ -168,75 +181,25 @@ impl ItemTranslator {
         self.answer.tool_start(index, &id, &name, None, out);
     }
 
-    fn item_done(&mut self, index: u32, item: OutputItem, out: &mut VecDeque<Chunk>) {
-        let Some(state) = self.item(index) else {
-            return;
-        };
-        let has_deltas = state.has_deltas;
-        match item {
-            OutputItem::Message(_) if has_deltas => {}
-            OutputItem::Message(OutputMessage { content }) => {
-                for part in content {
-                    match part {
-                        OutputPart::OutputText { text } => self.text(text, out),
-                        OutputPart::Refusal { refusal } => self.refusal(refusal, out),
-                        OutputPart::Other => self.answer.unknown("content that is not text"),
-                    }
-                }
-            }
-            OutputItem::Reasoning(item) => self.reasoning_done(index, *item, has_deltas, out),
-            OutputItem::FunctionCall(call) => {
-                self.start(index, &call, out);
-                if !has_deltas {
-                    self.answer.tool_input(index, call.arguments, out);
-                }
-                self.answer.block_stop(index, out);
-            }
-            OutputItem::CustomToolCall(call) => self.custom_done(index, call, has_deltas, out),
-            OutputItem::Other => self.answer.unknown("an item that is no message or call"),
-        }
-    }
-
-    fn reasoning_done(
-        &mut self,
-        index: u32,
-        item: ReasoningItem,
-        has_deltas: bool,
-        out: &mut VecDeque<Chunk>,
-    ) {
-        if !has_deltas {
-            let content = item.content.as_deref().unwrap_or_default();
-            let shown = match item.summary.is_empty() {
-                true => content,
-                false => &item.summary,
-            };
-            for (part, shown) in (0..).zip(shown) {
-                self.thought(index, part, &shown.text, out);
-            }
-        }
-        // The whole item is what a later request must send back.
-        if item.encrypted_content.is_some()
-            && let Ok(item) = serde_json::to_vec(&item)
-        {
-            self.answer.redacted(index, &STANDARD.encode(item));
-        }
-        self.answer.block_stop(index, out);
-    }
-
     /// Reads the end of the answer and emits it.
     fn finish(&mut self, response: Response, out: &mut VecDeque<Chunk>) -> Result<(), Error> {
+        self.open_items_done(response.output, out);
         if let Some(usage) = response.usage {
             self.counts.tokens.add(tokens(usage), true);
             let details = usage.output_tokens_details;
             self.counts.reasoning = details.and_then(|details| details.reasoning_tokens);
         }
         self.counts.tier = response.service_tier.or(self.counts.tier.take());
+        self.has_failed = true;
         let cause = response.incomplete_details.and_then(|cause| cause.reason);
         let reason = match (response.status.as_deref(), cause.as_deref()) {
             (Some("completed"), _) => "end_turn",
             (Some("incomplete"), Some("max_output_tokens")) => "max_tokens",
             (Some("incomplete"), Some("content_filter")) => "content_filtered",
-            (Some("incomplete"), cause) => cause.unwrap_or("incomplete"),
+            (Some("incomplete"), cause) => {
+                self.warnings.add(unknown_cause(cause));
+                INCOMPLETE
+            }
             _ => return Err(failed(response.error.as_ref(), response.usage)),
         };
         if reason == "max_tokens" && !self.has_output {
@@ -245,9 +208,8 @@ impl ItemTranslator {
             );
         }
         self.answer.finish(Stop::new(reason, None), out)?;
-        self.ended = true;
-        let usage = self.counts.usage(None, self.answer.size, &self.plan);
-        out.push_back(Chunk::Usage(usage));
+        (self.has_failed, self.ended) = (false, true);
+        out.push_back(Chunk::Usage(self.estimate()));
         Ok(())
     }
 }
@@ -279,7 +241,7 @@ impl EventTranslator for ItemTranslator {
                 output_index,
                 delta,
             } => {
-                if self.mark(output_index) {
+                if self.record(output_index, &delta) {
                     self.text(delta, out);
                 }
             }
@@ -287,7 +249,7 @@ impl EventTranslator for ItemTranslator {
                 output_index,
                 delta,
             } => {
-                if self.mark(output_index) {
+                if self.record(output_index, &delta) {
                     self.refusal(delta, out);
                 }
             }
@@ -306,7 +268,7 @@ impl EventTranslator for ItemTranslator {
                 delta,
             } => {
                 if self.item(output_index).is_some_and(|item| item.is_started) {
-                    self.mark(output_index);
+                    self.record(output_index, &delta);
                     self.answer.tool_input(output_index, delta, out);
                 }
             }
@@ -340,8 +302,21 @@ impl EventTranslator for ItemTranslator {
     }
 
     fn estimate(&self) -> money::Usage {
-        self.counts.estimate(self.answer.size, &self.plan)
+        let (size, plan) = (self.answer.size, &self.plan);
+        match self.ended || self.has_failed {
+            true => self.counts.usage(None, size, plan),
+            false => self.counts.estimate(size, plan),
+        }
     }
+}
+
+/// Returns the warning about an answer that is incomplete for a reason of which nothing is known.
+fn unknown_cause(cause: Option<&str>) -> String {
+    let cause = cause.map_or_else(
+        || "gives no reason".to_owned(),
+        |cause| format!("gives the reason '{}'", shown(cause)),
+    );
+    format!("finish_reason: the answer is incomplete (Bedrock ended it early and {cause})")
 }
 
 /// Returns the error for a reply without an answer.

@@ -137,6 +137,31 @@ async fn deleted_response_is_unknown_but_those_that_continue_it_keep_it() {
     assert_eq!(gateway.last_sent()["messages"].as_array().unwrap().len(), 5);
 }
 
+/// The continuation was lost, although its client had received it.
+#[tokio::test]
+async fn continuation_of_a_response_that_is_deleted_meanwhile_is_stored_whole() {
+    let gateway = Gateway::start().await;
+    let first = gateway.answer(&asking("one")).await;
+    let request = after(&first, asking("two [simulate slow 200ms]"));
+    let delete = async {
+        gateway
+            .until(async || gateway.simulator.received().len() == 2)
+            .await;
+        gateway
+            .stored(Method::DELETE, crate::support::KEY, id(&first))
+            .await
+    };
+    let (second, deleted) = tokio::join!(gateway.answer(&request), delete);
+    assert_eq!(deleted.status, StatusCode::OK, "{}", deleted.text());
+    check_unknown(&gateway.respond(&after(&first, asking("x"))).await);
+    let third = gateway.answer(&after(&second, asking("three"))).await;
+    gateway.answer(&after(&third, asking("four"))).await;
+    let sent = gateway.last_sent();
+    assert_eq!(sent["messages"].as_array().unwrap().len(), 7, "{sent}");
+    assert_eq!(sent["messages"][0]["content"][0]["text"], "one");
+    assert_eq!(gateway.retrieve(id(&second)).await.json(), second);
+}
+
 #[tokio::test]
 async fn failed_and_broken_responses_are_not_stored() {
     let gateway = Gateway::start().await;

@@ -20,10 +20,13 @@ async fn response_is_retrieved_as_it_was_received() {
     assert_eq!(stored.header("content-type"), Some("application/json"));
     let path = format!("{}?include[]=x&stream=false", id(&response));
     assert_eq!(gateway.retrieve(&path).await.status, StatusCode::OK);
-    let path = format!("{}?stream=true", id(&response));
-    let streamed = gateway.retrieve(&path).await;
-    assert_eq!(streamed.status, StatusCode::BAD_REQUEST);
-    assert_eq!(streamed.error()["param"], "stream");
+    // As OpenAI's SDKs and other languages write it.
+    for stream in ["true", "True", "1", "yes"] {
+        let path = format!("{}?stream={stream}", id(&response));
+        let streamed = gateway.retrieve(&path).await;
+        assert_eq!(streamed.status, StatusCode::BAD_REQUEST, "{stream}");
+        assert_eq!(streamed.error()["param"], "stream");
+    }
 }
 
 #[tokio::test]

@@ -153,10 +153,10 @@ impl Output {
     }
 
     /// Ends the open call.
-    pub(super) fn end_call(&mut self, nth: u32) {
+    pub(super) fn end_call(&mut self, nth: u32, status: Status) {
         match self.open.take() {
             Some(Open::Call(call)) if call.index == nth => {
-                let item = call.end(Status::Completed, self.items.len(), &mut self.events);
+                let item = call.end(status, self.items.len(), &mut self.events);
                 self.done(item);
             }
             other => self.open = other,

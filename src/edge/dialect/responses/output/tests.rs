@@ -177,16 +177,18 @@ fn input_of_a_custom_tool_is_streamed_and_may_be_cut() {
         index: 0,
         fragment: fragment.to_owned(),
     };
-    let end = Chunk::CustomToolCall {
+    let end = |is_cut| Chunk::CustomToolCall {
         index: 0,
         id: "call0".into(),
         call: CustomCall {
             name: "patch".to_owned(),
             input: "a\nb".to_owned(),
         },
+        is_cut,
     };
     for (last, input, status) in [
-        (Some(end), "a\nb", "completed"),
+        (Some(end(false)), "a\nb", "completed"),
+        (Some(end(true)), "a\nb", "incomplete"),
         (None, "a\nb", "incomplete"),
     ] {
         let mut output = output();

@@ -5,7 +5,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{Identity, Outcome, StoredContent};
 use crate::{
     edge::dialect::{Incoming, Parent},
-    governance::{NewResponse, Responses},
+    governance::{AloneContent, NewResponse, Responses},
     openai::responses::served::{Input, Request},
 };
 
@@ -20,6 +20,8 @@ pub struct Draft {
     responses: Responses,
     key_id: String,
     parent: Option<Parent>,
+    /// The conversation before the input, as it was stored.
+    before: Vec<Box<RawValue>>,
     input: Vec<Box<RawValue>>,
 }
 
@@ -39,11 +41,11 @@ impl Draft {
             }
             return None;
         };
-        let mut items = match input? {
-            Input::Text(text) => vec![message(&text)?],
+        let (before, mut items) = match input? {
+            Input::Text(text) => (Vec::new(), vec![message(&text)?]),
             Input::Items(mut items) => {
-                items.drain(..incoming.recalled.items.min(items.len()));
-                items
+                let own = items.split_off(incoming.recalled.items.min(items.len()));
+                (items, own)
             }
         };
         items.retain(|item| {
@@ -53,6 +55,7 @@ impl Draft {
             responses: responses.clone(),
             key_id: incoming.caller.key_id.clone(),
             parent: incoming.recalled.parent.clone(),
+            before,
             input: items,
         })
     }
@@ -71,23 +74,36 @@ impl Draft {
         }
         let ids = outcome.output.iter().filter_map(|item| Identity::of(item));
         let items = ids.filter_map(|item| item.id.map(|id| id.into_owned()));
-        let content = StoredContent {
-            input: self.input.iter().map(|item| &**item).collect(),
-            response: object,
-        };
-        let Ok(content) = serde_json::to_vec(&content) else {
+        let items = items.collect();
+        let Some(content) = content(&self.input, object) else {
             return;
         };
+        let (mut conversation, input) = (self.before, self.input);
+        let object = object.to_owned();
+        let alone = self.parent.is_some().then(|| -> AloneContent {
+            conversation.extend(input);
+            Box::new(move || self::content(&conversation, &object))
+        });
         let depth = self.parent.as_ref().map_or(0, |parent| parent.depth);
         self.responses.put(NewResponse {
             id: id.to_owned(),
             key_id: self.key_id,
             parent: self.parent.map(|parent| parent.id),
             depth: depth.saturating_add(1),
-            items: items.collect(),
+            items,
             content,
+            alone,
         });
     }
+}
+
+/// Returns what is stored of a response, with these items as the input.
+fn content(input: &[Box<RawValue>], response: &RawValue) -> Option<Vec<u8>> {
+    let content = StoredContent {
+        input: input.iter().map(|item| &**item).collect(),
+        response,
+    };
+    serde_json::to_vec(&content).ok()
 }
 
 /// Returns a text of the user as an item.

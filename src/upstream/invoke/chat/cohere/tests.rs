@@ -143,6 +143,24 @@ fn earlier_calls_are_text_and_what_the_user_adds_to_results_is_the_message() {
     assert_eq!(body, json!(["and there", history, [["b", "result b"]]]));
 }
 
+/// The message was the text of the gateway.
+#[test]
+fn text_that_is_no_question_of_the_user_does_not_replace_the_question() {
+    use ConversationRole::User;
+    let look = || [said(User, "Look"), calls("a", None)];
+    let beside = |text| look().into_iter().chain([results("a", Some(text))]);
+    let (body, _) = written(&beside(".").collect::<Vec<_>>());
+    assert_eq!(body, json!(["Look", [], [["a", "result a"]]]));
+    let system = "<system>\nBe brief\n</system>";
+    let (body, _) = written(&beside(system).collect::<Vec<_>>());
+    let message = "Look\n\n<system>\nBe brief\n</system>";
+    assert_eq!(body, json!([message, [], [["a", "result a"]]]));
+    let more = beside(system).chain([calls("b", None), results("b", None)]);
+    let (body, _) = written(&more.collect::<Vec<_>>());
+    let results = [["a", "result a"], ["b", "result b"]];
+    assert_eq!(body, json!([message, [], results]));
+}
+
 #[test]
 fn definitions_keep_what_they_cannot_express_as_text() {
     let of = |schema: Value| {

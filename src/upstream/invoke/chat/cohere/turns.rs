@@ -11,6 +11,7 @@ use crate::{
     },
     call::Warnings,
     error::Error,
+    upstream::converse::turns::{LATE_SYSTEM, PLACEHOLDER},
 };
 
 /// A conversation as the body has it.
@@ -83,18 +84,22 @@ pub fn conversation<'r>(
     let (before, question) = asked.unwrap_or((&[], last));
     let mut history = history(before, warnings);
     let has_results = question.content.iter().any(is_result);
-    let (new, first) = (text(last), text(question));
-    let message = match (new.is_empty(), has_results) {
-        (true, false) => first,
-        (true, true) => {
+    let first = said(question);
+    // Instructions may have come beside the results of any step.
+    let new: Vec<&str> = steps.iter().rev().flat_map(|(_, own)| said(own)).collect();
+    let is_question = new.iter().any(|text| !text.starts_with(LATE_SYSTEM));
+    let message = if is_question {
+        history.push(as_text(question, warnings));
+        new
+    } else {
+        if has_results {
             history.push(turn("USER", results_as_text(question, warnings)));
-            first
         }
-        // The user has added something to the results.
-        (false, _) => {
-            history.push(as_text(question, warnings));
-            new
-        }
+        [first, new].concat()
+    };
+    let message = match message.is_empty() {
+        true => PLACEHOLDER.to_owned(),
+        false => message.join("\n\n"),
     };
     Ok(Conversation {
         message,
@@ -114,7 +119,10 @@ fn steps<'r, 'a>(last: &'r Message<'a>, earlier: &'r [Message<'a>]) -> Vec<Step<
         && let [rest @ .., question, calls] = before
     {
         steps.push((calls, results));
-        if !(text(question).is_empty() && question.content.iter().any(is_result)) {
+        let is_question = said(question)
+            .iter()
+            .any(|text| !text.starts_with(LATE_SYSTEM));
+        if is_question || !question.content.iter().any(is_result) {
             break;
         }
         (results, before) = (question, rest);
@@ -211,6 +219,12 @@ fn texts<'r>(result: &'r ToolResultBlock<'_>) -> impl Iterator<Item = &'r str> {
         // The translation puts media after the results on this route.
         _ => None,
     })
+}
+
+/// Returns the texts of a turn, without the one that the translation adds to documents alone.
+fn said<'r>(turn: &'r Message<'_>) -> Vec<&'r str> {
+    let texts = turn.content.iter().filter_map(block_text);
+    texts.filter(|text| *text != PLACEHOLDER).collect()
 }
 
 /// Joins the texts of a turn.

@@ -20,10 +20,11 @@ impl ItemTranslator {
         let Some(item) = self.item(index).filter(|item| item.is_started) else {
             return;
         };
-        let start = match std::mem::replace(&mut item.has_deltas, true) {
+        let start = match item.has_deltas {
             true => "",
             false => CUSTOM_START,
         };
+        self.record(index, delta);
         let piece = format!("{start}{}", escaped(delta));
         self.answer.tool_input(index, piece, out);
     }
@@ -31,15 +32,17 @@ impl ItemTranslator {
     pub(super) fn custom_done(
         &mut self,
         index: u32,
-        call: CustomToolCall,
-        has_deltas: bool,
+        call: &CustomToolCall,
         out: &mut VecDeque<Chunk>,
     ) {
-        self.start_custom(index, &call, out);
-        if !has_deltas {
-            self.custom_input(index, &call.input, out);
+        self.start_custom(index, call, out);
+        let rest = self.rest(index, &call.input);
+        // Writes the start of the arguments, too.
+        self.custom_input(index, &rest, out);
+        // Without its end, the call looks cut off, as it is.
+        if call.status.as_deref() != Some("incomplete") {
+            self.answer.tool_input(index, CUSTOM_END.to_owned(), out);
         }
-        self.answer.tool_input(index, CUSTOM_END.to_owned(), out);
         self.answer.block_stop(index, out);
     }
 
