@@ -48,7 +48,7 @@ pub fn as_converse(request: &Value, headers: &HeaderMap) -> Value {
     if let Some(tools) = request["tools"].as_array() {
         let tools = tools.iter().map(|tool| {
             let function = &tool["function"];
-            json!({"toolSpec": {"name": function["name"], "inputSchema": {"json": function["parameters"]}}})
+            json!({"toolSpec": {"name": function["name"], "description": function["description"], "inputSchema": {"json": function["parameters"]}}})
         });
         converse["toolConfig"] = json!({"tools": tools.collect::<Vec<_>>()});
         let choice = &request["tool_choice"];

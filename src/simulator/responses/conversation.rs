@@ -67,7 +67,7 @@ pub fn as_converse(request: &Value) -> Value {
                 true => json!({"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}),
                 false => tool["parameters"].clone(),
             };
-            json!({"toolSpec": {"name": name, "inputSchema": {"json": schema}}})
+            json!({"toolSpec": {"name": name, "description": tool["description"], "inputSchema": {"json": schema}}})
         });
         converse["toolConfig"] = json!({"tools": tools.collect::<Vec<_>>()});
         let choice = &request["tool_choice"];

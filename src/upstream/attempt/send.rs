@@ -30,8 +30,8 @@ pub struct Try<'a> {
 #[derive(Debug)]
 pub struct BilledError {
     pub error: Error,
-    /// `None` if the service does not report it.
-    usage: Option<Usage>,
+    /// `None` if the service does not report it. Boxed, so that results stay small.
+    usage: Option<Box<Usage>>,
 }
 
 impl BilledError {
@@ -39,7 +39,7 @@ impl BilledError {
     pub fn new(error: Error, usage: Usage) -> Self {
         Self {
             error,
-            usage: Some(usage).filter(|usage| !usage.estimated),
+            usage: Some(usage).filter(|usage| !usage.estimated).map(Box::new),
         }
     }
 }
@@ -106,7 +106,7 @@ impl Try<'_> {
             Err(BilledError { error, usage }) => {
                 match usage {
                     _ if !error.is_perhaps_billed() => ticket.free(),
-                    Some(usage) => ticket.used(usage),
+                    Some(usage) => ticket.used(*usage),
                     None if error.is_without_output() => ticket.unanswered(),
                     // Counts as lost.
                     None => drop(ticket),

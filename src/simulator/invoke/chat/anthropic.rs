@@ -59,7 +59,7 @@ pub fn converse(body: &Value) -> Result<Value, ServiceError> {
     }
     let mut tools = Vec::new();
     for tool in list(&body["tools"]) {
-        tools.push(json!({"toolSpec": {"name": tool["name"], "inputSchema": {"json": tool["input_schema"]}}}));
+        tools.push(json!({"toolSpec": {"name": tool["name"], "description": tool["description"], "inputSchema": {"json": tool["input_schema"]}}}));
         tools.extend(cache_point(tool));
     }
     if !tools.is_empty() {

@@ -127,7 +127,9 @@ fn tool(own: &Value) -> Result<Value, ServiceError> {
         }
     }
     let schema = json!({"type": "object", "properties": properties, "required": required});
-    Ok(json!({"toolSpec": {"name": own["name"], "inputSchema": {"json": schema}}}))
+    Ok(
+        json!({"toolSpec": {"name": own["name"], "description": own["description"], "inputSchema": {"json": schema}}}),
+    )
 }
 
 fn reason(answer: &Answer) -> &'static str {

@@ -72,7 +72,7 @@ pub fn converse(body: &Value) -> Result<Value, ServiceError> {
         let tools: Vec<Value> = tools
             .iter()
             .map(|tool| &tool["function"])
-            .map(|tool| json!({"toolSpec": {"name": tool["name"], "inputSchema": {"json": tool["parameters"]}}}))
+            .map(|tool| json!({"toolSpec": {"name": tool["name"], "description": tool["description"], "inputSchema": {"json": tool["parameters"]}}}))
             .collect();
         request["toolConfig"] = json!({"tools": tools});
         match &body["tool_choice"] {
