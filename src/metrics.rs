@@ -34,8 +34,8 @@ pub use traffic::{
     log_lines_lost, overhead, shed,
 };
 pub use upstream::{
-    breaker, failover, fallback, quota_full, retry_budget_exhausted, upstream_request,
-    upstream_retry,
+    breaker, failover, fallback, quota_full, resumed_stream, retry_budget_exhausted,
+    upstream_request, upstream_retry,
 };
 
 pub const HTTP_REQUESTS: &str = "lintel_http_requests_total";
@@ -51,6 +51,7 @@ pub const UPSTREAM_RETRIES: &str = "lintel_upstream_retries_total";
 pub const RETRY_BUDGET_EXHAUSTED: &str = "lintel_retry_budget_exhausted_total";
 pub const FAILOVERS: &str = "lintel_failovers_total";
 pub const FALLBACKS: &str = "lintel_fallbacks_total";
+pub const RESUMED_STREAMS: &str = "lintel_resumed_streams_total";
 pub const QUOTA_FULL: &str = "lintel_quota_full_total";
 pub const BREAKER_STATE: &str = "lintel_breaker_state";
 pub const BREAKER_TRANSITIONS: &str = "lintel_breaker_transitions_total";
@@ -149,6 +150,10 @@ pub fn describe() {
     describe_counter!(
         FALLBACKS,
         "Calls that fell back to another model, by both models and cause"
+    );
+    describe_counter!(
+        RESUMED_STREAMS,
+        "Streams that broke after their first token and were to be continued, by model and outcome"
     );
     describe_counter!(
         QUOTA_FULL,

@@ -26,6 +26,8 @@ pub struct Defaults {
     pub retry: RetryPolicy,
     pub allow_unpriced: bool,
     pub drain: bool,
+    /// Models continue answers whose streams break, if they can.
+    resume: bool,
     /// Requests carry a Bedrock API key.
     pub has_api_key: bool,
     regions: Regions,
@@ -58,6 +60,7 @@ pub fn defaults(mut section: Section<'_>, aws: Option<&AwsSettings>) -> Defaults
             false,
         ),
         drain: section.choice("on_disconnect", &[("drain", true), ("cancel", false)], true),
+        resume: section.boolean("resume", false),
         has_api_key,
         regions: regions::read(&mut section, &known),
     };
@@ -131,6 +134,7 @@ pub fn models(
             retry: defaults.retry,
             options: ModelOptions {
                 has_api_key: defaults.has_api_key,
+                resume: defaults.resume,
                 mantle: places.mantle,
                 residency: places.residency,
                 ..ModelOptions::default()
@@ -190,12 +194,19 @@ fn model(
         idle: limit("idle_timeout", defaults.timeouts.idle),
     };
     let (base, known) = options::known(&mut section, &target);
+    let resume = section.boolean("resume", defaults.resume);
+    if section.contains("resume") && resume && base.is_some() && !known.facts.resume {
+        let text =
+            "this model cannot continue an answer that was cut off, as far as the catalogue knows";
+        section.problem_at("resume", text);
+    }
     let model = Model {
         base,
         facts: known.facts,
         price: known.price,
         options: ModelOptions {
             has_api_key: defaults.has_api_key,
+            resume,
             ..options::options(&mut section, places)
         },
         timeouts,
@@ -230,7 +241,6 @@ fn model(
     if let Some(problem) = route::check(&model) {
         section.problem_at("api", problem);
     }
-    section.not_supported(&["resume"]);
     section.finish();
     Some(model)
 }

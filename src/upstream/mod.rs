@@ -38,6 +38,7 @@ use futures_util::future::BoxFuture;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use attempt::moves;
 pub use attempt::{Attempt, Attempts, Subject, TargetHealth, Try};
 pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, RankDecoder, RankPage, Request};

@@ -6,6 +6,7 @@ mod admission;
 mod advice;
 mod breaker;
 mod choice;
+mod elsewhere;
 mod errors;
 mod headroom;
 mod health;
@@ -21,13 +22,13 @@ use tokio_util::task::TaskTracker;
 
 use self::{
     admission::Admission,
-    advice::{answers, moves, pause},
+    advice::{answers, pause},
     choice::Choice,
     errors::{held_back, silent},
     health::{Permit, Registry, Room},
     itinerary::{Itinerary, Stop},
 };
-pub use self::{health::TargetHealth, send::Try, subject::Subject};
+pub use self::{advice::moves, health::TargetHealth, send::Try, subject::Subject};
 use super::{
     abandoned,
     transport::{ServiceOperation, Transport},

@@ -87,6 +87,19 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// The same for a request that continues an answer, and whose first token may take `limit`. The time limit of the call
+    /// has ended with its first token.
+    #[must_use]
+    pub fn resumed(self, limit: Duration) -> Self {
+        let places = self.targets.map_or(1, |targets| targets.places.len());
+        let share = limit / u32::try_from(places).unwrap_or(u32::MAX);
+        Self {
+            first_token: (places > 1).then_some(share),
+            limit: Some(limit / 10 * 9),
+            ..self
+        }
+    }
+
     /// The same for a request that no other target can answer.
     #[must_use]
     pub fn pinned(self) -> Self {

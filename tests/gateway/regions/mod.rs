@@ -4,9 +4,11 @@ mod accounts;
 mod breakers;
 mod choice;
 mod config;
+mod damage;
 mod fallbacks;
 mod money;
 mod queue;
+mod resume;
 
 use http::StatusCode;
 use lintel::simulator::{ScriptedReply, encode_event, encode_exception};
