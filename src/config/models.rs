@@ -175,6 +175,7 @@ fn model(
     places: Places,
 ) -> Option<Model> {
     let has_price = section.contains("price");
+    let has_resume = section.contains("resume");
     let has_regions = section.contains("regions") || section.contains("accounts");
     let regions = regions::read(&mut section, &defaults.regions);
     let region = regions.first(region);
@@ -195,7 +196,7 @@ fn model(
     };
     let (base, known) = options::known(&mut section, &target);
     let resume = section.boolean("resume", defaults.resume);
-    if section.contains("resume") && resume && base.is_some() && !known.facts.resume {
+    if has_resume && resume && base.is_some() && !known.facts.resume {
         let text =
             "this model cannot continue an answer that was cut off, as far as the catalogue knows";
         section.problem_at("resume", text);

@@ -98,15 +98,16 @@ impl Aws {
             locked(&self.counts).throttled += 1;
             return throttled();
         };
+        let first = sleep(call.first_token).map(|()| beginning());
+        let last = sleep(call.first_token + call.rest);
         let counts = self.counts.clone();
-        let end = move || {
+        let last = last.map(move |()| {
             let tokens = call.input + call.output * PER_OUTPUT;
             quota.settle(id, tokens);
             locked(&counts).tokens += tokens;
             ending(&call)
-        };
-        let first = stream::once(sleep(call.first_token).map(|()| beginning()));
-        let last = stream::once(sleep(call.rest).map(move |()| end()));
+        });
+        let (first, last) = (stream::once(first), stream::once(last));
         let frames = first.chain(last);
         let frames = frames.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes)));
         let body = SdkBody::from_body_1_x(StreamBody::new(frames));

@@ -152,6 +152,13 @@ mod tests {
     }
 
     #[test]
+    fn temporary() {
+        let began = std::time::Instant::now();
+        run(Some(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs"))).unwrap();
+        println!("{:?}", began.elapsed());
+    }
+
+    #[test]
     fn table_of_the_documentation_is_what_the_simulation_prints() {
         let page = docs(PAGE);
         let expected = replaced(&page, &table().unwrap()).unwrap();

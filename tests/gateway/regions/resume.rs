@@ -18,6 +18,11 @@ const SETTINGS: &str = r#"
     regions = ["us-east-1", "us-west-2"]
     max_tokens = 100
     resume = true
+    [models.counted]
+    target = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+    regions = ["us-east-1", "us-west-2"]
+    max_tokens = 100
+    resume = true
     [models.alone]
     target = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     max_tokens = 100
@@ -90,7 +95,7 @@ async fn broken_answer_is_continued_in_another_region_without_a_seam() {
     .enumerate()
     {
         regions.east.script(broken(text));
-        let reply = regions.gateway.chat(&streamed("resumed")).await;
+        let reply = regions.gateway.chat(&streamed("counted")).await;
         assert_eq!(reply.status, StatusCode::OK);
         assert_eq!(reply.content(), ANSWER, "{}", reply.text());
         assert_eq!(regions.received(), [nth + 1, nth + 1, 0]);
@@ -107,7 +112,7 @@ async fn broken_answer_is_continued_in_another_region_without_a_seam() {
         assert!(reply.text().contains(r#""finish_reason":"stop""#));
     }
     let (_, metrics) = regions.gateway.admin("/metrics").await;
-    let series = "lintel_resumed_streams_total{model=\"resumed\",outcome=\"resumed\"} 4";
+    let series = "lintel_resumed_streams_total{model=\"counted\",outcome=\"resumed\"} 4";
     assert!(metrics.contains(series), "{metrics}");
 }
 

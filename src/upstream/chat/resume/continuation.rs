@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{
     call::{Call, Delivery, Plan, Route},
     error::{Error, Kind},
+    openai::tool_choice::ToolChoice,
     operation::{
         chat::{Chat, Message, Origin, Part, Role, least_output, worst_case},
         expansion,
@@ -30,7 +31,14 @@ pub fn is_possible(call: &Call<Chat>) -> bool {
     );
     // The guardrail judges an answer as a whole.
     let own_guardrail = body.bedrock.as_ref().and_then(|own| own.guardrail.as_ref());
-    let is_guarded = own_guardrail.is_some() || call.caller.guardrails_for(model).in_call.is_some();
+    let guardrails = call.caller.guardrails_for(model);
+    let is_guarded =
+        own_guardrail.is_some() || guardrails.in_call.is_some() || guardrails.output.is_some();
+    let wanted = body.reasoning.map(|reasoning| reasoning.amount);
+    let reasons = wanted.map_or(model.facts.reasoning.default_on, |amount| !amount.is_none());
+    let is_free =
+        |choice: &ToolChoice| matches!(choice, ToolChoice::Mode(mode) if mode != "required");
+    let is_forced = body.functions.is_some() || !body.tool_choice.as_ref().is_none_or(is_free);
     // Citations count the characters of the whole answer.
     let mut parts = body.messages.iter().flat_map(|message| &message.parts);
     model.options.resume
@@ -38,8 +46,8 @@ pub fn is_possible(call: &Call<Chat>) -> bool {
         && model.facts.prefill
         && takes_prefill
         && call.plan.delivery == Delivery::Stream
-        // The client sees all output, so the model did not reason.
-        && call.plan.visible
+        && !reasons
+        && !is_forced
         && body.choices() == 1
         && !body.wants_json()
         && !is_guarded
