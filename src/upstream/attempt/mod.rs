@@ -28,7 +28,9 @@ use self::{
     health::{Permit, Registry, Room},
     itinerary::{Itinerary, Stop},
 };
-pub use self::{advice::moves, health::TargetHealth, send::Try, subject::Subject};
+pub use self::{
+    admission::may_wait_again, advice::moves, health::TargetHealth, send::Try, subject::Subject,
+};
 use super::{
     abandoned,
     transport::{ServiceOperation, Transport},
@@ -110,14 +112,15 @@ impl Attempts {
         self.registry.report()
     }
 
-    /// Returns where `call` begins. Under the strategy `headroom`, a call that fits nowhere waits, if it may. `tasks` tracks
-    /// the task that serves those that wait.
+    /// Returns where `call` begins. Under the strategy `headroom`, a call that fits nowhere waits, if it may, counted from
+    /// `since`. `tasks` tracks the task that serves those that wait.
     ///
     /// # Errors
     /// 429 if the call fits nowhere, or that the client has disconnected.
     pub async fn start<T: Operation>(
         &self,
         call: &Call<T>,
+        since: Instant,
         tasks: &TaskTracker,
     ) -> Result<Start, Error> {
         let model = &call.model;
@@ -126,7 +129,7 @@ impl Attempts {
         if model.targets.strategy == Strategy::Headroom {
             let room = self
                 .admission
-                .enter(&self.registry, call, affinity(), tasks);
+                .enter(&self.registry, call, affinity(), since, tasks);
             let room = room.await?;
             return Ok(Start {
                 place: has_places.then_some(room.place),
@@ -306,9 +309,13 @@ impl Attempts {
             ..
         } = subject;
         let advice = error.retry_advice();
-        let elsewhere = moves(error).then(|| itinerary.another()).flatten();
+        let is_throttled = error.kind() == Kind::UpstreamThrottle;
+        let tokens = subject.quota.filter(|_| is_throttled);
+        let tokens = tokens.map_or(0, |(tokens, _)| tokens);
+        let elsewhere = moves(error).then(|| itinerary.another(tokens)).flatten();
         let wait = match elsewhere {
             Some(_) => Duration::ZERO,
+            None if is_throttled && subject.has_line => return None,
             None => pause(advice, made, policy)?,
         };
         // Bedrock may have billed the failed attempt, so a retry can cost twice the reservation.

@@ -27,6 +27,8 @@ pub struct Subject<'a> {
     /// The tokens of the quota that AWS counts the request with at first, and for each token of output in the end. `None`
     /// if the strategy does not need to know.
     pub(in crate::upstream) quota: Option<(u64, u32)>,
+    /// If AWS throttles the request, the call returns to its line.
+    pub(in crate::upstream) has_line: bool,
     /// The request asks for a stream.
     pub(in crate::upstream) is_stream: bool,
     /// The receiver is a model, not a guardrail or a Knowledge Base.
@@ -52,6 +54,7 @@ impl<'a> Subject<'a> {
             first_token: None,
             limit: None,
             quota: None,
+            has_line: false,
             is_stream: false,
             is_model: false,
             is_shortened: false,
@@ -76,6 +79,8 @@ impl<'a> Subject<'a> {
         let needs_quota = model.targets.strategy == Strategy::Headroom;
         Self {
             quota: needs_quota.then(|| (quota_of(call), model.facts.quota_per_output)),
+            // Other requests of the call may be billed already.
+            has_line: needs_quota && model.targets.queue.is_some() && call.plan.worst.requests <= 1,
             is_stream: call.plan.delivery == Delivery::Stream,
             is_model: true,
             is_shortened: call.trace.is_shortened(),
