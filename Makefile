@@ -6,6 +6,7 @@
 # make ledger  measures the gateway over a ledger of ten million records; needs 5 GB of disk
 # make test-soak  attacks one gateway from all sides for five minutes while a well-behaved key calls; needs 16,000 file descriptors for the
 #                 full storm, and an otherwise idle machine for its latencies
+# make quota   compares the strategies of regions under quotas in simulated time, and writes the results into docs/regions.md
 # make fuzz    fuzzes each target for FUZZ_SECONDS (120); never part of make test
 # make micro   benchmarks decode, translate and SSE in isolation (Criterion)
 
@@ -14,7 +15,7 @@ SDK := $(abspath $(TARGET))/sdk
 CARGO_TEST := --workspace --exclude lintel-fuzz
 FUZZ_SECONDS ?= 120
 
-.PHONY: demo test proof fmt lint rust sdk rules tools bench ledger test-soak micro fuzz build catalogue
+.PHONY: demo test proof fmt lint rust sdk rules tools bench ledger test-soak quota micro fuzz build catalogue
 
 demo:
 	scripts/tools.sh build
@@ -33,11 +34,11 @@ fmt:
 
 # Checks that the fuzz targets compile. This needs no C++ compiler, because libFuzzer itself is not built.
 lint:
-	cargo clippy --locked $(CARGO_TEST) --all-targets -- -D warnings
+	cargo clippy --locked $(CARGO_TEST) --features lintel-bench/quota --all-targets -- -D warnings
 	CUSTOM_LIBFUZZER_PATH=/none/libfuzzer.a cargo clippy --locked --package lintel-fuzz -- -D warnings
 
 rust:
-	cargo test --locked $(CARGO_TEST)
+	cargo test --locked $(CARGO_TEST) --features lintel-bench/quota
 
 # No bill exceeds its reservation; no call is lost or settled twice, however often the gateway is killed.
 proof:
@@ -91,6 +92,9 @@ test-soak:
 	cargo build --locked --release --workspace --exclude lintel-fuzz
 	$(TARGET)/release/lintel-bench soak --lintel $(TARGET)/release/lintel
 	LINTEL_CHAOS_SECONDS=1200 cargo test --locked --test gateway -- --nocapture row_106
+
+quota:
+	cargo run --locked --package lintel-bench --features quota -- quota --docs docs
 
 micro:
 	cargo bench --locked --bench micro

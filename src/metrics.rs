@@ -35,7 +35,7 @@ pub use traffic::{
 };
 pub use upstream::{
     breaker_gone, breaker_state, breaker_transition, failover, fallback, quota_full,
-    retry_budget_exhausted, untagged_request, upstream_request, upstream_retry,
+    resumed_stream, retry_budget_exhausted, untagged_request, upstream_request, upstream_retry,
 };
 
 pub const HTTP_REQUESTS: &str = "lintel_http_requests_total";
@@ -52,6 +52,7 @@ pub const UNTAGGED_REQUESTS: &str = "lintel_untagged_requests_total";
 pub const RETRY_BUDGET_EXHAUSTED: &str = "lintel_retry_budget_exhausted_total";
 pub const FAILOVERS: &str = "lintel_failovers_total";
 pub const FALLBACKS: &str = "lintel_fallbacks_total";
+pub const RESUMED_STREAMS: &str = "lintel_resumed_streams_total";
 pub const QUOTA_FULL: &str = "lintel_quota_full_total";
 pub const BREAKER_STATE: &str = "lintel_breaker_state";
 pub const BREAKER_TRANSITIONS: &str = "lintel_breaker_transitions_total";
@@ -154,6 +155,10 @@ pub fn describe() {
     describe_counter!(
         FALLBACKS,
         "Calls that fell back to another model, by both models and cause"
+    );
+    describe_counter!(
+        RESUMED_STREAMS,
+        "Streams that broke after their first token and were to be continued, by model and outcome"
     );
     describe_counter!(
         QUOTA_FULL,

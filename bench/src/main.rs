@@ -1,5 +1,6 @@
 //! Compares lintel with a minimal proxy, in one run on one machine: `lintel-bench compare`. Measures it over a large ledger:
-//! `lintel-bench ledger`. Puts it under attack from all sides: `lintel-bench soak`.
+//! `lintel-bench ledger`. Puts it under attack from all sides: `lintel-bench soak`. Compares the strategies of regions under
+//! quotas, in simulated time: `lintel-bench quota`.
 //!
 //! Absolute times on a shared machine mean little. The ratio of CPU per request is meaningful, because both programs do
 //! the same work within the same minute.
@@ -10,6 +11,8 @@ mod load;
 mod mock;
 mod process;
 mod proxy;
+#[cfg(feature = "quota")]
+mod quota;
 mod soak;
 mod table;
 
@@ -50,6 +53,13 @@ enum Command {
     },
     /// Attacks the gateway from all sides while a well-behaved key calls, and fails if it or the gateway suffers
     Soak(soak::Options),
+    /// Compares the strategies of regions under quotas of tokens per minute, in simulated time
+    #[cfg(feature = "quota")]
+    Quota {
+        /// A folder with the documentation, which gets the results
+        #[arg(long)]
+        docs: Option<PathBuf>,
+    },
     /// Runs a mock Bedrock that replies as fast as it can
     Mock { listen: SocketAddr },
     /// Runs a pass-through proxy: hyper's server and hyper-util's pooled client
@@ -63,6 +73,11 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 fn main() -> Result<(), BoxError> {
     let args = Args::parse();
+    // Each run has a runtime of its own, whose time is simulated.
+    #[cfg(feature = "quota")]
+    if let Command::Quota { docs } = &args.command {
+        return quota::run(docs.as_deref());
+    }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if matches!(args.command, Command::Soak(_)) {
         runtime.on_thread_start(soak::step_back);
@@ -78,6 +93,8 @@ fn main() -> Result<(), BoxError> {
                 seconds,
             } => ledger::run(&lintel, &folder, size, seconds).await,
             Command::Soak(options) => soak::run(options).await,
+            #[cfg(feature = "quota")]
+            Command::Quota { .. } => Ok(()),
             Command::Mock { listen } => mock::run(listen).await,
             Command::Proxy { listen, upstream } => proxy::run(listen, upstream).await,
         }

@@ -12,8 +12,8 @@ use crate::{
     money::{Cost, NanoUsd, Usage},
 };
 
-/// Decides whether a request that may have been billed can be repeated.
-type AskBeforeRepeat = dyn Fn() -> BoxFuture<'static, bool> + Send + Sync;
+/// Decides whether a request that may have been billed can be repeated, with so many more tokens of input.
+type AskBeforeRepeat = dyn Fn(u64) -> BoxFuture<'static, bool> + Send + Sync;
 
 /// Records that the call moves to another route.
 type AskBeforeReroute = dyn Fn(Route) -> BoxFuture<'static, bool> + Send + Sync;
@@ -63,6 +63,9 @@ pub struct Spend {
     pub presumed_guardrails: bool,
     /// The tokens that masks and passages added to the input of every request, at most.
     pub input_growth: u64,
+    /// The requests that continued an answer, and the tokens that the answer so far added to their input, at most.
+    pub continued: u32,
+    pub continued_input: u64,
     /// The cost of calls that the gateway made for this one; they have records of their own.
     pub side_calls: Cost,
     /// The cost of some of these calls is unknown.
@@ -166,21 +169,39 @@ impl Spending {
         told
     }
 
-    /// Sets the function that decides whether a request that may have been billed can be repeated. Only the first
-    /// call has an effect.
+    /// Sets the function that decides whether a request that may have been billed can be repeated, with so many more tokens
+    /// of input. Only the first call has an effect.
     pub fn ask_before_repeat(
         &self,
-        ask: impl Fn() -> BoxFuture<'static, bool> + Send + Sync + 'static,
+        ask: impl Fn(u64) -> BoxFuture<'static, bool> + Send + Sync + 'static,
     ) {
         let _ = self.repeat.set(Box::new(ask));
     }
 
     /// Reports whether a request that may have been billed can be repeated.
     pub async fn may_repeat(&self) -> bool {
-        match self.repeat.get() {
-            Some(ask) => ask().await,
-            None => true,
+        // One that continues an answer has longer input.
+        self.may_send(self.total().continued_input).await
+    }
+
+    /// Reports whether another request can continue an answer, which adds `tokens` to its input.
+    pub async fn may_continue(&self, tokens: u64) -> bool {
+        let may_send = self.may_send(tokens).await;
+        self.with(|spend| spend.continued += u32::from(may_send));
+        may_send
+    }
+
+    /// Reports whether another request can be sent with `tokens` more input than the first.
+    async fn may_send(&self, tokens: u64) -> bool {
+        if let Some(ask) = self.repeat.get()
+            && !ask(tokens).await
+        {
+            return false;
         }
+        self.with(|spend| {
+            spend.continued_input = spend.continued_input.saturating_add(tokens);
+        });
+        true
     }
 
     /// Sets the function that records that the call moves to another route. Only the first call has an effect.
@@ -382,7 +403,7 @@ mod tests {
         assert!(trace.spending().may_repeat().await);
         trace
             .spending()
-            .ask_before_repeat(|| Box::pin(std::future::ready(false)));
+            .ask_before_repeat(|_| Box::pin(std::future::ready(false)));
         assert!(!trace.spending().may_repeat().await);
     }
 }

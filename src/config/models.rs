@@ -29,6 +29,8 @@ pub struct Defaults {
     pub retry: RetryPolicy,
     pub allow_unpriced: bool,
     pub drain: bool,
+    /// Models continue answers whose streams break, if they can.
+    resume: bool,
     /// Requests carry a Bedrock API key.
     pub has_api_key: bool,
     regions: Regions,
@@ -62,6 +64,7 @@ pub fn defaults(mut section: Section<'_>, aws: Option<&AwsSettings>) -> Defaults
             false,
         ),
         drain: section.choice("on_disconnect", &[("drain", true), ("cancel", false)], true),
+        resume: section.boolean("resume", false),
         has_api_key,
         regions: regions::read(&mut section, &known),
     };
@@ -158,6 +161,7 @@ fn raw_template(defaults: &Defaults, region: &str, places: Places) -> Model {
         retry: defaults.retry,
         options: ModelOptions {
             has_api_key: defaults.has_api_key,
+            resume: defaults.resume,
             mantle: places.mantle,
             residency: places.residency,
             ..ModelOptions::default()
@@ -200,6 +204,7 @@ fn model(
     places: Places,
 ) -> Option<Model> {
     let has_price = section.contains("price");
+    let has_resume = section.contains("resume");
     let has_regions = section.contains("regions") || section.contains("accounts");
     let spreads = ["strategy", "weights"].map(|key| section.contains(key).then_some(key));
     let regions = regions::read(&mut section, &defaults.regions);
@@ -222,12 +227,19 @@ fn model(
     };
     check_connect(&section, has_connect, timeouts);
     let (base, known) = options::known(&mut section, &target);
+    let resume = section.boolean("resume", defaults.resume);
+    if has_resume && resume && base.is_some() && !known.facts.resume {
+        let text =
+            "this model cannot continue an answer that was cut off, as far as the catalogue knows";
+        section.problem_at("resume", text);
+    }
     let model = Model {
         base,
         facts: known.facts,
         price: known.price,
         options: ModelOptions {
             has_api_key: defaults.has_api_key,
+            resume,
             ..options::options(&mut section, places)
         },
         timeouts,
@@ -264,7 +276,6 @@ fn model(
     if let Some(problem) = route::check(&model) {
         section.problem_at("api", problem);
     }
-    section.not_supported(&["resume"]);
     section.finish();
     Some(model)
 }

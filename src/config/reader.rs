@@ -172,19 +172,6 @@ impl<'r> Section<'r> {
         )
     }
 
-    /// Rejects documented keys that this version does not support, because ignoring them would be misleading.
-    pub fn not_supported(&mut self, keys: &[&'static str]) {
-        for key in keys {
-            if let Some(node) = self.table.remove(*key) {
-                self.diagnostics.problem(
-                    self.path_of(key),
-                    Some(node.origin),
-                    "not supported by this version of lintel; remove it",
-                );
-            }
-        }
-    }
-
     /// Rejects `key` with `advice`, for a mistake that needs more than "unknown key".
     pub fn never_here(&mut self, key: &'static str, advice: &'static str) {
         if let Some(node) = self.table.remove(key) {

@@ -3,8 +3,8 @@
 use metrics::{counter, gauge};
 
 use super::{
-    BREAKER_STATE, BREAKER_TRANSITIONS, FAILOVERS, FALLBACKS, QUOTA_FULL, RETRY_BUDGET_EXHAUSTED,
-    UNTAGGED_REQUESTS, UPSTREAM_REQUESTS, UPSTREAM_RETRIES,
+    BREAKER_STATE, BREAKER_TRANSITIONS, FAILOVERS, FALLBACKS, QUOTA_FULL, RESUMED_STREAMS,
+    RETRY_BUDGET_EXHAUSTED, UNTAGGED_REQUESTS, UPSTREAM_REQUESTS, UPSTREAM_RETRIES,
 };
 
 /// Counts a request to Bedrock. `code` is `ok` or an error code of the gateway.
@@ -66,6 +66,11 @@ pub fn breaker_transition(region: &str, model: &str, to: &'static str) {
 /// `refused`, or `abandoned` if the client or the time has gone before.
 pub fn quota_full(model: &str, outcome: &'static str) {
     counter!(QUOTA_FULL, "model" => model.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// Counts a stream that broke after its first token and was to be continued. `outcome` is `resumed` or `failed`.
+pub fn resumed_stream(model: &str, outcome: &'static str) {
+    counter!(RESUMED_STREAMS, "model" => model.to_owned(), "outcome" => outcome).increment(1);
 }
 
 /// Counts a call that falls back to another model. `cause` is `failure`, `context_length` or `content_filter`.

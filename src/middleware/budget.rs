@@ -70,7 +70,7 @@ impl<T: Operation> Middleware<T> for Budget {
         let repeat = growth.clone();
         let spending = call.trace.spending();
         spending.ask_before_growth(move |tokens| Box::pin(growth.clone().reserve(tokens)));
-        spending.ask_before_repeat(move || Box::pin(repeat.clone().repeat()));
+        spending.ask_before_repeat(move |tokens| Box::pin(repeat.clone().repeat(tokens)));
         spending.ask_before_reroute(move |route| {
             let hold = hold.upgrade();
             Box::pin(async move {

@@ -153,6 +153,8 @@ pub struct ModelOptions {
     /// Makes a second request if structured output that the model cannot be forced to produce does not match its
     /// schema.
     pub repair_json: bool,
+    /// Continues an answer whose stream breaks after its first token, with another request.
+    pub resume: bool,
     /// Puts the `name` of a message before its text.
     pub name_prefix: bool,
     /// Sends the SHA-256 of `user` and `safety_identifier` to Bedrock's model invocation log instead of the values.
@@ -175,6 +177,7 @@ impl Default for ModelOptions {
             cache: CachePolicy::Marked,
             guardrail: None,
             repair_json: false,
+            resume: false,
             name_prefix: false,
             hash_users: false,
             has_api_key: false,

@@ -55,6 +55,9 @@ pub struct Facts {
     pub count_tokens: bool,
     /// Continues a final assistant turn.
     pub prefill: bool,
+    /// Continues an answer of its own that was cut off anywhere, from a final assistant turn. Unlike `prefill`, true only of
+    /// models of which a source says so.
+    pub resume: bool,
     /// Produces JSON more reliably if its answer is prefilled with a brace.
     pub json_prefill: bool,
     /// Accepts `toolConfig`.
@@ -321,6 +324,7 @@ impl Default for Facts {
             late_system: false,
             count_tokens: false,
             prefill: true,
+            resume: false,
             json_prefill: false,
             tools: true,
             tool_choice: vec![

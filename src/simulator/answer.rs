@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
+    continued,
     fault::Plan,
     guardrail,
     in_call::{self, Evaluation},
@@ -174,12 +175,14 @@ fn text(request: &Value, plan: &Plan, said: &str) -> (Block, &'static str, Optio
             .map_or(json.clone(), |misfit| misfit.spoil(&json));
         return (Block::Text(json), "end_turn", None);
     }
-    let mut text = match plan.words {
+    let whole = |request: &Value, said: &str| match plan.words {
         Some(words) => vec!["word"; words].join(" "),
         None => {
             passages::answer(last_blocks(request)).unwrap_or_else(|| format!("You said: {said}"))
         }
     };
+    let rest = continued::rest(request, |asked| whole(asked, &last_text(asked)));
+    let mut text = rest.unwrap_or_else(|| whole(request, said));
     let config = &request["inferenceConfig"];
     let stops = config["stopSequences"]
         .as_array()

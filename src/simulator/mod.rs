@@ -10,6 +10,7 @@ mod cache;
 mod chat;
 mod connection;
 mod content_filter;
+mod continued;
 mod control;
 mod count_tokens;
 mod error;

@@ -40,6 +40,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 pub use attempt::{Attempt, Attempts, BilledError, Quotas, Subject, TargetHealth, Try};
+use attempt::{may_wait_again, moves};
 pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, RankDecoder, RankPage, Request};
 pub use discovery::{DiscoveredModel, Discovery, ListFailure, Origin};
@@ -135,7 +136,23 @@ impl Upstream {
         Ok(served)
     }
 
+    /// Sends the call, and again if AWS throttles it while it may still wait for its turn.
     async fn send<T: Exchange>(&self, call: Arc<Call<T>>) -> Result<Served<T::Reply>, Error> {
+        let since = tokio::time::Instant::now();
+        loop {
+            match self.send_from(call.clone(), since).await {
+                Err(error) if may_wait_again(&call, &error, since) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Sends the call once it is its turn, for which it has waited since `since` at most.
+    async fn send_from<T: Exchange>(
+        &self,
+        call: Arc<Call<T>>,
+        since: tokio::time::Instant,
+    ) -> Result<Served<T::Reply>, Error> {
         let codec = T::codec(call.plan.route).ok_or_else(|| {
             Error::new(
                 Kind::Internal,
@@ -143,7 +160,7 @@ impl Upstream {
             )
             .with_detail(format!("{} on route {}", T::NAME, call.plan.route.as_str()))
         })?;
-        let start = self.attempts.start(&call, &self.tasks).await?;
+        let start = self.attempts.start(&call, since, &self.tasks).await?;
         let here = match start.place {
             Some(place) => Arc::new(relocation::at(&call, place)),
             None => call.clone(),

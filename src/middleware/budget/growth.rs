@@ -64,12 +64,17 @@ impl Growth {
         Ok(())
     }
 
-    /// Reserves the cost of one more request. Returns false if the client's limit or a budget does not admit it.
-    pub async fn repeat(self: Arc<Self>) -> bool {
+    /// Reserves the cost of one more request, with `tokens` more input than the others. Returns false if the client's limit
+    /// or a budget does not admit it.
+    pub async fn repeat(self: Arc<Self>, tokens: u64) -> bool {
+        let worst = WorstCase {
+            input_tokens: self.worst.input_tokens.saturating_add(tokens),
+            ..self.worst
+        };
         let one = self
             .price
             .as_deref()
-            .and_then(|price| self.worst.cost_of_one(price, self.worst.output_tokens));
+            .and_then(|price| worst.cost_of_one(price, worst.output_tokens));
         let one = one.unwrap_or_default() + NanoUsd(self.grown.load(Ordering::Relaxed));
         self.check_limit(one).is_ok() && self.extend(one).await
     }

@@ -202,6 +202,13 @@ impl Charge {
             };
             cost = cost + NanoUsd(one.0.saturating_mul(spend.lost.into()));
         }
+        // Each stream that was continued has broken, so its usage is estimated. More requests of unknown usage may be the
+        // ones that continued it, whose input is longer.
+        if spend.estimated + spend.unanswered + spend.lost > spend.continued {
+            let longer =
+                price.and_then(|price| request.cost_of_growth(price, spend.continued_input));
+            cost = cost + longer.unwrap_or_default();
+        }
         // The requests of a fan-out differ, and the largest stands for each whose cost is unknown.
         // Together they cost no more than was reserved for all.
         if self.worst.total_input_tokens.is_some()

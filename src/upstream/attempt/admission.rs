@@ -6,12 +6,12 @@ mod lines;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
     sync::oneshot,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
 
@@ -21,13 +21,16 @@ use crate::{
     call::Call,
     error::{Error, Kind},
     metrics,
-    model::Model,
+    model::{Model, Strategy},
     operation::Operation,
     upstream::abandoned,
 };
 
 /// The most calls that wait for one model.
 const MAX_WAITING: usize = 1000;
+
+/// The longest `retry-after` of a call that is not sent. Official SDKs ignore one that is longer.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// How often the calls that wait are looked at. Room comes from other calls that end, from time that passes, and from
 /// breakers that close, which are too many causes to wait for each.
@@ -38,8 +41,8 @@ const TICK: Duration = Duration::from_millis(20);
 pub struct Admission(Arc<Mutex<HashMap<String, Lines>>>);
 
 impl Admission {
-    /// Returns room for `call` at a target. Calls with the same `affinity` begin at the same one while there is room. `tasks`
-    /// tracks the task that serves those that wait.
+    /// Returns room for `call` at a target. Calls with the same `affinity` begin at the same one while there is room. A call
+    /// waits for as long as its model allows since `since`. `tasks` tracks the task that serves those that wait.
     ///
     /// # Errors
     /// 429 if the call fits nowhere, or that the client has disconnected.
@@ -48,6 +51,7 @@ impl Admission {
         registry: &Registry,
         call: &Call<T>,
         affinity: Option<u64>,
+        since: Instant,
         tasks: &TaskTracker,
     ) -> Result<Room, Error> {
         let model = &call.model;
@@ -65,7 +69,9 @@ impl Admission {
                 false => Choice::new(registry, &model.targets, model.label()).wait_for(tokens),
             };
             let is_crowded = lines.is_some_and(|lines| lines.count() >= MAX_WAITING);
-            let Some(limit) = model.targets.queue.filter(|_| !is_crowded) else {
+            let left = |queue: Duration| queue.checked_sub(since.elapsed());
+            let limit = model.targets.queue.and_then(left);
+            let Some(limit) = limit.filter(|_| !is_crowded) else {
                 metrics::quota_full(model.label(), "refused");
                 return Err(refused(wait));
             };
@@ -88,7 +94,7 @@ impl Admission {
             label: model.label(),
             outcome: "abandoned",
         };
-        let began = Instant::now();
+        let began = std::time::Instant::now();
         let result = timeout(limit, granted).await;
         call.trace.waited_since(began);
         match result {
@@ -135,6 +141,20 @@ impl Admission {
     }
 }
 
+/// Reports whether `call`, which AWS throttled, may wait again: it was sent because the estimate may be wrong, and nothing of
+/// it was billed.
+pub fn may_wait_again<T: Operation>(call: &Call<T>, error: &Error, since: Instant) -> bool {
+    let targets = &call.model.targets;
+    let has_time = targets.queue.is_some_and(|queue| since.elapsed() < queue);
+    let spend = call.trace.spending().total();
+    error.kind() == Kind::UpstreamThrottle
+        && targets.strategy == Strategy::Headroom
+        && has_time
+        && call.plan.worst.requests <= 1
+        && spend.usage.is_none()
+        && spend.is_reported()
+}
+
 /// Returns room for `tokens` at a target of `model`.
 ///
 /// # Errors
@@ -156,6 +176,7 @@ fn room(
 
 /// The error for a call that fits nowhere for the next `wait`.
 fn refused(wait: Duration) -> Error {
+    let wait = wait.min(LONGEST_RETRY_AFTER);
     // In whole seconds, as the header counts.
     let seconds = wait.as_millis().div_ceil(1000).max(1);
     let text = format!(

@@ -12,8 +12,9 @@ use std::{
 
 use tokio::time::Instant;
 
-/// The window of AWS's quota, in slots of this length.
-const SLOTS: usize = 12;
+/// The window of AWS's quota, a minute, in slots of this length, and the one that has begun: room that is seen too early makes
+/// AWS throttle.
+const SLOTS: usize = 13;
 const SLOT: Duration = Duration::from_secs(5);
 
 /// How a quota grows that was learned from throttling, per minute without any: other users of the account may have used it.
@@ -25,9 +26,10 @@ const FORGOTTEN: f64 = 15.0;
 /// The least quota that is learned, in tokens.
 const LEAST: f64 = 1000.0;
 
-/// How often a call is sent although it does not fit, because the estimate may be too low: others may have used the quota
-/// when it was learned, or AWS may have throttled for another reason.
-const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// When a call is sent although it does not fit, because the estimate may be too low: others may have used the quota when
+/// it was learned, or AWS may have throttled for another reason. After each such call, the next one has to wait twice as long.
+const PROBE_AFTER: Duration = Duration::from_secs(5);
+const LONGEST_PROBE: Duration = Duration::from_secs(60);
 
 /// The quota that is learned if AWS admits more than the estimate, relative to what it admitted.
 const RAISE: f64 = 1.25;
@@ -46,6 +48,8 @@ struct Inner {
     learned: Option<(f64, Instant)>,
     /// When a call was last sent although it did not fit.
     probed: Option<Instant>,
+    /// The time until the next such call.
+    probe_after: Duration,
 }
 
 impl Default for Headroom {
@@ -56,18 +60,26 @@ impl Default for Headroom {
             slot: 0,
             learned: None,
             probed: None,
+            probe_after: PROBE_AFTER,
         }))
     }
 }
 
 impl Headroom {
-    /// Counts `tokens` more; fewer if it is negative. Returns the tokens of the last minute.
-    pub fn count(&self, tokens: i64) -> f64 {
+    /// Counts `tokens` more, and returns the slot where they count.
+    pub fn count(&self, tokens: i64) -> u64 {
         let mut inner = self.lock();
         inner.advance();
-        let slot = inner.slot as usize % SLOTS;
-        inner.slots[slot] = inner.slots[slot].saturating_add(tokens);
-        inner.used()
+        let slot = inner.slot;
+        inner.add(slot, tokens);
+        slot
+    }
+
+    /// Counts `tokens` more in `slot`, fewer if it is negative, unless the slot is over.
+    pub fn correct(&self, slot: u64, tokens: i64) {
+        let mut inner = self.lock();
+        inner.advance();
+        inner.add(slot, tokens);
     }
 
     /// Records that AWS throttled a request of `tokens`, which is counted already: without it, the quota was almost used.
@@ -75,6 +87,9 @@ impl Headroom {
         let mut inner = self.lock();
         inner.advance();
         let used = inner.used() - tokens as f64;
+        if inner.quota().is_none() {
+            inner.probe_after = PROBE_AFTER;
+        }
         let quota = inner.quota().map_or(used, |quota| quota.min(used));
         inner.learned = Some((quota.max(LEAST), Instant::now()));
     }
@@ -85,9 +100,10 @@ impl Headroom {
         let mut inner = self.lock();
         let quota = inner.quota();
         // What was throttled since then says more.
-        let is_older = inner.learned.is_some_and(|(_, at)| at <= sent);
+        let is_older = inner.learned.is_some_and(|(_, at)| at < sent);
         if is_older && quota.is_some_and(|quota| used > quota) {
             inner.learned = Some((used * RAISE, Instant::now()));
+            inner.probe_after = PROBE_AFTER;
         }
     }
 
@@ -115,15 +131,16 @@ impl Headroom {
         wait
     }
 
-    /// Reports whether a call is to be sent although it does not fit, to find out whether the quota is larger. True at most
-    /// once in a few seconds, and not right after AWS throttled.
+    /// Reports whether a call is to be sent although it does not fit, to find out whether the quota is larger. True rarely, and
+    /// not right after AWS throttled.
     pub fn probe(&self) -> bool {
         let mut inner = self.lock();
         let learned = inner.learned.map(|(_, at)| at);
         let last = learned.max(inner.probed);
-        let is_due = last.is_some_and(|last| last.elapsed() >= PROBE_EVERY);
+        let is_due = last.is_some_and(|last| last.elapsed() >= inner.probe_after);
         if is_due {
             inner.probed = Some(Instant::now());
+            inner.probe_after = (inner.probe_after * 2).min(LONGEST_PROBE);
         }
         is_due
     }
@@ -159,8 +176,14 @@ impl Inner {
         }
     }
 
+    fn add(&mut self, slot: u64, tokens: i64) {
+        if slot + SLOTS as u64 > self.slot {
+            let slot = &mut self.slots[slot as usize % SLOTS];
+            *slot = slot.saturating_add(tokens);
+        }
+    }
+
     fn used(&self) -> f64 {
-        // A request that began in a slot that is over may have used less than it reserved.
         self.slots.iter().sum::<i64>().max(0) as f64
     }
 
@@ -180,13 +203,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn tokens_count_for_a_minute() {
         let headroom = Headroom::default();
-        headroom.count(1000);
+        let early = headroom.count(1000);
         advance(Duration::from_secs(30)).await;
         headroom.count(500);
-        headroom.count(-200);
+        headroom.correct(early, -200);
         assert_eq!(headroom.used(), 1300.0);
         advance(Duration::from_secs(31)).await;
-        assert_eq!(headroom.used(), 300.0);
+        assert_eq!(
+            headroom.used(),
+            1300.0,
+            "the minute of the first is not over for sure"
+        );
+        advance(Duration::from_secs(5)).await;
+        headroom.correct(early, -200);
+        assert_eq!(headroom.used(), 500.0, "they are forgotten together");
         advance(Duration::from_secs(3600)).await;
         assert_eq!(headroom.used(), 0.0);
     }
@@ -211,22 +241,22 @@ mod tests {
         headroom.count(6000);
         advance(Duration::from_secs(12)).await;
         headroom.count(4000);
-        headroom.count(2000);
+        let refused = headroom.count(2000);
         headroom.throttled(2000);
-        headroom.count(-2000);
+        headroom.correct(refused, -2000);
         let seconds = |tokens| headroom.wait_for(tokens).as_secs();
-        assert_eq!(seconds(10), 48, "the first slot leaves after a minute");
+        assert_eq!(seconds(10), 53, "the first slot leaves after a minute");
         assert_eq!(
             seconds(6500),
-            58,
+            63,
             "and that of the other request ten seconds later"
         );
         assert_eq!(
             seconds(50_000),
-            58,
+            63,
             "a call is always sent to a target that is idle"
         );
-        advance(Duration::from_secs(48)).await;
+        advance(Duration::from_secs(53)).await;
         assert_eq!((seconds(6000), seconds(7000)), (0, 10));
     }
 
@@ -238,10 +268,16 @@ mod tests {
         assert!(!headroom.probe(), "it has just throttled");
         headroom.admitted(9000.0, Instant::now() - Duration::from_secs(1));
         assert_eq!(headroom.quota(), Some(2000.0), "it was sent before");
-        advance(PROBE_EVERY).await;
+        advance(PROBE_AFTER).await;
         assert!(headroom.probe());
         assert!(!headroom.probe(), "one at a time");
+        advance(PROBE_AFTER).await;
+        assert!(!headroom.probe(), "the next one waits twice as long");
+        advance(PROBE_AFTER).await;
+        assert!(headroom.probe());
         headroom.admitted(4000.0, Instant::now());
         assert_eq!(headroom.quota(), Some(5000.0));
+        advance(PROBE_AFTER).await;
+        assert!(headroom.probe(), "what was admitted says that more may fit");
     }
 }

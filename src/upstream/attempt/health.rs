@@ -217,6 +217,7 @@ impl Health {
             lease: Arc::new(Lease {
                 health: self.clone(),
                 counted: AtomicI64::new(0),
+                slot: AtomicU64::new(0),
                 per_output: AtomicU32::new(1),
             }),
             pass: Some(pass),
@@ -236,6 +237,8 @@ pub struct Lease {
     health: Arc<Health>,
     /// The tokens of the quota that the request is counted with.
     counted: AtomicI64,
+    /// Where they count.
+    slot: AtomicU64,
     /// The tokens of the quota that each token of output counts as.
     per_output: AtomicU32,
 }
@@ -244,7 +247,10 @@ impl Lease {
     /// Counts the request in the quota with `tokens` until its usage is known. Returns the tokens of the last minute.
     pub fn count(&self, tokens: u64, per_output: u32) -> f64 {
         self.per_output.store(per_output, Ordering::Relaxed);
-        self.set_counted(i64::try_from(tokens).unwrap_or(i64::MAX / 2));
+        let tokens = i64::try_from(tokens).unwrap_or(i64::MAX / 2);
+        self.counted.store(tokens, Ordering::Relaxed);
+        let slot = self.health.headroom.count(tokens);
+        self.slot.store(slot, Ordering::Relaxed);
         self.health.headroom.used()
     }
 
@@ -260,7 +266,8 @@ impl Lease {
     fn set_counted(&self, tokens: i64) {
         let before = self.counted.swap(tokens, Ordering::Relaxed);
         if tokens != before {
-            self.health.headroom.count(tokens - before);
+            let slot = self.slot.load(Ordering::Relaxed);
+            self.health.headroom.correct(slot, tokens - before);
         }
     }
 }

@@ -108,11 +108,13 @@ impl<'a> Itinerary<'a> {
         Err(wait)
     }
 
-    /// Returns the best place where the request was not sent yet, with the permit for it.
-    pub fn another(&self) -> Option<(usize, Permit)> {
+    /// Returns the best place where the request was not sent yet and `tokens` more fit by the estimate, with the permit for it.
+    pub fn another(&self, tokens: u64) -> Option<(usize, Permit)> {
         let mut tried = self.tried;
         while let Some(place) = self.choice.as_ref()?.next(tried) {
-            if let Ok(permit) = self.admit(place, false) {
+            let headroom = &self.stops[place].health.headroom;
+            let fits = tokens == 0 || headroom.wait_for(tokens).is_zero();
+            if fits && let Ok(permit) = self.admit(place, false) {
                 return Some((place, permit));
             }
             tried |= 1 << place;

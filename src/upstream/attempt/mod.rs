@@ -6,6 +6,7 @@ mod admission;
 mod advice;
 mod breaker;
 mod choice;
+mod elsewhere;
 mod errors;
 mod guard;
 mod headroom;
@@ -22,20 +23,22 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
+pub use self::{
+    admission::may_wait_again,
+    advice::moves,
+    quotas::Quotas,
+    registry::TargetHealth,
+    send::{BilledError, Try},
+    subject::Subject,
+};
 use self::{
-    advice::{evidence, is_busy, moves, pause},
+    advice::{evidence, is_busy, pause},
     breaker::Evidence,
     choice::Choice,
     errors::{held_back, silent, unrecorded},
     guard::AttemptGuard,
     health::{Permit, Room},
     itinerary::{Itinerary, Leg, Stop},
-};
-pub use self::{
-    quotas::Quotas,
-    registry::TargetHealth,
-    send::{BilledError, Try},
-    subject::Subject,
 };
 use super::{
     abandoned,
@@ -120,14 +123,15 @@ impl Attempts {
         &self.quotas
     }
 
-    /// Returns where `call` begins. Under the strategy `headroom`, a call that fits nowhere waits, if it may. `tasks` tracks
-    /// the task that serves those that wait.
+    /// Returns where `call` begins. Under the strategy `headroom`, a call that fits nowhere waits, if it may, counted from
+    /// `since`. `tasks` tracks the task that serves those that wait.
     ///
     /// # Errors
     /// 429 if the call fits nowhere, or that the client has disconnected.
     pub async fn start<T: Operation>(
         &self,
         call: &Call<T>,
+        since: Instant,
         tasks: &TaskTracker,
     ) -> Result<Start, Error> {
         let Quotas {
@@ -138,7 +142,9 @@ impl Attempts {
         let has_places = !model.targets.places.is_empty();
         let affinity = || call.body.affinity(model, &call.caller);
         if model.targets.strategy == Strategy::Headroom {
-            let room = admission.enter(registry, call, affinity(), tasks).await?;
+            let room = admission
+                .enter(registry, call, affinity(), since, tasks)
+                .await?;
             return Ok(Start {
                 place: has_places.then_some(room.place),
                 room: Some(room),
@@ -324,9 +330,13 @@ impl Attempts {
             ..
         } = subject;
         let advice = error.retry_advice();
-        let elsewhere = moves(error).then(|| itinerary.another()).flatten();
+        let is_throttled = error.kind() == Kind::UpstreamThrottle;
+        let tokens = subject.quota.filter(|_| is_throttled);
+        let tokens = tokens.map_or(0, |(tokens, _)| tokens);
+        let elsewhere = moves(error).then(|| itinerary.another(tokens)).flatten();
         let wait = match elsewhere {
             Some(_) => Duration::ZERO,
+            None if is_throttled && subject.has_line => return None,
             None => {
                 let backoff = pause(advice, made, policy)?;
                 let wait = backoff.max(itinerary.demanded_rest());

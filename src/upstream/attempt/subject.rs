@@ -31,6 +31,8 @@ pub struct Subject<'a> {
     /// The tokens of the quota that AWS counts the request with at first, and for each token of output in the end. `None`
     /// if the strategy does not need to know.
     pub(in crate::upstream) quota: Option<(u64, u32)>,
+    /// If AWS throttles the request, the call returns to its line.
+    pub(in crate::upstream) has_line: bool,
     /// The request asks for a stream.
     pub(in crate::upstream) is_stream: bool,
     /// The receiver is a model, not a guardrail or a Knowledge Base.
@@ -58,6 +60,7 @@ impl<'a> Subject<'a> {
             probe: None,
             limit: None,
             quota: None,
+            has_line: false,
             is_stream: false,
             is_model: false,
             is_shortened: false,
@@ -82,6 +85,8 @@ impl<'a> Subject<'a> {
         let needs_quota = model.targets.strategy == Strategy::Headroom;
         Self {
             quota: needs_quota.then(|| (quota_of(call), model.facts.quota_per_output)),
+            // Other requests of the call may be billed already.
+            has_line: needs_quota && model.targets.queue.is_some() && call.plan.worst.requests <= 1,
             is_stream,
             caller: Some(&call.caller),
             is_model: true,
@@ -92,6 +97,19 @@ impl<'a> Subject<'a> {
             first_token: share.filter(|_| is_stream),
             probe: share.filter(|_| !is_stream),
             ..Self::new(model.target(), model.label(), model.retry, &call.trace)
+        }
+    }
+
+    /// The same for a request that continues an answer, and whose first token may take `limit`. The time limit of the call
+    /// has ended with its first token.
+    #[must_use]
+    pub fn resumed(self, limit: Duration) -> Self {
+        let places = self.targets.map_or(1, |targets| targets.places.len());
+        let share = limit / u32::try_from(places).unwrap_or(u32::MAX);
+        Self {
+            first_token: (places > 1).then_some(share),
+            limit: Some(limit / 10 * 9),
+            ..self
         }
     }
 

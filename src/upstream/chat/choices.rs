@@ -2,7 +2,7 @@
 
 use futures_util::{Stream, StreamExt, stream};
 
-use super::{decoder::WholeAnswer, event_stream::EventStream};
+use super::{decoder::WholeAnswer, event_stream::EventStream, resume::Resume};
 use crate::{
     call::Trace,
     error::Error,
@@ -33,10 +33,15 @@ pub fn whole(answers: Vec<WholeAnswer>, trace: &Trace) -> WholeReply {
     }
 }
 
-/// Returns a stream with one choice per upstream stream.
-pub fn stream(mut streams: Vec<EventStream>, trace: &Trace) -> ChunkStream {
+/// Returns a stream with one choice per upstream stream. `resume` continues the only one if it breaks.
+pub fn stream(mut streams: Vec<EventStream>, resume: Option<Resume>, trace: &Trace) -> ChunkStream {
     match (streams.pop(), streams.is_empty()) {
         (Some(only), true) => {
+            if let Some(resume) = resume {
+                let steps = resume.stream(only);
+                let steps = steps.map(|item| item.map(|chunk| with_choice(0, chunk)));
+                return ChunkStream::new(steps, trace.clone());
+            }
             let steps = only.map(|item| item.map(|chunk| with_choice(0, chunk)));
             ChunkStream::new(steps, trace.clone())
         }

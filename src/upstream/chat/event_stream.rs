@@ -17,6 +17,7 @@ use super::decoder::StreamDecoder;
 use crate::{
     call::Ticket,
     error::{Error, Kind},
+    money::Usage,
     operation::chat::Chunk,
     upstream::{BilledError, collected, failure},
 };
@@ -108,6 +109,11 @@ impl EventStream {
     /// Sets the ticket that the usage of the stream settles.
     pub fn set_ticket(&mut self, ticket: Ticket) {
         self.ticket = Some(ticket);
+    }
+
+    /// The usage of the stream so far, as far as it is known.
+    pub fn estimate(&self) -> Usage {
+        self.decoder.estimate()
     }
 
     /// Settles the ticket, once.

@@ -3,8 +3,9 @@
 mod choices;
 pub(in crate::upstream) mod decoder;
 mod event_stream;
+mod resume;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 
@@ -20,6 +21,7 @@ use crate::{
 };
 pub use decoder::{Decoder, StreamDecoder, WholeAnswer};
 use event_stream::EventStream;
+use resume::Resume;
 
 /// Cap on the body of a whole reply, in bytes; larger than any reply of the service.
 const MAX_REPLY_BYTES: usize = 64 << 20;
@@ -59,6 +61,7 @@ impl Exchange for Chat {
             elsewhere,
             index,
             is_pinned: false,
+            resumed_within: None,
         };
         let requests = requests.into_iter().enumerate();
         if call.plan.delivery == Delivery::Stream {
@@ -69,7 +72,8 @@ impl Exchange for Chat {
                 join_all(streams.into_iter().map(EventStream::drain)).await;
                 return Err(failure);
             }
-            return Ok(ChatReply::Stream(choices::stream(streams, trace)));
+            let resume = Resume::of(upstream, call);
+            return Ok(ChatReply::Stream(choices::stream(streams, resume, trace)));
         }
         let answers = requests.map(|(index, request)| whole(part(index), request));
         // Requests in flight are billed anyway, so a failure does not cancel its siblings.
@@ -122,6 +126,8 @@ struct Part<'a> {
     index: usize,
     /// The request is for one place only.
     is_pinned: bool,
+    /// The request continues an answer, and its first token may take so long.
+    resumed_within: Option<Duration>,
 }
 
 impl Part<'_> {
@@ -215,6 +221,9 @@ async fn attempted<A: Attempt>(
     let (attempts, mut subject) = (&upstream.attempts, Subject::of(call));
     if part.is_pinned {
         subject = subject.pinned();
+    }
+    if let Some(limit) = part.resumed_within {
+        subject = subject.resumed(limit);
     }
     let operation = request.operation;
     let reduced = upstream.refusals.without_known(call, request);

@@ -47,7 +47,10 @@ fn regions_and_fallbacks_that_cannot_work_are_problems() {
             format!("{TARGET}strategy = \"headroom\"\nqueue = \"2m\""),
             "must be at most 1m",
         ),
-        (format!("{TARGET}resume = true"), "not supported"),
+        (
+            format!("{TARGET}resume = true"),
+            "cannot continue an answer that was cut off",
+        ),
         (
             format!("{TARGET}fallbacks = [\"n\"]"),
             "no model has the name 'n'",
@@ -75,10 +78,6 @@ fn regions_and_fallbacks_that_cannot_work_are_problems() {
         (
             format!("accounts.other = {{ session_name = \"x\" }}\n{TARGET}"),
             "'role_arn' is missing",
-        ),
-        (
-            format!("{TARGET}resume = true"),
-            "not supported by this version",
         ),
         (
             format!("accounts.other = {{ role_arn = \"banana\" }}\n{TARGET}"),

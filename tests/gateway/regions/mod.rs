@@ -5,10 +5,12 @@ mod attribution;
 mod breakers;
 mod choice;
 mod config;
+mod damage;
 mod fallbacks;
 mod money;
 mod queue;
 mod raw;
+mod resume;
 
 use http::StatusCode;
 use lintel::simulator::{ScriptedReply, encode_event, encode_exception};

@@ -28,6 +28,10 @@ const MODELS: &str = r#"
     strategy = "headroom"
     queue = "20s"
     retry = { attempts = 1 }
+    [models.full-again]
+    target = "amazon.nova-lite-v1:0"
+    strategy = "headroom"
+    queue = "20s"
     [models.full-hasty]
     target = "amazon.nova-lite-v1:0"
     strategy = "headroom"
@@ -139,7 +143,7 @@ async fn call_waits_until_another_one_has_left_room() {
     let others = async {
         let has_begun = async || regions.received() == [1, 0, 0];
         regions.gateway.until(has_begun).await;
-        throttle(&regions, "full-patient").await;
+        throttle(&regions, "full-refused").await;
         let next = request("full-patient", "Hi", 1000);
         regions.gateway.chat(&next).await
     };
@@ -150,10 +154,31 @@ async fn call_waits_until_another_one_has_left_room() {
     assert_eq!(outcomes(&regions, "full-patient", "admitted").await, 1);
 }
 
+/// It was rejected after its retries, although it had time to wait.
+#[tokio::test]
+async fn call_that_aws_throttles_waits_again() {
+    let regions = Regions::start(MODELS).await;
+    let slow = request("full-patient", "[simulate slow 1s]", 5000);
+    let others = async {
+        let has_begun = async || regions.received() == [1, 0, 0];
+        regions.gateway.until(has_begun).await;
+        // Nothing is known of the quota yet.
+        regions.east.script(failure(429, "ThrottlingException"));
+        let next = request("full-again", "Hi", 1000);
+        regions.gateway.chat(&next).await
+    };
+    let (slow, waited) = tokio::join!(regions.gateway.chat(&slow), others);
+    assert_eq!(slow.status, StatusCode::OK, "{}", slow.text());
+    assert_eq!(waited.status, StatusCode::OK, "{}", waited.text());
+    assert_eq!(waited.header("x-lintel-attempts"), Some("2"));
+    assert_eq!(regions.received(), [3, 0, 0]);
+    assert_eq!(outcomes(&regions, "full-again", "admitted").await, 1);
+}
+
 #[tokio::test]
 async fn wait_ends_with_the_queue_or_the_time_of_the_call() {
     let regions = Regions::start(MODELS).await;
-    learn(&regions, "full-hasty").await;
+    learn(&regions, "full-refused").await;
     let hasty = request("full-hasty", "Hi", 1000);
     is_refused_unsent(&regions.gateway.chat(&hasty).await);
     assert_eq!(outcomes(&regions, "full-hasty", "refused").await, 1);

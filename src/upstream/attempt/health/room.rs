@@ -11,15 +11,17 @@ pub struct Room {
     pub place: usize,
     health: Arc<Health>,
     tokens: i64,
+    /// Where they count.
+    slot: u64,
 }
 
 impl Room {
     /// Counts `tokens` in the quota of `health`.
     pub fn new(place: usize, health: &Arc<Health>, tokens: u64) -> Self {
         let tokens = i64::try_from(tokens).unwrap_or(i64::MAX / 2);
-        health.headroom.count(tokens);
         Self {
             place,
+            slot: health.headroom.count(tokens),
             health: health.clone(),
             tokens,
         }
@@ -28,6 +30,6 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.health.headroom.count(-self.tokens);
+        self.health.headroom.correct(self.slot, -self.tokens);
     }
 }
