@@ -37,7 +37,6 @@ pub struct Hold {
 }
 
 /// Where a call is answered, and at which price, as in [`LedgerEntry`].
-#[derive(Clone)]
 pub struct ServedAt {
     pub target: Arc<Target>,
     pub price: String,
@@ -112,20 +111,27 @@ impl Hold {
         self.store_again().await
     }
 
-    /// Records that a request of the call is sent to a target. Returns true once that is stored, and false if it cannot be;
-    /// then the request must not be sent there, as with [`reroute`](Self::reroute).
-    pub async fn relocate(&self, there: ServedAt) -> bool {
+    /// Records that a request of the call is sent to `target`, whose `price` is as in [`LedgerEntry`]. Returns true once that
+    /// is stored, and false if it cannot be; then the request must not be sent there, as with [`reroute`](Self::reroute).
+    pub async fn relocate(&self, target: Arc<Target>, price: impl FnOnce() -> String) -> bool {
         let _moving = self.moving.lock().await;
-        let (target, entry) = (&there.target, self.entry());
-        if (&entry.target, &entry.region) == (&target.id, &target.region) {
+        if self.is_at(&target) {
             return true;
         }
-        let before = self.served().replace(there);
+        let price = price();
+        let before = self.served().replace(ServedAt { target, price });
         let is_stored = self.store_again().await;
         if !is_stored {
             *self.served() = before;
         }
         is_stored
+    }
+
+    fn is_at(&self, target: &Target) -> bool {
+        match &*self.served() {
+            Some(served) => *served.target == *target,
+            None => self.entry.target == target.id && self.entry.region == target.region,
+        }
     }
 
     /// Records where the call was answered, for its record.

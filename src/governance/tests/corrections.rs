@@ -153,12 +153,12 @@ async fn stored_hold_of_a_call_names_where_it_is_sent_and_does_not_outlive_it() 
     ledger.set_all_budgets([day]).await.unwrap();
     let hold = ledger.hold(entry("1", ""), NanoUsd(9), |_| NanoUsd(9));
     let hold = hold.await.unwrap();
-    let there = |region: &str| ServedAt {
-        target: Arc::new(crate::model::Target::new("id", region)),
-        price: "1/2/-/-/-".to_owned(),
+    let relocate = async |region: &str| {
+        let target = Arc::new(crate::model::Target::new("id", region));
+        hold.relocate(target, || "1/2/-/-/-".to_owned()).await
     };
     for region in ["us-west-2", "eu-west-1", "us-west-2"] {
-        assert!(hold.relocate(there(region)).await);
+        assert!(relocate(region).await);
         let [stored] = &ledger.0.store.holds().await.unwrap()[..] else {
             panic!("one hold");
         };
@@ -167,7 +167,7 @@ async fn stored_hold_of_a_call_names_where_it_is_sent_and_does_not_outlive_it() 
         assert_eq!(stored.amount, NanoUsd(9));
     }
     hold.settle(settlement(Usage::default(), 1));
-    assert!(!hold.relocate(there("eu-west-1")).await, "it has ended");
+    assert!(!relocate("eu-west-1").await, "it has ended");
     assert_eq!(ledger.0.store.holds().await.unwrap(), []);
 }
 

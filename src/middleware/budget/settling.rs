@@ -8,7 +8,7 @@ use crate::{
     call::{Alert, Call, Spend, Trace},
     governance::{Certainty, Hold, ServedAt, Settlement, price_at},
     metrics,
-    model::{Model, Target},
+    model::Model,
     money::{NanoUsd, Price, WorstCase},
 };
 
@@ -65,11 +65,12 @@ impl Settling {
         );
         let spending = call.trace.spending();
         spending.ask_before_move(move |target| {
-            let there = served_at(&model, target, &worst);
-            let hold = hold.upgrade();
+            let (hold, model) = (hold.upgrade(), model.clone());
             Box::pin(async move {
+                let place = target.clone();
+                let price = || price_at(model.served_by(&place), &worst);
                 match hold {
-                    Some(hold) => hold.relocate(there).await,
+                    Some(hold) => hold.relocate(target, price).await,
                     None => false,
                 }
             })
@@ -94,8 +95,9 @@ impl Settling {
         let label = self.model.label();
         let has_places = !self.model.targets.places.is_empty();
         if let Some(target) = self.trace.target().filter(|_| has_places) {
-            let there = served_at(&self.model, target, &self.charge.worst);
-            self.hold.set_served(there);
+            let place = self.model.served_by(&target);
+            let price = price_at(place, &self.charge.worst);
+            self.hold.set_served(ServedAt { target, price });
         }
         self.hold.settle(Settlement {
             usage,
@@ -140,12 +142,6 @@ impl Settling {
             });
         }
     }
-}
-
-/// Returns `target` with the price of `model` there.
-fn served_at(model: &Model, target: Arc<Target>, worst: &WorstCase) -> ServedAt {
-    let price = price_at(model.served_by(&target), worst);
-    ServedAt { target, price }
 }
 
 /// What a call is charged for what it has spent.
