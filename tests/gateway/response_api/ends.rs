@@ -176,7 +176,7 @@ async fn halves_of_characters_are_joined() {
     ];
     let (response, warnings) = answered(&gateway, "gpt", stream(&events)).await;
     assert_eq!(response["output"][0]["content"][0]["text"], "a😀b");
-    assert_eq!(warnings, "null");
+    assert_eq!(warnings, "[]");
     let (response, warnings) = {
         let events = [
             delta("output_text", r"a\ud83db"),
@@ -206,7 +206,7 @@ async fn item_completes_its_pieces() {
             (&call["status"], &call["input"]),
             (&json!("completed"), &json!("abc"))
         );
-        assert_eq!(warnings, "null");
+        assert_eq!(warnings, "[]");
     }
     let other = done(&custom("xyz", "completed"));
     let events = [begun, piece, other, whole];
