@@ -21,7 +21,7 @@ const SETTINGS: &str = r#"
     api = "invoke"
     price = { input = 2.0, output = 10.0 }
     [models.messages]
-    target = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+    target = "us.anthropic.claude-opus-4-8"
     api = "messages"
     price = { input = 2.0, output = 10.0 }
     [models.gpt]

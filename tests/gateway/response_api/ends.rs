@@ -83,7 +83,11 @@ async fn answered(gateway: &Gateway, model: &str, reply: ScriptedReply) -> (Valu
 async fn custom_call_that_the_limit_cuts_off_is_incomplete() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let cut = custom("ab", "incomplete");
-    let whole = response(&[cut.clone()], "incomplete", "max_output_tokens");
+    let whole = response(
+        std::slice::from_ref(&cut),
+        "incomplete",
+        "max_output_tokens",
+    );
     let events = [
         added(&custom("", "in_progress")),
         delta(INPUT, "ab"),
@@ -176,7 +180,7 @@ async fn halves_of_characters_are_joined() {
     ];
     let (response, warnings) = answered(&gateway, "gpt", stream(&events)).await;
     assert_eq!(response["output"][0]["content"][0]["text"], "a😀b");
-    assert_eq!(warnings, "null");
+    assert_eq!(warnings, "[]");
     let (response, warnings) = {
         let events = [
             delta("output_text", r"a\ud83db"),
@@ -193,7 +197,7 @@ async fn halves_of_characters_are_joined() {
 async fn item_completes_its_pieces() {
     let gateway = Gateway::start_with(SETTINGS).await;
     let item = custom("abc", "completed");
-    let whole = end(&response(&[item.clone()], "completed", ""));
+    let whole = end(&response(std::slice::from_ref(&item), "completed", ""));
     let begun = added(&custom("", "in_progress"));
     let piece = delta(INPUT, "ab");
     for events in [
@@ -206,7 +210,7 @@ async fn item_completes_its_pieces() {
             (&call["status"], &call["input"]),
             (&json!("completed"), &json!("abc"))
         );
-        assert_eq!(warnings, "null");
+        assert_eq!(warnings, "[]");
     }
     let other = done(&custom("xyz", "completed"));
     let events = [begun, piece, other, whole];
