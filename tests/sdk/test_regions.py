@@ -33,7 +33,7 @@ region = "us-east-1"
 target = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 regions = {names}
 strategy = "round_robin"
-first_token_timeout = "3s"
+first_token_timeout = "6s"
 [keys.wide]
 secret_env = "WIDE_KEY"
 """
@@ -215,7 +215,7 @@ def test_sdks_see_only_successes_while_regions_die(regions, url):
 
         # Accepts connections and never answers: streams move before their first token. Whole replies wait.
         regions[second].signal(signal.SIGSTOP)
-        callers.wait_for_answers(5, ["streamed", "message_stream", "astream"])
+        callers.wait_for_answers(3, ["streamed", "message_stream", "astream"])
         regions[second].signal(signal.SIGCONT)
         callers.wait_for_answers(5)
     finally:
@@ -227,7 +227,7 @@ def test_sdks_see_only_successes_while_regions_die(regions, url):
 
 def test_stream_of_a_region_that_dies_after_its_first_token_raises_an_error(regions, url):
     client = openai.OpenAI(base_url=f"{url}/v1", api_key=WIDE_KEY, max_retries=0, timeout=PATIENCE)
-    paced = [{"role": "user", "content": "[simulate words 40] [simulate pace 5s]"}]
+    paced = [{"role": "user", "content": "[simulate words 40] [simulate pace 500ms]"}]
     create = client.chat.completions.with_raw_response.create
     raw = create(model="claude", messages=paced, stream=True)
     chunks = iter(raw.parse())
