@@ -22,7 +22,7 @@ use http::StatusCode;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use lintel::{
-    call::SentMark,
+    call::{Caller, SentMark},
     model::Target,
     simulator::encode_event,
     upstream::{Request, Response, SendError, ServiceOperation, Transport},
@@ -120,6 +120,7 @@ impl Transport for Aws {
         &'a self,
         request: Request,
         target: &'a Target,
+        _caller: Option<&'a Caller>,
         sent: &'a SentMark,
     ) -> BoxFuture<'a, Result<Response, SendError>> {
         sent.set();
@@ -127,7 +128,7 @@ impl Transport for Aws {
         Box::pin(ready(self.answer(&request, target).ok_or_else(unexpected)))
     }
 
-    fn refresh(&self, _: ServiceOperation, _: &Target) {}
+    fn refresh(&self, _: ServiceOperation, _: &Target, _: Option<&Caller>) {}
 }
 
 fn throttled() -> Option<Response> {
