@@ -11,6 +11,7 @@ mod rate_limits;
 mod retrieval;
 mod secret;
 mod spending;
+mod ticket;
 mod trace;
 mod warnings;
 
@@ -28,7 +29,8 @@ pub use plan::{Delivery, Plan};
 pub use rate_limits::{RateLimits, Remaining};
 pub use retrieval::{Passage, Retrieval, SearchReport};
 pub use secret::Secret;
-pub use spending::{Occupancy, SentMark, Spend, Spending, Ticket};
+pub use spending::{Spend, Spending};
+pub use ticket::{Occupancy, SentMark, Ticket};
 pub use trace::Trace;
 pub use warnings::Warnings;
 
