@@ -39,8 +39,8 @@ use futures_util::future::BoxFuture;
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use attempt::moves;
 pub use attempt::{Attempt, Attempts, BilledError, Quotas, Subject, TargetHealth, Try};
-use attempt::{may_wait_again, moves};
 pub use body::collected;
 pub use codec::{Codec, EmbedDecoder, Exchange, RankDecoder, RankPage, Request};
 pub use discovery::{DiscoveredModel, Discovery, ListFailure, Origin};
@@ -140,9 +140,12 @@ impl Upstream {
     async fn send<T: Exchange>(&self, call: Arc<Call<T>>) -> Result<Served<T::Reply>, Error> {
         let since = tokio::time::Instant::now();
         loop {
-            match self.send_from(call.clone(), since).await {
-                Err(error) if may_wait_again(&call, &error, since) => {}
-                result => return result,
+            let error = match self.send_from(call.clone(), since).await {
+                Ok(served) => return Ok(served),
+                Err(error) => error,
+            };
+            if !self.attempts.quotas().returns(&call, &error, since).await {
+                return Err(error);
             }
         }
     }

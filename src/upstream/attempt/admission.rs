@@ -143,13 +143,11 @@ impl Admission {
 
 /// Reports whether `call`, which AWS throttled, may wait again: it was sent because the estimate may be wrong, and nothing of
 /// it was billed.
-pub fn may_wait_again<T: Operation>(call: &Call<T>, error: &Error, since: Instant) -> bool {
+pub fn may_wait_again<T: Operation>(call: &Call<T>, error: &Error) -> bool {
     let targets = &call.model.targets;
-    let has_time = targets.queue.is_some_and(|queue| since.elapsed() < queue);
     let spend = call.trace.spending().total();
     error.kind() == Kind::UpstreamThrottle
         && targets.strategy == Strategy::Headroom
-        && has_time
         && call.plan.worst.requests <= 1
         && spend.usage.is_none()
         && spend.is_reported()

@@ -72,6 +72,12 @@ impl<'a> Choice<'a> {
         waits.min().unwrap_or_default()
     }
 
+    /// Returns the time until one of the targets need not be left alone any more.
+    pub fn rest(&self) -> Duration {
+        let rests = self.working().map(|place| self.healths[place].rest_left());
+        rests.min().unwrap_or_default()
+    }
+
     /// Returns the place that is to find out whether its quota is larger than estimated, if that is due at one.
     pub fn probe(&self) -> Option<usize> {
         let mut working = self.working();

@@ -184,6 +184,13 @@ impl Health {
         })
     }
 
+    /// What is left of the time for which it rests, or for which the service demands to be left alone.
+    pub fn rest_left(&self) -> Duration {
+        let resting = *self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = resting.map(|until| until.saturating_duration_since(Instant::now()));
+        left.unwrap_or_default().max(self.demanded_rest())
+    }
+
     fn is_resting(&self) -> bool {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         resting.is_some_and(|until| until > Instant::now())

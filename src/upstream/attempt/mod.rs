@@ -24,7 +24,6 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 pub use self::{
-    admission::may_wait_again,
     advice::moves,
     quotas::Quotas,
     registry::TargetHealth,

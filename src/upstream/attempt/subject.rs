@@ -108,7 +108,6 @@ impl<'a> Subject<'a> {
         let share = limit / u32::try_from(places).unwrap_or(u32::MAX);
         Self {
             first_token: (places > 1).then_some(share),
-            limit: Some(limit / 10 * 9),
             ..self
         }
     }

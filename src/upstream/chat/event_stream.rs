@@ -39,12 +39,23 @@ const MAX_QUIET: u32 = 5;
 /// The most bytes of a stream; more than any answer has, even with an event for each token.
 const MAX_STREAM_BYTES: usize = 256 << 20;
 
+/// The code of a stream that carries nothing for too long.
+const IDLE: &str = "upstream_idle";
+
+/// How long a stream may carry nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Idle {
+    pub limit: Duration,
+    /// The client has asked for less than the model's limit.
+    pub is_own: bool,
+}
+
 /// A stream of chunks that ends with exactly one error if the message is incomplete.
 pub struct EventStream {
     body: SdkBody,
     decoder: Box<dyn StreamDecoder>,
     ready: VecDeque<Chunk>,
-    idle: Duration,
+    idle: Idle,
     /// Runs only while the body has nothing to read.
     timer: Pin<Box<Sleep>>,
     /// Whether `timer` is running.
@@ -69,6 +80,11 @@ impl EventStream {
         while self.next().await.is_some() {}
     }
 
+    /// Reports whether `error`, with which the stream has ended, comes from the client's own time limit.
+    pub fn is_own_limit(&self, error: &Error) -> bool {
+        self.idle.is_own && error.code() == Some(IDLE)
+    }
+
     /// Opens a stream and waits for its first chunk. The caller's deadline bounds the wait; `idle`
     /// bounds the gaps after the first chunk.
     ///
@@ -77,7 +93,7 @@ impl EventStream {
     pub async fn open(
         body: SdkBody,
         decoder: Box<dyn StreamDecoder>,
-        idle: Duration,
+        idle: Idle,
         tasks: TaskTracker,
     ) -> Result<Self, BilledError> {
         let mut stream = Self {
@@ -85,7 +101,7 @@ impl EventStream {
             decoder,
             ready: VecDeque::new(),
             idle,
-            timer: Box::pin(sleep(idle)),
+            timer: Box::pin(sleep(idle.limit)),
             armed: false,
             quiet_since: None,
             output: 0,
@@ -190,7 +206,7 @@ impl EventStream {
     }
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let stopped = self.decoder.is_stopped();
+        let (stopped, idle) = (self.decoder.is_stopped(), self.idle.limit);
         if !self.started && !stopped {
             // The call's deadline bounds the wait for the first chunk.
             return Poll::Pending;
@@ -199,11 +215,11 @@ impl EventStream {
             self.armed = true;
             let timeout = match stopped {
                 true => METADATA_TIMEOUT,
-                false => self.idle,
+                false => idle,
             };
             let now = Instant::now();
-            let quiet_until = *self.quiet_since.get_or_insert(now) + self.idle * MAX_QUIET;
-            let deadline = (now + timeout.min(self.idle)).min(quiet_until);
+            let quiet_until = *self.quiet_since.get_or_insert(now) + idle * MAX_QUIET;
+            let deadline = (now + timeout.min(idle)).min(quiet_until);
             self.timer.as_mut().reset(deadline);
         }
         std::task::ready!(self.timer.as_mut().poll(cx));
@@ -211,7 +227,7 @@ impl EventStream {
             return Poll::Ready(self.end(None));
         }
         let now = Instant::now();
-        let most = self.idle * MAX_QUIET;
+        let most = idle * MAX_QUIET;
         let is_quiet = self.quiet_since.is_some_and(|since| since + most <= now);
         let output = self.decoder.estimate().output;
         if is_quiet && output > self.output {
@@ -222,14 +238,18 @@ impl EventStream {
         }
         let (missing, limit) = match is_quiet {
             true => ("part of the answer", most),
-            false => ("data", self.idle),
+            false => ("data", idle),
         };
         let limit = limit.as_secs_f64();
+        let whose = match self.idle.is_own {
+            true => " (the request's own limit)",
+            false => "",
+        };
         let error = Error::new(
             Kind::UpstreamTimeout,
-            format!("Bedrock sent no {missing} for {limit} s; the answer is incomplete."),
+            format!("Bedrock sent no {missing} for {limit} s{whose}; the answer is incomplete."),
         )
-        .with_code("upstream_idle");
+        .with_code(IDLE);
         Poll::Ready(self.end(Some(error)))
     }
 }

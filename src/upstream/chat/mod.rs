@@ -20,7 +20,7 @@ use crate::{
     operation::chat::{Chat, ChatReply, Chunk},
 };
 pub use decoder::{Decoder, StreamDecoder, WholeAnswer};
-use event_stream::EventStream;
+use event_stream::{EventStream, Idle};
 use resume::Resume;
 
 /// Cap on the body of a whole reply, in bytes; larger than any reply of the service.
@@ -262,7 +262,12 @@ impl Attempt for StreamAttempt<'_> {
             let reply = send.send_model(self.request.clone()).await?;
             let decoder = self.decoder.stream(reply.headers());
             let call = self.part.call;
-            let idle = call.trace.shortened(call.model.timeouts.idle);
+            let idle = call.model.timeouts.idle;
+            let limit = call.trace.shortened(idle);
+            let idle = Idle {
+                limit,
+                is_own: limit < idle,
+            };
             let tasks = self.part.upstream.tasks.clone();
             EventStream::open(reply.into_body(), decoder, idle, tasks).await
         })

@@ -8,6 +8,7 @@ mod config;
 mod damage;
 mod fallbacks;
 mod money;
+mod own_limits;
 mod queue;
 mod raw;
 mod resume;

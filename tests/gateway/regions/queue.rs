@@ -37,6 +37,11 @@ const MODELS: &str = r#"
     strategy = "headroom"
     queue = "50ms"
     retry = { attempts = 1 }
+    [models.full-stormy]
+    target = "amazon.nova-lite-v1:0"
+    strategy = "headroom"
+    queue = "2500ms"
+    retry = { attempts = 1 }
     [models.full-pair]
     target = "amazon.nova-lite-v1:0"
     regions = ["us-east-1", "us-west-2"]
@@ -158,7 +163,7 @@ async fn call_waits_until_another_one_has_left_room() {
 #[tokio::test]
 async fn call_that_aws_throttles_waits_again() {
     let regions = Regions::start(MODELS).await;
-    let slow = request("full-patient", "[simulate slow 1s]", 5000);
+    let slow = request("full-patient", "[simulate slow 2s]", 5000);
     let others = async {
         let has_begun = async || regions.received() == [1, 0, 0];
         regions.gateway.until(has_begun).await;
@@ -173,6 +178,28 @@ async fn call_that_aws_throttles_waits_again() {
     assert_eq!(waited.header("x-lintel-attempts"), Some("2"));
     assert_eq!(regions.received(), [3, 0, 0]);
     assert_eq!(outcomes(&regions, "full-again", "admitted").await, 1);
+}
+
+/// Hundreds of requests were sent for one call, each at once after the last.
+#[tokio::test]
+async fn call_that_aws_goes_on_throttling_leaves_it_alone_in_between() {
+    let regions = Regions::start(MODELS).await;
+    let stormy = |text: &str| request("full-stormy", text, 1000);
+    let reply = regions.gateway.chat(&stormy("[simulate throttle]")).await;
+    assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
+    // A second between them.
+    assert_eq!(regions.received(), [3, 0, 0]);
+    let (_, metrics) = regions.gateway.admin("/metrics").await;
+    let retries = "lintel_upstream_retries_total{region=\"us-east-1\",model=\"full-stormy\"} 2";
+    assert!(metrics.contains(retries), "{metrics}");
+    // More than the whole wait.
+    let mut demand = failure(429, "ThrottlingException");
+    demand.headers.push(("retry-after".into(), "3".into()));
+    regions.east.script(demand);
+    let reply = regions.gateway.chat(&stormy("Hi")).await;
+    assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(reply.header("retry-after"), Some("3"));
+    assert_eq!(regions.received(), [4, 0, 0]);
 }
 
 #[tokio::test]

@@ -81,7 +81,11 @@ impl StreamDecoder for EndDecoder {
 async fn complete_reply_ends_at_once_and_its_body_is_read_in_the_background() {
     let dropped = Arc::new(AtomicBool::new(false));
     let body = LingeringBody(Some(Bytes::from_static(b"all")), dropped.clone());
-    let (idle, tasks) = (Duration::from_secs(60), TaskTracker::new());
+    let idle = Idle {
+        limit: Duration::from_secs(60),
+        is_own: false,
+    };
+    let tasks = TaskTracker::new();
     let stream = EventStream::open(
         SdkBody::from_body_1_x(body),
         Box::<EndDecoder>::default(),

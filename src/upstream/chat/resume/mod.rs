@@ -162,7 +162,9 @@ impl Answer {
     async fn continued(&mut self, error: &Error) -> Option<EventStream> {
         let call = &self.resume.call;
         let trace = &call.trace;
-        let may_help = self.is_text && self.breaks < MOST && moves(error);
+        // What the client does not wait for is no failure.
+        let may_help = !self.stream.is_own_limit(error) && moves(error);
+        let may_help = may_help && self.is_text && self.breaks < MOST;
         if !may_help || trace.is_client_gone() {
             return None;
         }
