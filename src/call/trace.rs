@@ -238,6 +238,11 @@ impl Trace {
     /// Records that a request is sent to `target`.
     pub fn attempt(&self, target: &Arc<Target>) {
         self.0.shared.attempts.fetch_add(1, Ordering::Relaxed);
+        self.set_target(target);
+    }
+
+    /// Records that the answer comes from `target`, although a request was sent to another one later.
+    pub fn set_target(&self, target: &Arc<Target>) {
         let served = ServedBy {
             target: target.clone(),
             invoked: None,

@@ -7,12 +7,20 @@ use aws_credential_types::{
     Credentials,
     provider::{error::CredentialsError, future},
 };
-use aws_sdk_sts::{Client, types::Tag};
+use aws_sdk_sts::{Client, error::ProvideErrorMetadata, types::Tag};
 
 use super::{
     attribution::{OpenSession, Tags},
     settings::AssumeRole,
 };
+
+/// The errors by which STS refuses a session, although it works (STS, `AssumeRole`).
+const REFUSALS: [&str; 4] = [
+    "AccessDenied",
+    "MalformedPolicyDocument",
+    "PackedPolicyTooLarge",
+    "ValidationError",
+];
 
 /// A role, and the STS that hands out its sessions.
 #[derive(Debug)]
@@ -46,7 +54,13 @@ impl AssumedRole {
             .set_tags(Some(tags.map_err(CredentialsError::unhandled)?))
             .send()
             .await
-            .map_err(CredentialsError::provider_error)?;
+            .map_err(|error| match error.code() {
+                // Of these tags, or of the role.
+                Some(code) if REFUSALS.contains(&code) => {
+                    CredentialsError::invalid_configuration(error)
+                }
+                _ => CredentialsError::provider_error(error),
+            })?;
         let session = reply
             .credentials
             .ok_or_else(|| CredentialsError::unhandled("STS returned no credentials"))?;

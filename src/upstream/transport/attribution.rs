@@ -1,6 +1,8 @@
 //! Sessions of a role that carry the caller as tags, so that AWS's cost reports name key and team. A request waits for STS
 //! only briefly. Without a session of its caller, it is signed with the role's own session.
 
+mod refusal;
+
 use std::{
     borrow::Cow,
     convert::Infallible,
@@ -16,11 +18,12 @@ use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider, future},
 };
-use futures_util::{StreamExt, stream};
+use futures_util::future::join_all;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 use tokio::time::{sleep, timeout};
 
+use self::refusal::Refusal;
 use super::{assumed_role::AssumedRole, credentials::CredentialCache};
 use crate::{call::Caller, metrics};
 
@@ -99,6 +102,7 @@ pub struct TaggedSessions {
 
 struct TaggedSession {
     credentials: CredentialCache,
+    refusal: Arc<Refusal>,
     /// A request has asked for it since it was opened or refreshed.
     is_used: AtomicBool,
 }
@@ -126,10 +130,10 @@ impl TaggedSessions {
         if let Some(valid) = session.credentials.valid() {
             return Some(valid);
         }
-        if !self.is_failing.load(Ordering::Relaxed) {
+        if !self.is_failing.load(Ordering::Relaxed) && !session.refusal.is_recent() {
             match timeout(WAIT, session.credentials.get()).await {
                 Ok(Ok(credentials)) => return Some(credentials),
-                Ok(Err(reason)) => self.failed(&reason),
+                Ok(Err(reason)) => self.failed_for(&session, &reason),
                 Err(_) => self.failed("the credential service did not answer"),
             }
         }
@@ -159,45 +163,59 @@ impl TaggedSessions {
         }
     }
 
-    /// Refreshes what is due, up to the first failure.
+    /// Refreshes what is due, until STS fails. One that refuses a caller has not failed.
     async fn refresh(&self) -> Result<(), String> {
         let all = self.sessions.iter().map(|(_, session)| session);
         let used = all.filter(|session| session.is_used.load(Ordering::Relaxed));
-        let due: Vec<_> = used.filter(|one| one.credentials.is_stale()).collect();
-        let mut refreshed = stream::iter(due)
-            .map(async |session: Arc<TaggedSession>| {
-                session.is_used.store(false, Ordering::Relaxed);
-                let renewed = session.credentials.renew().await;
-                // What is missing is still missing.
-                session
-                    .is_used
-                    .fetch_or(renewed.is_err(), Ordering::Relaxed);
-                renewed
-            })
-            .buffer_unordered(AT_ONCE);
-        while let Some(renewed) = refreshed.next().await {
-            renewed?;
-            if self.is_failing.swap(false, Ordering::Relaxed) {
-                let account = &self.account;
-                tracing::info!(account, "requests to AWS carry session tags again");
-            }
+        let due = used.filter(|one| one.credentials.is_stale() && !one.refusal.is_recent());
+        let due: Vec<_> = due.collect();
+        for sessions in due.chunks(AT_ONCE) {
+            let renewed = join_all(sessions.iter().map(|session| self.renew(session))).await;
+            renewed.into_iter().collect::<Result<(), String>>()?;
+        }
+        Ok(())
+    }
+
+    async fn renew(&self, session: &TaggedSession) -> Result<(), String> {
+        session.is_used.store(false, Ordering::Relaxed);
+        let renewed = session.credentials.renew().await;
+        // What is missing is still missing.
+        let is_missing = renewed.is_err();
+        session.is_used.fetch_or(is_missing, Ordering::Relaxed);
+        if is_missing && session.refusal.is_recent() {
+            return Ok(());
+        }
+        renewed?;
+        if self.is_failing.swap(false, Ordering::Relaxed) {
+            let account = &self.account;
+            tracing::info!(account, "requests to AWS carry session tags again");
         }
         Ok(())
     }
 
     fn session(&self, tags: Tags) -> Arc<TaggedSession> {
         let open = || {
+            let refusal = Arc::new(Refusal::default());
             let source = Source {
                 role: self.role.clone(),
                 tags: tags.clone(),
+                refusal: refusal.clone(),
             };
             Ok::<_, Infallible>(Arc::new(TaggedSession {
                 credentials: CredentialCache::new(SharedCredentialsProvider::new(source)),
+                refusal,
                 is_used: AtomicBool::new(false),
             }))
         };
         let session = self.sessions.get_or_insert_with(&tags, open);
         session.unwrap_or_else(|never| match never {})
+    }
+
+    fn failed_for(&self, session: &TaggedSession, reason: &str) {
+        // It says nothing of other callers, and was logged.
+        if !session.refusal.is_recent() {
+            self.failed(reason);
+        }
     }
 
     fn failed(&self, reason: &str) {
@@ -206,7 +224,7 @@ impl TaggedSessions {
             tracing::warn!(
                 account,
                 reason,
-                "STS opens no sessions with tags (sts:TagSession may be missing); requests to AWS are signed without them"
+                "STS opens no sessions with tags; requests to AWS are signed without them"
             );
         }
     }
@@ -217,6 +235,7 @@ impl TaggedSessions {
 struct Source {
     role: Arc<dyn OpenSession>,
     tags: Tags,
+    refusal: Arc<Refusal>,
 }
 
 impl ProvideCredentials for Source {
@@ -224,7 +243,11 @@ impl ProvideCredentials for Source {
     where
         Self: 'a,
     {
-        self.role.open(&self.tags)
+        future::ProvideCredentials::new(async {
+            let opened = self.role.open(&self.tags).await;
+            self.refusal.record(&opened, &self.tags.key);
+            opened
+        })
     }
 }
 

@@ -96,9 +96,10 @@ impl Running {
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ports = lines
-            .map_while(Result::ok)
-            .find_map(|line| Some(line.strip_prefix(READY)?.to_owned()));
+        let mut lines = lines.map_while(Result::ok);
+        let ports = lines.find_map(|line| Some(line.strip_prefix(READY)?.to_owned()));
+        // The test harness of the process writes a line after a minute, and ends if nobody reads it.
+        std::thread::spawn(move || lines.for_each(drop));
         let Some(ports) = ports else {
             child.wait().unwrap();
             return None;

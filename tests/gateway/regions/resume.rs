@@ -249,6 +249,8 @@ async fn answer_that_must_not_be_continued_breaks_as_before() {
         with(
             json!({"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}, file]}]}),
         ),
+        // They are not read, and may bound the answer.
+        with(json!({"bedrock": {"additional_model_request_fields": {"top_k": 5}}})),
         // The text may be the beginning of a stop sequence.
         with(json!({"stop": ["lower"]})),
         // As much as the client wants.

@@ -39,6 +39,10 @@ pub fn is_possible(call: &Call<Chat>) -> bool {
     let is_free =
         |choice: &ToolChoice| matches!(choice, ToolChoice::Mode(mode) if mode != "required");
     let is_forced = body.functions.is_some() || !body.tool_choice.as_ref().is_none_or(is_free);
+    // They are not read, so they may bound the answer or its form.
+    let raw = body.bedrock.as_ref();
+    let raw = raw.and_then(|own| own.additional_model_request_fields.as_ref());
+    let is_raw = raw.is_some() || !body.messages_options.members.is_empty();
     // Citations count the characters of the whole answer.
     let mut parts = body.messages.iter().flat_map(|message| &message.parts);
     model.options.resume
@@ -51,6 +55,7 @@ pub fn is_possible(call: &Call<Chat>) -> bool {
         && body.choices() == 1
         && !body.wants_json()
         && !is_guarded
+        && !is_raw
         && !parts.any(may_be_cited)
 }
 

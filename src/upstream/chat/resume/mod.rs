@@ -180,7 +180,12 @@ impl Answer {
             "failed"
         };
         metrics::resumed_stream(call.model.label(), outcome);
-        let stream = stream?;
+        let Some(stream) = stream else {
+            if let Some(from) = &from {
+                trace.set_target(from);
+            }
+            return None;
+        };
         self.broken = Some(broken);
         self.overlap = Overlap::after(&self.text);
         if let Some((from, to)) = from.zip(trace.target()) {

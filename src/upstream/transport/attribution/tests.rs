@@ -16,6 +16,8 @@ struct Sts {
     requests: AtomicUsize,
     /// It fails with this text, or hangs if the text is empty.
     failure: Mutex<Option<&'static str>>,
+    /// It refuses sessions with this tag.
+    refused: Mutex<Option<&'static str>>,
 }
 
 impl OpenSession for Sts {
@@ -23,6 +25,10 @@ impl OpenSession for Sts {
         future::ProvideCredentials::new(async {
             let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
             sleep(Duration::from_millis(100)).await;
+            let refused = *self.refused.lock().unwrap();
+            if tags.iter().any(|(_, value)| Some(value) == refused) {
+                return Err(CredentialsError::invalid_configuration("AccessDenied"));
+            }
             let failure = *self.failure.lock().unwrap();
             match failure {
                 Some("") => std::future::pending().await,
@@ -131,4 +137,32 @@ fn tags_have_only_characters_that_sts_allows_and_stay_distinct() {
     let long = tag_value(&"y".repeat(300)).into_owned();
     assert_eq!(long.len(), 256);
     assert_ne!(long, tag_value(&"y".repeat(301)));
+}
+
+/// Others got no session for up to a minute.
+#[tokio::test(start_paused = true)]
+async fn refusal_of_one_caller_concerns_no_other() {
+    let (sts, sessions) = sessions();
+    *sts.refused.lock().unwrap() = Some("bad");
+    let bad = caller("bad", "");
+    let work = async {
+        for second in 0..90 {
+            assert_eq!(id(&sessions, &bad).await, None);
+            let other = format!("other{second}");
+            let expected = format!("{other} ");
+            let credentials = id(&sessions, &caller(&other, "")).await;
+            assert!(credentials.is_some_and(|id| id.starts_with(&expected)));
+            sleep(Duration::from_secs(1)).await;
+        }
+        // Once for each other caller, and ever more rarely for this one.
+        let asked = sts.requests.load(Ordering::SeqCst) - 90;
+        assert!((4..10).contains(&asked), "{asked}");
+        *sts.refused.lock().unwrap() = None;
+        sleep(MAX_PAUSE * 2).await;
+        assert!(id(&sessions, &bad).await.is_some());
+    };
+    tokio::select! {
+        () = work => {}
+        () = sessions.keep_fresh() => {}
+    }
 }
