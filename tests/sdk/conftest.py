@@ -115,7 +115,7 @@ class Gateway:
 
     def log_of(self, request_id):
         """Returns the access log line of a request."""
-        match = self.process.wait_for(rf'^.*"request_id":"{request_id}".*$')
+        match = self.process.wait_for(rf'^(?=.*"target":"lintel::access").*"request_id":"{request_id}".*$')
         return json.loads(match.group(0))
 
 
